@@ -1,0 +1,41 @@
+# Every target sets up its own environment first: on a fresh clone `make demo` is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## create .venv with everything the zoo needs (about 2 minutes, once)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Lightning MedZoo needs Python >= 3.11; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(READY)
+
+demo: setup ## train, test and report on synthetic images (about a minute, no download)
+	$(BIN)/python train.py experiment=medmnist_classification_demo
+
+test: setup ## run every test
+	$(BIN)/python -m pytest -n 2
+
+lint: setup ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## mend style and format in place
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## time the zoo beside what a user would otherwise run, into docs/benchmarks.md
+	$(BIN)/python -m benchmarks.run
+
+clean: ## remove the environment and caches, keep data and outputs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,72 @@
+"""Writes predictions as one CSV row for each image, into the run folder: they never leave the machine."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from callbacks.collect import CollectPredictions
+
+__all__ = ["PredictionWriter", "write_csv"]
+
+
+class PredictionWriter(CollectPredictions):
+    """Writes `predictions/<stage>.csv` with columns id, predicted, one probability for each class, and label if known.
+
+    Args:
+        file: Write here instead (used by `predict.py`).
+    """
+
+    def __init__(self, file: str | Path | None = None) -> None:
+        super().__init__()
+        self.file = None if file is None else Path(file)
+
+    def finish(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str, collected: dict[str, Any]) -> None:
+        """Write the file on the first rank."""
+        if not trainer.is_global_zero:
+            return
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]
+        file = self.file or Path(trainer.default_root_dir) / "predictions" / f"{stage}.csv"
+        write_csv(file, prediction_rows(collected, datamodule.class_names, multilabel=datamodule.task == "multilabel"))
+
+
+def prediction_rows(
+    collected: dict[str, Any], class_names: list[str], *, multilabel: bool = False
+) -> list[dict[str, Any]]:
+    """One row for each image, ready for a table.
+
+    Args:
+        collected: `id`, `prob` (N, K) and maybe `label`.
+        class_names: K names.
+        multilabel: Whether every class above 0.5 is predicted, rather than the most probable one.
+
+    Returns:
+        Rows with `id`, `predicted`, a column `p_<class>` for each class and, where labels are known, `label`.
+    """
+
+    def named(flags: Any) -> str:
+        return "; ".join(name for name, flag in zip(class_names, flags, strict=True) if flag)
+
+    rows = []
+    for index, name in enumerate(collected["id"]):
+        prob = collected["prob"][index]
+        row = {"id": name, "predicted": named(prob > 0.5) if multilabel else class_names[int(prob.argmax())]}
+        row |= {f"p_{name}": f"{value:.6f}" for name, value in zip(class_names, prob, strict=True)}
+        if "label" in collected:
+            label = collected["label"][index]
+            row["label"] = named(label > 0.5) if multilabel else class_names[int(label)]
+        rows.append(row)
+    return rows
+
+
+def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows of equal keys, all or nothing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    with partial.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(file)

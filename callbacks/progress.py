@@ -1,0 +1,38 @@
+"""A progress bar where somebody watches, one line for each epoch where nobody does."""
+
+import sys
+import time
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import RichProgressBar
+
+__all__ = ["Progress"]
+
+
+class Progress(RichProgressBar):
+    """Rich progress bar in a terminal; in a log file, one line for each epoch with the newest numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(leave=False)
+        self._watched = sys.stdout.isatty()
+        self._started = 0.0
+        if not self._watched:
+            self.disable()
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note the time."""
+        self._started = time.monotonic()
+        super().on_train_epoch_start(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print a line where there is no bar."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self._watched or not trainer.is_global_zero:
+            return
+        numbers = "  ".join(f"{name} {float(value):.4f}" for name, value in self._numbers(trainer).items())
+        took = time.monotonic() - self._started
+        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {numbers}  ({took:.1f} s)", flush=True)
+
+    def _numbers(self, trainer: L.Trainer) -> dict[str, Any]:
+        return {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == "train/loss_epoch"}

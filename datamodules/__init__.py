@@ -1,0 +1,7 @@
+"""DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
+
+from datamodules.medmnist import MedMNISTDataModule
+from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
+from datamodules.npz import NPZDataModule
+
+__all__ = ["MedMNISTDataModule", "MedMNISTPhantomDataModule", "NPZDataModule"]

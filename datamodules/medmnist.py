@@ -1,0 +1,89 @@
+"""MedMNIST v2 and MedMNIST+: twelve 2-D and six 3-D sets (Yang et al. 2023, doi:10.1038/s41597-022-01721-8).
+
+Facts about the sets (labels, licences, addresses, checksums) come from the `medmnist` package; the files are read here,
+because the package neither checks a file that is already there nor says why a download failed.
+"""
+
+import difflib
+import hashlib
+import logging
+import time
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+
+from datamodules.npz import NPZDataModule, Task
+
+__all__ = ["MedMNISTDataModule"]
+
+_TASKS: dict[str, Task] = {
+    "binary-class": "binary",
+    "multi-class": "multiclass",
+    "ordinal-regression": "ordinal",
+    "multi-label, binary-class": "multilabel",
+}
+log = logging.getLogger(__name__)
+
+
+class MedMNISTDataModule(NPZDataModule):
+    """One official MedMNIST set with its official split; batches as in `NPZDataModule`.
+
+    Args:
+        name: Such as `breastmnist` or `adrenalmnist3d`.
+        size: Edge in pixels: 28, 64, 128 or 224 in 2-D; 28 or 64 in 3-D.
+        root: Folder of the npz files; made when missing.
+        **options: `batch_size`, `augment`, `mean`, `std`, `shuffle` and `seed` of `NPZDataModule`.
+
+    Raises:
+        ValueError: If there is no such set or size.
+    """
+
+    def __init__(self, name: str, *, size: int = 28, root: str | Path = "data/medmnist", **options: Any) -> None:
+        from medmnist import INFO  # takes a second, so only those who want the set pay
+
+        if name not in INFO:
+            close = difflib.get_close_matches(name, INFO, n=2)
+            raise ValueError(f"no MedMNIST set '{name}'; did you mean {' or '.join(close or sorted(INFO))}?")
+        self._info = INFO[name]
+        suffix = "" if size == 28 else f"_{size}"
+        if f"MD5{suffix}" not in self._info:
+            sizes = [28, *sorted(int(key[4:]) for key in self._info if key.startswith("MD5_"))]
+            raise ValueError(f"{name} has no size {size}; choose datamodule.size from {sizes}")
+        self._url, self._md5 = self._info[f"url{suffix}"], self._info[f"MD5{suffix}"]
+        super().__init__(
+            Path(root) / f"{name}{suffix}.npz",
+            task=_TASKS[self._info["task"]],
+            class_names=list(self._info["label"].values()),
+            **options,
+        )
+        self._image_shape = (self._info["n_channels"], *[size] * (3 if name.endswith("3d") else 2))
+
+    def prepare_data(self) -> None:
+        """Download the file where it is missing, and compare its checksum with the published one."""
+        if not self.file.is_file():
+            self._download()
+        with self.file.open("rb") as opened:
+            found = hashlib.file_digest(opened, "md5").hexdigest()
+        if found != self._md5:
+            raise ValueError(
+                f"{self.file} is damaged or another file: its MD5 is {found}, expected {self._md5}; "
+                f"delete it and run again, or get it from {self._url}"
+            )
+
+    def _download(self, tries: int = 3) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, tries + 1):
+            try:
+                log.info("downloading %s (%s)", self._url, self._info["license"])
+                torch.hub.download_url_to_file(self._url, str(self.file))  # to a temporary name, then renamed
+                return
+            except (URLError, OSError) as error:
+                reason = error
+                if attempt < tries:
+                    time.sleep(2**attempt)
+        raise FileNotFoundError(
+            f"could not download {self.file.name} ({reason}): put the file from {self._url} (MD5 {self._md5}) "
+            f"at {self.file.resolve()}, or set datamodule.root to the folder that holds it"
+        )

@@ -1,0 +1,65 @@
+"""Synthetic stand-in for a MedMNIST set: written to disk once, then read like any npz."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from datamodules.npz import SPLITS, NPZDataModule
+from datamodules.phantoms import adrenal, breast
+
+__all__ = ["MedMNISTPhantomDataModule"]
+
+_ORGANS = {
+    "breast": (breast.breast_phantom, breast.CLASS_NAMES, 2),
+    "adrenal": (adrenal.adrenal_phantom, adrenal.CLASS_NAMES, 3),
+}
+
+
+class MedMNISTPhantomDataModule(NPZDataModule):
+    """Phantom images with a documented causal model; batches as in `NPZDataModule`.
+
+    The file keeps the true probability of every label (`test_probability`), from which the best reachable AUC follows.
+
+    Args:
+        organ: `breast` (2-D ultrasound-like) or `adrenal` (3-D shapes); the models are in `datamodules/phantoms/`.
+        size: Edge in pixels.
+        counts: Images in train, val and test.
+        root: Folder to write to.
+        phantom_seed: Seed of the cohort, apart from the seed of training.
+        **options: `batch_size`, `augment`, `mean`, `std`, `shuffle` and `seed` of `NPZDataModule`.
+    """
+
+    phantom = True
+
+    def __init__(
+        self,
+        organ: Literal["breast", "adrenal"] = "breast",
+        *,
+        size: int = 28,
+        counts: tuple[int, int, int] = (600, 100, 300),
+        root: str | Path = "data/phantoms",
+        phantom_seed: int = 0,
+        **options: Any,
+    ) -> None:
+        if organ not in _ORGANS:
+            raise ValueError(f"no phantom '{organ}'; choose datamodule.organ from {sorted(_ORGANS)}")
+        self._draw, class_names, dims = _ORGANS[organ]
+        self.organ, self.size, self.counts, self.phantom_seed = organ, size, tuple(counts), phantom_seed
+        name = "_".join(map(str, (organ, size, *counts, f"seed{phantom_seed}")))
+        super().__init__(Path(root) / f"{name}.npz", task="binary", class_names=class_names, **options)
+        self._image_shape = (1, *[size] * dims)
+
+    def prepare_data(self) -> None:
+        """Write the file where it is missing."""
+        if self.file.is_file():
+            return
+        arrays = {}
+        for index, (split, count) in enumerate(zip(SPLITS, self.counts, strict=True)):
+            drawn = self._draw(count, size=self.size, seed=3 * self.phantom_seed + index)
+            for key, array in zip(("images", "labels", "probability"), drawn, strict=True):
+                arrays[f"{split}_{key}"] = array
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.file.with_suffix(".partial.npz")
+        np.savez_compressed(partial, **arrays)
+        partial.replace(self.file)

@@ -1,0 +1,267 @@
+"""Image classification from one npz file in the layout of MedMNIST.
+
+The file holds `{train,val,test}_images`, uint8 of shape (N, H, W), (N, H, W, 3) or (N, D, H, W), and
+`{train,val,test}_labels`, integers of shape (N, L) or (N,): L = 1 class index, or L zeros and ones for `multilabel`.
+"""
+
+import logging
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.batches import Augmentation, TensorBatches
+from datamodules.readers import read_images
+
+__all__ = ["NPZDataModule", "read_npz"]
+
+SPLITS = ("train", "val", "test")
+Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
+log = logging.getLogger(__name__)
+
+
+class NPZDataModule(L.LightningDataModule):
+    """Batches of `{"image": (B, C, *spatial) float32, "label": (B,) int64 or (B, L) float32, "id": list[str]}`.
+
+    Images are kept as one uint8 tensor; intensities leave as (x / 255 - mean) / std. Splits are those of the file, and
+    ids are `<split>_<index>`.
+
+    Args:
+        file: The npz file.
+        task: Kind of the labels.
+        class_names: Name of each class (or of each label for `multilabel`), in order.
+        batch_size: Images in a batch of one device.
+        augment: Augments training batches, images in [0, 1].
+        mean: Mean intensity, in units of full scale.
+        std: Standard deviation of the intensity, in units of full scale.
+        shuffle: Whether each training epoch has its own order.
+        seed: Seed of order and augmentation.
+    """
+
+    phantom = False
+
+    def __init__(
+        self,
+        file: str | Path,
+        *,
+        task: Task,
+        class_names: Sequence[str],
+        batch_size: int = 128,
+        augment: Augmentation | None = None,
+        mean: float = 0.5,
+        std: float = 0.5,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or std <= 0:
+            raise ValueError(f"batch_size={batch_size} and std={std} must be positive")
+        self.file = Path(file)
+        self.task, self.class_names = task, list(class_names)
+        self.batch_size, self.augment, self.mean, self.std = batch_size, augment, mean, std
+        self.shuffle, self.seed = shuffle, seed
+        self._images: dict[str, Tensor] = {}
+        self._labels: dict[str, Tensor] = {}
+        self._image_shape: tuple[int, ...] | None = None
+        self._predict_input: Path | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, or of labels for `multilabel`."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, *spatial) of one image, read from the head of the file where it is not known yet."""
+        if self._image_shape is None:
+            self._image_shape = _channels_first(_shape_in_npz(self.file, "train_images"))[1:]
+        return self._image_shape
+
+    @property
+    def in_channels(self) -> int:
+        """Image channels."""
+        return self.image_shape[0]
+
+    @property
+    def image_size(self) -> list[int]:
+        """Edges of an image in pixels, without channels."""
+        return list(self.image_shape[1:])
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 for images, 3 for volumes."""
+        return len(self.image_shape) - 1
+
+    @property
+    def split(self) -> dict[str, list[str]]:
+        """Ids of every split."""
+        return {name: _ids(name, len(labels)) for name, labels in self._labels.items()}
+
+    def prepare_data(self) -> None:
+        """Check that the file is there."""
+        if not self.file.is_file():
+            raise FileNotFoundError(f"no file {self.file}: set datamodule.file to an npz in the layout of MedMNIST")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read all splits, once; prediction needs none of them."""
+        if stage == "predict" or self._images:
+            return
+        for name, (images, labels) in read_npz(self.file, task=self.task, num_classes=self.num_classes).items():
+            self._images[name] = torch.from_numpy(images)
+            self._labels[name] = torch.from_numpy(labels)
+        self._image_shape = tuple(self._images["train"].shape[1:])
+        self._check_classes()
+        self._report_duplicates()
+
+    def train_dataloader(self) -> TensorBatches:
+        """Shuffled, augmented batches."""
+        return self._batches("train", augment=self.augment, shuffle=self.shuffle)
+
+    def val_dataloader(self) -> TensorBatches:
+        """Every validation image once, in order."""
+        return self._batches("val")
+
+    def test_dataloader(self) -> TensorBatches:
+        """Every test image once, in order."""
+        return self._batches("test")
+
+    def set_predict_input(self, path: str | Path) -> None:
+        """Choose what `predict_dataloader` reads: an image or volume file, a folder of them, or an npz."""
+        self._predict_input = Path(path)
+
+    def predict_dataloader(self) -> TensorBatches:
+        """The images under the chosen path, brought to the size and channels of the training images."""
+        if self._predict_input is None:
+            raise ValueError("nothing to predict on: call set_predict_input(path) first")
+        ids, images = read_images(self._predict_input, self.image_shape)
+        return self._loader(torch.from_numpy(images), None, ids)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What prediction needs to know of the training data; part of every checkpoint."""
+        return {"image_shape": list(self.image_shape)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over `state_dict`, so that images can be read where the training file is not."""
+        self._image_shape = tuple(state_dict["image_shape"])
+
+    def _batches(self, split: str, **options: Any) -> TensorBatches:
+        labels = self._labels[split]
+        return self._loader(self._images[split], labels, _ids(split, len(labels)), **options)
+
+    def _loader(self, images: Tensor, labels: Tensor | None, ids: Sequence[str], **options: Any) -> TensorBatches:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return TensorBatches(
+            images,
+            labels,
+            ids,
+            batch_size=self.batch_size,
+            mean=self.mean,
+            std=self.std,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+            **options,
+        )
+
+    def _check_classes(self) -> None:
+        if self.task == "multilabel":
+            return
+        counts = torch.bincount(self._labels["train"], minlength=self.num_classes).tolist()
+        missing = [name for name, count in zip(self.class_names, counts, strict=True) if count == 0]
+        if missing:
+            raise ValueError(f"{self.file}: no training image of class {', '.join(missing)}; give at least one of each")
+
+    def _report_duplicates(self) -> None:
+        """Say so when training images stand in another split too; official sets are left as published."""
+        seen = {row.tobytes() for row in self._images["train"].numpy()}
+        for name in ("val", "test"):
+            count = sum(row.tobytes() in seen for row in self._images[name].numpy())
+            if count:
+                log.warning("%s: %d %s images are also training images", self.file.name, count, name)
+
+
+def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read and check all splits of an npz in the layout of MedMNIST.
+
+    Args:
+        file: The npz file; no pickled object in it is ever loaded.
+        task: Kind of the labels.
+        num_classes: Number of classes or labels.
+
+    Returns:
+        For each split images (N, C, *spatial) uint8, and labels (N,) int64 or (N, L) float32 for `multilabel`.
+
+    Raises:
+        ValueError: If the file is damaged, lacks an array, or holds images or labels of another kind.
+    """
+    splits = {}
+    for name in SPLITS:
+        images, labels = _read_array(file, f"{name}_images"), _read_array(file, f"{name}_labels")
+        if images.dtype != np.uint8 or images.ndim not in (3, 4):
+            raise ValueError(
+                f"{file}: {name}_images is {images.dtype} of shape {images.shape}; "
+                "expected uint8 of shape (N, H, W), (N, H, W, 3) or (N, D, H, W)"
+            )
+        if len(images) != len(labels) or len(images) == 0:
+            raise ValueError(f"{file}: {name} has {len(images)} images and {len(labels)} labels; expected as many")
+        shaped = images.reshape(_channels_first(images.shape)) if images.shape[-1] != 3 else np.moveaxis(images, -1, 1)
+        splits[name] = (np.ascontiguousarray(shaped), _check_labels(labels, f"{file}: {name}_labels", task, num_classes))
+    shapes = {images.shape[1:] for images, _ in splits.values()}
+    if len(shapes) > 1:
+        raise ValueError(f"{file}: splits hold images of different shapes {sorted(shapes)}; expected one shape")
+    return splits
+
+
+def _read_array(file: Path, key: str) -> np.ndarray:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            if key not in archive:
+                raise ValueError(f"{file}: no array '{key}'; it holds {sorted(archive.files)}")
+            return archive[key]
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"{file} is damaged or cut short ({error}): delete it and get it again") from error
+
+
+def _check_labels(labels: np.ndarray, where: str, task: Task, num_classes: int) -> np.ndarray:
+    """Labels as the networks want them, or an error that says which label is wrong."""
+    if task == "multilabel":
+        if labels.ndim != 2 or labels.shape[1] != num_classes or not np.isin(labels, (0, 1)).all():
+            raise ValueError(f"{where}: expected zeros and ones of shape (N, {num_classes}), found shape {labels.shape}")
+        return labels.astype(np.float32)
+    labels = labels.reshape(len(labels), -1)
+    if labels.shape[1] != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{where}: expected one integer for each image, found {labels.dtype} of shape {labels.shape}")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        wrong = labels.max() if labels.max() >= num_classes else labels.min()
+        raise ValueError(f"{where}: label {wrong} is outside 0..{num_classes - 1}, the classes of this data set")
+    return labels[:, 0].astype(np.int64)
+
+
+def _shape_in_npz(file: Path, key: str) -> tuple[int, ...]:
+    """Shape of an array in an npz, from its header alone."""
+    if not file.is_file():
+        raise FileNotFoundError(f"no file {file}: set datamodule.file to an npz in the layout of MedMNIST")
+    try:
+        with zipfile.ZipFile(file) as archive, archive.open(f"{key}.npy") as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            return read(member)[0]
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ValueError(f"{file} holds no readable array '{key}' ({error})") from error
+
+
+def _channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(N, C, *spatial) of images stored without a channel axis, or with colour last."""
+    if len(shape) == 4 and shape[-1] == 3:
+        return (shape[0], 3, *shape[1:-1])
+    return (shape[0], 1, *shape[1:])
+
+
+def _ids(split: str, count: int) -> list[str]:
+    return [f"{split}_{index:05d}" for index in range(count)]

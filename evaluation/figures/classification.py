@@ -1,0 +1,148 @@
+"""Pictures of a classifier: what it confuses, how it ranks, whether its probabilities hold, where it errs most."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix, roc_curve
+
+from evaluation.classification import auc, bootstrap_auc, interval, one_vs_rest
+from evaluation.figures.style import COLOURS, new_figure
+
+__all__ = ["calibration_figure", "confusion_figure", "mistakes_figure", "roc_figure"]
+
+
+def confusion_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Counts of true against predicted class, shaded by the share of each true class.
+
+    Args:
+        labels: (N,) class indices.
+        prob: (N, K) probabilities; the prediction is their argmax.
+        class_names: K names.
+
+    Returns:
+        The figure.
+    """
+    counts = confusion_matrix(labels, prob.argmax(1), labels=range(len(class_names)))
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    edge = max(3.6, 1.6 + 0.7 * len(class_names))
+    figure, axes = new_figure(edge + 0.8, edge)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if share[row, column] > 0.55 else "black"
+        axes.text(column, row, f"{count}\n{share[row, column]:.0%}", ha="center", va="center", color=colour, fontsize=9)
+    ticks = range(len(class_names))
+    axes.set_xticks(ticks, [_wrap(name) for name in class_names], rotation=0 if len(class_names) < 4 else 60)
+    axes.set_yticks(ticks, [_wrap(name) for name in class_names])
+    axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, n = {len(labels)}")
+    axes.spines[:].set_visible(False)
+    figure.colorbar(image, ax=axes, shrink=0.75, label="share of the true class")
+    return figure
+
+
+def roc_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """One-versus-rest ROC curves with bootstrap 95% intervals of their areas; for two classes, one curve.
+
+    Args:
+        labels: (N,) class indices or (N, K) zeros and ones.
+        prob: (N, K) probabilities.
+        class_names: K names.
+
+    Returns:
+        The figure.
+    """
+    truth = one_vs_rest(labels, len(class_names))
+    classes = [1] if labels.ndim == 1 and len(class_names) == 2 else range(len(class_names))
+    figure, axes = new_figure(5.2, 5)
+    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1, zorder=0)
+    for k in classes:
+        if truth[:, k].min() == truth[:, k].max():
+            continue
+        false_positive, sensitivity, _ = roc_curve(truth[:, k], prob[:, k])
+        low, high = interval(bootstrap_auc(truth[:, k], prob[:, k]))
+        area = auc(truth[:, k], prob[:, k])[0]
+        name = f"{class_names[k]}: {area:.3f} ({low:.3f} to {high:.3f})"
+        axes.plot(false_positive, sensitivity, label=name, linewidth=1.8)
+    axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC, area with 95% interval", aspect="equal")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.legend(loc="lower right", fontsize=8 if len(class_names) < 9 else 6)
+    return figure
+
+
+def calibration_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str], bins: int = 8) -> Figure:
+    """Observed frequency against predicted probability, in bins of equal counts, with the spread of predictions below.
+
+    All classes are pooled one-versus-rest; for two classes, the last one is shown.
+
+    Args:
+        labels: (N,) class indices or (N, K) zeros and ones.
+        prob: (N, K) probabilities.
+        class_names: K names.
+        bins: Number of bins.
+
+    Returns:
+        The figure.
+    """
+    truth = one_vs_rest(labels, len(class_names))
+    binary = labels.ndim == 1 and len(class_names) == 2
+    seen, said = (truth[:, 1], prob[:, 1]) if binary else (truth.ravel(), prob.ravel())
+    groups = [group for group in np.array_split(np.argsort(said, kind="stable"), bins) if len(group)]
+    centre = np.array([said[group].mean() for group in groups])
+    observed = np.array([seen[group].mean() for group in groups])
+    error = 1.96 * np.sqrt(np.maximum(observed * (1 - observed), 1e-12) / [len(group) for group in groups])
+    brier = np.mean((said - seen) ** 2)
+
+    figure, (axes, below) = new_figure(4.8, 5.6, rows=2, sharex=True, height_ratios=[4, 1])
+    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    axes.errorbar(centre, observed, yerr=error, fmt="o-", color=COLOURS[0], markersize=4, linewidth=1.4, capsize=2)
+    what = f"P({class_names[1]})" if binary else "P(class), all classes"
+    axes.set(ylabel="observed frequency", title=f"Calibration, Brier score {brier:.3f}", ylim=(-0.03, 1.03))
+    below.hist(said, bins=np.linspace(0, 1, 41), color=COLOURS[0])
+    below.set(xlabel=f"predicted {what}", ylabel="cases", xlim=(-0.03, 1.03))
+    return figure
+
+
+def mistakes_figure(
+    images: np.ndarray, labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str], *, wrong: int, total: int
+) -> Figure:
+    """A grid of wrongly classified images, in the order given; volumes show their middle slice.
+
+    No identifier is drawn, because figures may leave the machine with the dashboard.
+
+    Args:
+        images: (M, C, *spatial) of any range.
+        labels: (M,) class indices.
+        prob: (M, K) probabilities.
+        class_names: K names.
+        wrong: How many images were classified wrongly in all.
+        total: How many images there were.
+
+    Returns:
+        The figure.
+    """
+    columns = 6
+    rows = max(1, -(-len(images) // columns))
+    figure, axes = new_figure(1.9 * columns, 2.3 * rows + 0.4, rows, columns, squeeze=False)
+    for cell in axes.flat:
+        cell.axis("off")
+    for cell, image, label, row in zip(axes.flat, images, labels, prob, strict=False):
+        picture = _picture(image)
+        cell.imshow(picture, cmap="gray" if picture.ndim == 2 else None)
+        said = row.argmax()
+        caption = f"true: {_wrap(class_names[label])}\nsaid: {_wrap(class_names[said])} {row[said]:.0%}"
+        cell.set_title(caption, fontsize=8)
+    figure.suptitle(f"Worst mistakes: {len(images)} of the {wrong} wrong among {total}")
+    return figure
+
+
+def _picture(image: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, 3) in [0, 1] from (C, *spatial)."""
+    if image.ndim == 4:
+        image = image[:, image.shape[1] // 2]
+    low, high = image.min(), image.max()
+    image = (image - low) / max(high - low, 1e-12)
+    return image[0] if len(image) != 3 else np.moveaxis(image, 0, -1)
+
+
+def _wrap(name: str, width: int = 18) -> str:
+    return name if len(name) <= width else name[: width - 1] + "…"

@@ -1,0 +1,39 @@
+"""The look that all figures share: quiet axes, colours that the colour-blind tell apart (Okabe and Ito 2008)."""
+
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "new_figure"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
+
+_STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+    "legend.frameon": False,
+    "figure.dpi": 120,
+    "savefig.bbox": "tight",
+}
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """A figure that no pyplot state keeps alive, and its axes.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        rows: Rows of axes.
+        columns: Columns of axes.
+        **options: Handed to `Figure.subplots`.
+
+    Returns:
+        The figure, and one axes or an array of them as `Figure.subplots` gives.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns, **options)

@@ -1,0 +1,157 @@
+"""Supervised classification of images or volumes, with one label each or several.
+
+AUC and ACC are those of `medmnist.Evaluator` (medmnist 3.0.2): binary tasks score the last class and cut at 0.5,
+multi-class and ordinal ones take the macro mean of one-versus-rest AUC and the argmax, multi-label ones the mean over
+labels, each cut at 0.5. A test compares both on the same scores.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
+from typing import Any, Literal, Protocol
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    BinaryAccuracy,
+    BinaryAUROC,
+    MulticlassAccuracy,
+    MulticlassAUROC,
+    MulticlassCohenKappa,
+    MultilabelAccuracy,
+    MultilabelAUROC,
+)
+
+__all__ = ["ClassificationModule", "OptimizerPartial", "SchedulerPartial", "Task", "classification_metrics"]
+
+Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
+Batch = dict[str, Any]
+
+
+class OptimizerPartial(Protocol):
+    """An optimiser that lacks only its parameters."""
+
+    def __call__(self, params: Iterable[nn.Parameter]) -> Optimizer:
+        """Build the optimiser."""
+
+
+SchedulerPartial = Callable[[Optimizer], LRScheduler]
+
+
+class ClassificationModule(L.LightningModule):
+    """Trains `net` on batches `{"image": (B, C, *spatial), "label": ..., "id": list[str]}`.
+
+    Logs `train/loss`, and `loss`, `auc`, `acc` (for ordinal tasks also `kappa`, quadratic) under `val/` and `test/`.
+
+    Args:
+        net: From (B, C, *spatial) to (B, K) logits.
+        criterion: From logits and labels to a scalar.
+        optimizer: Builds the optimiser from the parameters.
+        scheduler: Builds a learning-rate schedule from the optimiser; none for a constant rate.
+        task: Kind of the labels.
+        num_classes: K, two for binary tasks.
+        scheduler_interval: Whether the schedule counts epochs or steps.
+        test_time_flips: Spatial axes (0-based); probabilities in testing and predicting are averaged over all
+            combinations of flips along them. Validation is left alone.
+        compile: Compile `net` (`torch.compile`, in place, so that checkpoints keep their keys).
+
+    Raises:
+        ValueError: If `test_time_flips` repeats an axis or names a negative one.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        criterion: nn.Module,
+        optimizer: OptimizerPartial,
+        scheduler: SchedulerPartial | None = None,
+        *,
+        task: Task,
+        num_classes: int,
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        test_time_flips: Sequence[int] = (),
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(set(test_time_flips)) < len(test_time_flips) or any(axis < 0 for axis in test_time_flips):
+            raise ValueError(f"test_time_flips={list(test_time_flips)}: expected different axes, counted from 0")
+        self.net, self.criterion, self.task = net, criterion, task
+        self._optimizer, self._scheduler, self._interval = optimizer, scheduler, scheduler_interval
+        self._flips = [
+            [axis + 2 for axis in axes]
+            for count in range(len(test_time_flips) + 1)
+            for axes in combinations(test_time_flips, count)
+        ]
+        metrics = classification_metrics(task, num_classes)
+        self.val_metrics = metrics.clone(prefix="val/")
+        self.test_metrics = metrics.clone(prefix="test/")
+        if compile:
+            self.net.compile()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, C, *spatial)."""
+        return self.net(image)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a batch."""
+        loss = self.criterion(self(batch["image"]), batch["label"])
+        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["id"]), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and metrics of a validation batch."""
+        logits = self(batch["image"])
+        self._log_evaluation("val", self.val_metrics, batch, self.criterion(logits, batch["label"]), self._prob(logits))
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Loss and metrics of a test batch; returns what `predict_step` returns, and the labels."""
+        loss = self.criterion(self(batch["image"]), batch["label"])
+        predicted = self.predict_step(batch, batch_idx)
+        self._log_evaluation("test", self.test_metrics, batch, loss, predicted["prob"])
+        return {**predicted, "label": batch["label"]}
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """`{"id": list of B names, "prob": (B, K) float32 probabilities}`."""
+        image = batch["image"]
+        flipped = [self._prob(self(image.flip(axes) if axes else image)) for axes in self._flips]
+        return {"id": batch["id"], "prob": torch.stack(flipped).mean(0)}
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Optimiser and schedule, as Lightning wants them."""
+        optimizer = self._optimizer(params=self.parameters())
+        if self._scheduler is None:
+            return {"optimizer": optimizer}
+        schedule = {"scheduler": self._scheduler(optimizer), "interval": self._interval}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _prob(self, logits: Tensor) -> Tensor:
+        return logits.float().sigmoid() if self.task == "multilabel" else logits.float().softmax(dim=1)
+
+    def _log_evaluation(self, stage: str, metrics: MetricCollection, batch: Batch, loss: Tensor, prob: Tensor) -> None:
+        label = batch["label"]
+        metrics.update(prob[:, -1] if self.task == "binary" else prob, label.long())
+        self.log(f"{stage}/loss", loss, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+        self.log_dict(metrics, on_epoch=True, prog_bar=stage == "val", batch_size=len(batch["id"]))
+
+
+def classification_metrics(task: Task, num_classes: int) -> MetricCollection:
+    """AUC and ACC as the MedMNIST evaluator defines them; for ordinal tasks also quadratic kappa.
+
+    Args:
+        task: Kind of the labels.
+        num_classes: Number of classes or labels.
+
+    Returns:
+        Metrics of probabilities (B, K) (binary: of the last class, (B,)) and integer labels.
+    """
+    if task == "binary":
+        return MetricCollection({"auc": BinaryAUROC(), "acc": BinaryAccuracy()})
+    if task == "multilabel":
+        return MetricCollection({"auc": MultilabelAUROC(num_classes), "acc": MultilabelAccuracy(num_classes)})
+    metrics = {"auc": MulticlassAUROC(num_classes), "acc": MulticlassAccuracy(num_classes, average="micro")}
+    if task == "ordinal":
+        metrics["kappa"] = MulticlassCohenKappa(num_classes, weights="quadratic")
+    return MetricCollection(metrics)

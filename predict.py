@@ -1,0 +1,7 @@
+"""Predict on new images: `python predict.py ckpt_path=outputs/.../checkpoints/best.ckpt input=folder_of_images`. See `--help`."""
+
+from runtime.cli import main
+from runtime.predict import predict_verb
+
+if __name__ == "__main__":
+    main(predict_verb, "predict")

@@ -1,0 +1,106 @@
+"""From a config to objects: one way to instantiate, one way in which sizes travel from data to network.
+
+A network learns the sizes of its data by interpolation: `num_classes: ${data:num_classes}` is the property
+`num_classes` of the datamodule that the same config describes. Building a datamodule is cheap and reads no images, so
+this also works in `--cfg job --resolve`. Saved configs hold the plain numbers.
+"""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import lightning as L
+from omegaconf import DictConfig, OmegaConf
+
+from runtime.check import check_config
+from runtime.errors import user_errors
+
+__all__ = ["instantiate", "instantiate_all", "register_resolvers", "resolve"]
+
+
+def register_resolvers() -> None:
+    """Make `${data:...}` known to OmegaConf."""
+    OmegaConf.register_new_resolver("data", _data_property, replace=True)
+
+
+def _data_property(name: str, *, _root_: DictConfig) -> Any:
+    plain = OmegaConf.to_container(_root_.datamodule, resolve=True)
+    check_config(plain, "datamodule")
+    datamodule = _built(json.dumps(plain, sort_keys=True))
+    if not hasattr(datamodule, name):
+        raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
+    return getattr(datamodule, name)
+
+
+@lru_cache(maxsize=4)
+def _built(config: str) -> L.LightningDataModule:
+    return hydra.utils.instantiate(json.loads(config))
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """Plain containers with every interpolation resolved and every target checked.
+
+    Args:
+        config: As composed by Hydra.
+
+    Returns:
+        The tree of plain dicts, lists and scalars that is saved with the run and in every checkpoint.
+
+    Raises:
+        UserError: If a value is missing, an interpolation fails, or a target does not fit.
+    """
+    with user_errors():
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    check_config(plain)
+    return plain  # type: ignore[return-value]
+
+
+def instantiate(config: Any, where: str, **extra: Any) -> Any:
+    """Build the object that `config` describes.
+
+    Every object of a run is built here, so that an allow-list of targets (Hydra 1.4 will ask for one) has one place.
+
+    Args:
+        config: A plain dict with `_target_`.
+        where: Its key, for messages.
+        **extra: Arguments that only the run knows, such as its folder.
+
+    Returns:
+        The object; lists in it are plain lists.
+
+    Raises:
+        UserError: If the constructor refuses its arguments.
+    """
+    with user_errors(where):
+        return hydra.utils.instantiate(config, **extra, _convert_="all")
+
+
+def instantiate_all(config: dict[str, Any] | None, where: str, **extra: Any) -> list[Any]:
+    """Build every entry of a dict of configs, in order; entries that are null are switched off."""
+    return [instantiate(entry, f"{where}.{name}", **extra) for name, entry in (config or {}).items() if entry]
+
+
+def make_trainer(config: dict[str, Any], run: Path, **extra: Any) -> L.Trainer:
+    """The trainer of a run, whose files go to the folder `run`.
+
+    Args:
+        config: The `trainer` node.
+        run: The run folder.
+        **extra: Callbacks and loggers.
+
+    Returns:
+        The trainer.
+
+    Raises:
+        UserError: If the machine lacks what is asked for, such as a second GPU.
+    """
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    try:
+        return instantiate(config, "trainer", default_root_dir=str(run), **extra)
+    except MisconfigurationException as error:  # raised by Lightning outside the usual types
+        from runtime.errors import UserError
+
+        raise UserError(f"trainer: {error}") from error

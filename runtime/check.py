@@ -1,0 +1,132 @@
+"""Checks a resolved config against the signatures of what it names, before anything heavy starts.
+
+Hydra itself refuses unknown keys of the files it composed; this looks at what Hydra cannot see: keywords that a
+constructor does not take or misses, and values that do not fit its annotations.
+"""
+
+import difflib
+import inspect
+import json
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pydantic
+from hydra.utils import get_object
+
+from runtime.errors import UserError
+
+__all__ = ["check_config", "did_you_mean"]
+
+_HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+
+
+def check_config(config: Any, path: str = "") -> None:
+    """Check every `_target_` under `config`.
+
+    Args:
+        config: Plain containers, interpolations resolved.
+        path: Where `config` stands, for messages.
+
+    Raises:
+        UserError: With one line for each problem: the key, what was expected, what to write instead.
+    """
+    problems = list(_problems(config, path))
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
+    """A hint at the known word nearest to `word`, or at all of them when none is near."""
+    options = sorted(known)
+    close = difflib.get_close_matches(word, options, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(options)}"
+
+
+def _problems(node: Any, path: str) -> Iterator[str]:
+    if isinstance(node, list):
+        for index, entry in enumerate(node):
+            yield from _problems(entry, f"{path}[{index}]")
+    if not isinstance(node, dict):
+        return
+    if "_target_" in node:
+        yield from _target_problems(node, path)
+    for key, value in node.items():
+        yield from _problems(value, f"{path}.{key}" if path else str(key))
+
+
+def _target_problems(node: dict[str, Any], path: str) -> Iterator[str]:
+    try:
+        target = get_object(node["_target_"])
+    except Exception as error:
+        yield f"{path}._target_: cannot import {node['_target_']} ({error})"
+        return
+    known, required, open_ended = _parameters(target)
+    given = [key for key in node if key not in _HYDRA_KEYS]
+    for key in given:
+        if key not in known and not open_ended:
+            yield f"{path}.{key}: {node['_target_']} takes no '{key}'; {did_you_mean(key, known)}"
+    if not node.get("_partial_") and not node.get("_args_"):
+        for key in sorted(required - set(given)):
+            yield f"{path}.{key}: {node['_target_']} needs it; set {path}.{key}=..."
+    hints = _annotations(target)
+    for key in given:
+        if key in hints and not _has_target(node[key]):
+            complaint = _complaint(node[key], hints[key], known.get(key))
+            if complaint:
+                yield f"{path}.{key}: {node[key]!r} does not fit; {complaint}"
+
+
+def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], bool]:
+    """Keywords with their defaults, those without default, and whether unknown ones are taken.
+
+    A class whose `__init__` hands **keywords on to its parents takes theirs too.
+    """
+    callables = [cls.__init__ for cls in target.__mro__[:-1]] if inspect.isclass(target) else [target]
+    known: dict[str, Any] = {}
+    required: set[str] = set()
+    for level, function in enumerate(callables):
+        parameters = inspect.signature(function).parameters.values()
+        for parameter in parameters:
+            if parameter.name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            known.setdefault(parameter.name, parameter.default)
+            if parameter.default is parameter.empty and level == 0:
+                required.add(parameter.name)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return known, required, False
+    return known, required, True
+
+
+def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
+    hints: dict[str, Any] = {}
+    classes = reversed(target.__mro__[:-1]) if inspect.isclass(target) else ()
+    for function in [*(cls.__init__ for cls in classes), *([] if inspect.isclass(target) else [target])]:
+        try:
+            hints |= typing.get_type_hints(inspect.unwrap(function))
+        except Exception:  # noqa: S112 - annotations that cannot be evaluated cannot be checked
+            continue
+    return hints
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "_target_" in value or any(_has_target(entry) for entry in value.values())
+    return isinstance(value, list) and any(_has_target(entry) for entry in value)
+
+
+def _complaint(value: Any, annotation: Any, default: Any) -> str:
+    """Why a YAML value does not fit an annotation; empty when it does or when that cannot be told."""
+    if value is None and default is None:
+        return ""
+    try:
+        adapter = pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
+        adapter.validate_json(json.dumps(value), strict=True)
+    except pydantic.ValidationError as error:
+        reasons = dict.fromkeys(
+            detail["msg"] for detail in error.errors() if detail["type"] not in ("is_instance_of", "callable_type")
+        )
+        return " or ".join(reasons).lower().replace("input should", "it should")
+    except Exception:
+        return ""
+    return ""

@@ -1,0 +1,130 @@
+"""From the command line to a verb: composes the config, tells mistakes in one line, and starts sweeps' jobs.
+
+Exit codes: 0 done; 2 something given was wrong (one line says what, nothing was trained or written over); 1 the
+program failed (with a traceback). MEDZOO_TRACEBACK=1 shows the traceback behind a mistake too.
+"""
+
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runtime import run_folder
+from runtime.build import register_resolvers
+from runtime.check import did_you_mean
+from runtime.errors import UserError, user_errors
+from runtime.sweep import run_job
+
+__all__ = ["main"]
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+def main(verb: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Run a verb with the config that the command line describes; does not return on a mistake.
+
+    Args:
+        verb: Takes the composed config.
+        config_name: Its root config in `conf/`.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands us its errors instead of printing them
+    _quieten()
+    register_resolvers()
+    try:
+        sys.argv[1:] = _overrides(sys.argv[1:], config_name)
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(lambda config: _job(verb, config))()
+    except UserError as error:
+        _stop(str(error), error)
+    except (HydraException, OmegaConfBaseException) as error:
+        _stop(_explain(error, config_name), error)
+
+
+def _job(verb: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    """Run the verb, or in a sweep a process that does; mistakes end the process without Hydra's own remarks."""
+    try:
+        return run_job(config) if HydraConfig.get().mode == RunMode.MULTIRUN else verb(config)
+    except UserError as error:
+        _stop(str(error), error)
+
+
+def _stop(message: str, error: BaseException) -> None:
+    if os.environ.get("MEDZOO_TRACEBACK") == "1":
+        raise error
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _overrides(arguments: list[str], config_name: str) -> list[str]:
+    """The command line, with the folder of the run to resume where one is asked for."""
+    if config_name in ("evaluate", "predict"):  # what the checkpoint's config holds may be overridden without a +
+        return [f"++{a}" if a.startswith(("datamodule.", "lightning_module.")) else a for a in arguments]
+    given = [argument.replace(" ", "").lower() for argument in arguments]
+    fresh_process = "LOCAL_RANK" not in os.environ and not {"-m", "--multirun"} & set(arguments)
+    if "auto_resume=true" not in given or not fresh_process or any("hydra.run.dir=" in a for a in given):
+        return arguments
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose(config_name, [a for a in arguments if "=" in a], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        runs = Path(config.hydra.run.dir).parent
+        HydraConfig.instance().cfg = None
+    GlobalHydra.instance().clear()
+    del config["hydra"]
+    found = run_folder.find_unfinished(runs, config)
+    return [*arguments, f'hydra.run.dir="{found}"'] if found else arguments
+
+
+def _explain(error: Exception, config_name: str) -> str:
+    """One line for what Hydra found wrong with the command line."""
+    text = str(error)
+    missing = re.search(r"Could not find '(.+)/(.+?)'", text)
+    if missing:
+        group, option = missing.groups()
+        options = [line.strip() for line in text.partition("Available options")[2].splitlines()[1:] if line.strip()]
+        return f"{group}={option}: no such option; {did_you_mean(option, options)}"
+    unset = re.search(r"You must specify '(.+?)'", text)
+    if unset:
+        options = [line.strip() for line in text.partition("Available options:")[2].splitlines() if line.strip()]
+        return f"choose {unset.group(1)}=...; {did_you_mean('', options)}"
+    unknown = re.search(r"full_key: (\S+)", f"{text}\n{error.__cause__}")
+    if "not in struct" in f"{text} {error.__cause__}" and unknown:
+        key = unknown.group(1)
+        return f"{key}: no such key; {did_you_mean(key.split('.')[-1], _siblings(key, config_name))}"
+    try:
+        with user_errors():
+            raise error
+    except UserError as told:
+        return str(told)
+    except HydraException:
+        return " ".join(text.split())
+
+
+def _siblings(key: str, config_name: str) -> list[str]:
+    """Keys beside `key` in the config that the command line describes without its mistaken override."""
+    kept = [a for a in sys.argv[1:] if re.match(r"[+~]*experiment=|[+~]*[\w/]+/[\w/]+=|[+~]*(datamodule|lightning_module|logger)=", a)]
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose(config_name, kept)
+    parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
+    return [str(name) for name in parent] if isinstance(parent, DictConfig) else []
+
+
+def _quieten() -> None:
+    """Silence advertisements, and warnings about choices that are ours."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.getMessage())
+    logging.getLogger("lightning.pytorch").addFilter(lambda record: "Tip:" not in record.getMessage())
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -1,0 +1,58 @@
+"""Mistakes of the user, told in one line, apart from faults of the program, told with their traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hydra.errors import InstantiationException
+from omegaconf.errors import OmegaConfBaseException
+
+__all__ = ["UserError", "user_errors"]
+
+
+class UserError(Exception):
+    """Something in the config, the files or the command that its author can mend; ends a verb with exit code 2."""
+
+
+@contextmanager
+def user_errors(where: str = "") -> Iterator[None]:
+    """Turn complaints about values and files into `UserError`.
+
+    Constructors and data checks complain with `ValueError`, `TypeError` or `OSError`; before training starts these mean
+    that something given was wrong. The original stays attached, for MEDZOO_TRACEBACK=1.
+
+    Args:
+        where: What was being done, put before the message.
+
+    Raises:
+        UserError: In place of the errors named.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OSError, ImportError, InstantiationException, OmegaConfBaseException) as error:
+        key, cause = _cause(error)
+        place = key or where
+        raise UserError(f"{place}: {_one_line(cause)}" if place else _one_line(cause)) from error
+
+
+def _cause(error: BaseException) -> tuple[str, BaseException]:
+    """The key that Hydra or OmegaConf was at, and the error behind theirs."""
+    key = ""
+    while isinstance(error, (InstantiationException, OmegaConfBaseException)):
+        if isinstance(error, OmegaConfBaseException):
+            key = key or str(error.full_key or "")
+        elif "full_key: " in str(error):
+            key = key or str(error).rsplit("full_key: ", 1)[1].strip()
+        if error.__cause__ is None:
+            break
+        error = error.__cause__
+    return key, error
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"no file or folder {error.filename}"
+    if isinstance(error, InstantiationException) and "Error locating target" in str(error):
+        return " ".join(str(error).split("full_key:")[0].split())
+    if isinstance(error, OmegaConfBaseException):
+        return str(error).split("\n")[0]
+    return " ".join(str(error).split()) or type(error).__name__

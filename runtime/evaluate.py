@@ -1,0 +1,70 @@
+"""What `evaluate.py` does: test a checkpoint again, on its own data or on other data of the same layout."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from runtime import checkpoint, run_folder
+from runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from runtime.check import check_config
+from runtime.errors import user_errors
+from runtime.train import finish
+
+__all__ = ["evaluate"]
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: DictConfig) -> None:
+    """Test the module in `ckpt_path` and write a run folder with metrics, figures, predictions and report.
+
+    Args:
+        config: As composed from `conf/evaluate.yaml`; `datamodule.*` and `lightning_module.*` override what the
+            checkpoint was trained with.
+
+    Raises:
+        UserError: If something given is wrong.
+    """
+    run = Path(HydraConfig.get().runtime.output_dir)
+    given = resolve(config)
+    content = checkpoint.read(given["ckpt_path"])
+    merged = with_overrides(content["medzoo"]["config"], given)
+    L.seed_everything(merged["seed"], workers=True, verbose=False)
+    datamodule = instantiate(merged["datamodule"], "datamodule")
+    module = instantiate(merged["lightning_module"], "lightning_module")
+    checkpoint.initialise(module, content, Path(given["ckpt_path"]))
+    with user_errors("datamodule"):
+        datamodule.prepare_data()
+        datamodule.setup("test")
+    run_folder.write_start(run, merged, datamodule.split)
+    logger = [built(save_dir=run) for built in instantiate_all({"csv": given["logger"]}, "logger")]
+    callbacks = instantiate_all(merged["callbacks"], "callbacks")
+    trainer = make_trainer(given["trainer"], run, callbacks=callbacks, logger=logger, enable_checkpointing=True)
+    trainer.test(module, datamodule, verbose=False)
+    if trainer.is_global_zero:
+        finish(run, {name: float(value) for name, value in trainer.callback_metrics.items()})
+
+
+def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The config of a checkpoint, with what the command says of its data and its module instead.
+
+    Args:
+        trained: The config in the checkpoint.
+        given: The config of the verb.
+
+    Returns:
+        A checked plain config.
+
+    Raises:
+        UserError: If an override does not fit what it overrides.
+    """
+    merged = OmegaConf.create(trained)
+    for part in ("datamodule", "lightning_module"):
+        merged[part] = OmegaConf.merge(merged[part], given.get(part) or {})
+    plain = OmegaConf.to_container(merged)
+    check_config({part: plain[part] for part in ("datamodule", "lightning_module")})  # type: ignore[index, call-overload]
+    return plain  # type: ignore[return-value]

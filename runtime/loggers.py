@@ -1,0 +1,89 @@
+"""Loggers that go on where an interrupted run stopped, and that never ask for anything."""
+
+import csv
+import os
+import uuid
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from runtime.run_folder import read_csv, write_text
+
+__all__ = ["csv_logger", "wandb_logger"]
+
+
+def csv_logger(save_dir: str | Path, step: int = 0) -> CSVLogger:
+    """A logger that writes `<save_dir>/metrics.csv`.
+
+    Args:
+        save_dir: The run folder.
+        step: The step at which a resumed run goes on; earlier rows are kept, later ones will be logged again.
+
+    Returns:
+        The logger.
+    """
+    file = Path(save_dir) / "metrics.csv"
+    kept = [row for row in read_csv(file) if int(row["step"]) < step]
+    file.unlink(missing_ok=True)
+    logger = CSVLogger(str(save_dir), name="", version="")
+    if kept and rank_zero_only.rank == 0:
+        writer = logger.experiment
+        with file.open("w", newline="", encoding="utf-8") as opened:
+            rows = csv.DictWriter(opened, fieldnames=list(kept[0]))
+            rows.writeheader()
+            rows.writerows(kept)
+        writer.metrics_keys = list(kept[0])
+    return logger
+
+
+def wandb_logger(
+    save_dir: str | Path,
+    run_name: str,
+    config: dict[str, Any],
+    *,
+    project: str,
+    monitor: str,
+    mode: Literal["min", "max"],
+    group: str | None = None,
+) -> WandbLogger:
+    """A Weights & Biases logger: online where the user is logged in, offline otherwise.
+
+    The run id is kept in `<save_dir>/wandb_run_id.txt`, so that a resumed run goes on in the same dashboard page. The
+    terminal's output is not captured, because messages may name files of patients.
+
+    Args:
+        save_dir: The run folder; offline data lie in its subfolder `wandb` (send them with `wandb sync`).
+        run_name: Shown on the dashboard.
+        config: The resolved config, shown on the dashboard.
+        project: W&B project.
+        monitor: The metric that decides which checkpoint is best; the dashboard sorts by its best value.
+        mode: Whether its best value is the smallest or the largest.
+        group: Ties the runs of a sweep together.
+
+    Returns:
+        The logger.
+    """
+    import wandb
+
+    id_file = Path(save_dir) / "wandb_run_id.txt"
+    if rank_zero_only.rank == 0 and not id_file.is_file():
+        write_text(id_file, uuid.uuid4().hex[:12])
+    connection = os.environ.get("WANDB_MODE", "online" if wandb.login(prompt=False) else "offline")
+    logger = WandbLogger(
+        name=run_name,
+        save_dir=str(save_dir),
+        project=project,
+        group=group,
+        id=id_file.read_text() if id_file.is_file() else None,
+        resume="allow",
+        mode=connection,
+        log_model=False,  # checkpoints stay here: a sweep would fill the storage
+        settings=wandb.Settings(console="off", disable_code=True, silent=True),
+    )
+    if rank_zero_only.rank == 0:
+        logger.experiment.config.update(config, allow_val_change=True)
+        logger.experiment.define_metric("val/loss", summary="min")
+        logger.experiment.define_metric(monitor, summary=mode)
+    return logger

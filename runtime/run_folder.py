@@ -1,0 +1,121 @@
+"""The folder of a run: what is written there, and how a run is found again.
+
+    config.yaml  metrics.json  metrics.csv  split.json  environment.txt  test_classes.csv  report.html
+    checkpoints/{best,last}.ckpt  figures/*.png  predictions/*.csv
+
+`metrics.json` is written last: a folder without it is an unfinished run.
+"""
+
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+__all__ = [
+    "environment",
+    "find_unfinished",
+    "newest_checkpoint",
+    "read_csv",
+    "read_metrics",
+    "write_start",
+    "write_text",
+]
+
+LAST = Path("checkpoints") / "last.ckpt"
+_HOW_NOT_WHAT = ("auto_resume", "ckpt_path")  # say how to start, so they do not make two runs different
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file, all or nothing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
+
+
+def write_start(run: Path, config: dict[str, Any], split: dict[str, list[str]]) -> None:
+    """Write what is known before training: config, split and environment."""
+    write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+    digest = sha256(json.dumps(split, sort_keys=True).encode()).hexdigest()
+    counts = {name: len(ids) for name, ids in split.items()}
+    write_text(run / "split.json", json.dumps({"sha256": digest, "counts": counts, "ids": split}))
+    write_text(run / "environment.txt", environment())
+
+
+def environment() -> str:
+    """Command, code version, machine and package versions, one fact a line."""
+    git = _git("rev-parse", "HEAD")
+    changed = " (with uncommitted changes)" if git and _git("status", "--porcelain") else ""
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    packages = sorted({f"{p.name}=={p.version}" for p in importlib.metadata.distributions()}, key=str.lower)
+    facts = [
+        f"command: {' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
+        f"commit: {git or 'unknown'}{changed}",
+        f"python: {platform.python_version()}",
+        f"system: {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, GPUs: {', '.join(gpus) or 'none'}",
+        "packages:",
+        *(f"  {package}" for package in packages),
+    ]
+    return "\n".join(facts) + "\n"
+
+
+def _git(*arguments: str) -> str:
+    try:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """`metrics.json` of a run, empty where it did not finish."""
+    file = run / "metrics.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file, none where there is no file."""
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
+
+
+def find_unfinished(runs: Path, config: DictConfig) -> Path | None:
+    """The newest run of the same config that has a checkpoint but did not finish.
+
+    Args:
+        runs: Folder of the runs of one experiment.
+        config: As composed, interpolations not resolved, as Hydra writes it to `.hydra/config.yaml`.
+
+    Returns:
+        Its folder, or none.
+    """
+    wanted = _what(config)
+    for run in sorted(runs.glob("*"), reverse=True):
+        written = run / ".hydra" / "config.yaml"
+        if not (run / LAST).is_file() or (run / "metrics.json").is_file() or not written.is_file():
+            continue
+        if _what(OmegaConf.load(written)) == wanted:  # type: ignore[arg-type]
+            return run
+    return None
+
+
+def _what(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key not in _HOW_NOT_WHAT}
+
+
+def newest_checkpoint(runs: Path) -> Path | None:
+    """The last checkpoint of the newest run in a folder of runs that has one."""
+    return next((run / LAST for run in sorted(runs.glob("*"), reverse=True) if (run / LAST).is_file()), None)

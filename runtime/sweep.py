@@ -1,0 +1,107 @@
+"""Sweeps: every job is a fresh process, and the sweep is summed up as its jobs finish.
+
+Under `-m` Lightning would start its second process with `-m` again, which then sweeps by itself, with other values
+where the sweeper draws them. So a job of a sweep starts `python train.py <its overrides>` as a single run and reads the
+result from `metrics.json`. That also returns GPU memory and gives each job its own W&B run.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from evaluation.figures import sweep_figure
+from runtime.run_folder import read_metrics, write_text
+
+__all__ = ["run_job", "summarise"]
+
+_OF_THE_SWEEP = ("hydra/sweeper", "hydra/launcher", "hydra.sweep", "hydra.launcher", "hydra.mode", "hydra.run.dir")
+
+
+def run_job(config: DictConfig) -> float:
+    """Run one job of a sweep in a process of its own.
+
+    Args:
+        config: The job's config.
+
+    Returns:
+        Its `optimized_metric`.
+
+    Raises:
+        RuntimeError: If the job failed; what it printed says why.
+    """
+    hydra = HydraConfig.get()
+    job = Path(hydra.runtime.output_dir)
+    kept = [override for override in hydra.overrides.hydra if not override.lstrip("+~").startswith(_OF_THE_SWEEP)]
+    command = [sys.executable, str(Path(sys.argv[0]).resolve()), *hydra.overrides.task, *kept]
+    command += [f'hydra.run.dir="{job}"', "hydra.mode=RUN"]
+    environment = dict(os.environ, MEDZOO_SWEEP=job.parent.name)
+    gpus = config.get("sweep_gpus")
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = str(gpus[int(hydra.job.num) % len(gpus)])
+    code = subprocess.run(command, env=environment, check=False, cwd=hydra.runtime.cwd).returncode
+    if code:
+        raise RuntimeError(f"job {hydra.job.num} of the sweep ended with exit code {code}; see {job}")
+    summarise(job.parent, config.optimized_metric)
+    return float(read_metrics(job)[config.optimized_metric])
+
+
+def summarise(sweep: Path, metric: str) -> Path:
+    """Write `jobs.csv`, `summary.csv` (mean and sd over the seeds of each setting) and `summary.png` of a sweep.
+
+    Args:
+        sweep: Folder whose subfolders are jobs; jobs without `metrics.json` are left out.
+        metric: Drawn in the figure, beside `test/auc` where there is one.
+
+    Returns:
+        The summary.
+    """
+    jobs = [(_overrides(file), read_metrics(file.parent)) for file in sorted(sweep.glob("*/metrics.json"))]
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for overrides, metrics in jobs:
+        name = ", ".join(f"{k}={v}" for k, v in overrides.items() if k != "seed") or "default"
+        settings.setdefault(name, []).append(metrics)
+    names = sorted({name for _, metrics in jobs for name in metrics})
+    write_text(sweep / "jobs.csv", _csv([{**overrides, **metrics} for overrides, metrics in jobs]))
+    rows = []
+    for setting, runs in settings.items():
+        row: dict[str, Any] = {"setting": setting, "runs": len(runs)}
+        for name in names:
+            values = [run[name] for run in runs if name in run]
+            row[name] = statistics.mean(values) if values else ""
+            row[f"{name} sd"] = statistics.stdev(values) if len(values) > 1 else ""
+        rows.append(row)
+    write_text(sweep / "summary.csv", _csv(rows))
+    drawn = "test/auc" if "test/auc" in names else metric
+    values = [[run[drawn] for run in runs] for runs in settings.values()]
+    sweep_figure([_shorter(setting) for setting in settings], values, drawn).savefig(sweep / "summary.png")
+    return sweep / "summary.csv"
+
+
+def _overrides(metrics_file: Path) -> dict[str, str]:
+    file = metrics_file.parent / ".hydra" / "overrides.yaml"
+    listed = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else []
+    return dict(str(override).lstrip("+~").split("=", 1) for override in listed or [] if "=" in str(override))
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [",".join(_quoted(name) for name in columns)]
+    lines += [",".join(_quoted(row.get(name, "")) for name in columns) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+
+
+def _shorter(setting: str, width: int = 48) -> str:
+    parts = [part for part in setting.split(", ") if not part.startswith("experiment=")]
+    text = ", ".join(parts) or setting
+    return text if len(text) <= width else "…" + text[1 - width :]

@@ -1,0 +1,161 @@
+"""What `train.py` does: fit, test with the best checkpoint, and write the run folder."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.syntax import Syntax
+
+from runtime import checkpoint, report, run_folder
+from runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from runtime.errors import UserError, user_errors
+
+__all__ = ["train"]
+
+log = logging.getLogger(__name__)
+
+
+def train(config: DictConfig) -> float | None:
+    """Train, test and report one run.
+
+    Args:
+        config: As composed by Hydra from `conf/train.yaml`.
+
+    Returns:
+        The value of `optimized_metric`, for sweeps.
+
+    Raises:
+        UserError: If something given is wrong; nothing has been trained then.
+    """
+    run = Path(HydraConfig.get().runtime.output_dir)
+    plain = resolve(config)
+    L.seed_everything(plain["seed"], workers=True, verbose=False)
+    torch.set_float32_matmul_precision("high")  # tensor cores for float32 products; changes nothing on a CPU
+
+    datamodule = instantiate(plain["datamodule"], "datamodule")
+    module = instantiate(plain["lightning_module"], "lightning_module")
+    start = _starting_point(plain, run, module)
+    _prepare(datamodule, plain, run)
+    trainer = _trainer(plain, run, datamodule, start)
+    try:
+        began = time.monotonic()
+        trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
+        minutes = (time.monotonic() - began) / 60
+        best = _best_checkpoint(trainer)
+        if best:
+            checkpoint.initialise(module, checkpoint.read(best), best)
+        metrics = _metrics(trainer) | _best_score(trainer)
+        trainer.test(module, datamodule, verbose=False)
+        metrics |= _metrics(trainer)
+    finally:
+        _close_loggers(trainer)
+    metrics |= {
+        "fit/minutes": minutes,
+        "fit/epochs": trainer.current_epoch,
+        "fit/steps": trainer.global_step,
+        "model/parameters": sum(parameter.numel() for parameter in module.parameters()),
+    }
+    if trainer.is_global_zero:
+        finish(run, metrics, plain.get("expected"))
+    wanted = plain["optimized_metric"]
+    if wanted not in metrics:
+        raise UserError(f"optimized_metric={wanted} was not logged; choose one of {', '.join(sorted(metrics))}")
+    return metrics[wanted]
+
+
+def finish(run: Path, metrics: dict[str, float], expected: dict[str, Any] | None = None) -> None:
+    """Write the metrics and the report of a run, and print the table.
+
+    Args:
+        run: The run folder.
+        metrics: Flat names and values.
+        expected: For some metrics, the range [low, high] in which the experiment's author found them.
+    """
+    run_folder.write_text(run / "metrics.json", json.dumps(metrics, indent=2, sort_keys=True))
+    report.write(run, expected or {})
+    Console().print(report.terminal_table(metrics, expected or {}))
+    log.info("report: %s", run / "report.html")
+
+
+def _starting_point(config: dict[str, Any], run: Path, module: L.LightningModule) -> Path | None:
+    """Checkpoint to go on from, none to start afresh; weights of `init_from` are put in place."""
+    if config["auto_resume"] and (run / run_folder.LAST).is_file():
+        log.info("resuming %s", run)
+        return _readable(run / run_folder.LAST, module)
+    if config["init_from"]:
+        checkpoint.initialise(module, checkpoint.read(config["init_from"]), Path(config["init_from"]))
+    if config["ckpt_path"] == "last":
+        newest = run_folder.newest_checkpoint(run.parent)
+        if newest is None:
+            raise UserError(f"ckpt_path=last: no run below {run.parent} has a checkpoint to go on from")
+        log.info("going on from %s", newest)
+        return _readable(newest, module)
+    return _readable(Path(config["ckpt_path"]), module) if config["ckpt_path"] else None
+
+
+def _readable(path: Path, module: L.LightningModule) -> Path:
+    """The path, once its checkpoint is known to fit the module."""
+    content = checkpoint.read(path)
+    current = {**content, "state_dict": content.get("current_model_state", content["state_dict"])}
+    checkpoint.initialise(module, current, path)
+    return path
+
+
+def _prepare(datamodule: L.LightningDataModule, config: dict[str, Any], run: Path) -> None:
+    """Get and check the data, and write the beginning of the run, before other processes are started."""
+    if rank_zero_only.rank != 0:
+        return
+    with user_errors("datamodule"):
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+    run_folder.write_start(run, config, datamodule.split)  # type: ignore[attr-defined]
+    Console().print(Syntax(OmegaConf.to_yaml(OmegaConf.create(config)), "yaml", background_color="default"))
+    if datamodule.phantom:  # type: ignore[attr-defined]
+        log.info("phantom images: the numbers show that the code works and say nothing about patients")
+
+
+def _trainer(config: dict[str, Any], run: Path, datamodule: L.LightningDataModule, start: Path | None) -> L.Trainer:
+    name = "/".join(run.parts[-2:]) + (" (phantom)" if datamodule.phantom else "")  # type: ignore[attr-defined]
+    step = checkpoint.read(start)["global_step"] if start else 0
+    known = {"csv": {"step": step}, "wandb": {"run_name": name, "config": config}}
+    loggers = [
+        built(save_dir=run, **known.get(key, {}))
+        for key, built in zip(config["logger"] or {}, instantiate_all(config["logger"], "logger"), strict=True)
+    ]
+    callbacks = [checkpoint.EmbedConfig(config), *instantiate_all(config["callbacks"], "callbacks")]
+    return make_trainer(config["trainer"], run, callbacks=callbacks, logger=loggers)
+
+
+def _metrics(trainer: L.Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _best_checkpoint(trainer: L.Trainer) -> Path | None:
+    best = next((c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor), "")
+    return Path(best) if best else None
+
+
+def _best_score(trainer: L.Trainer) -> dict[str, float]:
+    """The monitored metric at the best checkpoint, in place of that of the last epoch."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None:
+            return {callback.monitor: float(callback.best_model_score)}
+    return {}
+
+
+def _close_loggers(trainer: L.Trainer) -> None:
+    for logger in trainer.loggers:
+        logger.finalize("success")
+    if any(type(logger).__name__ == "WandbLogger" for logger in trainer.loggers):
+        import wandb
+
+        wandb.finish()
