@@ -74,9 +74,9 @@ class MedMNISTDataModule(NPZDataModule):
 
     def _download(self, tries: int = 3) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
+        log.info("downloading %s (%s)", self._url, self._info["license"])
         for attempt in range(1, tries + 1):
             try:
-                log.info("downloading %s (%s)", self._url, self._info["license"])
                 torch.hub.download_url_to_file(self._url, str(self.file))  # to a temporary name, then renamed
                 return
             except (URLError, OSError) as error:

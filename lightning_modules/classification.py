@@ -91,6 +91,11 @@ class ClassificationModule(L.LightningModule):
         if compile:
             self.net.compile()
 
+    @property
+    def metric_names(self) -> list[str]:
+        """What may be monitored: everything that validation logs, and the training loss."""
+        return ["train/loss", "val/loss", *self.val_metrics]
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K) of images (B, C, *spatial)."""
         return self.net(image)

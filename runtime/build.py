@@ -6,18 +6,21 @@ this also works in `--cfg job --resolve`. Saved configs hold the plain numbers.
 """
 
 import json
+import logging
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import hydra.utils
 import lightning as L
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from runtime.check import check_config
-from runtime.errors import user_errors
+from runtime.errors import UserError, user_errors
 
-__all__ = ["instantiate", "instantiate_all", "register_resolvers", "resolve"]
+__all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers", "resolve"]
 
 
 def register_resolvers() -> None:
@@ -26,9 +29,7 @@ def register_resolvers() -> None:
 
 
 def _data_property(name: str, *, _root_: DictConfig) -> Any:
-    plain = OmegaConf.to_container(_root_.datamodule, resolve=True)
-    check_config(plain, "datamodule")
-    datamodule = _built(json.dumps(plain, sort_keys=True))
+    datamodule = _built(json.dumps(OmegaConf.to_container(_root_.datamodule, resolve=True), sort_keys=True))
     if not hasattr(datamodule, name):
         raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
     return getattr(datamodule, name)
@@ -51,6 +52,13 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: If a value is missing, an interpolation fails, or a target does not fit.
     """
+    if "datamodule" in config:  # first, because the sizes of all else follow from it
+        with user_errors():
+            data = OmegaConf.to_container(config.datamodule, resolve=True, throw_on_missing=True)
+        check_config(data, "datamodule")
+        if isinstance(data, dict) and "_target_" in data:
+            with user_errors("datamodule"):
+                _built(json.dumps(data, sort_keys=True))
     with user_errors():
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     check_config(plain)
@@ -96,11 +104,22 @@ def make_trainer(config: dict[str, Any], run: Path, **extra: Any) -> L.Trainer:
     Raises:
         UserError: If the machine lacks what is asked for, such as a second GPU.
     """
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-
+    _quieten()
     try:
         return instantiate(config, "trainer", default_root_dir=str(run), **extra)
     except MisconfigurationException as error:  # raised by Lightning outside the usual types
-        from runtime.errors import UserError
-
         raise UserError(f"trainer: {error}") from error
+
+
+def _quieten() -> None:
+    """Silence advertisements, and warnings about what is meant to be so."""
+    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
+        logger = logging.getLogger(name)
+        if not logger.filters:
+            logger.addFilter(lambda record: not any(part in record.getMessage() for part in ("Tip:", "TPU")))
+    for message in (
+        ".*smaller than the logging interval.*",
+        ".*isinstance.treespec, LeafSpec.*",
+        ".*exists and is not empty.*",  # the run folder holds more than the logs
+    ):
+        warnings.filterwarnings("ignore", message=message)

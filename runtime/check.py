@@ -123,9 +123,10 @@ def _complaint(value: Any, annotation: Any, default: Any) -> str:
         adapter = pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
         adapter.validate_json(json.dumps(value), strict=True)
     except pydantic.ValidationError as error:
-        reasons = dict.fromkeys(
-            detail["msg"] for detail in error.errors() if detail["type"] not in ("is_instance_of", "callable_type")
-        )
+        objects = ("is_instance_of", "callable_type", "needs_python_object")  # what YAML can only say by _target_
+        reasons = dict.fromkeys(detail["msg"] for detail in error.errors() if detail["type"] not in objects)
+        if not reasons:
+            return f"expected {getattr(annotation, '__name__', annotation)}, given by its _target_"
         return " or ".join(reasons).lower().replace("input should", "it should")
     except Exception:
         return ""

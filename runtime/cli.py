@@ -4,11 +4,9 @@ Exit codes: 0 done; 2 something given was wrong (one line says what, nothing was
 program failed (with a traceback). MEDZOO_TRACEBACK=1 shows the traceback behind a mistake too.
 """
 
-import logging
 import os
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,6 @@ def main(verb: Callable[[DictConfig], Any], config_name: str) -> None:
         config_name: Its root config in `conf/`.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands us its errors instead of printing them
-    _quieten()
     register_resolvers()
     try:
         sys.argv[1:] = _overrides(sys.argv[1:], config_name)
@@ -54,9 +51,23 @@ def main(verb: Callable[[DictConfig], Any], config_name: str) -> None:
 def _job(verb: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Run the verb, or in a sweep a process that does; mistakes end the process without Hydra's own remarks."""
     try:
+        _check_top_level(config)
         return run_job(config) if HydraConfig.get().mode == RunMode.MULTIRUN else verb(config)
     except UserError as error:
         _stop(str(error), error)
+
+
+def _check_top_level(config: DictConfig) -> None:
+    """Refuse keys that nothing reads: `+foo=1` composes, and would be ignored."""
+    name = HydraConfig.get().job.config_name
+    root = OmegaConf.load(CONF / f"{name}.yaml")
+    groups = [str(name) for default in root.defaults if isinstance(default, DictConfig) for name in default]
+    known = {str(key) for key in root} | {re.split("[@ ]", group)[-1] for group in groups}
+    known |= {"datamodule", "lightning_module"}  # of the checkpoint's config, for evaluate and predict
+    known -= {"hydra", "defaults", "hydra/job_logging", "local", "debug", "experiment"}
+    for key in config:
+        if str(key) not in known:
+            raise UserError(f"{key}: no such key; {did_you_mean(str(key), known)}")
 
 
 def _stop(message: str, error: BaseException) -> None:
@@ -118,13 +129,3 @@ def _siblings(key: str, config_name: str) -> list[str]:
         config = hydra.compose(config_name, kept)
     parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
     return [str(name) for name in parent] if isinstance(parent, DictConfig) else []
-
-
-def _quieten() -> None:
-    """Silence advertisements, and warnings about choices that are ours."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.getMessage())
-    logging.getLogger("lightning.pytorch").addFilter(lambda record: "Tip:" not in record.getMessage())
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

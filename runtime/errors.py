@@ -21,7 +21,7 @@ def user_errors(where: str = "") -> Iterator[None]:
     that something given was wrong. The original stays attached, for MEDZOO_TRACEBACK=1.
 
     Args:
-        where: What was being done, put before the message.
+        where: The part of the config that was at work, put before the message.
 
     Raises:
         UserError: In place of the errors named.
@@ -30,7 +30,7 @@ def user_errors(where: str = "") -> Iterator[None]:
         yield
     except (ValueError, TypeError, OSError, ImportError, InstantiationException, OmegaConfBaseException) as error:
         key, cause = _cause(error)
-        place = key or where
+        place = ".".join(part for part in (where, key) if part)
         raise UserError(f"{place}: {_one_line(cause)}" if place else _one_line(cause)) from error
 
 

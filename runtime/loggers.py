@@ -1,6 +1,7 @@
 """Loggers that go on where an interrupted run stopped, and that never ask for anything."""
 
 import csv
+import logging
 import os
 import uuid
 from pathlib import Path
@@ -12,6 +13,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from runtime.run_folder import read_csv, write_text
 
 __all__ = ["csv_logger", "wandb_logger"]
+
+log = logging.getLogger(__name__)
 
 
 def csv_logger(save_dir: str | Path, step: int = 0) -> CSVLogger:
@@ -70,7 +73,8 @@ def wandb_logger(
     id_file = Path(save_dir) / "wandb_run_id.txt"
     if rank_zero_only.rank == 0 and not id_file.is_file():
         write_text(id_file, uuid.uuid4().hex[:12])
-    connection = os.environ.get("WANDB_MODE", "online" if wandb.login(prompt=False) else "offline")
+    os.environ.setdefault("WANDB_SILENT", "true")  # its remarks; where the run goes is logged below
+    connection = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
     logger = WandbLogger(
         name=run_name,
         save_dir=str(save_dir),
@@ -86,4 +90,6 @@ def wandb_logger(
         logger.experiment.config.update(config, allow_val_change=True)
         logger.experiment.define_metric("val/loss", summary="min")
         logger.experiment.define_metric(monitor, summary=mode)
+        where = logger.experiment.url or f"offline; send it with: wandb sync {save_dir}/wandb/offline-run-*"
+        log.info("W&B: %s", where)
     return logger

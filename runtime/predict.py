@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 from omegaconf import DictConfig
 
 from runtime import checkpoint
@@ -35,7 +34,8 @@ def predict(ckpt_path: str | Path, input: str | Path, **trainer: Any) -> list[di
     module = checkpoint.load(ckpt_path)
     datamodule = _datamodule(content["medzoo"]["config"], content, input)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    return L.Trainer(devices=1, **(quiet | trainer)).predict(module, datamodule)  # type: ignore[return-value]
+    options = {"_target_": "lightning.Trainer", "devices": 1, **quiet, **trainer}
+    return make_trainer(options, Path.cwd()).predict(module, datamodule)  # type: ignore[return-value]
 
 
 def predict_verb(config: DictConfig) -> None:

@@ -17,6 +17,7 @@ from rich.syntax import Syntax
 
 from runtime import checkpoint, report, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from runtime.check import did_you_mean
 from runtime.errors import UserError, user_errors
 
 __all__ = ["train"]
@@ -43,6 +44,7 @@ def train(config: DictConfig) -> float | None:
 
     datamodule = instantiate(plain["datamodule"], "datamodule")
     module = instantiate(plain["lightning_module"], "lightning_module")
+    _check_names(plain, module)
     start = _starting_point(plain, run, module)
     _prepare(datamodule, plain, run)
     trainer = _trainer(plain, run, datamodule, start)
@@ -66,10 +68,7 @@ def train(config: DictConfig) -> float | None:
     }
     if trainer.is_global_zero:
         finish(run, metrics, plain.get("expected"))
-    wanted = plain["optimized_metric"]
-    if wanted not in metrics:
-        raise UserError(f"optimized_metric={wanted} was not logged; choose one of {', '.join(sorted(metrics))}")
-    return metrics[wanted]
+    return metrics.get(plain["optimized_metric"])
 
 
 def finish(run: Path, metrics: dict[str, float], expected: dict[str, Any] | None = None) -> None:
@@ -84,6 +83,14 @@ def finish(run: Path, metrics: dict[str, float], expected: dict[str, Any] | None
     report.write(run, expected or {})
     Console().print(report.terminal_table(metrics, expected or {}))
     log.info("report: %s", run / "report.html")
+
+
+def _check_names(config: dict[str, Any], module: L.LightningModule) -> None:
+    """A monitored metric that is never logged would stop the run only after its first epoch."""
+    known = module.metric_names  # type: ignore[union-attr]
+    for key in ("monitor", "optimized_metric"):
+        if config[key] not in known:  # type: ignore[operator]
+            raise UserError(f"{key}={config[key]}: this module logs no such metric; {did_you_mean(config[key], known)}")  # type: ignore[arg-type]
 
 
 def _starting_point(config: dict[str, Any], run: Path, module: L.LightningModule) -> Path | None:
