@@ -3,6 +3,7 @@
 import base64
 import html
 import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runtime import run_folder
 
 __all__ = ["terminal_table", "write"]
 
+_LAST = ("mistakes", "training")  # wide figures go below the others
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -21,7 +23,8 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: left; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
-.figures img { max-width: 100%; background: white; border-radius: 4px; }
+.figures img { width: calc(50% - .5rem); background: white; border-radius: 4px; }
+.figures img.wide { width: 100%; }
 .phantom { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #D55E0018; }
 pre { overflow-x: auto; font-size: 12px; }
 """
@@ -40,7 +43,7 @@ def write(run: Path, expected: dict[str, Any]) -> Path:
     _draw_training(run)
     metrics = run_folder.read_metrics(run)
     config = OmegaConf.load(run / "config.yaml")
-    figures = sorted((run / "figures").glob("*.png"), key=lambda file: (file.stem == "training", file.stem))
+    figures = sorted((run / "figures").glob("*.png"), key=lambda file: (file.stem in _LAST, file.stem))
     title = "/".join(run.resolve().parts[-2:])
     phantom = "Phantom" in str(OmegaConf.select(config, "datamodule._target_") or "")
     warning = (
@@ -55,7 +58,7 @@ def write(run: Path, expected: dict[str, Any]) -> Path:
         "<h2>Classes</h2>" if (run / "test_classes.csv").is_file() else "",
         _table(run_folder.read_csv(run / "test_classes.csv")),
         "<h2>Figures</h2><div class='figures'>",
-        *(f"<img alt='{file.stem}' src='data:image/png;base64,{_encoded(file)}'>" for file in figures),
+        *(_image(file) for file in figures),
         "</div><h2>How it was made</h2>",
         _details("All metrics", "\n".join(f"{name}: {value:.6g}" for name, value in metrics.items())),
         _details("Config", OmegaConf.to_yaml(config)),
@@ -134,5 +137,8 @@ def _details(title: str, text: str) -> str:
     return f"<details><summary>{title}</summary><pre>{html.escape(text)}</pre></details>"
 
 
-def _encoded(file: Path) -> str:
-    return base64.b64encode(file.read_bytes()).decode()
+def _image(file: Path) -> str:
+    content = file.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # where every PNG keeps its size
+    form = "wide" if width > 1.6 * height else "square"
+    return f"<img class='{form}' alt='{file.stem}' src='data:image/png;base64,{base64.b64encode(content).decode()}'>"

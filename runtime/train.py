@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -139,6 +139,8 @@ def _trainer(config: dict[str, Any], run: Path, datamodule: L.LightningDataModul
         for key, built in zip(config["logger"] or {}, instantiate_all(config["logger"], "logger"), strict=True)
     ]
     callbacks = [checkpoint.EmbedConfig(config), *instantiate_all(config["callbacks"], "callbacks")]
+    if not loggers:  # Lightning's monitor refuses to run without one
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     return make_trainer(config["trainer"], run, callbacks=callbacks, logger=loggers)
 
 
