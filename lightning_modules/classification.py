@@ -103,7 +103,8 @@ class ClassificationModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
         loss = self.criterion(self(batch["image"]), batch["label"])
-        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["id"]), prog_bar=True)
+        size = len(batch["id"])
+        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

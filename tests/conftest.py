@@ -1,0 +1,104 @@
+"""Shared by all tests: small runs, the real data where there are any, and one thread a process."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # two test processes with two threads each would fight over two cores
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_SILENT"] = "true"
+
+import hydra
+import pytest
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+
+from runtime.build import register_resolvers
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = Path(os.environ.get("MEDZOO_REAL_DATA", ROOT.parent / "shared" / "data"))
+EXPERIMENTS = sorted(file.stem for file in (ROOT / "conf" / "experiment").glob("*.yaml"))
+
+# A run of a few seconds: the demo with less of everything.
+SMALL = [
+    "experiment=medmnist_classification_demo",
+    "datamodule.counts=[48,24,24]",
+    "datamodule.size=12",
+    "datamodule.batch_size=8",
+    "lightning_module.net.widen_factor=0.125",
+    "trainer.max_epochs=2",
+    "trainer.log_every_n_steps=1",
+    "callbacks.figures.resamples=20",
+    "logger=csv_only",
+]
+
+torch.set_num_threads(1)
+register_resolvers()
+
+
+@dataclass
+class Finished:
+    """A verb that ran in a process of its own."""
+
+    code: int
+    output: str
+
+    @property
+    def error(self) -> list[str]:
+        """Lines after `error: `."""
+        return self.output.partition("error: ")[2].strip().splitlines()
+
+
+def run_verb(verb: str, *arguments: str, **environment: str) -> Finished:
+    """Run a verb as a user does, from the root of the repository."""
+    done = subprocess.run(
+        [sys.executable, f"{verb}.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=280,
+    )
+    return Finished(done.returncode, done.stdout)
+
+
+def train(run: Path, *overrides: str, **environment: str) -> dict[str, float]:
+    """Train a small run into a folder and return its metrics."""
+    data = f"datamodule.root={run.parent / 'data'}"
+    done = run_verb("train", *SMALL, data, f"hydra.run.dir={run}", *overrides, **environment)
+    assert done.code == 0, done.output
+    return json.loads((run / "metrics.json").read_text())
+
+
+def compose(run: Path, *overrides: str, config_name: str = "train"):
+    """The config of a run, as a verb gets it, with Hydra's own part in place."""
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = hydra.compose(config_name, list(overrides), return_hydra_config=True)
+    with open_dict(config):
+        config.hydra.runtime.output_dir = str(run)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """Folder of one finished small run."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    train(run)
+    return run
+
+
+@pytest.fixture
+def medmnist_root() -> Path:
+    """Folder with real MedMNIST files."""
+    root = REAL_DATA / "medmnist"
+    if not root.is_dir():
+        pytest.skip(f"no real MedMNIST files in {root}; name a folder with MEDZOO_REAL_DATA")
+    return root

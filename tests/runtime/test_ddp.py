@@ -1,0 +1,38 @@
+import csv
+
+import pytest
+
+from tests.conftest import train
+
+# No augmentation and no batch statistics, which differ between two halves of a batch and the whole.
+PLAIN = [
+    "trainer.max_epochs=3",
+    "datamodule.augment=null",
+    "lightning_module/net=vit_tiny",
+    "~lightning_module.net.conv1_t_size",
+    "~lightning_module.net.no_max_pool",
+    "~lightning_module.net.widen_factor",
+    "lightning_module.net.name=vit_tiny_patch16_224",
+    "+lightning_module.net.depth=1",
+]
+
+
+def curve(run, name):
+    return [float(row[name]) for row in csv.DictReader((run / "metrics.csv").open()) if row.get(name)]
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_with_twice_the_batch(tmp_path):
+    one = train(tmp_path / "one", *PLAIN, "datamodule.batch_size=8")
+    two = train(
+        tmp_path / "two", *PLAIN, "datamodule.batch_size=4", "trainer.devices=2", "logger=default"
+    )
+
+    for name in ("train/loss_epoch", "val/loss", "val/auc"):
+        assert curve(tmp_path / "two", name) == pytest.approx(curve(tmp_path / "one", name), rel=1e-4), name
+    assert two["test/auc"] == pytest.approx(one["test/auc"], rel=1e-4)
+    with (tmp_path / "two" / "predictions" / "test.csv").open() as opened:
+        ids = [row["id"] for row in csv.DictReader(opened)]
+    assert ids == [f"test_{index:05d}" for index in range(24)], "every test image once, over both processes"
+    assert len(list((tmp_path / "two" / "wandb").glob("offline-run-*"))) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "one", "two"], "one folder for both processes"
