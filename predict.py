@@ -1,4 +1,4 @@
-"""Predict on new images: `python predict.py ckpt_path=outputs/.../checkpoints/best.ckpt input=folder_of_images`. See `--help`."""
+"""Predict on new images: `python predict.py ckpt_path=.../best.ckpt input=folder_of_images`. See `--help`."""
 
 from runtime.cli import main
 from runtime.predict import predict_verb

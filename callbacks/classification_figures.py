@@ -67,8 +67,8 @@ class ClassificationFigures(CollectPredictions):
             figures["confusion"] = confusion_figure(labels, prob, names)
             wrong = int((prob.argmax(1) != labels).sum())
             if worst:
-                columns = [np.stack(column) for column in zip(*worst, strict=True)]
-                figures["mistakes"] = mistakes_figure(*columns, names, wrong=wrong, total=len(labels))
+                images, true, said = (np.stack(column) for column in zip(*worst, strict=True))
+                figures["mistakes"] = mistakes_figure(images, true, said, names, wrong=wrong, total=len(labels))
         save_figures(trainer, figures, folder / "figures")
 
 

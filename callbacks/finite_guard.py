@@ -26,7 +26,9 @@ class FiniteGuard(L.Callback):
         self.every_n_steps = every_n_steps
         self._batch: Any = None
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Keep the batch in reach of the check."""
         self._batch = batch
 

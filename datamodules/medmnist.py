@@ -14,7 +14,8 @@ from urllib.error import URLError
 
 import torch
 
-from datamodules.npz import NPZDataModule, Task
+from datamodules.npz import NPZDataModule
+from datamodules.npz_file import Task
 
 __all__ = ["MedMNISTDataModule"]
 

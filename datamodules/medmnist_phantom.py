@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.npz import SPLITS, NPZDataModule
+from datamodules.npz import NPZDataModule
+from datamodules.npz_file import SPLITS
 from datamodules.phantoms import adrenal, breast
 
 __all__ = ["MedMNISTPhantomDataModule"]
@@ -54,7 +55,7 @@ class MedMNISTPhantomDataModule(NPZDataModule):
         """Write the file where it is missing."""
         if self.file.is_file():
             return
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for index, (split, count) in enumerate(zip(SPLITS, self.counts, strict=True)):
             drawn = self._draw(count, size=self.size, seed=3 * self.phantom_seed + index)
             for key, array in zip(("images", "labels", "probability"), drawn, strict=True):

@@ -1,28 +1,20 @@
-"""Image classification from one npz file in the layout of MedMNIST.
-
-The file holds `{train,val,test}_images`, uint8 of shape (N, H, W), (N, H, W, 3) or (N, D, H, W), and
-`{train,val,test}_labels`, integers of shape (N, L) or (N,): L = 1 class index, or L zeros and ones for `multilabel`.
-"""
+"""Image classification from one npz file in the layout of MedMNIST (`datamodules/npz_file.py` says what that is)."""
 
 import logging
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from torch import Tensor
 
 from datamodules.batches import Augmentation, TensorBatches
+from datamodules.npz_file import Task, image_shape, read_npz
 from datamodules.readers import read_images
 
-__all__ = ["NPZDataModule", "read_npz"]
+__all__ = ["NPZDataModule"]
 
-SPLITS = ("train", "val", "test")
-Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
 log = logging.getLogger(__name__)
 
 
@@ -80,7 +72,7 @@ class NPZDataModule(L.LightningDataModule):
     def image_shape(self) -> tuple[int, ...]:
         """(C, *spatial) of one image, read from the head of the file where it is not known yet."""
         if self._image_shape is None:
-            self._image_shape = _channels_first(_shape_in_npz(self.file, "train_images"))[1:]
+            self._image_shape = image_shape(self.file)
         return self._image_shape
 
     @property
@@ -184,83 +176,6 @@ class NPZDataModule(L.LightningDataModule):
             count = sum(row.tobytes() in seen for row in self._images[name].numpy())
             if count:
                 log.warning("%s: %d %s images are also training images", self.file.name, count, name)
-
-
-def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read and check all splits of an npz in the layout of MedMNIST.
-
-    Args:
-        file: The npz file; no pickled object in it is ever loaded.
-        task: Kind of the labels.
-        num_classes: Number of classes or labels.
-
-    Returns:
-        For each split images (N, C, *spatial) uint8, and labels (N,) int64 or (N, L) float32 for `multilabel`.
-
-    Raises:
-        ValueError: If the file is damaged, lacks an array, or holds images or labels of another kind.
-    """
-    splits = {}
-    for name in SPLITS:
-        images, labels = _read_array(file, f"{name}_images"), _read_array(file, f"{name}_labels")
-        if images.dtype != np.uint8 or images.ndim not in (3, 4):
-            raise ValueError(
-                f"{file}: {name}_images is {images.dtype} of shape {images.shape}; "
-                "expected uint8 of shape (N, H, W), (N, H, W, 3) or (N, D, H, W)"
-            )
-        if len(images) != len(labels) or len(images) == 0:
-            raise ValueError(f"{file}: {name} has {len(images)} images and {len(labels)} labels; expected as many")
-        shaped = images.reshape(_channels_first(images.shape)) if images.shape[-1] != 3 else np.moveaxis(images, -1, 1)
-        splits[name] = (np.ascontiguousarray(shaped), _check_labels(labels, f"{file}: {name}_labels", task, num_classes))
-    shapes = {images.shape[1:] for images, _ in splits.values()}
-    if len(shapes) > 1:
-        raise ValueError(f"{file}: splits hold images of different shapes {sorted(shapes)}; expected one shape")
-    return splits
-
-
-def _read_array(file: Path, key: str) -> np.ndarray:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            if key not in archive:
-                raise ValueError(f"{file}: no array '{key}'; it holds {sorted(archive.files)}")
-            return archive[key]
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise ValueError(f"{file} is damaged or cut short ({error}): delete it and get it again") from error
-
-
-def _check_labels(labels: np.ndarray, where: str, task: Task, num_classes: int) -> np.ndarray:
-    """Labels as the networks want them, or an error that says which label is wrong."""
-    if task == "multilabel":
-        if labels.ndim != 2 or labels.shape[1] != num_classes or not np.isin(labels, (0, 1)).all():
-            raise ValueError(f"{where}: expected zeros and ones of shape (N, {num_classes}), found shape {labels.shape}")
-        return labels.astype(np.float32)
-    labels = labels.reshape(len(labels), -1)
-    if labels.shape[1] != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{where}: expected one integer for each image, found {labels.dtype} of shape {labels.shape}")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        wrong = labels.max() if labels.max() >= num_classes else labels.min()
-        raise ValueError(f"{where}: label {wrong} is outside 0..{num_classes - 1}, the classes of this data set")
-    return labels[:, 0].astype(np.int64)
-
-
-def _shape_in_npz(file: Path, key: str) -> tuple[int, ...]:
-    """Shape of an array in an npz, from its header alone."""
-    if not file.is_file():
-        raise FileNotFoundError(f"no file {file}: set datamodule.file to an npz in the layout of MedMNIST")
-    try:
-        with zipfile.ZipFile(file) as archive, archive.open(f"{key}.npy") as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            return read(member)[0]
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ValueError(f"{file} holds no readable array '{key}' ({error})") from error
-
-
-def _channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(N, C, *spatial) of images stored without a channel axis, or with colour last."""
-    if len(shape) == 4 and shape[-1] == 3:
-        return (shape[0], 3, *shape[1:-1])
-    return (shape[0], 1, *shape[1:])
 
 
 def _ids(split: str, count: int) -> list[str]:

@@ -20,7 +20,7 @@ def read_images(path: Path, shape: tuple[int, ...]) -> tuple[list[str], np.ndarr
         path: A picture (PNG, JPEG, BMP, TIFF), a volume (NIfTI), an array (npy: one image, or images along the first
             axis), an npz with `images` or `test_images`, or a folder of such files.
         shape: (C, *spatial) wanted. Intensities that are not uint8 are stretched so that their range fills 0..255;
-            other sizes are interpolated linearly; colour becomes grey by the weights of ITU-R 601, and grey is repeated.
+            other sizes are interpolated linearly; colour becomes grey (ITU-R 601 weights), and grey is repeated.
 
     Returns:
         N ids (file names without ending, numbered where a file holds several images), and (N, *shape) uint8.
@@ -62,7 +62,7 @@ def _arrays_in(file: Path, spatial_dims: int) -> list[np.ndarray]:
         if ending in _VOLUMES:
             import nibabel
 
-            return [np.asarray(nibabel.load(file).dataobj)]  # type: ignore[attr-defined]
+            return [np.asarray(nibabel.load(file).dataobj)]
         loaded = np.load(file, allow_pickle=False)
         array = loaded if ending == ".npy" else _images_of_npz(loaded)
     except (OSError, ValueError, EOFError) as error:
@@ -92,7 +92,7 @@ def _to_shape(array: np.ndarray, shape: tuple[int, ...], file: Path) -> np.ndarr
         pixels = (pixels - low) * (255 / (high - low) if high > low else 0)
     pixels = np.moveaxis(pixels, -1, 0) if colour else pixels[None]
     if colour and channels == 1:
-        pixels = np.tensordot(np.float32([0.299, 0.587, 0.114]), pixels, axes=1)[None]
+        pixels = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), pixels, axes=1)[None]
     elif not colour and channels == 3:
         pixels = np.repeat(pixels, 3, axis=0)
     if pixels.shape[1:] != spatial:

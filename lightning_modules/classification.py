@@ -25,9 +25,10 @@ from torchmetrics.classification import (
     MultilabelAUROC,
 )
 
-__all__ = ["ClassificationModule", "OptimizerPartial", "SchedulerPartial", "Task", "classification_metrics"]
+from models.losses.classification import Task
 
-Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
+__all__ = ["ClassificationModule", "OptimizerPartial", "SchedulerPartial", "classification_metrics"]
+
 Batch = dict[str, Any]
 
 
@@ -125,7 +126,7 @@ class ClassificationModule(L.LightningModule):
         flipped = [self._prob(self(image.flip(axes) if axes else image)) for axes in self._flips]
         return {"id": batch["id"], "prob": torch.stack(flipped).mean(0)}
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Optimiser and schedule, as Lightning wants them."""
         optimizer = self._optimizer(params=self.parameters())
         if self._scheduler is None:
@@ -157,7 +158,10 @@ def classification_metrics(task: Task, num_classes: int) -> MetricCollection:
         return MetricCollection({"auc": BinaryAUROC(), "acc": BinaryAccuracy()})
     if task == "multilabel":
         return MetricCollection({"auc": MultilabelAUROC(num_classes), "acc": MultilabelAccuracy(num_classes)})
-    metrics = {"auc": MulticlassAUROC(num_classes), "acc": MulticlassAccuracy(num_classes, average="micro")}
+    metrics: dict[str, Any] = {
+        "auc": MulticlassAUROC(num_classes),
+        "acc": MulticlassAccuracy(num_classes, average="micro"),
+    }
     if task == "ordinal":
         metrics["kappa"] = MulticlassCohenKappa(num_classes, weights="quadratic")
     return MetricCollection(metrics)

@@ -4,6 +4,7 @@ Hydra itself refuses unknown keys of the files it composed; this looks at what H
 constructor does not take or misses, and values that do not fit its annotations.
 """
 
+import contextlib
 import difflib
 import inspect
 import json
@@ -82,7 +83,7 @@ def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], b
 
     A class whose `__init__` hands **keywords on to its parents takes theirs too.
     """
-    callables = [cls.__init__ for cls in target.__mro__[:-1]] if inspect.isclass(target) else [target]
+    callables = _constructors(target)
     known: dict[str, Any] = {}
     required: set[str] = set()
     for level, function in enumerate(callables):
@@ -100,13 +101,17 @@ def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], b
 
 def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
     hints: dict[str, Any] = {}
-    classes = reversed(target.__mro__[:-1]) if inspect.isclass(target) else ()
-    for function in [*(cls.__init__ for cls in classes), *([] if inspect.isclass(target) else [target])]:
-        try:
+    for function in reversed(_constructors(target)):
+        with contextlib.suppress(Exception):  # annotations that cannot be evaluated cannot be checked
             hints |= typing.get_type_hints(inspect.unwrap(function))
-        except Exception:  # noqa: S112 - annotations that cannot be evaluated cannot be checked
-            continue
     return hints
+
+
+def _constructors(target: Any) -> list[Callable[..., Any]]:
+    """A class's `__init__` and those of its parents, or the function itself."""
+    if not inspect.isclass(target):
+        return [target]
+    return [vars(cls)["__init__"] for cls in target.__mro__[:-1] if "__init__" in vars(cls)]
 
 
 def _has_target(value: Any) -> bool:

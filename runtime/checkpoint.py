@@ -47,7 +47,9 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no checkpoint {path}: set ckpt_path to one, such as outputs/<experiment>/<time>/checkpoints/best.ckpt")
+        raise UserError(
+            f"no checkpoint {path}: set ckpt_path to one, such as outputs/<experiment>/<time>/checkpoints/best.ckpt"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:

@@ -41,7 +41,8 @@ def main(verb: Callable[[DictConfig], Any], config_name: str) -> None:
     register_resolvers()
     try:
         sys.argv[1:] = _overrides(sys.argv[1:], config_name)
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(lambda config: _job(verb, config))()
+        decorate = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
+        decorate(lambda config: _job(verb, config))()
     except UserError as error:
         _stop(str(error), error)
     except (HydraException, OmegaConfBaseException) as error:
@@ -65,9 +66,9 @@ def _check_top_level(config: DictConfig) -> None:
     known = {str(key) for key in root} | {re.split("[@ ]", group)[-1] for group in groups}
     known |= {"datamodule", "lightning_module"}  # of the checkpoint's config, for evaluate and predict
     known -= {"hydra", "defaults", "hydra/job_logging", "local", "debug", "experiment"}
-    for key in config:
-        if str(key) not in known:
-            raise UserError(f"{key}: no such key; {did_you_mean(str(key), known)}")
+    for key in map(str, config):
+        if key not in known:
+            raise UserError(f"{key}: no such key; {did_you_mean(key, known)}")
 
 
 def _stop(message: str, error: BaseException) -> None:
@@ -123,7 +124,8 @@ def _explain(error: Exception, config_name: str) -> str:
 
 def _siblings(key: str, config_name: str) -> list[str]:
     """Keys beside `key` in the config that the command line describes without its mistaken override."""
-    kept = [a for a in sys.argv[1:] if re.match(r"[+~]*experiment=|[+~]*[\w/]+/[\w/]+=|[+~]*(datamodule|lightning_module|logger)=", a)]
+    groups = r"[+~]*([\w/]+/\w+|experiment|datamodule|lightning_module|callbacks|logger|trainer)="
+    kept = [argument for argument in sys.argv[1:] if re.match(groups, argument)]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose(config_name, kept)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 
-from runtime.run_folder import read_csv, write_text
+from runtime.run_folder import is_first_process, read_csv, write_text
 
 __all__ = ["csv_logger", "wandb_logger"]
 
@@ -31,7 +30,7 @@ def csv_logger(save_dir: str | Path, step: int = 0) -> CSVLogger:
     kept = [row for row in read_csv(file) if int(row["step"]) < step]
     file.unlink(missing_ok=True)
     logger = CSVLogger(str(save_dir), name="", version="")
-    if kept and rank_zero_only.rank == 0:
+    if kept and is_first_process():
         writer = logger.experiment
         with file.open("w", newline="", encoding="utf-8") as opened:
             rows = csv.DictWriter(opened, fieldnames=list(kept[0]))
@@ -71,7 +70,7 @@ def wandb_logger(
     import wandb
 
     id_file = Path(save_dir) / "wandb_run_id.txt"
-    if rank_zero_only.rank == 0 and not id_file.is_file():
+    if is_first_process() and not id_file.is_file():
         write_text(id_file, uuid.uuid4().hex[:12])
     os.environ.setdefault("WANDB_SILENT", "true")  # its remarks; where the run goes is logged below
     connection = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
@@ -86,7 +85,7 @@ def wandb_logger(
         log_model=False,  # checkpoints stay here: a sweep would fill the storage
         settings=wandb.Settings(console="off", disable_code=True, silent=True),
     )
-    if rank_zero_only.rank == 0:
+    if is_first_process():
         logger.experiment.config.update(config, allow_val_change=True)
         logger.experiment.define_metric("val/loss", summary="min")
         logger.experiment.define_metric(monitor, summary=mode)

@@ -16,7 +16,7 @@ __all__ = ["predict", "predict_verb"]
 log = logging.getLogger(__name__)
 
 
-def predict(ckpt_path: str | Path, input: str | Path, **trainer: Any) -> list[dict[str, Any]]:
+def predict(ckpt_path: str | Path, input: str | Path, **trainer: Any) -> Any:
     """Predict in Python what `predict.py` writes to a file.
 
     Args:
@@ -25,7 +25,7 @@ def predict(ckpt_path: str | Path, input: str | Path, **trainer: Any) -> list[di
         **trainer: Arguments of `lightning.Trainer`, such as `accelerator` or `precision`.
 
     Returns:
-        What `predict_step` returned, batch by batch: ids and probabilities.
+        What `predict_step` returned, a list over batches: ids and probabilities.
 
     Raises:
         UserError: If the checkpoint or the input cannot be read.
@@ -33,9 +33,9 @@ def predict(ckpt_path: str | Path, input: str | Path, **trainer: Any) -> list[di
     content = checkpoint.read(ckpt_path)
     module = checkpoint.load(ckpt_path)
     datamodule = _datamodule(content["medzoo"]["config"], content, input)
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     options = {"_target_": "lightning.Trainer", "devices": 1, **quiet, **trainer}
-    return make_trainer(options, Path.cwd()).predict(module, datamodule)  # type: ignore[return-value]
+    return make_trainer(options, Path.cwd()).predict(module, datamodule)
 
 
 def predict_verb(config: DictConfig) -> None:
@@ -55,7 +55,8 @@ def predict_verb(config: DictConfig) -> None:
     checkpoint.initialise(module, content, Path(given["ckpt_path"]))
     callbacks = instantiate_all(given["callbacks"], "callbacks")
     output = Path(given["output"])
-    trainer = make_trainer(given["trainer"], output.parent, callbacks=callbacks, logger=False, enable_checkpointing=False)
+    quiet = {"logger": False, "enable_checkpointing": False}
+    trainer = make_trainer(given["trainer"], output.parent, callbacks=callbacks, **quiet)
     trainer.predict(module, datamodule, return_predictions=False)
     log.info("predictions: %s", output)
 

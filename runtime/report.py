@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file with every figure inside, readable without a network, and a table for the terminal."""
+"""The report of a run: one HTML file with every figure inside, which opens offline, and a table for the terminal."""
 
 import base64
 import html
@@ -20,7 +20,8 @@ _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; } td, th { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: left; }
+table { border-collapse: collapse; }
+td, th { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: left; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 .figures img { width: calc(50% - .5rem); background: white; border-radius: 4px; }
@@ -88,8 +89,8 @@ def terminal_table(metrics: dict[str, float], expected: dict[str, Any]) -> Table
 
 
 def _main(metrics: dict[str, float]) -> dict[str, float]:
-    chosen = {name: value for name, value in metrics.items() if name.startswith("test/")}
-    return chosen | {name: metrics[name] for name in ("fit/minutes", "fit/epochs", "model/parameters") if name in metrics}
+    also = ("fit/minutes", "fit/epochs", "model/parameters")
+    return {name: value for name, value in metrics.items() if name.startswith("test/") or name in also}
 
 
 def _within(value: float, limits: list[float]) -> bool:
@@ -129,7 +130,7 @@ def _cell(value: Any) -> str:
         number = float(value)
     except ValueError:
         return f"<td>{html.escape(str(value))}</td>"
-    text = "–" if math.isnan(number) else f"{number:,.0f}" if number.is_integer() else f"{number:.3f}"
+    text = "" if math.isnan(number) else f"{number:,.0f}" if number.is_integer() else f"{number:.3f}"
     return f"<td class='number'>{text}</td>"
 
 

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 __all__ = [
     "environment",
     "find_unfinished",
+    "is_first_process",
     "newest_checkpoint",
     "read_csv",
     "read_metrics",
@@ -32,6 +33,11 @@ __all__ = [
 
 LAST = Path("checkpoints") / "last.ckpt"
 _HOW_NOT_WHAT = ("auto_resume", "ckpt_path")  # say how to start, so they do not make two runs different
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes: the only one, or rank 0 of several, however they were started."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def write_text(file: Path, text: str) -> None:

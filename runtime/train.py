@@ -10,7 +10,6 @@ import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.syntax import Syntax
@@ -87,10 +86,10 @@ def finish(run: Path, metrics: dict[str, float], expected: dict[str, Any] | None
 
 def _check_names(config: dict[str, Any], module: L.LightningModule) -> None:
     """A monitored metric that is never logged would stop the run only after its first epoch."""
-    known = module.metric_names  # type: ignore[union-attr]
+    known: Any = module.metric_names
     for key in ("monitor", "optimized_metric"):
-        if config[key] not in known:  # type: ignore[operator]
-            raise UserError(f"{key}={config[key]}: this module logs no such metric; {did_you_mean(config[key], known)}")  # type: ignore[arg-type]
+        if config[key] not in known:
+            raise UserError(f"{key}={config[key]}: this module logs no such metric; {did_you_mean(config[key], known)}")
 
 
 def _starting_point(config: dict[str, Any], run: Path, module: L.LightningModule) -> Path | None:
@@ -119,7 +118,7 @@ def _readable(path: Path, module: L.LightningModule) -> Path:
 
 def _prepare(datamodule: L.LightningDataModule, config: dict[str, Any], run: Path) -> None:
     """Get and check the data, and write the beginning of the run, before other processes are started."""
-    if rank_zero_only.rank != 0:
+    if not run_folder.is_first_process():
         return
     with user_errors("datamodule"):
         datamodule.prepare_data()
@@ -133,7 +132,7 @@ def _prepare(datamodule: L.LightningDataModule, config: dict[str, Any], run: Pat
 def _trainer(config: dict[str, Any], run: Path, datamodule: L.LightningDataModule, start: Path | None) -> L.Trainer:
     name = "/".join(run.parts[-2:]) + (" (phantom)" if datamodule.phantom else "")  # type: ignore[attr-defined]
     step = checkpoint.read(start)["global_step"] if start else 0
-    known = {"csv": {"step": step}, "wandb": {"run_name": name, "config": config}}
+    known: dict[str, Any] = {"csv": {"step": step}, "wandb": {"run_name": name, "config": config}}
     loggers = [
         built(save_dir=run, **known.get(key, {}))
         for key, built in zip(config["logger"] or {}, instantiate_all(config["logger"], "logger"), strict=True)
@@ -149,16 +148,21 @@ def _metrics(trainer: L.Trainer) -> dict[str, float]:
 
 
 def _best_checkpoint(trainer: L.Trainer) -> Path | None:
-    best = next((c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor), "")
-    return Path(best) if best else None
+    best = _monitoring(trainer)
+    return Path(best.best_model_path) if best and best.best_model_path else None
 
 
 def _best_score(trainer: L.Trainer) -> dict[str, float]:
     """The monitored metric at the best checkpoint, in place of that of the last epoch."""
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None:
-            return {callback.monitor: float(callback.best_model_score)}
-    return {}
+    best = _monitoring(trainer)
+    if best is None or best.monitor is None or best.best_model_score is None:
+        return {}
+    return {best.monitor: float(best.best_model_score)}
+
+
+def _monitoring(trainer: L.Trainer) -> ModelCheckpoint | None:
+    """The callback that keeps the best checkpoint."""
+    return next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor), None)
 
 
 def _close_loggers(trainer: L.Trainer) -> None:

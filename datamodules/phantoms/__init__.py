@@ -1,4 +1,4 @@
-"""Synthetic cohorts: seeded generators that write real files in the real layout, with a known truth behind the labels."""
+"""Synthetic cohorts: seeded generators of images whose labels follow a documented causal model."""
 
 from datamodules.phantoms.adrenal import adrenal_phantom
 from datamodules.phantoms.breast import breast_phantom

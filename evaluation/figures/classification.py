@@ -63,7 +63,7 @@ def roc_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str])
         area = auc(truth[:, k], prob[:, k])[0]
         name = f"{class_names[k]}: {area:.3f} ({low:.3f} to {high:.3f})"
         axes.plot(false_positive, sensitivity, label=name, linewidth=1.8)
-    axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC, area with 95% interval", aspect="equal")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, area with 95% interval", aspect="equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.legend(loc="lower right", fontsize=8 if len(class_names) < 9 else 6)
     return figure
