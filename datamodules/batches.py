@@ -32,6 +32,7 @@ class TensorBatches:
         augment: Applied to float images in [0, 1] before normalisation.
         shuffle: A new order in each epoch; an epoch then drops up to `world_size - 1` images so that ranks stay even.
             Without it every image is given exactly once, over all ranks.
+        drop_last: With `shuffle`, drop the images that do not fill a last batch, other ones in each epoch.
         seed: Seed of order and augmentation.
         rank: Index of this process.
         world_size: Number of processes.
@@ -48,12 +49,14 @@ class TensorBatches:
         std: float = 0.5,
         augment: Augmentation | None = None,
         shuffle: bool = False,
+        drop_last: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.images, self.labels, self.ids = images, labels, ids
         self.batch_size, self.augment, self.shuffle = batch_size, augment, shuffle
+        self.drop_last = drop_last and shuffle
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self._scale, self._offset = 1 / (255 * std), mean / std
         self.mean, self.std = mean, std
@@ -84,7 +87,8 @@ class TensorBatches:
         Ranks interleave, so that the union of their n-th batches is the n-th batch of a single process with
         `world_size` times the batch size.
         """
-        even = len(order) - len(order) % self.world_size if self.shuffle else len(order)
+        together = self.world_size * (self.batch_size if self.drop_last else 1)
+        even = len(order) - len(order) % together if self.shuffle else len(order)
         return order[:even][self.rank :: self.world_size]
 
     def _batch(self, chosen: Tensor, index: int) -> dict[str, Any]:

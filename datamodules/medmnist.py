@@ -35,7 +35,7 @@ class MedMNISTDataModule(NPZDataModule):
         name: Such as `breastmnist` or `adrenalmnist3d`.
         size: Edge in pixels: 28, 64, 128 or 224 in 2-D; 28 or 64 in 3-D.
         root: Folder of the npz files; made when missing.
-        **options: `batch_size`, `augment`, `mean`, `std`, `shuffle` and `seed` of `NPZDataModule`.
+        **options: `batch_size`, `augment`, `mean`, `std`, `shuffle`, `drop_last` and `seed` of `NPZDataModule`.
 
     Raises:
         ValueError: If there is no such set or size.

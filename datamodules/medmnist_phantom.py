@@ -11,9 +11,9 @@ from datamodules.phantoms import adrenal, breast
 
 __all__ = ["MedMNISTPhantomDataModule"]
 
-_ORGANS = {
-    "breast": (breast.breast_phantom, breast.CLASS_NAMES, 2),
-    "adrenal": (adrenal.adrenal_phantom, adrenal.CLASS_NAMES, 3),
+_PHANTOMS = {
+    "breastmnist": (breast.breast_phantom, breast.CLASS_NAMES, 2),
+    "adrenalmnist3d": (adrenal.adrenal_phantom, adrenal.CLASS_NAMES, 3),
 }
 
 
@@ -23,19 +23,20 @@ class MedMNISTPhantomDataModule(NPZDataModule):
     The file keeps the true probability of every label (`test_probability`), from which the best reachable AUC follows.
 
     Args:
-        organ: `breast` (2-D ultrasound-like) or `adrenal` (3-D shapes); the models are in `datamodules/phantoms/`.
+        name: The set that is imitated: `breastmnist` (2-D ultrasound-like) or `adrenalmnist3d` (3-D shapes); the causal
+            models are in `datamodules/phantoms/`.
         size: Edge in pixels.
         counts: Images in train, val and test.
         root: Folder to write to.
         phantom_seed: Seed of the cohort, apart from the seed of training.
-        **options: `batch_size`, `augment`, `mean`, `std`, `shuffle` and `seed` of `NPZDataModule`.
+        **options: `batch_size`, `augment`, `mean`, `std`, `shuffle`, `drop_last` and `seed` of `NPZDataModule`.
     """
 
     phantom = True
 
     def __init__(
         self,
-        organ: Literal["breast", "adrenal"] = "breast",
+        name: Literal["breastmnist", "adrenalmnist3d"] = "breastmnist",
         *,
         size: int = 28,
         counts: tuple[int, int, int] = (600, 100, 300),
@@ -43,12 +44,12 @@ class MedMNISTPhantomDataModule(NPZDataModule):
         phantom_seed: int = 0,
         **options: Any,
     ) -> None:
-        if organ not in _ORGANS:
-            raise ValueError(f"no phantom '{organ}'; choose datamodule.organ from {sorted(_ORGANS)}")
-        self._draw, class_names, dims = _ORGANS[organ]
-        self.organ, self.size, self.counts, self.phantom_seed = organ, size, tuple(counts), phantom_seed
-        name = "_".join(map(str, (organ, size, *counts, f"seed{phantom_seed}")))
-        super().__init__(Path(root) / f"{name}.npz", task="binary", class_names=class_names, **options)
+        if name not in _PHANTOMS:
+            raise ValueError(f"no phantom of '{name}'; choose datamodule.name from {sorted(_PHANTOMS)}")
+        self._draw, class_names, dims = _PHANTOMS[name]
+        self.size, self.counts, self.phantom_seed = size, tuple(counts), phantom_seed
+        stem = "_".join(map(str, (name, size, *counts, f"seed{phantom_seed}")))
+        super().__init__(Path(root) / f"{stem}.npz", task="binary", class_names=class_names, **options)
         self._image_shape = (1, *[size] * dims)
 
     def prepare_data(self) -> None:

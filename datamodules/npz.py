@@ -33,6 +33,7 @@ class NPZDataModule(L.LightningDataModule):
         mean: Mean intensity, in units of full scale.
         std: Standard deviation of the intensity, in units of full scale.
         shuffle: Whether each training epoch has its own order.
+        drop_last: Whether training leaves out a last batch that is not full: few images make poor batch statistics.
         seed: Seed of order and augmentation.
     """
 
@@ -49,6 +50,7 @@ class NPZDataModule(L.LightningDataModule):
         mean: float = 0.5,
         std: float = 0.5,
         shuffle: bool = True,
+        drop_last: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class NPZDataModule(L.LightningDataModule):
         self.file = Path(file)
         self.task, self.class_names = task, list(class_names)
         self.batch_size, self.augment, self.mean, self.std = batch_size, augment, mean, std
-        self.shuffle, self.seed = shuffle, seed
+        self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
         self._images: dict[str, Tensor] = {}
         self._labels: dict[str, Tensor] = {}
         self._image_shape: tuple[int, ...] | None = None
@@ -113,7 +115,7 @@ class NPZDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> TensorBatches:
         """Shuffled, augmented batches."""
-        return self._batches("train", augment=self.augment, shuffle=self.shuffle)
+        return self._batches("train", augment=self.augment, shuffle=self.shuffle, drop_last=self.drop_last)
 
     def val_dataloader(self) -> TensorBatches:
         """Every validation image once, in order."""

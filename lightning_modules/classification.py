@@ -6,6 +6,7 @@ labels, each cut at 0.5. A test compares both on the same scores.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any, Literal, Protocol
 
@@ -51,7 +52,8 @@ class ClassificationModule(L.LightningModule):
         net: From (B, C, *spatial) to (B, K) logits.
         criterion: From logits and labels to a scalar.
         optimizer: Builds the optimiser from the parameters.
-        scheduler: Builds a learning-rate schedule from the optimiser; none for a constant rate.
+        scheduler: Builds a learning-rate schedule from the optimiser; none for a constant rate. Where its `total_steps`
+            is null, the number of steps of the run is filled in.
         task: Kind of the labels.
         num_classes: K, two for binary tasks.
         scheduler_interval: Whether the schedule counts epochs or steps.
@@ -131,7 +133,10 @@ class ClassificationModule(L.LightningModule):
         optimizer = self._optimizer(params=self.parameters())
         if self._scheduler is None:
             return {"optimizer": optimizer}
-        schedule = {"scheduler": self._scheduler(optimizer), "interval": self._interval}
+        scheduler: Any = self._scheduler
+        if getattr(scheduler, "keywords", {}).get("total_steps", 0) is None:
+            scheduler = partial(scheduler, total_steps=int(self.trainer.estimated_stepping_batches))
+        schedule = {"scheduler": scheduler(optimizer), "interval": self._interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _prob(self, logits: Tensor) -> Tensor:

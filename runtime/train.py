@@ -51,9 +51,9 @@ def train(config: DictConfig) -> float | None:
         began = time.monotonic()
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
         minutes = (time.monotonic() - began) / 60
-        best = _best_checkpoint(trainer)
-        if best:
-            checkpoint.initialise(module, checkpoint.read(best), best)
+        tested = _tested_checkpoint(trainer, plain["test_checkpoint"])
+        if tested:
+            checkpoint.initialise(module, checkpoint.read(tested), tested)
         metrics = _metrics(trainer) | _best_score(trainer)
         trainer.test(module, datamodule, verbose=False)
         metrics |= _metrics(trainer)
@@ -85,7 +85,9 @@ def finish(run: Path, metrics: dict[str, float], expected: dict[str, Any] | None
 
 
 def _check_names(config: dict[str, Any], module: L.LightningModule) -> None:
-    """A monitored metric that is never logged would stop the run only after its first epoch."""
+    """A monitored metric that is never logged would stop the run only after its first epoch; say so at once."""
+    if config["test_checkpoint"] not in ("best", "last"):
+        raise UserError(f"test_checkpoint={config['test_checkpoint']}: expected best or last")
     known: Any = module.metric_names
     for key in ("monitor", "optimized_metric"):
         if config[key] not in known:
@@ -147,7 +149,11 @@ def _metrics(trainer: L.Trainer) -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def _best_checkpoint(trainer: L.Trainer) -> Path | None:
+def _tested_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
+    """The checkpoint to test; none where none was written, and the weights at hand are tested."""
+    if which == "last":
+        last = Path(trainer.default_root_dir) / run_folder.LAST
+        return last if last.is_file() else None
     best = _monitoring(trainer)
     return Path(best.best_model_path) if best and best.best_model_path else None
 

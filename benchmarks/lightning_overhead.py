@@ -1,0 +1,144 @@
+"""A training epoch under Lightning, as the zoo runs it, beside a bare PyTorch loop on the same batches.
+
+Both train a copy of the same network with Adam and cross entropy, on the CPU, on random images that two equal
+`TensorBatches` serve. Lightning runs `ClassificationModule` with the settings of `conf/trainer/default.yaml`, the
+callbacks of every step (`StepSeed`, `FiniteGuard`) and the CSV logger; the bare loop is zero_grad, forward, backward,
+step. Before each of Lightning's epochs one of the bare loop runs, so that other work on the machine hits both alike; an
+epoch of Lightning lasts until the next begins. The first epoch is not counted, medians of the others are compared, and
+both networks must end with equal weights. Further rows add the checkpoint of every epoch, and show what Lightning costs
+where the network costs nothing.
+"""
+
+# ruff: noqa: E402 (where imports start is settled between them)
+
+import copy
+import logging
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if not __package__:  # python benchmarks/lightning_overhead.py: imports start at the repository, not at this folder
+    sys.path[0] = str(ROOT)
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import OmegaConf
+from torch import nn
+
+from benchmarks.row import Row, print_rows
+from callbacks import FiniteGuard, StepSeed
+from datamodules.batches import TensorBatches
+from lightning_modules import ClassificationModule
+from models import ClassificationLoss, timm_network
+from runtime.build import make_trainer
+from runtime.loggers import csv_logger
+
+__all__ = ["run"]
+
+GOAL = 1.05
+LEARNING_RATE = 1e-3
+
+
+class _Alternate(L.Callback):
+    """Trains `net` for one bare epoch before each epoch of Lightning, and times both (s)."""
+
+    def __init__(self, net: nn.Module, batches: TensorBatches) -> None:
+        self.net, self.batches = net, batches
+        self.optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE)
+        self.bare: list[float] = []
+        self.lightning: list[float] = []
+        self._resumed: float | None = None
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Close Lightning's epoch, run a bare one, open Lightning's next."""
+        now = time.perf_counter()
+        if self._resumed is not None:
+            self.lightning.append(now - self._resumed)
+        self._bare_epoch()
+        self._resumed = time.perf_counter()
+        self.bare.append(self._resumed - now)
+
+    def _bare_epoch(self) -> None:
+        for batch in self.batches:
+            self.optimizer.zero_grad()
+            nn.functional.cross_entropy(self.net(batch["image"]), batch["label"]).backward()
+            self.optimizer.step()
+
+
+def run(
+    *, network: str = "resnet18", batches: int = 10, batch_size: int = 64, image_size: int = 28, epochs: int = 7
+) -> list[Row]:
+    """Measure a network with the stem for 28-pixel images, without and with checkpoints, and a linear layer.
+
+    Args:
+        network: Its name in timm; without dropout, since the bare loop does not seed every step.
+        batches: Steps in an epoch.
+        batch_size: Images in a step.
+        image_size: Edge in pixels.
+        epochs: Timed epochs of each side.
+
+    Returns:
+        Three rows, in s/epoch.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # not which devices there are, three times
+    warnings.filterwarnings("ignore", message="You defined a `validation_step`")  # only training is timed
+    torch.manual_seed(0)
+    net = timm_network(network, in_channels=1, num_classes=2, small_stem=True)
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(image_size**2, 2))
+    images = torch.randint(256, (batches * batch_size, 1, image_size, image_size), dtype=torch.uint8)
+    labels = torch.randint(2, (len(images),))
+    loader = TensorBatches(images, labels, list(map(str, range(len(images)))), batch_size=batch_size, shuffle=True)
+    size = f"{batches} batches of {batch_size}, {image_size} pixels"
+    return [
+        _compare(f"{network}, {size}", net, loader, epochs, goal=GOAL),
+        _compare("the same with a checkpoint each epoch", net, loader, epochs, checkpoint=True),
+        _compare(f"linear layer, {size}", linear, loader, epochs),
+    ]
+
+
+def _compare(
+    case: str,
+    net: nn.Module,
+    loader: TensorBatches,
+    epochs: int,
+    *,
+    checkpoint: bool = False,
+    goal: float | None = None,
+) -> Row:
+    """Train copies of `net` on both sides; `net` and `loader` stay as they are."""
+    trained = copy.deepcopy(net)
+    alternate = _Alternate(copy.deepcopy(net), copy.deepcopy(loader))
+    with tempfile.TemporaryDirectory() as folder:
+        # one epoch to warm up, and one whose end is not seen because no other begins
+        _fit(trained, copy.deepcopy(loader), alternate, epochs + 2, Path(folder), checkpoint)
+    for (name, ours), theirs in zip(trained.state_dict().items(), alternate.net.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6, msg=f"not the same work: {name} differs")
+    lightning, bare = statistics.median(alternate.lightning[1:]), statistics.median(alternate.bare[1:-1])
+    remark = f"{1000 * (lightning - bare) / len(loader):+.2f} ms a step; equal weights after {epochs + 2} epochs"
+    return Row(case, "s/epoch", lightning, bare, goal, higher_is_better=False, remark=remark)
+
+
+def _fit(
+    net: nn.Module, loader: TensorBatches, alternate: _Alternate, epochs: int, folder: Path, checkpoint: bool
+) -> None:
+    module = ClassificationModule(
+        net, ClassificationLoss("binary"), partial(torch.optim.Adam, lr=LEARNING_RATE), task="binary", num_classes=2
+    )
+    callbacks = [alternate, StepSeed(seed=0), FiniteGuard()]  # the first, so that its epoch holds all of the others
+    if checkpoint:  # `last_epoch` of conf/callbacks/default.yaml
+        callbacks.append(ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False))
+    settings = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "trainer" / "default.yaml"))
+    settings |= {"accelerator": "cpu", "max_epochs": epochs, "limit_val_batches": 0, "enable_progress_bar": False}
+    settings["enable_checkpointing"] = checkpoint
+    trainer = make_trainer(settings, folder, callbacks=callbacks, logger=csv_logger(folder))
+    trainer.fit(module, train_dataloaders=loader)
+
+
+if __name__ == "__main__":
+    print_rows("lightning_overhead", run())

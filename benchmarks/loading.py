@@ -1,0 +1,136 @@
+"""Training batches of the zoo's datamodule beside `medmnist`'s own Dataset class in a torch DataLoader.
+
+Both shuffle one official training split and normalise it with mean = std = 0.5, without augmentation. The peer is set
+up as its documentation does it (torchvision's ToTensor and Normalize in 2-D, an array to float32 in 3-D), once without
+workers and once with two that persist between epochs. After a warm-up epoch, in which all sides must give the same
+images and labels, epochs alternate, and medians over them are compared. Nothing is computed on the batches: this is
+what a loader can supply, of which a slow network would ask less.
+
+Files are looked for in `$MEDZOO_REAL_DATA/medmnist`, then in `../shared/data/medmnist` beside the checkout. Where there
+are none, phantoms of the official size and counts stand in.
+"""
+
+# ruff: noqa: E402 (where imports start is settled between them)
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if not __package__:  # python benchmarks/loading.py: imports start at the repository, not at this folder
+    sys.path[0] = str(ROOT)
+
+import medmnist
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+from benchmarks.row import Row, print_rows
+from datamodules import MedMNISTDataModule, MedMNISTPhantomDataModule
+
+__all__ = ["run"]
+
+BATCH_SIZE = {"breastmnist": 128, "adrenalmnist3d": 32}  # the rates of the MedMNIST protocol
+GOAL = {"breastmnist": 20.0}
+
+
+def run(*, names: Sequence[str] = tuple(BATCH_SIZE), workers: Sequence[int] = (0, 2), epochs: int = 10) -> list[Row]:
+    """Measure each set against the peer with each number of workers.
+
+    Args:
+        names: `breastmnist`, `adrenalmnist3d`.
+        workers: Worker processes of the peer's DataLoader.
+        epochs: Timed epochs of each side.
+
+    Returns:
+        One row for each set and number of workers, in batches/s.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return [_compare(name, _root(name, Path(folder)), count, epochs) for name in names for count in workers]
+
+
+def _compare(name: str, root: Path, workers: int, epochs: int) -> Row:
+    datamodule = MedMNISTDataModule(name, root=root, batch_size=BATCH_SIZE[name])
+    datamodule.setup()
+    zoo, peer = datamodule.train_dataloader(), _peer(name, root, workers)
+    _check_equal(zoo, peer)  # also the warm-up
+    seconds = [(_seconds(zoo), _seconds(peer)) for _ in range(epochs)]
+    ours, theirs = map(statistics.median, zip(*seconds, strict=True))
+    images = len(zoo.images)
+    origin = "real files" if root in _real_roots() else "phantoms"
+    return Row(
+        case=f"{name} ({origin}), batch {BATCH_SIZE[name]}, {workers} workers",
+        unit="batches/s",
+        zoo=len(zoo) / ours,
+        peer=len(peer) / theirs,
+        goal=GOAL.get(name),
+        remark=f"{images / ours:,.0f} and {images / theirs:,.0f} images/s; equal images and labels",
+    )
+
+
+def _peer(name: str, root: Path, workers: int) -> DataLoader[Any]:
+    kind = getattr(medmnist, medmnist.INFO[name]["python_class"])
+    transform = _normalise_volume if name.endswith("3d") else Compose([ToTensor(), Normalize([0.5], [0.5])])
+    images = kind(split="train", transform=transform, root=str(root))
+    # workers that persist are the peer at its best: starting them costs more than an epoch of these sets
+    return DataLoader(
+        images, batch_size=BATCH_SIZE[name], shuffle=True, num_workers=workers, persistent_workers=workers > 0
+    )
+
+
+def _normalise_volume(volume: np.ndarray) -> Tensor:
+    return torch.from_numpy(volume.astype(np.float32)).sub_(0.5).div_(0.5)
+
+
+def _real_roots() -> list[Path]:
+    given = os.environ.get("MEDZOO_REAL_DATA")
+    return [Path(data) / "medmnist" for data in (given, ROOT.parent / "shared" / "data") if data]
+
+
+def _root(name: str, folder: Path) -> Path:
+    """The folder with `<name>.npz`; without a real one, `folder` with phantoms of the official counts."""
+    for root in (*_real_roots(), folder):
+        if (root / f"{name}.npz").is_file():
+            return root
+    counts = medmnist.INFO[name]["n_samples"]  # the peer refuses any other
+    phantom = MedMNISTPhantomDataModule(
+        "adrenal" if name.startswith("adrenal") else "breast",
+        counts=(counts["train"], counts["val"], counts["test"]),
+        root=folder,
+    )
+    phantom.prepare_data()
+    phantom.file.rename(folder / f"{name}.npz")
+    return folder
+
+
+def _seconds(batches: Iterable[Any]) -> float:
+    """Time of one epoch."""
+    start = time.perf_counter()
+    for _ in batches:
+        pass
+    return time.perf_counter() - start
+
+
+def _check_equal(zoo: Iterable[dict[str, Any]], peer: Iterable[list[Tensor]]) -> None:
+    """Compare one epoch of both as sets, because each has an order of its own."""
+    ours = _sorted_rows([(batch["image"], batch["label"]) for batch in zoo])
+    theirs = _sorted_rows([(image, label) for image, label in peer])
+    np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg="zoo and medmnist give different images or labels")
+
+
+def _sorted_rows(batches: Sequence[tuple[Tensor, Tensor]]) -> np.ndarray:
+    """Images (B, C, *spatial) and labels of an epoch as one sorted array (N, C * pixels + 1)."""
+    rows = np.concatenate([torch.cat([x.flatten(1), y.reshape(-1, 1).float()], dim=1).numpy() for x, y in batches])
+    levels = np.rint(rows * 127.5 + 127.5)  # grey levels, since the last bits of the two normalisations differ
+    return rows[sorted(range(len(rows)), key=lambda index: levels[index].astype(np.int16).tobytes())]
+
+
+if __name__ == "__main__":
+    print_rows("loading", run())

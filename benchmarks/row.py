@@ -1,0 +1,67 @@
+"""One line of a benchmark's table: the same work done by this zoo and by a peer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["HEADER", "Row", "print_rows"]
+
+HEADER = ("case", "unit", "zoo", "peer", "zoo / peer", "goal", "met", "remark")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement of both sides in one run on one machine.
+
+    Args:
+        case: What was measured; who the peer is says the benchmark's docstring.
+        unit: Unit of both numbers, such as `batches/s` or `s/epoch`.
+        zoo: This zoo's number.
+        peer: The peer's number, above 0.
+        goal: The ratio zoo / peer to reach, none where the row only informs.
+        higher_is_better: Whether the ratio should be at least the goal, or at most.
+        remark: What else was seen, such as that both sides gave equal results.
+    """
+
+    case: str
+    unit: str
+    zoo: float
+    peer: float
+    goal: float | None = None
+    higher_is_better: bool = True
+    remark: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """The zoo's number over the peer's."""
+        return self.zoo / self.peer
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal was met, none without a goal."""
+        if self.goal is None:
+            return None
+        return self.ratio >= self.goal if self.higher_is_better else self.ratio <= self.goal
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row as text, in the order of `HEADER`."""
+        goal = "" if self.goal is None else f"{'≥' if self.higher_is_better else '≤'} {self.goal:g}"
+        met = {None: "", True: "yes", False: "no"}[self.met]
+        numbers = (f"{self.zoo:.4g}", f"{self.peer:.4g}", f"{self.ratio:.3g}")
+        return (self.case, self.unit, *numbers, goal, met, self.remark)
+
+
+def print_rows(title: str, rows: Sequence[Row]) -> None:
+    """Print rows as a table in the terminal."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in HEADER[:-1]:
+        right = name in ("zoo", "peer", "zoo / peer", "goal")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "case")
+    for row in rows:
+        case, *cells, remark = row.cells
+        table.add_row(f"{case}\n[dim]{remark}[/]", *cells)  # 80 columns leave a remark no column of its own
+    Console().print(table)

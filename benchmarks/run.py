@@ -1,0 +1,53 @@
+"""Runs the benchmarks, prints their tables and writes docs/benchmarks.md: `python -m benchmarks.run [name ...]`.
+
+A benchmark is a module of this folder with `run() -> list[Row]` whose docstring says what is compared with what. With
+names only those are run, and the other sections of the page stay as they are.
+"""
+
+import argparse
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import benchmarks
+from benchmarks.page import machine, read_sections, section, write_page
+from benchmarks.row import print_rows
+
+__all__ = ["discover", "main"]
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+
+
+def discover() -> dict[str, ModuleType]:
+    """Modules of this folder that have a `run`, by name."""
+    names = sorted(found.name for found in pkgutil.iter_modules(benchmarks.__path__))
+    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names}
+    return {name: module for name, module in modules.items() if hasattr(module, "run")}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the named benchmarks, or all.
+
+    Args:
+        arguments: Names and `--output FILE`; those of the command line where none are given.
+    """
+    known = discover()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Time the zoo beside its peers.")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(known)}; all without a name")
+    parser.add_argument("--output", type=Path, default=PAGE, help="the page to write (default: docs/benchmarks.md)")
+    chosen = parser.parse_args(arguments)
+    if unknown := [name for name in chosen.names if name not in known]:
+        parser.error(f"no benchmark '{unknown[0]}'; choose from {', '.join(known)}")
+    sections = {name: text for name, text in read_sections(chosen.output).items() if name in known}
+    for name in chosen.names or known:
+        where = machine()  # before the benchmark itself loads the machine
+        rows = known[name].run()
+        print_rows(name, rows)
+        sections[name] = section(name, known[name].__doc__ or "", rows, where)
+        write_page(chosen.output, sections)  # after each, so that a later failure costs nothing
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import benchmarks
+from benchmarks import lightning_overhead, loading
+from benchmarks.page import read_sections
+from benchmarks.row import HEADER, Row
+from benchmarks.run import discover, main
+from tests.conftest import ROOT
+
+FAST = Row("a case", "s/epoch", zoo=1.0, peer=2.0, goal=0.6, higher_is_better=False)
+SLOW = Row("a case", "batches/s", zoo=30.0, peer=2.0, goal=20.0)
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Two benchmarks that cost nothing, and a module that is none, in a folder of their own."""
+    source = (
+        '"""What {0} does."""\nfrom benchmarks.row import Row\ndef run():\n    return [Row("{0}", "s", 1.0, 2.0)]\n'
+    )
+    for name in ("fake_one", "fake_two"):
+        (tmp_path / f"{name}.py").write_text(source.format(name))
+    (tmp_path / "fake_part.py").write_text('"""A part of both."""\n')
+    monkeypatch.setattr(benchmarks, "__path__", [str(tmp_path)])
+    yield
+    for name in [name for name in sys.modules if name.startswith("benchmarks.fake_")]:
+        del sys.modules[name]
+
+
+def test_discovery_finds_every_module_with_a_run():
+    found = discover()
+    assert {"loading", "lightning_overhead"} <= set(found)
+    assert not {"row", "page", "run"} & set(found)
+    assert all(module.__doc__ for module in found.values())
+
+
+def test_a_new_file_is_a_new_benchmark(fake):
+    assert list(discover()) == ["fake_one", "fake_two"]
+
+
+def test_ratio_and_goal_follow_the_direction():
+    assert (FAST.ratio, FAST.met) == (0.5, True)
+    assert (SLOW.ratio, SLOW.met) == (15.0, False)
+    assert Row("", "s", 1.0, 2.0).met is None
+    assert len(SLOW.cells) == len(HEADER)
+
+
+def test_the_page_says_what_was_compared_where_and_how_to_repeat_it(fake, tmp_path, capsys):
+    page = tmp_path / "docs" / "benchmarks.md"
+    main(["--output", str(page)])
+    text = page.read_text()
+    for part in ("What fake_one does.", "python -m benchmarks.run fake_two", "torch 2", "logical cores", "| 0.5 |"):
+        assert part in text
+    assert "fake_one" in capsys.readouterr().out
+
+
+def test_a_named_benchmark_leaves_the_other_sections(fake, tmp_path):
+    page = tmp_path / "benchmarks.md"
+    page.write_text("# Benchmarks\n\n## fake_one\n\nof before\n\n## gone\n\nwhose file was deleted\n")
+    main(["fake_two", "--output", str(page)])
+    sections = read_sections(page)
+    assert sections["fake_one"] == "of before"
+    assert "What fake_two does." in sections["fake_two"]
+    assert "gone" not in sections
+
+
+def test_an_unknown_name_is_told(fake, capsys):
+    with pytest.raises(SystemExit):
+        main(["fake_three"])
+    assert "no benchmark 'fake_three'; choose from fake_one, fake_two" in capsys.readouterr().err
+
+
+def test_loading_on_phantoms(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "_real_roots", list)
+    rows = loading.run(names=["breastmnist"], workers=[0, 1], epochs=1)
+    assert ["phantoms" in row.case for row in rows] == [True, True]
+    assert all(row.ratio > 0 for row in rows)
+
+
+def test_loading_on_real_volumes(medmnist_root, monkeypatch):
+    monkeypatch.setenv("MEDZOO_REAL_DATA", str(medmnist_root.parent))
+    (row,) = loading.run(names=["adrenalmnist3d"], workers=[0], epochs=1)
+    assert "real files" in row.case
+
+
+def test_loading_refuses_to_time_different_images_or_labels():
+    image, label = torch.rand(4, 1, 2, 2), torch.tensor([0, 1, 1, 0])
+    batch, order = {"image": image, "label": label}, [2, 0, 3, 1]
+    loading._check_equal([batch], [[image[order], label[order, None]]])
+    with pytest.raises(AssertionError, match="different images or labels"):
+        loading._check_equal([batch], [[image[order] + 0.01, label[order, None]]])
+    with pytest.raises(AssertionError, match="different images or labels"):
+        loading._check_equal([batch], [[image[order], label[:, None]]])
+
+
+def test_lightning_overhead_ends_at_equal_weights():
+    rows = lightning_overhead.run(network="test_efficientnet", batches=2, batch_size=4, image_size=12, epochs=1)
+    assert [row.goal for row in rows] == [1.05, None, None]
+    assert all("equal weights after 3 epochs" in row.remark for row in rows)
+
+
+def test_lightning_overhead_refuses_to_time_different_work(monkeypatch):
+    monkeypatch.setattr(lightning_overhead._Alternate, "_bare_epoch", lambda self: None)
+    with pytest.raises(AssertionError, match="not the same work"):
+        lightning_overhead.run(network="test_efficientnet", batches=1, batch_size=4, image_size=12, epochs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lightning_overhead", "loading"])
+def test_a_benchmark_starts_as_a_script(name):
+    # the folder of a script comes first in its search path, where `radiomics.py` would hide a library of that name
+    code = f"import runpy, sys; runpy.run_path('{name}.py'); print(sys.path[0])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(ROOT)

@@ -1,0 +1,86 @@
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.readers import read_images
+
+GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+
+
+def test_a_folder_is_read_in_order_and_other_files_are_left(tmp_path):
+    for name in ("b.png", "a.png"):
+        Image.fromarray(GREY).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("none of our business")
+    ids, images = read_images(tmp_path, (1, 8, 8))
+    assert ids == ["a", "b"]
+    assert np.array_equal(images[0, 0], GREY)
+
+
+def test_colour_and_grey_become_what_the_model_takes(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "grey.png")
+    Image.fromarray(np.stack([GREY, GREY * 0, GREY * 0], -1)).save(tmp_path / "red.png")
+    assert np.array_equal(read_images(tmp_path / "grey.png", (3, 8, 8))[1][0, 2], GREY)
+    assert np.allclose(read_images(tmp_path / "red.png", (1, 8, 8))[1][0, 0], GREY * 0.299, atol=0.5)
+
+
+def test_other_sizes_are_interpolated(tmp_path):
+    Image.fromarray(np.full((40, 60), 77, np.uint8)).save(tmp_path / "x.png")
+    _, images = read_images(tmp_path / "x.png", (1, 8, 8))
+    assert images.shape == (1, 1, 8, 8)
+    assert (images == 77).all()
+
+
+def test_volumes_and_arrays(tmp_path):
+    volume = np.linspace(-1000, 1000, 4 * 5 * 6).reshape(4, 5, 6).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
+    np.save(tmp_path / "w.npy", np.stack([volume, volume]))
+    ids, images = read_images(tmp_path, (1, 4, 5, 6))
+    assert ids == ["v", "w_00000", "w_00001"]
+    assert images.min() == 0
+    assert images.max() == 255
+    assert np.array_equal(images[0], images[1])
+
+
+def test_an_npz_gives_its_test_images(tmp_path):
+    np.savez(tmp_path / "set.npz", test_images=np.stack([GREY, GREY]), train_images=GREY[None])
+    ids, images = read_images(tmp_path / "set.npz", (1, 8, 8))
+    assert ids == ["set_00000", "set_00001"]
+    assert images.shape == (2, 1, 8, 8)
+
+
+def corrupt(folder):
+    (folder / "x.png").write_bytes(b"no picture")
+    return folder / "x.png"
+
+
+def infinite(folder):
+    np.save(folder / "x.npy", np.full((8, 8), np.nan))
+    return folder / "x.npy"
+
+
+def flat(folder):
+    np.save(folder / "x.npy", np.zeros(8))
+    return folder / "x.npy"
+
+
+def pickled(folder):
+    np.save(folder / "x.npy", np.array([{}]), allow_pickle=True)
+    return folder / "x.npy"
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda folder: folder, "no image to read"),
+    (corrupt, "could not be read as an image"),
+    (infinite, "NaN or infinite"),
+    (flat, "takes 2 spatial axes"),
+    (pickled, "could not be read as an image"),
+])  # fmt: skip
+def test_what_cannot_be_read_is_named(make, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        read_images(make(tmp_path), (1, 8, 8))
+
+
+def test_a_missing_path_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_images(tmp_path / "nowhere", (1, 8, 8))

@@ -1,0 +1,68 @@
+"""Who may import whom (docs/explanation.md, "The rooms")."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
+MAY_IMPORT = {
+    "models": set(),
+    "evaluation": set(),
+    "datamodules": {"evaluation"},
+    "lightning_modules": {"models", "evaluation"},
+    "callbacks": {"evaluation"},
+    "runtime": {"evaluation"},
+}
+LIBRARIES = {
+    "models": {"torch", "monai", "timm", "einops"},
+    "evaluation": {"numpy", "scipy", "sklearn", "torch", "matplotlib", "cycler"},
+}
+VERBS = sorted(ROOT.glob("*.py"))
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level names that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_it_may(room):
+    for file in (ROOT / room).rglob("*.py"):
+        foreign = imported(file) & set(ROOMS) - MAY_IMPORT[room] - {room}
+        assert not foreign, f"{file.relative_to(ROOT)} imports {foreign}"
+
+
+@pytest.mark.parametrize("room", sorted(LIBRARIES))
+def test_networks_and_figures_stay_free_of_frameworks(room):
+    import sys
+
+    for file in (ROOT / room).rglob("*.py"):
+        foreign = imported(file) - LIBRARIES[room] - {room} - set(sys.stdlib_module_names)
+        assert not foreign, f"{file.relative_to(ROOT)} imports {foreign}"
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda file: file.stem)
+def test_a_verb_is_thin_and_knows_only_the_runtime(verb):
+    assert imported(verb) == {"runtime"}
+    assert len(verb.read_text().splitlines()) <= 100
+
+
+def test_nothing_needs_the_material_beside_the_checkout():
+    for file in ROOT.glob("*/**/*.py"):
+        if ".venv" not in file.parts and file.parts[len(ROOT.parts)] not in ("tests", "benchmarks"):
+            assert "shared" + "/" not in file.read_text(), file
+
+
+def test_files_stay_short():
+    for file in ROOT.glob("*/**/*.py"):
+        if ".venv" not in file.parts:
+            assert len(file.read_text().splitlines()) <= 400, file
