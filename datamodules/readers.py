@@ -62,7 +62,7 @@ def _arrays_in(file: Path, spatial_dims: int) -> list[np.ndarray]:
         if ending in _VOLUMES:
             import nibabel
 
-            return [np.asarray(nibabel.load(file).get_fdata(dtype=np.float32))]
+            return [np.asarray(nibabel.load(file).dataobj)]  # type: ignore[attr-defined]
         loaded = np.load(file, allow_pickle=False)
         array = loaded if ending == ".npy" else _images_of_npz(loaded)
     except (OSError, ValueError, EOFError) as error:

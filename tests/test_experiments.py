@@ -1,5 +1,6 @@
 """Every experiment in `conf/experiment` is composed, checked, built, run for a batch, saved, loaded and resumed."""
 
+import lightning as L
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -9,7 +10,7 @@ from runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from runtime.checkpoint import EmbedConfig
 from tests.conftest import EXPERIMENTS, ROOT, compose
 
-BATCH = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "logger=none"]
+BATCH = ["trainer.max_epochs=2", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "logger=none"]
 
 
 def small(experiment, folder):
@@ -41,7 +42,7 @@ def test_demo_changes_sizes_and_data_only(experiment):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiment_runs_saves_loads_and_resumes(experiment, tmp_path):
     config = resolve(compose(tmp_path, *small(experiment, tmp_path)))
-    trained, trainer = fit(config, tmp_path)
+    trained, trainer = fit(config, tmp_path, stop_after=1)
     file = tmp_path / "checkpoints" / "last.ckpt"
     trainer.save_checkpoint(file)
 
@@ -52,17 +53,27 @@ def test_experiment_runs_saves_loads_and_resumes(experiment, tmp_path):
     for name, weight in content["state_dict"].items():
         assert torch.equal(loaded.state_dict()[name], weight), name
 
-    config["trainer"]["max_epochs"] = 2
     _, resumed = fit(config, tmp_path, file)
-    assert resumed.global_step == trainer.global_step + 1
+    assert (trainer.global_step, resumed.global_step) == (1, 2)
     assert all(torch.isfinite(weight).all() for weight in trained.parameters())
 
 
-def fit(config, folder, ckpt_path=None):
+class StopAfter(L.Callback):
+    """Ends training early, in the middle of its learning-rate schedule."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.should_stop = trainer.current_epoch + 1 == self.epochs
+
+
+def fit(config, folder, ckpt_path=None, stop_after=None):
     datamodule = instantiate(config["datamodule"], "datamodule")
     module = instantiate(config["lightning_module"], "lightning_module")
     callbacks = [EmbedConfig(config), *instantiate_all(config["callbacks"], "callbacks")]
     callbacks = [callback for callback in callbacks if type(callback).__name__ != "LearningRateMonitor"]
+    callbacks.append(StopAfter(stop_after))
     trainer = make_trainer(config["trainer"], folder, callbacks=callbacks, logger=False)
     trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
     return module, trainer

@@ -41,7 +41,7 @@ def test_forward_and_backward_on_odd_sizes(file, dims):
 
 
 def test_every_exported_network_has_a_config():
-    exported = {name for name in models.__all__ if name.endswith("_network") or name.endswith("Net")}
+    exported = {name for name in models.__all__ if name.endswith(("_network", "Net"))}
     written = {OmegaConf.load(file)._target_.split(".")[-1] for file in CONFIGS}
     assert exported <= written
 
