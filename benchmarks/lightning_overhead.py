@@ -72,7 +72,7 @@ class _Alternate(L.Callback):
 
 
 def run(
-    *, network: str = "resnet18", batches: int = 10, batch_size: int = 64, image_size: int = 28, epochs: int = 7
+    *, network: str = "resnet18", batches: int = 10, batch_size: int = 64, image_size: int = 28, epochs: int = 5
 ) -> list[Row]:
     """Measure a network with the stem for 28-pixel images, without and with checkpoints, and a linear layer.
 

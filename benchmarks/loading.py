@@ -100,11 +100,7 @@ def _root(name: str, folder: Path) -> Path:
         if (root / f"{name}.npz").is_file():
             return root
     counts = medmnist.INFO[name]["n_samples"]  # the peer refuses any other
-    phantom = MedMNISTPhantomDataModule(
-        "adrenal" if name.startswith("adrenal") else "breast",
-        counts=(counts["train"], counts["val"], counts["test"]),
-        root=folder,
-    )
+    phantom = MedMNISTPhantomDataModule(name, counts=(counts["train"], counts["val"], counts["test"]), root=folder)
     phantom.prepare_data()
     phantom.file.rename(folder / f"{name}.npz")
     return folder

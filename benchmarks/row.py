@@ -62,6 +62,8 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
         right = name in ("zoo", "peer", "zoo / peer", "goal")
         table.add_column(name, justify="right" if right else "left", no_wrap=name != "case")
     for row in rows:
-        case, *cells, remark = row.cells
-        table.add_row(f"{case}\n[dim]{remark}[/]", *cells)  # 80 columns leave a remark no column of its own
-    Console().print(table)
+        table.add_row(*row.cells[:-1])
+    console = Console()
+    console.print(table)
+    for row in rows:  # below the table, since 80 columns leave a remark no column of its own
+        console.print(f"  {row.case}: {row.remark}", highlight=False, soft_wrap=True)

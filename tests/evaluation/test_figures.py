@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from evaluation import figures
+
+
+@pytest.fixture(params=[2, 4])
+def predicted(request):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, request.param, 60)
+    prob = rng.dirichlet(np.ones(request.param), 60)
+    return labels, prob, [f"class {k}" for k in range(request.param)]
+
+
+def text_of(figure):
+    return " ".join(text.get_text() for text in figure.findobj(lambda part: hasattr(part, "get_text")))
+
+
+def test_confusion_matrix_shows_the_counts(predicted):
+    labels, prob, names = predicted
+    shown = text_of(figures.confusion_figure(labels, prob, names))
+    assert f"{((labels == 0) & (prob.argmax(1) == 1)).sum()}\n" in shown
+    assert "n = 60" in shown
+
+
+def test_roc_has_a_curve_for_each_class_or_one_for_two(predicted):
+    labels, prob, names = predicted
+    axes = figures.roc_figure(labels, prob, names).axes[0]
+    assert len(axes.get_legend().get_texts()) == (1 if len(names) == 2 else len(names))
+
+
+def test_calibration_of_true_probabilities_lies_on_the_diagonal():
+    rng = np.random.default_rng(0)
+    p = rng.uniform(size=40_000)
+    labels = (rng.uniform(size=40_000) < p).astype(int)
+    figure = figures.calibration_figure(labels, np.stack([1 - p, p], 1), ["no", "yes"])
+    points = figure.axes[0].containers[0].lines[0].get_xydata()
+    assert np.abs(points[:, 0] - points[:, 1]).max() < 0.02
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (1, 6, 8, 8)])
+def test_mistakes_are_shown_with_what_was_said(shape):
+    images = np.random.default_rng(0).normal(size=(7, *shape))
+    labels, prob = np.zeros(7, int), np.tile([0.2, 0.8], (7, 1))
+    figure = figures.mistakes_figure(images, labels, prob, ["good", "bad"], wrong=9, total=50)
+    assert sum(len(axes.images) for axes in figure.axes) == 7
+    assert "said: bad 80%" in text_of(figure)
+    assert "9 wrong among 50" in text_of(figure)
+
+
+def test_training_curves_part_losses_from_scores():
+    figure = figures.training_figure({"train/loss_epoch": ([0, 1], [2, 1]), "val/auc": ([0, 1], [0.5, 0.7])})
+    assert [len(axes.lines) for axes in figure.axes] == [1, 1]
+
+
+def test_sweeps_show_mean_and_spread():
+    axes = figures.sweep_figure(["a", "b"], [[0.5, 0.7], [0.9]], "test/auc").axes[0]
+    means = [container.lines[0].get_xdata()[0] for container in axes.containers]
+    assert means == pytest.approx([0.6, 0.9])
