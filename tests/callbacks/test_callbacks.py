@@ -9,8 +9,6 @@ from callbacks.prediction_writer import prediction_rows, write_csv
 from lightning_modules import ClassificationModule
 from models import ClassificationLoss
 
-QUIET = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-
 
 class Spoil(nn.Module):
     """Gives infinity in its third call."""

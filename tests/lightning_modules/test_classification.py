@@ -20,8 +20,6 @@ OFFICIAL = {
     "multilabel": "multi-label, binary-class",
 }
 
-QUIET = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-
 
 def scores(task, count=200, classes=4):
     rng = np.random.default_rng(7)

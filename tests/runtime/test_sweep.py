@@ -1,0 +1,60 @@
+import csv
+import json
+
+import pytest
+
+from runtime.sweep import summarise
+from tests.conftest import SMALL, run_verb
+
+
+def rows(file):
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def wandb_runs(folder):
+    return sorted(path.name.split("-")[-1] for path in folder.glob("wandb/offline-run-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_sweep_over_seeds_has_a_run_each_and_a_summary(devices, tmp_path):
+    sweep = tmp_path / "sweep"
+    done = run_verb(
+        "train", "-m", *SMALL, "logger=default", "trainer.max_epochs=1", f"trainer.devices={devices}", "seed=1,2,3",
+        f"datamodule.root={tmp_path}", f"hydra.sweep.dir={sweep}",
+    )  # fmt: skip
+    assert done.code == 0, done.output
+    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == ["0", "1", "2"], "one folder a job"
+    ids = [wandb_runs(sweep / job) for job in "012"]
+    assert all(len(runs) == 1 for runs in ids)
+    assert len({runs[0] for runs in ids}) == 3, "three W&B runs"
+    aucs = [json.loads((sweep / job / "metrics.json").read_text())["test/auc"] for job in "012"]
+    (summary,) = rows(sweep / "summary.csv")
+    assert summary["runs"] == "3"
+    assert float(summary["test/auc"]) == pytest.approx(sum(aucs) / 3, abs=1e-5)
+    assert (sweep / "summary.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_a_job_with_a_mistake_ends_the_sweep_with_its_message(tmp_path):
+    done = run_verb(
+        "train", "-m", *SMALL, "lightning_module.optimizer.lr=abc,0.1", f"datamodule.root={tmp_path}",
+        f"hydra.sweep.dir={tmp_path / 'sweep'}",
+    )  # fmt: skip
+    assert done.code != 0
+    assert "error: lightning_module.optimizer.lr: 'abc' does not fit" in done.output
+
+
+def test_summary_groups_by_setting_and_leaves_the_unfinished_out(tmp_path):
+    for job, (overrides, auc) in enumerate(
+        [(["lr=1", "seed=1"], 0.7), (["lr=1", "seed=2"], 0.9), (["lr=2", "seed=1"], 0.5), (["lr=2", "seed=2"], None)]
+    ):
+        (tmp_path / str(job) / ".hydra").mkdir(parents=True)
+        (tmp_path / str(job) / ".hydra" / "overrides.yaml").write_text("".join(f"- {o}\n" for o in overrides))
+        if auc is not None:
+            (tmp_path / str(job) / "metrics.json").write_text(json.dumps({"val/auc": auc}))
+    one, two = rows(summarise(tmp_path, "val/auc"))
+    assert (one["setting"], one["runs"], float(one["val/auc"])) == ("lr=1", "2", 0.8)
+    assert float(one["val/auc sd"]) == pytest.approx(0.1414, abs=1e-4)
+    assert (two["setting"], two["runs"], two["val/auc sd"]) == ("lr=2", "1", "")

@@ -1,0 +1,122 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import runtime
+from tests.conftest import SMALL, run_verb, train
+
+
+def rows(file):
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def test_the_run_folder_holds_what_is_promised(trained):
+    names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    assert names >= {
+        "config.yaml", "metrics.json", "metrics.csv", "split.json", "environment.txt", "test_classes.csv",
+        "report.html", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "predictions/test.csv",
+        "figures/roc.png", "figures/confusion.png", "figures/calibration.png", "figures/training.png",
+    }  # fmt: skip
+    assert not [name for name in names if "partial" in name]
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert {"test/auc", "test/acc", "test/auc_low", "test/auc_high", "val/auc", "fit/minutes"} <= set(metrics)
+    split = json.loads((trained / "split.json").read_text())
+    assert split["counts"] == {"train": 48, "val": 24, "test": 24}
+
+
+def test_the_report_is_one_file_that_says_phantom(trained):
+    report = (trained / "report.html").read_text()
+    assert "phantom images" in report
+    assert report.count("data:image/png;base64,") == len(list((trained / "figures").glob("*.png")))
+    assert "http://" not in report
+    assert "https://" not in report.replace(str(trained), "")
+
+
+@pytest.mark.slow
+def test_predict_needs_the_checkpoint_alone(trained, tmp_path):
+    archive = np.load(next((trained.parent / "data").glob("*.npz")))
+    for index in (0, 1):
+        Image.fromarray(archive["test_images"][index]).save(tmp_path / f"case_{index}.png")
+    done = run_verb(
+        "predict", f"ckpt_path={trained / 'checkpoints' / 'best.ckpt'}", f"input={tmp_path}",
+        f"output={tmp_path / 'out.csv'}", "datamodule.root=/nowhere",
+    )  # fmt: skip
+    assert done.code == 0, done.output
+    written = rows(tmp_path / "out.csv")
+    tested = rows(trained / "predictions" / "test.csv")
+    for index, row in enumerate(written):
+        assert row["id"] == f"case_{index}"
+        assert row["predicted"] in ("benign", "malignant")
+        assert float(row["p_malignant"]) == pytest.approx(float(tested[index]["p_malignant"]), abs=1e-5)
+    in_python = runtime.predict(trained / "checkpoints" / "best.ckpt", tmp_path)
+    assert in_python[0]["prob"][1, 1].item() == pytest.approx(float(written[1]["p_malignant"]), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_evaluate_gives_the_numbers_of_the_training_run(trained, tmp_path):
+    best = trained / "checkpoints" / "best.ckpt"
+    done = run_verb("evaluate", f"ckpt_path={best}", f"hydra.run.dir={tmp_path / 'again'}")
+    assert done.code == 0, done.output
+    before, after = (json.loads((run / "metrics.json").read_text()) for run in (trained, tmp_path / "again"))
+    for name in ("test/auc", "test/acc", "test/loss"):
+        assert after[name] == pytest.approx(before[name], abs=1e-6)
+    assert (tmp_path / "again" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_numbers(trained, tmp_path):
+    before = json.loads((trained / "metrics.json").read_text())
+    after = train(tmp_path / "again")
+    assert after["test/loss"] == before["test/loss"]
+
+
+@pytest.mark.slow
+def test_weights_can_be_taken_and_training_gone_on_with(trained, tmp_path):
+    best = trained / "checkpoints" / "best.ckpt"
+    frozen = train(tmp_path / "frozen", f"init_from={best}", "lightning_module.optimizer.lr=0", "trainer.max_epochs=1")
+    before = json.loads((trained / "metrics.json").read_text())
+    assert frozen["fit/epochs"] == 1
+    assert frozen["test/auc"] == pytest.approx(before["test/auc"], abs=0.2), "only batch statistics moved"
+
+    longer = train(tmp_path / "frozen2", f"ckpt_path={trained / 'checkpoints' / 'last.ckpt'}", "trainer.max_epochs=3")
+    assert longer["fit/epochs"] == 3
+    assert longer["fit/steps"] == 18
+    first = rows(tmp_path / "frozen2" / "metrics.csv")
+    assert min(int(row["epoch"]) for row in first if row["epoch"]) == 2, "epochs 0 and 1 were not repeated"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("debug", ["fast_dev_run", "overfit", "profiler", "detect_anomaly"])
+def test_debug_choices_run(debug, tmp_path):
+    metrics = train(tmp_path / "run", f"debug={debug}", *(["trainer.max_epochs=12"] if debug == "overfit" else []))
+    if debug == "overfit":
+        assert metrics["train/loss_epoch"] < 0.35, "two batches are learnt by heart"
+
+
+def test_prepare_says_what_is_in_a_data_set(tmp_path):
+    done = run_verb(
+        "prepare", "datamodule=medmnist_phantom", "datamodule.counts=[9,4,5]", f"datamodule.root={tmp_path}",
+        "datamodule.name=adrenalmnist3d", "datamodule.size=10",
+    )  # fmt: skip
+    assert done.code == 0, done.output
+    assert "normal, hyperplasia" in done.output
+    assert "(1, 10, 10, 10)" in done.output
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "prepare"])
+def test_help_shows_commands(verb):
+    done = run_verb(verb, "--help")
+    assert done.code == 0, done.output
+    assert f"python {verb}.py" in done.output
+
+
+def test_the_resolved_config_can_be_read_without_training(tmp_path):
+    done = run_verb("train", *SMALL, f"datamodule.root={tmp_path}", "--cfg", "job", "--resolve")
+    assert done.code == 0, done.output
+    assert "num_classes: 2" in done.output
+    assert not list(tmp_path.iterdir())
