@@ -61,7 +61,7 @@ class MedMNISTDataModule(NPZDataModule):
         )
         self._image_shape = (self._info["n_channels"], *[size] * (3 if name.endswith("3d") else 2))
 
-    def prepare_data(self) -> None:
+    def fetch(self) -> None:
         """Download the file where it is missing, and compare its checksum with the published one."""
         if not self.file.is_file():
             self._download()

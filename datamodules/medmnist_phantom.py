@@ -52,7 +52,7 @@ class MedMNISTPhantomDataModule(NPZDataModule):
         super().__init__(Path(root) / f"{stem}.npz", task="binary", class_names=class_names, **options)
         self._image_shape = (1, *[size] * dims)
 
-    def prepare_data(self) -> None:
+    def fetch(self) -> None:
         """Write the file where it is missing."""
         if self.file.is_file():
             return

@@ -98,7 +98,12 @@ class NPZDataModule(L.LightningDataModule):
         return {name: _ids(name, len(labels)) for name, labels in self._labels.items()}
 
     def prepare_data(self) -> None:
-        """Check that the file is there."""
+        """Get the file where it is missing, and check it; prediction needs none."""
+        if self._predict_input is None:
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Get the file; a user's own must be there already."""
         if not self.file.is_file():
             raise FileNotFoundError(f"no file {self.file}: set datamodule.file to an npz in the layout of MedMNIST")
 

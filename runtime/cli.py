@@ -14,7 +14,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -113,6 +113,8 @@ def _explain(error: Exception, config_name: str) -> str:
     if "not in struct" in f"{text} {error.__cause__}" and unknown:
         key = unknown.group(1)
         return f"{key}: no such key; {did_you_mean(key.split('.')[-1], _siblings(key, config_name))}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}': {' '.join(str(error).split()).split(' See http')[0]}"
     try:
         with user_errors():
             raise error

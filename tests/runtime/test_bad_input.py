@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import SMALL, run_verb
+from tests.conftest import SMALL, call_verb
 
 REAL = ["experiment=medmnist_classification", "logger=csv_only"]
 
@@ -41,7 +41,7 @@ CASES = {
     "value out of range": (["datamodule.batch_size=0"], "batch_size=0"),
     "unknown network": (["lightning_module.net.name=resnet81"], "lightning_module.net: MONAI has no network"),
     "unknown metric": (["monitor=val/acu"], "monitor=val/acu: this module logs no such metric; did you mean"),
-    "syntax": (["seed=["], "seed"),
+    "syntax": (["seed=["], "cannot read 'seed=['"),
     "no such device": (["trainer.accelerator=gpu", "trainer.devices=99"], "trainer: "),
     "missing checkpoint": (["ckpt_path=/nowhere/best.ckpt"], "no checkpoint /nowhere/best.ckpt"),
     "nothing to go on from": (["ckpt_path=last", "hydra.run.dir={tmp}/runs/new"], "has a checkpoint to go on from"),
@@ -57,7 +57,6 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_one_clear_line_and_exit_code_2(case, tmp_path):
     overrides, message = CASES[case]
@@ -71,7 +70,7 @@ def test_one_clear_line_and_exit_code_2(case, tmp_path):
     where = [] if any("run.dir" in word for word in words) else [f"hydra.run.dir={tmp_path / 'run'}"]
     data = [] if REAL[0] in words else [f"datamodule.root={tmp_path / 'data'}"]
 
-    done = run_verb("train", *base, *data, *where, *words)
+    done = call_verb("train", *base, *data, *where, *words)
 
     assert done.code == 2, done.output
     assert len(done.error) == 1, done.output
@@ -80,7 +79,6 @@ def test_one_clear_line_and_exit_code_2(case, tmp_path):
     assert not list(tmp_path.glob("run*/**/*.ckpt")), "nothing was trained"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "words", "message"),
     [
@@ -97,6 +95,6 @@ def test_other_verbs_tell_mistakes_alike(verb, words, message, trained, tmp_path
     best, empty = trained / "checkpoints" / "best.ckpt", tmp_path / "empty"
     empty.mkdir()
     words = [word.format(best=best, empty=empty) for word in words]
-    done = run_verb(verb, *words, f"hydra.run.dir={tmp_path / 'run'}")
+    done = call_verb(verb, *words, f"hydra.run.dir={tmp_path / 'run'}")
     assert done.code == 2, done.output
     assert message in done.error[0], done.output

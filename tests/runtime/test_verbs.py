@@ -43,9 +43,10 @@ def test_predict_needs_the_checkpoint_alone(trained, tmp_path):
         Image.fromarray(archive["test_images"][index]).save(tmp_path / f"case_{index}.png")
     done = run_verb(
         "predict", f"ckpt_path={trained / 'checkpoints' / 'best.ckpt'}", f"input={tmp_path}",
-        f"output={tmp_path / 'out.csv'}", "datamodule.root=/nowhere",
+        f"output={tmp_path / 'out.csv'}", f"datamodule.root={tmp_path / 'nowhere'}",
     )  # fmt: skip
     assert done.code == 0, done.output
+    assert not (tmp_path / "nowhere").exists(), "training data are not fetched for a prediction"
     written = rows(tmp_path / "out.csv")
     tested = rows(trained / "predictions" / "test.csv")
     for index, row in enumerate(written):
