@@ -38,7 +38,8 @@ def run_job(config: DictConfig) -> float:
     hydra = HydraConfig.get()
     job = Path(hydra.runtime.output_dir)
     kept = [override for override in hydra.overrides.hydra if not override.lstrip("+~").startswith(_OF_THE_SWEEP)]
-    command = [sys.executable, str(Path(sys.argv[0]).resolve()), *hydra.overrides.task, *kept]
+    task = [override for override in hydra.overrides.task if not override.startswith("search=")]
+    command = [sys.executable, str(Path(sys.argv[0]).resolve()), *task, *kept]
     command += [f'hydra.run.dir="{job}"', "hydra.mode=RUN"]
     environment = dict(os.environ, MEDZOO_SWEEP=job.parent.name)
     gpus = config.get("sweep_gpus")
