@@ -39,7 +39,8 @@ def run_job(config: DictConfig) -> float:
     job = Path(hydra.runtime.output_dir)
     kept = [override for override in hydra.overrides.hydra if not override.lstrip("+~").startswith(_OF_THE_SWEEP)]
     task = [override for override in hydra.overrides.task if not override.startswith("search=")]
-    command = [sys.executable, str(Path(sys.argv[0]).resolve()), *task, *kept]
+    verb = Path(__file__).resolve().parent.parent / f"{hydra.job.config_name}.py"  # a launcher may have another argv[0]
+    command = [sys.executable, str(verb), *task, *kept]
     command += [f'hydra.run.dir="{job}"', "hydra.mode=RUN"]
     environment = dict(os.environ, MEDZOO_SWEEP=job.parent.name)
     gpus = config.get("sweep_gpus")
