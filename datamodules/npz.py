@@ -182,7 +182,7 @@ class NPZDataModule(L.LightningDataModule):
         for name in ("val", "test"):
             count = sum(row.tobytes() in seen for row in self._images[name].numpy())
             if count:
-                log.warning("%s: %d %s images are also training images", self.file.name, count, name)
+                log.warning("%s: %d of the %s images stand in the training images too", self.file.name, count, name)
 
 
 def _ids(split: str, count: int) -> list[str]:

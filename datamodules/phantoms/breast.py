@@ -45,8 +45,8 @@ def _lesion(rng: np.random.Generator, size: int, irregularity: float, shadowing:
     radius = rng.uniform(0.17, 0.24)
     down, right = depth - centre[0], across - centre[1]
     angle, distance = np.arctan2(down, right), np.hypot(down * rng.uniform(1.0, 1.4), right)
-    lobes = sum(rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 9))
-    margin = radius * (1 + 0.35 * irregularity * lobes / lobes.std())
+    lobes = sum(rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(3, 8))
+    margin = radius * (1 + 0.42 * irregularity * lobes / lobes.std())
     inside = expit((margin - distance) * 40)
     behind = expit((0.8 * radius - np.abs(right)) * 40) * (down > 0)
 
