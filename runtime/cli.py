@@ -92,8 +92,7 @@ def _overrides(arguments: list[str], config_name: str) -> list[str]:
         runs = Path(config.hydra.run.dir).parent
         HydraConfig.instance().cfg = None
     GlobalHydra.instance().clear()
-    del config["hydra"]
-    found = run_folder.find_unfinished(runs, config)
+    found = run_folder.find_unfinished(runs, OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
     return [*arguments, f'hydra.run.dir="{found}"'] if found else arguments
 
 
