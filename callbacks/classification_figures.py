@@ -62,7 +62,10 @@ class ClassificationFigures(CollectPredictions):
             return
         folder = Path(trainer.default_root_dir)
         write_csv(folder / "test_classes.csv", table)
-        figures = {"roc": roc_figure(labels, prob, names), "calibration": calibration_figure(labels, prob, names)}
+        figures = {
+            "roc": roc_figure(labels, prob, names, resamples=self.resamples),
+            "calibration": calibration_figure(labels, prob, names),
+        }
         if labels.ndim == 1:
             figures["confusion"] = confusion_figure(labels, prob, names)
             wrong = int((prob.argmax(1) != labels).sum())

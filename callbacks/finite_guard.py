@@ -68,10 +68,12 @@ def _first_bad_output(module: L.LightningModule, batch: Any) -> str | None:
         for name, layer in module.named_modules()
         if name and not isinstance(layer, nn.ModuleList) and not next(layer.children(), None)
     ]
+    log, module.log = module.log, lambda *_, **__: None  # type: ignore[method-assign] # other ranks do not log now
     try:
         with torch.no_grad(), module.trainer.precision_plugin.forward_context():
             module.training_step(batch, 0)
     finally:
+        module.log = log  # type: ignore[method-assign]
         for hook in hooks:
             hook.remove()
     return found[0] if found else None

@@ -35,4 +35,4 @@ class Progress(RichProgressBar):
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {numbers}  ({took:.1f} s)", flush=True)
 
     def _numbers(self, trainer: L.Trainer) -> dict[str, Any]:
-        return {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == "train/loss_epoch"}
+        return {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == "train/loss"}

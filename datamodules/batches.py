@@ -7,6 +7,7 @@ All randomness is a function of (seed, epoch, batch, rank) rather than of a runn
 batches however often it is interrupted, no worker repeats another's numbers, and ranks draw different augmentations.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -58,6 +59,11 @@ class TensorBatches:
         self.batch_size, self.augment, self.shuffle = batch_size, augment, shuffle
         self.drop_last = drop_last and shuffle
         self.seed, self.rank, self.world_size = seed, rank, world_size
+        if self.drop_last and len(images) < world_size * batch_size:
+            raise ValueError(
+                f"{len(images)} training images do not fill a batch of {world_size} x {batch_size}: "
+                "set a smaller datamodule.batch_size or datamodule.drop_last=false"
+            )
         self._scale, self._offset = 1 / (255 * std), mean / std
         self.mean, self.std = mean, std
         self.epoch = 0
@@ -65,8 +71,12 @@ class TensorBatches:
         self._resume_at = 0
 
     def __len__(self) -> int:
-        """Number of batches of this rank in an epoch."""
-        return -(-len(self._mine(torch.arange(len(self.images)))) // self.batch_size)
+        """Number of batches in an epoch, the same for every rank, since ranks wait for each other."""
+        together = self.world_size * self.batch_size
+        used = len(self.images) - len(self.images) % (together if self.drop_last else 1)
+        if self.shuffle:
+            used -= used % self.world_size
+        return math.ceil(math.ceil(used / self.world_size) / self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Batches `{"image": (B, C, *spatial) float32, "label": (B,) or (B, L), "id": list of B names}`."""
@@ -75,8 +85,10 @@ class TensorBatches:
             order = torch.randperm(len(self.images), generator=self._generator(self.epoch))
         order = self._mine(order)
         start, self._resume_at = self._resume_at, 0
+        # In evaluation ranks may hold one image more or less, and must still come to as many batches.
+        parts = order.split(self.batch_size) if self.shuffle or self.world_size == 1 else order.tensor_split(len(self))
         for index in range(start, len(self)):
-            batch = self._batch(order[index * self.batch_size : (index + 1) * self.batch_size], index)
+            batch = self._batch(parts[index], index)
             last = index + 1 == len(self)
             self.epoch, self._next_batch = (self.epoch + 1, 0) if last else (self.epoch, index + 1)
             yield batch
@@ -119,7 +131,9 @@ class TensorBatches:
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order and augmentations come next."""
+        """Choose the epoch whose order and augmentations come next; a position in another epoch is forgotten."""
+        if epoch != self.epoch:
+            self._resume_at = 0
         self.epoch = epoch
 
     def state_dict(self) -> dict[str, int]:

@@ -59,10 +59,13 @@ class MedMNISTDataModule(NPZDataModule):
             class_names=list(self._info["label"].values()),
             **options,
         )
+        self._checked = False
         self._image_shape = (self._info["n_channels"], *[size] * (3 if name.endswith("3d") else 2))
 
     def fetch(self) -> None:
-        """Download the file where it is missing, and compare its checksum with the published one."""
+        """Download the file where it is missing, and compare its checksum, once, with the published one."""
+        if self._checked:
+            return
         if not self.file.is_file():
             self._download()
         with self.file.open("rb") as opened:
@@ -72,6 +75,7 @@ class MedMNISTDataModule(NPZDataModule):
                 f"{self.file} is damaged or another file: its MD5 is {found}, expected {self._md5}; "
                 f"delete it and run again, or get it from {self._url}"
             )
+        self._checked = True
 
     def _download(self, tries: int = 3) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)

@@ -54,6 +54,8 @@ class NPZDataModule(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if task == "binary" and len(class_names) != 2:
+            raise ValueError(f"task=binary has two classes, but class_names are {list(class_names)}")
         if batch_size < 1 or std <= 0:
             raise ValueError(f"batch_size={batch_size} and std={std} must be positive")
         self.file = Path(file)
@@ -63,7 +65,7 @@ class NPZDataModule(L.LightningDataModule):
         self._images: dict[str, Tensor] = {}
         self._labels: dict[str, Tensor] = {}
         self._image_shape: tuple[int, ...] | None = None
-        self._predict_input: Path | None = None
+        self._predict_input: tuple[list[str], Tensor] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -131,15 +133,20 @@ class NPZDataModule(L.LightningDataModule):
         return self._batches("test")
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Choose what `predict_dataloader` reads: an image or volume file, a folder of them, or an npz."""
-        self._predict_input = Path(path)
+        """Read what to predict on, brought to the size and channels of the training images.
+
+        Args:
+            path: An image or volume file, a folder of them, or an npz (`datamodules/readers.py`).
+        """
+        ids, images = read_images(Path(path), self.image_shape)
+        self._predict_input = ids, torch.from_numpy(images)
 
     def predict_dataloader(self) -> TensorBatches:
-        """The images under the chosen path, brought to the size and channels of the training images."""
+        """The images that were read by `set_predict_input`, in their order."""
         if self._predict_input is None:
             raise ValueError("nothing to predict on: call set_predict_input(path) first")
-        ids, images = read_images(self._predict_input, self.image_shape)
-        return self._loader(torch.from_numpy(images), None, ids)
+        ids, images = self._predict_input
+        return self._loader(images, None, ids)
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs to know of the training data; part of every checkpoint."""
@@ -169,18 +176,23 @@ class NPZDataModule(L.LightningDataModule):
         )
 
     def _check_classes(self) -> None:
-        if self.task == "multilabel":
-            return
-        counts = torch.bincount(self._labels["train"], minlength=self.num_classes).tolist()
-        missing = [name for name, count in zip(self.class_names, counts, strict=True) if count == 0]
-        if missing:
-            raise ValueError(f"{self.file}: no training image of class {', '.join(missing)}; give at least one of each")
+        """Without an example of a class there is nothing to learn, and no AUC to choose or to report by."""
+        for split, labels in self._labels.items():
+            if labels.ndim == 2:
+                present = labels.any(0) & ~labels.all(0)
+            else:
+                present = torch.bincount(labels, minlength=self.num_classes) > 0
+            missing = [name for name, found in zip(self.class_names, present.tolist(), strict=True) if not found]
+            if missing:
+                raise ValueError(
+                    f"{self.file}: no {split} image of class {', '.join(missing)}; give at least one of each"
+                )
 
     def _report_duplicates(self) -> None:
         """Say so when training images stand in another split too; official sets are left as published."""
-        seen = {row.tobytes() for row in self._images["train"].numpy()}
+        seen = {hash(row.tobytes()) for row in self._images["train"].numpy()}
         for name in ("val", "test"):
-            count = sum(row.tobytes() in seen for row in self._images[name].numpy())
+            count = sum(hash(row.tobytes()) in seen for row in self._images[name].numpy())
             if count:
                 log.warning("%s: %d of the %s images stand in the training images too", self.file.name, count, name)
 

@@ -1,10 +1,14 @@
 """Images from files of any common kind, as uint8 arrays of a wanted shape: the input of `predict.py`."""
 
+import zipfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import torch
 import torch.nn.functional as F
+from nibabel.filebasedimages import ImageFileError
+from PIL import Image
 
 __all__ = ["read_images"]
 
@@ -39,6 +43,8 @@ def read_images(path: Path, shape: tuple[int, ...]) -> tuple[list[str], np.ndarr
     images: list[np.ndarray] = []
     for file in files:
         name = file.name[: -len(_ending(file))]
+        if name in ids:  # scan.png beside scan.jpg
+            name = file.name
         found = [_to_shape(array, shape, file) for array in _arrays_in(file, len(shape) - 1)]
         ids += [name] if len(found) == 1 else [f"{name}_{index:05d}" for index in range(len(found))]
         images += found
@@ -55,17 +61,14 @@ def _arrays_in(file: Path, spatial_dims: int) -> list[np.ndarray]:
     ending = _ending(file)
     try:
         if ending in _PICTURES:
-            from PIL import Image
-
             with Image.open(file) as picture:
-                return [np.asarray(picture if picture.mode in ("L", "I;16", "F") else picture.convert("RGB"))]
+                as_is = picture.mode in ("L", "F") or picture.mode.startswith("I")  # 8-bit, float and integer grey
+                return [np.asarray(picture if as_is else picture.convert("RGB"))]
         if ending in _VOLUMES:
-            import nibabel
-
             return [np.asarray(nibabel.load(file).dataobj)]  # type: ignore[attr-defined]
         loaded = np.load(file, allow_pickle=False)
         array = loaded if ending == ".npy" else _images_of_npz(loaded)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, ImageFileError) as error:
         raise ValueError(f"{file} could not be read as an image ({error})") from error
     axes = array.ndim - (1 if array.ndim > spatial_dims and array.shape[-1] == 3 else 0)
     return [array] if axes == spatial_dims else list(array)

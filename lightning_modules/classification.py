@@ -107,7 +107,8 @@ class ClassificationModule(L.LightningModule):
         """Loss of a batch."""
         loss = self.criterion(self(batch["image"]), batch["label"])
         size = len(batch["id"])
-        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -117,16 +118,13 @@ class ClassificationModule(L.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Loss and metrics of a test batch; returns what `predict_step` returns, and the labels."""
-        loss = self.criterion(self(batch["image"]), batch["label"])
-        predicted = self.predict_step(batch, batch_idx)
-        self._log_evaluation("test", self.test_metrics, batch, loss, predicted["prob"])
-        return {**predicted, "label": batch["label"]}
+        logits, prob = self._averaged(batch["image"])
+        self._log_evaluation("test", self.test_metrics, batch, self.criterion(logits, batch["label"]), prob)
+        return {"id": batch["id"], "prob": prob, "label": batch["label"]}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """`{"id": list of B names, "prob": (B, K) float32 probabilities}`."""
-        image = batch["image"]
-        flipped = [self._prob(self(image.flip(axes) if axes else image)) for axes in self._flips]
-        return {"id": batch["id"], "prob": torch.stack(flipped).mean(0)}
+        return {"id": batch["id"], "prob": self._averaged(batch["image"])[1]}
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule, as Lightning wants them."""
@@ -138,6 +136,11 @@ class ClassificationModule(L.LightningModule):
             scheduler = partial(scheduler, total_steps=int(self.trainer.estimated_stepping_batches))
         schedule = {"scheduler": scheduler(optimizer), "interval": self._interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _averaged(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the images as they are, and probabilities averaged over all flips of them."""
+        views = [self(image.flip(axes) if axes else image) for axes in self._flips]
+        return views[0], torch.stack([self._prob(logits) for logits in views]).mean(0)
 
     def _prob(self, logits: Tensor) -> Tensor:
         return logits.float().sigmoid() if self.task == "multilabel" else logits.float().softmax(dim=1)

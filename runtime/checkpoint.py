@@ -4,17 +4,26 @@ A checkpoint is what Lightning writes, plus the resolved plain config under the 
 strings and containers only, so it loads with `torch.load(weights_only=True)`: opening one never runs code in it.
 """
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from hydra.utils import get_object
 
 from runtime.build import instantiate
 from runtime.errors import UserError
 
 __all__ = ["EmbedConfig", "initialise", "load", "read"]
+
+# Where objects that a checkpoint's config names may be defined; MEDZOO_TRUST=package,... adds your own.
+TRUSTED = (
+    *("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime.loggers"),
+    *("torch.nn", "torch.optim", "monai.networks", "monai.losses", "torchmetrics"),
+    *("lightning.Trainer", "lightning.pytorch.trainer", "lightning.pytorch.callbacks"),
+)
 
 
 class EmbedConfig(L.Callback):
@@ -30,7 +39,11 @@ class EmbedConfig(L.Callback):
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add both."""
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        checkpoint["medzoo"] = {"config": self.config, "datamodule": datamodule.state_dict()}
+        checkpoint["medzoo"] = {
+            "config": self.config,
+            "class_names": datamodule.class_names,
+            "datamodule": datamodule.state_dict(),
+        }
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -56,7 +69,33 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: it is damaged, or holds objects other than plain data") from error
     if not isinstance(content, dict) or "medzoo" not in content:
         raise UserError(f"{path} is not a checkpoint of this zoo: it carries no config to rebuild the model from")
+    _make_safe(content["medzoo"]["config"], path)
     return content
+
+
+def _make_safe(node: Any, path: Path) -> None:
+    """Refuse targets that could do more than build a part of a run; do not download weights that the file brings."""
+    if isinstance(node, list):
+        for entry in node:
+            _make_safe(entry, path)
+    if not isinstance(node, dict):
+        return
+    if "_target_" in node:
+        trusted = (*TRUSTED, *filter(None, os.environ.get("MEDZOO_TRUST", "").split(",")))
+        home = getattr(get_object(node["_target_"]), "__module__", "") if _within(node["_target_"], trusted) else ""
+        if not _within(home, trusted):  # where the object is defined: names can lead from one package into another
+            raise UserError(
+                f"{path} names {node['_target_']}, which is not of this zoo; if you trust the file, "
+                f"set MEDZOO_TRUST={node['_target_'].split('.')[0]}"
+            )
+    if node.get("pretrained"):
+        node["pretrained"] = False
+    for entry in node.values():
+        _make_safe(entry, path)
+
+
+def _within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
 def load(path: str | Path) -> L.LightningModule:

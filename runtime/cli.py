@@ -27,6 +27,7 @@ from runtime.sweep import run_job
 
 __all__ = ["main"]
 
+MULTIRUN = {"-m", "--multirun"}
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
@@ -80,19 +81,25 @@ def _stop(message: str, error: BaseException) -> None:
 
 def _overrides(arguments: list[str], config_name: str) -> list[str]:
     """The command line, with the folder of the run to resume where one is asked for."""
+    if config_name != "train" and MULTIRUN & set(arguments):
+        raise UserError(f"{config_name}.py runs once: leave out -m")
     if config_name in ("evaluate", "predict"):  # what the checkpoint's config holds may be overridden without a +
         return [f"++{a}" if a.startswith(("datamodule.", "lightning_module.")) else a for a in arguments]
-    given = [argument.replace(" ", "").lower() for argument in arguments]
-    fresh_process = "LOCAL_RANK" not in os.environ and not {"-m", "--multirun"} & set(arguments)
-    if "auto_resume=true" not in given or not fresh_process or any("hydra.run.dir=" in a for a in given):
+    single = "LOCAL_RANK" not in os.environ and not MULTIRUN & set(arguments)
+    text = " ".join(arguments)
+    if "auto_resume" not in text or "hydra.run.dir=" in text or not single:
         return arguments
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose(config_name, [a for a in arguments if "=" in a], return_hydra_config=True)
+        config = hydra.compose(config_name, [a for a in arguments if not a.startswith("-")], return_hydra_config=True)
         HydraConfig.instance().set_config(config)
         runs = Path(config.hydra.run.dir).parent
         HydraConfig.instance().cfg = None
     GlobalHydra.instance().clear()
-    found = run_folder.find_unfinished(runs, OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+    if not config.auto_resume:
+        return arguments
+    found = run_folder.find_unfinished(
+        runs, OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    )
     return [*arguments, f'hydra.run.dir="{found}"'] if found else arguments
 
 
@@ -102,11 +109,11 @@ def _explain(error: Exception, config_name: str) -> str:
     missing = re.search(r"Could not find '(.+)/(.+?)'", text)
     if missing:
         group, option = missing.groups()
-        options = [line.strip() for line in text.partition("Available options")[2].splitlines()[1:] if line.strip()]
+        options = _listed(text)
         return f"{group}={option}: no such option; {did_you_mean(option, options)}"
     unset = re.search(r"You must specify '(.+?)'", text)
     if unset:
-        options = [line.strip() for line in text.partition("Available options:")[2].splitlines() if line.strip()]
+        options = _listed(text)
         return f"choose {unset.group(1)}=...; {did_you_mean('', options)}"
     unknown = re.search(r"full_key: (\S+)", f"{text}\n{error.__cause__}")
     if "not in struct" in f"{text} {error.__cause__}" and unknown:
@@ -121,6 +128,12 @@ def _explain(error: Exception, config_name: str) -> str:
         return str(told)
     except HydraException:
         return " ".join(text.split())
+
+
+def _listed(text: str) -> list[str]:
+    """The options that Hydra lists in a message."""
+    listed = text.partition("Available options")[2].partition("Config search")[0]
+    return [line.strip() for line in listed.splitlines()[1:] if line.strip()]
 
 
 def _siblings(key: str, config_name: str) -> list[str]:

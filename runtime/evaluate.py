@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from runtime import checkpoint, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from runtime.check import check_config
-from runtime.errors import user_errors
-from runtime.train import finish
+from runtime.errors import UserError, user_errors
+from runtime.train import finish, try_out
 
 __all__ = ["evaluate"]
 
@@ -40,7 +40,10 @@ def evaluate(config: DictConfig) -> None:
     with user_errors("datamodule"):
         datamodule.prepare_data()
         datamodule.setup("test")
-    run_folder.write_start(run, merged, datamodule.split)
+    if datamodule.num_classes != len(content["medzoo"].get("class_names", datamodule.class_names)):
+        raise UserError(f"the model knows other classes than the data, which have {', '.join(datamodule.class_names)}")
+    try_out(module, datamodule.test_dataloader())
+    run_folder.write_start(run, merged, datamodule.split, phantom=datamodule.phantom)
     logger = [built(save_dir=run) for built in instantiate_all({"csv": given["logger"]}, "logger")]
     callbacks = instantiate_all(merged["callbacks"], "callbacks")
     trainer = make_trainer(given["trainer"], run, callbacks=callbacks, logger=logger, enable_checkpointing=True)
@@ -51,6 +54,8 @@ def evaluate(config: DictConfig) -> None:
 
 def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The config of a checkpoint, with what the command says of its data and its module instead.
+
+    A whole new part (`datamodule=npz`) replaces the one in the checkpoint, single keys change it.
 
     Args:
         trained: The config in the checkpoint.
@@ -64,7 +69,8 @@ def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, 
     """
     merged = OmegaConf.create(trained)
     for part in ("datamodule", "lightning_module"):
-        merged[part] = OmegaConf.merge(merged[part], given.get(part) or {})
+        change = given.get(part) or {}
+        merged[part] = change if "_target_" in change else OmegaConf.merge(merged[part], change)
     plain = OmegaConf.to_container(merged)
     check_config({part: plain[part] for part in ("datamodule", "lightning_module")})  # type: ignore[index, call-overload]
     return plain  # type: ignore[return-value]

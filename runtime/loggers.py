@@ -26,16 +26,19 @@ def csv_logger(save_dir: str | Path, step: int = 0) -> CSVLogger:
     Returns:
         The logger.
     """
-    file = Path(save_dir) / "metrics.csv"
-    kept = [row for row in read_csv(file) if int(row["step"]) < step]
-    file.unlink(missing_ok=True)
     logger = CSVLogger(str(save_dir), name="", version="")
-    if kept and is_first_process():
+    if not is_first_process():
+        return logger
+    file = Path(save_dir) / "metrics.csv"
+    rows = [row for row in read_csv(file) if (row["step"] or "").isdigit()]  # a kill may cut the last row short
+    kept = [row for row in rows if int(row["step"]) < step]
+    file.unlink(missing_ok=True)
+    if kept:
         writer = logger.experiment
         with file.open("w", newline="", encoding="utf-8") as opened:
-            rows = csv.DictWriter(opened, fieldnames=list(kept[0]))
-            rows.writeheader()
-            rows.writerows(kept)
+            table = csv.DictWriter(opened, fieldnames=list(kept[0]))
+            table.writeheader()
+            table.writerows(kept)
         writer.metrics_keys = list(kept[0])
     return logger
 
@@ -83,7 +86,7 @@ def wandb_logger(
         resume="allow",
         mode=connection,
         log_model=False,  # checkpoints stay here: a sweep would fill the storage
-        settings=wandb.Settings(console="off", disable_code=True, silent=True),
+        settings=wandb.Settings(console="off", disable_code=True, disable_git=True, x_disable_meta=True, silent=True),
     )
     if is_first_process():
         logger.experiment.config.update(config, allow_val_change=True)

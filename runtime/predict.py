@@ -67,5 +67,4 @@ def _datamodule(config: dict[str, Any], content: dict[str, Any], path: str | Pat
     datamodule.load_state_dict(content["medzoo"]["datamodule"])
     with user_errors("input"):
         datamodule.set_predict_input(path)
-        datamodule.predict_dataloader()
     return datamodule

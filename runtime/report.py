@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 import math
 import struct
 from pathlib import Path
@@ -42,11 +43,11 @@ def write(run: Path, expected: dict[str, Any]) -> Path:
         The file.
     """
     _draw_training(run)
-    metrics = run_folder.read_metrics(run)
+    metrics = {name: value for name, value in run_folder.read_metrics(run).items() if value is not None}
     config = OmegaConf.load(run / "config.yaml")
     figures = sorted((run / "figures").glob("*.png"), key=lambda file: (file.stem in _LAST, file.stem))
     title = "/".join(run.resolve().parts[-2:])
-    phantom = "Phantom" in str(OmegaConf.select(config, "datamodule._target_") or "")
+    phantom = json.loads((run / "split.json").read_text())["phantom"]
     warning = (
         '<p class="phantom">Trained and tested on phantom images. The numbers show that the code works; '
         "they say nothing about patients.</p>"

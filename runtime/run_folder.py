@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from hashlib import sha256
@@ -48,12 +49,12 @@ def write_text(file: Path, text: str) -> None:
     partial.replace(file)
 
 
-def write_start(run: Path, config: dict[str, Any], split: dict[str, list[str]]) -> None:
-    """Write what is known before training: config, split and environment."""
+def write_start(run: Path, config: dict[str, Any], split: dict[str, list[str]], *, phantom: bool) -> None:
+    """Write what is known before training: config, split, whether it is synthetic, and environment."""
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     digest = sha256(json.dumps(split, sort_keys=True).encode()).hexdigest()
     counts = {name: len(ids) for name, ids in split.items()}
-    write_text(run / "split.json", json.dumps({"sha256": digest, "counts": counts, "ids": split}))
+    write_text(run / "split.json", json.dumps({"sha256": digest, "phantom": phantom, "counts": counts, "ids": split}))
     write_text(run / "environment.txt", environment())
 
 
@@ -64,7 +65,7 @@ def environment() -> str:
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     packages = sorted({f"{p.name}=={p.version}" for p in importlib.metadata.distributions()}, key=str.lower)
     facts = [
-        f"command: {' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
+        f"command: {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
         f"commit: {git or 'unknown'}{changed}",
         f"python: {platform.python_version()}",
         f"system: {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, GPUs: {', '.join(gpus) or 'none'}",
@@ -107,9 +108,10 @@ def find_unfinished(runs: Path, config: DictConfig) -> Path | None:
         Its folder, or none.
     """
     wanted = _what(config)
-    for run in sorted(runs.glob("*"), reverse=True):
+    for last in sorted((run / LAST for run in runs.glob("*") if (run / LAST).is_file()), key=_written, reverse=True):
+        run = last.parent.parent
         written = run / ".hydra" / "config.yaml"
-        if not (run / LAST).is_file() or (run / "metrics.json").is_file() or not written.is_file():
+        if (run / "metrics.json").is_file() or not written.is_file():
             continue
         if _what(OmegaConf.load(written)) == wanted:  # type: ignore[arg-type]
             return run
@@ -124,4 +126,8 @@ def _what(config: DictConfig) -> dict[str, Any]:
 
 def newest_checkpoint(runs: Path) -> Path | None:
     """The last checkpoint of the newest run in a folder of runs that has one."""
-    return next((run / LAST for run in sorted(runs.glob("*"), reverse=True) if (run / LAST).is_file()), None)
+    return max((run / LAST for run in runs.glob("*") if (run / LAST).is_file()), key=_written, default=None)
+
+
+def _written(file: Path) -> float:
+    return file.stat().st_mtime

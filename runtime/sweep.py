@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from evaluation.figures import sweep_figure
+from runtime.errors import UserError
 from runtime.run_folder import read_metrics, write_text
 
 __all__ = ["run_job", "summarise"]
@@ -33,7 +34,8 @@ def run_job(config: DictConfig) -> float:
         Its `optimized_metric`.
 
     Raises:
-        RuntimeError: If the job failed; what it printed says why.
+        UserError: If something given to the job was wrong; what it printed says what.
+        RuntimeError: If the job failed.
     """
     hydra = HydraConfig.get()
     job = Path(hydra.runtime.output_dir)
@@ -42,11 +44,14 @@ def run_job(config: DictConfig) -> float:
     verb = Path(__file__).resolve().parent.parent / f"{hydra.job.config_name}.py"  # a launcher may have another argv[0]
     command = [sys.executable, str(verb), *task, *kept]
     command += [f'hydra.run.dir="{job}"', "hydra.mode=RUN"]
-    environment = dict(os.environ, MEDZOO_SWEEP=job.parent.name)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    environment["MEDZOO_SWEEP"] = job.parent.name  # without SLURM's variables Lightning starts its processes itself
     gpus = config.get("sweep_gpus")
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = str(gpus[int(hydra.job.num) % len(gpus)])
     code = subprocess.run(command, env=environment, check=False, cwd=hydra.runtime.cwd).returncode
+    if code == 2:
+        raise UserError(f"job {hydra.job.num} of the sweep cannot run, see above; the sweep has been stopped")
     if code:
         raise RuntimeError(f"job {hydra.job.num} of the sweep ended with exit code {code}; see {job}")
     summarise(job.parent, config.optimized_metric)
@@ -64,9 +69,11 @@ def summarise(sweep: Path, metric: str) -> Path:
         The summary.
     """
     jobs = [(_overrides(file), read_metrics(file.parent)) for file in sorted(sweep.glob("*/metrics.json"))]
+    keys = dict.fromkeys(key for overrides, _ in jobs for key in overrides if key != "seed")
+    varied = [key for key in keys if len({overrides.get(key) for overrides, _ in jobs}) > 1]
     settings: dict[str, list[dict[str, Any]]] = {}
     for overrides, metrics in jobs:
-        name = ", ".join(f"{k}={v}" for k, v in overrides.items() if k != "seed") or "default"
+        name = ", ".join(f"{key}={overrides.get(key, 'default')}" for key in varied) or "all"
         settings.setdefault(name, []).append(metrics)
     names = sorted({name for _, metrics in jobs for name in metrics})
     write_text(sweep / "jobs.csv", _csv([{**overrides, **metrics} for overrides, metrics in jobs]))
@@ -81,7 +88,7 @@ def summarise(sweep: Path, metric: str) -> Path:
     write_text(sweep / "summary.csv", _csv(rows))
     drawn = "test/auc" if "test/auc" in names else metric
     values = [[run[drawn] for run in runs] for runs in settings.values()]
-    sweep_figure([_shorter(setting) for setting in settings], values, drawn).savefig(sweep / "summary.png")
+    sweep_figure(list(settings), values, drawn).savefig(sweep / "summary.png")
     return sweep / "summary.csv"
 
 
@@ -101,9 +108,3 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 def _quoted(value: Any) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
-
-
-def _shorter(setting: str, width: int = 48) -> str:
-    parts = [part for part in setting.split(", ") if not part.startswith("experiment=")]
-    text = ", ".join(parts) or setting
-    return text if len(text) <= width else "…" + text[1 - width :]

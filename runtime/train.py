@@ -2,7 +2,9 @@
 
 import json
 import logging
+import math
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from runtime.check import did_you_mean
 from runtime.errors import UserError, user_errors
 
-__all__ = ["train"]
+__all__ = ["finish", "train", "try_out"]
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,9 @@ def train(config: DictConfig) -> float | None:
     datamodule = instantiate(plain["datamodule"], "datamodule")
     module = instantiate(plain["lightning_module"], "lightning_module")
     _check_names(plain, module)
+    _check_folder(run, plain["auto_resume"])
     start = _starting_point(plain, run, module)
-    _prepare(datamodule, plain, run)
+    _prepare(datamodule, module, plain, run)
     trainer = _trainer(plain, run, datamodule, start)
     try:
         began = time.monotonic()
@@ -54,11 +57,16 @@ def train(config: DictConfig) -> float | None:
         tested = _tested_checkpoint(trainer, plain["test_checkpoint"])
         if tested:
             checkpoint.initialise(module, checkpoint.read(tested), tested)
-        metrics = _metrics(trainer) | _best_score(trainer)
+        metrics = _metrics(trainer)
+        if plain["test_checkpoint"] == "best":  # in place of the validation metrics of the last epoch
+            metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}
+            metrics |= _best_score(trainer)
         trainer.test(module, datamodule, verbose=False)
-        metrics |= _metrics(trainer)
-    finally:
-        _close_loggers(trainer)
+        metrics |= {name: value for name, value in _metrics(trainer).items() if name.startswith("test/")}
+    except BaseException:
+        _close_loggers(trainer, "failed")
+        raise
+    _close_loggers(trainer, "success")
     metrics |= {
         "fit/minutes": minutes,
         "fit/epochs": trainer.current_epoch,
@@ -78,7 +86,8 @@ def finish(run: Path, metrics: dict[str, float], expected: dict[str, Any] | None
         metrics: Flat names and values.
         expected: For some metrics, the range [low, high] in which the experiment's author found them.
     """
-    run_folder.write_text(run / "metrics.json", json.dumps(metrics, indent=2, sort_keys=True))
+    plain = {name: value if math.isfinite(value) else None for name, value in metrics.items()}  # JSON knows no NaN
+    run_folder.write_text(run / "metrics.json", json.dumps(plain, indent=2, sort_keys=True))
     report.write(run, expected or {})
     Console().print(report.terminal_table(metrics, expected or {}))
     log.info("report: %s", run / "report.html")
@@ -101,13 +110,32 @@ def _starting_point(config: dict[str, Any], run: Path, module: L.LightningModule
         return _readable(run / run_folder.LAST, module)
     if config["init_from"]:
         checkpoint.initialise(module, checkpoint.read(config["init_from"]), Path(config["init_from"]))
-    if config["ckpt_path"] == "last":
-        newest = run_folder.newest_checkpoint(run.parent)
-        if newest is None:
-            raise UserError(f"ckpt_path=last: no run below {run.parent} has a checkpoint to go on from")
-        log.info("going on from %s", newest)
-        return _readable(newest, module)
-    return _readable(Path(config["ckpt_path"]), module) if config["ckpt_path"] else None
+    if config["ckpt_path"]:
+        start = _to_go_on_from(config["ckpt_path"], run)
+        _check_schedule(checkpoint.read(start), config)
+        return _readable(start, module)
+    return None
+
+
+def _to_go_on_from(path: str, run: Path) -> Path:
+    if path != "last":
+        return Path(path)
+    newest = run_folder.newest_checkpoint(run.parent)
+    if newest is None:
+        raise UserError(f"ckpt_path=last: no run below {run.parent} has a checkpoint to go on from")
+    log.info("going on from %s", newest)
+    return newest
+
+
+def _check_schedule(content: dict[str, Any], config: dict[str, Any]) -> None:
+    """A learning-rate schedule with an end cannot be made longer."""
+    before = content["medzoo"]["config"]
+    lengths = [trained["trainer"].get("max_epochs") for trained in (before, config)]
+    if {"total_steps", "T_max"} & set(before["lightning_module"].get("scheduler") or {}) and lengths[0] != lengths[1]:
+        raise UserError(
+            f"the learning-rate schedule of this checkpoint ends after {lengths[0]} epochs, so it cannot go on to "
+            f"{lengths[1]}: start a new schedule from its weights with init_from=<checkpoint>"
+        )
 
 
 def _readable(path: Path, module: L.LightningModule) -> Path:
@@ -118,16 +146,55 @@ def _readable(path: Path, module: L.LightningModule) -> Path:
     return path
 
 
-def _prepare(datamodule: L.LightningDataModule, config: dict[str, Any], run: Path) -> None:
+def try_out(module: L.LightningModule, batches: Any) -> None:
+    """Run two examples through a module, so that data and network that do not fit are told before training.
+
+    Args:
+        module: Left as it was.
+        batches: A loader.
+
+    Raises:
+        UserError: If the forward pass, the loss or the prediction fails on them.
+    """
+    batch = {name: value[:2] for name, value in next(iter(batches)).items()}
+    training = module.training
+    try:
+        with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's, that nothing is logged without a trainer
+            module.eval()
+            module.training_step(batch, 0)
+            module.predict_step(batch, 0)
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        shape = tuple(batch["image"].shape[1:])
+        raise UserError(
+            f"the data do not fit lightning_module: on an image of shape (C, *spatial) = {shape}, "
+            f"{' '.join(str(error).split())}"
+        ) from error
+    finally:
+        module.train(training)
+
+
+def _check_folder(run: Path, auto_resume: bool) -> None:
+    """Two runs in one folder would mix their files."""
+    if not run_folder.is_first_process():
+        return
+    if (run / "metrics.json").is_file():
+        raise UserError(f"{run} holds a finished run: name another hydra.run.dir, or leave it out for a new folder")
+    if (run / run_folder.LAST).is_file() and not auto_resume:
+        raise UserError(f"{run} holds an unfinished run: go on with auto_resume=true, or name another hydra.run.dir")
+
+
+def _prepare(datamodule: Any, module: L.LightningModule, config: dict[str, Any], run: Path) -> None:
     """Get and check the data, and write the beginning of the run, before other processes are started."""
     if not run_folder.is_first_process():
         return
     with user_errors("datamodule"):
         datamodule.prepare_data()
         datamodule.setup("fit")
-    run_folder.write_start(run, config, datamodule.split)  # type: ignore[attr-defined]
+    try_out(module, datamodule.train_dataloader())
+    run_folder.write_start(run, config, datamodule.split, phantom=datamodule.phantom)
     Console().print(Syntax(OmegaConf.to_yaml(OmegaConf.create(config)), "yaml", background_color="default"))
-    if datamodule.phantom:  # type: ignore[attr-defined]
+    if datamodule.phantom:
         log.info("phantom images: the numbers show that the code works and say nothing about patients")
 
 
@@ -171,10 +238,10 @@ def _monitoring(trainer: L.Trainer) -> ModelCheckpoint | None:
     return next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor), None)
 
 
-def _close_loggers(trainer: L.Trainer) -> None:
+def _close_loggers(trainer: L.Trainer, status: str) -> None:
     for logger in trainer.loggers:
-        logger.finalize("success")
+        logger.finalize(status)
     if any(type(logger).__name__ == "WandbLogger" for logger in trainer.loggers):
         import wandb
 
-        wandb.finish()
+        wandb.finish(exit_code=int(status != "success"))

@@ -33,7 +33,7 @@ def test_experiment_composes_as_written(experiment, tmp_path):
 
 
 @pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name.endswith("_demo")])
-def test_demo_changes_sizes_and_data_only(experiment):
+def test_demo_inherits_from_its_experiment(experiment):
     text = (ROOT / "conf" / "experiment" / f"{experiment}.yaml").read_text()
     defaults = OmegaConf.create(text).defaults
     assert experiment.removesuffix("_demo") in defaults, "a demo inherits from its experiment"

@@ -40,13 +40,14 @@ def confusion_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence
     return figure
 
 
-def roc_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str]) -> Figure:
+def roc_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str], *, resamples: int = 1000) -> Figure:
     """One-versus-rest ROC curves with bootstrap 95% intervals of their areas; for two classes, one curve.
 
     Args:
         labels: (N,) class indices or (N, K) zeros and ones.
         prob: (N, K) probabilities.
         class_names: K names.
+        resamples: Bootstrap draws behind each interval.
 
     Returns:
         The figure.
@@ -59,7 +60,7 @@ def roc_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str])
         if truth[:, k].min() == truth[:, k].max():
             continue
         false_positive, sensitivity, _ = roc_curve(truth[:, k], prob[:, k])
-        low, high = interval(bootstrap_auc(truth[:, k], prob[:, k]))
+        low, high = interval(bootstrap_auc(truth[:, k], prob[:, k], resamples=resamples))
         area = auc(truth[:, k], prob[:, k])[0]
         name = f"{class_names[k]}: {area:.3f} ({low:.3f} to {high:.3f})"
         axes.plot(false_positive, sensitivity, label=name, linewidth=1.8)

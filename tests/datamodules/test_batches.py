@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from datamodules.batches import TensorBatches
@@ -74,6 +75,31 @@ def test_a_last_batch_that_is_not_full_can_be_left_out():
     assert set(IDS) - set(first) != set(IDS) - set(second)
     ranks = [loader(drop_last=True, rank=rank, world_size=2) for rank in (0, 1)]
     assert [len(ids(batches)) for batches in ranks] == [10, 10]
+
+
+def test_a_training_set_smaller_than_a_batch_is_refused():
+    with pytest.raises(ValueError, match="do not fill a batch"):
+        loader(drop_last=True, batch_size=32)
+
+
+def test_a_position_in_another_epoch_is_forgotten():
+    batches = loader()
+    next(iter(batches))
+    other = loader()
+    other.load_state_dict(batches.state_dict())
+    other.set_epoch(1)
+    assert len(ids(other)) == 22
+
+
+@pytest.mark.parametrize("count", [9, 16, 17, 22])
+def test_ranks_have_equally_many_batches_in_evaluation_too(count):
+    ranks = [
+        TensorBatches(IMAGES[:count], LABELS[:count], IDS[:count], batch_size=4, rank=rank, world_size=2)
+        for rank in (0, 1)
+    ]
+    assert len(list(ranks[0])) == len(list(ranks[1])) == len(ranks[0])
+    assert sorted(name for batches in ranks for name in ids(batches)) == sorted(IDS[:count])
+    assert max(len(batch["id"]) for batches in ranks for batch in batches) <= 4
 
 
 def test_an_abandoned_epoch_is_not_resumed():

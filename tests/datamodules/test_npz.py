@@ -64,6 +64,11 @@ def test_images_shared_by_two_splits_are_reported(tmp_path, caplog):
     assert "6 of the test images stand in the training images too" in caplog.text
 
 
+def test_binary_tasks_have_two_classes(tmp_path):
+    with pytest.raises(ValueError, match="binary has two classes"):
+        datamodule(tmp_path / "x.npz", class_names=["a", "b", "c"])
+
+
 ONES = np.ones((6, 1), int)
 
 
@@ -79,7 +84,8 @@ ONES = np.ones((6, 1), int)
         ({"test_labels": -ONES}, "label -1 is outside 0..1"),
         ({"test_labels": ONES * 0.5}, "expected one integer"),
         ({"test_labels": np.array([{}] * 6)}, "damaged"),
-        ({"train_labels": ONES}, "no training image of class a"),
+        ({"train_labels": ONES}, "no train image of class a"),
+        ({"val_labels": ONES * 0}, "no val image of class b"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path, changed, message):

@@ -52,7 +52,8 @@ CASES = {
                            "datamodule.class_names=[a,b]"], "no file /nowhere/x.npz"),
     "unknown label": ([*REAL, "datamodule=npz", broken_npz], "label 7 is outside 0..1"),
     "damaged official file": ([*REAL, damaged_official], "is damaged or another file: its MD5 is"),
-    "damaged phantom": (["init_from={pickled}"], "it is damaged, or holds objects other than plain data"),
+    "pickled checkpoint": (["init_from={pickled}"], "it is damaged, or holds objects other than plain data"),
+    "data that do not fit": (["test_checkpoint=last", "lightning_module.test_time_flips=[5]"], "the data do not fit"),
     "not of this zoo": (["init_from={foreign}"], "is not a checkpoint of this zoo"),
 }  # fmt: skip
 
@@ -88,6 +89,11 @@ def test_one_clear_line_and_exit_code_2(case, tmp_path):
         ("evaluate", ["ckpt_path={best}", "datamodule.batchsize=3"], "did you mean 'batch_size'"),
         ("evaluate", ["ckpt_path={best}", "lightning_module.net.widen_factor=1"], "is of another model"),
         ("train", [*SMALL, "init_from={best}", "lightning_module.net.widen_factor=1"], "is of another model: net."),
+        (
+            "train",
+            [*SMALL, "ckpt_path={best}", "trainer.max_epochs=3"],
+            "the learning-rate schedule of this checkpoint",
+        ),
         ("prepare", ["datamodule=medmnst"], "did you mean 'medmnist'"),
     ],
 )

@@ -26,7 +26,7 @@ def test_two_processes_learn_as_one_with_twice_the_batch(tmp_path):
     one = train(tmp_path / "one", *PLAIN, "datamodule.batch_size=8")
     two = train(tmp_path / "two", *PLAIN, "datamodule.batch_size=4", "trainer.devices=2", "logger=default")
 
-    for name in ("train/loss_epoch", "val/loss", "val/auc"):
+    for name in ("train/loss", "val/loss", "val/auc"):
         assert curve(tmp_path / "two", name) == pytest.approx(curve(tmp_path / "one", name), rel=1e-4), name
     assert two["test/auc"] == pytest.approx(one["test/auc"], rel=1e-4)
     with (tmp_path / "two" / "predictions" / "test.csv").open() as opened:

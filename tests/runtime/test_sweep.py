@@ -42,7 +42,7 @@ def test_a_job_with_a_mistake_ends_the_sweep_with_its_message(tmp_path):
         "train", "-m", *SMALL, "lightning_module.optimizer.lr=abc,0.1", f"datamodule.root={tmp_path}",
         f"hydra.sweep.dir={tmp_path / 'sweep'}",
     )  # fmt: skip
-    assert done.code != 0
+    assert done.code == 2
     assert "error: lightning_module.optimizer.lr: 'abc' does not fit" in done.output
 
 

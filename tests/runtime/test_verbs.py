@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import runtime
@@ -76,18 +77,23 @@ def test_the_same_seed_gives_the_same_numbers(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_weights_can_be_taken_and_training_gone_on_with(trained, tmp_path):
+def test_weights_can_be_taken_into_a_new_run(trained, tmp_path):
     best = trained / "checkpoints" / "best.ckpt"
-    frozen = train(tmp_path / "frozen", f"init_from={best}", "lightning_module.optimizer.lr=0", "trainer.max_epochs=1")
-    before = json.loads((trained / "metrics.json").read_text())
-    assert frozen["fit/epochs"] == 1
-    assert frozen["test/auc"] == pytest.approx(before["test/auc"], abs=0.2), "only batch statistics moved"
+    train(tmp_path / "frozen", f"init_from={best}", "lightning_module.optimizer.lr=0", "trainer.max_epochs=1")
+    before, after = (torch.load(file, weights_only=True) for file in (best, tmp_path / "frozen/checkpoints/last.ckpt"))
+    for name, weight in before["state_dict"].items():
+        if "running_" not in name and "num_batches" not in name:  # without a rate only batch statistics move
+            assert torch.equal(weight, after["state_dict"][name]), name
 
-    longer = train(tmp_path / "frozen2", f"ckpt_path={trained / 'checkpoints' / 'last.ckpt'}", "trainer.max_epochs=3")
-    assert longer["fit/epochs"] == 3
-    assert longer["fit/steps"] == 18
-    first = rows(tmp_path / "frozen2" / "metrics.csv")
-    assert min(int(row["epoch"]) for row in first if row["epoch"]) == 2, "epochs 0 and 1 were not repeated"
+
+@pytest.mark.slow
+def test_training_can_be_gone_on_with_in_a_new_folder(tmp_path):
+    train(tmp_path / "first", "lightning_module/scheduler=constant", "trainer.max_epochs=1")
+    last = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    longer = train(tmp_path / "second", "lightning_module/scheduler=constant", f"ckpt_path={last}")
+    assert (longer["fit/epochs"], longer["fit/steps"]) == (2, 12)
+    logged = rows(tmp_path / "second" / "metrics.csv")
+    assert {row["epoch"] for row in logged if row["epoch"]} <= {"1", "2"}, "the first epoch was not repeated"
 
 
 @pytest.mark.slow
@@ -95,7 +101,7 @@ def test_weights_can_be_taken_and_training_gone_on_with(trained, tmp_path):
 def test_debug_choices_run(debug, tmp_path):
     metrics = train(tmp_path / "run", f"debug={debug}", *(["trainer.max_epochs=12"] if debug == "overfit" else []))
     if debug == "overfit":
-        assert metrics["train/loss_epoch"] < 0.35, "two batches are learnt by heart"
+        assert metrics["train/loss"] < 0.35, "two batches are learnt by heart"
 
 
 def test_prepare_says_what_is_in_a_data_set(tmp_path):

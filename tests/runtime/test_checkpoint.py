@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+import runtime
+from runtime.checkpoint import read
+from runtime.errors import UserError
+
+
+def tampered(trained, tmp_path, change):
+    """A checkpoint of plain data whose config was changed."""
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    change(content["medzoo"]["config"])
+    torch.save(content, tmp_path / "x.ckpt")
+    return tmp_path / "x.ckpt"
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["torch.hub.load", "torch.load", "subprocess.run", "torch.nn.modules.module.torch.hub.load", "tests.kill.KillAt"],
+)
+def test_a_checkpoint_cannot_name_what_would_run_code(target, trained, tmp_path):
+    def change(config):
+        config["lightning_module"]["net"] = {"_target_": target}
+
+    with pytest.raises(UserError, match="which is not of this zoo"):
+        runtime.load(tampered(trained, tmp_path, change))
+
+
+def test_packages_can_be_trusted_by_name(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDZOO_TRUST", "tests")
+    read(tampered(trained, tmp_path, lambda config: config["callbacks"].update(x={"_target_": "tests.kill.KillAt"})))
+
+
+def test_no_pretrained_weights_are_fetched_for_a_trained_model(trained, tmp_path):
+    file = tampered(trained, tmp_path, lambda config: config["lightning_module"]["net"].update(pretrained=True))
+    assert read(file)["medzoo"]["config"]["lightning_module"]["net"]["pretrained"] is False
+
+
+def test_a_loaded_module_is_ready_to_use(trained):
+    module = runtime.load(trained / "checkpoints" / "best.ckpt")
+    assert not module.training
+    assert module.config["lightning_module"]["num_classes"] == 2
+    assert module(torch.zeros(1, 1, 12, 12)).shape == (1, 2)
