@@ -88,6 +88,10 @@ class ClassificationModule(L.LightningModule):
             for count in range(len(test_time_flips) + 1)
             for axes in combinations(test_time_flips, count)
         ]
+        self.register_buffer("calibration_slope", torch.ones(()))
+        self.register_buffer("calibration_bias", torch.zeros(num_classes))
+        self.calibration_slope: Tensor
+        self.calibration_bias: Tensor
         metrics = classification_metrics(task, num_classes)
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
@@ -126,6 +130,16 @@ class ClassificationModule(L.LightningModule):
         """`{"id": list of B names, "prob": (B, K) float32 probabilities}`."""
         return {"id": batch["id"], "prob": self._averaged(batch["image"])[1]}
 
+    def set_calibration(self, slope: float, bias: Any) -> None:
+        """Recalibrate what `predict_step` returns: slope times the log probabilities, plus a bias for each class.
+
+        Args:
+            slope: Above 1 for probabilities that are too timid.
+            bias: (K,) numbers.
+        """
+        self.calibration_slope.fill_(slope)
+        self.calibration_bias.copy_(torch.as_tensor(bias))
+
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule, as Lightning wants them."""
         optimizer = self._optimizer(params=self.parameters())
@@ -140,7 +154,12 @@ class ClassificationModule(L.LightningModule):
     def _averaged(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the images as they are, and probabilities averaged over all flips of them."""
         views = [self(image.flip(axes) if axes else image) for axes in self._flips]
-        return views[0], torch.stack([self._prob(logits) for logits in views]).mean(0)
+        return views[0], self._calibrated(torch.stack([self._prob(logits) for logits in views]).mean(0))
+
+    def _calibrated(self, prob: Tensor) -> Tensor:
+        prob = prob.clamp(1e-6, 1 - 1e-6)
+        scores = prob.logit() if self.task == "multilabel" else prob.log()
+        return self._prob(self.calibration_slope * scores + self.calibration_bias)
 
     def _prob(self, logits: Tensor) -> Tensor:
         return logits.float().sigmoid() if self.task == "multilabel" else logits.float().softmax(dim=1)

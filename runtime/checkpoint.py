@@ -16,7 +16,7 @@ from hydra.utils import get_object
 from runtime.build import instantiate
 from runtime.errors import UserError
 
-__all__ = ["EmbedConfig", "initialise", "load", "read"]
+__all__ = ["EmbedConfig", "initialise", "load", "read", "refresh"]
 
 # Where objects that a checkpoint's config names may be defined; MEDZOO_TRUST=package,... adds your own.
 TRUSTED = (
@@ -116,6 +116,22 @@ def load(path: str | Path) -> L.LightningModule:
     initialise(module, content, Path(path))
     module.config = config
     return module.eval()
+
+
+def refresh(path: Path, module: L.LightningModule) -> None:
+    """Write what was fitted after training, such as a calibration, into the checkpoint that was tested.
+
+    Args:
+        path: The checkpoint; left alone where nothing differs.
+        module: The module, with the checkpoint's weights.
+    """
+    content, now = read(path), {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+    if all(torch.equal(tensor, now[name]) for name, tensor in content["state_dict"].items()):
+        return
+    content["state_dict"] = now
+    partial = path.with_suffix(".partial")
+    torch.save(content, partial)
+    partial.replace(path)
 
 
 def initialise(module: L.LightningModule, content: dict[str, Any], path: Path) -> None:

@@ -62,6 +62,8 @@ def train(config: DictConfig) -> float | None:
             metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}
             metrics |= _best_score(trainer)
         trainer.test(module, datamodule, verbose=False)
+        if tested and trainer.is_global_zero:
+            checkpoint.refresh(tested, module)
         metrics |= {name: value for name, value in _metrics(trainer).items() if name.startswith("test/")}
     except BaseException:
         _close_loggers(trainer, "failed")

@@ -70,6 +70,18 @@ def test_evaluate_gives_the_numbers_of_the_training_run(trained, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_calibration_is_fitted_on_validation_and_kept_in_the_checkpoint(tmp_path):
+    tested = train(tmp_path / "run", "callbacks/calibrate=validation")
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    weights = torch.load(best, weights_only=True)["state_dict"]
+    assert weights["calibration_slope"] != 1
+    done = run_verb("evaluate", f"ckpt_path={best}", f"hydra.run.dir={tmp_path / 'again'}")
+    assert done.code == 0, done.output
+    again = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert again["test/acc"] == pytest.approx(tested["test/acc"], abs=1e-6)
+
+
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(trained, tmp_path):
     before = json.loads((trained / "metrics.json").read_text())
     after = train(tmp_path / "again")
