@@ -70,6 +70,18 @@ def test_evaluate_gives_the_numbers_of_the_training_run(trained, tmp_path):
 
 
 @pytest.mark.slow
+def test_evaluate_takes_other_data(trained, tmp_path):
+    other = next((trained.parent / "data").glob("*.npz"))
+    data = ["datamodule=npz", f"datamodule.file={other}", "datamodule.task=binary", "datamodule.class_names=[no,yes]"]
+    best = trained / "checkpoints" / "best.ckpt"
+    done = run_verb("evaluate", f"ckpt_path={best}", *data, f"hydra.run.dir={tmp_path / 'again'}")
+    assert done.code == 0, done.output
+    before, after = (json.loads((run / "metrics.json").read_text()) for run in (trained, tmp_path / "again"))
+    assert after["test/auc"] == pytest.approx(before["test/auc"], abs=1e-6)
+    assert "p_yes" in (tmp_path / "again" / "predictions" / "test.csv").read_text()
+
+
+@pytest.mark.slow
 def test_a_calibration_is_fitted_on_validation_and_kept_in_the_checkpoint(tmp_path):
     tested = train(tmp_path / "run", "callbacks/calibrate=validation")
     best = tmp_path / "run" / "checkpoints" / "best.ckpt"
