@@ -16,7 +16,7 @@ from hydra.utils import get_object
 from runtime.build import instantiate
 from runtime.errors import UserError
 
-__all__ = ["EmbedConfig", "initialise", "load", "read", "refresh"]
+__all__ = ["EmbedConfig", "initialise", "load", "read", "refresh", "trusted_config"]
 
 # Where objects that a checkpoint's config names may be defined; MEDZOO_TRUST=package,... adds your own.
 TRUSTED = (
@@ -69,8 +69,25 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: it is damaged, or holds objects other than plain data") from error
     if not isinstance(content, dict) or "medzoo" not in content:
         raise UserError(f"{path} is not a checkpoint of this zoo: it carries no config to rebuild the model from")
-    _make_safe(content["medzoo"]["config"], path)
     return content
+
+
+def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """The config in a checkpoint, once everything that it would build is known to be harmless.
+
+    Args:
+        content: From `read`.
+        path: Named in messages.
+
+    Returns:
+        The config; pretrained weights are switched off, since the checkpoint brings trained ones.
+
+    Raises:
+        UserError: If it names anything but parts of this zoo and of the libraries under it (`TRUSTED`).
+    """
+    config = content["medzoo"]["config"]
+    _make_safe(config, Path(path))
+    return config
 
 
 def _make_safe(node: Any, path: Path) -> None:
@@ -108,10 +125,10 @@ def load(path: str | Path) -> L.LightningModule:
         The module on the CPU, in evaluation mode; its attribute `config` is the config that it was trained with.
 
     Raises:
-        UserError: As `read`, and if the weights do not fit the module.
+        UserError: As `read` and `trusted_config`, and if the weights do not fit the module.
     """
     content = read(path)
-    config = content["medzoo"]["config"]
+    config = trusted_config(content, path)
     module = instantiate(config["lightning_module"], "lightning_module")
     initialise(module, content, Path(path))
     module.config = config

@@ -32,7 +32,7 @@ def evaluate(config: DictConfig) -> None:
     run = Path(HydraConfig.get().runtime.output_dir)
     given = resolve(config)
     content = checkpoint.read(given["ckpt_path"])
-    merged = with_overrides(content["medzoo"]["config"], given)
+    merged = with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
     L.seed_everything(merged["seed"], workers=True, verbose=False)
     datamodule = instantiate(merged["datamodule"], "datamodule")
     module = instantiate(merged["lightning_module"], "lightning_module")

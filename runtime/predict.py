@@ -32,7 +32,7 @@ def predict(ckpt_path: str | Path, input: str | Path, **trainer: Any) -> Any:
     """
     content = checkpoint.read(ckpt_path)
     module = checkpoint.load(ckpt_path)
-    datamodule = _datamodule(content["medzoo"]["config"], content, input)
+    datamodule = _datamodule(checkpoint.trusted_config(content, ckpt_path), content, input)
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     options = {"_target_": "lightning.Trainer", "devices": 1, **quiet, **trainer}
     return make_trainer(options, Path.cwd()).predict(module, datamodule)
@@ -49,7 +49,7 @@ def predict_verb(config: DictConfig) -> None:
     """
     given = resolve(config)
     content = checkpoint.read(given["ckpt_path"])
-    merged = with_overrides(content["medzoo"]["config"], given)
+    merged = with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
     datamodule = _datamodule(merged, content, given["input"])
     module = instantiate(merged["lightning_module"], "lightning_module")
     checkpoint.initialise(module, content, Path(given["ckpt_path"]))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import runtime
-from runtime.checkpoint import read
+from runtime.checkpoint import read, trusted_config
 from runtime.errors import UserError
 
 
@@ -28,12 +28,13 @@ def test_a_checkpoint_cannot_name_what_would_run_code(target, trained, tmp_path)
 
 def test_packages_can_be_trusted_by_name(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDZOO_TRUST", "tests")
-    read(tampered(trained, tmp_path, lambda config: config["callbacks"].update(x={"_target_": "tests.kill.KillAt"})))
+    file = tampered(trained, tmp_path, lambda config: config["callbacks"].update(x={"_target_": "tests.kill.KillAt"}))
+    assert trusted_config(read(file), file)["callbacks"]["x"]
 
 
 def test_no_pretrained_weights_are_fetched_for_a_trained_model(trained, tmp_path):
     file = tampered(trained, tmp_path, lambda config: config["lightning_module"]["net"].update(pretrained=True))
-    assert read(file)["medzoo"]["config"]["lightning_module"]["net"]["pretrained"] is False
+    assert trusted_config(read(file), file)["lightning_module"]["net"]["pretrained"] is False
 
 
 def test_a_loaded_module_is_ready_to_use(trained):
