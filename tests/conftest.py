@@ -41,6 +41,16 @@ SMALL = [
     "logger=csv_only",
 ]
 
+# A transformer of one layer in place of the demo's network: no batch statistics.
+TINY_VIT = [
+    "lightning_module/net=vit_tiny",
+    "~lightning_module.net.conv1_t_size",
+    "~lightning_module.net.no_max_pool",
+    "~lightning_module.net.widen_factor",
+    "lightning_module.net.name=vit_tiny_patch16_224",
+    "+lightning_module.net.depth=1",
+]
+
 torch.set_num_threads(1)
 register_resolvers()
 

@@ -2,18 +2,13 @@ import csv
 
 import pytest
 
-from tests.conftest import train
+from tests.conftest import TINY_VIT, train
 
 # No augmentation and no batch statistics, which differ between two halves of a batch and the whole.
 PLAIN = [
     "trainer.max_epochs=3",
     "datamodule.augment=null",
-    "lightning_module/net=vit_tiny",
-    "~lightning_module.net.conv1_t_size",
-    "~lightning_module.net.no_max_pool",
-    "~lightning_module.net.widen_factor",
-    "lightning_module.net.name=vit_tiny_patch16_224",
-    "+lightning_module.net.depth=1",
+    *TINY_VIT,
 ]
 
 

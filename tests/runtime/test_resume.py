@@ -4,7 +4,7 @@ import signal
 import pytest
 import torch
 
-from tests.conftest import SMALL, run_verb, train
+from tests.conftest import SMALL, TINY_VIT, run_verb, train
 
 # Six steps an epoch, a checkpoint after every fourth: step 4 and 8 lie inside an epoch. Dropout and augmentation draw
 # random numbers, the moving average and Adam carry state.
@@ -12,12 +12,7 @@ RECIPE = [
     "trainer.max_epochs=3",
     "callbacks.last.every_n_train_steps=4",
     "callbacks/ema=ema",
-    "lightning_module/net=vit_tiny",
-    "~lightning_module.net.conv1_t_size",
-    "~lightning_module.net.no_max_pool",
-    "~lightning_module.net.widen_factor",
-    "lightning_module.net.name=vit_tiny_patch16_224",
-    "+lightning_module.net.depth=1",
+    *TINY_VIT,
     "+lightning_module.net.drop_rate=0.3",
     "+callbacks.kill._target_=tests.kill.KillAt",
 ]
