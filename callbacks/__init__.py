@@ -3,8 +3,23 @@
 from callbacks.calibrate import Calibrate
 from callbacks.classification_figures import ClassificationFigures
 from callbacks.finite_guard import FiniteGuard
+from callbacks.fit_risk import FitRisk
+from callbacks.followup_report import FollowupReport
+from callbacks.followup_writer import FollowupWriter
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import Progress
+from callbacks.reconstruction_figures import ReconstructionFigures
 from callbacks.step_seed import StepSeed
 
-__all__ = ["Calibrate", "ClassificationFigures", "FiniteGuard", "PredictionWriter", "Progress", "StepSeed"]
+__all__ = [
+    "Calibrate",
+    "ClassificationFigures",
+    "FiniteGuard",
+    "FitRisk",
+    "FollowupReport",
+    "FollowupWriter",
+    "PredictionWriter",
+    "Progress",
+    "ReconstructionFigures",
+    "StepSeed",
+]

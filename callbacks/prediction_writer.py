@@ -13,23 +13,26 @@ __all__ = ["PredictionWriter", "write_csv"]
 
 
 class PredictionWriter(CollectPredictions):
-    """Writes `predictions/<stage>.csv` with columns id, predicted, one probability for each class, and label if known.
+    """Writes a CSV with columns id, predicted, one probability for each class, and label if known.
 
     Args:
-        file: Write here instead (used by `predict.py`).
+        output: Write here instead of `predictions/test.csv` after a test, `predictions.csv` after a prediction.
     """
 
-    def __init__(self, file: str | Path | None = None) -> None:
+    def __init__(self, output: str | Path | None = None) -> None:
         super().__init__()
-        self.file = None if file is None else Path(file)
+        self.output = output
+        self.written: Path | None = None
 
     def finish(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str, collected: dict[str, Any]) -> None:
         """Write the file on the first rank."""
         if not trainer.is_global_zero:
             return
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        file = self.file or Path(trainer.default_root_dir) / "predictions" / f"{stage}.csv"
-        write_csv(file, prediction_rows(collected, datamodule.class_names, multilabel=datamodule.task == "multilabel"))
+        default = "predictions.csv" if stage == "predict" else f"predictions/{stage}.csv"
+        self.written = Path(self.output or Path(trainer.default_root_dir) / default)
+        rows = prediction_rows(collected, datamodule.class_names, multilabel=datamodule.task == "multilabel")
+        write_csv(self.written, rows)
 
 
 def prediction_rows(

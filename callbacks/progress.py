@@ -32,7 +32,17 @@ class Progress(RichProgressBar):
             return
         numbers = "  ".join(f"{name} {float(value):.4f}" for name, value in self._numbers(trainer).items())
         took = time.monotonic() - self._started
-        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {numbers}  ({took:.1f} s)", flush=True)
+        print(f"{_position(trainer)}  {numbers}  ({took:.1f} s)", flush=True)
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return _position(self.trainer)
 
     def _numbers(self, trainer: L.Trainer) -> dict[str, Any]:
         return {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == "train/loss"}
+
+
+def _position(trainer: L.Trainer) -> str:
+    """How far training is, counted in what it was given a number of."""
+    if trainer.max_epochs in (None, -1):
+        return f"step {trainer.global_step:,}" + (f"/{trainer.max_steps:,}" if trainer.max_steps > 0 else "")
+    return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"

@@ -1,7 +1,14 @@
 """DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
 
+from datamodules.followup import FollowupDataModule, FollowupPhantomDataModule
 from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
 
-__all__ = ["MedMNISTDataModule", "MedMNISTPhantomDataModule", "NPZDataModule"]
+__all__ = [
+    "FollowupDataModule",
+    "FollowupPhantomDataModule",
+    "MedMNISTDataModule",
+    "MedMNISTPhantomDataModule",
+    "NPZDataModule",
+]

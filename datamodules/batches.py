@@ -1,7 +1,7 @@
-"""Batches cut from tensors that are wholly in memory: the loader of small-image data sets.
+"""Batches that can be taken up again anywhere, and their use for images that are wholly in memory.
 
 A `torch.utils.data.DataLoader` asks a data set for one image at a time, which for 28-pixel images costs a hundred times
-more than the images themselves. Here a batch is one indexing operation and a few tensor operations.
+more than the images themselves. In `TensorBatches` a batch is one indexing operation and a few tensor operations.
 
 All randomness is a function of (seed, epoch, batch, rank) rather than of a running state. So a run gives the same
 batches however often it is interrupted, no worker repeats another's numbers, and ranks draw different augmentations.
@@ -15,118 +15,94 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Augmentation", "TensorBatches"]
+__all__ = ["Augmentation", "ResumableBatches", "TensorBatches"]
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
-class TensorBatches:
+class ResumableBatches:
     """An iterable of batches for one rank; Lightning resumes it in the middle of an epoch.
 
+    Subclasses say which items each batch of an epoch holds (`plan`) and make a batch of them (`batch`).
+
     Args:
-        images: (N, C, *spatial) uint8.
-        labels: (N,) or (N, L) labels, none when there are none to give.
-        ids: N names, one for each image.
-        batch_size: Images in a batch of this rank; all ranks together take `world_size` times as many.
-        mean: Subtracted from intensities in [0, 1].
-        std: Divides what is left.
-        augment: Applied to float images in [0, 1] before normalisation.
-        shuffle: A new order in each epoch; an epoch then drops up to `world_size - 1` images so that ranks stay even.
-            Without it every image is given exactly once, over all ranks.
-        drop_last: With `shuffle`, drop the images that do not fill a last batch, other ones in each epoch.
+        batch_size: Items in a batch of this rank; all ranks together take `world_size` times as many.
         seed: Seed of order and augmentation.
         rank: Index of this process.
         world_size: Number of processes.
     """
 
-    def __init__(
-        self,
-        images: Tensor,
-        labels: Tensor | None,
-        ids: Sequence[str],
-        *,
-        batch_size: int,
-        mean: float = 0.5,
-        std: float = 0.5,
-        augment: Augmentation | None = None,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.images, self.labels, self.ids = images, labels, ids
-        self.batch_size, self.augment, self.shuffle = batch_size, augment, shuffle
-        self.drop_last = drop_last and shuffle
-        self.seed, self.rank, self.world_size = seed, rank, world_size
-        if self.drop_last and len(images) < world_size * batch_size:
-            raise ValueError(
-                f"{len(images)} training images do not fill a batch of {world_size} x {batch_size}: "
-                "set a smaller datamodule.batch_size or datamodule.drop_last=false"
-            )
-        self._scale, self._offset = 1 / (255 * std), mean / std
-        self.mean, self.std = mean, std
+    def __init__(self, *, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.epoch = 0
         self._next_batch = 0  # after the batch given last
         self._resume_at = 0
 
+    def plan(self, epoch: int) -> Sequence[Tensor]:
+        """Indices of the items in each batch of this rank, as many batches for every rank, since ranks wait."""
+        raise NotImplementedError
+
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """The batch of the items `chosen`, which is number `index` of the epoch `self.epoch`."""
+        raise NotImplementedError
+
     def __len__(self) -> int:
-        """Number of batches in an epoch, the same for every rank, since ranks wait for each other."""
-        together = self.world_size * self.batch_size
-        used = len(self.images) - len(self.images) % (together if self.drop_last else 1)
-        if self.shuffle:
-            used -= used % self.world_size
-        return math.ceil(math.ceil(used / self.world_size) / self.batch_size)
+        """Number of batches in an epoch."""
+        return len(self.plan(0))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches `{"image": (B, C, *spatial) float32, "label": (B,) or (B, L), "id": list of B names}`."""
-        order = torch.arange(len(self.images))
-        if self.shuffle:
-            order = torch.randperm(len(self.images), generator=self._generator(self.epoch))
-        order = self._mine(order)
+        """The batches of an epoch, from where it was left."""
+        parts = self.plan(self.epoch)
         start, self._resume_at = self._resume_at, 0
-        # In evaluation ranks may hold one image more or less, and must still come to as many batches.
-        parts = order.split(self.batch_size) if self.shuffle or self.world_size == 1 else order.tensor_split(len(self))
-        for index in range(start, len(self)):
-            batch = self._batch(parts[index], index)
-            last = index + 1 == len(self)
+        for index in range(start, len(parts)):
+            batch = self.batch(parts[index], index)
+            last = index + 1 == len(parts)
             self.epoch, self._next_batch = (self.epoch + 1, 0) if last else (self.epoch, index + 1)
             yield batch
 
-    def _mine(self, order: Tensor) -> Tensor:
-        """The part of an epoch's order that belongs to this rank.
+    def ordered_plan(self, count: int) -> list[Tensor]:
+        """Every one of `count` items exactly once over all ranks, in order: for evaluation."""
+        batches = math.ceil(math.ceil(count / self.world_size) / self.batch_size)
+        mine = torch.arange(count)[self.rank :: self.world_size]
+        # Ranks may hold one item more or less, and must still come to as many batches.
+        return list(mine.split(self.batch_size) if self.world_size == 1 else mine.tensor_split(batches))
 
-        Ranks interleave, so that the union of their n-th batches is the n-th batch of a single process with
-        `world_size` times the batch size.
+    def balanced_plan(self, groups: Sequence[Tensor], epoch: int) -> list[Tensor]:
+        """Batches that hold as many items of each group, in an order drawn for the epoch.
+
+        An epoch has as many batches as all items fill; a small group comes round several times, each time in an order
+        of its own.
+
+        Args:
+            groups: Indices of the items of each group; empty ones are left out.
+            epoch: Number of the epoch.
+
+        Returns:
+            Indices of each batch of this rank.
         """
-        together = self.world_size * (self.batch_size if self.drop_last else 1)
-        even = len(order) - len(order) % together if self.shuffle else len(order)
-        return order[:even][self.rank :: self.world_size]
+        groups = [group for group in groups if len(group)]
+        together = self.world_size * self.batch_size
+        batches = max(1, sum(map(len, groups)) // together)
+        rows = []
+        for number, group in enumerate(groups):
+            share = (together * (number + 1)) // len(groups) - (together * number) // len(groups)
+            rounds = math.ceil(batches * share / len(group))
+            drawn = [torch.randperm(len(group), generator=self.generator(epoch, 0, number, r)) for r in range(rounds)]
+            rows.append(group[torch.cat(drawn)[: batches * share]].view(batches, share))
+        return list(torch.cat(rows, dim=1)[:, self.rank :: self.world_size])
 
-    def _batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
-        images = self.images[chosen].float()
-        if self.augment is None:
-            images.mul_(self._scale).sub_(self._offset)
-        else:
-            generator = self._generator(self.epoch, index + 1, self.rank)
-            images = self.augment(images.div_(255), generator).sub(self.mean).div_(self.std)
-        batch: dict[str, Any] = {"image": images, "id": [self.ids[i] for i in chosen.tolist()]}
-        if self.labels is not None:
-            batch["label"] = self.labels[chosen]
-        return batch
-
-    def _generator(self, *key: int) -> torch.Generator:
+    def generator(self, *key: int) -> torch.Generator:
         """A generator that depends on the seed and `key` alone."""
         mixed = np.random.SeedSequence((self.seed, *key)).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(mixed))
 
     @property
-    def batch_sampler(self) -> "TensorBatches":
+    def batch_sampler(self) -> "ResumableBatches":
         """Where Lightning looks for a sampler."""
         return self
 
     @property
-    def sampler(self) -> "TensorBatches":
+    def sampler(self) -> "ResumableBatches":
         """Where Lightning looks for `set_epoch`."""
         return self
 
@@ -143,3 +119,71 @@ class TensorBatches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where `state` was taken, in the next iteration."""
         self.epoch, self._resume_at = state["epoch"], state["next_batch"]
+
+
+class TensorBatches(ResumableBatches):
+    """Batches cut from one tensor of images.
+
+    Args:
+        images: (N, C, *spatial) uint8.
+        labels: (N,) or (N, L) labels, none when there are none to give.
+        ids: N names, one for each image.
+        mean: Subtracted from intensities in [0, 1].
+        std: Divides what is left.
+        augment: Applied to float images in [0, 1] before normalisation.
+        shuffle: A new order in each epoch; an epoch then drops up to `world_size - 1` images so that ranks stay even.
+            Without it every image is given exactly once, over all ranks.
+        drop_last: With `shuffle`, drop the images that do not fill a last batch, other ones in each epoch.
+        **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        ids: Sequence[str],
+        *,
+        mean: float = 0.5,
+        std: float = 0.5,
+        augment: Augmentation | None = None,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        **options: int,
+    ) -> None:
+        super().__init__(**options)
+        self.images, self.labels, self.ids = images, labels, ids
+        self.augment, self.shuffle = augment, shuffle
+        self.drop_last = drop_last and shuffle
+        if self.drop_last and len(images) < self.world_size * self.batch_size:
+            raise ValueError(
+                f"{len(images)} training images do not fill a batch of {self.world_size} x {self.batch_size}: "
+                "set a smaller datamodule.batch_size or datamodule.drop_last=false"
+            )
+        self._scale, self._offset = 1 / (255 * std), mean / std
+        self.mean, self.std = mean, std
+
+    def plan(self, epoch: int) -> list[Tensor]:
+        """Indices of each batch of an epoch.
+
+        Ranks interleave, so that the union of their n-th batches is the n-th batch of a single process with
+        `world_size` times the batch size.
+        """
+        if not self.shuffle:
+            return self.ordered_plan(len(self.images))
+        order = torch.randperm(len(self.images), generator=self.generator(epoch))
+        together = self.world_size * (self.batch_size if self.drop_last else 1)
+        even = len(order) - len(order) % together
+        return list(order[:even][self.rank :: self.world_size].split(self.batch_size))
+
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """`{"image": (B, C, *spatial) float32, "label": (B,) or (B, L), "id": list of B names}`."""
+        images = self.images[chosen].float()
+        if self.augment is None:
+            images.mul_(self._scale).sub_(self._offset)
+        else:
+            generator = self.generator(self.epoch, index + 1, self.rank)
+            images = self.augment(images.div_(255), generator).sub(self.mean).div_(self.std)
+        batch: dict[str, Any] = {"image": images, "id": [self.ids[i] for i in chosen.tolist()]}
+        if self.labels is not None:
+            batch["label"] = self.labels[chosen]
+        return batch

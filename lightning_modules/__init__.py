@@ -1,5 +1,7 @@
 """LightningModules, one for each training objective: what a step computes and logs."""
 
+from lightning_modules.autoencoder import AutoencoderModule
 from lightning_modules.classification import ClassificationModule
+from lightning_modules.latent_diffusion import LatentDiffusionModule
 
-__all__ = ["ClassificationModule"]
+__all__ = ["AutoencoderModule", "ClassificationModule", "LatentDiffusionModule"]

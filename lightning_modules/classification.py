@@ -5,16 +5,12 @@ multi-class and ordinal ones take the macro mean of one-versus-rest AUC and the 
 labels, each cut at 0.5. A test compares both on the same scores.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 from torchmetrics.classification import (
     BinaryAccuracy,
@@ -26,24 +22,15 @@ from torchmetrics.classification import (
     MultilabelAUROC,
 )
 
+from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from models.losses.classification import Task
 
-__all__ = ["ClassificationModule", "OptimizerPartial", "SchedulerPartial", "classification_metrics"]
+__all__ = ["ClassificationModule", "classification_metrics"]
 
 Batch = dict[str, Any]
 
 
-class OptimizerPartial(Protocol):
-    """An optimiser that lacks only its parameters."""
-
-    def __call__(self, params: Iterable[nn.Parameter]) -> Optimizer:
-        """Build the optimiser."""
-
-
-SchedulerPartial = Callable[[Optimizer], LRScheduler]
-
-
-class ClassificationModule(L.LightningModule):
+class ClassificationModule(OptimizedModule):
     """Trains `net` on batches `{"image": (B, C, *spatial), "label": ..., "id": list[str]}`.
 
     Logs `train/loss`, and `loss`, `auc`, `acc` (for ordinal tasks also `kappa`, quadratic) under `val/` and `test/`.
@@ -78,11 +65,10 @@ class ClassificationModule(L.LightningModule):
         test_time_flips: Sequence[int] = (),
         compile: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer, scheduler, scheduler_interval)
         if len(set(test_time_flips)) < len(test_time_flips) or any(axis < 0 for axis in test_time_flips):
             raise ValueError(f"test_time_flips={list(test_time_flips)}: expected different axes, counted from 0")
         self.net, self.criterion, self.task = net, criterion, task
-        self._optimizer, self._scheduler, self._interval = optimizer, scheduler, scheduler_interval
         self._flips = [
             [axis + 2 for axis in axes]
             for count in range(len(test_time_flips) + 1)
@@ -139,17 +125,6 @@ class ClassificationModule(L.LightningModule):
         """
         self.calibration_slope.fill_(slope)
         self.calibration_bias.copy_(torch.as_tensor(bias))
-
-    def configure_optimizers(self) -> Any:
-        """Optimiser and schedule, as Lightning wants them."""
-        optimizer = self._optimizer(params=self.parameters())
-        if self._scheduler is None:
-            return {"optimizer": optimizer}
-        scheduler: Any = self._scheduler
-        if getattr(scheduler, "keywords", {}).get("total_steps", 0) is None:
-            scheduler = partial(scheduler, total_steps=int(self.trainer.estimated_stepping_batches))
-        schedule = {"scheduler": scheduler(optimizer), "interval": self._interval}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _averaged(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the images as they are, and probabilities averaged over all flips of them."""

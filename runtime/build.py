@@ -44,7 +44,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     """Plain containers with every interpolation resolved and every target checked.
 
     Args:
-        config: As composed by Hydra.
+        config: As composed by Hydra, for one stage; `stages` may be referred to and is left out of the result.
 
     Returns:
         The tree of plain dicts, lists and scalars that is saved with the run and in every checkpoint.
@@ -60,9 +60,15 @@ def resolve(config: DictConfig) -> dict[str, Any]:
             with user_errors("datamodule"):
                 _built(json.dumps(data, sort_keys=True))
     with user_errors():
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        plain = {str(key): _plain(config[key]) for key in config if key != "stages"}
     check_config(plain)
-    return plain  # type: ignore[return-value]
+    return plain
+
+
+def _plain(node: Any) -> Any:
+    if not OmegaConf.is_config(node):
+        return node
+    return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
 
 
 def instantiate(config: Any, where: str, **extra: Any) -> Any:

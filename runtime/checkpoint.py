@@ -16,7 +16,7 @@ from hydra.utils import get_object
 from runtime.build import instantiate
 from runtime.errors import UserError
 
-__all__ = ["EmbedConfig", "initialise", "load", "read", "refresh", "trusted_config"]
+__all__ = ["EmbedConfig", "initialise", "load", "read", "rebuild", "refresh", "trusted_config"]
 
 # Where objects that a checkpoint's config names may be defined; MEDZOO_TRUST=package,... adds your own.
 TRUSTED = (
@@ -41,7 +41,7 @@ class EmbedConfig(L.Callback):
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["medzoo"] = {
             "config": self.config,
-            "class_names": datamodule.class_names,
+            "class_names": getattr(datamodule, "class_names", None),
             "datamodule": datamodule.state_dict(),
         }
 
@@ -128,10 +128,26 @@ def load(path: str | Path) -> L.LightningModule:
         UserError: As `read` and `trusted_config`, and if the weights do not fit the module.
     """
     content = read(path)
-    config = trusted_config(content, path)
-    module = instantiate(config["lightning_module"], "lightning_module")
+    return rebuild(trusted_config(content, path), content, path)
+
+
+def rebuild(config: dict[str, Any], content: dict[str, Any], path: str | Path) -> L.LightningModule:
+    """Build a module and give it the weights of a checkpoint, which hold all that earlier stages handed on.
+
+    Args:
+        config: Plain; the checkpoint's own, or one with changes.
+        content: From `read`.
+        path: Named in messages.
+
+    Returns:
+        The module on the CPU, in evaluation mode; its attribute `config` is `config`.
+
+    Raises:
+        UserError: If the weights do not fit the module.
+    """
+    module: L.LightningModule = instantiate(config["lightning_module"], "lightning_module")
     initialise(module, content, Path(path))
-    module.config = config
+    module.config = config  # type: ignore[assignment]
     return module.eval()
 
 

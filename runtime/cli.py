@@ -23,11 +23,19 @@ from runtime import run_folder
 from runtime.build import register_resolvers
 from runtime.check import did_you_mean
 from runtime.errors import UserError, user_errors
+from runtime.stages import resolve_stages, whole
 from runtime.sweep import run_job
 
 __all__ = ["main"]
 
 MULTIRUN = {"-m", "--multirun"}
+# Keys below these are checked against what they end up in, so they need no + where the composed config lacks them.
+_FREE = {
+    "train": ("stages.",),
+    "evaluate": ("datamodule.", "lightning_module."),
+    "predict": ("datamodule.", "lightning_module.", "perturb."),
+    "prepare": (),
+}
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
@@ -42,6 +50,10 @@ def main(verb: Callable[[DictConfig], Any], config_name: str) -> None:
     register_resolvers()
     try:
         sys.argv[1:] = _overrides(sys.argv[1:], config_name)
+        if config_name == "train" and {"job", "--resolve"} <= set(sys.argv):  # Hydra cannot know what a stage is
+            config = _compose(sys.argv[1:], config_name)
+            print(OmegaConf.to_yaml(OmegaConf.create(whole(resolve_stages(config)))), end="")
+            return
         decorate = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
         decorate(lambda config: _job(verb, config))()
     except UserError as error:
@@ -83,24 +95,28 @@ def _overrides(arguments: list[str], config_name: str) -> list[str]:
     """The command line, with the folder of the run to resume where one is asked for."""
     if config_name != "train" and MULTIRUN & set(arguments):
         raise UserError(f"{config_name}.py runs once: leave out -m")
-    if config_name in ("evaluate", "predict"):  # what the checkpoint's config holds may be overridden without a +
-        return [f"++{a}" if a.startswith(("datamodule.", "lightning_module.")) else a for a in arguments]
+    arguments = [f"++{a}" if a.startswith(_FREE[config_name]) else a for a in arguments]
+    if config_name != "train":
+        return arguments
     single = "LOCAL_RANK" not in os.environ and not MULTIRUN & set(arguments)
     text = " ".join(arguments)
     if "auto_resume" not in text or "hydra.run.dir=" in text or not single:
         return arguments
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose(config_name, [a for a in arguments if not a.startswith("-")], return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
-        runs = Path(config.hydra.run.dir).parent
-        HydraConfig.instance().cfg = None
-    GlobalHydra.instance().clear()
-    if not config.auto_resume:
-        return arguments
-    found = run_folder.find_unfinished(
-        runs, OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    )
+    config = _compose(arguments, config_name)
+    runs = Path(HydraConfig.get().run.dir).parent
+    HydraConfig.instance().cfg = None
+    found = run_folder.find_unfinished(runs, config) if config.auto_resume else None
     return [*arguments, f'hydra.run.dir="{found}"'] if found else arguments
+
+
+def _compose(arguments: list[str], config_name: str) -> DictConfig:
+    """The config that a command line describes, without Hydra's own part, which `HydraConfig` then holds."""
+    words = [argument for argument in arguments if "=" in argument or argument.startswith("~")]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose(config_name, [a for a in words if not a.startswith("-")], return_hydra_config=True)
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().set_config(config)
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _explain(error: Exception, config_name: str) -> str:
@@ -118,7 +134,12 @@ def _explain(error: Exception, config_name: str) -> str:
     unknown = re.search(r"full_key: (\S+)", f"{text}\n{error.__cause__}")
     if "not in struct" in f"{text} {error.__cause__}" and unknown:
         key = unknown.group(1)
-        return f"{key}: no such key; {did_you_mean(key.split('.')[-1], _siblings(key, config_name))}"
+        config = _without_mistake(config_name)
+        if key.split(".")[0] == "lightning_module" and config.get("stages"):
+            return f"{key}: this run has several stages; say which with stages.<{'|'.join(config.stages)}>.{key}=..."
+        parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
+        siblings = [str(name) for name in parent] if isinstance(parent, DictConfig) else []
+        return f"{key}: no such key; {did_you_mean(key.split('.')[-1], siblings)}"
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}': {' '.join(str(error).split()).split(' See http')[0]}"
     try:
@@ -136,12 +157,10 @@ def _listed(text: str) -> list[str]:
     return [line.strip() for line in listed.splitlines()[1:] if line.strip()]
 
 
-def _siblings(key: str, config_name: str) -> list[str]:
-    """Keys beside `key` in the config that the command line describes without its mistaken override."""
-    groups = r"[+~]*([\w/]+/\w+|experiment|datamodule|lightning_module|callbacks|logger|trainer)="
+def _without_mistake(config_name: str) -> DictConfig:
+    """The config that the command line describes by its choices alone."""
+    groups = r"[+~]*([\w/]+/\w+|experiment|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath)="
     kept = [argument for argument in sys.argv[1:] if re.match(groups, argument)]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose(config_name, kept)
-    parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
-    return [str(name) for name in parent] if isinstance(parent, DictConfig) else []
+        return hydra.compose(config_name, kept)

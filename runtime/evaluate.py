@@ -12,7 +12,8 @@ from runtime import checkpoint, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from runtime.check import check_config
 from runtime.errors import UserError, user_errors
-from runtime.train import finish, try_out
+from runtime.start import try_out
+from runtime.train import finish
 
 __all__ = ["evaluate"]
 
@@ -35,14 +36,14 @@ def evaluate(config: DictConfig) -> None:
     merged = with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
     L.seed_everything(merged["seed"], workers=True, verbose=False)
     datamodule = instantiate(merged["datamodule"], "datamodule")
-    module = instantiate(merged["lightning_module"], "lightning_module")
-    checkpoint.initialise(module, content, Path(given["ckpt_path"]))
+    module = checkpoint.rebuild(merged, content, given["ckpt_path"])
     with user_errors("datamodule"):
         datamodule.prepare_data()
         datamodule.setup("test")
-    if datamodule.num_classes != len(content["medzoo"].get("class_names", datamodule.class_names)):
+    known = content["medzoo"].get("class_names")
+    if known and datamodule.num_classes != len(known):
         raise UserError(f"the model knows other classes than the data, which have {', '.join(datamodule.class_names)}")
-    try_out(module, datamodule.test_dataloader())
+    try_out(module, datamodule.test_dataloader(), ["predict_step"])
     run_folder.write_start(run, merged, datamodule.split, phantom=datamodule.phantom)
     logger = [built(save_dir=run) for built in instantiate_all({"csv": given["logger"]}, "logger")]
     callbacks = instantiate_all(merged["callbacks"], "callbacks")

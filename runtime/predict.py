@@ -1,5 +1,6 @@
-"""What `predict.py` does: a checkpoint and a path in, one CSV row for each image out."""
+"""What `predict.py` does: a checkpoint and a path in; out comes what the writer of its training writes."""
 
+import inspect
 import logging
 from pathlib import Path
 from typing import Any
@@ -8,38 +9,47 @@ from omegaconf import DictConfig
 
 from runtime import checkpoint
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
-from runtime.errors import user_errors
+from runtime.errors import UserError, user_errors
 from runtime.evaluate import with_overrides
 
 __all__ = ["predict", "predict_verb"]
 
 log = logging.getLogger(__name__)
 
+_OPTIONS = ("expansion", "perturb", "samples")  # of conf/predict.yaml, for models that forecast
+_WRITER = {"_target_": "callbacks.PredictionWriter"}
 
-def predict(ckpt_path: str | Path, input: str | Path, **trainer: Any) -> Any:
+
+def predict(ckpt_path: str | Path, input: str | Path, options: dict[str, Any] | None = None, **trainer: Any) -> Any:
     """Predict in Python what `predict.py` writes to a file.
 
     Args:
         ckpt_path: A checkpoint; nothing else of its training is needed.
         input: What its datamodule reads: an image, a volume, a folder of them, or an npz.
+        options: What `set_prediction` of the module takes, such as `{"samples": 32}`.
         **trainer: Arguments of `lightning.Trainer`, such as `accelerator` or `precision`.
 
     Returns:
-        What `predict_step` returned, a list over batches: ids and probabilities.
+        What `predict_step` returned, a list over batches.
 
     Raises:
         UserError: If the checkpoint or the input cannot be read.
     """
     content = checkpoint.read(ckpt_path)
-    module = checkpoint.load(ckpt_path)
-    datamodule = _datamodule(checkpoint.trusted_config(content, ckpt_path), content, input)
+    config = checkpoint.trusted_config(content, ckpt_path)
+    module = checkpoint.rebuild(config, content, ckpt_path)
+    _set_options(module, options or {})
+    datamodule = _datamodule(config, content, input)
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
-    options = {"_target_": "lightning.Trainer", "devices": 1, **quiet, **trainer}
-    return make_trainer(options, Path.cwd()).predict(module, datamodule)
+    arguments = {"_target_": "lightning.Trainer", "devices": 1, **quiet, **trainer}
+    return make_trainer(arguments, Path.cwd()).predict(module, datamodule)
 
 
 def predict_verb(config: DictConfig) -> None:
-    """Predict on `input` with the module in `ckpt_path` and write `output`.
+    """Predict on `input` with the module in `ckpt_path` and write `output`, where null is the writer's own choice.
+
+    The writer is the callback `predict_writer` of the training config. It takes `output`, and names the file or folder
+    that it wrote in its attribute `written`.
 
     Args:
         config: As composed from `conf/predict.yaml`.
@@ -50,15 +60,27 @@ def predict_verb(config: DictConfig) -> None:
     given = resolve(config)
     content = checkpoint.read(given["ckpt_path"])
     merged = with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
+    module = checkpoint.rebuild(merged, content, given["ckpt_path"])
+    _set_options(module, {name: given[name] for name in _OPTIONS if given[name] not in (None, {})})
     datamodule = _datamodule(merged, content, given["input"])
-    module = instantiate(merged["lightning_module"], "lightning_module")
-    checkpoint.initialise(module, content, Path(given["ckpt_path"]))
-    callbacks = instantiate_all(given["callbacks"], "callbacks")
-    output = Path(given["output"])
+    writer = instantiate(merged.get("predict_writer", _WRITER), "predict_writer", output=given["output"])
+    callbacks = [*instantiate_all(given["callbacks"], "callbacks"), writer]
     quiet = {"logger": False, "enable_checkpointing": False}
-    trainer = make_trainer(given["trainer"], output.parent, callbacks=callbacks, **quiet)
+    trainer = make_trainer(given["trainer"], Path.cwd(), callbacks=callbacks, **quiet)
     trainer.predict(module, datamodule, return_predictions=False)
-    log.info("predictions: %s", output)
+    if trainer.is_global_zero:
+        log.info("predictions: %s", writer.written)
+
+
+def _set_options(module: Any, options: dict[str, Any]) -> None:
+    """Hand what the command says of the prediction to a module that takes it."""
+    known = inspect.signature(module.set_prediction).parameters if hasattr(module, "set_prediction") else {}
+    for name in options:
+        if name not in known:
+            raise UserError(f"{name}: this model takes no {name}; leave it out")
+    if options:
+        with user_errors():
+            module.set_prediction(**options)
 
 
 def _datamodule(config: dict[str, Any], content: dict[str, Any], path: str | Path) -> Any:

@@ -1,6 +1,6 @@
-"""What `prepare.py` does: get a data set, check it, and say what is in it."""
+"""What `prepare.py` does: get a data set, check it, and say what is in it; or bring raw files into such a set."""
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -11,7 +11,7 @@ __all__ = ["prepare"]
 
 
 def prepare(config: DictConfig) -> None:
-    """Download or write the data of `datamodule`, check them, and print the size of each split.
+    """Run `preparation` if one is chosen; else get and check the data of `datamodule`, and print what is in them.
 
     Args:
         config: As composed from `conf/prepare.yaml`.
@@ -19,6 +19,12 @@ def prepare(config: DictConfig) -> None:
     Raises:
         UserError: If the data cannot be had or are not as they should be.
     """
+    if config.get("preparation"):
+        plain = resolve(OmegaConf.masked_copy(config, [str(key) for key in config if key != "datamodule"]))
+        preparation = instantiate(plain["preparation"], "preparation")
+        with user_errors("preparation"):
+            preparation.run()
+        return
     datamodule = instantiate(resolve(config)["datamodule"], "datamodule")
     with user_errors("datamodule"):
         datamodule.prepare_data()
@@ -28,4 +34,5 @@ def prepare(config: DictConfig) -> None:
         table.add_row(name, f"{len(ids):,}")
     console = Console()
     console.print(table)
-    console.print(f"classes: {', '.join(datamodule.class_names)}; image (C, *spatial): {datamodule.image_shape}")
+    classes = f"classes: {', '.join(datamodule.class_names)}; " if hasattr(datamodule, "class_names") else ""
+    console.print(f"{classes}image (C, *spatial): {datamodule.image_shape}")

@@ -5,6 +5,7 @@ import html
 import json
 import math
 import struct
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from runtime import run_folder
 
 __all__ = ["terminal_table", "write"]
 
+_LONG = 30  # tables of more rows are folded away
 _LAST = ("mistakes", "training")  # wide figures go below the others
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
@@ -32,37 +34,37 @@ pre { overflow-x: auto; font-size: 12px; }
 """
 
 
-def write(run: Path, expected: dict[str, Any]) -> Path:
-    """Write `report.html` from what lies in the run folder.
+def write(run: Path, metrics: dict[str, Any], expected: dict[str, Any]) -> Path:
+    """Write `report.html` from what lies in the run folder, with a section for each of several stages.
 
     Args:
-        run: The run folder, with `metrics.json`.
+        run: The run folder.
+        metrics: Flat names and values.
         expected: For some metrics, the range [low, high] that the experiment's author found.
 
     Returns:
         The file.
     """
-    _draw_training(run)
-    metrics = {name: value for name, value in run_folder.read_metrics(run).items() if value is not None}
-    config = OmegaConf.load(run / "config.yaml")
-    figures = sorted((run / "figures").glob("*.png"), key=lambda file: (file.stem in _LAST, file.stem))
+    config: Any = OmegaConf.load(run / "config.yaml")
+    stages = [run / str(name) for name in config.get("stages") or {} if (run / name / "metrics.json").is_file()]
     title = "/".join(run.resolve().parts[-2:])
-    phantom = json.loads((run / "split.json").read_text())["phantom"]
     warning = (
         '<p class="phantom">Trained and tested on phantom images. The numbers show that the code works; '
         "they say nothing about patients.</p>"
     )
+    phantom = json.loads((run / "split.json").read_text())["phantom"]
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         warning if phantom else "",
         "<h2>Results</h2>",
-        _table([{"metric": k, "value": v, "expected": _range(expected.get(k))} for k, v in _main(metrics).items()]),
-        "<h2>Classes</h2>" if (run / "test_classes.csv").is_file() else "",
-        _table(run_folder.read_csv(run / "test_classes.csv")),
-        "<h2>Figures</h2><div class='figures'>",
-        *(_image(file) for file in figures),
-        "</div><h2>How it was made</h2>",
-        _details("All metrics", "\n".join(f"{name}: {value:.6g}" for name, value in metrics.items())),
+        _metrics_table(metrics, expected),
+        *(
+            _files_of(run)
+            if not stages
+            else chain.from_iterable(_section(stage, stage is stages[-1]) for stage in stages)
+        ),
+        "<h2>How it was made</h2>",
+        _details("All metrics", "\n".join(f"{k}: {v:.6g}" for k, v in metrics.items() if v is not None)),
         _details("Config", OmegaConf.to_yaml(config)),
         _details("Environment", (run / "environment.txt").read_text()),
     ]
@@ -72,7 +74,24 @@ def write(run: Path, expected: dict[str, Any]) -> Path:
     return run / "report.html"
 
 
-def terminal_table(metrics: dict[str, float], expected: dict[str, Any]) -> Table:
+def _section(stage: Path, is_last: bool) -> list[str]:
+    """A stage of several; the metrics of the last one are those of the run."""
+    heading = f"<h2>Stage {html.escape(stage.name)}</h2>"
+    return [heading, "" if is_last else _metrics_table(run_folder.read_metrics(stage), {}), *_files_of(stage, "h3")]
+
+
+def _files_of(folder: Path, heading: str = "h2") -> list[str]:
+    """The tables `test_*.csv` of a folder under their names, and its figures."""
+    _draw_training(folder)
+    parts = []
+    for file in sorted(folder.glob("test_*.csv")):
+        title = html.escape(file.stem.removeprefix("test_").replace("_", " ").capitalize())
+        parts += [f"<{heading}>{title}</{heading}>", _table(run_folder.read_csv(file))]
+    figures = sorted((folder / "figures").glob("*.png"), key=lambda file: (file.stem in _LAST, file.stem))
+    return [*parts, f"<{heading}>Figures</{heading}><div class='figures'>", *map(_image, figures), "</div>"]
+
+
+def terminal_table(metrics: dict[str, Any], expected: dict[str, Any]) -> Table:
     """The main metrics, with expected ranges where the experiment states them.
 
     Args:
@@ -89,9 +108,14 @@ def terminal_table(metrics: dict[str, float], expected: dict[str, Any]) -> Table
     return table
 
 
-def _main(metrics: dict[str, float]) -> dict[str, float]:
+def _metrics_table(metrics: dict[str, Any], expected: dict[str, Any]) -> str:
+    return _table([{"metric": k, "value": v, "expected": _range(expected.get(k))} for k, v in _main(metrics).items()])
+
+
+def _main(metrics: dict[str, Any]) -> dict[str, float]:
     also = ("fit/minutes", "fit/epochs", "model/parameters")
-    return {name: value for name, value in metrics.items() if name.startswith("test/") or name in also}
+    found = {name: metrics[name] for name in sorted(metrics) if metrics[name] is not None}
+    return {name: value for name, value in found.items() if name.startswith("test/") or name in also}
 
 
 def _within(value: float, limits: list[float]) -> bool:
@@ -123,7 +147,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
         return ""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
     body = "".join("<tr>" + "".join(_cell(value) for value in row.values()) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    table = f"<table><tr>{head}</tr>{body}</table>"
+    return table if len(rows) <= _LONG else f"<details><summary>{len(rows)} rows</summary>{table}</details>"
 
 
 def _cell(value: Any) -> str:

@@ -3,7 +3,8 @@
     config.yaml  metrics.json  metrics.csv  split.json  environment.txt  test_classes.csv  report.html
     checkpoints/{best,last}.ckpt  figures/*.png  predictions/*.csv
 
-`metrics.json` is written last: a folder without it is an unfinished run.
+`metrics.json` is written last: a folder without it is an unfinished run. A run of several stages has such a folder for
+each of them inside its own (runtime/stages.py).
 """
 
 import csv
@@ -32,7 +33,7 @@ __all__ = [
     "write_text",
 ]
 
-LAST = Path("checkpoints") / "last.ckpt"
+BEST, LAST = Path("checkpoints") / "best.ckpt", Path("checkpoints") / "last.ckpt"
 _HOW_NOT_WHAT = ("auto_resume", "ckpt_path")  # say how to start, so they do not make two runs different
 
 
@@ -107,9 +108,10 @@ def find_unfinished(runs: Path, config: DictConfig) -> Path | None:
     Returns:
         Its folder, or none.
     """
-    wanted = _what(config)
-    for last in sorted((run / LAST for run in runs.glob("*") if (run / LAST).is_file()), key=_written, reverse=True):
-        run = last.parent.parent
+    wanted, stages = _what(config), config.get("stages") or [""]
+    found = (run / name / LAST for run in runs.glob("*") for name in stages)
+    for last in sorted((file for file in found if file.is_file()), key=_written, reverse=True):
+        run = runs / last.relative_to(runs).parts[0]
         written = run / ".hydra" / "config.yaml"
         if (run / "metrics.json").is_file() or not written.is_file():
             continue

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from evaluation.figures import sweep_figure
 from runtime.errors import UserError
 from runtime.run_folder import read_metrics, write_text
+from runtime.stages import optimized_metric
 
 __all__ = ["run_job", "summarise"]
 
@@ -54,8 +55,9 @@ def run_job(config: DictConfig) -> float:
         raise UserError(f"job {hydra.job.num} of the sweep cannot run, see above; the sweep has been stopped")
     if code:
         raise RuntimeError(f"job {hydra.job.num} of the sweep ended with exit code {code}; see {job}")
-    summarise(job.parent, config.optimized_metric)
-    return float(read_metrics(job)[config.optimized_metric])
+    metric = optimized_metric(config)
+    summarise(job.parent, metric)
+    return float(read_metrics(job)[metric])
 
 
 def summarise(sweep: Path, metric: str) -> Path:

@@ -6,12 +6,21 @@ from evaluation.figures.classification import (
     mistakes_figure,
     roc_figure,
 )
+from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
+from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
 from evaluation.figures.runs import sweep_figure, training_figure
 
 __all__ = [
+    "baseline_figure",
     "calibration_figure",
     "confusion_figure",
+    "counterfactual_figure",
+    "expansion_roc_figure",
+    "forecast_figure",
     "mistakes_figure",
+    "patient_figure",
+    "pit_figure",
+    "reconstruction_figure",
     "roc_figure",
     "sweep_figure",
     "training_figure",

@@ -86,6 +86,13 @@ def test_one_clear_line_and_exit_code_2(case, tmp_path):
         ("predict", ["ckpt_path={best}", "input=/nowhere"], "input: no file or folder /nowhere"),
         ("predict", ["ckpt_path={best}", "input={empty}"], "no image to read"),
         ("predict", ["ckpt_path={best}"], "input"),
+        ("predict", ["ckpt_path={best}", "input={empty}", "expansion=0.3"], "expansion: this model takes no expansion"),
+        (
+            "predict",
+            ["ckpt_path={best}", "input={empty}", "perturb.Age=[50,70]"],
+            "perturb: this model takes no perturb",
+        ),
+        ("predict", ["ckpt_path={best}", "input={empty}", "sample=3"], "sample: no such key; did you mean 'samples'?"),
         ("evaluate", ["ckpt_path={best}", "datamodule.batchsize=3"], "did you mean 'batch_size'"),
         ("evaluate", ["ckpt_path={best}", "lightning_module.net.widen_factor=1"], "is of another model"),
         ("train", [*SMALL, "init_from={best}", "lightning_module.net.widen_factor=1"], "is of another model: net."),

@@ -3,7 +3,7 @@ from omegaconf import OmegaConf
 
 from runtime import cli
 from runtime.run_folder import newest_checkpoint
-from tests.conftest import compose
+from tests.conftest import ROOT, compose
 
 WORDS = ["experiment=medmnist_classification_demo", "seed=7"]
 
@@ -15,12 +15,12 @@ def runs(tmp_path, monkeypatch):
     return tmp_path / "outputs" / "medmnist_classification_demo"
 
 
-def make_run(folder, *words, finished=False, checkpoint=True):
+def make_run(folder, *words, finished=False, checkpoint=True, stage=""):
     (folder / ".hydra").mkdir(parents=True)
-    (folder / "checkpoints").mkdir()
+    (folder / stage / "checkpoints").mkdir(parents=True)
     OmegaConf.save(compose(folder, *words), folder / ".hydra" / "config.yaml")
     if checkpoint:
-        (folder / "checkpoints" / "last.ckpt").touch()
+        (folder / stage / "checkpoints" / "last.ckpt").touch()
     if finished:
         (folder / "metrics.json").write_text("{}")
     return folder
@@ -44,6 +44,18 @@ def test_the_newest_unfinished_run_of_the_same_config_is_resumed(runs):
 def test_a_run_that_was_itself_resumed_is_found_again(runs):
     wanted = make_run(runs / "2026-01-01", *WORDS, "auto_resume=true")
     assert str(wanted.name) in resumed(*WORDS)[0]
+
+
+@pytest.mark.parametrize("stage", ["first", "second"])
+def test_a_run_of_several_stages_is_found_by_any_of_them(runs, stage):
+    words = [f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "experiment=two_stages"]
+    runs = runs.parent / "two_stages"
+    make_run(runs / "2026-01-01", *words, "seed=8", stage=stage)
+    wanted = make_run(runs / "2026-01-02", *words, stage=stage)
+    make_run(runs / "2026-01-03", *words, finished=True, stage=stage)
+    make_run(runs / "2026-01-04", *words, stage="neither")
+    (found,) = resumed(*words)
+    assert found == f'hydra.run.dir="{wanted.relative_to(runs.parent.parent)}"'
 
 
 def test_without_such_a_run_a_new_one_starts(runs):

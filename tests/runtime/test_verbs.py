@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 import runtime
-from tests.conftest import SMALL, run_verb, train
+from lightning_modules import ClassificationModule
+from tests.conftest import ROOT, SMALL, call_verb, run_verb, train
 
 
 def rows(file):
@@ -137,6 +138,32 @@ def test_prepare_says_what_is_in_a_data_set(tmp_path):
     assert "normal, hyperplasia" in done.output
     assert "(1, 10, 10, 10)" in done.output
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+
+
+def test_prepare_runs_a_preparation_instead(tmp_path):
+    chosen = [f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "preparation=note"]
+    done = call_verb("prepare", *chosen, f"preparation.file={tmp_path / 'note'}")
+    assert done.code == 0, done.output
+    assert (tmp_path / "note").read_text() == "prepared"
+    assert "train" not in done.output, "no data set is looked at"
+    done = call_verb("prepare", *chosen, f"preparation.file={tmp_path / 'nowhere' / 'note'}")
+    assert (done.code, done.error) == (2, [f"preparation: no folder {tmp_path / 'nowhere'}: make it first"])
+    assert call_verb("prepare", *chosen).error[0].startswith("preparation.file: ")
+
+
+def test_a_model_that_forecasts_is_told_what_to_forecast(trained, tmp_path, monkeypatch):
+    told = ["expansion=0.3", "perturb.Age=[50,70]", "samples=4"]
+    Image.fromarray(np.zeros((12, 12), np.uint8)).save(tmp_path / "case.png")
+    best, output = trained / "checkpoints" / "best.ckpt", tmp_path / "out.csv"
+
+    def set_prediction(self, expansion=None, perturb=None, samples=None):
+        print("told", expansion, perturb, samples)
+
+    monkeypatch.setattr(ClassificationModule, "set_prediction", set_prediction, raising=False)
+    done = call_verb("predict", f"ckpt_path={best}", f"input={tmp_path / 'case.png'}", f"output={output}", *told)
+    assert done.code == 0, done.output
+    assert "told 0.3 {'Age': [50, 70]} 4" in done.output
+    assert [row["id"] for row in rows(output)] == ["case"]
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "prepare"])

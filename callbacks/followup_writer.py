@@ -1,0 +1,144 @@
+"""What predict.py writes of a forecast: follow-ups as NIfTI on the input's grid, maps, volumes and figures."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import nibabel as nib
+import numpy as np
+
+from callbacks.followup_report import draw_patient, sampled_followups
+from callbacks.prediction_writer import write_csv
+from evaluation.figures import counterfactual_figure
+from evaluation.followup import IPH, IVH, SampledFollowups
+
+__all__ = ["FollowupWriter"]
+
+log = logging.getLogger(__name__)
+
+MAPS = {"final": None, "if_expansion": 1, "if_stable": 0}
+
+
+class FollowupWriter(L.Callback):
+    """Writes a folder for each patient, all or nothing; patients whose folder is there already are left out.
+
+    `<output>/<patient>/`: `sample_NN_ct.nii.gz` (HU, as the baseline outside of the forecast slices),
+    `sample_NN_segmentation.nii.gz` (1 IPH, 2 IVH), `probability_{iph,ivh}_{final,if_expansion,if_stable}.nii.gz`,
+    `volumes.csv`, `forecast.png`, and for each perturbed variable `counterfactual_<name>.png` and `.csv`. All images
+    have the affine and the grid of the baseline's CT.
+
+    Args:
+        output: The folder; `predictions` by default.
+    """
+
+    def __init__(self, output: str | Path | None = None) -> None:
+        self.output = Path(output or "predictions")
+        self.written: Path | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Leave out patients that were finished before."""
+        if stage != "predict":
+            return
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]
+        done = [name for name in datamodule.predict_patients if (self.output / name).is_dir()]
+        if done:
+            log.info("already in %s, left as they are: %s", self.output, ", ".join(done))
+        datamodule.leave_out(done)
+        self.output.mkdir(parents=True, exist_ok=True)
+        self.written = self.output
+
+    def on_predict_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
+    ) -> None:
+        """Write one patient."""
+        patient = trainer.datamodule.predict_patients[batch["id"][0]]  # type: ignore[attr-defined]
+        folder = self.output / patient.id
+        partial = self.output / f".{patient.id}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        sampled = sampled_followups(batch, outputs)
+        _write_images(partial, sampled, patient)
+        write_csv(partial / "volumes.csv", _volume_rows(sampled))
+        followup = batch["followup"].cpu().numpy() if "followup" in batch else None
+        draw_patient(sampled, followup).savefig(partial / "forecast.png")
+        for name, worlds in outputs["counterfactuals"].items():
+            _write_counterfactuals(partial, name, worlds, batch)
+        partial.rename(folder)
+
+
+def _write_images(folder: Path, sampled: SampledFollowups, patient: Any) -> None:
+    """Every sample and every map, on the grid of the baseline's file."""
+    source = _baseline_ct(patient.folder)
+    nothing = np.zeros(source.shape, np.uint8)
+    raw = np.asarray(source.dataobj, dtype=np.float32)
+    window = patient.grid.to_array(np.clip(raw, 0, 100))
+    plain = patient.grid.to_array(raw)
+    for index in range(len(sampled.ct)):
+        # What the window cut off at either end (calcification, fat) is put back where the forecast stays at that end.
+        hu = sampled.ct_hu(index) + (plain - window)
+        ct = patient.grid.to_file(hu, raw).round().astype(np.int16)
+        _save(folder / f"sample_{index:02d}_ct.nii.gz", ct, source)
+        segmentation = patient.grid.to_file(sampled.segmentation(index), nothing)
+        _save(folder / f"sample_{index:02d}_segmentation.nii.gz", segmentation, source)
+    for kind, channel in (("iph", IPH), ("ivh", IVH)):
+        for name, flag in MAPS.items():
+            probability = patient.grid.to_file(sampled.probability(channel, flag).astype(np.float32), nothing)
+            _save(folder / f"probability_{kind}_{name}.nii.gz", probability, source)
+
+
+def _baseline_ct(folder: Path) -> Any:
+    """The image whose grid all outputs take."""
+    file = folder / "baseline" / "ct.nii.gz"
+    if file.is_file():
+        return nib.load(file)
+    slices = [nib.load(path) for path in sorted((folder / "baseline" / "ct").glob("slice_*.nii.gz"))]
+    data = np.stack([np.asarray(image.dataobj).squeeze() for image in slices], axis=-1)
+    return nib.Nifti1Image(data.astype(np.float32), slices[0].affine)
+
+
+def _save(file: Path, data: np.ndarray, source: Any) -> None:
+    image = nib.Nifti1Image(data, source.affine)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, file)
+
+
+def _volume_rows(sampled: SampledFollowups) -> list[dict[str, Any]]:
+    iph, ivh, shift = sampled.volumes_ml(IPH), sampled.volumes_ml(IVH), sampled.midline_shifts_mm()
+    return [
+        {
+            "sample": index,
+            "flag": int(sampled.flags[index]),
+            "weight": f"{sampled.weights[index]:.5f}",
+            "iph_ml": f"{iph[index]:.2f}",
+            "ivh_ml": f"{ivh[index]:.2f}",
+            "total_ml": f"{iph[index] + ivh[index]:.2f}",
+            "midline_shift_mm": f"{shift[index]:.1f}",
+        }
+        for index in range(len(iph))
+    ]
+
+
+def _write_counterfactuals(folder: Path, name: str, worlds: list[dict[str, Any]], batch: dict[str, Any]) -> None:
+    """The panel and the table of one variable: the same noise under each value."""
+    sampled = [sampled_followups(batch, world) for world in worlds]
+    values = [world["value"] for world in worlds]
+    figure = counterfactual_figure(
+        name,
+        values,
+        100 * sampled[0].baseline[:, 0],
+        sampled[0].baseline[:, IPH] > 0.5,
+        np.stack([each.probability(IPH) for each in sampled]),
+        np.stack([each.volumes_ml(IPH) for each in sampled]),
+        sampled[0].baseline_ml(),
+        sampled[0].spacing[::-1],
+        weights=np.stack([each.weights for each in sampled]),
+    )
+    figure.savefig(folder / f"counterfactual_{name}.png")
+    rows = [
+        {name: world["value"], "probability": f"{world['probability']:.4f}", **row}
+        for world, each in zip(worlds, sampled, strict=True)
+        for row in _volume_rows(each)
+    ]
+    write_csv(folder / f"counterfactual_{name}.csv", rows)

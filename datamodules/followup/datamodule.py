@@ -1,0 +1,274 @@
+"""The follow-up layout as training batches: slices for an autoencoder, pairs for a forecast, patients for its test."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from datamodules.batches import Augmentation
+from datamodules.followup.batches import PairBatches, PatientBatches, SliceBatches
+from datamodules.followup.clinical import CLINICAL, read_clinical
+from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient
+from datamodules.followup.files import find_patients
+
+__all__ = ["FollowupDataModule"]
+
+
+class FollowupDataModule(L.LightningDataModule):
+    """Head CT at baseline and follow-up, with bleed masks and clinical variables, split by hospital.
+
+    With `batches="slices"` all loaders give single slices (`SliceBatches`); with `"pairs"` training and validation give
+    slices with context and their follow-up (`PairBatches`), test and prediction whole patients (`patient_batch`).
+
+    Args:
+        root: Folder in the follow-up layout (`datamodules/followup/files.py`).
+        val_hospitals: Hospitals for validation.
+        test_hospitals: Hospitals for the test; all others are for training.
+        batches: What a batch holds.
+        image_size: H = W in pixels to crop or pad to; divisible by 4 for the autoencoder.
+        context_mm: Distance of the two context slices from the slice that is forecast.
+        margin_mm: Slices this near to the baseline's bleed are forecast; the others are taken from the baseline.
+        batch_size: Slices or pairs in a batch of one device.
+        augment: Augments training slices; CT and masks in [0, 1].
+        flip: Whether training pairs are mirrored, left to right, at random.
+        cache_dir: Folder for arrays read once, and for latents.
+        seed: Seed of order and augmentation.
+
+    Raises:
+        ValueError: If a number is out of range, or a hospital stands in two splits.
+    """
+
+    phantom = False
+    task = "followup"
+    class_names: Sequence[str] = ("stable", "expansion")
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        val_hospitals: Sequence[str],
+        test_hospitals: Sequence[str],
+        batches: Literal["slices", "pairs"] = "pairs",
+        image_size: int = 384,
+        context_mm: float = 5.0,
+        margin_mm: float = 10.0,
+        batch_size: int = 16,
+        augment: Augmentation | None = None,
+        flip: bool = True,
+        cache_dir: str | Path = "data/cache",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or image_size < 8 or image_size % 4:
+            raise ValueError(f"batch_size={batch_size} must be positive and image_size={image_size} divisible by 4")
+        both = set(val_hospitals) & set(test_hospitals)
+        if both:
+            raise ValueError(f"hospital {', '.join(sorted(both))} stands in val_hospitals and in test_hospitals")
+        self.root, self.cache_dir = Path(root), Path(cache_dir)
+        self.val_hospitals, self.test_hospitals = list(val_hospitals), list(test_hospitals)
+        self.batches, self.image_size, self.batch_size = batches, image_size, batch_size
+        self.context_mm, self.margin_mm = context_mm, margin_mm
+        self.augment, self.flip, self.seed = augment, flip, seed
+        self._patients: dict[str, list[Patient]] = {}
+        self._latents: dict[tuple[str, str, bool], np.ndarray] | None = None
+        self._predict: list[Patient] = []
+        self._predicting = False
+
+    @property
+    def in_channels(self) -> int:
+        """CT, IPH and IVH."""
+        return 3
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a slice."""
+        return (3, self.image_size, self.image_size)
+
+    @property
+    def spatial_dims(self) -> int:
+        """Slices are 2-D."""
+        return 2
+
+    @property
+    def num_classes(self) -> int:
+        """Stable or expansion."""
+        return 2
+
+    @property
+    def clinical_names(self) -> list[str]:
+        """The clinical variables, in order."""
+        return list(CLINICAL)
+
+    @property
+    def clinical_ranges(self) -> list[list[float]]:
+        """Lowest and highest value of each variable, which a batch holds as 0 and 1."""
+        return [list(limits) for limits in CLINICAL.values()]
+
+    @property
+    def split(self) -> dict[str, list[str]]:
+        """Ids of every split."""
+        return {name: [patient.id for patient in patients] for name, patients in self._patients.items()}
+
+    def prepare_data(self) -> None:
+        """Get the cohort where it is missing; prediction needs none."""
+        if not self._predicting:
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Get the cohort; a user's own must be there already."""
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"no folder {self.root}: set datamodule.root to a folder in the follow-up layout")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read all patients, once; prediction needs none of them."""
+        if stage == "predict" or self._patients:
+            return
+        patients = load_cohort(self.root, self.cache_dir, image_size=self.image_size)
+        splits: dict[str, list[Patient]] = {"train": [], "val": [], "test": []}
+        for patient in patients:
+            of_val, of_test = patient.hospital in self.val_hospitals, patient.hospital in self.test_hospitals
+            splits["test" if of_test else "val" if of_val else "train"].append(patient)
+        self._check_splits(splits, sorted({patient.hospital for patient in patients}))
+        self._patients = splits
+
+    def train_dataloader(self) -> Iterable[dict[str, Any]]:
+        """Balanced, augmented batches."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> Iterable[dict[str, Any]]:
+        """Every validation slice or pair once, in order."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> Iterable[dict[str, Any]]:
+        """Every test slice, or every test patient."""
+        return self._loader("test") if self.batches == "slices" else self._whole(self._patients["test"])
+
+    def predict_dataloader(self) -> PatientBatches:
+        """The patients that were read by `set_predict_input`."""
+        return self._whole(self._predict)
+
+    def set_predict_input(self, path: str | Path) -> None:
+        """Read what to predict on.
+
+        Args:
+            path: A patient's folder (with `baseline/`), or a folder in the follow-up layout. Clinical variables come
+                from the nearest `clinical.csv` in it or up to two folders above; without one they are unknown.
+
+        Raises:
+            FileNotFoundError: If there is no patient.
+            ValueError: If a scan or the table is not as it should be.
+        """
+        path, self._predicting = Path(path), True
+        if not path.is_dir():
+            raise FileNotFoundError(f"no folder {path}: expected a patient's, with baseline/ct.nii.gz and iph.nii.gz")
+        single = (path / "baseline").is_dir()
+        folders = {path.name: path} if single else find_patients(path)
+        tables = [folder / "clinical.csv" for folder in (path, path.parent, path.parent.parent)]
+        table = next((read_clinical(file) for file in tables if file.is_file()), {})
+        self._predict = [
+            read_patient(folder, name, table.get(name) or table.get(folder.name), self.image_size)
+            for name, folder in sorted(folders.items())
+        ]
+
+    def leave_out(self, done: Sequence[str]) -> None:
+        """Do not predict these patients (again)."""
+        self._predict = [patient for patient in self._predict if patient.id not in done]
+
+    @property
+    def predict_patients(self) -> dict[str, Patient]:
+        """By id, what is to be predicted."""
+        return {patient.id: patient for patient in self._predict}
+
+    def clinical(self, split: str) -> dict[str, np.ndarray]:
+        """What is known of the patients of a split without looking at slices: for baselines and risk models.
+
+        Args:
+            split: `train`, `val` or `test`.
+
+        Returns:
+            `id` (N,), `clinical` (N, 7) in [0, 1] with NaN, `label` (N,), and IPH in mL measured from the masks at both
+            times: `baseline_ml` (N,), `followup_ml` (N,).
+        """
+        patients = self._patients[split]
+        volumes = {
+            f"{time}_ml": np.array(
+                [(getattr(p, time)[:, 1] > 0).sum() * np.prod(p.grid.spacing) / 1000 for p in patients], dtype=float
+            )
+            for time in TIMES
+        }
+        return {
+            "id": np.array([patient.id for patient in patients]),
+            "clinical": np.stack([patient.clinical for patient in patients]),
+            "label": np.array([patient.expansion for patient in patients]),
+            **volumes,
+        }
+
+    def cache_latents(self, encode: Callable[[Tensor], Tensor], key: str) -> None:
+        """Encode training and validation scans once, plain and mirrored; pairs then hold latents instead of images.
+
+        Args:
+            encode: From (B, 3, H, W) in [0, 1] to (B, c, h, w).
+            key: Stands for the encoder: a file in the cache is used again only for the same key.
+        """
+        folder = self.cache_dir / f"latents_{key}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._latents = {}
+        scans = [(p, time) for name in ("train", "val") for p in self._patients[name] for time in TIMES]
+        for patient, time in track(scans, "encoding scans", transient=True):
+            volume = torch.from_numpy(np.array(getattr(patient, time)))
+            for mirrored in (False, True) if self.flip else (False,):
+                file = folder / f"{patient.id}_{time}_{int(mirrored)}.npy"
+                if not file.is_file():
+                    slices = volume.flip(-1) if mirrored else volume
+                    parts = [encode(part.float() / 255).cpu() for part in slices.split(64)]
+                    partial = file.with_suffix(".partial.npy")
+                    np.save(partial, torch.cat(parts).half().numpy())
+                    partial.replace(file)
+                self._latents[patient.id, time, mirrored] = np.load(file, mmap_mode="r")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: what prediction needs stands in the config."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to take over."""
+
+    def _ranks(self) -> dict[str, int]:
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
+
+    def _loader(self, split: str, *, shuffle: bool = False) -> Iterable[dict[str, Any]]:
+        patients, options = self._patients[split], {"batch_size": self.batch_size, "seed": self.seed, **self._ranks()}
+        if self.batches == "slices":
+            return SliceBatches(patients, augment=self.augment if shuffle else None, shuffle=shuffle, **options)
+        return PairBatches(
+            patients,
+            context_mm=self.context_mm,
+            margin_mm=self.margin_mm,
+            flip=self.flip,
+            latents=self._latents,
+            shuffle=shuffle,
+            **options,
+        )
+
+    def _whole(self, patients: Sequence[Patient]) -> PatientBatches:
+        return PatientBatches(patients, context_mm=self.context_mm, margin_mm=self.margin_mm, **self._ranks())
+
+    def _check_splits(self, splits: dict[str, list[Patient]], hospitals: list[str]) -> None:
+        """Every split has patients, training has both kinds, and no hospital is misspelt."""
+        unknown = [name for name in (*self.val_hospitals, *self.test_hospitals) if name not in hospitals]
+        if unknown:
+            raise ValueError(f"{self.root} has no hospital {', '.join(unknown)}; it has {', '.join(hospitals)}")
+        for name, patients in splits.items():
+            if not patients:
+                raise ValueError(f"{self.root}: no {name} patients; hospitals are {', '.join(hospitals)}")
+        kinds = {patient.expansion for patient in splits["train"]}
+        if kinds != {0, 1}:
+            raise ValueError(f"{self.root}: training needs patients with and without expansion, of each at least one")
+        ids = [patient.id for patients in splits.values() for patient in patients]
+        assert len(set(ids)) == len(ids), "a patient stands in two splits"

@@ -1,0 +1,149 @@
+"""One person's head: what tissue lies where, in HU, before noise.
+
+Soft edges of the width of a voxel stand for partial volume. HU are those of a non-contrast CT: CSF 7, white matter 29,
+cortex 37, falx 52, bone 700 to 1200, scalp -80 to 40, air -1000.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from datamodules.phantoms.head import shapes
+from datamodules.phantoms.head.smooth_noise import SmoothNoise
+
+__all__ = ["HU", "Anatomy", "draw_anatomy"]
+
+HU = {"air": -1000, "fat": -80, "skin": 35, "csf": 7, "white": 29, "grey": 37, "falx": 52, "diploe": 650, "table": 1150}
+RIBBON = 3.2  # thickness of the cortex in mm
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What makes a head this person's.
+
+    Attributes:
+        size: Half width and half length of the brain, its height above and below the middle (mm).
+        atrophy: 0 in the young to about 1.3: widens sulci, ventricles and the space under the skull.
+        widen: mm added to the radii of the left and right lateral ventricle.
+        skull: Mean thickness of the skull in mm.
+        scalp: Mean thickness of the scalp in mm.
+        calcified: HU of the pineal gland and the choroid plexus, from the brain's own (none) to 250.
+        folds: Field whose zeros are the sulci.
+        deepness: Field that makes sulci deep or shallow.
+        thickness: Field that makes skull and scalp thick or thin.
+        texture: Field of HU within tissue.
+    """
+
+    size: np.ndarray
+    atrophy: float
+    widen: np.ndarray
+    skull: float
+    scalp: float
+    calcified: float
+    folds: SmoothNoise
+    deepness: SmoothNoise
+    thickness: SmoothNoise
+    texture: SmoothNoise
+
+    def depth(self, points: np.ndarray) -> np.ndarray:
+        """Depth under the skull in mm at points (3, n)."""
+        return shapes.brain_depth(points, self.size)
+
+    def ventricles(self, points: np.ndarray) -> np.ndarray:
+        """Signed distance in mm to the lateral and third ventricles, negative inside."""
+        distance = np.full(points.shape[1], 99, np.float32)
+        near = np.abs(points[0]) < 50
+        middle = points[:, near]
+        widen = np.where(middle[0] > 0, self.widen[1], self.widen[0]).astype(np.float32)
+        third = shapes.third_ventricle(middle, max(self.widen.mean(), 0))
+        distance[near] = np.minimum(shapes.lateral_ventricles(middle, widen), third)
+        return distance
+
+    def brain(self, points: np.ndarray, depth: np.ndarray, ventricles: np.ndarray, soft: float) -> np.ndarray:
+        """HU inside the skull.
+
+        Args:
+            points: Points (3, n) where the tissue was before any bleed moved it.
+            depth: Their depth under the skull.
+            ventricles: Their distance to the ventricles.
+            soft: Width of edges in mm.
+        """
+        def mix(base: np.ndarray, hu: float | np.ndarray, distance: np.ndarray) -> np.ndarray:
+            return base + (hu - base) * expit(-distance / soft)
+
+        open_space = 0.5 + 0.9 * self.atrophy  # half width of clefts, mm
+        gap = 0.6 + 1.4 * self.atrophy  # CSF under the skull
+        cleft = np.abs(points[0])
+        apart = shapes.interhemispheric(points)
+        fissure = np.maximum(cleft - 0.6 * open_space, -apart)
+        sylvian = shapes.sylvian_fissure(points, open_space)
+        sulci = self._sulci(points, depth, open_space)
+        cisterns = shapes.basal_cisterns(points, 1.0 + 0.6 * open_space)
+        leaves, cerebellum = shapes.tentorium(points)
+
+        surface = np.minimum(np.minimum(depth - gap, sulci), np.minimum(np.maximum(cleft, -apart), sylvian))
+        white = HU["white"] - 6 * min(self.atrophy, 1.2) * np.exp(-np.maximum(ventricles, 0) / 5)
+        hu = mix(white, HU["grey"], surface - RIBBON)
+        hu = mix(hu, HU["grey"], shapes.deep_grey(points))
+        hu = mix(hu, 34, np.minimum(cerebellum, shapes.midbrain(points)))
+        hu = hu + 1.2 * self.texture(points)
+        hu = mix(hu, HU["csf"], np.maximum(np.minimum(np.minimum(sulci, sylvian), fissure), -cerebellum))
+        hu = mix(hu, HU["csf"], np.minimum(np.minimum(cisterns, depth - gap), ventricles))
+        falx = np.maximum(cleft - 0.5, np.maximum(6 - apart, 4 - np.maximum(points[2] + 16, 0)))
+        hu = mix(hu, HU["falx"], falx)
+        hu = mix(hu, 46, leaves)
+        return mix(hu, self.calcified, self._calcifications(points))
+
+    def outside(self, points: np.ndarray, depth: np.ndarray, soft: float) -> np.ndarray:
+        """HU of skull, scalp and air where depth <= 0."""
+        wobble = self.thickness(points)
+        skull = self.skull + 1.0 * wobble
+        scalp = skull + self.scalp + 0.8 * wobble
+        height = -depth
+        bone = HU["table"] - (HU["table"] - HU["diploe"]) * np.exp(-(((height - skull / 2) / (0.26 * skull)) ** 2))
+        layers = ((HU["fat"], skull), (HU["skin"], scalp - 2.0), (HU["air"], scalp))
+        hu = bone
+        for value, start in layers:
+            hu = hu + (value - hu) * expit((height - start) / soft)
+        return hu
+
+    def _sulci(self, points: np.ndarray, depth: np.ndarray, open_space: float) -> np.ndarray:
+        """Signed distance to the CSF of the sulci: sheets that hang down from the surface."""
+        distance = np.full(depth.shape, 99, np.float32)
+        near = depth < 30
+        inward = points[:, near] - shapes.CENTRE
+        radius = np.sqrt((inward * inward).sum(0)) + 1e-3
+        on_surface = inward / radius * (0.3 * radius + 52)  # nearly the same along a ray, so that folds point inwards
+        bottom = np.clip(13 + 6 * self.deepness(on_surface), 2, 26)
+        taper = np.clip(1.25 - depth[near] / bottom, 0.15, 1)
+        distance[near] = np.maximum(
+            self.folds.distance_to_zero(on_surface) - open_space * taper, depth[near] - bottom
+        )
+        return distance
+
+    @staticmethod
+    def _calcifications(points: np.ndarray) -> np.ndarray:
+        x, y, z = np.abs(points[0]), points[1], points[2]
+        pineal = np.sqrt(x**2 + (y + 29) ** 2 + (z - 1) ** 2) - 1.8
+        plexus = np.sqrt((x - 23) ** 2 + (y + 43) ** 2 + (z - 9) ** 2) - 2.2
+        return np.minimum(pineal, plexus)
+
+
+def draw_anatomy(rng: np.random.Generator, age: float) -> Anatomy:
+    """Draw a head; atrophy follows age (years)."""
+    scale = rng.normal(1, 0.025)
+    atrophy = float(np.clip((age - 40) / 45 + rng.normal(0, 0.15), 0.05, 1.3))
+    widen = -0.8 + 2.2 * atrophy + rng.normal(0, 0.6) + rng.normal(0, 0.3, size=2)
+    return Anatomy(
+        size=scale * np.array([68, 84, 66, 62]) * rng.normal(1, 0.012, size=4),
+        atrophy=atrophy,
+        widen=widen,
+        skull=rng.normal(6.5, 0.7),
+        scalp=rng.normal(5.5, 0.8),
+        calcified=rng.choice([HU["grey"], 120, 250]),
+        folds=SmoothNoise(rng, 3.0),
+        deepness=SmoothNoise(rng, 5.0),
+        thickness=SmoothNoise(rng, 14.0),
+        texture=SmoothNoise(rng, 2.5),
+    )

@@ -1,0 +1,146 @@
+"""The bleed: where it lies, what shape it takes, how it pushes the brain aside, and when it breaks into a ventricle.
+
+Lengths in mm, volumes in mL. The bleed of volume V is the set of voxels of lowest `level` (a lobed ellipsoid, its value
+about the radius in mm) whose volume is V, within the brain of its own side and out of the ventricles. Growth raises the
+level, so that the follow-up holds nearly all of the baseline.
+
+Mass effect: tissue moves away from the bleed's centre by u(r) = 0.017 R^2 exp(-(r - R) / 30) outside and in proportion
+to r inside, R = (3 V / 4 pi)^(1/3) the radius of a ball of that volume, fading to 0 within 14 mm of the skull.
+
+Ventricle: where the same level set, let into the ventricles, would fill O mL of them, and O >= 0.05 mL (one voxel of
+3 x 3 x 5 mm), blood runs in: IVH = min(0.5 + 2 O, 0.6 of the ventricles), in their most dependent (posterior) part.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from datamodules.phantoms.head.anatomy import Anatomy
+from datamodules.phantoms.head.smooth_noise import SmoothNoise
+
+__all__ = ["Bleed", "draw_bleed", "leaked_volume", "midline_shift", "push_back", "radius_mm", "select"]
+
+# Where bleeds arise: share, centre (|x|, y, z), spread, gap to the ventricle at baseline in mm (mean, sd; None = any).
+_PLACES = {
+    "basal ganglia": (0.46, (27, 2, 7), (6, 9, 6), (-0.6, 3.2)),
+    "thalamus": (0.18, (17, -16, 9), (6, 5, 5), (-1.5, 2.5)),
+    "lobar frontal": (0.12, (32, 34, 24), (7, 8, 7), None),
+    "lobar parietal": (0.14, (37, -34, 28), (7, 9, 7), None),
+    "lobar temporal": (0.10, (47, -20, 6), (4, 8, 6), None),
+}
+
+
+@dataclass(frozen=True)
+class Bleed:
+    """A bleed's place and shape, whatever its volume.
+
+    Attributes:
+        location: One of basal ganglia, thalamus, lobar frontal, lobar parietal, lobar temporal.
+        centre: Its centre (3,) in head coordinates.
+        axes: Turns and scales space so that the ellipsoid becomes a ball (3, 3), of determinant 1.
+        lobes: Field that dents the surface.
+        drift: Field that changes the surface between the scans.
+        clots: Field of HU within the blood.
+    """
+
+    location: str
+    centre: np.ndarray
+    axes: np.ndarray
+    lobes: SmoothNoise
+    drift: SmoothNoise
+    clots: SmoothNoise
+
+    @property
+    def side(self) -> float:
+        """1 on the right, -1 on the left."""
+        return float(np.sign(self.centre[0]))
+
+    def level(self, points: np.ndarray, volume: float, later: bool) -> np.ndarray:
+        """The function whose sublevel sets are the bleed at all volumes, at points (3, n); about mm from the centre.
+
+        Args:
+            points: Points (3, n).
+            volume: The bleed's volume in mL; far beyond its reach the level is infinite.
+            later: Whether this is the follow-up, where the shape has drifted.
+        """
+        level = np.full(points.shape[1], np.inf, np.float32)
+        offset = (self.axes @ (points - self.centre[:, None])).astype(np.float32)
+        distance = np.sqrt((offset * offset).sum(0))
+        near = distance < 2.2 * radius_mm(volume) + 12
+        around = points[:, near]
+        dents = 0.24 * self.lobes(around)
+        if later:
+            dents = dents + 0.03 * self.drift(around)
+        level[near] = distance[near] * np.exp(dents)
+        return level
+
+
+def draw_bleed(rng: np.random.Generator, anatomy: Anatomy, volume: float) -> Bleed:
+    """Place a bleed: of 200 candidate centres, the one whose surface comes as near to the ventricle as was drawn."""
+    names = list(_PLACES)
+    location = names[rng.choice(len(names), p=[_PLACES[name][0] for name in names])]
+    _, mean, spread, gap = _PLACES[location]
+    centres = (np.array(mean) + np.array(spread) * rng.normal(size=(200, 3))).T.astype(np.float32)
+    centres[0] *= rng.choice([-1, 1])
+    ventricle, depth = anatomy.ventricles(centres), anatomy.depth(centres)
+    radius = radius_mm(volume)
+    wanted = rng.normal(*gap) if gap else np.maximum(ventricle - radius, 6)
+    misfit = np.abs(ventricle - radius - wanted) + 2 * np.maximum(0.9 * radius + 4 - depth, 0)
+    best = int(misfit.argmin())
+    stretch = np.exp(np.array([-0.16, 0.14, 0.02]) + rng.normal(0, [0.06, 0.10, 0.08]))
+    stretch /= np.prod(stretch) ** (1 / 3)
+    turn = np.radians(rng.normal(14, 10)) * np.sign(centres[0, best])
+    rotation = np.array([[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    fields = SmoothNoise(rng, 7.0), SmoothNoise(rng, 9.0), SmoothNoise(rng, 3.0)
+    return Bleed(location, centres[:, best], np.diag(1 / stretch) @ rotation, *fields)
+
+
+def radius_mm(volume: float) -> float:
+    """Radius of a ball of so many mL."""
+    return float((3000 * volume / (4 * np.pi)) ** (1 / 3))
+
+
+def push_back(points: np.ndarray, depth: np.ndarray, centre: np.ndarray, volume: float) -> np.ndarray:
+    """Where the tissue at points (3, n) lay before a bleed of `volume` mL moved it.
+
+    Args:
+        points: Points in the head (3, n).
+        depth: Depth under the skull (n,), which does not give way.
+        centre: The bleed's centre (3,).
+        volume: mL.
+    """
+    offset = points - centre[:, None].astype(np.float32)
+    distance = np.sqrt((offset * offset).sum(0)) + 1e-3
+    radius = radius_mm(volume)
+    reach = np.exp(-np.maximum(distance - radius, 0) / 30) / np.maximum(distance, radius)
+    fade = np.clip(depth / 14, 0, 1) ** 2
+    return points - offset * (0.017 * radius**2 * reach * fade * (3 - 2 * np.sqrt(fade)))
+
+
+def midline_shift(anatomy: Anatomy, bleed: Bleed, volume: float) -> float:
+    """Largest shift of the septum between the frontal horns in mm, away from the bleed."""
+    y, z = np.meshgrid(np.linspace(-10, 30, 9), np.linspace(5, 20, 4))
+    points = np.stack([np.zeros(y.size), y.ravel(), z.ravel()]).astype(np.float32)
+    shift = np.zeros(y.size, np.float32)
+    for _ in range(8):  # where is the tissue that came from x = 0
+        points[0] = shift
+        shift = shift - push_back(points, anatomy.depth(points), bleed.centre, volume)[0]
+    return float(np.abs(shift).max())
+
+
+def select(level: np.ndarray, allowed: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    """The `count` allowed voxels of lowest level, and the level that bounds them.
+
+    Raises:
+        ValueError: Where the field of view holds too few voxels.
+    """
+    room = int(allowed.sum())
+    if count >= room:
+        raise ValueError(f"a bleed of {count} voxels does not fit into {room}; give more slices or a larger image_size")
+    bound = np.partition(level[allowed], count)[count]
+    return allowed & (level < bound), float(bound)
+
+
+def leaked_volume(overlap: float) -> float:
+    """Blood in the ventricles in mL when the level set reaches `overlap` mL into them (module docstring)."""
+    return 0.5 + 2 * overlap if overlap >= 0.05 - 1e-6 else 0.0

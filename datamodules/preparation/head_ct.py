@@ -1,0 +1,207 @@
+"""Brings raw head CT of many patients into the follow-up layout: `docs/how-to/prepare_head_ct.md` shows both layouts.
+
+Order of steps: read (tilt, uneven slices, HU) - RAS - pixel size - register follow-up to baseline - skull strip - crop.
+The original (HemExp, arXiv 2606.15304) also registers to a template; here a patient stays in the frame of the scanner.
+"""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from rich.progress import track
+
+from datamodules.preparation.cohort import RawPatient, copy_clinical, find_raw_patients
+from datamodules.preparation.dicom import holds_dicom
+from datamodules.preparation.registration import RigidRegistration
+from datamodules.preparation.resample import crop_in_plane, onto_baseline, with_pixel_size
+from datamodules.preparation.scan import Scan, read_ct, read_scan
+from datamodules.preparation.skull_strip import SkullStrip
+
+__all__ = ["HeadCTPreparation"]
+
+log = logging.getLogger(__name__)
+
+
+class HeadCTPreparation:
+    """Prepares one scan, or all patients below a folder.
+
+    Args:
+        input: Folder `<hospital>/<patient>/{baseline,followup}/` with `clinical.csv`; or one scan without masks: a
+            folder of DICOM files, or a NIfTI file.
+        output: Root of the follow-up layout; for one scan the folder for its `ct.nii.gz`.
+        skull_strip: Finds the brain; None leaves the head as it is, to draw masks on.
+        registration: Finds where the follow-up lies.
+        slice_spacing: Distance in mm between slices for DICOM series that are uneven; None takes their median.
+        pixel_size: Size in mm of pixels in x and y; None keeps the scanner's.
+    """
+
+    def __init__(
+        self,
+        input: str | Path,
+        output: str | Path,
+        *,
+        skull_strip: SkullStrip | None = None,
+        registration: RigidRegistration | None = None,
+        slice_spacing: float | None = None,
+        pixel_size: float | None = None,
+    ) -> None:
+        for name, value in (("slice_spacing", slice_spacing), ("pixel_size", pixel_size)):
+            if value is not None and value <= 0:
+                raise ValueError(f"{name}={value:g} must be positive, in mm")
+        self.input, self.output = Path(input), Path(output)
+        self.skull_strip, self.registration = skull_strip, registration or RigidRegistration()
+        self.slice_spacing, self.pixel_size = slice_spacing, pixel_size
+
+    def run(self) -> None:
+        """Prepare all that is not prepared yet.
+
+        Raises:
+            FileNotFoundError: If files are missing.
+            ValueError: If files are not as expected. A patient whose scans cannot be prepared is logged and does not
+                keep the others from being prepared; the error comes at the end.
+        """
+        if not self.input.exists():
+            raise FileNotFoundError(f"no file or folder {self.input}: set preparation.input to the raw scans")
+        if self.input.is_file() or holds_dicom(self.input):
+            self._prepare_one()
+        else:
+            self._prepare_all()
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """All that shapes the result."""
+        return {
+            "skull_strip": vars(self.skull_strip) if self.skull_strip else None,
+            "registration": vars(self.registration),
+            "slice_spacing": self.slice_spacing,
+            "pixel_size": self.pixel_size,
+        }
+
+    def _prepare_one(self) -> None:
+        if self._is_done(self.output, ("ct",)):
+            log.info("%s: prepared already, skipped", self.output)
+            return
+        ct = with_pixel_size(read_ct(self.input, self.slice_spacing), self.pixel_size)
+        ct, brain = self._strip(ct, self.input.name)
+        partial = self.output / ".partial"
+        _write({"ct": crop_in_plane(ct, brain)}, partial)
+        self._write_record(partial, {"ct": _measured(brain, ct)})
+        for file in sorted(partial.iterdir()):  # ct.nii.gz before the record that says it is done
+            file.replace(self.output / file.name)
+        partial.rmdir()
+        log.info("%s: written", self.output / "ct.nii.gz")
+
+    def _prepare_all(self) -> None:
+        patients = find_raw_patients(self.input)
+        rows = copy_clinical(self.input / "clinical.csv", patients)
+        waiting = [p for p in patients if not self._is_done(self.output / p.hospital / p.name, p.times)]
+        if len(waiting) < len(patients):
+            log.info("%d patients are prepared already, skipped", len(patients) - len(waiting))
+        alone = [p.name for p in patients if len(p.times) == 1]
+        if alone:
+            log.warning("no follow-up, prepared for prediction only: %s", ", ".join(alone))
+        self.output.mkdir(parents=True, exist_ok=True)
+        rows.write(self.output / "clinical.csv")
+        failed = [patient.name for patient in track(waiting, "preparing patients") if not self._prepare(patient)]
+        shutil.rmtree(self.output / ".partial", ignore_errors=True)
+        if failed:
+            raise ValueError(
+                f"{len(failed)} of {len(patients)} patients could not be prepared ({', '.join(failed[:5])}"
+                f"{', ...' if len(failed) > 5 else ''}); the log says why, mend them and run again"
+            )
+
+    def _prepare(self, patient: RawPatient) -> bool:
+        """Prepare a patient into a folder of its own that is put in place when all is written."""
+        partial = self.output / ".partial" / patient.hospital / patient.name
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            scans, record = self._process(patient)
+        except (ValueError, FileNotFoundError) as error:
+            log.error("%s", error)
+            return False
+        for time, scan in scans.items():
+            _write(vars(scan), partial / time)
+        self._write_record(partial, record)
+        final = self.output / patient.hospital / patient.name
+        if final.exists():  # prepared before its follow-up came
+            shutil.rmtree(final)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial.replace(final)
+        return True
+
+    def _process(self, patient: RawPatient) -> tuple[dict[str, Scan], dict[str, Any]]:
+        """Prepared scans of a patient by time, and what was measured on them."""
+        scans = {time: read_scan(patient.folder / time, self.slice_spacing) for time in patient.times}
+        if not sitk.GetArrayViewFromImage(scans["baseline"].iph).any():
+            file = patient.folder / "baseline" / "iph.nii.gz"
+            raise ValueError(f"{file}: empty; a follow-up is forecast from an intraparenchymal bleed")
+        baseline = scans["baseline"].map(lambda image: with_pixel_size(image, self.pixel_size))
+        if "followup" in scans:
+            transform = self.registration(baseline.ct, scans["followup"].ct, patient.name)
+            scans["followup"] = scans["followup"].map(lambda image: onto_baseline(image, baseline.ct, transform))
+        scans["baseline"] = baseline
+        record: dict[str, Any] = {}
+        brains = {}
+        for time, scan in scans.items():
+            bleed = [sitk.GetArrayViewFromImage(mask) > 0 for mask in (scan.iph, scan.ivh)]
+            scan.ct, brains[time] = self._strip(scan.ct, f"{patient.name}, {time}", bleed[0] | bleed[1])
+            record[time] = _measured(brains[time], scan.ct) | _volumes(iph=bleed[0], ivh=bleed[1], image=scan.ct)
+        if len(brains) > 1 and self.skull_strip:
+            record["brain_dice"] = _overlap(brains["baseline"], brains["followup"], patient.name)
+        return {t: s.map(lambda image: crop_in_plane(image, brains["baseline"])) for t, s in scans.items()}, record
+
+    def _strip(self, ct: sitk.Image, name: str, bleed: np.ndarray | None = None) -> tuple[sitk.Image, np.ndarray]:
+        """The CT with 0 HU around the brain, and the brain; without skull strip all is taken as brain."""
+        if self.skull_strip is None:
+            return ct, np.ones(ct.GetSize()[::-1], bool)
+        brain = self.skull_strip(ct, name, bleed)
+        stripped = sitk.GetImageFromArray(np.where(brain, sitk.GetArrayViewFromImage(ct), 0).astype(np.int16))
+        stripped.CopyInformation(ct)
+        return stripped, brain
+
+    def _is_done(self, folder: Path, times: tuple[str, ...]) -> bool:
+        """Whether all times of a patient are prepared with these settings.
+
+        Raises:
+            ValueError: If they are prepared with other settings.
+        """
+        file = folder / "preparation.json"
+        if not file.is_file():
+            return False
+        record = json.loads(file.read_text())
+        settings = json.loads(json.dumps(self._settings))
+        other = [name for name in settings if record["settings"].get(name) != settings[name]]
+        if other:
+            raise ValueError(f"{file}: prepared with other {', '.join(other)}; set another preparation.output")
+        return all(time in record for time in times)
+
+    def _write_record(self, folder: Path, record: dict[str, Any]) -> None:
+        text = json.dumps({"settings": self._settings, **record}, indent=2)
+        (folder / "preparation.json").write_text(text + "\n")
+
+
+def _write(images: dict[str, sitk.Image], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in images.items():
+        sitk.WriteImage(image, str(folder / f"{name}.nii.gz"), useCompression=True)
+
+
+def _measured(brain: np.ndarray, ct: sitk.Image) -> dict[str, Any]:
+    return {"spacing_mm": np.round(ct.GetSpacing(), 4).tolist(), **_volumes(brain=brain, image=ct)}
+
+
+def _volumes(*, image: sitk.Image, **masks: np.ndarray) -> dict[str, float]:
+    voxel = float(np.prod(image.GetSpacing())) / 1000
+    return {f"{name}_ml": round(float(mask.sum()) * voxel, 2) for name, mask in masks.items()}
+
+
+def _overlap(baseline: np.ndarray, followup: np.ndarray, name: str) -> float:
+    """Dice of the two brains on one grid: tells of a poor registration, skull strip, or field of view."""
+    dice = 2 * float((baseline & followup).sum()) / float(baseline.sum() + followup.sum())
+    if dice < 0.9:
+        log.warning("%s: brains of baseline and follow-up overlap by a Dice of %.2f only; look at them", name, dice)
+    return round(dice, 3)

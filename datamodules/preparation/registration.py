@@ -1,0 +1,121 @@
+"""Rigid registration of a follow-up CT to the baseline CT of the same head, with SimpleITK.
+
+Mattes mutual information (Mattes et al., IEEE TMI 2003) on whole heads windowed to 0-100 HU: the skull, which a growing
+bleed does not move, is in the picture and weighs as much as any dense tissue.
+"""
+
+import logging
+
+import numpy as np
+import SimpleITK as sitk
+
+__all__ = ["RigidRegistration"]
+
+log = logging.getLogger(__name__)
+
+_GRID = 2.0  # mm; the transform is found on isotropic voxels, since slices are ten times thicker than pixels
+_SHRINK, _SMOOTH = (4, 2, 1), (4.0, 2.0, 1.0)  # levels of resolution: voxels of 8, 4, 2 mm; sigmas in mm
+
+
+class RigidRegistration:
+    """Callable that finds where the points of the baseline lie in the follow-up.
+
+    Args:
+        sampling: Share of voxels on which the metric is measured.
+        iterations: Most steps of the optimiser on each level of resolution.
+        max_rotation: Degrees; a larger rotation of the head is held for a failure.
+        max_shift: Millimetres by which the head may end away from where its centre of mass was put; more is held for a
+            failure. (The shift between two scanners' coordinates is not limited.)
+        seed: Seed of the sampled voxels.
+    """
+
+    def __init__(
+        self,
+        sampling: float = 0.2,
+        iterations: int = 200,
+        max_rotation: float = 45.0,
+        max_shift: float = 50.0,
+        seed: int = 0,
+    ) -> None:
+        if not 0 < sampling <= 1 or iterations < 1:
+            raise ValueError(f"sampling={sampling} must be in (0, 1] and iterations={iterations} at least 1")
+        self.sampling, self.iterations, self.seed = sampling, iterations, seed
+        self.max_rotation, self.max_shift = max_rotation, max_shift
+
+    def __call__(self, baseline: sitk.Image, followup: sitk.Image, name: str) -> sitk.Euler3DTransform:
+        """Register.
+
+        Args:
+            baseline: Image in HU.
+            followup: Image in HU, of the same head.
+            name: The patient in messages.
+
+        Returns:
+            Transform of points (LPS, mm) of the baseline to points of the follow-up, as `sitk.Resample` takes it.
+
+        Raises:
+            ValueError: If the result is no plausible movement of a head, or no better than the start.
+        """
+        fixed, moving = _windowed(baseline), _windowed(followup)
+        start = sitk.CenteredTransformInitializer(
+            fixed, moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS
+        )
+        method = self._method()
+        method.SetInitialTransform(start, inPlace=False)
+        before = _metric(fixed, moving, start)
+        found = sitk.Euler3DTransform(sitk.CompositeTransform(method.Execute(fixed, moving)).GetNthTransform(0))
+        after = _metric(fixed, moving, found)
+        rotation = _rotation(found)
+        center = found.GetCenter()
+        shift = float(np.linalg.norm(np.subtract(found.TransformPoint(center), start.TransformPoint(center))))
+        log.info("%s: follow-up turned by %.1f deg, shifted by %.1f mm", name, rotation, shift)
+        if rotation > self.max_rotation or shift > self.max_shift or after < before:
+            raise ValueError(
+                f"{name}: follow-up cannot be registered (rotation {rotation:.0f} deg, shift {shift:.0f} mm, mutual "
+                f"information {before:.2f} before and {after:.2f} after); check that both scans show the same head"
+            )
+        return found
+
+    def _method(self) -> sitk.ImageRegistrationMethod:
+        method = sitk.ImageRegistrationMethod()
+        method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
+        method.SetMetricSamplingStrategy(method.RANDOM)
+        method.SetMetricSamplingPercentage(self.sampling, self.seed + 1)  # 0 stands for the time of day
+        method.SetInterpolator(sitk.sitkLinear)
+        method.SetOptimizerAsRegularStepGradientDescent(
+            learningRate=1.0,
+            minStep=1e-3,
+            numberOfIterations=self.iterations,
+            relaxationFactor=0.8,  # the usual 0.5 stops 2 mm short of the optimum, 0.8 within 0.4 mm (analytic head)
+            gradientMagnitudeTolerance=1e-6,
+        )
+        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetShrinkFactorsPerLevel(_SHRINK)
+        method.SetSmoothingSigmasPerLevel(_SMOOTH)
+        method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+        return method
+
+
+def _windowed(ct: sitk.Image) -> sitk.Image:
+    """The CT in 0-100 HU on isotropic voxels."""
+    extent = np.multiply(ct.GetSize(), ct.GetSpacing())
+    size = [int(np.ceil(length / _GRID)) for length in extent]
+    window = sitk.Clamp(sitk.Cast(ct, sitk.sitkFloat32), lowerBound=0, upperBound=100)
+    return sitk.Resample(
+        window, size, sitk.Transform(), sitk.sitkLinear, ct.GetOrigin(), [_GRID] * 3, ct.GetDirection(), 0.0
+    )
+
+
+def _metric(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
+    """Mutual information in nats over the whole baseline."""
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetInitialTransform(transform)
+    return -method.MetricEvaluate(fixed, moving)
+
+
+def _rotation(transform: sitk.Euler3DTransform) -> float:
+    """Angle of rotation in degrees, about whatever axis."""
+    cosine = (np.trace(np.reshape(transform.GetMatrix(), (3, 3))) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))

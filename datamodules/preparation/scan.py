@@ -1,0 +1,168 @@
+"""Reads one raw scan: a CT (DICOM folder or NIfTI) and the masks drawn on it."""
+
+import logging
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import SimpleITK as sitk
+from nibabel.filebasedimages import ImageFileError
+
+from datamodules.preparation.dicom import read_series
+from datamodules.preparation.slices import Slices
+
+__all__ = ["Scan", "read_ct", "read_scan", "same_grid"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Scan:
+    """A CT in HU (int16) and its masks (uint8), all on one grid in RAS orientation."""
+
+    ct: sitk.Image
+    iph: sitk.Image
+    ivh: sitk.Image
+
+    def map(self, change: Callable[[sitk.Image], sitk.Image]) -> "Scan":
+        """The scan with the same done to each image."""
+        return Scan(change(self.ct), change(self.iph), change(self.ivh))
+
+
+def read_scan(folder: Path, slice_spacing: float | None = None) -> Scan:
+    """Read `ct/` or `ct.nii.gz`, `iph.nii.gz` and, where there is one, `ivh.nii.gz`.
+
+    Args:
+        folder: Folder of one scan.
+        slice_spacing: Distance in mm between slices, for DICOM series that are uneven; None takes their median.
+
+    Returns:
+        The scan.
+
+    Raises:
+        FileNotFoundError: If the CT or `iph.nii.gz` is missing.
+        ValueError: If a file is not as expected, or a mask is on another grid than the CT.
+    """
+    series = folder / "ct"
+    path = series if series.is_dir() else folder / "ct.nii.gz"
+    if not path.exists():
+        raise FileNotFoundError(f"{folder}: no CT; expected a folder ct/ with DICOM files, or ct.nii.gz")
+    slices = read_series(path) if path.is_dir() else None
+    ct = _oriented(slices.to_image(slice_spacing)) if slices else read_ct(path)
+    if not (folder / "iph.nii.gz").is_file():
+        raise FileNotFoundError(
+            f"{folder / 'iph.nii.gz'}: no such file; expected the mask of the intraparenchymal bleed"
+        )
+    masks = {}
+    for name in ("iph", "ivh"):
+        file = folder / f"{name}.nii.gz"
+        if file.is_file():
+            masks[name] = _read_mask(file, ct, path, slices, slice_spacing)
+        else:
+            log.info("%s: no %s, taken as no bleed in the ventricles", folder, file.name)
+            masks[name] = _like(np.zeros(ct.GetSize()[::-1], np.uint8), ct)
+    return Scan(ct, masks["iph"], masks["ivh"])
+
+
+def read_ct(path: Path, slice_spacing: float | None = None) -> sitk.Image:
+    """Read a CT from a folder of DICOM files or a NIfTI file.
+
+    Args:
+        path: Folder or file.
+        slice_spacing: As for `read_scan`.
+
+    Returns:
+        int16 image in HU, in RAS orientation.
+
+    Raises:
+        ValueError: If the file is no 3-D CT in HU.
+    """
+    if path.is_dir():
+        return _oriented(read_series(path).to_image(slice_spacing))
+    image = _read_nifti(path)
+    values = sitk.GetArrayFromImage(image)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path}: holds NaN or infinite values; expected a CT in HU")
+    if values.min() > -500 or values.max() < 300:
+        raise ValueError(
+            f"{path}: values from {values.min():g} to {values.max():g}; expected a whole head in HU, "
+            "with air near -1000 and bone above 300, before any windowing or skull strip"
+        )
+    return _oriented(_like(np.rint(np.clip(values, -1024, 3071)).astype(np.int16), image))
+
+
+def same_grid(one: sitk.Image, other: sitk.Image) -> bool:
+    """Whether corresponding voxels are the same places, to a twentieth of a voxel at the far corner too."""
+    if one.GetSize() != other.GetSize():
+        return False
+    last = [size - 1 for size in one.GetSize()]
+    places = [
+        np.subtract(one.TransformIndexToPhysicalPoint(index), other.TransformIndexToPhysicalPoint(index))
+        for index in ([0, 0, 0], last, [last[0], 0, 0], [0, last[1], 0])
+    ]
+    return bool(np.abs(places).max() <= 0.05 * min(one.GetSpacing()))
+
+
+def _read_mask(file: Path, ct: sitk.Image, ct_path: Path, slices: Slices | None, spacing: float | None) -> sitk.Image:
+    mask = _read_nifti(file)
+    values = np.unique(sitk.GetArrayViewFromImage(mask))
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{file}: holds values {values[:5].tolist()}; expected a mask of 0 and 1")
+    mask = sitk.Cast(mask, sitk.sitkUInt8)
+    if same_grid(_oriented(mask), ct):
+        return _like(sitk.GetArrayFromImage(_oriented(mask)), ct)
+    drawn = _on_slices(mask, slices) if slices else None
+    if slices is None or drawn is None:
+        raise ValueError(
+            f"{file}: {_grid(_oriented(mask))} is not the grid of {ct_path}: {_grid(ct)}; "
+            "resample the mask onto the CT (nearest neighbour), or draw it there"
+        )
+    log.info("%s: drawn on the slices as acquired, brought onto the even grid with them", file)
+    return _oriented(slices.mask_to_image(drawn, spacing))
+
+
+def _on_slices(mask: sitk.Image, slices: Slices) -> np.ndarray | None:
+    """A mask in order of the slices, if it was drawn on them as acquired (before tilt and spacing are mended)."""
+    axes = np.stack([slices.row, slices.column, slices.normal], 1)
+    code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(axes.ravel().tolist())
+    mask = sitk.DICOMOrient(mask, code)
+    count, rows, columns = slices.pixels.shape
+    in_plane = np.allclose(mask.GetSpacing()[:2], slices.spacing[::-1], atol=1e-3)
+    at_start = np.linalg.norm(mask.GetOrigin() - slices.positions[0]) < 1
+    return sitk.GetArrayFromImage(mask) if mask.GetSize() == (columns, rows, count) and in_plane and at_start else None
+
+
+def _read_nifti(path: Path) -> sitk.Image:
+    try:
+        np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]  # ITK reads a file that is cut short as zeros
+        image = sitk.ReadImage(str(path))
+    except (RuntimeError, OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
+        why = "its axes are not at right angles" if "orthonormal" in str(error) else "it is cut short or no NIfTI"
+        raise ValueError(
+            f"{path}: cannot be read, {why}; give the DICOM files or a file from another converter"
+        ) from error
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1 or min(image.GetSize()) < 2:
+        raise ValueError(f"{path}: size {image.GetSize()}; expected one 3-D volume")
+    return image
+
+
+def _oriented(image: sitk.Image) -> sitk.Image:
+    return sitk.DICOMOrient(image, "RAS")
+
+
+def _like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
+    """Array as image on the grid of another; nothing else of that one's header comes along."""
+    made = sitk.GetImageFromArray(array)
+    made.SetSpacing(image.GetSpacing())
+    made.SetOrigin(image.GetOrigin())
+    made.SetDirection(image.GetDirection())
+    return made
+
+
+def _grid(image: sitk.Image) -> str:
+    numbers = [" x ".join(f"{v:g}" for v in np.round(values, 3)) for values in (image.GetSize(), image.GetSpacing())]
+    origin = ", ".join(f"{v:.1f}" for v in image.GetOrigin())
+    return f"{numbers[0]} voxels of {numbers[1]} mm from ({origin})"

@@ -1,0 +1,126 @@
+"""Pictures of a cohort's forecasts: are they honest, near, better than the baselines, and do they rank the patients."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import binom
+from sklearn.metrics import roc_curve
+
+from evaluation.classification import auc, bootstrap_auc
+from evaluation.classification import interval as percentile_interval
+from evaluation.figures.style import COLOURS, new_figure
+from evaluation.forecasts import expansion_criterion, interval, weighted_quantile
+
+__all__ = ["baseline_figure", "expansion_roc_figure", "forecast_figure", "pit_figure"]
+
+
+def pit_figure(values: np.ndarray) -> Figure:
+    """Histogram of the PIT with the band that uniform values stay in.
+
+    Args:
+        values: (B,) in [0, 1], in bins of about ten patients, four to ten bins.
+
+    Returns:
+        The figure. A valley in the middle means forecasts that are too sure, a hill too timid ones, a slope a bias.
+    """
+    figure, axes = new_figure(5, 3.4)
+    bins = int(np.clip(len(values) // 10, 4, 10))
+    low, high = binom.interval(0.95, len(values), 1 / bins)
+    axes.hist(values, bins=np.linspace(0, 1, bins + 1), color=COLOURS[5], edgecolor="white")
+    axes.axhspan(low, high, color="0.3", alpha=0.15, label="95% band if uniform", linewidth=0)
+    axes.axhline(len(values) / bins, color="black", linewidth=1, linestyle="dashed", label="expected")
+    axes.set(xlabel="place of the real volume among the samples (PIT)", ylabel="patients", xlim=(0, 1))
+    axes.set_title(f"Calibration of the volumes, n = {len(values)}")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def forecast_figure(
+    samples: np.ndarray, truth: np.ndarray, baseline_ml: np.ndarray, weights: np.ndarray | None = None
+) -> Figure:
+    """Real volumes against forecast medians and intervals, one column for each patient, sorted by real volume.
+
+    Args:
+        samples: (B, N) forecast follow-up volumes in mL.
+        truth: (B,) real follow-up volumes in mL.
+        baseline_ml: (B,) baseline volumes in mL.
+        weights: (B, N), equal by default.
+
+    Returns:
+        The figure.
+    """
+    truth, baseline_ml = np.asarray(truth, dtype=float), np.asarray(baseline_ml, dtype=float)
+    place = np.argsort(np.argsort(truth, kind="stable"))
+    figure, axes = new_figure(min(max(6.0, 2.5 + 0.14 * len(truth)), 16), 4)
+    for level, width, colour in ((0.9, 1.2, "0.55"), (0.5, 3.5, "0.7")):
+        axes.vlines(
+            place, *interval(samples, level, weights), color=colour, linewidth=width, label=f"{level:.0%} interval"
+        )
+    axes.plot(
+        place, weighted_quantile(samples, 0.5, weights), "_", color="black", markersize=6, label="forecast median"
+    )
+    axes.plot(place, baseline_ml, ".", color="0.3", markersize=3, label="baseline")
+    expanded = expansion_criterion(baseline_ml, truth)
+    for chosen, marker, colour, name in (
+        (~expanded, "o", COLOURS[0], "stable"),
+        (expanded, "^", COLOURS[1], "expanded"),
+    ):
+        axes.plot(place[chosen], truth[chosen], marker, color=colour, markersize=4.5, label=f"real, {name}")
+    axes.set(xlabel="patients, by real follow-up volume", ylabel="IPH volume [mL]", xticks=[], ylim=(0, None))
+    axes.set_xlim(-0.8, len(truth) - 0.2)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def baseline_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """CRPS of each forecast with its 95% interval, and how much better it is than the best baseline.
+
+    Args:
+        rows: What `comparison_table` gives.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = new_figure(6.5, 1.3 + 0.45 * len(rows))
+    place = np.arange(len(rows))[::-1]
+    score = np.array([row["crps"] for row in rows])
+    error = np.abs(np.array([[row["crps_low"], row["crps_high"]] for row in rows]).T - score)
+    colours = ["0.7" if row["baseline"] else COLOURS[0] for row in rows]
+    axes.barh(place, score, color=colours, height=0.6)
+    axes.errorbar(score, place, xerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=3)
+    for y, row in zip(place, rows, strict=True):
+        text = f"{row['crps']:.2f} mL" + (f", {row['skill']:+.0%}" if np.isfinite(row["skill"]) else "")
+        axes.text(1.02, y, text, va="center", fontsize=9, transform=axes.get_yaxis_transform())
+    axes.set_yticks(place, [row["name"] for row in rows])
+    axes.set(xlabel="CRPS [mL], smaller is better; right: skill over the best baseline", xlim=(0, None))
+    return figure
+
+
+def expansion_roc_figure(expanded: np.ndarray, scores: Mapping[str, np.ndarray], *, resamples: int = 1000) -> Figure:
+    """ROC curves of expansion for one score or more, with 95% intervals of their areas.
+
+    Args:
+        expanded: (B,) zeros and ones.
+        scores: Scores (B,) by name, e.g. the sampled volumes', and the causal model's own where it is known.
+        resamples: Bootstrap draws behind each interval.
+
+    Returns:
+        The figure; without curves if no patient or every patient expanded.
+    """
+    expanded = np.asarray(expanded).astype(int)
+    figure, axes = new_figure(5.2, 5)
+    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1, zorder=0)
+    mixed = 0 < expanded.sum() < len(expanded)
+    for name, score in scores.items() if mixed else ():
+        false_positive, sensitivity, _ = roc_curve(expanded, score)
+        low, high = percentile_interval(bootstrap_auc(expanded, score, resamples=resamples))
+        label = f"{name}: {auc(expanded, score)[0]:.3f} ({low:.3f} to {high:.3f})"
+        axes.plot(false_positive, sensitivity, label=label, linewidth=1.8)
+    title = f"Expansion, {expanded.sum()} of {len(expanded)} patients" if mixed else "Expansion: only one class present"
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, aspect="equal")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    if mixed:
+        axes.legend(loc="lower right", fontsize=8)
+    return figure

@@ -1,0 +1,203 @@
+"""First stage of a latent diffusion: an autoencoder of CT slices with bleed masks, and the statistics of its latents.
+
+HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). The objective is that of `HemorrhageAutoencoderLoss`;
+the statistics of the latents are measured on the training split, where the original has four constants in its code.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+
+__all__ = ["AutoencoderModule"]
+
+Batch = dict[str, Any]
+MASKS = ("iph", "ivh")
+HU_RANGE = 100.0  # a CT value of 1 is 100 HU above one of 0
+
+
+class AutoencoderModule(OptimizedModule):
+    """Trains `net` to give back `{"image": (B, 3, H, W)}` of CT in [0, 1], IPH and IVH.
+
+    Logs `train/loss` and its terms; `loss`, `ct_mae_hu`, `dice_iph`, `dice_ivh` under `val/` and `test/` (Dice over all
+    voxels of the split, at probability 0.5). The state holds `latent_mean` and `latent_std` (c,), measured before the
+    test that follows training.
+
+    Args:
+        net: Autoencoder with `encode`, `sample` and `decode`, such as `MultiHeadAutoencoderKL`.
+        criterion: From reconstruction, image, mean, sigma and step to a dict of terms with `loss`, their sum.
+        optimizer: Builds the optimiser of the autoencoder.
+        scheduler: Its learning-rate schedule.
+        scheduler_interval: Whether the schedule counts epochs or steps.
+        adversarial: Adds a term by a discriminator of the CT; none leaves it out.
+        discriminator_optimizer: Builds the discriminator's optimiser.
+        accumulate: With `adversarial`, batches that make one step of the optimisers (the trainer cannot count then).
+        statistics_batches: Training batches over which latents are measured.
+    """
+
+    latent_mean: Tensor
+    latent_std: Tensor
+    latents_measured: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        criterion: nn.Module,
+        optimizer: OptimizerPartial,
+        scheduler: SchedulerPartial | None = None,
+        *,
+        scheduler_interval: Literal["epoch", "step"] = "step",
+        adversarial: nn.Module | None = None,
+        discriminator_optimizer: OptimizerPartial | None = None,
+        accumulate: int = 1,
+        statistics_batches: int = 100,
+    ) -> None:
+        super().__init__(optimizer, scheduler, scheduler_interval)
+        if (adversarial is None) != (discriminator_optimizer is None):
+            raise ValueError("adversarial and discriminator_optimizer go together: give both or neither")
+        self.net, self.criterion, self.adversarial = net, criterion, adversarial
+        self._discriminator_optimizer, self.accumulate = discriminator_optimizer, accumulate
+        self.automatic_optimization = adversarial is None
+        self.statistics_batches = statistics_batches
+        channels = int(net.latent_channels)  # type: ignore[arg-type]
+        self.register_buffer("latent_mean", torch.zeros(channels))
+        self.register_buffer("latent_std", torch.ones(channels))
+        self.register_buffer("latents_measured", torch.tensor(False))
+        self._counts: dict[str, Tensor] = {}
+        self._trained = False
+
+    @property
+    def metric_names(self) -> list[str]:
+        """What may be monitored."""
+        return ["train/loss", "val/loss", "val/ct_mae_hu", "val/dice_iph", "val/dice_ivh"]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Reconstruction (B, 3, H, W) of an image: CT in [0, 1] and two probabilities, through the mean latent."""
+        decoded = self.net.decode(self.net.encode(image)[0])  # type: ignore[operator]
+        return torch.cat([decoded[:, :1].clamp(0, 1), decoded[:, 1:].sigmoid()], dim=1)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a batch; with a discriminator, also the steps of both optimisers."""
+        image = batch["image"]
+        mean, sigma = self.net.encode(image)  # type: ignore[operator]
+        reconstruction = self.net.decode(self.net.sample(mean, sigma))  # type: ignore[operator]
+        terms = self.criterion(reconstruction, image, mean, sigma, self.global_step)
+        if self.adversarial is not None:
+            terms = self._adversarial_step(terms, reconstruction[:, :1], image[:, :1], batch_idx)
+        size = len(batch["id"])
+        self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
+        self.log("train/loss", terms["loss"], on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        return terms["loss"]
+
+    def on_validation_epoch_start(self) -> None:
+        """Count anew."""
+        self._counts = {}
+
+    def on_test_epoch_start(self) -> None:
+        """Count anew."""
+        self._counts = {}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and errors of the reconstruction."""
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """As validation; returns what `predict_step` returns, with the image."""
+        return {"id": batch["id"], "image": batch["image"], "reconstruction": self._evaluate("test", batch)}
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """`{"id": ..., "reconstruction": (B, 3, H, W)}`."""
+        return {"id": batch["id"], "reconstruction": self(batch["image"])}
+
+    def on_validation_epoch_end(self) -> None:
+        """Dice over the split."""
+        self._log_dice("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Dice over the split."""
+        self._log_dice("test")
+
+    def on_fit_end(self) -> None:
+        """Remember that the module was trained in this run: latents are measured before its test."""
+        self._trained = True
+
+    def on_test_start(self) -> None:
+        """Measure mean and standard deviation of each latent channel on training slices."""
+        if self._trained:
+            with self.trainer.precision_plugin.forward_context():
+                self.measure_latents(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+
+    @torch.no_grad()
+    def measure_latents(self, batches: Iterable[Batch]) -> None:
+        """Fill `latent_mean` and `latent_std` from at most `statistics_batches` batches of each rank."""
+        sums = torch.zeros(3, len(self.latent_mean), dtype=torch.float64, device=self.device)
+        for index, batch in enumerate(batches):
+            if index == self.statistics_batches:
+                break
+            latent = self.net.encode(batch["image"].to(self.device))[0].double().transpose(0, 1).flatten(1)  # type: ignore[operator]
+            sums += torch.stack([torch.full_like(sums[0], latent.shape[1]), latent.sum(1), latent.square().sum(1)])
+        if self._trainer is not None and self.trainer.world_size > 1:
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")  # type: ignore[assignment]
+        mean = sums[1] / sums[0]
+        self.latent_mean.copy_(mean)
+        self.latent_std.copy_((sums[2] / sums[0] - mean.square()).sqrt())
+        self.latents_measured.fill_(True)
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser with its schedule, or those of autoencoder and discriminator."""
+        if self.adversarial is None:
+            return super().configure_optimizers()
+        assert self._discriminator_optimizer is not None
+        generator = self._optimizer(params=self.net.parameters())
+        schedulers = [] if self._scheduler is None else [self._scheduler(generator)]
+        return [generator, self._discriminator_optimizer(params=self.adversarial.parameters())], schedulers
+
+    def _adversarial_step(
+        self, terms: dict[str, Tensor], fake: Tensor, real: Tensor, batch_idx: int
+    ) -> dict[str, Tensor]:
+        """Add the discriminator's term and take the steps; every `accumulate`-th batch moves the weights."""
+        generator, discriminator = self.optimizers()  # type: ignore[attr-defined]
+        moves = (batch_idx + 1) % self.accumulate == 0
+        term = self.adversarial.generator_loss(fake, self.global_step)  # type: ignore[union-attr, operator]
+        terms = {**terms, "adversarial": term, "loss": terms["loss"] + term}
+        self.toggle_optimizer(generator)
+        self.manual_backward(terms["loss"] / self.accumulate)
+        if moves:
+            generator.step()
+            generator.zero_grad()
+        self.untoggle_optimizer(generator)
+        self.toggle_optimizer(discriminator)
+        judged = self.adversarial.discriminator_loss(fake.detach(), real, self.global_step)  # type: ignore[union-attr, operator]
+        self.manual_backward(judged / self.accumulate)
+        if moves:
+            discriminator.optimizer.step()  # not through Lightning, which would count it as a step of training
+            discriminator.zero_grad()
+            for schedule in [self.lr_schedulers()] if self._scheduler else []:
+                schedule.step()  # type: ignore[union-attr]
+        self.untoggle_optimizer(discriminator)
+        return {**terms, "discriminator": judged}
+
+    def _evaluate(self, stage: str, batch: Batch) -> Tensor:
+        image = batch["image"]
+        mean, sigma = self.net.encode(image)  # type: ignore[operator]
+        decoded = self.net.decode(mean)  # type: ignore[operator]
+        terms = self.criterion(decoded, image, mean, sigma, 0)
+        reconstruction = torch.cat([decoded[:, :1].clamp(0, 1), decoded[:, 1:].sigmoid()], dim=1)
+        brain = image[:, :1] > 0
+        error = ((reconstruction[:, :1] - image[:, :1]).abs() * brain).sum() / brain.sum().clamp_min(1)
+        numbers = {f"{stage}/loss": terms["loss"], f"{stage}/ct_mae_hu": HU_RANGE * error}
+        self.log_dict(numbers, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+        for channel, name in enumerate(MASKS, start=1):
+            said, true = reconstruction[:, channel] > 0.5, image[:, channel] > 0.5
+            counts = torch.stack([(said & true).sum(), said.sum(), true.sum()]).double()
+            self._counts[name] = self._counts.get(name, 0) + counts
+        return reconstruction
+
+    def _log_dice(self, stage: str) -> None:
+        for name, counts in self._counts.items():
+            both, said, true = self.trainer.strategy.reduce(counts, reduce_op="sum")  # type: ignore[misc]
+            dice = 2 * both / (said + true) if said + true > 0 else torch.ones(())
+            self.log(f"{stage}/dice_{name}", dice.float(), rank_zero_only=False)

@@ -1,0 +1,23 @@
+"""Diffusion models: noise schedules, samplers, guidance, correlated noise and the conditional U-Net."""
+
+from models.diffusion.conditional_unet import ConditionalUNet
+from models.diffusion.guidance import guide, guided
+from models.diffusion.noise import slice_correlated_noise
+from models.diffusion.samplers import DDIM, DDPM, DPMSolverPP2M, Sampler, sampling_times
+from models.diffusion.schedules import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
+
+__all__ = [
+    "DDIM",
+    "DDPM",
+    "ConditionalUNet",
+    "DPMSolverPP2M",
+    "NoiseSchedule",
+    "Sampler",
+    "cosine_schedule",
+    "guide",
+    "guided",
+    "linear_schedule",
+    "sampling_times",
+    "sigmoid_schedule",
+    "slice_correlated_noise",
+]

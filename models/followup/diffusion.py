@@ -1,0 +1,176 @@
+"""Latent diffusion of the change from a baseline scan to its follow-up: the objective, and sampling whole volumes.
+
+HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). Different here: the change of the latent is scaled to
+unit variance, slices share correlated noise, the baseline is encoded once for all samples, samples of all slices are
+denoised together, and the decoded change is added to the scan itself, so that what does not change stays sharp.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.diffusion import NoiseSchedule, Sampler, guided, slice_correlated_noise
+
+__all__ = ["FollowupDiffusion", "Forecast"]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Sampled follow-ups of one patient, on the slices that are forecast.
+
+    Attributes:
+        ct: (N, S, H, W) in [0, 1].
+        iph: (N, S, H, W) probability of a voxel to be IPH, in [0, 1].
+        ivh: The same for IVH.
+    """
+
+    ct: Tensor
+    iph: Tensor
+    ivh: Tensor
+
+
+class FollowupDiffusion(nn.Module):
+    """An autoencoder, and a diffusion between the latents of two scans of a patient.
+
+    Args:
+        autoencoder: Trained before, frozen here.
+        net: Predicts the velocity from (x, t, context, clinical, flag, drop_clinical), as `ConditionalUNet`.
+        schedule: Noise schedule.
+        gamma: Of the min-SNR weight (arXiv 2303.09556).
+    """
+
+    latent_mean: Tensor
+    latent_std: Tensor
+    change_std: Tensor
+
+    def __init__(self, autoencoder: nn.Module, net: nn.Module, schedule: NoiseSchedule, *, gamma: float = 1.0) -> None:
+        super().__init__()
+        self.autoencoder, self.net, self.schedule, self.gamma = autoencoder.requires_grad_(False), net, schedule, gamma
+        channels = int(autoencoder.latent_channels)  # type: ignore[arg-type]
+        for name in ("latent_mean", "latent_std", "change_std"):
+            self.register_buffer(name, torch.zeros(channels) if name == "latent_mean" else torch.ones(channels))
+
+    def train(self, mode: bool = True) -> "FollowupDiffusion":
+        """The autoencoder stays as it is."""
+        super().train(mode)
+        self.autoencoder.eval()
+        return self
+
+    @torch.no_grad()
+    def encode(self, image: Tensor) -> Tensor:
+        """Latents (B, c, h, w) of slices (B, 3, H, W), normalised by channel."""
+        mean, _ = self.autoencoder.encode(image)  # type: ignore[operator]
+        return (mean.float() - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """CT, and probabilities of IPH and IVH, (B, 3, H, W), of normalised latents (B, c, h, w)."""
+        decoded = self.autoencoder.decode(latent * self.latent_std[:, None, None] + self.latent_mean[:, None, None])  # type: ignore[operator]
+        return torch.cat([decoded[:, :1], decoded[:, 1:].sigmoid()], dim=1).float()
+
+    def loss(
+        self, context: Tensor, followup: Tensor, t: Tensor, noise: Tensor, clinical: Tensor, flag: Tensor, drop: Tensor
+    ) -> Tensor:
+        """Weighted squared error of the velocity.
+
+        Args:
+            context: (B, 3 c, h, w) latents of three baseline slices, the second of which changes.
+            followup: (B, c, h, w) latent of that slice at follow-up.
+            t: (B,) times.
+            noise: (B, c, h, w).
+            clinical: (B, K), NaN where unknown.
+            flag: (B,) 0, 1 or -1.
+            drop: (B,) bool, where the clinical variables are ignored.
+
+        Returns:
+            (B,) losses.
+        """
+        change = self.change(context, followup) / self.change_std[:, None, None]
+        velocity = self.net(self.schedule.add_noise(change, noise, t), t, context, clinical, flag, drop)
+        error = (velocity.float() - self.schedule.velocity(change, noise, t)).square().mean(dim=(1, 2, 3))
+        return self.schedule.min_snr_weight(t, self.gamma) * error
+
+    @staticmethod
+    def change(context: Tensor, followup: Tensor) -> Tensor:
+        """Difference (B, c, h, w) of a follow-up's latent and its baseline's, the second of three in `context`."""
+        return followup - context.unflatten(1, (3, -1))[:, 1]
+
+    @torch.no_grad()
+    def forecast(
+        self,
+        image: Tensor,
+        slices: Tensor,
+        context: Tensor,
+        spacing_z: float,
+        clinical: Tensor,
+        flags: Tensor,
+        sampler: Sampler,
+        *,
+        generator: torch.Generator,
+        noise_length_mm: float = float("inf"),
+        guidance: float = 1.0,
+        images_at_once: int = 256,
+    ) -> Forecast:
+        """Sample follow-ups of one patient.
+
+        Args:
+            image: (Z, 3, H, W) baseline: CT in [0, 1], IPH, IVH.
+            slices: (S,) indices of slices to forecast.
+            context: (S, 3) indices of each of them with its context.
+            spacing_z: Distance of slices in mm.
+            clinical: (K,), NaN where unknown.
+            flags: (N,) one flag for each sample: 0 stable, 1 expansion, -1 unknown.
+            sampler: Turns noise into latents.
+            generator: On the CPU; source of all noise, so that the same one gives the same forecast on any device.
+            noise_length_mm: Correlation length of the noise along z: 0 independent slices, inf shared noise.
+            guidance: Scale of classifier-free guidance on the clinical variables.
+            images_at_once: Slices that go through a network together.
+
+        Returns:
+            N samples of S slices.
+        """
+        needed, place = context.unique(return_inverse=True)
+        latents = torch.cat([self.encode(part) for part in image[needed].split(images_at_once)])
+        around = latents[place].flatten(1, 2)  # (S, 3 c, h, w)
+        before = latents[place[:, 1]]
+        shape = (len(flags), *before.shape)
+        noise = slice_correlated_noise((slices * spacing_z).tolist(), shape, noise_length_mm, generator).to(before)
+        known = torch.cat([self.decode(part) for part in before.split(images_at_once)])
+        group = max(1, images_at_once // len(slices))  # samples that are denoised together, all their slices at once
+        volumes = []
+        for start in range(0, len(flags), group):
+            flag, x = flags[start : start + group], noise[start : start + group].flatten(0, 1)
+            count = len(flag)
+            denoise = self._denoiser(around, clinical, flag, guidance)
+            change = sampler(
+                denoise, x, self.schedule, draw=_drawer(slices, spacing_z, noise_length_mm, count, generator)
+            )
+            after = before.repeat(count, 1, 1, 1) + change * self.change_std[:, None, None]
+            decoded = torch.cat([self.decode(part) for part in after.split(images_at_once)])
+            volumes.append(decoded.unflatten(0, (count, -1)) - known)
+        sampled = (image[slices] + torch.cat(volumes)).clamp(0, 1)
+        return Forecast(*sampled.unbind(2))
+
+    def _denoiser(self, around: Tensor, clinical: Tensor, flag: Tensor, guidance: float):  # noqa: ANN202
+        """The velocity of `len(flag)` samples of all slices, with guidance."""
+        count, slices = len(flag), len(around)
+        repeated = around.repeat(count, 1, 1, 1)
+        everyone = clinical.expand(count * slices, -1)
+        flags = flag.to(around.device).repeat_interleave(slices)
+        keep = torch.zeros(count * slices, dtype=torch.bool, device=around.device)
+        return guided(
+            lambda x, t: self.net(x, t, repeated, everyone, flags, keep).float(),
+            lambda x, t: self.net(x, t, repeated, everyone, flags, ~keep).float(),
+            guidance,
+        )
+
+
+def _drawer(slices: Tensor, spacing_z: float, length_mm: float, count: int, generator: torch.Generator):  # noqa: ANN202
+    """Fresh noise for samplers that add some, correlated like the noise they start from."""
+    positions = (slices * spacing_z).tolist()
+
+    def draw(like: Tensor) -> Tensor:
+        shape = (count, len(positions), *like.shape[1:])
+        return slice_correlated_noise(positions, shape, length_mm, generator).flatten(0, 1).to(like)
+
+    return draw

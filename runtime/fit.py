@@ -1,0 +1,159 @@
+"""One stage of a run: built, checked, trained, and tested with its best checkpoint."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+
+from runtime import checkpoint, run_folder
+from runtime.build import instantiate, instantiate_all, make_trainer
+from runtime.errors import user_errors
+from runtime.start import starting_point, try_out
+
+__all__ = ["Stage", "fit"]
+
+
+@dataclass
+class Stage:
+    """What is trained and tested in one go: a whole run, or a named part of it.
+
+    Args:
+        name: Empty where the run has one stage.
+        config: Plain.
+        folder: Where its files go.
+        trained: The checkpoint that is handed on; until there is one, the stage has to be trained.
+    """
+
+    name: str
+    config: dict[str, Any]
+    folder: Path
+    trained: Path | None = None
+    datamodule: Any = None
+    module: Any = None
+    start: Path | None = None
+
+    def build(self) -> None:
+        """Make the datamodule and the module, with the weights that training starts from."""
+        L.seed_everything(self.config["seed"], workers=True, verbose=False)
+        self.datamodule = instantiate(self.config["datamodule"], "datamodule")
+        self.module = instantiate(self.config["lightning_module"], "lightning_module")
+        self.start = starting_point(self.config, self.folder, self.module)
+
+    def clear(self) -> None:
+        """Forget both: the data of one stage should not fill the memory while another trains."""
+        self.datamodule = self.module = None
+
+    def prepare(self) -> None:
+        """Get and check the data, try them out, and write the beginning of the folder; for the first process alone."""
+        with user_errors("datamodule"):
+            self.datamodule.prepare_data()
+            self.datamodule.setup("fit")
+        try_out(self.module, self.datamodule.train_dataloader())
+        data = self.datamodule
+        run_folder.write_start(self.folder, self.config, data.split, phantom=data.phantom)
+
+    def result(self) -> L.LightningModule:
+        """The trained module, as a later stage gets it."""
+        if self.trained is None:  # a run that writes no checkpoints, such as debug=fast_dev_run
+            return self.module
+        return checkpoint.rebuild(self.config, checkpoint.read(self.trained), self.trained)
+
+
+def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
+    """Train a stage, test it with the checkpoint that `test_checkpoint` names, and set `stage.trained`.
+
+    Args:
+        stage: Built.
+        earlier: Finished stages; a module with a method `receive` gets their modules by name.
+
+    Returns:
+        Its metrics, flat names and values.
+    """
+    module, config = stage.module, stage.config
+    L.seed_everything(config["seed"], workers=True, verbose=False)  # whatever was built or trained before
+    if earlier and hasattr(module, "receive"):
+        with user_errors("lightning_module"):
+            module.receive({other.name: other.result() for other in earlier})
+    trainer = _trainer(stage)
+    try:
+        began = time.monotonic()
+        trainer.fit(module, stage.datamodule, ckpt_path=stage.start, weights_only=True)
+        minutes = (time.monotonic() - began) / 60
+        stage.trained = _tested_checkpoint(trainer, config["test_checkpoint"])
+        if stage.trained:
+            checkpoint.initialise(module, checkpoint.read(stage.trained), stage.trained)
+        metrics = _metrics(trainer)
+        if config["test_checkpoint"] == "best":  # in place of the validation metrics of the last epoch
+            metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}
+            metrics |= _best_score(trainer)
+        trainer.test(module, stage.datamodule, verbose=False)
+        if stage.trained and trainer.is_global_zero:
+            checkpoint.refresh(stage.trained, module)
+        trainer.strategy.barrier()  # a later stage of another process reads this checkpoint
+        metrics |= {name: value for name, value in _metrics(trainer).items() if name.startswith("test/")}
+    except BaseException:
+        _close_loggers(trainer, "failed")
+        raise
+    _close_loggers(trainer, "success")
+    return metrics | {
+        "fit/minutes": minutes,
+        "fit/epochs": trainer.current_epoch,
+        "fit/steps": trainer.global_step,
+        "model/parameters": sum(parameter.numel() for parameter in module.parameters()),
+    }
+
+
+def _trainer(stage: Stage) -> L.Trainer:
+    config, run = stage.config, stage.folder.parent if stage.name else stage.folder
+    group = "/".join(run.parts[-2:])
+    name = "/".join(part for part in (group, stage.name) if part) + (" (phantom)" if stage.datamodule.phantom else "")
+    step = checkpoint.read(stage.start)["global_step"] if stage.start else 0
+    known: dict[str, Any] = {"csv": {"step": step}, "wandb": {"run_name": name, "config": config}}
+    if stage.name and not ((config["logger"] or {}).get("wandb") or {}).get("group"):  # a sweep has a group already
+        known["wandb"]["group"] = group
+    loggers = [
+        built(save_dir=stage.folder, **known.get(key, {}))
+        for key, built in zip(config["logger"] or {}, instantiate_all(config["logger"], "logger"), strict=True)
+    ]
+    callbacks = [checkpoint.EmbedConfig(config), *instantiate_all(config["callbacks"], "callbacks")]
+    if not loggers:  # Lightning's monitor refuses to run without one
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
+    return make_trainer(config["trainer"], stage.folder, callbacks=callbacks, logger=loggers)
+
+
+def _metrics(trainer: L.Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _tested_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
+    """The checkpoint to test; none where none was written, and the weights at hand are tested."""
+    if which == "last":
+        last = Path(trainer.default_root_dir) / run_folder.LAST
+        return last if last.is_file() else None
+    best = _monitoring(trainer)
+    return Path(best.best_model_path) if best and best.best_model_path else None
+
+
+def _best_score(trainer: L.Trainer) -> dict[str, float]:
+    """The monitored metric at the best checkpoint, in place of that of the last epoch."""
+    best = _monitoring(trainer)
+    if best is None or best.monitor is None or best.best_model_score is None:
+        return {}
+    return {best.monitor: float(best.best_model_score)}
+
+
+def _monitoring(trainer: L.Trainer) -> ModelCheckpoint | None:
+    """The callback that keeps the best checkpoint."""
+    return next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor), None)
+
+
+def _close_loggers(trainer: L.Trainer, status: str) -> None:
+    for logger in trainer.loggers:
+        logger.finalize(status)
+    if any(type(logger).__name__ == "WandbLogger" for logger in trainer.loggers):
+        import wandb
+
+        wandb.finish(exit_code=int(status != "success"))

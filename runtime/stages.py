@@ -1,0 +1,167 @@
+"""Runs of several stages: one config for each, made of the whole, and what they leave in the run folder together.
+
+    outputs/<experiment>/<time>/    config.yaml  metrics.json  split.json  environment.txt  report.html
+        <stage>/                    a run folder of its own, without a report
+
+A run of one stage is a run whose only stage has no name, so its folder is the run folder itself.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from runtime.build import resolve
+from runtime.check import did_you_mean
+from runtime.errors import UserError
+from runtime.run_folder import read_metrics
+
+__all__ = ["collect_metrics", "optimized_metric", "resolve_stages", "told_of", "whole"]
+
+_OF_THE_RUN = {"stages", "auto_resume", "sweep_gpus"}  # said once for all stages
+_TAKEN = {"checkpoints", "figures", "predictions", "wandb", "test", "val", "train", "fit", "model"}  # files, metrics
+
+
+def resolve_stages(config: DictConfig) -> dict[str, dict[str, Any]]:
+    """The plain config of every stage, in order.
+
+    A stage's config is the root config with the stage's keys merged over it before anything is interpolated, so that
+    `${trainer.max_steps}` or `${data:num_classes}` in a stage mean its own. `${stages.<name>...}` of an earlier stage
+    is what that stage resolved it to.
+
+    Args:
+        config: As composed by Hydra.
+
+    Returns:
+        Names and configs, each as `resolve` returns it; a run of one stage has the name "".
+
+    Raises:
+        UserError: If a key is unknown, a stage lacks its module, or a config does not resolve.
+    """
+    root, stages = _split(config)
+    if not stages:
+        return {"": resolve(config)}
+    _check_keys(root, stages)
+    resolved: dict[str, dict[str, Any]] = {}
+    for name, stage in stages.items():
+        with told_of(name):
+            resolved[name] = resolve(_composed(root, stage, {**stages, **resolved}))
+    return resolved
+
+
+def optimized_metric(config: DictConfig) -> str:
+    """The name of the metric that a sweep compares, as the last stage has it."""
+    root, stages = _split(config)
+    return str(_composed(root, [*stages.values()][-1] if stages else {}, stages).optimized_metric)
+
+
+def whole(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One config for the run folder: what all stages share, and under `stages` what each has for itself."""
+    shared = _shared([*configs.values()])
+    if len(configs) == 1 and "" in configs:
+        return shared
+    return {**shared, "stages": {name: _beyond(stage, shared) for name, stage in configs.items()}}
+
+
+def collect_metrics(run: Path, names: list[str]) -> dict[str, Any]:
+    """Metrics of a run of several stages: the last one's as they are, those of the others after their stage's name.
+
+    Args:
+        run: The run folder; stages that were not trained in it are left out.
+        names: Of all stages, in order.
+
+    Returns:
+        Flat names and values; `fit/minutes` is the sum over the stages.
+    """
+    found = {name: read_metrics(run / name) for name in names}
+    metrics = {f"{name}/{key}": value for name in names[:-1] for key, value in found[name].items()}
+    minutes = {f"{name}/fit/minutes": m["fit/minutes"] for name, m in found.items() if m}
+    return {**metrics, **minutes, **found[names[-1]], "fit/minutes": sum(minutes.values())}
+
+
+@contextmanager
+def told_of(name: str) -> Iterator[None]:
+    """Put the name of a stage before the mistakes that are found in it."""
+    try:
+        yield
+    except UserError as error:
+        if not name:
+            raise
+        raise UserError("\n".join(f"stage {name}: {line}" for line in str(error).splitlines())) from error
+
+
+def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The root config and those of its stages, nothing interpolated."""
+    root: Any = OmegaConf.to_container(config)
+    return root, {name: stage or {} for name, stage in (root.pop("stages", None) or {}).items()}
+
+
+def _composed(root: dict[str, Any], stage: dict[str, Any], stages: dict[str, Any]) -> DictConfig:
+    return OmegaConf.create({**_over(root, stage), "stages": stages})
+
+
+def _over(base: Any, change: Any) -> Any:
+    """`change` merged over `base`; an object of another class replaces the one that was there with all its keys."""
+    if not isinstance(base, dict) or not isinstance(change, dict):
+        return change
+    if "_target_" in change and change["_target_"] != base.get("_target_"):
+        return change
+    return {**base, **{key: _over(base.get(key), value) for key, value in change.items()}}
+
+
+def _shared(configs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all configs say alike; objects of different classes share nothing."""
+    shared: dict[str, Any] = {}
+    for key, value in configs[0].items():
+        values = [config.get(key) for config in configs]
+        if all(key in config for config in configs) and all(other == value for other in values):
+            shared[key] = value
+        elif all(isinstance(other, dict) and other.get("_target_") == value.get("_target_") for other in values):
+            shared[key] = _shared(values)  # type: ignore[arg-type]
+    return shared
+
+
+def _beyond(config: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """What has to be merged over `shared` to give `config`."""
+    own = {key: value for key, value in config.items() if key not in shared or shared[key] != value}
+    return {key: _beyond(value, shared[key]) if key in shared else value for key, value in own.items()}
+
+
+def _check_keys(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None:
+    """Refuse what no stage would read, and what says nothing when there are several stages."""
+    known = ({*root} | {"lightning_module"}) - _OF_THE_RUN
+    complete = {name for name, stage in stages.items() if "lightning_module" in stage}
+    for name, stage in stages.items():
+        if name in _TAKEN:
+            raise UserError(f"stages.{name}: files and metrics of a run have this name; choose another")
+        if name not in complete:
+            raise UserError(f"stages.{name}: no such stage (no lightning_module); {did_you_mean(name, complete)}")
+        for key in stage:
+            if key not in known:
+                raise UserError(f"stages.{name}.{key}: no such key; {did_you_mean(key, known)}")
+    for key in ("ckpt_path", "init_from"):
+        if root[key]:
+            raise UserError(f"{key}: this run has several stages; say which with stages.<{'|'.join(stages)}>.{key}=...")
+    if [*stages.values()][-1].get("ckpt_path"):
+        raise UserError(f"stages.{[*stages][-1]}.ckpt_path: the last stage has to be trained; test it with evaluate.py")
+    _check_effect(stages)
+
+
+def _check_effect(stages: dict[str, dict[str, Any]]) -> None:
+    """An override that every stage overrides in turn would be ignored without a word."""
+    for override in HydraConfig.get().overrides.task:
+        key = override.lstrip("+").partition("=")[0]
+        if all(_sets(stage, key) for stage in stages.values()):
+            raise UserError(f"{key}: every stage has its own; say which with stages.<{'|'.join(stages)}>.{override}")
+
+
+def _sets(stage: Any, key: str) -> bool:
+    """Whether nothing is left of a root value at `key` once the stage is merged over it."""
+    for part in key.split("."):
+        if not isinstance(stage, dict) or part not in stage:
+            return False
+        stage = stage[part]
+    return not isinstance(stage, dict) or "_target_" in stage

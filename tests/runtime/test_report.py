@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from runtime import report
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder with what a report needs."""
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    (tmp_path / "split.json").write_text(json.dumps({"phantom": False}))
+    (tmp_path / "environment.txt").write_text("command: train.py\n")
+    return tmp_path
+
+
+def written(run):
+    report.write(run, {"test/crps": 1.5, "test/nothing": None}, {"test/crps": [1, 2]})
+    return (run / "report.html").read_text()
+
+
+def test_tables_are_found_by_name_and_long_ones_folded(run):
+    for name, rows in (("test_patients", 31), ("test_baselines", 30), ("other", 1)):
+        lines = ["name,value", *(f"<case {index}>,{index}.25" for index in range(rows))]
+        (run / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    page = written(run)
+    assert page.index("<h2>Baselines</h2>") < page.index("<h2>Patients</h2>")
+    assert page.count("<summary>31 rows</summary>") == 1
+    assert "30 rows" not in page
+    assert "Other" not in page
+    assert "&lt;case 3&gt;" in page, "text is shown, not read as HTML"
+
+
+def test_only_stages_that_were_trained_have_a_section(run):
+    (run / "config.yaml").write_text("stages: {given: {}, trained: {}, last: {}}\n")
+    for name in ("trained", "last"):
+        (run / name).mkdir()
+        (run / name / "metrics.json").write_text(json.dumps({"test/loss": 0.125}))
+    page = written(run)
+    assert "Stage given" not in page
+    assert page.index("Stage trained") < page.index("0.125") < page.index("Stage last")
+    assert page.count("0.125") == 1, "the last stage's metrics are those of the run"
+    assert "1 to 2" in page

@@ -1,0 +1,247 @@
+"""Runs of several stages: order, hand-over, what is skipped, what is told early, and what lies in the run folder."""
+
+import json
+import shutil
+import signal
+from types import SimpleNamespace
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import runtime
+from runtime import fit
+from runtime.build import resolve
+from runtime.errors import UserError
+from runtime.stages import collect_metrics, optimized_metric, resolve_stages, whole
+from tests.conftest import ROOT, call_verb, compose, run_verb
+
+TWO = [f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "experiment=two_stages"]
+
+
+def train(folder, *overrides, **environment):
+    places = [f"hydra.run.dir={folder}", f"datamodule.root={folder.parent / 'data'}"]
+    return run_verb("train", *TWO, *places, *overrides, **environment)
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def weights_of(stage, which="best"):
+    return torch.load(stage / "checkpoints" / f"{which}.ckpt", weights_only=True)["state_dict"]
+
+
+def assert_same_weights(one, other):
+    assert one.keys() == other.keys()
+    for name, weight in one.items():
+        assert torch.equal(weight, other[name]), name
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory):
+    """Folder of one finished run of two stages."""
+    run = tmp_path_factory.mktemp("staged") / "run"
+    done = train(run)
+    assert done.code == 0, done.output
+    return run
+
+
+def test_a_stage_sees_its_own_values_and_those_of_earlier_stages(tmp_path):
+    config = compose(tmp_path, *TWO, "++stages.first.datamodule.size=16", "trainer.precision=bf16-mixed")
+    first, second = resolve_stages(config).values()
+    assert (first["datamodule"]["size"], second["datamodule"]["size"]) == (16, 12)
+    assert first["lightning_module"]["net"]["img_size"] == [16, 16], "${data:...} is that of the stage"
+    assert second["lightning_module"]["net"] == first["lightning_module"]["net"], "and what it refers to stays so"
+    assert [stage["callbacks"]["best"]["monitor"] for stage in (first, second)] == ["val/loss", "val/auc"]
+    assert [stage["trainer"]["precision"] for stage in (first, second)] == ["bf16-mixed"] * 2
+    assert "stages" not in first
+
+
+def test_an_object_of_another_class_replaces_that_of_the_run(tmp_path):
+    change = "++stages.first.callbacks.figures={_target_: callbacks.FiniteGuard}"
+    first, second = resolve_stages(compose(tmp_path, *TWO, change)).values()
+    assert first["callbacks"]["figures"] == {"_target_": "callbacks.FiniteGuard"}
+    assert second["callbacks"]["figures"]["resamples"] == 20
+
+
+def test_the_config_of_the_run_merges_to_those_of_its_stages(tmp_path):
+    configs = resolve_stages(compose(tmp_path, *TWO))
+    written = OmegaConf.create(whole(configs))
+    for name, stage in written.pop("stages").items():
+        assert OmegaConf.to_container(OmegaConf.merge(written, stage)) == configs[name]
+
+
+def test_the_config_can_be_read_without_training(tmp_path):
+    done = call_verb("train", *TWO, f"datamodule.root={tmp_path}", "--cfg", "job", "--resolve")
+    assert done.code == 0, done.output
+    shown = OmegaConf.create(done.output)
+    assert shown.seed == 1
+    assert shown.stages.first.monitor == "val/loss"
+    assert list(shown.stages.second.lightning_module.net.img_size) == [12, 12]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_of_one_stage_is_as_it_was(tmp_path):
+    config = compose(tmp_path, "experiment=medmnist_classification_demo")
+    assert resolve_stages(config) == {"": resolve(config)}
+    assert whole(resolve_stages(config)) == resolve(config)
+
+
+def test_a_sweep_compares_the_metric_of_the_last_stage(tmp_path):
+    assert optimized_metric(compose(tmp_path, *TWO, "monitor=val/acc")) == "val/acc"
+    assert optimized_metric(compose(tmp_path, *TWO, "++stages.second.monitor=val/loss")) == "val/loss"
+
+
+def test_metrics_of_earlier_stages_bear_their_names(tmp_path):
+    for name, minutes in (("a", 1.5), ("b", 2.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(json.dumps({"test/loss": minutes, "fit/minutes": minutes}))
+    assert collect_metrics(tmp_path, ["given", "a", "b"]) == {
+        "a/test/loss": 1.5, "a/fit/minutes": 1.5, "b/fit/minutes": 2.0, "test/loss": 2.0, "fit/minutes": 3.5,
+    }  # fmt: skip
+
+
+MISTAKES = {
+    "wrong type": (["stages.second.lightning_module.optimizer.lr=abc"], "stage second: lightning_module.optimizer.lr"),
+    "unknown metric": (["stages.second.monitor=val/acu"], "stage second: monitor=val/acu: this module logs no such"),
+    "not to be swept by": (["optimized_metric=val/acu"], "stage second: optimized_metric=val/acu"),
+    "does not fit": (["stages.second.lightning_module.test_time_flips=[5]"], "stage second: the data do not fit"),
+    "unknown stage": (["stages.secnd.trainer.max_steps=3"], "stages.secnd: no such stage"),
+    "unknown key": (["stages.first.monitr=val/loss"], "stages.first.monitr: no such key; did you mean 'monitor'?"),
+    "unknown argument": (["stages.second.trainer.max_step=3"], "did you mean 'max_steps'?"),
+    "taken name": (["stages.figures.lightning_module={_target_: x}"], "stages.figures: files and metrics"),
+    "which stage": (["lightning_module.optimizer.lr=1"], "say which with stages.<first|second>.lightning_module"),
+    "no effect": (
+        ["trainer.max_steps=9", "stages.first.trainer.max_steps=9"],
+        "trainer.max_steps: every stage has its own; say which with stages.<first|second>.trainer.max_steps=9",
+    ),
+    "go on from": (["ckpt_path=last"], "ckpt_path: this run has several stages"),
+    "start from": (["init_from=x.ckpt"], "init_from: this run has several stages"),
+    "nothing to train": (["stages.second.ckpt_path=x.ckpt"], "the last stage has to be trained"),
+    "no checkpoint": (["stages.first.ckpt_path=/nowhere/x.ckpt"], "stage first: no checkpoint /nowhere/x.ckpt"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_in_any_stage_is_told_before_the_first_is_trained(case, tmp_path):
+    words, message = MISTAKES[case]
+    places = [f"hydra.run.dir={tmp_path / 'run'}", f"datamodule.root={tmp_path / 'data'}"]
+    done = call_verb("train", *TWO, *places, *words)
+    assert done.code == 2, done.output
+    assert len(done.error) == 1, done.output
+    assert message in done.error[0], done.output
+    assert not list(tmp_path.glob("run/**/*.ckpt")), "nothing was trained"
+
+
+def test_stages_run_in_order_and_hand_on_what_they_learnt(staged):
+    first, second = (torch.load(staged / name / "checkpoints" / "last.ckpt") for name in ("first", "second"))
+    assert (first["global_step"], second["global_step"]) == (12, 6)
+    assert (staged / "first" / "metrics.json").stat().st_mtime < (staged / "second" / "metrics.json").stat().st_mtime
+    assert_same_weights(weights_of(staged / "first"), weights_of(staged / "second"))
+    assert_same_weights(weights_of(staged / "first"), weights_of(staged / "second", "last"))
+
+
+def test_the_run_folder_holds_what_is_promised(staged):
+    names = {str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()}
+    whole_run = {"config.yaml", "metrics.json", "split.json", "environment.txt", "report.html", "train.log"}
+    of_a_stage = {"config.yaml", "metrics.json", "metrics.csv", "checkpoints/best.ckpt", "predictions/test.csv"}
+    assert names >= whole_run | {f"{stage}/{name}" for stage in ("first", "second") for name in of_a_stage}
+    assert not names & {"metrics.csv", "first/report.html", "second/report.html"}
+    metrics, first, second = metrics_of(staged), metrics_of(staged / "first"), metrics_of(staged / "second")
+    assert metrics["test/loss"] == second["test/loss"]
+    assert metrics["first/test/loss"] == first["test/loss"]
+    assert metrics["fit/minutes"] == pytest.approx(metrics["first/fit/minutes"] + metrics["second/fit/minutes"])
+
+
+def test_one_report_has_a_section_for_each_stage(staged):
+    report = (staged / "report.html").read_text()
+    assert report.index("Stage first") < report.index("Stage second")
+    assert report.count(">Classes<") == 2
+    assert report.count("data:image/png;base64,") == len(list(staged.rglob("*.png"))) == 10
+    assert "phantom images" in report
+
+
+def test_the_checkpoint_of_a_later_stage_needs_no_earlier_one(staged, monkeypatch):
+    monkeypatch.setenv("MEDZOO_TRUST", "tests")
+    loaded = runtime.load(staged / "second" / "checkpoints" / "best.ckpt")
+    assert_same_weights(dict(loaded.state_dict()), weights_of(staged / "first"))
+
+
+@pytest.mark.slow
+def test_a_stage_whose_checkpoint_is_given_is_not_trained(staged, tmp_path):
+    best = staged / "first" / "checkpoints" / "best.ckpt"
+    done = train(tmp_path / "run", f"stages.first.ckpt_path={best}")
+    assert done.code == 0, done.output
+    assert not (tmp_path / "run" / "first").exists()
+    assert_same_weights(weights_of(staged / "first"), weights_of(tmp_path / "run" / "second"))
+    assert "Stage first" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_given_checkpoint_has_to_fit(staged, tmp_path):
+    best = staged / "first" / "checkpoints" / "best.ckpt"
+    config = [f"stages.first.ckpt_path={best}", "stages.first.lightning_module.net.depth=2"]
+    done = call_verb("train", *TWO, f"hydra.run.dir={tmp_path / 'run'}", f"datamodule.root={tmp_path}", *config)
+    assert done.code == 2, done.output
+    assert "stage first: " in done.error[0]
+    assert "is of another model" in done.error[0]
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_its_second_stage_goes_on_there(staged, tmp_path):
+    run = tmp_path / "run"
+    killed = train(run, MEDZOO_TEST_KILL_AT="5")
+    assert killed.code == -signal.SIGKILL, killed.output
+    before = (run / "first" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    assert call_verb("train", *TWO, f"hydra.run.dir={run}").error[0].startswith(f"{run} holds an unfinished run")
+
+    resumed = train(run, "auto_resume=true")
+
+    assert resumed.code == 0, resumed.output
+    assert "stage first: complete, skipped" in resumed.output
+    assert "resuming" in resumed.output
+    assert (run / "first" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before, "not trained again"
+    assert metrics_of(run)["test/loss"] == metrics_of(staged)["test/loss"]
+    assert metrics_of(run).keys() == metrics_of(staged).keys()
+
+
+@pytest.mark.slow
+def test_two_processes_go_through_the_same_stages(staged, tmp_path):
+    run, two = tmp_path / "run", ["trainer.devices=2", "logger=default"]
+    done = train(run, *two)
+    assert done.code == 0, done.output
+    assert done.output.count("received ['first']") == 2, "by both processes"
+    assert metrics_of(run).keys() == metrics_of(staged).keys()
+    assert_same_weights(weights_of(run / "first"), weights_of(run / "second"))
+    assert [len(list((run / stage / "wandb").glob("offline-run-*"))) for stage in ("first", "second")] == [1, 1]
+
+    (run / "metrics.json").unlink()  # as if it had been interrupted before the second stage began
+    shutil.rmtree(run / "second")
+    again = train(run, *two, "auto_resume=true")
+    assert again.code == 0, again.output
+    assert again.output.count("received ['first']") == 2
+    assert metrics_of(run)["fit/steps"] == 6
+    assert_same_weights(weights_of(run / "first"), weights_of(run / "second"))
+
+
+@pytest.mark.parametrize(("sweep", "group"), [(None, "demo/now"), ("my sweep", "my sweep")])
+def test_the_dashboard_ties_the_stages_of_a_run_together(sweep, group, tmp_path, monkeypatch):
+    config = resolve_stages(compose(tmp_path, *TWO))["second"]
+    config["logger"] = {"wandb": {"_target_": "builtins.dict", "_partial_": True, "group": sweep}}
+    monkeypatch.setattr(fit, "make_trainer", lambda *_, logger, **__: logger)
+    run = tmp_path / "demo" / "now"
+    (told,) = fit._trainer(fit.Stage("second", config, run / "second", datamodule=SimpleNamespace(phantom=True)))
+    assert (told["run_name"], told["group"]) == ("demo/now/second (phantom)", group)
+    assert told["save_dir"] == run / "second"
+
+
+@pytest.mark.slow
+def test_stages_pass_on_weights_without_files_where_none_are_written(tmp_path):
+    done = train(tmp_path / "run", "trainer.fast_dev_run=true")
+    assert done.code == 0, done.output
+    assert "received ['first']" in done.output
+
+
+def test_a_stage_without_a_value_is_told(tmp_path):
+    with pytest.raises(UserError, match="stage first: "):
+        resolve_stages(compose(tmp_path, *TWO, "++stages.first.datamodule.size=???"))
