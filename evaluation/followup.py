@@ -96,7 +96,7 @@ def compare(sampled: SampledFollowups, followup: np.ndarray) -> dict[str, float]
         over samples and in the real scan: `slice_difference`, `slice_dice`, `real_slice_difference`, `real_slice_dice`.
     """
     real_ml = float(volume_ml(followup[:, IPH] > 0.5, sampled.spacing[::-1]))
-    shift = abs(midline_shift_mm(HU * followup[:, 0], sampled.spacing[::-1], (followup[:, 1:] > 0.5).any(1)))
+    shift = abs(midline_shift_mm(HU * followup[:, 0], sampled.spacing[::-1], np.any(followup[:, 1:] > 0.5, axis=1)))
     said_shift = float(weighted_mean(sampled.midline_shifts_mm()[None], sampled.weights[None])[0])
     real = slice_consistency(HU * followup[sampled.slices, 0], followup[sampled.slices, IPH] > 0.5)
     drawn = [

@@ -14,7 +14,20 @@ from datamodules.phantoms.head.smooth_noise import SmoothNoise
 
 __all__ = ["HU", "Anatomy", "draw_anatomy"]
 
-HU = {"air": -1000, "fat": -80, "skin": 35, "csf": 7, "white": 29, "grey": 37, "falx": 52, "diploe": 650, "table": 1150}
+HU = {
+    "air": -1000,
+    "fat": -80,
+    "csf": 7,
+    "edema": 20,
+    "white": 29,
+    "grey": 37,
+    "skin": 38,
+    "falx": 52,
+    "diluted blood": 58,
+    "blood": 66,
+    "diploe": 650,
+    "table": 1150,
+}
 RIBBON = 3.2  # thickness of the cortex in mm
 
 
@@ -33,6 +46,7 @@ class Anatomy:
         deepness: Field that makes sulci deep or shallow.
         thickness: Field that makes skull and scalp thick or thin.
         texture: Field of HU within tissue.
+        bends: Three fields that bend the inner parts away from the ideal shapes.
     """
 
     size: np.ndarray
@@ -45,13 +59,20 @@ class Anatomy:
     deepness: SmoothNoise
     thickness: SmoothNoise
     texture: SmoothNoise
+    bends: tuple[SmoothNoise, SmoothNoise, SmoothNoise]
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """Depth under the skull in mm at points (3, n)."""
         return shapes.brain_depth(points, self.size)
 
+    def idealised(self, points: np.ndarray) -> np.ndarray:
+        """Points (3, n) as they would lie in an ideal, symmetric head; the midline stays."""
+        bend = np.stack([field(points) for field in self.bends]) * np.array([[1.3], [1.6], [1.6]], np.float32)
+        bend[0] *= np.minimum(np.abs(points[0]) / 15, 1)
+        return points + bend
+
     def ventricles(self, points: np.ndarray) -> np.ndarray:
-        """Signed distance in mm to the lateral and third ventricles, negative inside."""
+        """Signed distance in mm to the lateral and third ventricles at idealised points (3, n), negative inside."""
         distance = np.full(points.shape[1], 99, np.float32)
         near = np.abs(points[0]) < 50
         middle = points[:, near]
@@ -64,11 +85,12 @@ class Anatomy:
         """HU inside the skull.
 
         Args:
-            points: Points (3, n) where the tissue was before any bleed moved it.
+            points: Idealised points (3, n), where the tissue was before any bleed moved it.
             depth: Their depth under the skull.
             ventricles: Their distance to the ventricles.
             soft: Width of edges in mm.
         """
+
         def mix(base: np.ndarray, hu: float | np.ndarray, distance: np.ndarray) -> np.ndarray:
             return base + (hu - base) * expit(-distance / soft)
 
@@ -76,7 +98,7 @@ class Anatomy:
         gap = 0.6 + 1.4 * self.atrophy  # CSF under the skull
         cleft = np.abs(points[0])
         apart = shapes.interhemispheric(points)
-        fissure = np.maximum(cleft - 0.6 * open_space, -apart)
+        fissure = np.maximum(cleft - 0.4 - 0.8 * open_space, -apart)
         sylvian = shapes.sylvian_fissure(points, open_space)
         sulci = self._sulci(points, depth, open_space)
         cisterns = shapes.basal_cisterns(points, 1.0 + 0.6 * open_space)
@@ -90,7 +112,7 @@ class Anatomy:
         hu = hu + 1.2 * self.texture(points)
         hu = mix(hu, HU["csf"], np.maximum(np.minimum(np.minimum(sulci, sylvian), fissure), -cerebellum))
         hu = mix(hu, HU["csf"], np.minimum(np.minimum(cisterns, depth - gap), ventricles))
-        falx = np.maximum(cleft - 0.5, np.maximum(6 - apart, 4 - np.maximum(points[2] + 16, 0)))
+        falx = np.maximum(cleft - 0.8, np.maximum(6 - apart, -14 - points[2]))
         hu = mix(hu, HU["falx"], falx)
         hu = mix(hu, 46, leaves)
         return mix(hu, self.calcified, self._calcifications(points))
@@ -117,9 +139,7 @@ class Anatomy:
         on_surface = inward / radius * (0.3 * radius + 52)  # nearly the same along a ray, so that folds point inwards
         bottom = np.clip(13 + 6 * self.deepness(on_surface), 2, 26)
         taper = np.clip(1.25 - depth[near] / bottom, 0.15, 1)
-        distance[near] = np.maximum(
-            self.folds.distance_to_zero(on_surface) - open_space * taper, depth[near] - bottom
-        )
+        distance[near] = np.maximum(self.folds.distance_to_zero(on_surface) - open_space * taper, depth[near] - bottom)
         return distance
 
     @staticmethod
@@ -146,4 +166,5 @@ def draw_anatomy(rng: np.random.Generator, age: float) -> Anatomy:
         deepness=SmoothNoise(rng, 5.0),
         thickness=SmoothNoise(rng, 14.0),
         texture=SmoothNoise(rng, 2.5),
+        bends=(SmoothNoise(rng, 8.0), SmoothNoise(rng, 8.0), SmoothNoise(rng, 8.0)),
     )

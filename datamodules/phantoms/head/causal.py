@@ -1,17 +1,18 @@
 """Causal model of the head cohort: who bleeds again, how much, and what a perfect forecaster could know.
 
-Own model; effects follow the direction, not the exact size, of published risk factors (onset to imaging, anticoagulation
-and volume: Al-Shahi Salman et al., Lancet Neurol 2018). Volumes in mL, t = hours from onset to the baseline CT,
-c = anticoagulant, V0 = baseline IPH, V1 = follow-up IPH, U = independent uniform noise of a patient, logN = log-normal.
+Own model; effects follow the direction, not the exact size, of published risk factors (onset to imaging,
+anticoagulation and volume: Al-Shahi Salman et al., Lancet Neurol 2018). Volumes in mL, t = hours from onset to the
+baseline CT, c = anticoagulant, V0 = baseline IPH, V1 = follow-up IPH, U = a patient's independent uniform noise,
+logN(m, s) = log-normal of median m whose log has the spread s. "in" truncates (t, V0) or clips (the others).
 
-    t  ~ logN(median 4.5, sd of log 0.95) in [0.5, 24]     c ~ Bernoulli(0.20)     antiplatelet ~ Bernoulli(0.25)
-    V0 ~ logN(median 14, sd of log 0.70) in [3, 70]        age ~ N(68, 12) in [25, 95]   systolic ~ N(170, 25) in [90, 245]
+    t  ~ logN(4.5, 0.95) in [0.5, 24]     c ~ Bernoulli(0.20)          antiplatelet ~ Bernoulli(0.25)
+    V0 ~ logN(14, 0.70) in [3, 70]        age ~ N(68, 12) in [25, 95]  systolic ~ N(170, 25) in [90, 245]
     GCS = round(14.5 - 2.2 ln(V0 / 6) + N(0, 1.8)) in [3, 15]
 
-    P(expansion)     = sigmoid(-2.72 - 2.0 ln(t / 4.5) + 2.1 c + 0.4 ln(V0 / 14));  expansion = U1 < P
-    expansion:         V1 = V0 (1 + g),  ln g ~ N(ln 0.40 - 0.4 ln(t / 4.5) + 0.5 c, 0.25), by the quantile U2,
-                       g kept where V1 - V0 >= 6 mL or g >= 0.33 (the label's definition) and V1 <= 130 mL
-    no expansion:      V1 = V0 (1 + h),  h ~ N(0, 0.02), by the quantile U3, |h| kept below 0.9 of what the label asks for
+    P(expansion) = sigmoid(-2.80 - 2.1 ln(t / 4.5) + 2.2 c + 0.4 ln(V0 / 14));  expansion = U1 < P
+    expansion:     V1 = V0 (1 + g),  ln g ~ N(ln 0.42 - 0.4 ln(t / 4.5) + 0.5 c, 0.22), by the quantile U2,
+                   g kept where g >= 0.33 or V1 - V0 >= 6 mL (the label's definition) and V1 <= 130 mL
+    no expansion:  V1 = V0 (1 + h),  h ~ N(0, 0.02), by the quantile U3, |h| kept below 0.9 of the label's bound
 
 Antiplatelet, age, GCS and systolic are nuisances: `do` on them changes nothing. GCS is a child of V0 without children.
 The intraventricular volume has no draw of its own: it follows from the geometry (`hematoma.py`).
@@ -52,13 +53,13 @@ NOISE = ("expansion", "growth", "change")
 """A patient's exogenous noise U1, U2, U3: the same under every `do`."""
 
 LARGEST_ML = 130.0
-GROWTH_SD, CHANGE_SD = 0.25, 0.02
+GROWTH_SD, CHANGE_SD = 0.22, 0.02
 
 
 def draw_clinical(rng: np.random.Generator, n: int) -> Clinical:
     """Draw n patients: hours, mL, 0/1, 0/1, years, points, mmHg."""
-    onset = 4.5 * np.exp(0.95 * _truncated_normal(rng.uniform(size=n), np.log(0.5 / 4.5) / 0.95, np.log(24 / 4.5) / 0.95))
-    volume = 14 * np.exp(0.70 * _truncated_normal(rng.uniform(size=n), np.log(3 / 14) / 0.70, np.log(70 / 14) / 0.70))
+    onset = _truncated_lognormal(rng.uniform(size=n), 4.5, 0.95, *CLINICAL["time_from_onset_to_CT"])
+    volume = _truncated_lognormal(rng.uniform(size=n), 14, 0.70, *CLINICAL["IPH_baseline_ml"])
     columns = (
         onset.round(2),
         volume,
@@ -104,7 +105,7 @@ def expansion_probability(clinical: Clinical) -> np.ndarray:
     """P(expansion) of each patient (n,), the best score that any model can reach."""
     early = -np.log(clinical["time_from_onset_to_CT"] / 4.5)
     size = np.log(clinical["IPH_baseline_ml"] / 14)
-    return expit(-2.72 + 2.0 * early + 2.1 * clinical["Anticoagulant"] + 0.4 * size)
+    return expit(-2.80 + 2.1 * early + 2.2 * clinical["Anticoagulant"] + 0.4 * size)
 
 
 def is_expansion(baseline_ml: np.ndarray, followup_ml: np.ndarray) -> np.ndarray:
@@ -118,7 +119,7 @@ def realised_volume(clinical: Clinical, noise: dict[str, np.ndarray]) -> np.ndar
     volume = clinical["IPH_baseline_ml"]
     early = -np.log(clinical["time_from_onset_to_CT"] / 4.5)
     needed = np.minimum(0.33, 6 / volume)  # smallest relative growth that counts as expansion
-    mean = np.log(0.40) + 0.4 * early + 0.5 * clinical["Anticoagulant"]
+    mean = np.log(0.42) + 0.4 * early + 0.5 * clinical["Anticoagulant"]
     least, most = (np.log(needed) - mean) / GROWTH_SD, (np.log(LARGEST_ML / volume - 1) - mean) / GROWTH_SD
     growth = np.exp(mean + GROWTH_SD * _truncated_normal(noise["growth"], least, most))
     edge = 0.9 * needed / CHANGE_SD
@@ -145,3 +146,9 @@ def _truncated_normal(uniform: np.ndarray, low: np.ndarray | float, high: np.nda
     """Quantiles of the standard normal kept between low and high."""
     below = norm.cdf(low)
     return np.clip(norm.ppf(below + uniform * (norm.cdf(high) - below)), low, high)
+
+
+def _truncated_lognormal(uniform: np.ndarray, median: float, spread: float, low: float, high: float) -> np.ndarray:
+    """Quantiles of the log-normal of this median and spread of the log, kept between low and high."""
+    bounds = np.log(low / median) / spread, np.log(high / median) / spread
+    return median * np.exp(spread * _truncated_normal(uniform, *bounds))

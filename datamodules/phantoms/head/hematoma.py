@@ -7,8 +7,9 @@ level, so that the follow-up holds nearly all of the baseline.
 Mass effect: tissue moves away from the bleed's centre by u(r) = 0.017 R^2 exp(-(r - R) / 30) outside and in proportion
 to r inside, R = (3 V / 4 pi)^(1/3) the radius of a ball of that volume, fading to 0 within 14 mm of the skull.
 
-Ventricle: where the same level set, let into the ventricles, would fill O mL of them, and O >= 0.05 mL (one voxel of
-3 x 3 x 5 mm), blood runs in: IVH = min(0.5 + 2 O, 0.6 of the ventricles), in their most dependent (posterior) part.
+Ventricles: blood runs in where the bleed's surface, or at follow-up the tissue up to min(5, 5 g) mm ahead of a surface
+that grew by the fraction g, covers O >= 0.05 mL of the ventricles as they lay at baseline. Then
+IVH = min(0.5 + 2 O, 0.6 of the ventricles), never less than at baseline, in their dependent (posterior) part.
 """
 
 from dataclasses import dataclass
@@ -18,15 +19,15 @@ import numpy as np
 from datamodules.phantoms.head.anatomy import Anatomy
 from datamodules.phantoms.head.smooth_noise import SmoothNoise
 
-__all__ = ["Bleed", "draw_bleed", "leaked_volume", "midline_shift", "push_back", "radius_mm", "select"]
+__all__ = ["Bleed", "draw_bleed", "leaked_volume", "midline_shift", "pressure_mm", "push_back", "radius_mm", "select"]
 
 # Where bleeds arise: share, centre (|x|, y, z), spread, gap to the ventricle at baseline in mm (mean, sd; None = any).
 _PLACES = {
-    "basal ganglia": (0.46, (27, 2, 7), (6, 9, 6), (-0.6, 3.2)),
-    "thalamus": (0.18, (17, -16, 9), (6, 5, 5), (-1.5, 2.5)),
-    "lobar frontal": (0.12, (32, 34, 24), (7, 8, 7), None),
-    "lobar parietal": (0.14, (37, -34, 28), (7, 9, 7), None),
-    "lobar temporal": (0.10, (47, -20, 6), (4, 8, 6), None),
+    "basal ganglia": (0.50, (27, 2, 7), (6, 9, 6), (-0.5, 2.2)),
+    "thalamus": (0.20, (17, -16, 9), (6, 5, 5), (-0.5, 2.2)),
+    "lobar frontal": (0.10, (32, 34, 24), (7, 8, 7), None),
+    "lobar parietal": (0.12, (37, -34, 28), (7, 9, 7), None),
+    "lobar temporal": (0.08, (47, -20, 6), (4, 8, 6), None),
 }
 
 
@@ -82,7 +83,7 @@ def draw_bleed(rng: np.random.Generator, anatomy: Anatomy, volume: float) -> Ble
     _, mean, spread, gap = _PLACES[location]
     centres = (np.array(mean) + np.array(spread) * rng.normal(size=(200, 3))).T.astype(np.float32)
     centres[0] *= rng.choice([-1, 1])
-    ventricle, depth = anatomy.ventricles(centres), anatomy.depth(centres)
+    ventricle, depth = anatomy.ventricles(anatomy.idealised(centres)), anatomy.depth(centres)
     radius = radius_mm(volume)
     wanted = rng.normal(*gap) if gap else np.maximum(ventricle - radius, 6)
     misfit = np.abs(ventricle - radius - wanted) + 2 * np.maximum(0.9 * radius + 4 - depth, 0)
@@ -139,6 +140,11 @@ def select(level: np.ndarray, allowed: np.ndarray, count: int) -> tuple[np.ndarr
         raise ValueError(f"a bleed of {count} voxels does not fit into {room}; give more slices or a larger image_size")
     bound = np.partition(level[allowed], count)[count]
     return allowed & (level < bound), float(bound)
+
+
+def pressure_mm(growth: float) -> float:
+    """How far ahead of the surface a bleed that grew by this fraction breaks a ventricle's wall (module docstring)."""
+    return min(5.0, 5 * max(growth, 0.0))
 
 
 def leaked_volume(overlap: float) -> float:

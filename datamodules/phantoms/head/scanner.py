@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["SCANNERS", "Grid", "Scanner", "hospital_scanner"]
+__all__ = ["SCANNERS", "Grid", "Scanner", "hospital_scanner", "measure"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,12 @@ class Grid:
     middle = (0.0, -10.0, 15.0)
     """Middle of the field of view in mm: 5 cm of brain lie above, the midbrain is the lowest that is seen."""
 
+    @classmethod
+    def of(cls, scanner: Scanner, image_size: int, spacing_mm: float, slices: int) -> "Grid":
+        """The grid of a scanner: `slices` counts slices of 5 mm, other thicknesses cover the same height."""
+        count = max(1, round(slices * 5 / scanner.thickness_mm))
+        return cls((image_size, image_size, count), (spacing_mm, spacing_mm, scanner.thickness_mm))
+
     @property
     def affine(self) -> np.ndarray:
         """Voxel index to RAS mm (4, 4)."""
@@ -75,7 +81,7 @@ class Grid:
         return np.stack([part.ravel() for part in np.meshgrid(*axes, indexing="ij")]).astype(np.float32)
 
 
-def scan(rng: np.random.Generator, hu: np.ndarray, depth: np.ndarray, scanner: Scanner, grid: Grid) -> np.ndarray:
+def measure(rng: np.random.Generator, hu: np.ndarray, depth: np.ndarray, scanner: Scanner, grid: Grid) -> np.ndarray:
     """Put a head through the scanner.
 
     Args:

@@ -4,6 +4,8 @@ Axes as in RAS: x to the right, y forward, z up, the origin between the two comm
 adult atlas, by eye; the distances are approximate, exact only at the outlines.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 __all__ = [
@@ -91,36 +93,42 @@ def deep_grey(points: Points) -> np.ndarray:
 def sylvian_fissure(points: Points, half_width: float) -> np.ndarray:
     """The cleft over the insula with its way out to the temple."""
     x, y, z = np.abs(points[0]), points[1], points[2]
-    tilt = 0.45 * (z - 2)  # the fissure climbs backwards
-    insula = np.maximum(np.abs(x - 38.5 + 0.012 * (y - 4) ** 2), np.abs(y - 4) - 17)
-    front = _segment(x, y, 36, 19, 66, 20 - tilt)
-    back = _segment(x, y, 36, -11, 68, -20 - tilt)
-    return np.maximum(np.minimum(insula, np.minimum(front, back)) - half_width, np.abs(z + 1) - 13)
+    insula = np.maximum(np.abs(x - 39 + 0.014 * (y - 2) ** 2), np.abs(y - 2) - 16)
+    opening = 18 - 0.9 * (z + 8)  # where it leaves moves back as one climbs
+    way_out = _segment(x, y, 38.5, 0.6 * opening, 66, opening) - 0.05 * np.maximum(x - 40, 0)
+    return np.maximum(np.minimum(insula, way_out) - half_width, np.abs(z + 1) - 13)
 
 
 def basal_cisterns(points: Points, half_width: float) -> np.ndarray:
-    """The star over the sella, the ring around the midbrain and the cistern behind it."""
-    x, y, z = points
-    angle = np.arctan2(x, y - 9)
-    star = np.hypot(x, y - 9) - (8.5 + 3.0 * np.cos(5 * angle))
-    star = np.maximum(star, z + 11)
-    ring = np.maximum(np.abs(midbrain(points)) - half_width, np.maximum(z + 7, y - 6))
-    smile = np.maximum(np.abs(np.hypot(x, y + 24) - 9) - half_width - 0.4, np.maximum(y + 28, np.abs(z + 6) - 7))
-    return np.minimum(np.minimum(star, ring), smile)
+    """The star over the sella with its arms to the Sylvian fissures, and the cisterns around the midbrain."""
+    x, y, z = np.abs(points[0]), points[1], points[2]
+    angle = np.arctan2(points[0], y - 8)
+    star = np.hypot(x, y - 8) - (8.5 + 2.2 * np.cos(5 * angle))
+    arm = _segment(x, y, 7, 11, 37, 15 + 0 * z) - 0.8 * half_width
+    notch = np.hypot(x, y + 3) - 4.5
+    low = np.maximum(np.minimum(np.minimum(star, arm), notch), z + 9)
+    ring = np.maximum(np.abs(_stem(points)) - half_width * (0.6 + 0.4 * (y < -22)), np.maximum(z + 6, y + 3))
+    smile = np.maximum(np.abs(np.hypot(x, y + 22) - 11) - half_width - 0.3, np.maximum(y + 27, np.abs(z + 4) - 7))
+    return np.minimum(np.minimum(low, ring), smile)
 
 
 def midbrain(points: Points) -> np.ndarray:
     """The stem between the cisterns."""
-    x, y, z = points
-    return np.maximum((np.sqrt((x / 18) ** 2 + ((y + 15) / 15) ** 2) - 1) * 15, z + 6)
+    return np.maximum(_stem(points), points[2] + 6)
 
 
 def tentorium(points: Points) -> tuple[np.ndarray, np.ndarray]:
     """Distance to the two leaves of the tentorium, and to the cerebellum between them."""
     x, y, z = np.abs(points[0]), points[1], points[2]
-    leaf = 6 + 0.62 * (-32 - y) - 1.1 * (z + 12)  # half width of the cerebellum, a tent that narrows upwards
-    inside = np.maximum((x - leaf) * 0.85, np.maximum(y + 32, z + 4))
-    return np.maximum(np.abs((x - leaf) * 0.85) - 0.6, np.maximum(y + 34, z + 4)), inside
+    leaf = 4 + 34 * (1 - np.exp((y + 34) / 30)) - 1.3 * (z + 14)  # half width of the cerebellum, a tent
+    leaf = np.where(y < -34, leaf, 4 - 1.3 * (z + 14))
+    inside = np.maximum((x - leaf) * 0.8, np.maximum(y + 34, z + 3))
+    return np.maximum(np.abs((x - leaf) * 0.8) - 0.7, np.maximum(y + 36, z + 3)), inside
+
+
+def _stem(points: Points) -> np.ndarray:
+    x, y, _ = points
+    return (np.sqrt((x / 17) ** 2 + ((y + 17) / 14) ** 2) - 1) * 14
 
 
 def interhemispheric(points: Points) -> np.ndarray:
@@ -134,7 +142,7 @@ def _chain(points: Points, beads: tuple[tuple[float, ...], ...], slim: float) ->
     """Distance to a chain of cones; `slim` below 1 makes it that much narrower across."""
     scaled = points / np.array([[slim], [1], [1]], np.float32)
     nearest = np.full(points.shape[1], np.inf, np.float32)
-    for first, second in zip(beads[:-1], beads[1:], strict=True):
+    for first, second in pairwise(beads):
         start = np.array([first[0] / slim, *first[1:3]], np.float32)[:, None]
         way = np.array([second[0] / slim, *second[1:3]], np.float32)[:, None] - start
         along = np.clip(((scaled - start) * way).sum(0) / (way * way).sum(), 0, 1)

@@ -1,0 +1,145 @@
+import pytest
+import torch
+from torch import nn
+
+from models import DDIM, DDPM, DPMSolverPP2M, FollowupDiffusion, sigmoid_schedule
+
+
+class Half(nn.Module):
+    """An autoencoder without weights: latents are half the image at every second pixel."""
+
+    latent_channels = 3
+
+    def encode(self, image):
+        mean = image[..., ::2, ::2] / 2
+        return mean, torch.ones_like(mean)
+
+    def decode(self, z):
+        image = 2 * z.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        return torch.cat([image[:, :1], 8 * (image[:, 1:] - 0.5)], dim=1)
+
+
+class Still(nn.Module):
+    """Says that nothing changes: x0 = 0, so the velocity is x alpha^-1 sigma ... solved for x0 = 0."""
+
+    def __init__(self, schedule, amount=0.0):
+        super().__init__()
+        self.schedule, self.amount = schedule, amount
+
+    def forward(self, x, t, context, clinical, flag, drop):
+        alpha, sigma = (level(t).view(-1, 1, 1, 1) for level in (self.schedule.alpha, self.schedule.sigma))
+        target = self.amount * flag.view(-1, 1, 1, 1).float()
+        return (alpha * x - target) / sigma  # the velocity whose clean estimate is `target`
+
+
+@pytest.fixture
+def patient():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(6, 3, 8, 8, generator=generator) * 0.5
+    image[:, 1:] = (image[:, 1:] > 0.25).float()
+    return {
+        "image": image,
+        "slices": torch.tensor([1, 2, 3]),
+        "context": torch.tensor([[0, 1, 2], [1, 2, 3], [2, 3, 4]]),
+        "spacing_z": 5.0,
+        "clinical": torch.full((7,), 0.5),
+    }
+
+
+def diffusion(amount=0.0):
+    schedule = sigmoid_schedule()
+    return FollowupDiffusion(Half(), Still(schedule, amount), schedule)
+
+
+def forecast(model, patient, flags, sampler=None, **options):
+    generator = torch.Generator().manual_seed(1)
+    return model.forecast(**patient, flags=flags, sampler=sampler or DPMSolverPP2M(5), generator=generator, **options)
+
+
+def test_no_change_gives_the_baseline_back_at_full_resolution(patient):
+    said = forecast(diffusion(), patient, torch.zeros(2, dtype=torch.long))
+    for sample in range(2):
+        for channel, part in enumerate((said.ct, said.iph, said.ivh)):
+            assert torch.allclose(part[sample], patient["image"][patient["slices"], channel], atol=1e-5)
+
+
+def test_a_known_change_is_added_to_the_scan(patient):
+    model = diffusion(amount=0.1)
+    model.change_std.fill_(0.5)
+    said = forecast(model, patient, torch.tensor([0, 1]))
+    before = patient["image"][patient["slices"], 0]
+    assert torch.allclose(said.ct[0], before, atol=1e-5)
+    assert torch.allclose(said.ct[1], (before + 2 * 0.1 * 0.5).clamp(0, 1), atol=1e-4), "twice the change of the latent"
+
+
+@pytest.mark.parametrize("sampler", [DPMSolverPP2M(4), DDIM(4), DDIM(4, eta=1.0), DDPM(4)])
+def test_how_much_goes_through_at_once_makes_no_difference(patient, sampler):
+    noisy = diffusion()
+    noisy.net.amount = 0.3
+    flags = torch.tensor([0, 1, 1, 0, 1])
+    whole = forecast(noisy, patient, flags, sampler, images_at_once=100)
+    parts = forecast(noisy, patient, flags, sampler, images_at_once=3)
+    if isinstance(sampler, DDPM) or getattr(sampler, "eta", 0):
+        assert whole.ct.shape == parts.ct.shape  # fresh noise comes in another order
+    else:
+        assert torch.allclose(whole.ct, parts.ct, atol=1e-5)
+
+
+class Echo(nn.Module):
+    """A denoiser whose clean estimate is its first noise, so that samples show the noise they began with."""
+
+    def __init__(self, schedule):
+        super().__init__()
+        self.schedule, self.first = schedule, None
+
+    def forward(self, x, t, context, clinical, flag, drop):
+        self.first = x.clone() if self.first is None else self.first
+        alpha, sigma = (level(t).view(-1, 1, 1, 1) for level in (self.schedule.alpha, self.schedule.sigma))
+        return (alpha * x - 0.05 * self.first) / sigma
+
+
+@pytest.mark.parametrize(("length", "agree"), [(0.0, False), (float("inf"), True)])
+def test_slices_share_their_noise_when_asked(patient, length, agree):
+    schedule = sigmoid_schedule()
+    model = FollowupDiffusion(Half(), Echo(schedule), schedule)
+    forecast(model, patient, torch.zeros(3, dtype=torch.long), noise_length_mm=length)
+    noise = model.net.first.unflatten(0, (3, 3))
+    assert torch.equal(noise[:, 0], noise[:, 1]) is agree
+    assert not torch.equal(noise[0], noise[1]), "samples differ"
+
+
+class Constant(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, *_):
+        return self.value
+
+
+def test_the_loss_is_zero_for_the_true_velocity_and_weighs_by_snr():
+    schedule = sigmoid_schedule()
+    model = FollowupDiffusion(Half(), nn.Identity(), schedule)
+    context, followup = torch.randn(4, 9, 4, 4), torch.randn(4, 3, 4, 4)
+    noise, t = torch.randn(4, 3, 4, 4), torch.tensor([0, 300, 600, 999])
+    change = model.change(context, followup)
+    assert torch.equal(change, followup - context[:, 3:6]), "the centre slice is the second of three"
+    right = schedule.velocity(change, noise, t)
+    model.net = Constant(right)
+    arguments = (t, noise, torch.rand(4, 7), torch.zeros(4).long(), torch.zeros(4).bool())
+    assert torch.allclose(model.loss(context, followup, *arguments), torch.zeros(4), atol=1e-10)
+    model.net = Constant(right + 1)
+    snr = schedule.snr(t)
+    assert torch.allclose(model.loss(context, followup, *arguments), snr.clamp(max=1) / (snr + 1), rtol=1e-4)
+
+
+def test_the_autoencoder_is_frozen_and_stays_in_evaluation_mode():
+    class WithDropout(Half):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+    model = FollowupDiffusion(WithDropout(), nn.Linear(1, 1), sigmoid_schedule()).train()
+    assert not model.autoencoder.training
+    assert not any(weight.requires_grad for weight in model.autoencoder.parameters())
+    assert model.net.training
