@@ -1,7 +1,8 @@
 """Sampling 16 follow-ups of a patient as this zoo does it, beside the way of the original code, with the same network.
 
-The original (github.com/orhunutkuaydin/HemExp, 92bb358) draws one sample after another; for each it takes slices two at a
-time, encodes their three baseline slices again, denoises them by 250 steps of DDIM with noise of their own, and decodes.
+The original (github.com/orhunutkuaydin/HemExp, 92bb358) draws one sample after another; for each it takes slices two
+at a time, encodes their three baseline slices again, denoises them by 250 steps of DDIM with noise of their own, and
+decodes.
 Here the baseline is encoded once, all samples and slices are denoised together by DPM-Solver++(2M), slices share their
 noise, and the decoded change is added to the scan.
 

@@ -1,4 +1,4 @@
-"""The test of a follow-up forecast: its numbers beside baselines, tables by patient, and figures, into the run folder."""
+"""The test of a follow-up forecast: numbers beside baselines, a table of patients, and figures, into the run folder."""
 
 import json
 from pathlib import Path
@@ -27,11 +27,19 @@ from evaluation.forecasts import expansion_score, forecast_metrics, interval, pi
 __all__ = ["FollowupReport", "sampled_followups"]
 
 NEW_IVH_ML = 0.5  # from this volume on, blood in ventricles that had none counts as new IVH
+OF_A_PATIENT = (
+    *("dice_iph", "dice_ivh", "volume_similarity", "ssim", "midline_error_mm"),
+    *("slice_difference", "slice_dice", "real_slice_difference", "real_slice_dice"),
+)
+OF_A_FORECAST = (
+    *("name", "crps", "crps_low", "crps_high", "skill", "volume_mae_ml", "volume_bias_ml"),
+    *("coverage_50", "coverage_90", "expansion_auc"),
+)
 TRUE_SAMPLES = 2000  # of the causal model of a phantom, for each patient
 
 
 class FollowupReport(L.Callback):
-    """Logs `test/crps`, `test/coverage_90`, `test/expansion_auc`, `test/volume_mae_ml` and more; writes tables, figures.
+    """Logs `test/crps`, `test/coverage_90`, `test/expansion_auc` and more; writes tables and figures.
 
     `test_forecasts.csv` compares the model with baselines fitted to the training split, and on a phantom with the
     forecaster who knows its causal model. `predictions/test.csv` has a row for each patient.
@@ -148,7 +156,6 @@ def _patient_row(
     """Everything that is kept of a patient once the images are gone."""
     voxel = float(np.prod(sampled.spacing)) / 1000
     inside = sampled.slices
-    images = [torch.from_numpy(x[inside])[:, None].float() for x in (sampled.mean_ct_hu(), 100 * followup[:, 0])]
     return {
         "id": batch["id"][0],
         "hospital": batch["hospital"][0],
@@ -163,9 +170,15 @@ def _patient_row(
         "ivh_samples": sampled.volumes_ml(IVH),
         "weights": sampled.weights,
         "effects": outputs["effects"],
-        "ssim": float(structural_similarity_index_measure(*images, data_range=100.0)),
+        "ssim": _ssim(sampled.mean_ct_hu()[inside], 100 * followup[inside, 0]),
         **compare(sampled, followup),
     }
+
+
+def _ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean structural similarity of slices (S, H, W) in HU from 0 to 100."""
+    one, other = (torch.from_numpy(x)[:, None].float() for x in (a, b))
+    return float(structural_similarity_index_measure(one, other, data_range=100.0))  # type: ignore[arg-type]
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -184,9 +197,7 @@ def _own_metrics(rows: list[dict[str, Any]], truth: dict[str, np.ndarray]) -> di
     new = truth["followup_ivh_ml"][dry] >= NEW_IVH_ML
     if 0 < new.sum() < len(new):
         metrics["new_ivh_auc"] = float(auc(new, weighted_mean(truth["ivh_samples"], truth["weights"])[dry])[0])
-    names = ("dice_iph", "dice_ivh", "volume_similarity", "ssim", "midline_error_mm")
-    names += ("slice_difference", "slice_dice", "real_slice_difference", "real_slice_dice")
-    return metrics | {name: float(np.nanmean([row[name] for row in rows])) for name in names}
+    return metrics | {name: float(np.nanmean([row[name] for row in rows])) for name in OF_A_PATIENT}
 
 
 def _effects(rows: list[dict[str, Any]], datamodule: Any) -> dict[str, float]:
@@ -224,16 +235,23 @@ def _ceiling(table: list[dict[str, Any]]) -> dict[str, float]:
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     """A row of the comparison with the digits that mean something."""
-    names = ("name", "crps", "crps_low", "crps_high", "skill", "volume_mae_ml", "volume_bias_ml")
-    names += ("coverage_50", "coverage_90", "expansion_auc")
-    return {name: row[name] if isinstance(row[name], str) else f"{row[name]:.4g}" for name in names}
+    return {name: row[name] if isinstance(row[name], str) else f"{row[name]:.4g}" for name in OF_A_FORECAST}
 
 
 def _written(row: dict[str, Any]) -> dict[str, Any]:
     """A patient's row of `predictions/test.csv`: the mean and the 90% interval of the volume beside the truth."""
     samples, weights = row["samples"][None], row["weights"][None]
     low, high = interval(samples, 0.9, weights)
-    names = ("id", "hospital", "label", "probability", "baseline_ml", "followup_ml", "baseline_ivh_ml", "followup_ivh_ml")
+    names = (
+        "id",
+        "hospital",
+        "label",
+        "probability",
+        "baseline_ml",
+        "followup_ml",
+        "baseline_ivh_ml",
+        "followup_ivh_ml",
+    )
     forecast = {
         "mean_ml": float(weighted_mean(samples, weights)[0]),
         "low_90_ml": float(low[0]),
@@ -241,4 +259,7 @@ def _written(row: dict[str, Any]) -> dict[str, Any]:
         "effects_ml": json.dumps(row["effects"]),
     }
     scores = {name: row[name] for name in ("dice_iph", "dice_ivh", "ssim", "midline_mm", "midline_error_mm")}
-    return {name: f"{x:.4g}" if isinstance(x, float) else x for name, x in {**{n: row[n] for n in names}, **forecast, **scores}.items()}
+    return {
+        name: f"{x:.4g}" if isinstance(x, float) else x
+        for name, x in {**{n: row[n] for n in names}, **forecast, **scores}.items()
+    }

@@ -92,8 +92,8 @@ def _baseline_ct(folder: Path) -> Any:
     """The image whose grid all outputs take."""
     file = folder / "baseline" / "ct.nii.gz"
     if file.is_file():
-        return nib.load(file)
-    slices = [nib.load(path) for path in sorted((folder / "baseline" / "ct").glob("slice_*.nii.gz"))]
+        return nib.nifti1.load(file)
+    slices = [nib.nifti1.load(path) for path in sorted((folder / "baseline" / "ct").glob("slice_*.nii.gz"))]
     data = np.stack([np.asarray(image.dataobj).squeeze() for image in slices], axis=-1)
     return nib.Nifti1Image(data.astype(np.float32), slices[0].affine)
 

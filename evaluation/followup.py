@@ -73,7 +73,9 @@ class SampledFollowups:
 
     def midline_shifts_mm(self) -> np.ndarray:
         """(N,) midline shift of each sample in mm, without sign."""
-        shifts = [midline_shift_mm(self.ct_hu(n), self.spacing[::-1], self.segmentation(n) > 0) for n in range(len(self.ct))]
+        shifts = [
+            midline_shift_mm(self.ct_hu(n), self.spacing[::-1], self.segmentation(n) > 0) for n in range(len(self.ct))
+        ]
         return np.abs(shifts)
 
     def _filled(self, whole: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -100,7 +102,9 @@ def compare(sampled: SampledFollowups, followup: np.ndarray) -> dict[str, float]
     said_shift = float(weighted_mean(sampled.midline_shifts_mm()[None], sampled.weights[None])[0])
     real = slice_consistency(HU * followup[sampled.slices, 0], followup[sampled.slices, IPH] > 0.5)
     drawn = [
-        slice_consistency(HU * ct, iph > 0.5) for ct, iph in zip(sampled.ct, sampled.iph, strict=True) if iph.max() > 0.5
+        slice_consistency(HU * ct, iph > 0.5)
+        for ct, iph in zip(sampled.ct, sampled.iph, strict=True)
+        if iph.max() > 0.5
     ]
     return {
         "dice_iph": dice(sampled.probability(IPH) > 0.5, followup[:, IPH] > 0.5),

@@ -89,7 +89,9 @@ class AutoencoderModule(OptimizedModule):
             terms = self._adversarial_step(terms, reconstruction[:, :1], image[:, :1], batch_idx)
         size = len(batch["id"])
         self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
-        self.log("train/loss", terms["loss"], on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        self.log(
+            "train/loss", terms["loss"], on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True
+        )
         return terms["loss"]
 
     def on_validation_epoch_start(self) -> None:
@@ -140,7 +142,7 @@ class AutoencoderModule(OptimizedModule):
             latent = self.net.encode(batch["image"].to(self.device))[0].double().transpose(0, 1).flatten(1)  # type: ignore[operator]
             sums += torch.stack([torch.full_like(sums[0], latent.shape[1]), latent.sum(1), latent.square().sum(1)])
         if self._trainer is not None and self.trainer.world_size > 1:
-            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")  # type: ignore[assignment]
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         mean = sums[1] / sums[0]
         self.latent_mean.copy_(mean)
         self.latent_std.copy_((sums[2] / sums[0] - mean.square()).sqrt())
@@ -198,6 +200,6 @@ class AutoencoderModule(OptimizedModule):
 
     def _log_dice(self, stage: str) -> None:
         for name, counts in self._counts.items():
-            both, said, true = self.trainer.strategy.reduce(counts, reduce_op="sum")  # type: ignore[misc]
+            both, said, true = self.trainer.strategy.reduce(counts, reduce_op="sum")
             dice = 2 * both / (said + true) if said + true > 0 else torch.ones(())
             self.log(f"{stage}/dice_{name}", dice.float(), rank_zero_only=False)

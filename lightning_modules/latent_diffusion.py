@@ -11,7 +11,6 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from evaluation.risk import EXPANDED, expand
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
@@ -82,7 +81,9 @@ class LatentDiffusionModule(OptimizedModule):
         super().__init__(optimizer, scheduler, scheduler_interval)  # type: ignore[arg-type]
         self.diffusion, self.sampler = diffusion, sampler
         self.clinical_names = list(clinical_names)
-        self.clinical_ranges = {name: tuple(limits) for name, limits in zip(clinical_names, clinical_ranges, strict=True)}
+        self.clinical_ranges = {
+            name: tuple(limits) for name, limits in zip(clinical_names, clinical_ranges, strict=True)
+        }
         self.clinical_dropout, self.value_dropout, self.flag_dropout = clinical_dropout, value_dropout, flag_dropout
         self.samples, self.expansion, self.guidance = samples, expansion, guidance
         self.noise_length_mm, self.images_at_once, self.seed = noise_length_mm, images_at_once, seed
@@ -134,7 +135,7 @@ class LatentDiffusionModule(OptimizedModule):
             change = self.diffusion.change(*self._latents(batch))
             squares.append(change.square().mean(dim=(0, 2, 3)))
         mean = self.trainer.strategy.reduce(torch.stack(squares).mean(0), reduce_op="mean")
-        self.diffusion.change_std.copy_(mean.sqrt().clamp_min(1e-3))  # type: ignore[union-attr]
+        self.diffusion.change_std.copy_(mean.sqrt().clamp_min(1e-3))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss at random times."""
@@ -277,8 +278,8 @@ class LatentDiffusionModule(OptimizedModule):
     def _flags(self, batch: Batch, clinical: Tensor, count: int) -> tuple[float, Tensor, Tensor]:
         """Probability of expansion, flags of `count` samples, and their weights.
 
-        As in the original, p of the samples carry flag 1 and the maps are combined as p * map1 + (1 - p) * map0. Here at
-        least a quarter carries each flag where p is between 0 and 1, and the weights put the share right again.
+        As in the original, p of the samples carry flag 1, and the maps are combined as p * map1 + (1 - p) * map0. Here
+        at least a quarter carries each flag where 0 < p < 1, and the weights put the share right again.
         """
         probability = self._probability(batch, clinical)
         if count == 1:

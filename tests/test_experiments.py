@@ -15,8 +15,14 @@ from tests.conftest import EXPERIMENTS, ROOT, compose
 # By the first word of an experiment's name: what makes its phantom small, and what its real data cannot do without.
 SMALLER = {
     "medmnist": ["datamodule.counts=[16,16,16]", "datamodule.batch_size=8"],
-    "hemexp": ["datamodule.patients={Aare:4,Birs:2,Doubs:2,Emme:4,Kander:4}", "datamodule.cache_dir={folder}"],
+    "hemexp": [
+        "datamodule.patients={Aare:4,Birs:2,Doubs:2,Emme:4,Kander:4}",
+        "datamodule.cache_dir={folder}",
+        "stages.autoencoder.lightning_module.net.channels=[32,32,32]",
+    ],
 }
+# By a whole name: what else a network of full size cannot do without on a CPU.
+NARROWER = {"hemexp": ["stages.diffusion.lightning_module.diffusion.net.dim=16"]}
 NEEDED = {"hemexp": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"]}
 ONE_BATCH = {
     "max_epochs": 2,
@@ -33,6 +39,7 @@ def small(experiment, folder):
     compose(folder, f"experiment={experiment.removesuffix('_demo')}_demo")
     phantom = HydraConfig.get().runtime.choices["datamodule"]
     smaller = [word.replace("{folder}", str(folder)) for word in SMALLER.get(experiment.split("_")[0], [])]
+    smaller += NARROWER.get(experiment, [])
     data = [f"datamodule={phantom}", *smaller, f"datamodule.root={folder}", "logger=none"]
     configs = resolve_stages(compose(folder, f"experiment={experiment}", *data))
     for config in configs.values():

@@ -127,13 +127,13 @@ class PairBatches(ResumableBatches):
         mirrored = torch.zeros(len(items), dtype=torch.bool)
         if self.flip:
             mirrored = torch.rand(len(items), generator=self.generator(self.epoch, index + 1, self.rank)) < 0.5
-        who = [self.patients[number] for number, _ in items]
+        patients = [self.patients[number] for number, _ in items]
         batch: dict[str, Any] = {
-            "clinical": torch.from_numpy(np.stack([patient.clinical for patient in who])),
-            "label": torch.tensor([patient.expansion for patient in who]),
-            "id": [patient.id for patient in who],
+            "clinical": torch.from_numpy(np.stack([patient.clinical for patient in patients])),
+            "label": torch.tensor([patient.expansion for patient in patients]),
+            "id": [patient.id for patient in patients],
         }
-        pairs = [self._pair(*item, mirror) for item, mirror in zip(items, mirrored.tolist(), strict=True)]
+        pairs = [self._pair(number, z, mirror) for (number, z), mirror in zip(items, mirrored.tolist(), strict=True)]
         names = ("image", "followup") if self.latents is None else ("latent", "followup_latent")
         for name, parts in zip(names, zip(*pairs, strict=True), strict=True):
             stack = torch.from_numpy(np.stack(parts))
@@ -206,7 +206,9 @@ def patient_batch(patient: Patient, context_mm: float, margin_mm: float) -> dict
         "hospital": [patient.hospital],
         "image": torch.from_numpy(np.array(patient.baseline)).float() / 255,
         "slices": torch.from_numpy(chosen),
-        "context": torch.tensor([context_indices(z, len(patient.baseline), spacing[2], context_mm) for z in chosen]),
+        "context": torch.tensor(
+            [context_indices(int(z), len(patient.baseline), spacing[2], context_mm) for z in chosen]
+        ),
         "spacing": torch.tensor(spacing),
         "clinical": torch.from_numpy(patient.clinical)[None],
         "label": torch.tensor([patient.expansion]),

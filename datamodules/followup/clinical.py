@@ -15,7 +15,7 @@ __all__ = ["CLINICAL", "ClinicalRow", "read_clinical", "scale_clinical"]
 
 log = logging.getLogger(__name__)
 
-# Variable: lowest and highest allowed value, which become 0 and 1 for a network. Hours, mL, 0/1, 0/1, years, points, mmHg.
+# Lowest and highest allowed value, which become 0 and 1 for a network. Hours, mL, 0/1, 0/1, years, points, mmHg.
 CLINICAL: dict[str, tuple[float, float]] = {
     "time_from_onset_to_CT": (0, 24),
     "IPH_baseline_ml": (0, 250),
@@ -91,7 +91,9 @@ def _number(file: Path, patient: str, name: str, text: str) -> float:
         raise ValueError(f"{file}: {name} of patient {patient} is '{text}', which is no number") from None
     low, high = CLINICAL.get(name, (0, 1))
     if not low <= value <= high:
-        raise ValueError(f"{file}: {name} of patient {patient} is {value:g}, outside {low:g} to {high:g}; mend the unit")
+        raise ValueError(
+            f"{file}: {name} of patient {patient} is {value:g}, outside {low:g} to {high:g}; mend the unit"
+        )
     return value
 
 

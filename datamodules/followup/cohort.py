@@ -160,7 +160,9 @@ def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: 
         for time in TIMES:
             np.save(store / f"{time}.npy", getattr(patient, time))
         grid = {"shape": patient.grid.shape, "affine": patient.grid.affine.tolist()}
-        (store / "patient.json").write_text(json.dumps({"expansion": patient.expansion, **grid, "clinical": patient.clinical.tolist()}))
+        (store / "patient.json").write_text(
+            json.dumps({"expansion": patient.expansion, **grid, "clinical": patient.clinical.tolist()})
+        )
     known = json.loads((store / "patient.json").read_text())
     return Patient(
         id=name,

@@ -4,8 +4,8 @@
     root/<hospital>/<patient>/{baseline,followup}/{ct,iph,ivh}.nii.gz
 
 CT in HU, skull-stripped; masks 0/1 on the CT's grid; follow-up on the baseline's grid (`prepare.py` makes it so). The
-slice tree of the original code is read too: `slices/<hospital>/<hospital>_<patient>/<time>/<kind>/slice_NNN.nii.gz` with
-`slice_thickness.csv` (Patient_ID, slice_thickness in mm) beside `clinical.csv`.
+slice tree of the original code is read too: `slices/<hospital>/<hospital>_<patient>/<time>/<kind>/slice_NNN.nii.gz`
+with `slice_thickness.csv` (Patient_ID, slice_thickness in mm) beside `clinical.csv`.
 """
 
 import csv
@@ -100,7 +100,9 @@ def find_patients(root: Path) -> dict[str, Path]:
     for folder in sorted(path.parent for path in top.glob("*/*/baseline") if path.is_dir()):
         patient = folder.name.removeprefix(f"{folder.parent.name}_") if top != root else folder.name
         if patient in found:
-            raise ValueError(f"patient {patient} stands in {found[patient]} and in {folder}: give each an id of its own")
+            raise ValueError(
+                f"patient {patient} stands in {found[patient]} and in {folder}: give each an id of its own"
+            )
         found[patient] = folder
     if not found:
         raise FileNotFoundError(
@@ -130,7 +132,9 @@ def read_scan(folder: Path, size: int, *, need_iph: bool) -> Scan:
     if not np.isfinite(data).all():
         raise ValueError(f"{folder}/ct: has NaN or infinite voxels")
     if data.max() <= 2:
-        raise ValueError(f"{folder}/ct: largest value {data.max():g}; expected HU, such as 30 to 80 for brain and blood")
+        raise ValueError(
+            f"{folder}/ct: largest value {data.max():g}; expected HU, such as 30 to 80 for brain and blood"
+        )
     grid = Grid(data.shape, affine, size)
     masks = {}
     for kind in ("iph", "ivh"):

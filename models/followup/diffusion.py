@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.diffusion import NoiseSchedule, Sampler, guided, slice_correlated_noise
+from models.diffusion.samplers import Denoise, Draw
 
 __all__ = ["FollowupDiffusion", "Forecast"]
 
@@ -151,7 +152,7 @@ class FollowupDiffusion(nn.Module):
         sampled = (image[slices] + torch.cat(volumes)).clamp(0, 1)
         return Forecast(*sampled.unbind(2))
 
-    def _denoiser(self, around: Tensor, clinical: Tensor, flag: Tensor, guidance: float):  # noqa: ANN202
+    def _denoiser(self, around: Tensor, clinical: Tensor, flag: Tensor, guidance: float) -> Denoise:
         """The velocity of `len(flag)` samples of all slices, with guidance."""
         count, slices = len(flag), len(around)
         repeated = around.repeat(count, 1, 1, 1)
@@ -165,7 +166,7 @@ class FollowupDiffusion(nn.Module):
         )
 
 
-def _drawer(slices: Tensor, spacing_z: float, length_mm: float, count: int, generator: torch.Generator):  # noqa: ANN202
+def _drawer(slices: Tensor, spacing_z: float, length_mm: float, count: int, generator: torch.Generator) -> Draw:
     """Fresh noise for samplers that add some, correlated like the noise they start from."""
     positions = (slices * spacing_z).tolist()
 

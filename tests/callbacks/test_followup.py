@@ -47,9 +47,9 @@ def test_the_report_has_every_number_and_its_tables(data, model, tmp_path):
     run.test(model, data, verbose=False)
     said = {name: float(value) for name, value in run.callback_metrics.items()}
     for name in (
-        "crps", "coverage_50", "coverage_90", "expansion_auc", "volume_mae_ml", "volume_bias_ml", "dice_iph", "dice_ivh",
-        "ssim", "midline_error_mm", "slice_dice", "real_slice_dice", "total_crps", "best_baseline_crps", "crps_skill",
-        "ceiling_crps", "ceiling_expansion_auc", "effect/Anticoagulant", "true_effect/Anticoagulant",
+        "crps", "coverage_50", "coverage_90", "expansion_auc", "volume_mae_ml", "volume_bias_ml", "dice_iph",
+        "dice_ivh", "ssim", "midline_error_mm", "slice_dice", "real_slice_dice", "total_crps", "crps_skill",
+        "best_baseline_crps", "ceiling_crps", "ceiling_expansion_auc", "effect/Anticoagulant", "true_effect/Anticoagulant",
         "effect_ratio/Anticoagulant", "effect/Age",
     ):  # fmt: skip
         assert f"test/{name}" in said, name
@@ -82,7 +82,9 @@ def test_no_change_scores_like_the_baseline_of_that_name(data, tmp_path):
 def test_a_risk_model_is_fitted_before_training(data, model, tmp_path):
     data.setup()
     before = model.risk_weight.clone()
-    run = L.Trainer(accelerator="cpu", max_steps=1, limit_val_batches=0, default_root_dir=tmp_path, callbacks=[FitRisk()], **QUIET)
+    run = L.Trainer(
+        accelerator="cpu", max_steps=1, limit_val_batches=0, default_root_dir=tmp_path, callbacks=[FitRisk()], **QUIET
+    )
     run.fit(model, data)
     assert not torch.equal(model.risk_weight, before)
     assert (model.diffusion.change_std != 1).all()
@@ -118,7 +120,9 @@ def test_a_prediction_is_on_the_grid_of_the_input(data, model, tmp_path):
         assert np.abs(same[0] - same[1]).max() <= 1, file.name
     assert len(list(said.glob("sample_*_ct.nii.gz"))) == 4
     assert {file.name for file in said.glob("probability_*")} == {
-        f"probability_{kind}_{which}.nii.gz" for kind in ("iph", "ivh") for which in ("final", "if_expansion", "if_stable")
+        f"probability_{kind}_{which}.nii.gz"
+        for kind in ("iph", "ivh")
+        for which in ("final", "if_expansion", "if_stable")
     }
     volumes = rows(said / "volumes.csv")
     voxel = abs(np.linalg.det(baseline.affine[:3, :3])) / 1000
@@ -128,7 +132,8 @@ def test_a_prediction_is_on_the_grid_of_the_input(data, model, tmp_path):
     weights = np.array([float(row["weight"]) for row in volumes])
     flags = np.array([int(row["flag"]) for row in volumes])
     final, if_expansion, if_stable = (
-        nib.load(said / f"probability_iph_{which}.nii.gz").get_fdata() for which in ("final", "if_expansion", "if_stable")
+        nib.load(said / f"probability_iph_{which}.nii.gz").get_fdata()
+        for which in ("final", "if_expansion", "if_stable")
     )
     p = weights[flags == 1].sum()
     assert np.allclose(final, p * if_expansion + (1 - p) * if_stable, atol=1e-4), "maps combine as in the original"

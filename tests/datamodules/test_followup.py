@@ -154,7 +154,9 @@ def test_slices_hold_blood_in_half_of_a_batch(cohort, tmp_path):
     for batch in data.train_dataloader():
         assert (batch["image"][:, 1:].flatten(1).any(1)).sum() == 2
     every = [name for batch in SliceBatches(data._patients["val"], batch_size=5) for name in batch["id"]]
-    brains = sum((p.baseline[:, 0].any((1, 2)).sum() + p.followup[:, 0].any((1, 2)).sum()) for p in data._patients["val"])
+    brains = sum(
+        (p.baseline[:, 0].any((1, 2)).sum() + p.followup[:, 0].any((1, 2)).sum()) for p in data._patients["val"]
+    )
     assert len(every) == brains
 
 

@@ -161,7 +161,11 @@ def test_the_autoencoder_is_handed_over_with_its_statistics():
 
 def test_latent_statistics_are_those_of_all_values_together():
     stage = AutoencoderModule(autoencoder(), HemorrhageAutoencoderLoss(), ADAM, statistics_batches=2)
-    batches = [{"image": torch.rand(3, 3, 16, 16)}, {"image": torch.rand(5, 3, 16, 16)}, {"image": torch.ones(1, 3, 16, 16)}]
+    batches = [
+        {"image": torch.rand(3, 3, 16, 16)},
+        {"image": torch.rand(5, 3, 16, 16)},
+        {"image": torch.ones(1, 3, 16, 16)},
+    ]
     stage.measure_latents(batches)
     latents = torch.cat([stage.net.encode(batch["image"])[0] for batch in batches[:2]])
     assert torch.allclose(stage.latent_mean, latents.mean(dim=(0, 2, 3)), atol=1e-5)
@@ -175,7 +179,12 @@ def test_the_discriminator_trains_beside_the_autoencoder(tmp_path):
     )
     before = {name: weight.clone() for name, weight in stage.named_parameters()}
     batches = [{"image": torch.rand(2, 3, 16, 16), "id": ["a", "b"]} for _ in range(8)]
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     trainer = L.Trainer(max_steps=3, accelerator="cpu", default_root_dir=tmp_path, **quiet)
     trainer.fit(stage, torch.utils.data.DataLoader(batches, batch_size=None))
     assert trainer.global_step == 3, "the discriminator's steps are not counted"
@@ -189,11 +198,18 @@ def test_dice_is_over_all_voxels_of_the_split(tmp_path):
     images = torch.rand(6, 3, 16, 16)
     images[:, 1:] = (images[:, 1:] > 0.8).float()
     batches = [{"image": part, "id": ["x"] * len(part)} for part in images.split(4)]
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet)
     (said,) = trainer.test(stage, torch.utils.data.DataLoader(batches, batch_size=None), verbose=False)
     with torch.no_grad():
         again = stage(images)
     for channel, name in ((1, "iph"), (2, "ivh")):
         a, b = again[:, channel] > 0.5, images[:, channel] > 0.5
-        assert said[f"test/dice_{name}"] == pytest.approx(2 * (a & b).sum().item() / (a.sum() + b.sum()).item(), abs=1e-6)
+        assert said[f"test/dice_{name}"] == pytest.approx(
+            2 * (a & b).sum().item() / (a.sum() + b.sum()).item(), abs=1e-6
+        )

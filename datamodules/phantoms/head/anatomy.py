@@ -4,6 +4,7 @@ Soft edges of the width of a voxel stand for partial volume. HU are those of a n
 cortex 37, falx 52, bone 700 to 1200, scalp -80 to 40, air -1000.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +23,17 @@ HU = {
     "white": 29,
     "grey": 37,
     "skin": 38,
+    "stem": 34,
+    "tentorium": 46,
     "falx": 52,
+    "muscle": 55,
     "diluted blood": 58,
     "blood": 66,
     "diploe": 650,
     "table": 1150,
 }
 RIBBON = 3.2  # thickness of the cortex in mm
+_FAR = 99.0
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,13 @@ class Anatomy:
 
     def ventricles(self, points: np.ndarray) -> np.ndarray:
         """Signed distance in mm to the lateral and third ventricles at idealised points (3, n), negative inside."""
-        distance = np.full(points.shape[1], 99, np.float32)
-        near = np.abs(points[0]) < 50
-        middle = points[:, near]
-        widen = np.where(middle[0] > 0, self.widen[1], self.widen[0]).astype(np.float32)
-        third = shapes.third_ventricle(middle, max(self.widen.mean(), 0))
-        distance[near] = np.minimum(shapes.lateral_ventricles(middle, widen), third)
-        return distance
+
+        def both(middle: np.ndarray) -> np.ndarray:
+            widen = np.where(middle[0] > 0, self.widen[1], self.widen[0]).astype(np.float32)
+            third = shapes.third_ventricle(middle, max(self.widen.mean(), 0))
+            return np.minimum(shapes.lateral_ventricles(middle, widen), third)
+
+        return _within(np.abs(points[0]) < 50, points, both)
 
     def brain(self, points: np.ndarray, depth: np.ndarray, ventricles: np.ndarray, soft: float) -> np.ndarray:
         """HU inside the skull.
@@ -90,64 +95,66 @@ class Anatomy:
             ventricles: Their distance to the ventricles.
             soft: Width of edges in mm.
         """
-
-        def mix(base: np.ndarray, hu: float | np.ndarray, distance: np.ndarray) -> np.ndarray:
-            return base + (hu - base) * expit(-distance / soft)
-
-        open_space = 0.5 + 0.9 * self.atrophy  # half width of clefts, mm
-        gap = 0.6 + 1.4 * self.atrophy  # CSF under the skull
-        cleft = np.abs(points[0])
-        apart = shapes.interhemispheric(points)
-        fissure = np.maximum(cleft - 0.4 - 0.8 * open_space, -apart)
-        sylvian = shapes.sylvian_fissure(points, open_space)
-        sulci = self._sulci(points, depth, open_space)
-        cisterns = shapes.basal_cisterns(points, 1.0 + 0.6 * open_space)
-        leaves, cerebellum = shapes.tentorium(points)
-
-        surface = np.minimum(np.minimum(depth - gap, sulci), np.minimum(np.maximum(cleft, -apart), sylvian))
-        white = HU["white"] - 6 * min(self.atrophy, 1.2) * np.exp(-np.maximum(ventricles, 0) / 5)
-        hu = mix(white, HU["grey"], surface - RIBBON)
-        hu = mix(hu, HU["grey"], shapes.deep_grey(points))
-        hu = mix(hu, 34, np.minimum(cerebellum, shapes.midbrain(points)))
-        hu = hu + 1.2 * self.texture(points)
-        hu = mix(hu, HU["csf"], np.maximum(np.minimum(np.minimum(sulci, sylvian), fissure), -cerebellum))
-        hu = mix(hu, HU["csf"], np.minimum(np.minimum(cisterns, depth - gap), ventricles))
-        falx = np.maximum(cleft - 0.8, np.maximum(6 - apart, -14 - points[2]))
-        hu = mix(hu, HU["falx"], falx)
-        hu = mix(hu, 46, leaves)
-        return mix(hu, self.calcified, self._calcifications(points))
+        x, _, z = points
+        space = 0.5 + 0.9 * self.atrophy  # half width of clefts, mm
+        gap = depth - 0.6 - 1.4 * self.atrophy  # distance to the CSF under the skull
+        cleft, apart = np.abs(x), shapes.interhemispheric(points)
+        sylvian = _within(np.abs(z + 1) < 18, points, lambda part: shapes.sylvian_fissure(part, space))
+        clefts = np.minimum(self._sulci(points, depth, space), sylvian)
+        surface = np.minimum(np.minimum(gap, clefts), np.maximum(cleft, -apart))
+        base = z < 3
+        cerebellum = _within(base, points, shapes.cerebellum)
+        white = HU["white"] - 6 * min(self.atrophy, 1.2) * np.exp(-np.maximum(ventricles, 0) / 5)  # leukoaraiosis
+        layers = (
+            (HU["grey"], surface - RIBBON),
+            (HU["grey"], _within(cleft < 45, points, shapes.deep_grey)),
+            (HU["stem"], np.minimum(cerebellum, _within(base, points, shapes.midbrain))),
+            (HU["csf"], np.maximum(np.minimum(clefts, np.maximum(cleft - 0.4 - 0.8 * space, -apart)), -cerebellum)),
+            (HU["csf"], _within(base, points, lambda part: shapes.basal_cisterns(part, 1.0 + 0.6 * space))),
+            (HU["csf"], np.minimum(gap, ventricles)),
+            (HU["falx"], np.maximum(cleft - 0.8, np.maximum(6 - apart, -14 - z))),
+            (HU["tentorium"], _within(base, points, shapes.tentorium)),
+            (self.calcified, _within(cleft < 30, points, shapes.calcifications)),
+        )
+        return _paint(white + 1.2 * self.texture(points), layers, soft)
 
     def outside(self, points: np.ndarray, depth: np.ndarray, soft: float) -> np.ndarray:
         """HU of skull, scalp and air where depth <= 0."""
+        x, y, z = points
         wobble = self.thickness(points)
-        skull = self.skull + 1.0 * wobble
-        scalp = skull + self.scalp + 0.8 * wobble
-        height = -depth
-        bone = HU["table"] - (HU["table"] - HU["diploe"]) * np.exp(-(((height - skull / 2) / (0.26 * skull)) ** 2))
-        layers = ((HU["fat"], skull), (HU["skin"], scalp - 2.0), (HU["air"], scalp))
-        hu = bone
-        for value, start in layers:
-            hu = hu + (value - hu) * expit((height - start) / soft)
-        return hu
+        temple = 6 * np.clip((8 - z) / 30, 0, 1) * np.clip(np.abs(x) / 30 - 1, 0, 1) * np.exp(-(((y - 18) / 26) ** 2))
+        height, skull = -depth, self.skull + 0.9 * wobble
+        skin = skull + self.scalp + 0.8 * wobble + temple
+        hu = HU["table"] - (HU["table"] - HU["diploe"]) * np.exp(-(((height - skull / 2) / (0.26 * skull)) ** 2))
+        layers = ((HU["muscle"], skull), (HU["fat"], skull + temple), (HU["skin"], skin - 2.6), (HU["air"], skin))
+        return _paint(hu, tuple((value, start - height) for value, start in layers), soft)
 
-    def _sulci(self, points: np.ndarray, depth: np.ndarray, open_space: float) -> np.ndarray:
+    def _sulci(self, points: np.ndarray, depth: np.ndarray, space: float) -> np.ndarray:
         """Signed distance to the CSF of the sulci: sheets that hang down from the surface."""
-        distance = np.full(depth.shape, 99, np.float32)
         near = depth < 30
         inward = points[:, near] - shapes.CENTRE
         radius = np.sqrt((inward * inward).sum(0)) + 1e-3
         on_surface = inward / radius * (0.3 * radius + 52)  # nearly the same along a ray, so that folds point inwards
         bottom = np.clip(13 + 6 * self.deepness(on_surface), 2, 26)
         taper = np.clip(1.25 - depth[near] / bottom, 0.15, 1)
-        distance[near] = np.maximum(self.folds.distance_to_zero(on_surface) - open_space * taper, depth[near] - bottom)
+        distance = np.full(depth.shape, _FAR, np.float32)
+        distance[near] = np.maximum(self.folds.distance_to_zero(on_surface) - space * taper, depth[near] - bottom)
         return distance
 
-    @staticmethod
-    def _calcifications(points: np.ndarray) -> np.ndarray:
-        x, y, z = np.abs(points[0]), points[1], points[2]
-        pineal = np.sqrt(x**2 + (y + 29) ** 2 + (z - 1) ** 2) - 1.8
-        plexus = np.sqrt((x - 23) ** 2 + (y + 43) ** 2 + (z - 9) ** 2) - 2.2
-        return np.minimum(pineal, plexus)
+
+def _within(where: np.ndarray, points: np.ndarray, shape: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Distance to a shape at points (3, n), worked out only where it can be near."""
+    distance = np.full(points.shape[1], _FAR, np.float32)
+    distance[where] = shape(points[:, where])
+    return distance
+
+
+def _paint(hu: np.ndarray, layers: tuple[tuple[float, np.ndarray], ...], soft: float) -> np.ndarray:
+    """Lay HU over one another, each inside its signed distance (n,)."""
+    for value, distance in layers:
+        near = distance < 8 * soft
+        hu[near] += (value - hu[near]) * expit(-distance[near] / soft)
+    return hu
 
 
 def draw_anatomy(rng: np.random.Generator, age: float) -> Anatomy:

@@ -41,7 +41,7 @@ class Bleed:
         axes: Turns and scales space so that the ellipsoid becomes a ball (3, 3), of determinant 1.
         lobes: Field that dents the surface.
         drift: Field that changes the surface between the scans.
-        clots: Field of HU within the blood.
+        clots: Field of HU within the blood, and of small dents.
     """
 
     location: str
@@ -69,7 +69,7 @@ class Bleed:
         distance = np.sqrt((offset * offset).sum(0))
         near = distance < 2.2 * radius_mm(volume) + 12
         around = points[:, near]
-        dents = 0.24 * self.lobes(around)
+        dents = 0.26 * self.lobes(around) + 0.07 * self.clots(around)
         if later:
             dents = dents + 0.03 * self.drift(around)
         level[near] = distance[near] * np.exp(dents)

@@ -105,12 +105,13 @@ class Head:
     def _ventricular(self, brain: _Brain, surface: np.ndarray, count: int, before: Scan | None) -> np.ndarray:
         """Mask of the blood in the ventricles (n,); the rule is in `hematoma.py`."""
         voxel = self.grid.voxel_ml
-        walls, least, ahead = brain.ventricles, 0.0, 0.0
-        if before is not None:
+        walls, least, reached = brain.ventricles, 0.0, surface < 0
+        if before is not None:  # the ventricles as they lay at baseline, where the bleed has now come near
             smaller = int(before.iph.sum())
-            walls = self._brain(brain.points, brain.depth, smaller * voxel).ventricles
-            least, ahead = float(before.ivh.sum()) * voxel, hematoma.pressure_mm(count / smaller - 1)
-        overlap = float(((surface < ahead) & (walls <= 0)).sum()) * voxel
+            least, reached = float(before.ivh.sum()) * voxel, surface < hematoma.pressure_mm(count / smaller - 1)
+            walls = np.full(surface.shape, np.inf, np.float32)
+            walls[reached] = self._brain(brain.points[:, reached], brain.depth[reached], smaller * voxel).ventricles
+        overlap = float((reached & (walls <= 0)).sum()) * voxel
         room = brain.ventricles <= 0
         filled = min(round(max(hematoma.leaked_volume(overlap), least) / voxel), int(0.6 * room.sum()))
         if filled == 0:
@@ -125,7 +126,7 @@ class Head:
     ) -> None:
         """Put edema and blood into the brain's HU, in place."""
         tissue = brain.ventricles > 0
-        rim = 2.0 + 0.06 * hematoma.radius_mm(volume) + (1.5 if later else 0)
+        rim = 2.0 + 0.10 * hematoma.radius_mm(volume) + (1.5 if later else 0)
         edema = 0.85 * tissue * expit((rim - surface) / (self._soft + 0.6))
         hu += edema * np.minimum(HU["edema"] - hu, 0)
         blood = np.where(ivh, 1, tissue * (brain.depth > 0.5) * expit(-surface / self._soft))
@@ -141,7 +142,7 @@ class Head:
         hu = np.full(depth.shape, HU["air"] if self.skull else 0, np.float32)
         hu[inside] = brain
         if self.skull:
-            shell = ~inside & (depth > -25)
+            shell = ~inside & (depth > -30)
             hu[shell] = self.anatomy.outside(points[:, shell], depth[shell], self._soft)
         shape = self.grid.shape
         ct = measure(rng, hu.reshape(shape), depth.reshape(shape), self.scanner, self.grid)

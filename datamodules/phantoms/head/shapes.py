@@ -11,6 +11,8 @@ import numpy as np
 __all__ = [
     "basal_cisterns",
     "brain_depth",
+    "calcifications",
+    "cerebellum",
     "deep_grey",
     "interhemispheric",
     "lateral_ventricles",
@@ -117,13 +119,29 @@ def midbrain(points: Points) -> np.ndarray:
     return np.maximum(_stem(points), points[2] + 6)
 
 
-def tentorium(points: Points) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to the two leaves of the tentorium, and to the cerebellum between them."""
+def cerebellum(points: Points) -> np.ndarray:
+    """Its upper part, under the tent."""
     x, y, z = np.abs(points[0]), points[1], points[2]
-    leaf = 4 + 34 * (1 - np.exp((y + 34) / 30)) - 1.3 * (z + 14)  # half width of the cerebellum, a tent
-    leaf = np.where(y < -34, leaf, 4 - 1.3 * (z + 14))
-    inside = np.maximum((x - leaf) * 0.8, np.maximum(y + 34, z + 3))
-    return np.maximum(np.abs((x - leaf) * 0.8) - 0.7, np.maximum(y + 36, z + 3)), inside
+    return np.maximum((x - _tent(y, z)) * 0.8, np.maximum(y + 34, z + 3))
+
+
+def tentorium(points: Points) -> np.ndarray:
+    """The two leaves over the cerebellum."""
+    x, y, z = np.abs(points[0]), points[1], points[2]
+    return np.maximum(np.abs((x - _tent(y, z)) * 0.8) - 0.7, np.maximum(y + 36, z + 3))
+
+
+def calcifications(points: Points) -> np.ndarray:
+    """The pineal gland and the choroid plexus."""
+    x, y, z = np.abs(points[0]), points[1], points[2]
+    pineal = np.sqrt(x**2 + (y + 29) ** 2 + (z - 1) ** 2) - 1.8
+    plexus = np.sqrt((x - 23) ** 2 + (y + 43) ** 2 + (z - 9) ** 2) - 2.2
+    return np.minimum(pineal, plexus)
+
+
+def _tent(y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Half width of the cerebellum."""
+    return 4 + 34 * (1 - np.exp(np.minimum(y + 34, 0) / 30)) - 1.3 * (z + 14)
 
 
 def _stem(points: Points) -> np.ndarray:
