@@ -19,8 +19,8 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(READY)
 
-demo: setup ## train, test and report on synthetic images (about a minute, no download)
-	$(BIN)/python train.py experiment=medmnist_classification_demo
+demo: setup ## train, test and report on synthetic head CT (under ten minutes, no download)
+	$(BIN)/python train.py experiment=hemexp_demo
 
 test: setup ## run every test
 	$(BIN)/python -m pytest -n 2

@@ -127,5 +127,6 @@ def _quieten() -> None:
         ".*smaller than the logging interval.*",
         ".*isinstance.treespec, LeafSpec.*",
         ".*exists and is not empty.*",  # the run folder holds more than the logs
+        ".*in eval mode at the start of training.*",  # parts trained in an earlier stage
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -22,7 +22,8 @@ def context_indices(index: int, depth: int, spacing_z: float, context_mm: float)
 class SliceBatches(ResumableBatches):
     """Batches `{"image": (B, 3, H, W) float32 of CT in [0, 1], IPH, IVH; "id": list of B patient ids}`.
 
-    Training batches hold as many slices with blood as without; otherwise every slice with brain stands once.
+    Training batches hold as many slices with IVH as with IPH alone and with no blood, because IVH is rare; otherwise
+    every slice with brain stands once.
 
     Args:
         patients: Whose scans at both times are used.
@@ -48,14 +49,14 @@ class SliceBatches(ResumableBatches):
         super().__init__(batch_size=batch_size, seed=seed, rank=rank, world_size=world_size)
         self.patients, self.augment, self.shuffle = patients, augment, shuffle
         self._items: list[tuple[int, str, int]] = []
-        bloody: list[bool] = []
+        kinds: list[int] = []  # 0 no blood, 1 IPH alone, 2 IVH
         for number, patient in enumerate(patients):
             for time in ("baseline", "followup"):
                 volume = getattr(patient, time)
                 for z in np.flatnonzero((volume[:, 0] > 0).any(axis=(1, 2))):
                     self._items.append((number, time, int(z)))
-                    bloody.append(bool(volume[z, 1:].any()))
-        self._groups = [torch.tensor(np.flatnonzero(np.array(bloody) == flag)) for flag in (True, False)]
+                    kinds.append(2 if volume[z, 2].any() else int(volume[z, 1].any()))
+        self._groups = [torch.tensor(np.flatnonzero(np.array(kinds) == kind)) for kind in (2, 1, 0)]
 
     def plan(self, epoch: int) -> list[Tensor]:
         """Indices of each batch of an epoch."""

@@ -6,6 +6,7 @@ A volume is kept as uint8 (Z, 3, H, W): CT from 0 to 100 HU in steps of 0.4 HU, 
 import hashlib
 import json
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rich.progress import track
 from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, scale_clinical
 from datamodules.followup.files import Grid, Scan, find_patients, read_scan
 
-__all__ = ["HU_WINDOW", "Patient", "lesion_slices", "load_cohort", "read_patient"]
+__all__ = ["HU_WINDOW", "Patient", "lesion_slices", "load_cohort", "read_patient", "save_array"]
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,13 @@ def lesion_slices(baseline: np.ndarray, spacing_z: float, margin_mm: float) -> n
     return distance <= margin_mm + 1e-6
 
 
+def save_array(file: Path, array: np.ndarray) -> None:
+    """Write a `.npy`, all or nothing, however many processes write it at a time."""
+    partial = file.with_name(f".{os.getpid()}.{file.name}")
+    np.save(partial, array)
+    partial.replace(file)
+
+
 def _expansion(row: ClinicalRow | None, volumes: list[float], name: str) -> int:
     """The table's label, else that of the masks; a disagreement is told and the table wins."""
     measured = -1
@@ -158,7 +166,7 @@ def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: 
         patient = read_patient(folder, name, row, image_size)
         store.mkdir(parents=True, exist_ok=True)
         for time in TIMES:
-            np.save(store / f"{time}.npy", getattr(patient, time))
+            save_array(store / f"{time}.npy", getattr(patient, time))
         grid = {"shape": patient.grid.shape, "affine": patient.grid.affine.tolist()}
         (store / "patient.json").write_text(
             json.dumps({"expansion": patient.expansion, **grid, "clinical": patient.clinical.tolist()})

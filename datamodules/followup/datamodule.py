@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.batches import Augmentation
 from datamodules.followup.batches import PairBatches, PatientBatches, SliceBatches
 from datamodules.followup.clinical import CLINICAL, read_clinical
-from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient
+from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
 from datamodules.followup.files import find_patients
 
 __all__ = ["FollowupDataModule"]
@@ -226,9 +226,7 @@ class FollowupDataModule(L.LightningDataModule):
                 if not file.is_file():
                     slices = volume.flip(-1) if mirrored else volume
                     parts = [encode(part.float() / 255).cpu() for part in slices.split(64)]
-                    partial = file.with_suffix(".partial.npy")
-                    np.save(partial, torch.cat(parts).half().numpy())
-                    partial.replace(file)
+                    save_array(file, torch.cat(parts).half().numpy())
                 self._latents[patient.id, time, mirrored] = np.load(file, mmap_mode="r")
 
     def state_dict(self) -> dict[str, Any]:

@@ -38,14 +38,14 @@ class FollowupDiffusion(nn.Module):
         autoencoder: Trained before, frozen here.
         net: Predicts the velocity from (x, t, context, clinical, flag, drop_clinical), as `ConditionalUNet`.
         schedule: Noise schedule.
-        gamma: Of the min-SNR weight (arXiv 2303.09556).
+        gamma: Of the min-SNR weight (arXiv 2303.09556); none weighs all times alike.
     """
 
     latent_mean: Tensor
     latent_std: Tensor
     change_std: Tensor
 
-    def __init__(self, autoencoder: nn.Module, net: nn.Module, schedule: NoiseSchedule, *, gamma: float = 1.0) -> None:
+    def __init__(self, autoencoder: nn.Module, net: nn.Module, schedule: NoiseSchedule, *, gamma: float | None = 1.0) -> None:
         super().__init__()
         self.autoencoder, self.net, self.schedule, self.gamma = autoencoder.requires_grad_(False), net, schedule, gamma
         channels = int(autoencoder.latent_channels)  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ class FollowupDiffusion(nn.Module):
         change = self.change(context, followup) / self.change_std[:, None, None]
         velocity = self.net(self.schedule.add_noise(change, noise, t), t, context, clinical, flag, drop)
         error = (velocity.float() - self.schedule.velocity(change, noise, t)).square().mean(dim=(1, 2, 3))
-        return self.schedule.min_snr_weight(t, self.gamma) * error
+        return error if self.gamma is None else self.schedule.min_snr_weight(t, self.gamma) * error
 
     @staticmethod
     def change(context: Tensor, followup: Tensor) -> Tensor:

@@ -37,8 +37,9 @@ class HemorrhageAutoencoderLoss(nn.Module):
     ct + mask_weight * (iph_weight * (Dice + BCE)(IPH) + ivh_weight * (Dice + BCE)(IVH)) + kl_weight * KL
     + the terms of `perceptual`, if given.
 
-    Dice is the soft Dice of each slice with one pixel added above and below the line, 1 - (2 I + 1) / (A + B + 1):
-    for an empty mask it falls smoothly from 1 to 0 as the predicted area shrinks to nothing.
+    Dice is the soft Dice over all slices of a batch, with one pixel added above and below the line,
+    1 - (2 I + 1) / (A + B + 1). By slice, the many slices without IVH would all ask for less of it and outvote the few
+    that have some: training then took several times as long to find its first voxel.
 
     Args:
         mask_weight: Weight of both masks.
@@ -63,7 +64,7 @@ class HemorrhageAutoencoderLoss(nn.Module):
         self.ivh_weight = ivh_weight
         self.kl_weight = kl_weight
         self.perceptual = perceptual
-        self.dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
+        self.dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0, batch=True)
 
     def forward(
         self, reconstruction: Tensor, target: Tensor, mean: Tensor, sigma: Tensor, step: int = 0

@@ -32,7 +32,7 @@ HU = {
     "diploe": 650,
     "table": 1150,
 }
-RIBBON = 3.2  # thickness of the cortex in mm
+RIBBON = 4.6  # thickness of the cortex in mm, as thick slices show it
 _FAR = 99.0
 
 
@@ -42,6 +42,7 @@ class Anatomy:
 
     Attributes:
         size: Half width and half length of the brain, its height above and below the middle (mm).
+        taper: How much narrower the forehead is, as a fraction of the half width.
         atrophy: 0 in the young to about 1.3: widens sulci, ventricles and the space under the skull.
         widen: mm added to the radii of the left and right lateral ventricle.
         skull: Mean thickness of the skull in mm.
@@ -55,6 +56,7 @@ class Anatomy:
     """
 
     size: np.ndarray
+    taper: float
     atrophy: float
     widen: np.ndarray
     skull: float
@@ -68,7 +70,7 @@ class Anatomy:
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """Depth under the skull in mm at points (3, n)."""
-        return shapes.brain_depth(points, self.size)
+        return shapes.brain_depth(points, self.size, self.taper)
 
     def idealised(self, points: np.ndarray) -> np.ndarray:
         """Points (3, n) as they would lie in an ideal, symmetric head; the midline stays."""
@@ -96,10 +98,10 @@ class Anatomy:
             soft: Width of edges in mm.
         """
         x, _, z = points
-        space = 0.5 + 0.9 * self.atrophy  # half width of clefts, mm
-        gap = depth - 0.6 - 1.4 * self.atrophy  # distance to the CSF under the skull
+        space = 0.45 + 0.85 * self.atrophy  # half width of clefts, mm
+        gap = depth - 0.7 - 1.6 * self.atrophy  # distance to the CSF under the skull
         cleft, apart = np.abs(x), shapes.interhemispheric(points)
-        sylvian = _within(np.abs(z + 1) < 18, points, lambda part: shapes.sylvian_fissure(part, space))
+        sylvian = _within(np.abs(z + 1) < 18, points, lambda part: shapes.sylvian_fissure(part, 1.1 * space))
         clefts = np.minimum(self._sulci(points, depth, space), sylvian)
         surface = np.minimum(np.minimum(gap, clefts), np.maximum(cleft, -apart))
         base = z < 3
@@ -123,7 +125,8 @@ class Anatomy:
         x, y, z = points
         wobble = self.thickness(points)
         temple = 6 * np.clip((8 - z) / 30, 0, 1) * np.clip(np.abs(x) / 30 - 1, 0, 1) * np.exp(-(((y - 18) / 26) ** 2))
-        height, skull = -depth, self.skull + 0.9 * wobble
+        height = -depth
+        skull = self.skull * (1 + 0.2 * ((y + 10) / 85) ** 4) + 0.9 * wobble  # thicker at the forehead and the back
         skin = skull + self.scalp + 0.8 * wobble + temple
         hu = HU["table"] - (HU["table"] - HU["diploe"]) * np.exp(-(((height - skull / 2) / (0.26 * skull)) ** 2))
         layers = ((HU["muscle"], skull), (HU["fat"], skull + temple), (HU["skin"], skin - 2.6), (HU["air"], skin))
@@ -131,12 +134,12 @@ class Anatomy:
 
     def _sulci(self, points: np.ndarray, depth: np.ndarray, space: float) -> np.ndarray:
         """Signed distance to the CSF of the sulci: sheets that hang down from the surface."""
-        near = depth < 30
+        near = depth < 38
         inward = points[:, near] - shapes.CENTRE
         radius = np.sqrt((inward * inward).sum(0)) + 1e-3
         on_surface = inward / radius * (0.3 * radius + 52)  # nearly the same along a ray, so that folds point inwards
-        bottom = np.clip(13 + 6 * self.deepness(on_surface), 2, 26)
-        taper = np.clip(1.25 - depth[near] / bottom, 0.15, 1)
+        bottom = np.clip(20 + 7 * self.deepness(on_surface), 4, 34)
+        taper = np.clip(1.1 - 1.6 * depth[near] / bottom, -0.4, 1)  # below 0 the walls touch
         distance = np.full(depth.shape, _FAR, np.float32)
         distance[near] = np.maximum(self.folds.distance_to_zero(on_surface) - space * taper, depth[near] - bottom)
         return distance
@@ -164,12 +167,13 @@ def draw_anatomy(rng: np.random.Generator, age: float) -> Anatomy:
     widen = -0.8 + 2.2 * atrophy + rng.normal(0, 0.6) + rng.normal(0, 0.3, size=2)
     return Anatomy(
         size=scale * np.array([68, 84, 66, 62]) * rng.normal(1, 0.012, size=4),
+        taper=rng.normal(0.09, 0.02),
         atrophy=atrophy,
         widen=widen,
         skull=rng.normal(6.5, 0.7),
         scalp=rng.normal(5.5, 0.8),
         calcified=rng.choice([HU["grey"], 120, 250]),
-        folds=SmoothNoise(rng, 3.0),
+        folds=SmoothNoise(rng, 2.6),
         deepness=SmoothNoise(rng, 5.0),
         thickness=SmoothNoise(rng, 14.0),
         texture=SmoothNoise(rng, 2.5),

@@ -16,6 +16,11 @@ logN(m, s) = log-normal of median m whose log has the spread s. "in" truncates (
 
 Antiplatelet, age, GCS and systolic are nuisances: `do` on them changes nothing. GCS is a child of V0 without children.
 The intraventricular volume has no draw of its own: it follows from the geometry (`hematoma.py`).
+
+Measured over 60,000 patients (docs/figures_head_phantom.py): 19.9% expand, by a median of 73% or 11 mL; the Bayes AUC
+is 0.878. Mean CRPS of `followup_volumes`, the ideal forecaster: 1.54 mL, against 2.54 of a linear regression of log
+growth, 3.08 of no change and 4.24 of mean growth, i.e. 39% better than the best of them. Of those seen before 2.5 h on
+anticoagulants 82% expand, of those seen after 8 h without 1%.
 """
 
 import numpy as np

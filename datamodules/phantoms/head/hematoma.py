@@ -23,11 +23,11 @@ __all__ = ["Bleed", "draw_bleed", "leaked_volume", "midline_shift", "pressure_mm
 
 # Where bleeds arise: share, centre (|x|, y, z), spread, gap to the ventricle at baseline in mm (mean, sd; None = any).
 _PLACES = {
-    "basal ganglia": (0.50, (27, 2, 7), (6, 9, 6), (-0.5, 2.2)),
-    "thalamus": (0.20, (17, -16, 9), (6, 5, 5), (-0.5, 2.2)),
-    "lobar frontal": (0.10, (32, 34, 24), (7, 8, 7), None),
-    "lobar parietal": (0.12, (37, -34, 28), (7, 9, 7), None),
-    "lobar temporal": (0.08, (47, -20, 6), (4, 8, 6), None),
+    "basal ganglia": (0.50, (27, 2, 10), (6, 9, 4), (0.6, 2.2)),
+    "thalamus": (0.20, (17, -16, 11), (6, 5, 4), (0.6, 2.2)),
+    "lobar frontal": (0.10, (32, 34, 20), (7, 8, 5), None),
+    "lobar parietal": (0.12, (37, -34, 22), (7, 9, 5), None),
+    "lobar temporal": (0.08, (47, -20, 10), (4, 8, 4), None),
 }
 
 
@@ -77,7 +77,7 @@ class Bleed:
 
 
 def draw_bleed(rng: np.random.Generator, anatomy: Anatomy, volume: float) -> Bleed:
-    """Place a bleed: of 200 candidate centres, the one whose surface comes as near to the ventricle as was drawn."""
+    """Place a bleed: of 200 centres, the first whose surface comes as near to the ventricle as was drawn."""
     names = list(_PLACES)
     location = names[rng.choice(len(names), p=[_PLACES[name][0] for name in names])]
     _, mean, spread, gap = _PLACES[location]
@@ -87,7 +87,7 @@ def draw_bleed(rng: np.random.Generator, anatomy: Anatomy, volume: float) -> Ble
     radius = radius_mm(volume)
     wanted = rng.normal(*gap) if gap else np.maximum(ventricle - radius, 6)
     misfit = np.abs(ventricle - radius - wanted) + 2 * np.maximum(0.9 * radius + 4 - depth, 0)
-    best = int(misfit.argmin())
+    best = int(np.argmax(misfit < max(0.7, misfit.min() + 1e-3)))  # the first that fits, so that the spread stays
     stretch = np.exp(np.array([-0.16, 0.14, 0.02]) + rng.normal(0, [0.06, 0.10, 0.08]))
     stretch /= np.prod(stretch) ** (1 / 3)
     turn = np.radians(rng.normal(14, 10)) * np.sign(centres[0, best])

@@ -97,7 +97,7 @@ def measure(rng: np.random.Generator, hu: np.ndarray, depth: np.ndarray, scanner
     pixel = grid.spacing[0]
     blur = 0.45 / pixel  # mm: the point spread of a soft-tissue kernel
     image = gaussian_filter(hu, (blur, blur, 0))
-    noise = gaussian_filter(rng.standard_normal(grid.shape, dtype=np.float32), (0.7 / pixel, 0.7 / pixel, 0))
+    noise = gaussian_filter(rng.standard_normal(grid.shape, dtype=np.float32), (0.4 / pixel, 0.4 / pixel, 0))
     noise *= scanner.noise_hu / noise.std()
     across = np.linspace(-1, 1, grid.shape[0])[:, None, None]
     along = np.linspace(-1, 1, grid.shape[1])[None, :, None]

@@ -50,18 +50,19 @@ _DEEP_GREY = (  # |x|, y, z, semi-axes, turn in the axial plane in degrees
 )
 
 
-def brain_depth(points: Points, size: np.ndarray) -> np.ndarray:
+def brain_depth(points: Points, size: np.ndarray, taper: float) -> np.ndarray:
     """Depth in mm under the inner table of the skull along the ray to the brain's middle; negative outside.
 
     Args:
         points: Points (3, n).
         size: Half width, half length, height above and below the middle, in mm.
+        taper: How much narrower the forehead is, as a fraction of the half width.
     """
     x, y, z = points - CENTRE
     radius = np.sqrt(x * x + y * y + z * z) + 1e-3
     plane = np.hypot(x, y) + 1e-3
     forward = y / plane
-    width = size[0] * (1 - 0.09 * forward - 0.05 * forward**2)  # widest behind the ears, narrow at the forehead
+    width = size[0] * (1 - taper * forward - 0.05 * forward**2)  # widest behind the ears, narrow at the forehead
     height = np.where(z > 0, size[2], size[3])
     across = (np.abs(x / width) ** 2.15 + np.abs(y / size[1]) ** 2.15) ** (1 / 2.15)
     return radius * (1 / (across**2.3 + np.abs(z / height) ** 2.3) ** (1 / 2.3) - 1)
@@ -105,11 +106,11 @@ def basal_cisterns(points: Points, half_width: float) -> np.ndarray:
     """The star over the sella with its arms to the Sylvian fissures, and the cisterns around the midbrain."""
     x, y, z = np.abs(points[0]), points[1], points[2]
     angle = np.arctan2(points[0], y - 8)
-    star = np.hypot(x, y - 8) - (8.5 + 2.2 * np.cos(5 * angle))
-    arm = _segment(x, y, 7, 11, 37, 15 + 0 * z) - 0.8 * half_width
+    star = np.hypot(x, y - 8) - (6.5 + 2.0 * np.cos(5 * angle))
+    arm = _segment(x, y, 6, 9, 36, 19 + 0 * z) - 0.35 * half_width
     notch = np.hypot(x, y + 3) - 4.5
     low = np.maximum(np.minimum(np.minimum(star, arm), notch), z + 9)
-    ring = np.maximum(np.abs(_stem(points)) - half_width * (0.6 + 0.4 * (y < -22)), np.maximum(z + 6, y + 3))
+    ring = np.maximum(np.abs(_stem(points)) - half_width * (0.35 + 0.5 * (y < -24)), np.maximum(z + 6, y + 3))
     smile = np.maximum(np.abs(np.hypot(x, y + 22) - 11) - half_width - 0.3, np.maximum(y + 27, np.abs(z + 4) - 7))
     return np.minimum(np.minimum(low, ring), smile)
 
