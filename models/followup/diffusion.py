@@ -2,7 +2,7 @@
 
 HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). Different here: the change of the latent is scaled to
 unit variance, slices share correlated noise, the baseline is encoded once for all samples, samples of all slices are
-denoised together, and the decoded change is added to the scan itself, so that what does not change stays sharp.
+denoised together, and the autoencoder's error on the scan itself is subtracted, so that what does not change stays sharp.
 """
 
 from dataclasses import dataclass
@@ -65,9 +65,8 @@ class FollowupDiffusion(nn.Module):
         return (mean.float() - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
 
     def decode(self, latent: Tensor) -> Tensor:
-        """CT, and probabilities of IPH and IVH, (B, 3, H, W), of normalised latents (B, c, h, w)."""
-        decoded = self.autoencoder.decode(latent * self.latent_std[:, None, None] + self.latent_mean[:, None, None])  # type: ignore[operator]
-        return torch.cat([decoded[:, :1], decoded[:, 1:].sigmoid()], dim=1).float()
+        """CT, and logits of IPH and IVH, (B, 3, H, W), of normalised latents (B, c, h, w)."""
+        return self.autoencoder.decode(latent * self.latent_std[:, None, None] + self.latent_mean[:, None, None]).float()  # type: ignore[operator]
 
     def loss(
         self, context: Tensor, followup: Tensor, t: Tensor, noise: Tensor, clinical: Tensor, flag: Tensor, drop: Tensor
@@ -136,7 +135,7 @@ class FollowupDiffusion(nn.Module):
         before = latents[place[:, 1]]
         shape = (len(flags), *before.shape)
         noise = slice_correlated_noise((slices * spacing_z).tolist(), shape, noise_length_mm, generator).to(before)
-        known = torch.cat([self.decode(part) for part in before.split(images_at_once)])
+        error = reconstruction_error(image[slices], torch.cat([self.decode(x) for x in before.split(images_at_once)]))
         group = max(1, images_at_once // len(slices))  # samples that are denoised together, all their slices at once
         volumes = []
         for start in range(0, len(flags), group):
@@ -148,9 +147,9 @@ class FollowupDiffusion(nn.Module):
             )
             after = before.repeat(count, 1, 1, 1) + change * self.change_std[:, None, None]
             decoded = torch.cat([self.decode(part) for part in after.split(images_at_once)])
-            volumes.append(decoded.unflatten(0, (count, -1)) - known)
-        sampled = (image[slices] + torch.cat(volumes)).clamp(0, 1)
-        return Forecast(*sampled.unbind(2))
+            volumes.append(decoded.unflatten(0, (count, -1)) - error)
+        ct, iph, ivh = torch.cat(volumes).unbind(2)
+        return Forecast(ct.clamp(0, 1), iph.sigmoid(), ivh.sigmoid())
 
     def _denoiser(self, around: Tensor, clinical: Tensor, flag: Tensor, guidance: float) -> Denoise:
         """The velocity of `len(flag)` samples of all slices, with guidance."""
@@ -164,6 +163,26 @@ class FollowupDiffusion(nn.Module):
             lambda x, t: self.net(x, t, repeated, everyone, flags, ~keep).float(),
             guidance,
         )
+
+
+def reconstruction_error(image: Tensor, decoded: Tensor, margin: float = 0.5) -> Tensor:
+    """What has to be subtracted from anything decoded so that an unchanged latent gives the image itself back.
+
+    Of the CT, all of the error. Of a mask's logits only as much as brings a voxel that was decoded wrongly to the right
+    side by `margin`: voxels that are right keep their logits, so that a bleed can grow over its blurred edge.
+
+    Args:
+        image: (S, 3, H, W) CT and masks.
+        decoded: (S, 3, H, W) CT and logits.
+        margin: Logit of a corrected voxel.
+
+    Returns:
+        (S, 3, H, W).
+    """
+    side = 2 * (image[:, 1:] > 0.5).to(decoded) - 1
+    wrong = decoded[:, 1:] * side <= 0
+    masks = torch.where(wrong, decoded[:, 1:] - margin * side, torch.zeros_like(side))
+    return torch.cat([decoded[:, :1] - image[:, :1], masks], dim=1)
 
 
 def _drawer(slices: Tensor, spacing_z: float, length_mm: float, count: int, generator: torch.Generator) -> Draw:

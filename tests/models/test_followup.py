@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from models import DDIM, DDPM, DPMSolverPP2M, FollowupDiffusion, sigmoid_schedule
+from models.followup.diffusion import reconstruction_error
 
 
 class Half(nn.Module):
@@ -58,9 +59,11 @@ def forecast(model, patient, flags, sampler=None, **options):
 
 def test_no_change_gives_the_baseline_back_at_full_resolution(patient):
     said = forecast(diffusion(), patient, torch.zeros(2, dtype=torch.long))
+    before = patient["image"][patient["slices"]]
     for sample in range(2):
-        for channel, part in enumerate((said.ct, said.iph, said.ivh)):
-            assert torch.allclose(part[sample], patient["image"][patient["slices"], channel], atol=1e-5)
+        assert torch.allclose(said.ct[sample], before[:, 0], atol=1e-5)
+        assert torch.equal(said.iph[sample] > 0.5, before[:, 1] > 0.5)
+        assert torch.equal(said.ivh[sample] > 0.5, before[:, 2] > 0.5)
 
 
 def test_a_known_change_is_added_to_the_scan(patient):
@@ -143,3 +146,12 @@ def test_the_autoencoder_is_frozen_and_stays_in_evaluation_mode():
     assert not model.autoencoder.training
     assert not any(weight.requires_grad for weight in model.autoencoder.parameters())
     assert model.net.training
+
+
+def test_only_voxels_that_were_decoded_wrongly_are_corrected():
+    image, decoded = torch.zeros(1, 3, 1, 4), torch.tensor([-2.0, 0.5, -0.5, 3.0]).expand(1, 3, 1, 4)
+    image[0, 1, 0] = torch.tensor([0.0, 0.0, 1.0, 1.0])
+    said = decoded - reconstruction_error(image, decoded, margin=0.25)
+    assert said[0, 1, 0].tolist() == [-2.0, -0.25, 0.25, 3.0]
+    grown = decoded + 2 - reconstruction_error(image, decoded, margin=0.25)
+    assert (grown[0, 1, 0] > 0).tolist() == [False, True, True, True], "a corrected voxel may still join the bleed"

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit
 
 from datamodules.phantoms.head import shapes
-from datamodules.phantoms.head.smooth_noise import SmoothNoise
+from datamodules.phantoms.head.smooth_noise import SmoothNoise, Waves
 
 __all__ = ["HU", "Anatomy", "draw_anatomy"]
 
@@ -51,8 +51,8 @@ class Anatomy:
         folds: Field whose zeros are the sulci.
         deepness: Field that makes sulci deep or shallow.
         thickness: Field that makes skull and scalp thick or thin.
-        texture: Field of HU within tissue.
-        bends: Three fields that bend the inner parts away from the ideal shapes.
+        texture: Field (1, n) of HU within tissue.
+        bends: Field (3, n) in mm that bends the inner parts away from the ideal shapes.
     """
 
     size: np.ndarray
@@ -65,8 +65,8 @@ class Anatomy:
     folds: SmoothNoise
     deepness: SmoothNoise
     thickness: SmoothNoise
-    texture: SmoothNoise
-    bends: tuple[SmoothNoise, SmoothNoise, SmoothNoise]
+    texture: Waves
+    bends: Waves
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """Depth under the skull in mm at points (3, n)."""
@@ -74,7 +74,7 @@ class Anatomy:
 
     def idealised(self, points: np.ndarray) -> np.ndarray:
         """Points (3, n) as they would lie in an ideal, symmetric head; the midline stays."""
-        bend = np.stack([field(points) for field in self.bends]) * np.array([[1.3], [1.6], [1.6]], np.float32)
+        bend = self.bends(points)
         bend[0] *= np.minimum(np.abs(points[0]) / 15, 1)
         return points + bend
 
@@ -118,7 +118,7 @@ class Anatomy:
             (HU["tentorium"], _within(base, points, shapes.tentorium)),
             (self.calcified, _within(cleft < 30, points, shapes.calcifications)),
         )
-        return _paint(white + 1.2 * self.texture(points), layers, soft)
+        return _paint(white + self.texture(points)[0], layers, soft)
 
     def outside(self, points: np.ndarray, depth: np.ndarray, soft: float) -> np.ndarray:
         """HU of skull, scalp and air where depth <= 0."""
@@ -176,6 +176,6 @@ def draw_anatomy(rng: np.random.Generator, age: float) -> Anatomy:
         folds=SmoothNoise(rng, 2.6),
         deepness=SmoothNoise(rng, 5.0),
         thickness=SmoothNoise(rng, 14.0),
-        texture=SmoothNoise(rng, 2.5),
-        bends=(SmoothNoise(rng, 8.0), SmoothNoise(rng, 8.0), SmoothNoise(rng, 8.0)),
+        texture=Waves(rng, 14.0, (1.2,)),
+        bends=Waves(rng, 34.0, (1.3, 1.6, 1.6)),
     )

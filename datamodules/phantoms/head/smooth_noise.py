@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-__all__ = ["SmoothNoise"]
+__all__ = ["SmoothNoise", "Waves"]
 
 _EDGE = 72  # lattice points: one period of the field
 _SIGMA = 1.6  # lattice points; less would show the lattice, more would waste it
@@ -13,17 +13,17 @@ _SIGMA = 1.6  # lattice points; less would show the lattice, more would waste it
 
 @cache
 def _lattices() -> tuple[np.ndarray, np.ndarray]:
-    """A periodic field of zero mean and unit spread, and the length of its gradient per lattice step."""
+    """A periodic field of zero mean and unit spread, and about the signed distance to its zeros in lattice steps."""
     white = np.random.default_rng(20260704).normal(size=(_EDGE,) * 3)
     field = gaussian_filter(white, _SIGMA, mode="wrap")
     field = (field - field.mean()) / field.std()
     padded = np.pad(field, 1, mode="wrap")
     slope = np.sqrt(sum(np.square(part[1:-1, 1:-1, 1:-1]) for part in np.gradient(padded)))
-    return field.astype(np.float32), slope.astype(np.float32)
+    return field.astype(np.float32), (field / np.maximum(slope, 0.1)).astype(np.float32)
 
 
 class SmoothNoise:
-    """One draw of a smooth field: a random cut through a fixed periodic lattice.
+    """One draw of a smooth Gaussian field: a random cut through a fixed periodic lattice.
 
     Args:
         rng: Places and turns the cut.
@@ -42,9 +42,32 @@ class SmoothNoise:
 
     def distance_to_zero(self, points: np.ndarray) -> np.ndarray:
         """Approximate distance in mm from points (3, n) to where the field crosses zero: value over slope."""
-        slope = np.maximum(self._look_up(_lattices()[1], points), 0.1)
-        return np.abs(self(points)) * self.step / slope
+        return np.abs(self._look_up(_lattices()[1], points)) * self.step
 
     def _look_up(self, lattice: np.ndarray, points: np.ndarray) -> np.ndarray:
         places = self._turn @ points + self._start
         return map_coordinates(lattice, places, order=1, mode="grid-wrap", output=np.float32)
+
+
+class Waves:
+    """A smooth vector field as a sum of plane waves: less random than `SmoothNoise`, and several times faster.
+
+    Args:
+        rng: Draws directions, phases and amplitudes.
+        wavelength: Mean wavelength in mm.
+        spread: Spread of each component of the field, (components,).
+        count: Number of waves.
+    """
+
+    def __init__(self, rng: np.random.Generator, wavelength: float, spread: tuple[float, ...], count: int = 8) -> None:
+        direction = rng.normal(size=(count, 3))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        length = wavelength * rng.uniform(0.6, 1.4, size=(count, 1))
+        self._waves = (2 * np.pi * direction / length).astype(np.float32)
+        self._phases = rng.uniform(0, 2 * np.pi, size=(count, 1)).astype(np.float32)
+        amplitude = rng.normal(size=(len(spread), count)) * np.array(spread)[:, None]
+        self._amplitude = (amplitude * np.sqrt(2 / count)).astype(np.float32)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Values (components, n) at points (3, n) in mm."""
+        return self._amplitude @ np.sin(self._waves @ points + self._phases)
