@@ -52,16 +52,15 @@ class FollowupPhantomDataModule(FollowupDataModule):
         self.phantom_seed = phantom_seed
 
     def fetch(self) -> None:
-        """Write the cohort where it is missing."""
-        if not (self.root / "phantom.json").is_file():
-            write_head_cohort(
-                self.root,
-                patients=self.patients,
-                image_size=self.image_size,
-                spacing_mm=self.spacing_mm,
-                slices=self.slices,
-                seed=self.phantom_seed,
-            )
+        """Write the cohort where it is missing; one that another version of the generator wrote is an error."""
+        write_head_cohort(
+            self.root,
+            patients=self.patients,
+            image_size=self.image_size,
+            spacing_mm=self.spacing_mm,
+            slices=self.slices,
+            seed=self.phantom_seed,
+        )
 
     def true_followup_volumes(
         self, clinical: np.ndarray, count: int, do: Mapping[str, float] | None = None
