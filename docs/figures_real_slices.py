@@ -1,19 +1,16 @@
 """Draws docs/images/hemexp_real_slices.png: real head CT slices with blood through an autoencoder trained on phantoms.
 
-Run me with: python docs/figures_real_slices.py outputs/hemexp_demo/<time>/autoencoder/checkpoints/best.ckpt
+    MEDZOO_REAL_DATA=<folder> python -m docs.figures_real_slices <run>/autoencoder/checkpoints/best.ckpt
 
-The slices are those of CT-ICH v1.0.0 (PhysioNet, CC BY 4.0) in $MEDZOO_REAL_DATA/head-ct: JPEG in the brain window (40 HU,
-120 HU wide), all blood in one mask, no pixel size. So a slice is scaled until its brain is 170 mm long, which puts it on
-the grid of the phantoms; blood counts as IPH.
+The run is one of hemexp_demo. The folder holds slices of CT-ICH v1.0.0 (PhysioNet, CC BY 4.0) under `head-ct`: JPEG in
+the brain window (40 HU, 120 HU wide), all blood in one mask, no pixel size. So a slice is scaled until its brain is
+170 mm long, which puts it on the grid of the phantoms; blood counts as IPH.
 """
 
 import logging
 import os
 import sys
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)
 
 import numpy as np
 import SimpleITK as sitk
@@ -25,14 +22,14 @@ import runtime
 from datamodules.preparation import SkullStrip
 from evaluation.figures import reconstruction_figure
 
+OUTPUT = Path(__file__).parent / "images" / "hemexp_real_slices.png"
 SIZE, PIXEL_MM, BRAIN_MM = 64, 3.0, 170.0
 SHOWN = 6
 
 
 def main(checkpoint: str) -> None:
     """Reconstruct all slices, print the errors, draw some."""
-    folder = Path(os.environ.get("MEDZOO_REAL_DATA", ROOT.parent / "shared" / "data")) / "head-ct"
-    files = sorted(folder.rglob("images/*.jpg"))
+    files = sorted((Path(os.environ["MEDZOO_REAL_DATA"]) / "head-ct").rglob("images/*.jpg"))
     read = [read_slice(file) for file in files]
     images = torch.stack([image for image in read if image is not None])
     with torch.no_grad():
@@ -41,11 +38,12 @@ def main(checkpoint: str) -> None:
     error = 100 * (said[:, 0] - images[:, 0]).abs()[brain].mean().item()
     a, b = said[:, 1] > 0.5, images[:, 1] > 0.5
     dice = 2 * (a & b).sum().item() / (a.sum() + b.sum()).item()
-    print(f"{len(images)} of {len(files)} real slices (the others show no whole oval of brain): CT error {error:.2f} HU in the brain, Dice of the blood {dice:.3f}")
+    print(f"{len(images)} of {len(files)} real slices, the others show no whole oval of brain")
+    print(f"CT error {error:.2f} HU in the brain, Dice of the blood {dice:.3f}")
     largest = images[:, 1].sum(dim=(1, 2)).argsort(descending=True)
     chosen = largest[:: max(1, len(largest) // (2 * SHOWN))][:SHOWN]
     figure = reconstruction_figure(images[chosen].numpy(), said[chosen].numpy())
-    figure.savefig(ROOT / "docs" / "images" / "hemexp_real_slices.png", dpi=90)
+    figure.savefig(OUTPUT, dpi=90)
 
 
 def read_slice(file: Path) -> torch.Tensor | None:
@@ -65,7 +63,7 @@ def read_slice(file: Path) -> torch.Tensor | None:
     zoom = BRAIN_MM / PIXEL_MM / (rows[-1] - rows[0] + 1)
     stack = torch.from_numpy(np.stack([np.clip(hu, 0, 100) / 100 * brain, blood & brain]).astype(np.float32))[None]
     small = F.interpolate(stack, scale_factor=zoom, mode="area")[0]
-    centre = [int(round(float(np.flatnonzero(brain.any(axis)).mean()) * zoom)) for axis in (1, 0)]
+    centre = [round(float(np.flatnonzero(brain.any(axis)).mean()) * zoom) for axis in (1, 0)]
     padded = F.pad(small, (SIZE,) * 4)
     top, left = (place + SIZE - SIZE // 2 for place in centre)
     slice_ = padded[:, top : top + SIZE, left : left + SIZE]

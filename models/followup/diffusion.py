@@ -2,7 +2,7 @@
 
 HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). Different here: the change of the latent is scaled to
 unit variance, slices share correlated noise, the baseline is encoded once for all samples, samples of all slices are
-denoised together, and the autoencoder's error on the scan itself is subtracted, so that what does not change stays sharp.
+denoised together, and the autoencoder's error on the scan itself is subtracted: what does not change stays sharp.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,9 @@ class FollowupDiffusion(nn.Module):
     latent_std: Tensor
     change_std: Tensor
 
-    def __init__(self, autoencoder: nn.Module, net: nn.Module, schedule: NoiseSchedule, *, gamma: float | None = 1.0) -> None:
+    def __init__(
+        self, autoencoder: nn.Module, net: nn.Module, schedule: NoiseSchedule, *, gamma: float | None = 1.0
+    ) -> None:
         super().__init__()
         self.autoencoder, self.net, self.schedule, self.gamma = autoencoder.requires_grad_(False), net, schedule, gamma
         channels = int(autoencoder.latent_channels)  # type: ignore[arg-type]
@@ -66,7 +68,8 @@ class FollowupDiffusion(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """CT, and logits of IPH and IVH, (B, 3, H, W), of normalised latents (B, c, h, w)."""
-        return self.autoencoder.decode(latent * self.latent_std[:, None, None] + self.latent_mean[:, None, None]).float()  # type: ignore[operator]
+        latent = latent * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
+        return self.autoencoder.decode(latent).float()  # type: ignore[operator]
 
     def loss(
         self, context: Tensor, followup: Tensor, t: Tensor, noise: Tensor, clinical: Tensor, flag: Tensor, drop: Tensor
