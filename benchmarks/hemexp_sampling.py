@@ -9,7 +9,8 @@ noise, and the decoded change is added to the scan.
 The peer's time is that of one sample, times 16: its samples follow one another. Its volumes come from the same 250
 steps taken for all slices at once, which gives the same distribution sooner; they are decoded as the zoo does it, so
 that the rows compare samplers. CRPS is the mean over test patients of the phantom cohort; the energy distance is
-between the two sets of growths in mL of all patients, divided by the root of their mean spread.
+between the two sets of growths in mL of all patients, divided by the root of their mean spread. Both sides compute in
+the precision of the run.
 
 The network is that of the newest finished `hemexp_demo` run, else one is trained (minutes): the numbers say nothing of
 a network of full size, where the ratio of passes counts alone.
@@ -57,7 +58,7 @@ def run() -> list[Row]:
     peer.sampler, peer.noise_length_mm = DDIM(ORIGINAL_STEPS), 0.0
     ours, seconds = _forecasts(module, batches)
     theirs, _ = _forecasts(peer, batches)
-    slow = [SAMPLES * _seconds(lambda batch=batch: original_sample(peer, batch)) for batch in batches[:TIMED]]
+    slow = [SAMPLES * _seconds(peer, batch) for batch in batches[:TIMED]]
     fast = float(np.mean(seconds[:TIMED]))
     scores = [np.mean([row["crps"] for row in rows]) for rows in (ours, theirs)]
     spread = [np.concatenate([row["growth"] for row in rows]) for rows in (ours, theirs)]
@@ -86,7 +87,7 @@ def original_sample(module: Any, batch: dict[str, Any]) -> torch.Tensor:
             torch.randn_like(around[:, 1]),
             diffusion.schedule,
         )
-        parts.append(diffusion.decode(around[:, 1] + change * diffusion.change_std[:, None, None]))
+        parts.append(diffusion.decode(around[:, 1] + change))
     return torch.cat(parts)
 
 
@@ -95,7 +96,7 @@ def _forecasts(module: Any, batches: list[dict[str, Any]]) -> tuple[list[dict[st
     rows, seconds = [], []
     for batch in batches:
         start = time.perf_counter()
-        with torch.no_grad():
+        with torch.no_grad(), _precision(module):
             outputs = module.predict_step(batch, 0)
         seconds.append(time.perf_counter() - start)
         sampled, followup = sampled_followups(batch, outputs), batch["followup"].numpy()
@@ -110,11 +111,17 @@ def _forecasts(module: Any, batches: list[dict[str, Any]]) -> tuple[list[dict[st
     return rows, seconds
 
 
-def _seconds(work: Any) -> float:
+def _seconds(module: Any, batch: dict[str, Any]) -> float:
     start = time.perf_counter()
-    with torch.no_grad():
-        work()
+    with torch.no_grad(), _precision(module):
+        original_sample(module, batch)
     return time.perf_counter() - start
+
+
+def _precision(module: Any) -> Any:
+    """The precision that the module was trained and tested with."""
+    mixed = module.config["trainer"]["precision"] == "bf16-mixed"
+    return torch.autocast("cpu", torch.bfloat16, enabled=mixed)
 
 
 def _checkpoint() -> Path:

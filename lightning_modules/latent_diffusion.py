@@ -117,25 +117,16 @@ class LatentDiffusionModule(OptimizedModule):
         self.diffusion.latent_std.copy_(stage.latent_std)
 
     def on_fit_start(self) -> None:
-        """Encode the training scans once, and measure how much latents change between scans."""
+        """Encode the training scans once."""
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         if self.cache_latents:
             for mine in (self.trainer.is_global_zero, not self.trainer.is_global_zero):
                 if mine:  # the first process encodes, the others find the files
-                    datamodule.cache_latents(lambda image: self.diffusion.encode(image.to(self.device)), self._key())
+                    with self.trainer.precision_plugin.forward_context():
+                        datamodule.cache_latents(
+                            lambda image: self.diffusion.encode(image.to(self.device)), self._key()
+                        )
                 self.trainer.strategy.barrier()
-        if bool((self.diffusion.change_std == 1).all()):
-            self.measure_change(datamodule.train_dataloader())
-
-    @torch.no_grad()
-    def measure_change(self, batches: Any, most: int = 100) -> None:
-        """Fill `change_std`, the root mean square of each latent channel's change, from `most` training batches."""
-        squares: list[Tensor] = []
-        for _, batch in zip(range(most), batches, strict=False):
-            change = self.diffusion.change(*self._latents(batch))
-            squares.append(change.square().mean(dim=(0, 2, 3)))
-        mean = self.trainer.strategy.reduce(torch.stack(squares).mean(0), reduce_op="mean")
-        self.diffusion.change_std.copy_(mean.sqrt().clamp_min(1e-3))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss at random times."""
@@ -153,6 +144,7 @@ class LatentDiffusionModule(OptimizedModule):
             clinical.masked_fill(unknown, float("nan")),
             torch.where(chance[0] < self.flag_dropout, -1, flag),
             chance[1] < self.clinical_dropout,
+            batch["iph"].to(self.device),
         ).mean()
         self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
@@ -167,7 +159,8 @@ class LatentDiffusionModule(OptimizedModule):
         noise = torch.randn(followup.shape, generator=generator).to(followup)
         everyone = torch.zeros(size, dtype=torch.bool, device=self.device)
         clinical, flag = batch["clinical"].to(self.device), batch["label"].to(self.device)
-        loss = self.diffusion.loss(context, followup, t.long().to(self.device), noise, clinical, flag, everyone)
+        t, iph = t.long().to(self.device), batch["iph"].to(self.device)
+        loss = self.diffusion.loss(context, followup, t, noise, clinical, flag, everyone, iph)
         self.log("val/loss", loss.mean(), on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:

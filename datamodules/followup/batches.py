@@ -77,8 +77,8 @@ class PairBatches(ResumableBatches):
     """Slices around the bleed at baseline with context, and the same slice at follow-up.
 
     Batches `{"image": (B, 9, H, W), three slices of CT, IPH, IVH each, at -context, 0, +context mm; "followup":
-    (B, 3, H, W); "clinical": (B, 7), NaN unknown; "label": (B,) 0/1; "id"}`. Where latents are known, "latent"
-    (B, 3 c, h, w) and "followup_latent" (B, c, h, w) stand in place of both images.
+    (B, 3, H, W); "iph": (B, H, W) bool, the baseline's; "clinical": (B, 7), NaN unknown; "label": (B,) 0/1; "id"}`.
+    Where latents are known, "latent" (B, 3 c, h, w) and "followup_latent" (B, c, h, w) stand in place of both images.
 
     Args:
         patients: With both scans.
@@ -134,7 +134,12 @@ class PairBatches(ResumableBatches):
             "label": torch.tensor([patient.expansion for patient in patients]),
             "id": [patient.id for patient in patients],
         }
-        pairs = [self._pair(number, z, mirror) for (number, z), mirror in zip(items, mirrored.tolist(), strict=True)]
+        places = list(zip(items, mirrored.tolist(), strict=True))
+        bleeds = [self.patients[number].baseline[z, 1] > 0 for (number, z), _ in places]
+        batch["iph"] = torch.from_numpy(
+            np.stack([iph[:, ::-1] if mirror else iph for iph, (_, mirror) in zip(bleeds, places, strict=True)])
+        )
+        pairs = [self._pair(number, z, mirror) for (number, z), mirror in places]
         names = ("image", "followup") if self.latents is None else ("latent", "followup_latent")
         for name, parts in zip(names, zip(*pairs, strict=True), strict=True):
             stack = torch.from_numpy(np.stack(parts))

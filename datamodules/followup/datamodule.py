@@ -209,7 +209,9 @@ class FollowupDataModule(L.LightningDataModule):
         }
 
     def cache_latents(self, encode: Callable[[Tensor], Tensor], key: str) -> None:
-        """Encode training and validation scans once, plain and mirrored; pairs then hold latents instead of images.
+        """Encode training and validation scans once; pairs then hold latents instead of images.
+
+        With `flip`, training scans are encoded mirrored too.
 
         Args:
             encode: From (B, 3, H, W) in [0, 1] to (B, c, h, w).
@@ -218,10 +220,10 @@ class FollowupDataModule(L.LightningDataModule):
         folder = self.cache_dir / f"latents_{key}"
         folder.mkdir(parents=True, exist_ok=True)
         self._latents = {}
-        scans = [(p, time) for name in ("train", "val") for p in self._patients[name] for time in TIMES]
-        for patient, time in track(scans, "encoding scans", transient=True):
+        scans = [(p, time, name) for name in ("train", "val") for p in self._patients[name] for time in TIMES]
+        for patient, time, split in track(scans, "encoding scans", transient=True):
             volume = torch.from_numpy(np.array(getattr(patient, time)))
-            for mirrored in (False, True) if self.flip else (False,):
+            for mirrored in (False, True) if self.flip and split == "train" else (False,):
                 file = folder / f"{patient.id}_{time}_{int(mirrored)}.npy"
                 if not file.is_file():
                     slices = volume.flip(-1) if mirrored else volume

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import lightning_overhead, loading
+from benchmarks import hemexp_sampling, lightning_overhead, loading
 from benchmarks.page import read_sections
 from benchmarks.row import HEADER, Row
 from benchmarks.run import discover, main
 from tests.conftest import ROOT
+from tests.lightning_modules.test_latent_diffusion import module, patient
 
 FAST = Row("a case", "s/epoch", zoo=1.0, peer=2.0, goal=0.6, higher_is_better=False)
 SLOW = Row("a case", "batches/s", zoo=30.0, peer=2.0, goal=20.0)
@@ -32,7 +33,7 @@ def fake(tmp_path, monkeypatch):
 
 def test_discovery_finds_every_module_with_a_run():
     found = discover()
-    assert {"loading", "lightning_overhead"} <= set(found)
+    assert {"hemexp_sampling", "loading", "lightning_overhead"} <= set(found)
     assert not {"row", "page", "run"} & set(found)
     assert all(module.__doc__ for module in found.values())
 
@@ -108,8 +109,18 @@ def test_lightning_overhead_refuses_to_time_different_work(monkeypatch):
         lightning_overhead.run(network="test_efficientnet", batches=1, batch_size=4, image_size=12, epochs=1)
 
 
+@torch.no_grad()
+def test_the_original_way_of_sampling_goes_through_every_slice():
+    model, batch = module(), patient()
+    assert hemexp_sampling.original_sample(model, batch).isfinite().all()
+    model.sampler = lambda denoise, x, schedule: torch.zeros_like(x)
+    still = hemexp_sampling.original_sample(model, batch)
+    latents = model.diffusion.encode(batch["image"][batch["slices"]])
+    assert torch.allclose(still, model.diffusion.decode(latents), atol=1e-5)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lightning_overhead", "loading"])
+@pytest.mark.parametrize("name", ["hemexp_sampling", "lightning_overhead", "loading"])
 def test_a_benchmark_starts_as_a_script(name):
     # the folder of a script comes first in its search path, where `radiomics.py` would hide a library of that name
     code = f"import runpy, sys; runpy.run_path('{name}.py'); print(sys.path[0])"

@@ -19,7 +19,7 @@ QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": 
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("head")
     data = FollowupPhantomDataModule(
-        root, patients={"Aare": 16, "Emme": 2, "Kander": 4}, val_hospitals=["Emme"], test_hospitals=["Kander"],
+        root, patients={"Aare": 8, "Emme": 1, "Kander": 3}, val_hospitals=["Emme"], test_hospitals=["Kander"],
         image_size=48, spacing_mm=4.0, slices=12, phantom_seed=3, cache_dir=root / "cache", batch_size=4,
     )  # fmt: skip
     data.prepare_data()
@@ -70,8 +70,7 @@ def test_the_report_has_every_number_and_its_tables(data, model, tmp_path):
 
 def test_no_change_scores_like_the_baseline_of_that_name(data, tmp_path):
     model = module(expansion="risk")
-    torch.nn.init.zeros_(model.diffusion.net.head.weight)
-    model.diffusion.change_std.zero_()
+    model.sampler = lambda denoise, x, schedule, draw: torch.zeros_like(x)
     run = trainer(tmp_path, FollowupReport(figures=0, resamples=20))
     run.test(model, data, verbose=False)
     table = {row["name"]: row for row in rows(tmp_path / "test_forecasts.csv")}
@@ -87,7 +86,6 @@ def test_a_risk_model_is_fitted_before_training(data, model, tmp_path):
     )
     run.fit(model, data)
     assert not torch.equal(model.risk_weight, before)
-    assert (model.diffusion.change_std != 1).all()
 
 
 def forecast(data, model, source, output, **asked):
@@ -162,6 +160,6 @@ def test_an_interrupted_prediction_goes_on(data, model, tmp_path):
     (tmp_path / "out" / ".Kander_002.partial").mkdir()  # what a killed process leaves
     forecast(data, model, data.root, tmp_path / "out", samples=1)
     done = sorted(folder.name for folder in (tmp_path / "out").iterdir())
-    assert len(done) == 22
+    assert len(done) == 12
     assert not [name for name in done if name.startswith(".")]
     assert (tmp_path / "out" / "Kander_001" / "volumes.csv").stat().st_mtime_ns == kept

@@ -139,6 +139,8 @@ def test_latents_stand_in_for_images(cohort, tmp_path):
     near = [torch.allclose(a, b, atol=1e-3) or torch.allclose(a, c, atol=1e-3)
             for a, b, c in zip(with_latents["latent"], centre, flipped, strict=True)]  # fmt: skip
     assert sum(near) >= 1
+    for batch in (with_images, with_latents):
+        assert torch.equal(batch["iph"], with_images["image"].unflatten(1, (3, 3))[:, 1, 1] > 0.5), "mirrored alike"
     again = datamodule(cohort, tmp_path)
     again.setup()
     before = len(calls)

@@ -57,6 +57,7 @@ def pairs(size=4):
     return {
         "image": torch.rand(size, 9, 16, 16, generator=generator),
         "followup": torch.rand(size, 3, 16, 16, generator=generator),
+        "iph": torch.rand(size, 16, 16, generator=generator) > 0.9,
         "clinical": torch.rand(size, 7, generator=generator),
         "label": torch.tensor([0, 1] * (size // 2)),
         "id": [str(index) for index in range(size)],
