@@ -123,7 +123,7 @@ class FollowupDiffusion(nn.Module):
 
     def _lesion_weights(self, iph: Tensor, size: torch.Size) -> Tensor:
         """(B, 1, h, w), on average 1, and `1 + lesion_weight` times as large near a bleed as elsewhere."""
-        bleed, reach = F.adaptive_max_pool2d(iph[:, None].float(), list(size)), self.lesion_margin  # type: ignore[arg-type]
+        bleed, reach = F.adaptive_max_pool2d(iph[:, None].float(), list(size)), self.lesion_margin
         weight = 1 + self.lesion_weight * F.max_pool2d(bleed, 2 * reach + 1, stride=1, padding=reach)
         return weight / weight.mean()
 
