@@ -131,6 +131,14 @@ def test_only_voxels_that_were_decoded_wrongly_are_corrected():
     assert (grown[0, 1, 0] > 0).tolist() == [False, True, True, True], "a corrected voxel may still join the bleed"
 
 
+def test_an_edge_that_is_drawn_too_narrow_is_moved_everywhere():
+    image, decoded = torch.zeros(1, 3, 1, 5), torch.tensor([-3.0, -1.5, -0.5, 0.5, 2.0]).expand(1, 3, 1, 5)
+    image[0, 1, 0, 2:] = 1  # three voxels bleed, two are decoded
+    said = decoded - reconstruction_error(image, decoded)
+    assert said[0, 1, 0].tolist() == [-2.0, -0.5, 0.5, 1.5, 3.0], "the threshold was -1, halfway between the voxels"
+    assert said[0, 2, 0].max() <= 0, "no blood at baseline: no threshold, and what was decoded wrongly is corrected"
+
+
 @pytest.mark.parametrize("gamma", [None, 1.0, 5.0])
 def test_loss_is_the_weighted_error_of_the_clean_estimate(gamma):
     model = diffusion(amount=0.3)
