@@ -92,7 +92,7 @@ def _files_of(folder: Path, heading: str = "h2") -> list[str]:
 
 
 def terminal_table(metrics: dict[str, Any], expected: dict[str, Any]) -> Table:
-    """The main metrics, with expected ranges where the experiment states them.
+    """The main metrics, first those whose range the experiment states.
 
     Args:
         metrics: Flat names and values.
@@ -102,19 +102,21 @@ def terminal_table(metrics: dict[str, Any], expected: dict[str, Any]) -> Table:
         A table for rich to print.
     """
     table = Table("metric", "value", "expected")
-    for name, value in _main(metrics).items():
+    for name, value in _main(metrics, expected).items():
         mark = "" if name not in expected else " ✓" if _within(value, expected[name]) else " ✗"
         table.add_row(name, f"{value:.4g}", _range(expected.get(name)) + mark)
     return table
 
 
 def _metrics_table(metrics: dict[str, Any], expected: dict[str, Any]) -> str:
-    return _table([{"metric": k, "value": v, "expected": _range(expected.get(k))} for k, v in _main(metrics).items()])
+    rows = _main(metrics, expected).items()
+    return _table([{"metric": name, "value": value, "expected": _range(expected.get(name))} for name, value in rows])
 
 
-def _main(metrics: dict[str, Any]) -> dict[str, float]:
+def _main(metrics: dict[str, Any], expected: dict[str, Any]) -> dict[str, float]:
     also = ("fit/minutes", "fit/epochs", "model/parameters")
-    found = {name: metrics[name] for name in sorted(metrics) if metrics[name] is not None}
+    names = sorted(metrics, key=lambda name: (name not in expected, name))
+    found = {name: metrics[name] for name in names if metrics[name] is not None}
     return {name: value for name, value in found.items() if name.startswith("test/") or name in also}
 
 
