@@ -23,7 +23,7 @@ _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; }
+table { border-collapse: collapse; display: block; overflow-x: auto; white-space: nowrap; }
 td, th { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: left; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
@@ -109,8 +109,15 @@ def terminal_table(metrics: dict[str, Any], expected: dict[str, Any]) -> Table:
 
 
 def _metrics_table(metrics: dict[str, Any], expected: dict[str, Any]) -> str:
-    rows = _main(metrics, expected).items()
-    return _table([{"metric": name, "value": value, "expected": _range(expected.get(name))} for name, value in rows])
+    """Metrics whose range the experiment states are open to the eye, the others folded."""
+    found = _main(metrics, expected)
+    stated = [
+        {"metric": name, "value": value, "expected": _range(expected[name])}
+        for name, value in found.items()
+        if name in expected
+    ]
+    others = [{"metric": name, "value": value} for name, value in found.items() if name not in expected]
+    return _table(stated) + _table(others, "Other metrics" if stated else "")
 
 
 def _main(metrics: dict[str, Any], expected: dict[str, Any]) -> dict[str, float]:
@@ -132,25 +139,27 @@ def _draw_training(run: Path) -> None:
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for row in run_folder.read_csv(run / "metrics.csv"):
         for name, text in row.items():
-            if name in ("epoch", "step") or not text or name.startswith("test/") or name == "train/loss_step":
-                continue
-            steps, values = curves.setdefault(name, ([], []))
-            steps.append(float(row["step"]))
-            values.append(float(text))
+            if text and name.startswith(("train/", "val/")):
+                steps, values = curves.setdefault(name, ([], []))
+                steps.append(float(row["step"]))
+                values.append(float(text))
+    if len(curves.get("train/loss", ([], []))[0]) > 2:  # else the epochs are too few to see a curve
+        curves.pop("train/loss_step", None)
+    parts = [name for name in curves if name.endswith("_step") and name != "train/loss_step"]
+    curves = {name: curve for name, curve in sorted(curves.items()) if name not in parts}  # parts of a loss: dashboard
     if curves:
         (run / "figures").mkdir(exist_ok=True)
-        training_figure({name: curve for name, curve in curves.items() if not name.startswith("lr-")}).savefig(
-            run / "figures" / "training.png"
-        )
+        training_figure(curves).savefig(run / "figures" / "training.png")
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]], folded: str = "") -> str:
     if not rows:
         return ""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
     body = "".join("<tr>" + "".join(_cell(value) for value in row.values()) + "</tr>" for row in rows)
     table = f"<table><tr>{head}</tr>{body}</table>"
-    return table if len(rows) <= _LONG else f"<details><summary>{len(rows)} rows</summary>{table}</details>"
+    title = folded or (f"{len(rows)} rows" if len(rows) > _LONG else "")
+    return f"<details><summary>{title}</summary>{table}</details>" if title else table
 
 
 def _cell(value: Any) -> str:

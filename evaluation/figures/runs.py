@@ -1,5 +1,6 @@
 """Pictures of runs rather than of patients: how training went, how the settings of a sweep compare."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,24 +12,29 @@ __all__ = ["sweep_figure", "training_figure"]
 
 
 def training_figure(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
-    """Losses in one panel, every other quantity in a second.
+    """A panel for each quantity, with its training and validation in the same one.
 
     Args:
-        curves: For each logged name its steps and values.
+        curves: For each logged name, `<split>/<quantity>`, its steps and values.
 
     Returns:
         The figure.
     """
-    losses = {name: curve for name, curve in curves.items() if name.split("/")[-1].startswith("loss")}
-    scores = {name: curve for name, curve in curves.items() if name not in losses}
-    panels = [group for group in (losses, scores) if group] or [{}]
-    figure, axes = new_figure(5 * len(panels), 3.4, 1, len(panels), squeeze=False)
-    for panel, group, title in zip(axes[0], panels, ("loss", "validation"), strict=False):
-        for (name, (steps, values)), colour in zip(group.items(), COLOURS, strict=False):
-            panel.plot(steps, values, label=name, color=colour, linewidth=1.5, marker="." if len(steps) < 30 else None)
-        panel.set(xlabel="step", title=title if group else "nothing was logged")
-        if group:
-            panel.legend(fontsize=8)
+    quantities: dict[str, list[str]] = {}
+    for name in curves:
+        quantities.setdefault(name.split("/")[-1].removesuffix("_epoch").removesuffix("_step"), []).append(name)
+    columns = min(len(quantities), 3) or 1
+    rows = math.ceil(len(quantities) / columns) or 1
+    figure, axes = new_figure(max(5, 3.6 * columns), 3.0 * rows, rows, columns, squeeze=False)
+    for panel in axes.flat[len(quantities) :]:
+        panel.set(title="nothing was logged") if not quantities else panel.set_visible(False)
+    for panel, (quantity, names) in zip(axes.flat, quantities.items(), strict=False):
+        for name, colour in zip(names, COLOURS, strict=False):
+            steps, values = curves[name]
+            style = {"marker": "."} if len(steps) < 30 else {"alpha": 0.8}
+            panel.plot(steps, values, label=name, color=colour, linewidth=1.5, **style)
+        panel.set(xlabel="step", title=quantity)
+        panel.legend(fontsize=8)
     return figure
 
 

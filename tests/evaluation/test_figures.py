@@ -48,9 +48,11 @@ def test_mistakes_are_shown_with_what_was_said(shape):
     assert "9 wrong among 50" in text_of(figure)
 
 
-def test_training_curves_part_losses_from_scores():
-    figure = figures.training_figure({"train/loss_epoch": ([0, 1], [2, 1]), "val/auc": ([0, 1], [0.5, 0.7])})
-    assert [len(axes.lines) for axes in figure.axes] == [1, 1]
+def test_training_and_validation_of_a_quantity_share_a_panel():
+    curve = ([0, 1], [2, 1])
+    figure = figures.training_figure({"train/loss": curve, "val/loss": curve, "train/loss_step": curve, "val/auc": curve})
+    assert [len(axes.lines) for axes in figure.axes] == [3, 1]
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "auc"]
 
 
 def test_sweeps_show_mean_and_spread():

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from matplotlib.figure import Figure
 
 from runtime import report
 
@@ -41,3 +42,20 @@ def test_only_stages_that_were_trained_have_a_section(run):
     assert page.index("Stage trained") < page.index("0.125") < page.index("Stage last")
     assert page.count("0.125") == 1, "the last stage's metrics are those of the run"
     assert "1 to 2" in page
+
+
+def test_metrics_with_a_stated_range_are_open_and_the_others_folded(run):
+    report.write(run, {"test/crps": 1.5, "test/auc": 0.5}, {"test/crps": [1, 2]})
+    page = (run / "report.html").read_text()
+    opened, folded = page.split("<summary>Other metrics</summary>")
+    assert "test/crps" in opened and "test/auc" not in opened
+    assert "test/auc" in folded
+
+
+def test_curves_of_steps_are_drawn_where_epochs_are_too_few(run, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(report, "training_figure", lambda curves: drawn.update(curves) or Figure())
+    lines = ["step,epoch,train/loss,train/loss_step,train/kl_step,val/loss,test/loss"]
+    (run / "metrics.csv").write_text("\n".join([*lines, "1,0,,3,9,,", "2,0,2,1,9,4,", "2,,,,,,7"]) + "\n")
+    report.write(run, {}, {})
+    assert drawn == {"train/loss": ([2], [2]), "train/loss_step": ([1, 2], [3, 1]), "val/loss": ([2], [4])}
