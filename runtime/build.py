@@ -128,5 +128,6 @@ def _quieten() -> None:
         ".*isinstance.treespec, LeafSpec.*",
         ".*exists and is not empty.*",  # the run folder holds more than the logs
         ".*in eval mode at the start of training.*",  # parts trained in an earlier stage
+        ".*`self.log.*sync_dist=True.*",  # logged are numbers that all processes have computed together
     ):
         warnings.filterwarnings("ignore", message=message)

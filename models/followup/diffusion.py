@@ -81,7 +81,7 @@ class FollowupDiffusion(nn.Module):
     def decode(self, latent: Tensor) -> Tensor:
         """CT, and logits of IPH and IVH, (B, 3, H, W), of normalised latents (B, c, h, w)."""
         latent = latent * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
-        latent = latent.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU, where nothing is trained
+        latent = latent.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
         return self.autoencoder.decode(latent).float()  # type: ignore[operator]
 
     def loss(
@@ -198,9 +198,9 @@ class FollowupDiffusion(nn.Module):
 def reconstruction_error(image: Tensor, decoded: Tensor, margin: float = 0.5) -> Tensor:
     """What has to be subtracted from anything decoded so that an unchanged latent gives the image itself back.
 
-    Of the CT, all of the error. Of a mask's logits first the threshold at which as many voxels bleed as in truth, for an
-    autoencoder may draw every edge a little too wide or too narrow; then as much as brings a voxel that is still wrong to
-    the right side by `margin`. Other voxels keep their logits, so that a bleed can grow over its blurred edge.
+    Of the CT, all of the error. Of a mask's logits first the threshold at which as many voxels bleed as in truth, for
+    an autoencoder may draw every edge a little too wide or too narrow; then as much as brings a voxel that is still
+    wrong to the right side by `margin`. Other voxels keep their logits, so that a bleed can grow over its blurred edge.
 
     Args:
         image: (S, 3, H, W) CT and masks.
@@ -211,7 +211,8 @@ def reconstruction_error(image: Tensor, decoded: Tensor, margin: float = 0.5) ->
         (S, 3, H, W).
     """
     true, logits = image[:, 1:] > 0.5, decoded[:, 1:]
-    threshold = torch.stack([_threshold(logits[:, mask], true[:, mask]) for mask in range(true.shape[1])])[:, None, None]
+    each = [_threshold(logits[:, mask], true[:, mask]) for mask in range(true.shape[1])]
+    threshold = torch.stack(each)[:, None, None]
     side = 2 * true.to(logits) - 1
     wrong = (logits - threshold) * side <= 0
     masks = torch.where(wrong, logits - margin * side, threshold)

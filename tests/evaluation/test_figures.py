@@ -50,7 +50,9 @@ def test_mistakes_are_shown_with_what_was_said(shape):
 
 def test_training_and_validation_of_a_quantity_share_a_panel():
     curve = ([0, 1], [2, 1])
-    figure = figures.training_figure({"train/loss": curve, "val/loss": curve, "train/loss_step": curve, "val/auc": curve})
+    figure = figures.training_figure(
+        {"train/loss": curve, "val/loss": curve, "train/loss_step": curve, "val/auc": curve}
+    )
     assert [len(axes.lines) for axes in figure.axes] == [3, 1]
     assert [axes.get_title() for axes in figure.axes] == ["loss", "auc"]
 

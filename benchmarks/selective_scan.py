@@ -1,0 +1,110 @@
+"""The selective scan, forward and backward, beside a step-by-step loop and beside mambapy's parallel scan.
+
+One sequence of D = 64 channels with N = 16 states, float32, at three lengths; the longest is near U-Mamba's second
+stage on a patch of 16 x 320 x 320. The loop is `selective_scan(method="loop")`, the recurrence as autograd records it;
+mambapy is `mambapy.pscan` as its `MambaBlock` calls it (`pip install mambapy`). Each measurement has a process of its
+own, which warms up on a short sequence; memory is the peak of its resident size over that before the scan (on a GPU: of
+allocated memory). Outputs and gradients of all three are compared first, on a short sequence.
+"""
+
+# ruff: noqa: E402 (where imports start is settled between them)
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if not __package__:  # python benchmarks/selective_scan.py: imports start at the repository, not at this folder
+    sys.path[0] = str(ROOT)
+
+import torch
+from torch import Tensor
+
+from benchmarks.row import Row, print_rows
+from models.state_space import selective_scan
+
+__all__ = ["run", "scan"]
+
+CHANNELS, STATES = 64, 16
+LENGTHS = (4_096, 32_768, 262_144)
+PEERS = ("loop", "mambapy")
+GOALS = {"loop": 0.1, "mambapy": 1.0}
+MEMORY_GOAL_MB = 1500.0
+
+
+def run() -> list[Row]:
+    """Measure every length and method in processes of their own."""
+    for peer in PEERS:
+        _check(peer)
+    rows = []
+    for length in LENGTHS:
+        ours = _measured("chunked", length)
+        for peer in PEERS:
+            theirs, case = _measured(peer, length), f"L = {length:,}, peer {peer}"
+            rows.append(Row(case, "s", ours["seconds"], theirs["seconds"], GOALS[peer], False, "forward and backward"))
+            remark = f"goal at the longest: {MEMORY_GOAL_MB:g} MB" if length == LENGTHS[-1] else ""
+            rows.append(Row(f"{case}: memory", "MB", ours["mb"], theirs["mb"], 1.0, False, remark))
+    return rows
+
+
+def scan(method: str, u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    """One of the three on the arguments of `selective_scan`."""
+    if method != "mambapy":
+        return selective_scan(u, dt, A, B, C, method=method)
+    from mambapy.pscan import pscan
+
+    states = pscan(torch.exp(dt[..., None] * A), (dt[..., None] * B[:, :, None]) * u[..., None])
+    return (states @ C[..., None]).squeeze(3)
+
+
+def _inputs(length: int, device: str) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(1, length, CHANNELS), (1, length, CHANNELS), (1, length, STATES), (1, length, STATES)]
+    u, dt, B, C = (torch.randn(shape, generator=generator) for shape in shapes)
+    rates = -torch.arange(1, STATES + 1).float().repeat(CHANNELS, 1)
+    parts = (u, 0.1 * dt.sigmoid(), rates, B, C)
+    return [part.to(device).requires_grad_() for part in parts]
+
+
+def _check(peer: str) -> None:
+    results = []
+    for method in ("chunked", peer):
+        parts = _inputs(300, "cpu")
+        y = scan(method, *parts)
+        y.square().sum().backward()
+        results.append([y.detach(), *(part.grad for part in parts)])
+    for ours, theirs in zip(*results, strict=True):
+        assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), f"{peer} gives something else"
+
+
+def _measured(method: str, length: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.selective_scan", method, str(length)]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def _measure(method: str, length: int) -> dict[str, float]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    scan(method, *_inputs(256, device)).sum().backward()
+    parts = _inputs(length, device)
+    before = _peak_mb(device)
+    start = time.perf_counter()
+    scan(method, *parts).sum().backward()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return {"seconds": time.perf_counter() - start, "mb": _peak_mb(device) - before}
+
+
+def _peak_mb(device: str) -> float:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        print(json.dumps(_measure(sys.argv[1], int(sys.argv[2]))))
+    else:
+        print_rows("selective_scan", run())

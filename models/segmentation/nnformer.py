@@ -1,0 +1,145 @@
+"""nnFormer: a U-shaped transformer with attention in local windows.
+
+Zhou et al. 2021 (arXiv:2109.03201, TIP 2023); github.com/282857341/nnFormer, commit d48aaeb (MIT; read for facts).
+Different: position biases and shift masks are right (`windows.py`), images of any size fit, and there are no weights
+from ImageNet to start from.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.layers.factories import Conv
+from timm.layers import DropPath, Mlp
+from torch import Tensor, nn
+
+from models.segmentation.padding import crop_logits, pad_to_multiple
+from models.segmentation.windows import WindowAttention
+
+__all__ = ["NNFormer"]
+
+
+class NNFormer(nn.Module):
+    """Logits of an image at the resolutions of the decoder.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: Channels of the image.
+        out_channels: Classes, background included.
+        dim: Channels of the first stage; doubled at each of the following.
+        patch: Size of the patch that becomes a token, each side 1, 2 or 4.
+        heads: Attention heads of each stage.
+        windows: Sides of the windows of each stage.
+        depth: Blocks of each stage, plain and shifted by turns.
+        drop_path: Rate of the last block; it grows linearly.
+        deep_supervision: Give the logits of all decoder stages, not only of the last.
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        in_channels: int,
+        out_channels: int,
+        *,
+        dim: int = 96,
+        patch: Sequence[int] = (1, 4, 4),
+        heads: Sequence[int] = (3, 6, 12, 24),
+        windows: Sequence[Sequence[int]] = ((3, 5, 5), (3, 5, 5), (7, 10, 10), (3, 5, 5)),
+        depth: int = 2,
+        drop_path: float = 0.2,
+        deep_supervision: bool = True,
+    ) -> None:
+        super().__init__()
+        stages, conv, up = len(heads), Conv[Conv.CONV, spatial_dims], Conv[Conv.CONVTRANS, spatial_dims]
+        self.patch, self.deep_supervision = tuple(patch), deep_supervision
+        dims = [dim * 2**stage for stage in range(stages)]
+        rates = torch.linspace(0, drop_path, stages * depth).view(stages, depth).tolist()
+        self.embed = _embedding(conv, in_channels, dim, self.patch)
+        self.encoder = nn.ModuleList(
+            _Stage(width, count, window, rate, skip=False)
+            for width, count, window, rate in zip(dims, heads, windows, rates, strict=True)
+        )
+        self.norms = nn.ModuleList(_Norm(width) for width in dims)
+        self.down = nn.ModuleList(
+            nn.Sequential(nn.GELU(), _Norm(width), conv(width, 2 * width, 3, 2, 1)) for width in dims[:-1]
+        )
+        self.up = nn.ModuleList(nn.Sequential(_Norm(2 * width), up(2 * width, width, 2, 2)) for width in dims[:-1])
+        self.decoder = nn.ModuleList(
+            _Stage(width, count, window, rate, skip=True)
+            for width, count, window, rate in zip(dims[:-1], heads, windows, rates, strict=False)
+        )
+        self.heads = nn.ModuleList(
+            up(width, out_channels, self.patch, self.patch) for width in (dims[:-1] if deep_supervision else dims[:1])
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, in_channels, *spatial) to logits, full resolution first: [(B, out_channels, *spatial), ...]."""
+        size = x.shape[2:]
+        x = self.embed(pad_to_multiple(x, self.patch))
+        skips = []
+        for stage, norm, down in zip(self.encoder, self.norms, [*self.down, None], strict=True):
+            x = stage(x)
+            skips.append(norm(x))
+            x = x if down is None else down(x)
+        x = skips.pop()
+        outputs: list[Tensor] = []
+        for up, stage in zip(reversed(self.up), reversed(self.decoder), strict=True):
+            skip = skips.pop()
+            above = up(x)[(slice(None), slice(None), *(slice(side) for side in skip.shape[2:]))]
+            x = stage(above, skip)
+            outputs.insert(0, x)
+        return crop_logits([head(x) for head, x in zip(self.heads, outputs, strict=False)], size)
+
+
+class _Stage(nn.Module):
+    """Blocks over (B, C, *spatial); the first one of a decoder stage attends from what comes up to the skip."""
+
+    def __init__(self, dim: int, heads: int, window: Sequence[int], drop_path: Sequence[float], *, skip: bool) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            _Block(dim, heads, window, rate, projects_query=not (skip and index == 0))
+            for index, rate in enumerate(drop_path)
+        )
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        x = x.movedim(1, -1)
+        for index, block in enumerate(self.blocks):
+            if index == 0 and skip is not None:
+                skip = skip.movedim(1, -1)
+                x = block(x + skip, x, skip, shifted=False)
+            else:
+                x = block(x, x, x, shifted=index % 2 == 1)
+        return x.movedim(-1, 1)
+
+
+class _Block(nn.Module):
+    def __init__(self, dim: int, heads: int, window: Sequence[int], drop_path: float, *, projects_query: bool) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attention = WindowAttention(dim, heads, window, projects_query=projects_query)
+        self.mlp = Mlp(dim, 4 * dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, query: Tensor, source: Tensor, *, shifted: bool) -> Tensor:
+        """(B, *size, C) to the same shape."""
+        x = x + self.drop_path(self.attention(self.norm1(query), self.norm1(source), shifted))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class _Norm(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, *spatial)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def _embedding(conv: type[nn.Module], in_channels: int, dim: int, patch: Sequence[int]) -> nn.Sequential:
+    """Two groups of two convolutions whose strides multiply to the patch."""
+    first = tuple(min(side, 2) for side in patch)
+    second = tuple(side // by for side, by in zip(patch, first, strict=True))
+    half = dim // 2
+    return nn.Sequential(
+        *(conv(in_channels, half, 3, first, 1), nn.GELU(), _Norm(half)),
+        *(conv(half, half, 3, 1, 1), nn.GELU(), _Norm(half)),
+        *(conv(half, dim, 3, second, 1), nn.GELU(), _Norm(dim)),
+        *(conv(dim, dim, 3, 1, 1), _Norm(dim)),
+    )

@@ -1,0 +1,188 @@
+"""UNETR++: a U-shaped transformer whose blocks attend over channels and, through few projected tokens, over space.
+
+Shaker et al. 2022 (arXiv:2212.04497, TMI 2024); github.com/Amshaker/unetr_plus_plus, commit dcba1c6 (Apache-2.0; read
+for facts). Different: sizes of all stages follow from the image size, images of other sizes fit by interpolating what
+depends on the size, and the outputs of the spatial attention keep their order (issue 62 there); `released` scrambles
+them as the published code does.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from monai.networks.blocks.dynunet_block import UnetResBlock
+from monai.networks.layers.factories import Conv
+from torch import Tensor, nn
+
+from models.segmentation.padding import crop_logits, pad_to_multiple
+
+__all__ = ["UNETRPP", "EfficientPairedAttention"]
+
+
+class UNETRPP(nn.Module):
+    """Logits of an image at the three highest resolutions of the decoder.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: Channels of the image.
+        out_channels: Classes, background included.
+        img_size: Size that most images have; each side a multiple of the stem times 8.
+        stem: Stride of the first convolution.
+        dims: Channels of each stage.
+        projections: Tokens that space is projected to at each stage.
+        depth: Blocks of each stage.
+        heads: Attention heads.
+        dropout: Rate in the attention.
+        convs: Residual convolution blocks in each transformer block.
+        deep_supervision: Give the logits of three resolutions, not only of the first.
+        released: Scramble the spatial attention as the published code does, for its weights.
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        in_channels: int,
+        out_channels: int,
+        *,
+        img_size: Sequence[int],
+        stem: Sequence[int] = (1, 4, 4),
+        dims: Sequence[int] = (32, 64, 128, 256),
+        projections: Sequence[int] = (64, 64, 64, 32),
+        depth: int = 3,
+        heads: int = 4,
+        dropout: float = 0.1,
+        convs: int = 2,
+        deep_supervision: bool = True,
+        released: bool = False,
+    ) -> None:
+        super().__init__()
+        self.multiple = [side * 2 ** (len(dims) - 1) for side in stem]
+        if any(side % by for side, by in zip(img_size, self.multiple, strict=True)):
+            raise ValueError(f"img_size {tuple(img_size)} must hold multiples of {tuple(self.multiple)}")
+        conv, up = Conv[Conv.CONV, spatial_dims], Conv[Conv.CONVTRANS, spatial_dims]
+        grids = [
+            [side // by // 2**stage for side, by in zip(img_size, stem, strict=True)] for stage in range(len(dims))
+        ]
+        stages = list(zip(grids, dims, projections, strict=True))
+
+        def blocks(grid: Sequence[int], dim: int, tokens: int) -> nn.Sequential:
+            return nn.Sequential(*(_Block(grid, dim, tokens, heads, dropout, convs, released) for _ in range(depth)))
+
+        full = dims[0] // 2
+        self.down = nn.ModuleList(
+            nn.Sequential(
+                conv(before, after, step, step, bias=False), nn.GroupNorm(before if index == 0 else after, after)
+            )
+            for index, (before, after, step) in enumerate(
+                zip([in_channels, *dims[:-1]], dims, [tuple(stem), 2, 2, 2], strict=True)
+            )
+        )
+        self.encoder = nn.ModuleList(blocks(*stage) for stage in stages)
+        self.up = nn.ModuleList(up(below, above, 2, 2, bias=False) for above, below in pairwise(dims))
+        self.decoder = nn.ModuleList(blocks(*stage) for stage in stages[:-1])
+        self.skip = UnetResBlock(spatial_dims, in_channels, full, 3, 1, "instance")
+        self.last_up = up(dims[0], full, tuple(stem), tuple(stem), bias=False)
+        self.last = UnetResBlock(spatial_dims, full, full, 3, 1, "instance")
+        widths = [full, *dims[: 2 if deep_supervision else 0]]
+        self.heads = nn.ModuleList(conv(width, out_channels, 1) for width in widths)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, in_channels, *spatial) to logits, full resolution first: [(B, out_channels, *spatial), ...]."""
+        size = x.shape[2:]
+        image = pad_to_multiple(x, self.multiple)
+        x, skips = image, []
+        for down, stage in zip(self.down, self.encoder, strict=True):
+            x = stage(down(x))
+            skips.append(x)
+        x = skips.pop()
+        outputs: list[Tensor] = []
+        for up, stage in zip(reversed(self.up), reversed(self.decoder), strict=True):
+            x = stage(up(x) + skips.pop())
+            outputs.insert(0, x)
+        outputs.insert(0, self.last(self.last_up(x) + self.skip(image)))
+        return crop_logits([head(x) for head, x in zip(self.heads, outputs, strict=False)], size)
+
+
+class EfficientPairedAttention(nn.Module):
+    """Attention over channels, and over space to `tokens` projected tokens, with shared queries and keys.
+
+    Args:
+        grid: Tokens of each axis.
+        dim: Channels.
+        tokens: What space is projected to.
+        heads: Attention heads.
+        dropout: Rate on the attention weights.
+        released: Scramble the spatial output as the published code does.
+    """
+
+    def __init__(
+        self, grid: Sequence[int], dim: int, tokens: int, heads: int, dropout: float, released: bool = False
+    ) -> None:
+        super().__init__()
+        self.grid, self.heads, self.released = tuple(grid), heads, released
+        self.qkvv = nn.Linear(dim, 4 * dim, bias=False)
+        self.to_tokens = nn.Linear(math.prod(grid), tokens)  # shared by keys and values
+        self.channel_temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        self.space_temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        self.dropout = nn.Dropout(dropout)
+        self.space_out, self.channel_out = nn.Linear(dim, dim // 2), nn.Linear(dim, dim - dim // 2)
+
+    def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
+        """(B, N, dim), the tokens of a grid of N, to the same shape."""
+        q, k, channel_v, space_v = (
+            self.qkvv(x).unflatten(-1, (4, self.heads, -1)).permute(2, 0, 3, 4, 1)
+        )  # (B, h, d, N)
+        weight = _resized(self.to_tokens.weight, self.grid, grid, "mean")
+        few_k, few_v = (F.linear(part, weight, self.to_tokens.bias) for part in (k, space_v))  # (B, h, d, tokens)
+        q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+        over_channels = ((q @ k.transpose(-2, -1)) * self.channel_temperature).softmax(-1)
+        channel = (self.dropout(over_channels) @ channel_v).permute(0, 3, 1, 2).flatten(2)
+        q = q * (math.prod(grid) / math.prod(self.grid)) ** 0.5  # a query's length is shared out over the tokens
+        over_space = ((q.transpose(-2, -1) @ few_k) * self.space_temperature).softmax(-1)
+        space = self.dropout(over_space) @ few_v.transpose(-2, -1)  # (B, h, N, d)
+        space = space.permute(0, 3, 1, 2).reshape(x.shape) if self.released else space.transpose(1, 2).flatten(2)
+        return torch.cat([self.space_out(space), self.channel_out(channel)], dim=-1)
+
+
+class _Block(nn.Module):
+    """Paired attention, then residual convolutions."""
+
+    def __init__(
+        self,
+        grid: Sequence[int],
+        dim: int,
+        tokens: int,
+        heads: int,
+        dropout: float,
+        convs: int,
+        released: bool,
+    ) -> None:
+        super().__init__()
+        axes, self.grid = len(grid), tuple(grid)
+        self.position = nn.Parameter(torch.zeros(1, math.prod(grid), dim))
+        self.norm, self.scale = nn.LayerNorm(dim), nn.Parameter(1e-6 * torch.ones(dim))
+        self.attention = EfficientPairedAttention(grid, dim, tokens, heads, dropout, released)
+        self.convs = nn.Sequential(*(UnetResBlock(axes, dim, dim, 3, 1, "batch") for _ in range(convs)))
+        drop = nn.Dropout3d(0.1) if axes == 3 else nn.Dropout2d(0.1)
+        self.out = nn.Sequential(drop, Conv[Conv.CONV, axes](dim, dim, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, dim, *spatial) to the same shape."""
+        size = x.shape[2:]
+        tokens = x.flatten(2).transpose(1, 2)
+        tokens = tokens + _resized(self.position.transpose(1, 2)[0], self.grid, size, "value").T
+        tokens = tokens + self.scale * self.attention(self.norm(tokens), size)
+        x = tokens.transpose(1, 2).unflatten(2, size)
+        return x + self.out(self.convs(x))
+
+
+def _resized(rows: Tensor, grid: Sequence[int], size: Sequence[int], keeps: Literal["value", "mean"]) -> Tensor:
+    """Rows over a grid (K, prod(grid)) for another one; `mean` keeps their product with an even image."""
+    if tuple(grid) == tuple(size):
+        return rows
+    mode = "trilinear" if len(grid) == 3 else "bilinear"
+    resized = F.interpolate(rows.unflatten(1, tuple(grid))[None], tuple(size), mode=mode).flatten(2)[0]
+    return resized * (math.prod(grid) / math.prod(size)) if keeps == "mean" else resized
