@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "runtime": {"evaluation"},
 }
 LIBRARIES = {
-    "models": {"torch", "monai", "timm", "einops"},
+    "models": {"torch", "monai", "timm", "einops", "mamba_ssm"},  # the last where it is installed
     "evaluation": {"numpy", "scipy", "sklearn", "torch", "matplotlib", "cycler"},
 }
 VERBS = sorted(ROOT.glob("*.py"))
