@@ -9,6 +9,7 @@ from callbacks.followup_writer import FollowupWriter
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import Progress
 from callbacks.reconstruction_figures import ReconstructionFigures
+from callbacks.segmentation_report import SegmentationReport, SegmentationWriter
 from callbacks.step_seed import StepSeed
 
 __all__ = [
@@ -21,5 +22,7 @@ __all__ = [
     "PredictionWriter",
     "Progress",
     "ReconstructionFigures",
+    "SegmentationReport",
+    "SegmentationWriter",
     "StepSeed",
 ]

@@ -4,6 +4,7 @@ from datamodules.followup import FollowupDataModule, FollowupPhantomDataModule
 from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
+from datamodules.segmentation import SegmentationDataModule, SegmentationPhantomDataModule
 
 __all__ = [
     "FollowupDataModule",
@@ -11,4 +12,6 @@ __all__ = [
     "MedMNISTDataModule",
     "MedMNISTPhantomDataModule",
     "NPZDataModule",
+    "SegmentationDataModule",
+    "SegmentationPhantomDataModule",
 ]

@@ -3,5 +3,6 @@
 from lightning_modules.autoencoder import AutoencoderModule
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.latent_diffusion import LatentDiffusionModule
+from lightning_modules.segmentation import SegmentationModule
 
-__all__ = ["AutoencoderModule", "ClassificationModule", "LatentDiffusionModule"]
+__all__ = ["AutoencoderModule", "ClassificationModule", "LatentDiffusionModule", "SegmentationModule"]

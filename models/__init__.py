@@ -12,19 +12,31 @@ from models.diffusion import (
     sigmoid_schedule,
 )
 from models.followup import FollowupDiffusion
-from models.losses import ClassificationLoss, HemorrhageAutoencoderLoss, PatchAdversarialTerm, PerceptualTerm
+from models.losses import (
+    ClassificationLoss,
+    DeepSupervisionDiceCELoss,
+    HemorrhageAutoencoderLoss,
+    PatchAdversarialTerm,
+    PerceptualTerm,
+)
+from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba
 
 __all__ = [
     "DDIM",
     "DDPM",
+    "UNETRPP",
     "ClassificationLoss",
     "ConditionalUNet",
     "DPMSolverPP2M",
+    "DeepSupervisionDiceCELoss",
     "FollowupDiffusion",
     "HemorrhageAutoencoderLoss",
     "MultiHeadAutoencoderKL",
+    "NNFormer",
     "PatchAdversarialTerm",
     "PerceptualTerm",
+    "PlainUNet",
+    "UMamba",
     "cosine_schedule",
     "linear_schedule",
     "monai_network",

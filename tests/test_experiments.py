@@ -20,10 +20,20 @@ SMALLER = {
         "datamodule.cache_dir={folder}",
         "stages.autoencoder.lightning_module.net.channels=[32,32,32]",
     ],
+    "hematoma": [
+        "datamodule.patients={Aare:4,Kander:1}",
+        "datamodule.folds=2",
+        "datamodule.batches=1",
+        "datamodule.plan={spacing:[5,3,3],patch:[8,32,32],batch_size:2,features:[8,8],strides:[[1,1,1],[2,2,2]],"
+        "kernels:[[3,3,3],[3,3,3]]}",
+    ],
 }
 # By a whole name: what else a network of full size cannot do without on a CPU.
 NARROWER = {"hemexp": ["stages.diffusion.lightning_module.diffusion.net.dim=16"]}
-NEEDED = {"hemexp": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"]}
+NEEDED = {
+    "hematoma": ["datamodule.root=x"],
+    "hemexp": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"],
+}
 ONE_BATCH = {
     "max_epochs": 2,
     "max_steps": -1,

@@ -1,5 +1,6 @@
-"""Transforms that act on whole batches of tensors."""
+"""Random augmentation: of whole batches of tensors, and of single patches with their label maps."""
 
 from datamodules.transforms.augment import BatchAugment
+from datamodules.transforms.nnunet import NNUNetAugment
 
-__all__ = ["BatchAugment"]
+__all__ = ["BatchAugment", "NNUNetAugment"]

@@ -9,6 +9,7 @@ from evaluation.figures.classification import (
 from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
 from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
 from evaluation.figures.runs import sweep_figure, training_figure
+from evaluation.figures.segmentation import segmentation_figure
 
 __all__ = [
     "baseline_figure",
@@ -22,6 +23,7 @@ __all__ = [
     "pit_figure",
     "reconstruction_figure",
     "roc_figure",
+    "segmentation_figure",
     "sweep_figure",
     "training_figure",
 ]

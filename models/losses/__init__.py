@@ -7,9 +7,11 @@ from models.losses.autoencoder import (
     kl_divergence,
 )
 from models.losses.classification import ClassificationLoss
+from models.losses.segmentation import DeepSupervisionDiceCELoss
 
 __all__ = [
     "ClassificationLoss",
+    "DeepSupervisionDiceCELoss",
     "HemorrhageAutoencoderLoss",
     "PatchAdversarialTerm",
     "PerceptualTerm",

@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from models import ClassificationLoss
+from models import ClassificationLoss, DeepSupervisionDiceCELoss
 
 
 def test_cross_entropy_equals_the_formula():
@@ -45,3 +46,25 @@ def test_half_precision_logits_are_raised_to_float32():
 def test_smoothing_out_of_range_is_refused():
     with pytest.raises(ValueError, match=r"label_smoothing=1\.5"):
         ClassificationLoss("binary", label_smoothing=1.5)
+
+
+def test_segmentation_loss_is_cross_entropy_plus_dice_of_every_head():
+    """By voxel and by class, as nnU-Net has it: weights 2/3, 1/3 and none for the lowest of three heads."""
+    torch.manual_seed(0)
+    mask = torch.randint(0, 3, (2, 4, 8))
+    logits = [torch.randn(2, 3, 4, 8), torch.randn(2, 3, 2, 4), torch.randn(2, 3, 1, 2)]
+    loss = DeepSupervisionDiceCELoss()
+    assert loss.weights(6) == pytest.approx([16 / 31, 8 / 31, 4 / 31, 2 / 31, 1 / 31, 0])
+    assert DeepSupervisionDiceCELoss(drop_last=False).weights(3) == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+    expected = 0.0
+    for weight, each, step in zip((2 / 3, 1 / 3), logits, (1, 2), strict=False):
+        target = mask[:, step // 2 :: step, step // 2 :: step]
+        prob = each.softmax(1)
+        entropy = [-math.log(prob[b, target[b, i, j], i, j]) for b, i, j in np.ndindex(*target.shape)]
+        dice = []
+        for b in range(2):
+            for value in (1, 2):
+                p, t = prob[b, value], (target[b] == value).float()
+                dice.append((2 * (p * t).sum() + 1e-5) / (p.sum() + t.sum() + 1e-5))
+        expected += weight * (sum(entropy) / len(entropy) + 1 - sum(dice) / len(dice))
+    assert loss(logits, mask).item() == pytest.approx(float(expected), rel=1e-5)

@@ -1,0 +1,117 @@
+"""Scores, pictures and label maps of a segmentation's test, and the label maps of a prediction."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import nibabel as nib
+import numpy as np
+import torch
+
+from callbacks.classification_figures import save_figures
+from callbacks.collect import gather
+from callbacks.prediction_writer import write_csv
+from evaluation.figures import segmentation_figure
+from evaluation.segmentation import case_scores, summary
+
+__all__ = ["SegmentationReport", "SegmentationWriter"]
+
+
+class SegmentationReport(L.Callback):
+    """Logs `test/dice`, `test/hd95_mm` and more (`evaluation.segmentation.summary`); writes a row for each case.
+
+    `predictions/test.csv` has the scores of every case, `figures/cases.png` shows the worst, the middle and the best.
+
+    Args:
+        cases: How many cases are drawn.
+    """
+
+    def __init__(self, cases: int = 5) -> None:
+        self.cases = cases
+        self._rows: list[dict[str, Any]] = []
+        self._drawn: list[tuple[Any, ...]] = []
+
+    def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start anew."""
+        self._rows, self._drawn = [], []
+
+    def on_test_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
+    ) -> None:
+        """Score one case."""
+        said, true = outputs["mask"][0].cpu().numpy(), batch["mask"][0].cpu().numpy()
+        spacing = batch["spacing"].double().tolist()
+        classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
+        scores = case_scores(said, true, spacing, classes)
+        self._rows.append({"id": batch["id"][0], **scores})
+        overlap = float(np.mean([scores[f"dice_{name}"] for name in classes[1:]]))
+        image = torch.nn.functional.interpolate(batch["image"][:1, :1].float(), true.shape)[0, 0].cpu().numpy()
+        flat = [part[None] if part.ndim == 2 else part for part in (image, said, true)]
+        self._drawn.append((overlap, batch["id"][0], *flat, [1.0, *spacing][-3:]))
+        self._drawn = _spread(self._drawn, 4 * self.cases)
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log, write and draw."""
+        rows = sorted(gather(self._rows), key=lambda row: row["id"])
+        drawn = _spread(gather(self._drawn), self.cases)
+        classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
+        numbers = {f"test/{k}": torch.tensor(float(v)) for k, v in summary(rows, classes).items()}
+        pl_module.log_dict(numbers)
+        if not trainer.is_global_zero:
+            return
+        run = Path(trainer.default_root_dir)
+        write_csv(run / "predictions" / "test.csv", [_written(row) for row in rows])
+        titles = [f"Dice {overlap:.2f}" for overlap, *_ in drawn]  # no names: figures may leave the machine
+        _, _, images, said, true, spacings = zip(*drawn, strict=True)
+        figures = {"cases": segmentation_figure(titles, images, said, true, spacings)}
+        save_figures(trainer, figures, run / "figures")
+
+
+class SegmentationWriter(L.Callback):
+    """Writes the label map of each case as NIfTI, on the grid and with the affine of its image.
+
+    Cases whose file is there already are left out, so an interrupted prediction goes on where it stopped.
+
+    Args:
+        output: The folder; `predictions` by default.
+    """
+
+    def __init__(self, output: str | Path | None = None) -> None:
+        self.output = Path(output or "predictions")
+        self.written: Path | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Leave out cases that were finished before."""
+        if stage != "predict":
+            return
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]
+        datamodule.leave_out([name for name in datamodule.predict_cases if self._file(name).is_file()])
+        self.output.mkdir(parents=True, exist_ok=True)
+        self.written = self.output
+
+    def on_predict_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
+    ) -> None:
+        """Write one case."""
+        name = outputs["id"][0]
+        source: Any = nib.load(trainer.datamodule.predict_cases[name].images[0])  # type: ignore[attr-defined]
+        image = nib.Nifti1Image(outputs["mask"][0].cpu().numpy().T, source.affine)
+        image.header.set_xyzt_units("mm")
+        partial = self.output / f".{name}.partial.nii.gz"
+        nib.save(image, partial)
+        partial.rename(self._file(name))
+
+    def _file(self, name: str) -> Path:
+        return self.output / f"{name}.nii.gz"
+
+
+def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
+    """The worst, the best, and some in between, by Dice."""
+    ordered = sorted(drawn, key=lambda each: each[:2])
+    if len(ordered) <= count:
+        return ordered
+    return [ordered[round(place)] for place in np.linspace(0, len(ordered) - 1, count)]
+
+
+def _written(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value if key == "id" else f"{value:.4g}" for key, value in row.items()}

@@ -1,0 +1,158 @@
+"""Cases as batches: random patches for training, one whole case at a time for everything else."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.batches import ResumableBatches
+from datamodules.segmentation.cases import Case
+
+__all__ = ["CaseBatches", "PatchBatches", "crop"]
+
+Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+class PatchBatches(ResumableBatches):
+    """`{"image": (B, C, *patch) float32, "mask": (B, *patch) int64, "id": B names}`, drawn anew in each epoch.
+
+    Cases are drawn with replacement. A patch lies anywhere in its case, except that the last third of a batch (of two:
+    one) has a voxel of a random class of the foreground in its middle.
+
+    Args:
+        cases: With masks.
+        patch: Voxels of a patch; what reaches over the border of a case is 0, background.
+        batches: In an epoch.
+        foreground: Share of patches that are drawn around foreground.
+        augment: From image (C, *patch), mask (*patch) and a seed to both.
+        threads: Batches that are made ahead of the training; 0 makes each when it is asked for.
+        **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        patch: Sequence[int],
+        *,
+        batches: int,
+        foreground: float = 0.33,
+        augment: Augment | None = None,
+        threads: int = 0,
+        **options: int,
+    ) -> None:
+        super().__init__(**options)
+        self.cases, self.patch, self.batches, self.augment = list(cases), tuple(patch), batches, augment
+        self.threads = threads
+        self._around = self.batch_size - round(self.batch_size * (1 - foreground))
+        self._places = [_places(case) for case in self.cases]
+
+    def plan(self, epoch: int) -> list[Tensor]:
+        """Indices of the cases of each batch of this rank."""
+        shape = (self.batches, self.world_size, self.batch_size)
+        drawn = torch.randint(len(self.cases), shape, generator=self.generator(epoch, 0))
+        return list(drawn[:, self.rank])
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The batches of an epoch, from where it was left; made ahead by threads."""
+        if not self.threads:
+            yield from super().__iter__()
+            return
+        parts, epoch = self.plan(self.epoch), self.epoch
+        start, self._resume_at = self._resume_at, 0
+        with ThreadPoolExecutor(self.threads) as pool:
+            ahead = {
+                i: pool.submit(self._patches, parts[i], i, epoch)
+                for i in range(start, min(start + self.threads, len(parts)))
+            }
+            for index in range(start, len(parts)):
+                batch = ahead.pop(index).result()
+                if index + self.threads < len(parts):
+                    new = index + self.threads
+                    ahead[new] = pool.submit(self._patches, parts[new], new, epoch)
+                last = index + 1 == len(parts)
+                self.epoch, self._next_batch = (self.epoch + 1, 0) if last else (self.epoch, index + 1)
+                yield batch
+
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """The patches of the cases `chosen`."""
+        return self._patches(chosen, index, self.epoch)
+
+    def _patches(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
+        rng = np.random.default_rng((self.seed, epoch, index + 1, self.rank))
+        images, masks = [], []
+        for place, number in enumerate(chosen.tolist()):
+            case, places = self.cases[number], self._places[number]
+            around = place >= self.batch_size - self._around and len(places) > 0
+            corner = _corner(case.image.shape[1:], self.patch, rng, places if around else None)
+            image, mask = crop(case.image, corner, self.patch), crop(case.mask[None], corner, self.patch)[0]
+            if self.augment is not None:
+                image, mask = self.augment(image, mask, int(rng.integers(2**32)))
+            images.append(image)
+            masks.append(mask)
+        names = [self.cases[number].id for number in chosen.tolist()]
+        mask_batch = torch.from_numpy(np.stack(masks).astype(np.int64))
+        return {"image": torch.from_numpy(np.stack(images)), "mask": mask_batch, "id": names}
+
+
+class CaseBatches(ResumableBatches):
+    """One case in a batch: `{"image": (1, C, *spatial), "size": voxels of the file, "spacing": its mm, "id": [name]}`.
+
+    Where it has a mask, also `mask`: (1, *size) int64, on the grid of the file.
+
+    Args:
+        cases: In order.
+        **options: `rank` and `world_size` of `ResumableBatches`.
+    """
+
+    def __init__(self, cases: Sequence[Case], **options: int) -> None:
+        super().__init__(batch_size=1, **options)
+        self.cases = list(cases)
+
+    def plan(self, epoch: int) -> list[Tensor]:
+        """Every case once, over all ranks."""
+        return [part for part in self.ordered_plan(len(self.cases)) if len(part)]
+
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """One case."""
+        case = self.cases[int(chosen)]
+        said = {"image": torch.from_numpy(case.image)[None], "spacing": torch.tensor(case.spacing), "id": [case.id]}
+        if case.truth is None:
+            return {**said, "size": case.size}
+        return {**said, "size": case.size, "mask": torch.from_numpy(case.truth.astype(np.int64))[None]}
+
+
+def crop(array: np.ndarray, corner: Sequence[int], patch: Sequence[int]) -> np.ndarray:
+    """(C, *spatial) to (C, *patch) from a corner on, with zeros where the patch reaches over the border."""
+    size = array.shape[1:]
+    inside = [slice(max(at, 0), min(at + side, n)) for at, side, n in zip(corner, patch, size, strict=True)]
+    gaps = [(max(-at, 0), max(at + side - n, 0)) for at, side, n in zip(corner, patch, size, strict=True)]
+    cut = array[(slice(None), *inside)]
+    return np.pad(cut, [(0, 0), *gaps]) if any(map(sum, gaps)) else cut.copy()
+
+
+def _places(case: Case, most: int = 10_000) -> list[np.ndarray]:
+    """For each class of the foreground that is there, voxels of it (n, axes)."""
+    rng = np.random.default_rng(0)
+    found = []
+    assert case.mask is not None, "training cases have masks"
+    for value in filter(None, np.unique(case.mask)):
+        voxels = np.argwhere(case.mask == value)
+        found.append(voxels[rng.permutation(len(voxels))[:most]])
+    return found
+
+
+def _corner(
+    size: Sequence[int], patch: Sequence[int], rng: np.random.Generator, places: list[np.ndarray] | None
+) -> list[int]:
+    """First voxel of a patch; a case that is smaller than the patch is put somewhere inside it."""
+    low = [min(0, n - side) for n, side in zip(size, patch, strict=True)]
+    high = [max(0, n - side) for n, side in zip(size, patch, strict=True)]
+    if not places:
+        return [int(rng.integers(a, b + 1)) for a, b in zip(low, high, strict=True)]
+    voxels = places[int(rng.integers(len(places)))]
+    middle = voxels[int(rng.integers(len(voxels)))]
+    ends = zip(middle, patch, low, high, strict=True)
+    return [int(min(max(at - side // 2, a), b)) for at, side, a, b in ends]

@@ -1,0 +1,170 @@
+"""Images and masks of a case: read, checked, brought to the plan's spacing, normalised; and a result put back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from nibabel.filebasedimages import ImageFileError
+from torch import Tensor
+
+from datamodules.segmentation.files import CaseFiles
+from datamodules.segmentation.plan import ANISOTROPY
+
+__all__ = ["Case", "Intensities", "geometry", "measure", "read_case", "resample"]
+
+_TOLERANCE = 1e-3  # mm, and parts of a direction
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """What the training images look like where there is foreground: for normalisation as nnU-Net does it for CT.
+
+    Attributes:
+        low: 0.5th percentile; lower values are raised to it.
+        high: 99.5th percentile.
+        mean: Of the foreground.
+        std: Of the foreground.
+    """
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
+    def normalise(self, image: np.ndarray) -> np.ndarray:
+        """Clipped, centred and scaled, float32."""
+        return ((np.clip(image, self.low, self.high) - self.mean) / max(self.std, 1e-8)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image at the plan's spacing, in array order (z first).
+
+    Attributes:
+        id: Name of the case.
+        image: (C, *spatial) float32, normalised.
+        mask: (*spatial) uint8 label values at the plan's spacing; none where there is none.
+        truth: (*spatial) uint8 as in the file, for scores.
+        spacing: mm of a voxel of the file.
+        size: Voxels of the file.
+        files: Where it comes from.
+    """
+
+    id: str
+    image: np.ndarray
+    mask: np.ndarray | None
+    truth: np.ndarray | None
+    spacing: tuple[float, ...]
+    size: tuple[int, ...]
+    files: CaseFiles
+
+
+def geometry(case: CaseFiles) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Mm of a voxel and voxels of an image, z first, from its header."""
+    header = _open(case.images[0])
+    return tuple(float(z) for z in header.header.get_zooms()[:3][::-1]), tuple(header.shape[:3][::-1])
+
+
+def read_case(case: CaseFiles, classes: int, spacing: Sequence[float], intensities: Sequence[Intensities]) -> Case:
+    """Read a case for a network.
+
+    Args:
+        case: Its files.
+        classes: Label values 0 to `classes - 1` are allowed.
+        spacing: mm of a voxel to resample to.
+        intensities: Of each channel.
+
+    Returns:
+        The case.
+
+    Raises:
+        ValueError: If files lie on different grids, hold NaN, or a label value is not in `dataset.json`.
+    """
+    image, mask, here = _read(case, classes)
+    size = [round(n * old / new) for n, old, new in zip(image.shape[1:], here, spacing, strict=True)]
+    normal = np.stack([each.normalise(channel) for each, channel in zip(intensities, image, strict=True)])
+    resampled = resample(torch.from_numpy(normal), size, here).numpy()
+    if mask is None:
+        return Case(case.id, resampled, None, None, here, image.shape[1:], case)
+    labels = F.one_hot(torch.from_numpy(mask).long(), classes).movedim(-1, 0).float()
+    smaller = mask if list(mask.shape) == size else resample(labels, size, here).argmax(0).numpy().astype(np.uint8)
+    return Case(case.id, resampled, smaller, mask, here, image.shape[1:], case)
+
+
+def measure(cases: Sequence[CaseFiles], classes: int, voxels: int = 10_000_000, seed: int = 1234) -> list[Intensities]:
+    """Intensities of the foreground of training cases, each channel by itself.
+
+    Args:
+        cases: With masks.
+        classes: As for `read_case`.
+        voxels: Of all cases together; each gives the same number, drawn with replacement.
+        seed: Of the drawing.
+
+    Raises:
+        ValueError: If no case has foreground.
+    """
+    drawn: list[np.ndarray] = []
+    rng, each = np.random.default_rng(seed), max(1, voxels // len(cases))
+    for case in cases:
+        image, mask, _ = _read(case, classes)
+        foreground = image[:, mask > 0] if mask is not None else image[:, :0]
+        if foreground.shape[1]:
+            drawn.append(foreground[:, rng.integers(0, foreground.shape[1], min(each, foreground.shape[1]))])
+    if not drawn:
+        raise ValueError("no training mask has a voxel of foreground: there is nothing to learn")
+    return [
+        Intensities(*(float(x) for x in (*np.percentile(channel, [0.5, 99.5]), channel.mean(), channel.std())))
+        for channel in np.concatenate(drawn, axis=1)
+    ]
+
+
+def resample(image: Tensor, size: Sequence[int], spacing: Sequence[float]) -> Tensor:
+    """(C, *spatial) float to (C, *size), linearly; thick slices are not mixed, as in nnU-Net."""
+    if list(image.shape[1:]) == list(size):
+        return image
+    mode = "trilinear" if len(size) == 3 else "bilinear"
+    if len(size) == 3 and spacing[0] > ANISOTROPY * max(spacing[1:]):
+        image = F.interpolate(image[None], (image.shape[1], *size[1:]), mode=mode)[0]
+        return F.interpolate(image[None], tuple(size), mode="nearest-exact")[0]
+    return F.interpolate(image[None], tuple(size), mode=mode)[0]
+
+
+def _read(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
+    """(C, *spatial) float32, (*spatial) uint8, mm of a voxel."""
+    opened = [_open(file) for file in case.images]
+    first = opened[0]
+    for file, image in zip(case.images[1:], opened[1:], strict=True):
+        _check_grid(first, image, case.images[0], file)
+    image = np.stack([np.asarray(each.dataobj, np.float32).T for each in opened])
+    if not np.isfinite(image).all():
+        raise ValueError(f"{case.images[0]}: holds NaN or infinite intensities; replace them first")
+    spacing = tuple(float(side) for side in first.header.get_zooms()[:3][::-1])
+    if case.mask is None:
+        return image, None, spacing
+    labels = _open(case.mask)
+    _check_grid(first, labels, case.images[0], case.mask)
+    mask = np.asarray(labels.dataobj).T
+    strange = np.setdiff1d(np.unique(mask), np.arange(classes))
+    if len(strange):
+        values = ", ".join(f"{value:g}" for value in strange[:5])
+        raise ValueError(f"{case.mask}: label {values}, but dataset.json names 0 to {classes - 1}")
+    return image, mask.astype(np.uint8), spacing
+
+
+def _check_grid(image: Any, other: Any, image_file: Path, other_file: Path) -> None:
+    if image.shape != other.shape:
+        raise ValueError(f"{other_file}: {other.shape} voxels, but {image_file.name} has {image.shape}; resample one")
+    if np.abs(image.affine - other.affine).max() > _TOLERANCE:
+        raise ValueError(f"{other_file}: lies on another grid than {image_file.name} (their affines differ)")
+
+
+def _open(file: Path) -> Any:
+    try:
+        return nib.load(file)
+    except (OSError, ImageFileError) as error:
+        raise ValueError(f"{file} could not be read as NIfTI ({error})") from error

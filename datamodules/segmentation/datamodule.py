@@ -1,0 +1,260 @@
+"""Images with label maps in nnU-Net's raw layout: planned, normalised, split by patient, served as patches."""
+
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from rich.progress import track
+from sklearn.model_selection import KFold
+
+from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
+from datamodules.segmentation.cases import Case, Intensities, geometry, measure, read_case
+from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
+from datamodules.segmentation.plan import Plan, make_plan
+
+__all__ = ["SegmentationDataModule"]
+
+_KFOLD_SEED = 12345  # nnU-Net's, so that its folds are ours
+
+
+class SegmentationDataModule(L.LightningDataModule):
+    """A data set in nnU-Net's raw layout (`datamodules/segmentation/files.py`).
+
+    Training gives `PatchBatches`; validation, test and prediction give `CaseBatches`. The test is on `imagesTs` where
+    it has masks, else on the validation fold. Intensities are measured on the training cases of the fold alone and kept
+    in the checkpoint.
+
+    Args:
+        root: Folder with `dataset.json`.
+        fold: Which of the folds is for validation.
+        folds: Into how many the patients of `imagesTr` are split.
+        patient: Regular expression whose first group is the patient in the name of a case: all scans of a patient go
+            into one fold.
+        plan: Spacing, patch, batch size, strides, kernels and features (`Plan`); null has them planned from the data.
+        classes: Names of the classes by label value; null takes those of `dataset.json`.
+        channels: Names of the channels; likewise.
+        gb: GPU memory that the planner aims at.
+        batches: In an epoch.
+        foreground: Share of patches drawn around foreground.
+        augment: Augments patches.
+        threads: Batches made ahead of the training.
+        seed: Seed of patches and augmentation.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    phantom = False
+    task = "segmentation"
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        fold: int = 0,
+        folds: int = 5,
+        patient: str = "(.*)",
+        plan: Mapping[str, Any] | None = None,
+        classes: Sequence[str] | None = None,
+        channels: Sequence[str] | None = None,
+        gb: float = 8.0,
+        batches: int = 250,
+        foreground: float = 0.33,
+        augment: Augment | None = None,
+        threads: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= fold < folds or folds < 2:
+            raise ValueError(f"fold={fold} of folds={folds}: give at least 2 folds, and one of 0 to {folds - 1}")
+        if not 0 <= foreground <= 1 or batches < 1:
+            raise ValueError(f"foreground={foreground} must be a share, and batches={batches} positive")
+        self.root, self.fold, self.folds, self.patient = Path(root), fold, folds, re.compile(patient)
+        self._plan, self._classes, self._channels, self.gb = plan, classes, channels, gb
+        self.batches, self.foreground, self.augment = batches, foreground, augment
+        self.threads, self.seed = threads, seed
+        self._state: dict[str, Any] = {}
+        self._cases: dict[str, list[Case]] = {}
+        self._predict: list[CaseFiles] = []
+
+    @functools.cached_property
+    def files(self) -> DatasetFiles:
+        """What is in the folder, which is fetched or written first where that can be done."""
+        self.fetch()
+        return read_dataset(self.root)
+
+    @functools.cached_property
+    def plan(self) -> Plan:
+        """Sizes for the data set: as given, as the training had them, or from the headers of all training cases."""
+        if given := self._state.get("plan") or self._plan:
+            return Plan(**given)
+        spacings, shapes = zip(*map(geometry, self.files.train), strict=True)
+        return make_plan(spacings, shapes, classes=len(self.files.classes), gb=self.gb)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By label value."""
+        return tuple(self._state.get("classes") or self._classes or self.files.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """Background included."""
+        return len(self.class_names)
+
+    @property
+    def in_channels(self) -> int:
+        """Of an image."""
+        return len(self._state.get("intensities") or self._channels or self.files.channels)
+
+    @property
+    def spatial_dims(self) -> int:
+        """3, or 2 where images have one slice."""
+        return len(self.patch_size)
+
+    @property
+    def patch_size(self) -> list[int]:
+        """Voxels of a patch."""
+        return list(self.plan.patch)
+
+    @property
+    def batch_size(self) -> int:
+        """Patches in a batch."""
+        return self.plan.batch_size
+
+    @property
+    def strides(self) -> list[list[int]]:
+        """Downsampling of each stage of the planned U-Net."""
+        return [list(stride) for stride in self.plan.strides]
+
+    @property
+    def kernels(self) -> list[list[int]]:
+        """Kernel size of each stage."""
+        return [list(kernel) for kernel in self.plan.kernels]
+
+    @property
+    def features(self) -> list[int]:
+        """Channels of each stage."""
+        return list(self.plan.features)
+
+    @property
+    def split(self) -> dict[str, list[str]]:
+        """Ids of every split."""
+        return {name: [case.id for case in cases] for name, cases in self._cases.items()}
+
+    def prepare_data(self) -> None:
+        """Get the data set where it is missing; prediction needs none."""
+        if not self._predict:
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Get the data set; a user's own must be there already."""
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"no folder {self.root}: set datamodule.root to a data set in nnU-Net's raw layout")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read all cases, once; prediction needs none of them."""
+        if stage == "predict" or self._cases:
+            return
+        files, parts = self.files, self._folds()
+        for given, found, key in (
+            (self._classes, files.classes, "classes"),
+            (self._channels, files.channels, "channels"),
+        ):
+            if given and list(given) != list(found):
+                raise ValueError(f"datamodule.{key}={list(given)}, but {self.root}/dataset.json says {list(found)}")
+        train = [case for case in files.train if self._patient_of(case) not in parts]
+        val = [case for case in files.train if self._patient_of(case) in parts]
+        if not self._state:
+            self._state = {
+                "classes": list(files.classes),
+                "plan": vars(self.plan).copy(),
+                "intensities": [vars(each) for each in measure(train, len(files.classes))],
+            }
+        splits = {"train": train, "val": val, "test": list(files.test) or val}
+        chosen = [(name, case) for name, cases in splits.items() for case in cases]
+        self._cases = {name: [] for name in splits}
+        for name, case in track(chosen, "reading images", transient=True, disable=len(chosen) < 20):
+            self._cases[name].append(self._read(case))
+
+    def train_dataloader(self) -> PatchBatches:
+        """Random, augmented patches."""
+        return PatchBatches(
+            self._cases["train"],
+            self.patch_size,
+            batches=self.batches,
+            foreground=self.foreground,
+            augment=self.augment,
+            threads=self.threads,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            **self._ranks(),
+        )
+
+    def val_dataloader(self) -> CaseBatches:
+        """Every validation case once."""
+        return CaseBatches(self._cases["val"], **self._ranks())
+
+    def test_dataloader(self) -> CaseBatches:
+        """Every test case once."""
+        return CaseBatches(self._cases["test"], **self._ranks())
+
+    def predict_dataloader(self) -> Iterable[dict[str, Any]]:
+        """The images that were found by `set_predict_input`, read one by one."""
+        for case in self._predict:
+            yield CaseBatches([self._read(case)]).batch(np.int64(0), 0)  # type: ignore[arg-type]
+
+    def set_predict_input(self, path: str | Path) -> None:
+        """Find what to predict on.
+
+        Args:
+            path: A NIfTI file, or a folder of them named as in `imagesTr`.
+        """
+        self._predict = list(find_images(Path(path), self.in_channels))
+
+    def leave_out(self, done: Sequence[str]) -> None:
+        """Do not predict these cases (again)."""
+        self._predict = [case for case in self._predict if case.id not in done]
+
+    @property
+    def predict_cases(self) -> dict[str, CaseFiles]:
+        """By id, what is to be predicted."""
+        return {case.id: case for case in self._predict}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plan, classes and intensities of the training."""
+        return self._state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over `state_dict`, so that images can be read where the training data is not."""
+        self._state = state_dict
+
+    def _read(self, case: CaseFiles) -> Case:
+        intensities = [Intensities(**each) for each in self._state["intensities"]]
+        return read_case(case, self.num_classes, self.plan.spacing, intensities)
+
+    def _patient_of(self, case: CaseFiles) -> str:
+        found = self.patient.fullmatch(case.id)
+        if found is None:
+            raise ValueError(f"datamodule.patient={self.patient.pattern!r} does not match the case {case.id}")
+        return found.group(1)
+
+    def _folds(self) -> set[str]:
+        """Patients of the validation fold."""
+        patients = sorted({self._patient_of(case) for case in self.files.train})
+        if len(patients) < self.folds:
+            raise ValueError(
+                f"{self.root}: {len(patients)} patients make no {self.folds} folds; set datamodule.folds lower"
+            )
+        parts = list(KFold(self.folds, shuffle=True, random_state=_KFOLD_SEED).split(patients))
+        both = set(map(self._patient_of, self.files.train)) & set(map(self._patient_of, self.files.test))
+        if both:
+            raise ValueError(f"{self.root}: patient {sorted(both)[0]} stands in imagesTr and in imagesTs")
+        return {patients[index] for index in parts[self.fold][1]}
+
+    def _ranks(self) -> dict[str, int]:
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}

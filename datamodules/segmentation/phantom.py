@@ -1,0 +1,79 @@
+"""The head phantom as a data set in nnU-Net's raw layout: written to disk once, then read like any other."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datamodules.phantoms.head import write_head_cohort
+from datamodules.segmentation.datamodule import SegmentationDataModule
+
+__all__ = ["SegmentationPhantomDataModule"]
+
+
+class SegmentationPhantomDataModule(SegmentationDataModule):
+    """Head CT phantoms at baseline and follow-up, with the parenchymal bleed as the one class.
+
+    Args:
+        root: Folder below which cohort and data set are written, into folders that the arguments name.
+        patients: Number of patients of each hospital.
+        test_hospitals: Their scans make `imagesTs`; all others are for training.
+        image_size: H = W in pixels.
+        spacing_mm: Edge of a pixel in mm.
+        slices: Slices of each scan.
+        skull: Whether the skull is there, as from a scanner.
+        phantom_seed: Seed of the cohort, apart from the seed of training.
+        **options: Of `SegmentationDataModule`.
+    """
+
+    phantom = True
+
+    def __init__(
+        self,
+        root: str | Path = "data/phantoms",
+        *,
+        patients: Mapping[str, int],
+        test_hospitals: list[str],
+        image_size: int = 64,
+        spacing_mm: float = 3.0,
+        slices: int = 14,
+        skull: bool = True,
+        phantom_seed: int = 0,
+        **options: Any,
+    ) -> None:
+        sizes = "_".join(f"{name}{count}" for name, count in patients.items())
+        bone = "_skull" if skull else ""
+        name = f"head_{sizes}_{image_size}px_{spacing_mm:g}mm_{slices}slices{bone}_seed{phantom_seed}"
+        options = {"patient": "(.*)_(?:baseline|followup)", **options}
+        super().__init__(Path(root) / f"segmentation_{name}_test{'_'.join(test_hospitals)}", **options)
+        self.cohort, self.patients, self.test_hospitals = Path(root) / name, dict(patients), test_hospitals
+        self.image = {"image_size": image_size, "spacing_mm": spacing_mm, "slices": slices, "skull": skull}
+        self.phantom_seed = phantom_seed
+
+    def fetch(self) -> None:
+        """Write the cohort and link its files under nnU-Net's names, where they are missing."""
+        if (self.root / "dataset.json").is_file():
+            return
+        write_head_cohort(self.cohort, patients=self.patients, seed=self.phantom_seed, **self.image)  # type: ignore[arg-type]
+        partial = self.root.with_name(f".{self.root.name}.{os.getpid()}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        for ct in sorted(self.cohort.glob("*/*/*/ct.nii.gz")):
+            hospital, patient, time = ct.parts[-4:-1]
+            split = "Ts" if hospital in self.test_hospitals else "Tr"
+            _copy(ct, partial / f"images{split}" / f"{patient}_{time}_0000.nii.gz")
+            _copy(ct.with_name("iph.nii.gz"), partial / f"labels{split}" / f"{patient}_{time}.nii.gz")
+        said = {
+            "channel_names": {"0": "CT"},
+            "labels": {"background": 0, "hematoma": 1},
+            "numTraining": len(list((partial / "imagesTr").iterdir())),
+            "file_ending": ".nii.gz",
+        }
+        (partial / "dataset.json").write_text(json.dumps(said, indent=2) + "\n")
+        partial.rename(self.root)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)

@@ -1,0 +1,46 @@
+"""Label maps on their images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from evaluation.figures.head import display_slice
+from evaluation.figures.style import COLOURS, new_figure
+
+__all__ = ["segmentation_figure"]
+
+
+def segmentation_figure(
+    titles: Sequence[str],
+    images: Sequence[np.ndarray],
+    said: Sequence[np.ndarray],
+    true: Sequence[np.ndarray],
+    spacings: Sequence[Sequence[float]],
+) -> Figure:
+    """A row for each case: the slice with most foreground, alone, with the true outline, and with the network's.
+
+    Args:
+        titles: Of each case.
+        images: (Z, H, W) of each, in any unit; a 2-D image has one slice.
+        said: (Z, H, W) label values.
+        true: The same.
+        spacings: (z, y, x) mm of a voxel.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = new_figure(7.5, 2.6 * len(titles) + 0.3, len(titles), 3, squeeze=False)
+    for row, title, image, one, other, spacing in zip(axes, titles, images, said, true, spacings, strict=True):
+        at = int(np.argmax(((one > 0) | (other > 0)).sum(axis=(1, 2))))
+        low, high = np.percentile(image[at], [1, 99.5])
+        for panel, mask in zip(row, (None, other, one), strict=True):
+            panel.imshow(display_slice(image[at]), cmap="gray", vmin=low, vmax=high, aspect=spacing[1] / spacing[2])
+            panel.set_axis_off()
+            for value in np.unique(mask[at])[1:] if mask is not None and mask[at].any() else ():
+                colour = COLOURS[(3 + int(value)) % len(COLOURS)]
+                panel.contour(display_slice(mask[at] == value), [0.5], colors=[colour], linewidths=1.2)
+        row[0].set_title(title, fontsize=8, loc="left")
+    for panel, name in zip(axes[0][1:], ("true", "network"), strict=True):
+        panel.set_title(name, fontsize=9)
+    return figure

@@ -1,0 +1,89 @@
+"""How a label map agrees with the true one: overlap, distance of surfaces, volumes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from evaluation.volumes import dice, volume_ml
+
+__all__ = ["case_scores", "hausdorff95", "summary"]
+
+
+def case_scores(
+    said: np.ndarray, true: np.ndarray, spacing_mm: Sequence[float], classes: Sequence[str]
+) -> dict[str, float]:
+    """Scores of one case.
+
+    Args:
+        said: (*spatial) label values.
+        true: The same.
+        spacing_mm: Edge lengths of a voxel, in the order of the axes.
+        classes: Names by label value, the first being the background, which has no scores.
+
+    Returns:
+        For each class `dice_<name>`, `iou_<name>` (1 where both are empty), `hd95_<name>` in mm (NaN where one is
+        empty), `volume_<name>_ml` and `true_volume_<name>_ml`.
+    """
+    scores = {}
+    for value, name in enumerate(classes[1:], start=1):
+        one, other = said == value, true == value
+        overlap = dice(one, other)
+        scores[f"dice_{name}"], scores[f"iou_{name}"] = overlap, overlap / (2 - overlap)
+        scores[f"hd95_{name}"] = hausdorff95(one, other, spacing_mm)
+        scores[f"volume_{name}_ml"] = float(volume_ml(one, spacing_mm))
+        scores[f"true_volume_{name}_ml"] = float(volume_ml(other, spacing_mm))
+    return scores
+
+
+def hausdorff95(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> float:
+    """95th percentile of the distances from the surface of one mask to the other's, the larger of both ways, in mm.
+
+    Args:
+        a: (*spatial) mask.
+        b: The same.
+        spacing_mm: Edge lengths of a voxel.
+
+    Returns:
+        The distance; 0 where both are empty, NaN where one is.
+    """
+    if not np.any(a) or not np.any(b):
+        return float("nan") if np.any(a) or np.any(b) else 0.0
+    box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(a | b))  # nothing happens outside
+    surfaces = [np.pad(mask[box], 1) for mask in (a, b)]
+    surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in surfaces]
+    away = [ndimage.distance_transform_edt(~surface, sampling=tuple(spacing_mm)) for surface in surfaces]
+    there, back = away[1][surfaces[0]], away[0][surfaces[1]]
+    return float(max(np.percentile(there, 95), np.percentile(back, 95)))
+
+
+def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, float]:
+    """Means over cases, and over the classes but the background.
+
+    Args:
+        rows: From `case_scores`, one for each case.
+        classes: Names by label value.
+
+    Returns:
+        `dice`, `iou`, `hd95_mm` (of the cases where both have the class), `missed` (cases times classes where only one
+        has it), `volume_mae_ml`, `volume_bias_ml`; with several classes also `dice_<name>`.
+    """
+    names = list(classes[1:])
+    column = {key: np.array([[row[key.format(name)] for name in names] for row in rows]) for key in _KEYS}
+    error = column["volume_{}_ml"] - column["true_volume_{}_ml"]
+    distance = column["hd95_{}"]
+    said = {
+        "dice": float(column["dice_{}"].mean()),
+        "iou": float(column["iou_{}"].mean()),
+        "hd95_mm": float(np.nanmean(distance)) if np.isfinite(distance).any() else float("nan"),
+        "missed": int(np.isnan(distance).sum()),
+        "volume_mae_ml": float(np.abs(error).mean()),
+        "volume_bias_ml": float(error.mean()),
+    }
+    if len(names) > 1:
+        said |= {f"dice_{name}": float(column["dice_{}"][:, index].mean()) for index, name in enumerate(names)}
+    return said
+
+
+_KEYS = ("dice_{}", "iou_{}", "hd95_{}", "volume_{}_ml", "true_volume_{}_ml")

@@ -1,0 +1,61 @@
+import csv
+
+import lightning as L
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from callbacks import SegmentationReport, SegmentationWriter
+from datamodules import SegmentationDataModule
+from tests.datamodules.test_segmentation import PLAN, write_dataset
+from tests.lightning_modules.test_segmentation import module
+
+QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+@pytest.fixture
+def data(tmp_path):
+    write_dataset(tmp_path / "set", [f"p{number}" for number in range(6)])
+    data = SegmentationDataModule(tmp_path / "set", plan=PLAN, folds=2, batches=2, threads=0)
+    data.setup()
+    return data
+
+
+def trainer(folder, *callbacks):
+    return L.Trainer(accelerator="cpu", default_root_dir=folder, callbacks=list(callbacks), **QUIET)
+
+
+def test_the_report_scores_every_case_and_draws_some(data, tmp_path):
+    run = trainer(tmp_path / "run", SegmentationReport(cases=2))
+    run.test(module(), data, verbose=False)
+    said = {name: float(value) for name, value in run.callback_metrics.items()}
+    assert set(said) == {f"test/{n}" for n in ("dice", "iou", "hd95_mm", "missed", "volume_mae_ml", "volume_bias_ml")}
+    with (tmp_path / "run" / "predictions" / "test.csv").open() as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["id"] for row in rows] == data.split["test"]
+    assert np.mean([float(row["dice_bleed"]) for row in rows]) == pytest.approx(said["test/dice"], abs=1e-3)
+    assert (tmp_path / "run" / "figures" / "cases.png").is_file()
+
+
+def test_label_maps_lie_on_the_grid_of_their_image_and_are_written_once(data, tmp_path):
+    model, output = module(), tmp_path / "said"
+    data.set_predict_input(tmp_path / "set" / "imagesTr")
+    writer = SegmentationWriter(output)
+    trainer(tmp_path, writer).predict(model, data)
+    assert writer.written == output
+    files = sorted(output.iterdir())
+    assert [file.name for file in files] == [f"p{number}.nii.gz" for number in range(6)], "nothing partial is left"
+    for file in files:
+        image, source = nib.load(file), nib.load(tmp_path / "set" / "imagesTr" / f"{file.name[:2]}_0000.nii.gz")
+        assert image.shape == source.shape
+        assert np.array_equal(image.affine, source.affine)
+        bright = torch.from_numpy(data._read(data.predict_cases[file.name[:2]]).image[0] > 0).numpy()
+        assert np.array_equal(np.asarray(image.dataobj).T, bright), "the network says: bright voxels"
+
+    files[0].unlink()
+    files[1].write_bytes(b"done before")
+    data.set_predict_input(tmp_path / "set" / "imagesTr")
+    trainer(tmp_path, SegmentationWriter(output)).predict(model, data)
+    assert files[0].is_file()
+    assert files[1].read_bytes() == b"done before"

@@ -1,0 +1,94 @@
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lightning_modules import SegmentationModule
+from lightning_modules.segmentation import on_grid
+from models import DeepSupervisionDiceCELoss, PlainUNet
+
+ADAM = partial(torch.optim.Adam, lr=1e-2)
+
+
+class Local(nn.Module):
+    """Foreground where a voxel is bright, whatever lies around; a second head at half the resolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(4.0))
+
+    def forward(self, x):
+        logits = torch.cat([-self.gain * x, self.gain * x], dim=1)
+        return [logits, F.avg_pool3d(logits, 2)]
+
+
+def module(net=None, **options):
+    options = {"num_classes": 2, "patch_size": [4, 8, 8], **options}
+    return SegmentationModule(net or Local(), DeepSupervisionDiceCELoss(), ADAM, **options).eval()
+
+
+def case(size=(6, 12, 20)):
+    image = torch.randn(1, 1, *size, generator=torch.Generator().manual_seed(0))
+    mask = (image[:, 0] > 0).long()
+    return {"image": image, "mask": mask, "size": size, "spacing": torch.ones(3), "id": ["a"]}
+
+
+def test_windows_of_a_local_network_join_without_seams():
+    model, batch = module(), case()
+    assert torch.allclose(model(batch["image"]), model.net(batch["image"])[0], atol=1e-4)
+    small = case((2, 5, 5))["image"]
+    assert torch.allclose(model(small), model.net(small)[0], atol=1e-4), "smaller than a window"
+    assert torch.equal(model.predict_step(batch, 0)["mask"].long(), batch["mask"])
+
+
+def test_mirror_images_are_averaged():
+    torch.manual_seed(0)
+    sizes = {"features": [4, 4], "strides": [(1, 1, 1), (2, 2, 2)], "kernels": [(3, 3, 3)] * 2}
+    model, image = module(PlainUNet(3, 1, 2, **sizes), mirror=[0, 2]), case((4, 8, 8))["image"]
+    with torch.no_grad():
+        expected = sum(model(image.flip(axes)).flip(axes) for axes in ([], [2], [4], [2, 4])) / 4
+        assert torch.allclose(model.mirrored(image), expected, atol=1e-6)
+        assert not torch.allclose(model.mirrored(image), model(image), atol=1e-4)
+
+
+def test_label_maps_come_on_the_grid_of_the_file():
+    batch = case()
+    batch["size"] = (6, 24, 40)
+    said = module().predict_step(batch, 0)
+    assert said["mask"].shape == (1, 6, 24, 40)
+    assert said["mask"].dtype == torch.uint8
+    assert torch.allclose(said["probability"].sum(1), torch.ones(1, 6, 24, 40))
+    assert on_grid(batch["image"], (6, 12, 20)) is batch["image"]
+
+
+def test_dice_is_over_all_voxels_of_the_split(monkeypatch):
+    model, logged = module(num_classes=3), {}
+    monkeypatch.setattr(model, "log", lambda name, value, **_: logged.update({name: float(value)}))
+    monkeypatch.setattr(type(model), "trainer", type("T", (), {"world_size": 1})())
+    monkeypatch.setattr(model, "forward", lambda image: F.one_hot(image[:, 0].long(), 3).movedim(-1, 1).float())
+    model.on_validation_epoch_start()
+    said = [torch.tensor([0, 1, 1, 2]), torch.tensor([1, 0, 0, 0])]
+    true = [torch.tensor([0, 1, 2, 2]), torch.tensor([1, 1, 0, 0])]
+    for one, other in zip(said, true, strict=True):
+        shape = (1, 1, 2, 2)
+        batch = {"image": one.view(1, *shape).float(), "mask": other.view(shape), "size": (1, 2, 2), "id": ["a"]}
+        model.validation_step(batch, 0)
+    model.on_validation_epoch_end()
+    assert logged["val/dice"] == pytest.approx((2 * 2 / (3 + 3) + 2 * 1 / (1 + 2)) / 2)
+
+
+def test_training_learns():
+    torch.manual_seed(0)
+    model, batch = module(), case((4, 8, 8))
+    model.net.gain.data.fill_(0.1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.2)
+    losses = []
+    for _ in range(20):
+        loss = model.training_step({**batch, "id": ["a"]}, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
