@@ -24,10 +24,11 @@ class SegmentationReport(L.Callback):
 
     Args:
         cases: How many cases are drawn.
+        window: Intensities shown as black and white, such as 0 and 80 HU for the brain; by default each image's range.
     """
 
-    def __init__(self, cases: int = 5) -> None:
-        self.cases = cases
+    def __init__(self, cases: int = 5, window: tuple[float, float] | None = None) -> None:
+        self.cases, self.window = cases, window
         self._rows: list[dict[str, Any]] = []
         self._drawn: list[tuple[Any, ...]] = []
 
@@ -45,10 +46,8 @@ class SegmentationReport(L.Callback):
         scores = case_scores(said, true, spacing, classes)
         self._rows.append({"id": batch["id"][0], **scores})
         overlap = float(np.mean([scores[f"dice_{name}"] for name in classes[1:]]))
-        image = torch.nn.functional.interpolate(batch["image"][:1, :1].float(), true.shape)[0, 0].cpu().numpy()
-        flat = [part[None] if part.ndim == 2 else part for part in (image, said, true)]
-        self._drawn.append((overlap, batch["id"][0], *flat, [1.0, *spacing][-3:]))
-        self._drawn = _spread(self._drawn, 4 * self.cases)
+        self._drawn.append((overlap, batch["id"][0], said, true, spacing))
+        self._drawn = _spread(self._drawn, 4 * self.cases)  # all of them may not fit into memory
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log, write and draw."""
@@ -62,8 +61,9 @@ class SegmentationReport(L.Callback):
         run = Path(trainer.default_root_dir)
         write_csv(run / "predictions" / "test.csv", [_written(row) for row in rows])
         titles = [f"Dice {overlap:.2f}" for overlap, *_ in drawn]  # no names: figures may leave the machine
-        _, _, images, said, true, spacings = zip(*drawn, strict=True)
-        figures = {"cases": segmentation_figure(titles, images, said, true, spacings)}
+        images = [trainer.datamodule.raw(name) for _, name, *_ in drawn]  # type: ignore[attr-defined]
+        _, _, said, true, spacings = zip(*drawn, strict=True)
+        figures = {"cases": segmentation_figure(titles, images, said, true, spacings, self.window)}
         save_figures(trainer, figures, run / "figures")
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules.segmentation.files import CaseFiles
 from datamodules.segmentation.plan import ANISOTROPY
 
-__all__ = ["Case", "Intensities", "geometry", "measure", "read_case", "resample"]
+__all__ = ["Case", "Intensities", "geometry", "measure", "raw_image", "read_case", "resample"]
 
 _TOLERANCE = 1e-3  # mm, and parts of a direction
 
@@ -68,6 +68,11 @@ def geometry(case: CaseFiles) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Mm of a voxel and voxels of an image, z first, from its header."""
     header = _open(case.images[0])
     return tuple(float(z) for z in header.header.get_zooms()[:3][::-1]), tuple(header.shape[:3][::-1])
+
+
+def raw_image(case: CaseFiles) -> np.ndarray:
+    """(*spatial) float32 of the first channel as it stands in its file."""
+    return np.asarray(_open(case.images[0]).dataobj, np.float32).T
 
 
 def read_case(case: CaseFiles, classes: int, spacing: Sequence[float], intensities: Sequence[Intensities]) -> Case:

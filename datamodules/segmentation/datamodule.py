@@ -12,7 +12,7 @@ from rich.progress import track
 from sklearn.model_selection import KFold
 
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
-from datamodules.segmentation.cases import Case, Intensities, geometry, measure, read_case
+from datamodules.segmentation.cases import Case, Intensities, geometry, measure, raw_image, read_case
 from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
 from datamodules.segmentation.plan import Plan, make_plan
 
@@ -223,6 +223,11 @@ class SegmentationDataModule(L.LightningDataModule):
     def predict_cases(self) -> dict[str, CaseFiles]:
         """By id, what is to be predicted."""
         return {case.id: case for case in self._predict}
+
+    def raw(self, name: str) -> np.ndarray:
+        """First channel of a test case as it stands in its file, z first."""
+        case = next(case for case in self._cases["test"] if case.id == name)
+        return raw_image(case.files)
 
     def state_dict(self) -> dict[str, Any]:
         """Plan, classes and intensities of the training."""

@@ -17,15 +17,17 @@ def segmentation_figure(
     said: Sequence[np.ndarray],
     true: Sequence[np.ndarray],
     spacings: Sequence[Sequence[float]],
+    window: Sequence[float] | None = None,
 ) -> Figure:
     """A row for each case: the slice with most foreground, alone, with the true outline, and with the network's.
 
     Args:
         titles: Of each case.
-        images: (Z, H, W) of each, in any unit; a 2-D image has one slice.
+        images: (Z, H, W) of each, in any unit.
         said: (Z, H, W) label values.
         true: The same.
         spacings: (z, y, x) mm of a voxel.
+        window: Intensities shown as black and white.
 
     Returns:
         The figure.
@@ -33,7 +35,7 @@ def segmentation_figure(
     figure, axes = new_figure(7.5, 2.6 * len(titles) + 0.3, len(titles), 3, squeeze=False)
     for row, title, image, one, other, spacing in zip(axes, titles, images, said, true, spacings, strict=True):
         at = int(np.argmax(((one > 0) | (other > 0)).sum(axis=(1, 2))))
-        low, high = np.percentile(image[at], [1, 99.5])
+        low, high = np.percentile(image[at], [1, 99.5]) if window is None else window
         for panel, mask in zip(row, (None, other, one), strict=True):
             panel.imshow(display_slice(image[at]), cmap="gray", vmin=low, vmax=high, aspect=spacing[1] / spacing[2])
             panel.set_axis_off()

@@ -80,10 +80,10 @@ def _loop(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
     """One step after another."""
     state = u.new_zeros(u.shape[0], *A.shape)
     outputs = []
-    for t in range(u.shape[1]):
-        write = (dt[:, t] * u[:, t])[:, :, None] * B[:, t, None, :]
-        state = torch.exp(dt[:, t, :, None] * A) * state + write
-        outputs.append((state * C[:, t, None, :]).sum(-1))
+    for u_t, dt_t, B_t, C_t in zip(u.unbind(1), dt.unbind(1), B.unbind(1), C.unbind(1), strict=True):
+        write = (dt_t * u_t)[:, :, None] * B_t[:, None, :]
+        state = torch.exp(dt_t[:, :, None] * A) * state + write
+        outputs.append((state * C_t[:, None, :]).sum(-1))
     return torch.stack(outputs, dim=1)
 
 
@@ -133,8 +133,8 @@ def _from_rows(x: Tensor, batch: int, length: int) -> Tensor:
 
 
 def _block_length(chunk: int) -> int:
-    """Steps between states that are kept for the backward pass: as many blocks as steps in a block."""
-    return max(1, math.isqrt(chunk))
+    """Steps between states that are kept for the backward pass: as many blocks as steps in a block, up to 32."""
+    return max(1, min(32, math.isqrt(chunk)))
 
 
 def _decay(dt: Tensor, rates: Tensor, out: Tensor) -> Tensor:
@@ -191,15 +191,24 @@ def _gradients(
         for q in reversed(range(len(decay))):
             torch.addcmul(carry, C[part][q, :, :, None], dy[part][q, :, None], out=gradient[q])
             torch.mul(gradient[q], decay[q], out=carry)
-        after = before[1:]
-        written = torch.einsum("qrnd,qrn->qrd", gradient, B[part])
-        dC[part] = torch.einsum("qrnd,qrd->qrn", after, dy[part])
-        dB[part] = torch.einsum("qrnd,qrd->qrn", gradient, dt[part] * u[part])
+        written = _over_states(B[part], gradient)
+        dC[part] = _over_channels(before[1:], dy[part])
+        dB[part] = _over_channels(gradient, dt[part] * u[part])
         exponent = gradient.mul_(decay).mul_(before[:-1])
         du[part] = written * dt[part]
-        ddt[part] = written * u[part] + torch.einsum("qrnd,nd->qrd", exponent, rates)
-        drates += torch.einsum("qrnd,qrd->nd", exponent, dt[part])
+        ddt[part] = torch.mul(exponent, rates, out=decay).sum(2).addcmul_(written, u[part])
+        drates += exponent.mul_(dt[part][:, :, None]).sum((0, 1))
     return du, ddt, dB, dC, drates
+
+
+def _over_states(weights: Tensor, states: Tensor) -> Tensor:
+    """Sum of states (Q, R, N, D) with weights (Q, R, N): (Q, R, D)."""
+    return torch.bmm(weights.flatten(0, 1)[:, None], states.flatten(0, 1)).view(*states.shape[:2], -1)
+
+
+def _over_channels(states: Tensor, weights: Tensor) -> Tensor:
+    """Sum of states (Q, R, N, D) with weights (Q, R, D): (Q, R, N)."""
+    return torch.bmm(states.flatten(0, 1), weights.flatten(0, 1)[:, :, None]).view(*states.shape[:2], -1)
 
 
 def _end_gradients(rows: list[Tensor], rates: Tensor, dy: Tensor, batch: int) -> Tensor:

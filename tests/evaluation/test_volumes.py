@@ -3,7 +3,7 @@ import pytest
 import torch
 from monai.metrics import compute_dice
 
-from evaluation.volumes import dice, slice_consistency, volume_ml, volume_similarity
+from evaluation.volumes import abc2_ml, dice, mesh_volume_ml, slice_consistency, volume_ml, volume_similarity
 
 
 def ball(radius_mm, shape, spacing, centre=None):
@@ -71,3 +71,35 @@ def test_slice_difference_equals_a_slow_loop():
 
 def test_no_bleed_has_no_consistency():
     assert all(np.isnan(value) for value in slice_consistency(np.ones((3, 4, 4)), np.zeros((3, 4, 4))).values())
+
+
+def ellipsoid(radii_mm, spacing_mm, turn=0.0):
+    """(Z, H, W) mask of an ellipsoid, turned in its slices."""
+    size = [int(2 * max(radii_mm) / side) + 6 for side in spacing_mm]
+    z, y, x = ((np.arange(n) - (n - 1) / 2) * side for n, side in zip(size, spacing_mm, strict=True))
+    z, y, x = np.meshgrid(z, y, x, indexing="ij")
+    y, x = y * np.cos(turn) + x * np.sin(turn), x * np.cos(turn) - y * np.sin(turn)
+    return (z / radii_mm[0]) ** 2 + (y / radii_mm[1]) ** 2 + (x / radii_mm[2]) ** 2 <= 1
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.6])
+def test_volumes_of_an_ellipsoid(turn):
+    radii, spacing = (15.0, 20.0, 12.0), (2.5, 0.5, 0.5)
+    mask, true = ellipsoid(radii, spacing, turn), 4 / 3 * np.pi * np.prod(radii) / 1000
+    assert volume_ml(mask, spacing) == pytest.approx(true, rel=0.01)
+    assert mesh_volume_ml(mask, spacing) == pytest.approx(true, rel=0.04)
+    assert mesh_volume_ml(mask, spacing) < volume_ml(mask, spacing), "corners are cut"
+    c = 30 * (0.5 + (0.75**0.5 - 0.5) / 2)  # the area falls as 1 - (z / r)^2: 75% at r / 2, 25% at 0.87 r
+    assert abc2_ml(mask, spacing) == pytest.approx(40 * 24 * c / 2000, rel=0.04)
+
+
+def test_a_box_has_the_bedside_volume_of_its_edges():
+    mask = np.zeros((6, 20, 30), int)
+    mask[1:5, 5:15, 4:28] = 1
+    mask[5, 5:8, 4:28] = 1  # 30% of the largest area: half a slice
+    mask[0, 5:7, 4:28] = 1  # 20%: none
+    a = np.hypot(10, 24)
+    b = 2 * 10 * 24 / a  # the width of a rectangle across its diagonal
+    assert abc2_ml(mask, (5, 1, 1)) == pytest.approx(a * b * 4.5 * 5 / 2000)
+    assert abc2_ml(np.zeros((2, 3, 3)), (1, 1, 1)) == 0
+    assert mesh_volume_ml(np.zeros((2, 3, 3)), (1, 1, 1)) == 0
