@@ -1,16 +1,20 @@
-"""Diffusion models: noise schedules, samplers, guidance, correlated noise and the conditional U-Net."""
+"""Diffusion models: noise schedules, samplers, guidance, correlated noise and the conditional U-Net, U-KAN."""
 
 from models.diffusion.conditional_unet import ConditionalUNet
 from models.diffusion.guidance import guide, guided
+from models.diffusion.kan import KANLinear
 from models.diffusion.noise import slice_correlated_noise
 from models.diffusion.samplers import DDIM, DDPM, DPMSolverPP2M, Sampler, sampling_times
 from models.diffusion.schedules import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
+from models.diffusion.ukan import DiffusionUKAN
 
 __all__ = [
     "DDIM",
     "DDPM",
     "ConditionalUNet",
     "DPMSolverPP2M",
+    "DiffusionUKAN",
+    "KANLinear",
     "NoiseSchedule",
     "Sampler",
     "cosine_schedule",
