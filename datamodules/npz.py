@@ -1,200 +1,43 @@
 """Image classification from one npz file in the layout of MedMNIST (`datamodules/npz_file.py` says what that is)."""
 
-import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning as L
-import torch
-from torch import Tensor
-
-from datamodules.batches import Augmentation, TensorBatches
-from datamodules.npz_file import Task, image_shape, read_npz
-from datamodules.readers import read_images
+from datamodules.in_memory import InMemoryDataModule, Split
+from datamodules.npz_file import image_shape, read_npz
 
 __all__ = ["NPZDataModule"]
 
-log = logging.getLogger(__name__)
 
-
-class NPZDataModule(L.LightningDataModule):
-    """Batches of `{"image": (B, C, *spatial) float32, "label": (B,) int64 or (B, L) float32, "id": list[str]}`.
-
-    Images are kept as one uint8 tensor; intensities leave as (x / 255 - mean) / std. Splits are those of the file, and
-    ids are `<split>_<index>`.
+class NPZDataModule(InMemoryDataModule):
+    """Splits are those of the file, and ids are `<split>_<index>`.
 
     Args:
         file: The npz file.
-        task: Kind of the labels.
-        class_names: Name of each class (or of each label for `multilabel`), in order.
-        batch_size: Images in a batch of one device.
-        augment: Augments training batches, images in [0, 1].
-        mean: Mean intensity, in units of full scale.
-        std: Standard deviation of the intensity, in units of full scale.
-        shuffle: Whether each training epoch has its own order.
-        drop_last: Whether training leaves out a last batch that is not full: few images make poor batch statistics.
-        seed: Seed of order and augmentation.
+        **options: Of `InMemoryDataModule`.
     """
 
-    phantom = False
-
-    def __init__(
-        self,
-        file: str | Path,
-        *,
-        task: Task,
-        class_names: Sequence[str],
-        batch_size: int = 128,
-        augment: Augmentation | None = None,
-        mean: float = 0.5,
-        std: float = 0.5,
-        shuffle: bool = True,
-        drop_last: bool = False,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        if task == "binary" and len(class_names) != 2:
-            raise ValueError(f"task=binary has two classes, but class_names are {list(class_names)}")
-        if batch_size < 1 or std <= 0:
-            raise ValueError(f"batch_size={batch_size} and std={std} must be positive")
-        self.file = Path(file)
-        self.task, self.class_names = task, list(class_names)
-        self.batch_size, self.augment, self.mean, self.std = batch_size, augment, mean, std
-        self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
-        self._images: dict[str, Tensor] = {}
-        self._labels: dict[str, Tensor] = {}
-        self._image_shape: tuple[int, ...] | None = None
-        self._predict_input: tuple[list[str], Tensor] | None = None
+    def __init__(self, file: str | Path, **options: Any) -> None:
+        super().__init__(file, **options)
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes, or of labels for `multilabel`."""
-        return len(self.class_names)
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(C, *spatial) of one image, read from the head of the file where it is not known yet."""
-        if self._image_shape is None:
-            self._image_shape = image_shape(self.file)
-        return self._image_shape
-
-    @property
-    def in_channels(self) -> int:
-        """Image channels."""
-        return self.image_shape[0]
-
-    @property
-    def image_size(self) -> list[int]:
-        """Edges of an image in pixels, without channels."""
-        return list(self.image_shape[1:])
-
-    @property
-    def spatial_dims(self) -> int:
-        """2 for images, 3 for volumes."""
-        return len(self.image_shape) - 1
-
-    @property
-    def split(self) -> dict[str, list[str]]:
-        """Ids of every split."""
-        return {name: _ids(name, len(labels)) for name, labels in self._labels.items()}
-
-    def prepare_data(self) -> None:
-        """Get the file where it is missing, and check it; prediction needs none."""
-        if self._predict_input is None:
-            self.fetch()
+    def file(self) -> Path:
+        """The npz file."""
+        return self.source
 
     def fetch(self) -> None:
         """Get the file; a user's own must be there already."""
         if not self.file.is_file():
             raise FileNotFoundError(f"no file {self.file}: set datamodule.file to an npz in the layout of MedMNIST")
 
-    def setup(self, stage: str | None = None) -> None:
-        """Read all splits, once; prediction needs none of them."""
-        if stage == "predict" or self._images:
-            return
-        for name, (images, labels) in read_npz(self.file, task=self.task, num_classes=self.num_classes).items():
-            self._images[name] = torch.from_numpy(images)
-            self._labels[name] = torch.from_numpy(labels)
-        self._image_shape = tuple(self._images["train"].shape[1:])
-        self._check_classes()
-        self._report_duplicates()
+    def read(self) -> dict[str, Split]:
+        """All of the file."""
+        said = read_npz(self.file, task=self.task, num_classes=self.num_classes)
+        return {name: (images, labels, _ids(name, len(labels))) for name, (images, labels) in said.items()}
 
-    def train_dataloader(self) -> TensorBatches:
-        """Shuffled, augmented batches."""
-        return self._batches("train", augment=self.augment, shuffle=self.shuffle, drop_last=self.drop_last)
-
-    def val_dataloader(self) -> TensorBatches:
-        """Every validation image once, in order."""
-        return self._batches("val")
-
-    def test_dataloader(self) -> TensorBatches:
-        """Every test image once, in order."""
-        return self._batches("test")
-
-    def set_predict_input(self, path: str | Path) -> None:
-        """Read what to predict on, brought to the size and channels of the training images.
-
-        Args:
-            path: An image or volume file, a folder of them, or an npz (`datamodules/readers.py`).
-        """
-        ids, images = read_images(Path(path), self.image_shape)
-        self._predict_input = ids, torch.from_numpy(images)
-
-    def predict_dataloader(self) -> TensorBatches:
-        """The images that were read by `set_predict_input`, in their order."""
-        if self._predict_input is None:
-            raise ValueError("nothing to predict on: call set_predict_input(path) first")
-        ids, images = self._predict_input
-        return self._loader(images, None, ids)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What prediction needs to know of the training data; part of every checkpoint."""
-        return {"image_shape": list(self.image_shape)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that images can be read where the training file is not."""
-        self._image_shape = tuple(state_dict["image_shape"])
-
-    def _batches(self, split: str, **options: Any) -> TensorBatches:
-        labels = self._labels[split]
-        return self._loader(self._images[split], labels, _ids(split, len(labels)), **options)
-
-    def _loader(self, images: Tensor, labels: Tensor | None, ids: Sequence[str], **options: Any) -> TensorBatches:
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return TensorBatches(
-            images,
-            labels,
-            ids,
-            batch_size=self.batch_size,
-            mean=self.mean,
-            std=self.std,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-            **options,
-        )
-
-    def _check_classes(self) -> None:
-        """Without an example of a class there is nothing to learn, and no AUC to choose or to report by."""
-        for split, labels in self._labels.items():
-            if labels.ndim == 2:
-                present = labels.any(0) & ~labels.all(0)
-            else:
-                present = torch.bincount(labels, minlength=self.num_classes) > 0
-            missing = [name for name, found in zip(self.class_names, present.tolist(), strict=True) if not found]
-            if missing:
-                raise ValueError(
-                    f"{self.file}: no {split} image of class {', '.join(missing)}; give at least one of each"
-                )
-
-    def _report_duplicates(self) -> None:
-        """Say so when training images stand in another split too; official sets are left as published."""
-        seen = {hash(row.tobytes()) for row in self._images["train"].numpy()}
-        for name in ("val", "test"):
-            count = sum(hash(row.tobytes()) in seen for row in self._images[name].numpy())
-            if count:
-                log.warning("%s: %d of the %s images stand in the training images too", self.file.name, count, name)
+    def read_shape(self) -> tuple[int, ...]:
+        """From the head of the file."""
+        return image_shape(self.file)
 
 
 def _ids(split: str, count: int) -> list[str]:
