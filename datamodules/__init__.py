@@ -1,6 +1,7 @@
 """DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
 
 from datamodules.followup import FollowupDataModule, FollowupPhantomDataModule
+from datamodules.hematoma import HematomaSlicesDataModule, HematomaSlicesPhantomDataModule
 from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
@@ -9,6 +10,8 @@ from datamodules.segmentation import SegmentationDataModule, SegmentationPhantom
 __all__ = [
     "FollowupDataModule",
     "FollowupPhantomDataModule",
+    "HematomaSlicesDataModule",
+    "HematomaSlicesPhantomDataModule",
     "MedMNISTDataModule",
     "MedMNISTPhantomDataModule",
     "NPZDataModule",

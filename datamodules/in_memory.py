@@ -207,4 +207,3 @@ class InMemoryDataModule(L.LightningDataModule):
             count = sum(hash(row.tobytes()) in seen for row in self._images[name].numpy())
             if count:
                 log.warning("%s: %d of the %s images stand in the training images too", self.source.name, count, name)
-

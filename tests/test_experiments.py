@@ -12,7 +12,7 @@ from runtime.checkpoint import EmbedConfig
 from runtime.stages import resolve_stages
 from tests.conftest import EXPERIMENTS, ROOT, compose
 
-# By the first word of an experiment's name: what makes its phantom small, and what its real data cannot do without.
+# By the beginning of an experiment's name: what makes its phantom small, and what its real data cannot do without.
 SMALLER = {
     "medmnist": ["datamodule.counts=[16,16,16]", "datamodule.batch_size=8"],
     "hemexp": [
@@ -20,7 +20,12 @@ SMALLER = {
         "datamodule.cache_dir={folder}",
         "stages.autoencoder.lightning_module.net.channels=[32,32,32]",
     ],
-    "hematoma": [
+    "hematoma_classification": [
+        "datamodule.patients={Aare:14,Doubs:12,Kander:12}",
+        "datamodule.image_size=32",
+        "datamodule.batch_size=8",
+    ],
+    "hematoma_segmentation": [
         "datamodule.patients={Aare:4,Kander:1}",
         "datamodule.folds=2",
         "datamodule.batches=1",
@@ -29,7 +34,10 @@ SMALLER = {
     ],
 }
 # By a whole name: what else a network of full size cannot do without on a CPU.
-NARROWER = {"hemexp": ["stages.diffusion.lightning_module.diffusion.net.dim=16"]}
+NARROWER = {
+    "hemexp": ["stages.diffusion.lightning_module.diffusion.net.dim=16"],
+    "hematoma_classification": ["lightning_module.net.name=vit_tiny_patch16_224"],
+}
 NEEDED = {
     "hematoma": ["datamodule.root=x"],
     "hemexp": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"],
@@ -44,11 +52,16 @@ ONE_BATCH = {
 }
 
 
+def of(table, experiment):
+    """What a table says of an experiment."""
+    return next((words for start, words in table.items() if experiment.startswith(start)), [])
+
+
 def small(experiment, folder):
     """Configs of an experiment's stages, made small, on the phantom of its demo: nothing is downloaded in a test."""
     compose(folder, f"experiment={experiment.removesuffix('_demo')}_demo")
     phantom = HydraConfig.get().runtime.choices["datamodule"]
-    smaller = [word.replace("{folder}", str(folder)) for word in SMALLER.get(experiment.split("_")[0], [])]
+    smaller = [word.replace("{folder}", str(folder)) for word in of(SMALLER, experiment)]
     smaller += NARROWER.get(experiment, [])
     data = [f"datamodule={phantom}", *smaller, f"datamodule.root={folder}", "logger=none"]
     configs = resolve_stages(compose(folder, f"experiment={experiment}", *data))
@@ -73,7 +86,7 @@ def test_there_are_experiments_and_every_one_has_a_demo():
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiment_composes_as_written(experiment, tmp_path):
-    needed = [] if experiment.endswith("_demo") else NEEDED.get(experiment.split("_")[0], [])
+    needed = [] if experiment.endswith("_demo") else of(NEEDED, experiment)
     configs = [*resolve_stages(compose(tmp_path, f"experiment={experiment}", *needed)).values()]
     assert configs[-1]["optimized_metric"] == configs[-1]["monitor"], "sweeps never optimise a test metric"
     assert not any(config["monitor"].startswith("test/") for config in configs)

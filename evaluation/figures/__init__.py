@@ -6,6 +6,7 @@ from evaluation.figures.classification import (
     mistakes_figure,
     roc_figure,
 )
+from evaluation.figures.diagnostic import decision_figure
 from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
 from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
 from evaluation.figures.runs import sweep_figure, training_figure
@@ -16,6 +17,7 @@ __all__ = [
     "calibration_figure",
     "confusion_figure",
     "counterfactual_figure",
+    "decision_figure",
     "expansion_roc_figure",
     "forecast_figure",
     "mistakes_figure",

@@ -15,6 +15,8 @@ logN(m, s) = log-normal of median m whose log has the spread s. "in" truncates (
     no expansion:  V1 = V0 (1 + h),  h ~ N(0, 0.02), by the quantile U3, |h| kept below 0.9 of the label's bound
 
 Antiplatelet, age, GCS and systolic are nuisances: `do` on them changes nothing. GCS is a child of V0 without children.
+With `signs`, the bleed is mottled with the probability `SIGN` of the fate that the patient has without any `do`: a
+marker of expansion, no cause of it. Seen alone it has an AUC of 0.775.
 The intraventricular volume has no draw of its own: it follows from the geometry (`hematoma.py`).
 
 Measured over 60,000 patients (docs/figures_head_phantom.py): 19.9% expand, by a median of 73% or 11 mL; the Bayes AUC
@@ -30,6 +32,7 @@ from scipy.stats import norm
 __all__ = [
     "CLINICAL",
     "NOISE",
+    "SIGN",
     "Clinical",
     "do",
     "draw_clinical",
@@ -56,6 +59,9 @@ CLINICAL = {
 
 NOISE = ("expansion", "growth", "change")
 """A patient's exogenous noise U1, U2, U3: the same under every `do`."""
+
+SIGN = {True: 0.70, False: 0.15}
+"""Probability that a bleed is mottled, by whether it will expand."""
 
 LARGEST_ML = 130.0
 GROWTH_SD, CHANGE_SD = 0.22, 0.02

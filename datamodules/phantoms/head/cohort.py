@@ -62,6 +62,7 @@ def write_head_cohort(
     slices: int = 14,
     seed: int = 0,
     skull: bool = False,
+    signs: bool = False,
     workers: int = 1,
 ) -> None:
     """Write a cohort, or leave it where the same one is already there.
@@ -77,6 +78,7 @@ def write_head_cohort(
         slices: Slices of 5 mm; at another thickness more or fewer cover the same height.
         seed: Seed of the cohort.
         skull: Whether scalp, skull and air are there, as from a scanner; else 0 HU outside the brain, as prepared.
+        signs: Whether bleeds that will expand tend to be mottled (`causal.SIGN`).
         workers: Processes.
 
     Raises:
@@ -86,6 +88,7 @@ def write_head_cohort(
     root = Path(root)
     counts = _named(patients)
     image: dict[str, Any] = {"image_size": image_size, "spacing_mm": spacing_mm, "slices": slices, "skull": skull}
+    image |= {"signs": True} if signs else {}  # cohorts without them stay what they were
     _check(counts, image_size, spacing_mm, slices, workers)
     record = {"phantom": "head", "version": VERSION, "seed": seed, "patients": counts, **image}
     if _is_there(root, record):
@@ -186,6 +189,7 @@ def _rows(name: str, hospital: str, patient: Patient) -> tuple[dict[str, Any], d
     label = {"Expansion_classic": int(patient.expansion)}
     row = {key: f"{value:.7g}" for key, value in patient.clinical.items()}
     truth: dict[str, Any] = {"p_expansion": round(patient.p_expansion, 5), "location": patient.location}
+    truth |= {} if patient.mottled is None else {"mottled": int(patient.mottled)}
     for time, scan in (("baseline", patient.baseline), ("followup", patient.followup)):
         truth[f"{time}_iph_ml"] = round(float(scan.iph.sum()) * patient.voxel_ml, 3)
         truth[f"{time}_ivh_ml"] = round(float(scan.ivh.sum()) * patient.voxel_ml, 3)

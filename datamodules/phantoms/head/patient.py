@@ -12,7 +12,7 @@ from datamodules.phantoms.head.scanner import SCANNERS, Grid, Scanner
 
 __all__ = ["Patient", "simulate"]
 
-_STREAMS = ("clinical", "fate", "anatomy", "bleed", "pose", "baseline noise", "follow-up noise")
+_STREAMS = ("clinical", "fate", "anatomy", "bleed", "pose", "baseline noise", "follow-up noise", "sign")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Patient:
         affine: Voxel index to RAS mm (4, 4).
         p_expansion: Probability of expansion that the causal model gives.
         location: Where the bleed lies.
+        mottled: Whether the bleed shows the sign of expansion; none where signs are not drawn.
     """
 
     clinical: dict[str, float]
@@ -34,6 +35,7 @@ class Patient:
     affine: np.ndarray
     p_expansion: float
     location: str
+    mottled: bool | None = None
 
     @property
     def voxel_ml(self) -> float:
@@ -55,6 +57,7 @@ def simulate(
     spacing_mm: float = 3.0,
     slices: int = 14,
     skull: bool = True,
+    signs: bool = False,
     do: Mapping[str, float] | None = None,
 ) -> Patient:
     """Simulate a patient, or the same patient under an intervention.
@@ -70,6 +73,7 @@ def simulate(
         spacing_mm: Their spacing.
         slices: Slices of 5 mm; a scanner of another thickness covers the same height with more or fewer.
         skull: Whether scalp, skull and air are there; else 0 HU outside the brain.
+        signs: Whether bleeds that will expand tend to be mottled (`causal.SIGN`), so that an image tells of its future.
         do: Values of clinical variables set by intervention.
 
     Raises:
@@ -82,18 +86,25 @@ def simulate(
     bleed = hematoma.draw_bleed(rngs["bleed"], anatomy, float(drawn["IPH_baseline_ml"][0]))
     pose, misregistration = rngs["pose"].normal(0, [[0.035, 0.02, 1.2, 1.2, 1.5], [0.003, 0.003, 0.25, 0.25, 0.25]])
     grid = Grid.of(scanner, image_size, spacing_mm, slices)
-    head = Head(anatomy, bleed, grid, scanner, skull, pose, misregistration)
-
     clinical = causal.do(drawn, **(do or {}))
     count = round(float(clinical["IPH_baseline_ml"][0]) / grid.voxel_ml)
     clinical["IPH_baseline_ml"] = np.array([count * grid.voxel_ml])
-    grown = _grown_count(clinical, causal.draw_noise(rngs["fate"], 1), grid.voxel_ml)
+    noise = causal.draw_noise(rngs["fate"], 1)
+    grown = _grown_count(clinical, noise, grid.voxel_ml)
+    mottled = _mottled(rngs["sign"], drawn, noise) if signs else None
+    head = Head(anatomy, bleed, grid, scanner, skull, pose, misregistration, bool(mottled))
     baseline = head.scan(rngs["baseline noise"], count)
     followup = head.scan(rngs["follow-up noise"], grown, before=baseline)
     row = {name: float(column[0]) for name, column in clinical.items()}
     return Patient(
-        row, baseline, followup, grid.affine, float(causal.expansion_probability(clinical)[0]), bleed.location
+        row, baseline, followup, grid.affine, float(causal.expansion_probability(clinical)[0]), bleed.location, mottled
     )
+
+
+def _mottled(rng: np.random.Generator, clinical: causal.Clinical, noise: dict[str, np.ndarray]) -> bool:
+    """Of the patient as drawn, so that the baseline scan stays the same under every `do`."""
+    expands = bool(noise["expansion"][0] < causal.expansion_probability(clinical)[0])
+    return bool(rng.random() < causal.SIGN[expands])
 
 
 def _grown_count(clinical: causal.Clinical, noise: dict[str, np.ndarray], voxel_ml: float) -> int:

@@ -53,6 +53,7 @@ class Head:
         skull: Whether scalp, skull and air are there; else 0 HU outside the brain.
         pose: Turn in the axial plane, tilt to the side (radians), place (mm) along x, y, z.
         misregistration: What is added to the pose at follow-up.
+        mottled: Whether the blood is of uneven density.
     """
 
     anatomy: Anatomy
@@ -62,6 +63,7 @@ class Head:
     skull: bool
     pose: np.ndarray
     misregistration: np.ndarray
+    mottled: bool = False
 
     def scan(self, rng: np.random.Generator, count: int, before: Scan | None = None) -> Scan:
         """Scan with a bleed of `count` voxels, as the first scan or as the one that follows `before`."""
@@ -83,6 +85,11 @@ class Head:
         ct = self._measure(rng, points, depth, hu)
         shift = hematoma.midline_shift(self.anatomy, self.bleed, volume)
         return Scan(ct, masks[0].reshape(self.grid.shape), masks[1].reshape(self.grid.shape), shift)
+
+    @property
+    def _clots_hu(self) -> float:
+        """Standard deviation of the HU of blood, nearly: old and fresh blood side by side make it uneven."""
+        return 14.0 if self.mottled else 4.0
 
     @property
     def _soft(self) -> float:
@@ -131,7 +138,9 @@ class Head:
         hu += edema * np.minimum(HU["edema"] - hu, 0)
         blood = np.where(ivh, 1, tissue * (brain.depth > 0.5) * expit(-surface / self._soft))
         bloody = blood > 0.01
-        dense = np.where(ivh[bloody], HU["diluted blood"], HU["blood"]) + 4 * self.bleed.clots(brain.points[:, bloody])
+        dense = np.where(ivh[bloody], HU["diluted blood"], HU["blood"]) + self._clots_hu * self.bleed.clots(
+            brain.points[:, bloody]
+        )
         hu[bloody] += blood[bloody] * (dense - hu[bloody])
 
     def _measure(

@@ -1,0 +1,120 @@
+"""The three slices of a bleed that a 2-D network looks at: the one with most of it, and its neighbours, cut out.
+
+npj Digital Medicine 2025, s41746-025-02213-w; github.com/DeepMedX/sICH_HE, commit 7e16cd1 (no licence; read for facts).
+As released, the volume is upsampled 3.5 times along all axes, so the neighbours of the largest slice lie 1.43 mm from
+it in an interpolated volume, and boxes are tight and of each slice. By default neighbours are slices that were scanned,
+and one square box with a margin holds the bleed in all three.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+
+__all__ = ["NAMES", "Box", "Neighbours", "roi_slices"]
+
+Neighbours = Literal["native", "released"]
+Box = Literal["margin", "tight"]
+NAMES = ("up", "max", "low")
+"""Of the slice before the one with most of the bleed, that slice, and the one after it."""
+
+_UPSAMPLED = 3.5
+
+
+def roi_slices(
+    ct: np.ndarray,
+    mask: np.ndarray,
+    spacing_mm: Sequence[float],
+    *,
+    neighbours: Neighbours = "native",
+    box: Box = "margin",
+    margin_mm: float = 5.0,
+    size: int = 64,
+    window: tuple[float, float] = (0.0, 90.0),
+) -> dict[str, np.ndarray]:
+    """Cut the slices of one scan.
+
+    Args:
+        ct: (Z, H, W) in HU.
+        mask: (Z, H, W), the bleed above 0; its largest connected part is cut out.
+        spacing_mm: (z, y, x).
+        neighbours: `native` slices, or interpolated ones a 3.5th of the slice distance away as released.
+        box: `margin`, one square for all slices, `margin_mm` wider than the bleed; `tight`, the box of each slice as
+            released, stretched to a square.
+        margin_mm: On each side.
+        size: H = W of the result in pixels.
+        window: HU that become 0 and 255; W 90, L 45 by default.
+
+    Returns:
+        By `NAMES`, those that lie in the scan (and, with `tight`, hold some of the bleed): (size, size) uint8.
+
+    Raises:
+        ValueError: If the mask is empty, or on another grid.
+    """
+    if ct.shape != mask.shape:
+        raise ValueError(f"CT {ct.shape} and mask {mask.shape} lie on different grids")
+    bleed = _largest(np.asarray(mask) > 0)
+    middle = int(bleed.sum((1, 2)).argmax())
+    step = 1.0 if neighbours == "native" else 1 / _UPSAMPLED
+    low, high = window
+    cut = {}
+    for name, place in zip(NAMES, (middle - step, middle, middle + step), strict=True):
+        if not 0 <= place <= len(ct) - 1:
+            continue
+        plane, inside = _slice_at(ct, place), bleed[round(place)]
+        if box == "tight" and not inside.any():
+            continue
+        rows, columns = _tight(inside) if box == "tight" else _square(bleed, middle, spacing_mm, margin_mm)
+        grey = (np.clip(_cut(plane, rows, columns, low), low, high) - low) * (255 / (high - low))
+        cut[name] = _resized(grey, size)
+    return cut
+
+
+def _largest(bleed: np.ndarray) -> np.ndarray:
+    if not bleed.any():
+        raise ValueError("the mask is empty: there is no bleed to cut out")
+    parts, _ = ndimage.label(bleed, np.ones((3, 3, 3)))
+    return parts == np.bincount(parts[parts > 0]).argmax()
+
+
+def _slice_at(ct: np.ndarray, place: float) -> np.ndarray:
+    """A slice between slices, by cubic splines along z."""
+    if place == int(place):
+        return ct[int(place)].astype(np.float32)
+    coefficients = ndimage.spline_filter1d(ct.astype(np.float32), axis=0)
+    grid = np.meshgrid([place], *(np.arange(n) for n in ct.shape[1:]), indexing="ij")
+    return ndimage.map_coordinates(coefficients, grid, order=3, prefilter=False)[0]
+
+
+def _tight(inside: np.ndarray) -> tuple[slice, slice]:
+    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _square(bleed: np.ndarray, middle: int, spacing_mm: Sequence[float], margin_mm: float) -> tuple[slice, slice]:
+    """Rows and columns of a square in mm around the bleed of the three slices; it may reach out of the image."""
+    boxes = _tight(np.any(bleed[max(middle - 1, 0) : middle + 2], axis=0))
+    edge = (
+        max((part.stop - part.start) * side for part, side in zip(boxes, spacing_mm[1:], strict=True)) + 2 * margin_mm
+    )
+    sides = []
+    for part, side in zip(boxes, spacing_mm[1:], strict=True):
+        count = round(edge / side)
+        start = round((part.start + part.stop - count) / 2)
+        sides.append(slice(start, start + count))
+    return sides[0], sides[1]
+
+
+def _cut(plane: np.ndarray, rows: slice, columns: slice, outside: float) -> np.ndarray:
+    gaps = [(max(-part.start, 0), max(part.stop - n, 0)) for part, n in zip((rows, columns), plane.shape, strict=True)]
+    inner = tuple(slice(max(part.start, 0), part.stop) for part in (rows, columns))
+    return np.pad(plane[inner], gaps, constant_values=outside)
+
+
+def _resized(grey: np.ndarray, size: int) -> np.ndarray:
+    image = torch.from_numpy(grey)[None, None].float()
+    said = F.interpolate(image, (size, size), mode="bilinear", antialias=True)[0, 0]
+    return said.numpy().round().clip(0, 255).astype(np.uint8)
