@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_told(tmp_path):
         module(tmp_path).prepare_data()
     write(tmp_path / "set", COUNTS)
     few = module(tmp_path / "set", balance="balanced", synthetic=synthetic(tmp_path / "made", 3))
-    with pytest.raises(ValueError, match="needs 18 synthetic slices, .* has 3"):
+    with pytest.raises(ValueError, match=r"needs 18 synthetic slices, .* has 3"):
         few.setup()
     leaked = tmp_path / "set" / "train" / "HE" / "trainHE0_max.png"
     (tmp_path / "set" / "test" / "HE" / leaked.name).write_bytes(leaked.read_bytes())
