@@ -9,6 +9,7 @@ allocated memory). Outputs and gradients of all three are compared first, on a s
 
 # ruff: noqa: E402 (where imports start is settled between them)
 
+import gc
 import json
 import resource
 import subprocess
@@ -89,6 +90,7 @@ def _measure(method: str, length: int) -> dict[str, float]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scan(method, *_inputs(256, device)).sum().backward()
     parts = _inputs(length, device)
+    gc.disable()  # the loop's millions of tensors would make Python look for garbage all the time
     before = _peak_mb(device)
     start = time.perf_counter()
     scan(method, *parts).sum().backward()

@@ -23,10 +23,10 @@ def segmentation_figure(
 
     Args:
         titles: Of each case.
-        images: (Z, H, W) of each, in any unit.
+        images: (Z, H, W) or (H, W) of each, in any unit.
         said: (Z, H, W) label values.
         true: The same.
-        spacings: (z, y, x) mm of a voxel.
+        spacings: mm of a voxel, in the order of the axes.
         window: Intensities shown as black and white.
 
     Returns:
@@ -34,10 +34,11 @@ def segmentation_figure(
     """
     figure, axes = new_figure(7.5, 2.6 * len(titles) + 0.3, len(titles), 3, squeeze=False)
     for row, title, image, one, other, spacing in zip(axes, titles, images, said, true, spacings, strict=True):
+        image, one, other = (part[None] if part.ndim == 2 else part for part in (image, one, other))
         at = int(np.argmax(((one > 0) | (other > 0)).sum(axis=(1, 2))))
         low, high = np.percentile(image[at], [1, 99.5]) if window is None else window
         for panel, mask in zip(row, (None, other, one), strict=True):
-            panel.imshow(display_slice(image[at]), cmap="gray", vmin=low, vmax=high, aspect=spacing[1] / spacing[2])
+            panel.imshow(display_slice(image[at]), cmap="gray", vmin=low, vmax=high, aspect=spacing[-2] / spacing[-1])
             panel.set_axis_off()
             for value in np.unique(mask[at])[1:] if mask is not None and mask[at].any() else ():
                 colour = COLOURS[(3 + int(value)) % len(COLOURS)]

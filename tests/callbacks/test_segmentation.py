@@ -1,4 +1,5 @@
 import csv
+import json
 
 import lightning as L
 import nibabel as nib
@@ -8,6 +9,8 @@ import torch
 
 from callbacks import SegmentationReport, SegmentationWriter
 from datamodules import SegmentationDataModule
+from datamodules.transforms import NNUNetAugment
+from models import UMamba
 from tests.datamodules.test_segmentation import PLAN, write_dataset
 from tests.lightning_modules.test_segmentation import module
 
@@ -59,3 +62,30 @@ def test_label_maps_lie_on_the_grid_of_their_image_and_are_written_once(data, tm
     trainer(tmp_path, SegmentationWriter(output)).predict(model, data)
     assert files[0].is_file()
     assert files[1].read_bytes() == b"done before"
+
+
+def test_flat_images_are_segmented_in_two_dimensions(tmp_path):
+    rng, root = np.random.default_rng(0), tmp_path / "set"
+    for number in range(4):
+        image = rng.normal(40, 5, (30, 26)).astype(np.float32)
+        mask = np.zeros((30, 26), np.uint8)
+        mask[5:15, 8 : 16 + number] = 1
+        for folder, name, array in (
+            ("imagesTr", f"p{number}_0000", image + 30 * mask),
+            ("labelsTr", f"p{number}", mask),
+        ):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            nib.save(nib.Nifti1Image(array, np.diag([0.5, 0.5, 1, 1])), root / folder / f"{name}.nii.gz")
+    (root / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "CT"}, "labels": {"background": 0, "bleed": 1}})
+    )
+    data = SegmentationDataModule(root, folds=2, batches=2, threads=0, augment=NNUNetAugment(mirror=[0, 1]))
+    data.setup()
+    assert data.spatial_dims == 2
+    sizes = {"features": data.features, "strides": data.strides, "kernels": data.kernels}
+    net = UMamba(2, 1, 2, **{**sizes, "features": [4] * len(data.features)})
+    model = module(net, patch_size=data.patch_size)
+    trainer(tmp_path / "run", SegmentationReport(cases=1)).test(model, data, verbose=False)
+    batch = next(iter(data.train_dataloader()))
+    assert batch["image"].shape == (2, 1, *data.patch_size)
+    assert torch.isfinite(model.criterion(net(batch["image"]), batch["mask"]))
