@@ -12,6 +12,7 @@ from callbacks.progress import Progress
 from callbacks.reconstruction_figures import ReconstructionFigures
 from callbacks.segmentation_report import SegmentationReport, SegmentationWriter
 from callbacks.step_seed import StepSeed
+from callbacks.synthetic_images import SyntheticImages
 
 __all__ = [
     "Calibrate",
@@ -27,4 +28,5 @@ __all__ = [
     "SegmentationReport",
     "SegmentationWriter",
     "StepSeed",
+    "SyntheticImages",
 ]

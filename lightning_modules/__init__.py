@@ -2,7 +2,14 @@
 
 from lightning_modules.autoencoder import AutoencoderModule
 from lightning_modules.classification import ClassificationModule
+from lightning_modules.image_diffusion import ImageDiffusionModule
 from lightning_modules.latent_diffusion import LatentDiffusionModule
 from lightning_modules.segmentation import SegmentationModule
 
-__all__ = ["AutoencoderModule", "ClassificationModule", "LatentDiffusionModule", "SegmentationModule"]
+__all__ = [
+    "AutoencoderModule",
+    "ClassificationModule",
+    "ImageDiffusionModule",
+    "LatentDiffusionModule",
+    "SegmentationModule",
+]

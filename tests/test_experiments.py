@@ -25,6 +25,12 @@ SMALLER = {
         "datamodule.image_size=32",
         "datamodule.batch_size=8",
     ],
+    "hematoma_synthesis": [
+        "datamodule.patients={Aare:14,Doubs:12,Kander:12}",
+        "datamodule.image_size=32",
+        "datamodule.batch_size=4",
+        "callbacks.synthetic.count=4",
+    ],
     "hematoma_segmentation": [
         "datamodule.patients={Aare:4,Kander:1}",
         "datamodule.folds=2",

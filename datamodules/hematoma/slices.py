@@ -5,6 +5,7 @@
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         balance: `none`; `semibalanced` adds synthetic slices until there are two without expansion for each one with
             it, `balanced` until there is one.
         synthetic: Folder of synthetic slices.
+        expansion_only: Leave out slices without expansion, to learn what the others look like.
         patient: Regular expression whose first group is the patient in the name of a file.
         **options: Of `InMemoryDataModule`.
 
@@ -45,6 +47,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         channels: int = 1,
         balance: Literal["none", "semibalanced", "balanced"] = "none",
         synthetic: str | Path | None = None,
+        expansion_only: bool = False,
         patient: str = "(.*)_(?:up|max|low)",
         **options: Any,
     ) -> None:
@@ -54,6 +57,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         if channels not in (1, 3) or image_size < 8:
             raise ValueError(f"channels={channels} must be 1 or 3, and image_size={image_size} at least 8")
         self.shape, self.balance, self.patient = (channels, image_size, image_size), balance, re.compile(patient)
+        self.expansion_only = expansion_only
         self.synthetic = None if synthetic is None else Path(synthetic)
 
     def fetch(self) -> None:
@@ -77,7 +81,18 @@ class HematomaSlicesDataModule(InMemoryDataModule):
                 if seen.setdefault(patient, split) != split:
                     raise ValueError(f"{self.source}: patient {patient} stands in {seen[patient]} and in {split}")
         said["train"] = self._with_synthetic(*said["train"])
+        if self.expansion_only:
+            return {split: _chosen(labels == 1, images, labels, ids) for split, (images, labels, ids) in said.items()}
         return said
+
+    def plain(self, split: str) -> Iterator[dict[str, Any]]:
+        """Images (B, C, H, W) in [0, 1], once and in order, with their ids."""
+        for batch in self._batches(split):
+            yield {"image": batch["image"] * self.std + self.mean, "id": batch["id"]}
+
+    def _check_classes(self) -> None:
+        if not self.expansion_only:
+            super()._check_classes()
 
     def patient_of(self, name: str) -> str:
         """The patient in the id of a slice."""
@@ -106,3 +121,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             )
         added = [f"synthetic_{name}" for name in names[:wanted]]
         return np.concatenate([images, pictures[:wanted]]), np.append(labels, [1] * wanted), [*ids, *added]
+
+
+def _chosen(chosen: np.ndarray, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
+    return images[chosen], labels[chosen], [name for name, kept in zip(ids, chosen, strict=True) if kept]

@@ -9,7 +9,7 @@ from evaluation.figures.classification import (
 from evaluation.figures.diagnostic import decision_figure
 from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
 from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
-from evaluation.figures.runs import sweep_figure, training_figure
+from evaluation.figures.runs import image_grid, sweep_figure, training_figure
 from evaluation.figures.segmentation import segmentation_figure
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "decision_figure",
     "expansion_roc_figure",
     "forecast_figure",
+    "image_grid",
     "mistakes_figure",
     "patient_figure",
     "pit_figure",

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from evaluation.figures.style import COLOURS, new_figure
 
-__all__ = ["sweep_figure", "training_figure"]
+__all__ = ["image_grid", "sweep_figure", "training_figure"]
 
 
 def training_figure(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
@@ -58,4 +58,31 @@ def sweep_figure(settings: Sequence[str], values: Sequence[Sequence[float]], met
     axes.set_yticks(rows, settings)
     axes.set(xlabel=f"{metric} (mean ± sd, dots are runs)", ylim=(-0.6, len(settings) - 0.4))
     axes.grid(axis="x", color="0.9")
+    return figure
+
+
+def image_grid(titles: Sequence[str], rows: Sequence[np.ndarray], columns: int = 8) -> Figure:
+    """Groups of small grey images under titles.
+
+    Args:
+        titles: Of each group.
+        rows: (N, H, W) in [0, 1] of each group.
+        columns: Images in a line.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = new_figure(
+        columns * 0.9, sum(math.ceil(len(row) / columns) for row in rows) + 0.3, len(rows), 1, squeeze=False
+    )
+    for panel, title, images in zip(axes[:, 0], titles, rows, strict=True):
+        lines = math.ceil(len(images) / columns)
+        height, width = images.shape[1:]
+        canvas = np.ones((lines * (height + 1), columns * (width + 1)))
+        for index, image in enumerate(images):
+            top, left = index // columns * (height + 1), index % columns * (width + 1)
+            canvas[top : top + height, left : left + width] = image
+        panel.imshow(canvas, cmap="gray", vmin=0, vmax=1)
+        panel.set_title(title, fontsize=9, loc="left")
+        panel.set_axis_off()
     return figure

@@ -1,0 +1,56 @@
+"""Whether made images are like real ones, and whether they are copies of them."""
+
+import numpy as np
+from scipy.linalg import sqrtm
+from scipy.spatial.distance import cdist
+
+__all__ = ["copies", "frechet_distance", "kernel_distance"]
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Squared Frechet distance of Gaussians fitted to features (N, F) and (M, F); FID where they are Inception's.
+
+    Heusel et al. 2017 (arXiv:1706.08500). It falls with the number of images: compare equal numbers only.
+    """
+    difference = a.mean(0) - b.mean(0)
+    one, other = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
+    root = sqrtm(one @ other)
+    return float(difference @ difference + np.trace(one + other - 2 * np.real(root)))
+
+
+def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Unbiased squared maximum mean discrepancy with a cubic kernel; KID where features are Inception's.
+
+    Binkowski et al. 2018 (arXiv:1801.01401). About 0, and sometimes below, where both are alike.
+    """
+    n, m, size = len(a), len(b), a.shape[1]
+    within, other, between = ((x @ y.T / size + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
+    same = (within.sum() - np.trace(within)) / (n * (n - 1)) + (other.sum() - np.trace(other)) / (m * (m - 1))
+    return float(same - 2 * between.mean())
+
+
+def copies(made: np.ndarray, real: np.ndarray, patients: np.ndarray, neighbours: int = 50) -> dict[str, np.ndarray]:
+    """Nearest training image of each made one, and whether it is suspiciously near.
+
+    Carlini et al. 2023 (arXiv:2301.13188): a copy is nearer to one training image than half of its mean distance to the
+    50 nearest; here these are of other patients, since images of one patient are alike.
+
+    Args:
+        made: (N, ...) images.
+        real: (M, ...) training images.
+        patients: (M,) whom each is of; at least two.
+        neighbours: How many of other patients are looked at.
+
+    Returns:
+        `nearest` (N,) indices, `distance` (N,) root mean square difference, `ratio` (N,) to the mean of the neighbours,
+        and `copied` (N,) bool, where it is below a half.
+    """
+    flat, known = (np.asarray(x, float).reshape(len(x), -1) for x in (made, real))
+    distances = cdist(flat, known) / np.sqrt(flat.shape[1])
+    nearest = distances.argmin(1)
+    distance = distances[np.arange(len(flat)), nearest]
+    patients = np.asarray(patients)
+    others = np.sort(np.where(patients[nearest][:, None] == patients[None], np.inf, distances), axis=1)[:, :neighbours]
+    usual = np.where(np.isfinite(others), others, 0).sum(1) / np.isfinite(others).sum(1)
+    ratio = distance / usual
+    return {"nearest": nearest, "distance": distance, "ratio": ratio, "copied": ratio < 0.5}
