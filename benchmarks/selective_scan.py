@@ -5,7 +5,8 @@ stage on a patch of 16 x 320 x 320. The loop is `selective_scan(method="loop")`,
 mambapy is `mambapy.pscan` as its `MambaBlock` calls it (`pip install -e '.[benchmarks]'`). At the longest length the
 loop's graph took 7 GB and had not ended after eleven minutes, so it is left out there. Each measurement has a process
 of its own, which warms up on a short sequence; memory is the peak of its resident size over that before the scan, 0
-where it stays below what importing torch took (on a GPU: of allocated memory). Outputs and gradients of all three are compared first, on a short sequence.
+where it stays below what importing torch took (on a GPU: of allocated memory). Outputs and gradients of all three are
+compared first, on a short sequence.
 """
 
 # ruff: noqa: E402 (where imports start is settled between them)
