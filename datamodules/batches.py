@@ -134,6 +134,7 @@ class TensorBatches(ResumableBatches):
         shuffle: A new order in each epoch; an epoch then drops up to `world_size - 1` images so that ranks stay even.
             Without it every image is given exactly once, over all ranks.
         drop_last: With `shuffle`, drop the images that do not fill a last batch, other ones in each epoch.
+        balanced: With `shuffle`, every batch holds as many images of each class; those of a rare one come round again.
         **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
     """
 
@@ -148,12 +149,16 @@ class TensorBatches(ResumableBatches):
         augment: Augmentation | None = None,
         shuffle: bool = False,
         drop_last: bool = False,
+        balanced: bool = False,
         **options: int,
     ) -> None:
         super().__init__(**options)
         self.images, self.labels, self.ids = images, labels, ids
         self.augment, self.shuffle = augment, shuffle
         self.drop_last = drop_last and shuffle
+        self.balanced = balanced and shuffle
+        if self.balanced and (labels is None or labels.ndim > 1):
+            raise ValueError("balanced batches need one class for each image")
         if self.drop_last and len(images) < self.world_size * self.batch_size:
             raise ValueError(
                 f"{len(images)} training images do not fill a batch of {self.world_size} x {self.batch_size}: "
@@ -170,6 +175,8 @@ class TensorBatches(ResumableBatches):
         """
         if not self.shuffle:
             return self.ordered_plan(len(self.images))
+        if self.balanced and self.labels is not None:
+            return self.balanced_plan([(self.labels == value).nonzero()[:, 0] for value in self.labels.unique()], epoch)
         order = torch.randperm(len(self.images), generator=self.generator(epoch))
         together = self.world_size * (self.batch_size if self.drop_last else 1)
         even = len(order) - len(order) % together

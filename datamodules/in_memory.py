@@ -37,6 +37,7 @@ class InMemoryDataModule(L.LightningDataModule):
         mean: Mean intensity, in units of full scale.
         std: Standard deviation of the intensity, in units of full scale.
         shuffle: Whether each training epoch has its own order.
+        balanced: Whether every training batch holds as many images of each class.
         drop_last: Whether training leaves out a last batch that is not full: few images make poor batch statistics.
         seed: Seed of order and augmentation.
     """
@@ -55,6 +56,7 @@ class InMemoryDataModule(L.LightningDataModule):
         std: float = 0.5,
         shuffle: bool = True,
         drop_last: bool = False,
+        balanced: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -65,7 +67,7 @@ class InMemoryDataModule(L.LightningDataModule):
         self.source = Path(source)
         self.task, self.class_names = task, list(class_names)
         self.batch_size, self.augment, self.mean, self.std = batch_size, augment, mean, std
-        self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
+        self.shuffle, self.drop_last, self.balanced, self.seed = shuffle, drop_last, balanced, seed
         self._images: dict[str, Tensor] = {}
         self._labels: dict[str, Tensor] = {}
         self._ids: dict[str, list[str]] = {}
@@ -135,7 +137,8 @@ class InMemoryDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> TensorBatches:
         """Shuffled, augmented batches."""
-        return self._batches("train", augment=self.augment, shuffle=self.shuffle, drop_last=self.drop_last)
+        order = {"shuffle": self.shuffle, "drop_last": self.drop_last, "balanced": self.balanced}
+        return self._batches("train", augment=self.augment, **order)
 
     def val_dataloader(self) -> TensorBatches:
         """Every validation image once, in order."""

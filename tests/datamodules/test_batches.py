@@ -130,3 +130,25 @@ def test_ranks_draw_different_augmentations():
         batches = loader(augment=augment, rank=rank, world_size=2)
         draws.append(batches.batch(torch.tensor([0, 1, 2]), 0)["image"])
     assert not torch.equal(*draws)
+
+
+def test_balanced_batches_hold_as_many_of_each_class_and_all_of_the_common_one():
+    labels = torch.tensor([0] * 18 + [1] * 4)
+    batches = TensorBatches(IMAGES, labels, IDS, batch_size=4, shuffle=True, balanced=True, seed=1)
+    found = [batch["label"].tolist() for batch in batches]
+    assert all(sum(each) == 2 for each in found)
+    assert len(found) == 22 // 4
+    seen = [name for batch in batches for name in batch["id"]]
+    assert {name for name in seen if IDS.index(name) >= 18} == set(IDS[18:])
+    assert len({name for name in seen if IDS.index(name) < 18}) == 2 * (22 // 4), "none of the common class twice"
+    ranks = [
+        TensorBatches(IMAGES, labels, IDS, batch_size=2, shuffle=True, balanced=True, seed=1, rank=r, world_size=2)
+        for r in (0, 1)
+    ]
+    both = [a["id"] + b["id"] for a, b in zip(*ranks, strict=True)]
+    alone = TensorBatches(IMAGES, labels, IDS, batch_size=4, shuffle=True, balanced=True, seed=1)
+    assert [sorted(each) for each in both] == [sorted(batch["id"]) for batch in alone], "as one process"
+    in_order = TensorBatches(IMAGES, labels, IDS, batch_size=4, balanced=True)
+    assert sorted(ids(in_order)) == sorted(IDS), "evaluation sees every image once"
+    with pytest.raises(ValueError, match="one class for each image"):
+        TensorBatches(IMAGES, torch.zeros(22, 2), IDS, batch_size=4, shuffle=True, balanced=True)
