@@ -19,16 +19,28 @@ def build(file, spatial_dims):
     text = file.read_text()
     for key, value in {"in_channels": 1, "num_classes": 3, "spatial_dims": spatial_dims}.items():
         text = text.replace(f"${{data:{key}}}", str(value))
-    text = text.replace("${data:image_size}", "[28, 28]")
+    text = text.replace("${data:image_size}", "[28, 28]").replace("${data:patch_size}", "[8, 64, 64]")
+    plan = {"features": [8, 16], "strides": [[1, 1, 1], [1, 2, 2]], "kernels": [[1, 3, 3], [3, 3, 3]]}
+    for key, value in plan.items():
+        text = text.replace(f"${{data:{key}}}", str(value))
     config = OmegaConf.create(text)
     if OmegaConf.is_missing(config, "name"):
         config.name = NAMES[file.stem]
     return instantiate({**config, **EXTRA.get(file.stem, {})})
 
 
+SEGMENTERS = [file for file in CONFIGS if file.stem in ("umamba", "nnunet", "nnformer", "unetrpp")]
+DENOISERS = [file for file in CONFIGS if file.stem == "diffusion_ukan"]
+CLASSIFIERS = [file for file in CONFIGS if file not in SEGMENTERS + DENOISERS]
 CASES = [
-    (file, dims) for file in CONFIGS for dims in (2, 3) if ("3d" in file.stem or file.stem == "monai") or dims == 2
+    (file, dims) for file in CLASSIFIERS for dims in (2, 3) if ("3d" in file.stem or file.stem == "monai") or dims == 2
 ]
+
+
+def check_gradients(net, output):
+    output.square().sum().backward()
+    idle = [name for name, weight in net.named_parameters() if weight.grad is None]
+    assert not idle, f"no gradient reaches {idle}"
 
 
 @pytest.mark.parametrize(("file", "dims"), CASES, ids=lambda value: getattr(value, "stem", f"{value}d"))
@@ -37,9 +49,23 @@ def test_forward_and_backward_on_odd_sizes(file, dims):
     shape = (29, 35) if dims == 2 else (27, 29, 33)
     logits = net(torch.randn(2, 1, *shape))
     assert logits.shape == (2, 3)
-    logits.square().sum().backward()
-    idle = [name for name, weight in net.named_parameters() if weight.grad is None]
-    assert not idle, f"no gradient reaches {idle}"
+    check_gradients(net, logits)
+
+
+@pytest.mark.parametrize("file", SEGMENTERS, ids=lambda file: file.stem)
+def test_segmenters_take_odd_sizes(file):
+    net = build(file, 3)
+    logits = net(torch.randn(2, 1, 5, 37, 41))
+    assert logits[0].shape == (2, 3, 5, 37, 41)
+    check_gradients(net, torch.cat([each.flatten() for each in logits]))
+
+
+@pytest.mark.parametrize("file", DENOISERS, ids=lambda file: file.stem)
+def test_denoisers_give_an_image(file):
+    net = build(file, 2)
+    said = net(torch.randn(2, 1, 32, 64), torch.tensor([1, 900]))
+    assert said.shape == (2, 1, 32, 64)
+    check_gradients(net, said)
 
 
 def test_every_exported_network_has_a_config():
