@@ -1,10 +1,8 @@
 """Recalibrates a classifier on the validation split, once, between training and test."""
 
 import lightning as L
-import numpy as np
-import torch
 
-from callbacks.collect import gather
+from callbacks.collect import predict_validation
 from evaluation.calibration import fit_calibration
 
 __all__ = ["Calibrate"]
@@ -28,11 +26,5 @@ class Calibrate(L.Callback):
         """Predict the validation split as the test split will be, and fit."""
         if not self._trained:
             return
-        parts = []
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
-            for batch in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
-                moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
-                prob = pl_module.predict_step(moved, 0)["prob"]
-                parts.append((prob.cpu().numpy(), batch["label"].numpy()))
-        prob, labels = (np.concatenate(column) for column in zip(*gather(parts), strict=True))
-        pl_module.set_calibration(*fit_calibration(prob, labels))  # type: ignore[operator]
+        said = predict_validation(trainer, pl_module)
+        pl_module.set_calibration(*fit_calibration(said["prob"], said["label"]))  # type: ignore[operator]

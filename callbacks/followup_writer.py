@@ -1,6 +1,5 @@
 """What predict.py writes of a forecast: follow-ups as NIfTI on the input's grid, maps, volumes and figures."""
 
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import lightning as L
 import nibabel as nib
 import numpy as np
 
+from callbacks.case_writer import CaseWriter
 from callbacks.followup_report import draw_patient, sampled_followups
 from callbacks.prediction_writer import write_csv
 from evaluation.figures import counterfactual_figure
@@ -16,45 +16,30 @@ from evaluation.followup import IPH, IVH, SampledFollowups
 
 __all__ = ["FollowupWriter"]
 
-log = logging.getLogger(__name__)
-
 MAPS = {"final": None, "if_expansion": 1, "if_stable": 0}
 
 
-class FollowupWriter(L.Callback):
+class FollowupWriter(CaseWriter):
     """Writes a folder for each patient, all or nothing; patients whose folder is there already are left out.
 
     `<output>/<patient>/`: `sample_NN_ct.nii.gz` (HU, as the baseline outside of the forecast slices),
     `sample_NN_segmentation.nii.gz` (1 IPH, 2 IVH), `probability_{iph,ivh}_{final,if_expansion,if_stable}.nii.gz`,
     `volumes.csv`, `forecast.png`, and for each perturbed variable `counterfactual_<name>.png` and `.csv`. All images
     have the affine and the grid of the baseline's CT.
-
-    Args:
-        output: The folder; `predictions` by default.
     """
 
-    def __init__(self, output: str | Path | None = None) -> None:
-        self.output = Path(output or "predictions")
-        self.written: Path | None = None
+    waiting = "predict_patients"
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Leave out patients that were finished before."""
-        if stage != "predict":
-            return
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        done = [name for name in datamodule.predict_patients if (self.output / name).is_dir()]
-        if done:
-            log.info("already in %s, left as they are: %s", self.output, ", ".join(done))
-        datamodule.leave_out(done)
-        self.output.mkdir(parents=True, exist_ok=True)
-        self.written = self.output
+    def place(self, name: str) -> Path:
+        """A folder for each patient."""
+        return self.output / name
 
     def on_predict_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
     ) -> None:
         """Write one patient."""
         patient = trainer.datamodule.predict_patients[batch["id"][0]]  # type: ignore[attr-defined]
-        folder = self.output / patient.id
+        folder = self.place(patient.id)
         partial = self.output / f".{patient.id}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from callbacks.classification_figures import save_figures
-from callbacks.collect import CollectPredictions, gather
+from callbacks.collect import CollectPredictions, predict_validation
 from callbacks.prediction_writer import write_csv
 from evaluation.diagnostic import calibration_line, delong, rates, youden_threshold
 from evaluation.figures import decision_figure, expansion_roc_figure
@@ -39,14 +39,8 @@ class PatientScores(CollectPredictions):
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Choose the threshold on the validation patients."""
-        parts: list[Any] = []
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
-            for batch in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
-                moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
-                prob = pl_module.predict_step(moved, 0)["prob"].cpu().numpy()
-                parts += zip(batch["id"], prob, batch["label"].numpy(), strict=True)
-        names, prob, labels = zip(*gather(parts), strict=True)
-        _, score, label = self._patients(names, np.stack(prob), np.array(labels))
+        said = predict_validation(trainer, pl_module)
+        _, score, label = self._patients(said["id"], said["prob"], said["label"])
         self.threshold = youden_threshold(label == 1, score)
 
     def finish(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str, collected: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from callbacks.case_writer import CaseWriter
 from callbacks.classification_figures import save_figures
 from callbacks.collect import gather
 from callbacks.prediction_writer import write_csv
@@ -67,27 +68,14 @@ class SegmentationReport(L.Callback):
         save_figures(trainer, figures, run / "figures")
 
 
-class SegmentationWriter(L.Callback):
-    """Writes the label map of each case as NIfTI, on the grid and with the affine of its image.
+class SegmentationWriter(CaseWriter):
+    """Writes the label map of each case as NIfTI, on the grid and with the affine of its image."""
 
-    Cases whose file is there already are left out, so an interrupted prediction goes on where it stopped.
+    waiting = "predict_cases"
 
-    Args:
-        output: The folder; `predictions` by default.
-    """
-
-    def __init__(self, output: str | Path | None = None) -> None:
-        self.output = Path(output or "predictions")
-        self.written: Path | None = None
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Leave out cases that were finished before."""
-        if stage != "predict":
-            return
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        datamodule.leave_out([name for name in datamodule.predict_cases if self._file(name).is_file()])
-        self.output.mkdir(parents=True, exist_ok=True)
-        self.written = self.output
+    def place(self, name: str) -> Path:
+        """A file for each case."""
+        return self.output / f"{name}.nii.gz"
 
     def on_predict_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
@@ -99,10 +87,7 @@ class SegmentationWriter(L.Callback):
         image.header.set_xyzt_units("mm")
         partial = self.output / f".{name}.partial.nii.gz"
         nib.save(image, partial)
-        partial.rename(self._file(name))
-
-    def _file(self, name: str) -> Path:
-        return self.output / f"{name}.nii.gz"
+        partial.rename(self.place(name))
 
 
 def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:

@@ -1,6 +1,5 @@
 """Makes images at the end of a test, looks whether they are like real ones or copies of them, and writes them."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from callbacks.classification_figures import save_figures
+from callbacks.prediction_writer import write_csv
 from evaluation.figures import image_grid
 from evaluation.synthesis import copies, frechet_distance, kernel_distance
 
@@ -67,16 +67,15 @@ class SyntheticImages(L.Callback):
 
     def _write(self, folder: Path, made: Tensor, nearest: list[str], said: dict[str, np.ndarray]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "manifest.csv").open("w", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["file", "seed", "number", "nearest", "distance", "ratio", "copied"])
-            for number, image in enumerate(made):
-                file = f"{number:05d}.png"
-                pixels = (image.movedim(0, -1) * 255).round().byte().numpy()
-                Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(folder / file)
-                measured = [f"{said[name][number]:.4f}" for name in ("distance", "ratio")]
-                row = [self.seed, number, nearest[number], *measured, int(said["copied"][number])]
-                writer.writerow([file, *row])
+        rows = []
+        for number, image in enumerate(made):
+            file = f"{number:05d}.png"
+            pixels = (image.movedim(0, -1) * 255).round().byte().numpy()
+            Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(folder / file)
+            measured = {name: f"{said[name][number]:.4f}" for name in ("distance", "ratio")}
+            row = {"file": file, "seed": self.seed, "number": number, "nearest": nearest[number]}
+            rows.append({**row, **measured, "copied": int(said["copied"][number])})
+        write_csv(folder / "manifest.csv", rows)
 
 
 def _images(datamodule: Any, split: str) -> tuple[Tensor, list[str]]:

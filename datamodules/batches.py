@@ -54,11 +54,15 @@ class ResumableBatches:
         """The batches of an epoch, from where it was left."""
         parts = self.plan(self.epoch)
         start, self._resume_at = self._resume_at, 0
-        for index in range(start, len(parts)):
-            batch = self.batch(parts[index], index)
+        for index, batch in enumerate(self.made(parts, start), start=start):
             last = index + 1 == len(parts)
             self.epoch, self._next_batch = (self.epoch + 1, 0) if last else (self.epoch, index + 1)
             yield batch
+
+    def made(self, parts: Sequence[Tensor], start: int) -> Iterator[dict[str, Any]]:
+        """The batches of the items `parts` from number `start` on; subclasses may make them ahead."""
+        for index in range(start, len(parts)):
+            yield self.batch(parts[index], index)
 
     def ordered_plan(self, count: int) -> list[Tensor]:
         """Every one of `count` items exactly once over all ranks, in order: for evaluation."""

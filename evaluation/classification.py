@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.diagnostic import rates
+
 __all__ = ["auc", "bootstrap_auc", "class_table", "interval", "one_vs_rest"]
 
 
@@ -101,16 +103,5 @@ def _row(area: float, samples: np.ndarray) -> dict[str, Any]:
 
 
 def _rates(truth: np.ndarray, called: np.ndarray) -> dict[str, Any]:
-    hit, count = (truth & called).sum(), truth.sum()
-    correct_rejection, rest = (~truth & ~called).sum(), (~truth).sum()
-    return {
-        "n": int(count),
-        "sensitivity": _share(hit, count),
-        "specificity": _share(correct_rejection, rest),
-        "ppv": _share(hit, called.sum()),
-        "npv": _share(correct_rejection, (~called).sum()),
-    }
-
-
-def _share(part: int, whole: int) -> float:
-    return float(part / whole) if whole else float("nan")
+    said = rates(truth, called)
+    return {"n": int(truth.sum()), **{name: said[name] for name in ("sensitivity", "specificity", "ppv", "npv")}}

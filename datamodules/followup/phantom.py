@@ -8,7 +8,7 @@ import numpy as np
 
 from datamodules.followup.clinical import CLINICAL
 from datamodules.followup.datamodule import FollowupDataModule
-from datamodules.phantoms.head import causal, write_head_cohort
+from datamodules.phantoms.head import causal, cohort_name, write_head_cohort
 
 __all__ = ["FollowupPhantomDataModule"]
 
@@ -43,24 +43,19 @@ class FollowupPhantomDataModule(FollowupDataModule):
         phantom_seed: int = 0,
         **options: Any,
     ) -> None:
-        sizes = "_".join(f"{name}{count}" for name, count in patients.items())
-        folder = Path(root) / f"head_{sizes}_{image_size}px_{spacing_mm:g}mm_{slices}slices_seed{phantom_seed}"
+        scans = {"image_size": image_size, "spacing_mm": spacing_mm, "slices": slices, "seed": phantom_seed}
+        self.scans: dict[str, Any] = {"patients": dict(patients), **scans}
         super().__init__(
-            folder, val_hospitals=val_hospitals, test_hospitals=test_hospitals, image_size=image_size, **options
+            Path(root) / cohort_name(**self.scans),
+            val_hospitals=val_hospitals,
+            test_hospitals=test_hospitals,
+            image_size=image_size,
+            **options,
         )
-        self.patients, self.spacing_mm, self.slices = dict(patients), spacing_mm, slices
-        self.phantom_seed = phantom_seed
 
     def fetch(self) -> None:
         """Write the cohort where it is missing; one that another version of the generator wrote is an error."""
-        write_head_cohort(
-            self.root,
-            patients=self.patients,
-            image_size=self.image_size,
-            spacing_mm=self.spacing_mm,
-            slices=self.slices,
-            seed=self.phantom_seed,
-        )
+        write_head_cohort(self.root, **self.scans)
 
     def true_followup_volumes(
         self, clinical: np.ndarray, count: int, do: Mapping[str, float] | None = None

@@ -1,7 +1,5 @@
 """Slices of the head phantom's bleeds: cut from its baseline scans once, then read like any other."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from rich.progress import track
 from datamodules.followup.clinical import read_clinical
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.slices import CLASSES, HematomaSlicesDataModule
-from datamodules.phantoms.head import write_head_cohort
+from datamodules.phantoms.head import appearing, cohort_name, write_head_cohort
 
 __all__ = ["HematomaSlicesPhantomDataModule"]
 
@@ -57,33 +55,29 @@ class HematomaSlicesPhantomDataModule(HematomaSlicesDataModule):
         phantom_seed: int = 0,
         **options: Any,
     ) -> None:
-        sizes = "_".join(f"{name}{count}" for name, count in patients.items())
-        name = f"head_{sizes}_{cohort_size}px_{spacing_mm:g}mm_{slices}slices_signs_seed{phantom_seed}"
+        scans = {"image_size": cohort_size, "spacing_mm": spacing_mm, "slices": slices, "signs": True}
+        self.scans: dict[str, Any] = {"patients": dict(patients), **scans, "seed": phantom_seed}
+        name = cohort_name(**self.scans)
         split = f"val{''.join(val_hospitals)}_test{''.join(test_hospitals)}"
         folder = Path(root) / f"slices_{name}_{split}_{image_size}px_{neighbours}_{box}"
         super().__init__(folder, image_size=image_size, **options)
         self.cohort, self.hospitals = Path(root) / name, {"val": val_hospitals, "test": test_hospitals}
-        self.scans = {"patients": dict(patients), "image_size": cohort_size, "spacing_mm": spacing_mm, "slices": slices}
         self.cutting: dict[str, Any] = {"size": image_size, "neighbours": neighbours, "box": box}
-        self.phantom_seed = phantom_seed
 
     def fetch(self) -> None:
         """Write the cohort and cut its slices, where they are missing."""
         if self.source.is_dir():
             return
-        write_head_cohort(self.cohort, seed=self.phantom_seed, signs=True, **self.scans)  # type: ignore[arg-type]
-        partial = self.source.with_name(f".{self.source.name}.{os.getpid()}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        scans = sorted(self.cohort.glob("*/*/baseline"))
-        table = read_clinical(self.cohort / "clinical.csv")
-        for scan in track(scans, "cutting slices", transient=True, disable=len(scans) < 20):
-            hospital, patient = scan.parts[-3:-1]
-            split = next((name for name, chosen in self.hospitals.items() if hospital in chosen), "train")
-            folder = partial / split / CLASSES[int(table[patient].expansion or 0)]
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, picture in self._cut(scan).items():
-                Image.fromarray(picture).save(folder / f"{patient}_{name}.png")
-        partial.rename(self.source)
+        write_head_cohort(self.cohort, **self.scans)
+        scans, table = sorted(self.cohort.glob("*/*/baseline")), read_clinical(self.cohort / "clinical.csv")
+        with appearing(self.source) as root:
+            for scan in track(scans, "cutting slices", transient=True, disable=len(scans) < 20):
+                hospital, patient = scan.parts[-3:-1]
+                split = next((name for name, chosen in self.hospitals.items() if hospital in chosen), "train")
+                folder = root / split / CLASSES[int(table[patient].expansion or 0)]
+                folder.mkdir(parents=True, exist_ok=True)
+                for name, picture in self._cut(scan).items():
+                    Image.fromarray(picture).save(folder / f"{patient}_{name}.png")
 
     def _cut(self, scan: Path) -> dict[str, np.ndarray]:
         image: Any = nib.load(scan / "ct.nii.gz")

@@ -1,7 +1,9 @@
 """Cases as batches: random patches for training, one whole case at a time for everything else."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -55,25 +57,17 @@ class PatchBatches(ResumableBatches):
         drawn = torch.randint(len(self.cases), shape, generator=self.generator(epoch, 0))
         return list(drawn[:, self.rank])
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The batches of an epoch, from where it was left; made ahead by threads."""
+    def made(self, parts: Sequence[Tensor], start: int) -> Iterator[dict[str, Any]]:
+        """One by one, or ahead of the training by threads."""
         if not self.threads:
-            yield from super().__iter__()
+            yield from super().made(parts, start)
             return
-        parts, epoch = self.plan(self.epoch), self.epoch
-        start, self._resume_at = self._resume_at, 0
+        epoch, waiting = self.epoch, iter(range(start, len(parts)))
         with ThreadPoolExecutor(self.threads) as pool:
-            ahead = {
-                i: pool.submit(self._patches, parts[i], i, epoch)
-                for i in range(start, min(start + self.threads, len(parts)))
-            }
-            for index in range(start, len(parts)):
-                batch = ahead.pop(index).result()
-                if index + self.threads < len(parts):
-                    new = index + self.threads
-                    ahead[new] = pool.submit(self._patches, parts[new], new, epoch)
-                last = index + 1 == len(parts)
-                self.epoch, self._next_batch = (self.epoch + 1, 0) if last else (self.epoch, index + 1)
+            ahead = deque(pool.submit(self._patches, parts[i], i, epoch) for i in islice(waiting, self.threads))
+            while ahead:
+                batch = ahead.popleft().result()
+                ahead.extend(pool.submit(self._patches, parts[i], i, epoch) for i in islice(waiting, 1))
                 yield batch
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:

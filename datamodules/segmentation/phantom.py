@@ -1,13 +1,12 @@
 """The head phantom as a data set in nnU-Net's raw layout: written to disk once, then read like any other."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datamodules.phantoms.head import write_head_cohort
+from datamodules.phantoms.head import appearing, cohort_name, write_head_cohort
 from datamodules.segmentation.datamodule import SegmentationDataModule
 
 __all__ = ["SegmentationPhantomDataModule"]
@@ -43,35 +42,31 @@ class SegmentationPhantomDataModule(SegmentationDataModule):
         phantom_seed: int = 0,
         **options: Any,
     ) -> None:
-        sizes = "_".join(f"{name}{count}" for name, count in patients.items())
-        bone = "_skull" if skull else ""
-        name = f"head_{sizes}_{image_size}px_{spacing_mm:g}mm_{slices}slices{bone}_seed{phantom_seed}"
+        scans = {"image_size": image_size, "spacing_mm": spacing_mm, "slices": slices, "skull": skull}
+        self.scans: dict[str, Any] = {"patients": dict(patients), **scans, "seed": phantom_seed}
+        name = cohort_name(**self.scans)
         options = {"patient": "(.*)_(?:baseline|followup)", **options}
         super().__init__(Path(root) / f"segmentation_{name}_test{'_'.join(test_hospitals)}", **options)
-        self.cohort, self.patients, self.test_hospitals = Path(root) / name, dict(patients), test_hospitals
-        self.image = {"image_size": image_size, "spacing_mm": spacing_mm, "slices": slices, "skull": skull}
-        self.phantom_seed = phantom_seed
+        self.cohort, self.test_hospitals = Path(root) / name, test_hospitals
 
     def fetch(self) -> None:
         """Write the cohort and link its files under nnU-Net's names, where they are missing."""
         if (self.root / "dataset.json").is_file():
             return
-        write_head_cohort(self.cohort, patients=self.patients, seed=self.phantom_seed, **self.image)  # type: ignore[arg-type]
-        partial = self.root.with_name(f".{self.root.name}.{os.getpid()}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        for ct in sorted(self.cohort.glob("*/*/*/ct.nii.gz")):
-            hospital, patient, time = ct.parts[-4:-1]
-            split = "Ts" if hospital in self.test_hospitals else "Tr"
-            _copy(ct, partial / f"images{split}" / f"{patient}_{time}_0000.nii.gz")
-            _copy(ct.with_name("iph.nii.gz"), partial / f"labels{split}" / f"{patient}_{time}.nii.gz")
-        said = {
-            "channel_names": {"0": "CT"},
-            "labels": {"background": 0, "hematoma": 1},
-            "numTraining": len(list((partial / "imagesTr").iterdir())),
-            "file_ending": ".nii.gz",
-        }
-        (partial / "dataset.json").write_text(json.dumps(said, indent=2) + "\n")
-        partial.rename(self.root)
+        write_head_cohort(self.cohort, **self.scans)
+        with appearing(self.root) as folder:
+            for ct in sorted(self.cohort.glob("*/*/*/ct.nii.gz")):
+                hospital, patient, time = ct.parts[-4:-1]
+                split = "Ts" if hospital in self.test_hospitals else "Tr"
+                _copy(ct, folder / f"images{split}" / f"{patient}_{time}_0000.nii.gz")
+                _copy(ct.with_name("iph.nii.gz"), folder / f"labels{split}" / f"{patient}_{time}.nii.gz")
+            said = {
+                "channel_names": {"0": "CT"},
+                "labels": {"background": 0, "hematoma": 1},
+                "numTraining": len(list((folder / "imagesTr").iterdir())),
+                "file_ending": ".nii.gz",
+            }
+            (folder / "dataset.json").write_text(json.dumps(said, indent=2) + "\n")
 
 
 def _copy(source: Path, target: Path) -> None:

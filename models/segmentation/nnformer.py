@@ -12,7 +12,7 @@ from monai.networks.layers.factories import Conv
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
-from models.segmentation.padding import crop_logits, pad_to_multiple
+from models.segmentation.padding import crop, crop_logits, pad_to_multiple
 from models.segmentation.windows import WindowAttention
 
 __all__ = ["NNFormer"]
@@ -84,7 +84,7 @@ class NNFormer(nn.Module):
         outputs: list[Tensor] = []
         for up, stage in zip(reversed(self.up), reversed(self.decoder), strict=True):
             skip = skips.pop()
-            above = up(x)[(slice(None), slice(None), *(slice(side) for side in skip.shape[2:]))]
+            above = crop(up(x), skip.shape[2:])
             x = stage(above, skip)
             outputs.insert(0, x)
         return crop_logits([head(x) for head, x in zip(self.heads, outputs, strict=False)], size)

@@ -11,6 +11,7 @@ from monai.networks.layers.factories import Conv, Norm
 from torch import Tensor, nn
 
 from models.segmentation.blocks import init_he
+from models.segmentation.padding import crop
 
 __all__ = ["PlainUNet"]
 
@@ -68,7 +69,7 @@ class PlainUNet(nn.Module):
         outputs: list[Tensor] = []
         for up, stage in zip(reversed(self.up), reversed(self.decoder), strict=True):
             skip = skips.pop()
-            above = up(x)[(slice(None), slice(None), *(slice(side) for side in skip.shape[2:]))]
+            above = crop(up(x), skip.shape[2:])
             x = stage(torch.cat([above, skip], dim=1))
             outputs.insert(0, x)
         return [head(x) for head, x in zip(self.heads, outputs, strict=False)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["crop_logits", "pad_to_multiple"]
+__all__ = ["crop", "crop_logits", "pad_to_multiple"]
 
 
 def pad_to_multiple(x: Tensor, multiple: Sequence[int]) -> Tensor:
@@ -14,11 +14,16 @@ def pad_to_multiple(x: Tensor, multiple: Sequence[int]) -> Tensor:
     return F.pad(x, [amount for gap in reversed(gaps) for amount in (0, gap)]) if any(gaps) else x
 
 
+def crop(x: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, *spatial) to (B, C, *size), the beginning of each axis."""
+    return x[(slice(None), slice(None), *(slice(side) for side in size))]
+
+
 def crop_logits(logits: list[Tensor], size: Sequence[int]) -> list[Tensor]:
     """What belongs to an image of `size`, of logits of the padded image, the first of which has full resolution."""
     full = logits[0].shape[2:]
     cropped = []
     for each in logits:
         sides = [-(-side * here // whole) for side, here, whole in zip(size, each.shape[2:], full, strict=True)]
-        cropped.append(each[(slice(None), slice(None), *(slice(side) for side in sides))])
+        cropped.append(crop(each, sides))
     return cropped

@@ -31,7 +31,7 @@ from datamodules.phantoms.head.patient import Patient, simulate
 from datamodules.phantoms.head.rendering import Scan
 from datamodules.phantoms.head.scanner import hospital_scanner
 
-__all__ = ["VERSION", "write_head_cohort"]
+__all__ = ["VERSION", "appearing", "cohort_name", "write_head_cohort"]
 
 VERSION = 1
 """Counts changes of the generator that change its files."""
@@ -94,7 +94,7 @@ def write_head_cohort(
     if _is_there(root, record):
         return
     jobs = [(name, place, index) for place, (name, count) in enumerate(counts.items()) for index in range(count)]
-    with _appearing(root) as folder:
+    with appearing(root) as folder:
         write = partial(_write_patient, folder, seed, image)
         with _pool(workers) as run:
             done = track(run(write, jobs), "head phantoms", total=len(jobs), disable=len(jobs) < 20, transient=True)
@@ -103,6 +103,22 @@ def write_head_cohort(
             _write_table(folder / file, [row[part] for row in rows])
         (folder / "README.txt").write_text(_UNITS + (causal.__doc__ or ""))
         (folder / "phantom.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def cohort_name(
+    patients: Mapping[str, int],
+    *,
+    image_size: int,
+    spacing_mm: float,
+    slices: int,
+    seed: int,
+    skull: bool = False,
+    signs: bool = False,
+) -> str:
+    """A folder name that tells cohorts of other arguments of `write_head_cohort` apart."""
+    sizes = "_".join(f"{name}{count}" for name, count in patients.items())
+    more = "_skull" * skull + "_signs" * signs
+    return f"head_{sizes}_{image_size}px_{spacing_mm:g}mm_{slices}slices{more}_seed{seed}"
 
 
 def _named(patients: Mapping[str, int] | Sequence[int]) -> dict[str, int]:
@@ -138,7 +154,7 @@ def _is_there(root: Path, record: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _appearing(root: Path) -> Iterator[Path]:
+def appearing(root: Path) -> Iterator[Path]:
     """A folder beside `root` that takes its place when all is written, and goes away otherwise."""
     root.parent.mkdir(parents=True, exist_ok=True)
     folder = root.with_name(f".{root.name}.{os.getpid()}.partial")
