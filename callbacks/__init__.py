@@ -6,6 +6,7 @@ from callbacks.finite_guard import FiniteGuard
 from callbacks.fit_risk import FitRisk
 from callbacks.followup_report import FollowupReport
 from callbacks.followup_writer import FollowupWriter
+from callbacks.held_out_masks import HeldOutMasks
 from callbacks.patient_scores import PatientScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import Progress
@@ -21,6 +22,7 @@ __all__ = [
     "FitRisk",
     "FollowupReport",
     "FollowupWriter",
+    "HeldOutMasks",
     "PatientScores",
     "PredictionWriter",
     "Progress",

@@ -7,6 +7,7 @@ import lightning as L
 import nibabel as nib
 import numpy as np
 import torch
+from PIL import Image
 
 from callbacks.case_writer import CaseWriter
 from callbacks.classification_figures import save_figures
@@ -69,24 +70,34 @@ class SegmentationReport(L.Callback):
 
 
 class SegmentationWriter(CaseWriter):
-    """Writes the label map of each case as NIfTI, on the grid and with the affine of its image."""
+    """Writes the label map of each case on the grid of its image: NIfTI with its affine, or PNG for a picture."""
 
     waiting = "predict_cases"
+    _ending = ".nii.gz"
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """See whether pictures or volumes are predicted on."""
+        if stage == "predict" and trainer.datamodule.spatial_dims == 2:  # type: ignore[attr-defined]
+            self._ending = ".png"
+        super().setup(trainer, pl_module, stage)
 
     def place(self, name: str) -> Path:
         """A file for each case."""
-        return self.output / f"{name}.nii.gz"
+        return self.output / f"{name}{self._ending}"
 
     def on_predict_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
     ) -> None:
         """Write one case."""
-        name = outputs["id"][0]
-        source: Any = nib.load(trainer.datamodule.predict_cases[name].images[0])  # type: ignore[attr-defined]
-        image = nib.Nifti1Image(outputs["mask"][0].cpu().numpy().T, source.affine)
-        image.header.set_xyzt_units("mm")
-        partial = self.output / f".{name}.partial.nii.gz"
-        nib.save(image, partial)
+        name, mask = outputs["id"][0], outputs["mask"][0].cpu().numpy()
+        partial = self.output / f".{name}.partial{self._ending}"
+        if self._ending == ".png":
+            Image.fromarray(mask * (255 // max(1, trainer.datamodule.num_classes - 1))).save(partial)  # type: ignore[attr-defined]
+        else:
+            source: Any = nib.load(trainer.datamodule.predict_cases[name].images[0])  # type: ignore[attr-defined]
+            image = nib.Nifti1Image(mask.T, source.affine)
+            image.header.set_xyzt_units("mm")
+            nib.save(image, partial)
         partial.rename(self.place(name))
 
 

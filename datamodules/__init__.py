@@ -1,20 +1,24 @@
 """DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
 
 from datamodules.followup import FollowupDataModule, FollowupPhantomDataModule
-from datamodules.hematoma import HematomaSlicesDataModule, HematomaSlicesPhantomDataModule
+from datamodules.hematoma import CutSlicesDataModule, HematomaScansDataModule, HematomaSlicesDataModule
 from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
-from datamodules.segmentation import SegmentationDataModule, SegmentationPhantomDataModule
+from datamodules.phantoms.head import HeadPhantom
+from datamodules.segmentation import SegmentationDataModule, SegmentationPhantomDataModule, SlicesPhantomDataModule
 
 __all__ = [
+    "CutSlicesDataModule",
     "FollowupDataModule",
     "FollowupPhantomDataModule",
+    "HeadPhantom",
+    "HematomaScansDataModule",
     "HematomaSlicesDataModule",
-    "HematomaSlicesPhantomDataModule",
     "MedMNISTDataModule",
     "MedMNISTPhantomDataModule",
     "NPZDataModule",
     "SegmentationDataModule",
     "SegmentationPhantomDataModule",
+    "SlicesPhantomDataModule",
 ]

@@ -3,7 +3,7 @@
 A forecast is (B, N): N samples for each of B patients, with optional weights (B, N) of any sum, as they arise where the
 samples are drawn in strata (p / n1 for each of n1 samples with expansion, (1 - p) / n0 for each of n0 without).
 Definitions follow Gneiting & Raftery 2007 (CRPS), Czado et al. 2009 (randomised PIT) and Székely & Rizzo 2013 (energy
-distance). Expansion is the clinical criterion of Brouwers et al. 2014: 6 mL or 33%.
+distance). Expansion is by 6 mL or 33%, the default of `evaluation.expansion.ExpansionRule`.
 """
 
 import numpy as np
@@ -12,15 +12,14 @@ from scipy.stats import kstest
 
 from evaluation.classification import auc, bootstrap_auc
 from evaluation.classification import interval as percentile_interval
+from evaluation.expansion import ExpansionRule
 
 __all__ = [
     "bootstrap_interval",
     "coverage",
     "crps",
     "energy_distance",
-    "expansion_criterion",
     "expansion_score",
-    "expansion_threshold",
     "forecast_metrics",
     "interval",
     "pit",
@@ -138,38 +137,10 @@ def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sqrt(max(2 * cdist(a, b).mean() - cdist(a, a).mean() - cdist(b, b).mean(), 0.0)))
 
 
-def expansion_threshold(
-    baseline_ml: np.ndarray | float, absolute_ml: float = 6.0, relative: float = 0.33
-) -> np.ndarray:
-    """Smallest follow-up volume in mL that counts as expansion of baseline volumes (any shape) in mL."""
-    baseline_ml = np.asarray(baseline_ml, dtype=float)
-    return baseline_ml + np.minimum(absolute_ml, relative * baseline_ml)
-
-
-def expansion_criterion(
-    baseline_ml: np.ndarray, followup_ml: np.ndarray, absolute_ml: float = 6.0, relative: float = 0.33
-) -> np.ndarray:
-    """Whether a haematoma expanded: growth by at least `absolute_ml`, or by at least `relative` of its baseline volume.
-
-    Args:
-        baseline_ml: Volumes in mL, of a shape that broadcasts with the other.
-        followup_ml: Volumes in mL.
-        absolute_ml: Threshold in mL.
-        relative: Threshold as a share of the baseline volume.
-
-    Returns:
-        Booleans; both borders count as expansion, a volume that does not grow never does.
-    """
-    followup_ml = np.asarray(followup_ml, dtype=float)
-    slack = 1e-9 * (1 + np.abs(followup_ml))  # 26.6 >= 20 + 6.6 must hold in floating point
-    grown = followup_ml > np.asarray(baseline_ml, dtype=float)
-    return grown & (followup_ml >= expansion_threshold(baseline_ml, absolute_ml, relative) - slack)
-
-
 def expansion_score(samples: np.ndarray, baseline_ml: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Forecast probability of expansion (B,): the weighted share of samples (B, N) that meet the criterion."""
     samples, weights = _checked(samples, weights)
-    return (weights * expansion_criterion(np.asarray(baseline_ml)[:, None], samples)).sum(1)
+    return (weights * ExpansionRule()(np.asarray(baseline_ml)[:, None], samples)).sum(1)
 
 
 def bootstrap_interval(
@@ -211,7 +182,7 @@ def forecast_metrics(
     truth = np.asarray(truth, dtype=float)
     scores = crps(samples, truth, weights)
     low, high = bootstrap_interval(scores, seed, resamples=resamples)
-    expanded = expansion_criterion(baseline_ml, truth).astype(int)
+    expanded = ExpansionRule()(baseline_ml, truth).astype(int)
     score = expansion_score(samples, baseline_ml, weights) if score is None else score
     mixed = 0 < expanded.sum() < len(expanded)
     areas = percentile_interval(bootstrap_auc(expanded, score, resamples=resamples, seed=seed)) if mixed else None

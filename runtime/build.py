@@ -14,6 +14,7 @@ from typing import Any
 
 import hydra.utils
 import lightning as L
+from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,8 +25,9 @@ __all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers
 
 
 def register_resolvers() -> None:
-    """Make `${data:...}` known to OmegaConf."""
+    """Make `${data:...}` and `${run:}`, the run folder, known to OmegaConf."""
     OmegaConf.register_new_resolver("data", _data_property, replace=True)
+    OmegaConf.register_new_resolver("run", _run_folder, replace=True)
 
 
 def _data_property(name: str, *, _root_: DictConfig) -> Any:
@@ -33,6 +35,12 @@ def _data_property(name: str, *, _root_: DictConfig) -> Any:
     if not hasattr(datamodule, name):
         raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
     return getattr(datamodule, name)
+
+
+def _run_folder() -> str:
+    """As Hydra has it; a word in its place where a config is only shown."""
+    runtime = HydraConfig.get().runtime
+    return "<run>" if OmegaConf.is_missing(runtime, "output_dir") else runtime.output_dir
 
 
 @lru_cache(maxsize=4)

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
 from runtime import checkpoint, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer
+from runtime.cost import Cost
 from runtime.errors import user_errors
 from runtime.start import starting_point, try_out
 
@@ -46,10 +47,20 @@ class Stage:
         """Forget both: the data of one stage should not fill the memory while another trains."""
         self.datamodule = self.module = None
 
+    @property
+    def waiting(self) -> str:
+        """What is still missing of data that an earlier stage will leave behind; empty where nothing is."""
+        return getattr(self.datamodule, "waiting", "")
+
     def prepare(self) -> None:
-        """Get and check the data, try them out, and write the beginning of the folder; for the first process alone."""
+        """Get and check the data, try them out, and write the beginning of the folder; for the first process alone.
+
+        Of data that wait for an earlier stage only what is there is checked.
+        """
         with user_errors("datamodule"):
             self.datamodule.prepare_data()
+            if self.waiting:
+                return
             self.datamodule.setup("fit")
         try_out(self.module, self.datamodule.train_dataloader())
         data = self.datamodule
@@ -77,7 +88,8 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     if earlier and hasattr(module, "receive"):
         with user_errors("lightning_module"):
             module.receive({other.name: other.result() for other in earlier})
-    trainer = _trainer(stage)
+    cost = Cost()
+    trainer = _trainer(stage, cost)
     try:
         began = time.monotonic()
         trainer.fit(module, stage.datamodule, ckpt_path=stage.start, weights_only=True)
@@ -98,15 +110,19 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         _close_loggers(trainer, "failed")
         raise
     _close_loggers(trainer, "success")
-    return metrics | {
-        "fit/minutes": minutes,
-        "fit/epochs": trainer.current_epoch,
-        "fit/steps": trainer.global_step,
-        "model/parameters": sum(parameter.numel() for parameter in module.parameters()),
-    }
+    return (
+        metrics
+        | cost.metrics
+        | {
+            "fit/minutes": minutes,
+            "fit/epochs": trainer.current_epoch,
+            "fit/steps": trainer.global_step,
+            "model/parameters": sum(parameter.numel() for parameter in module.parameters()),
+        }
+    )
 
 
-def _trainer(stage: Stage) -> L.Trainer:
+def _trainer(stage: Stage, cost: Cost) -> L.Trainer:
     config, run = stage.config, stage.folder.parent if stage.name else stage.folder
     group = "/".join(run.parts[-2:])
     name = "/".join(part for part in (group, stage.name) if part) + (" (phantom)" if stage.datamodule.phantom else "")
@@ -118,7 +134,7 @@ def _trainer(stage: Stage) -> L.Trainer:
         built(save_dir=stage.folder, **known.get(key, {}))
         for key, built in zip(config["logger"] or {}, instantiate_all(config["logger"], "logger"), strict=True)
     ]
-    callbacks = [checkpoint.EmbedConfig(config), *instantiate_all(config["callbacks"], "callbacks")]
+    callbacks = [checkpoint.EmbedConfig(config), cost, *instantiate_all(config["callbacks"], "callbacks")]
     if not loggers:  # Lightning's monitor refuses to run without one
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     return make_trainer(config["trainer"], stage.folder, callbacks=callbacks, logger=loggers)

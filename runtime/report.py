@@ -58,11 +58,8 @@ def write(run: Path, metrics: dict[str, Any], expected: dict[str, Any]) -> Path:
         warning if phantom else "",
         "<h2>Results</h2>",
         _metrics_table(metrics, expected),
-        *(
-            _files_of(run)
-            if not stages
-            else chain.from_iterable(_section(stage, stage is stages[-1]) for stage in stages)
-        ),
+        *_files_of(run),
+        *chain.from_iterable(_section(stage, stage is stages[-1]) for stage in stages),
         "<h2>How it was made</h2>",
         _details("All metrics", "\n".join(f"{k}: {v:.6g}" for k, v in metrics.items() if v is not None)),
         _details("Config", OmegaConf.to_yaml(config)),
@@ -88,6 +85,8 @@ def _files_of(folder: Path, heading: str = "h2") -> list[str]:
         title = html.escape(file.stem.removeprefix("test_").replace("_", " ").capitalize())
         parts += [f"<{heading}>{title}</{heading}>", _table(run_folder.read_csv(file))]
     figures = sorted((folder / "figures").glob("*.png"), key=lambda file: (file.stem in _LAST, file.stem))
+    if not figures:
+        return parts
     return [*parts, f"<{heading}>Figures</{heading}><div class='figures'>", *map(_image, figures), "</div>"]
 
 

@@ -21,16 +21,16 @@ from runtime.run_folder import read_metrics
 
 __all__ = ["collect_metrics", "optimized_metric", "resolve_stages", "told_of", "whole"]
 
-_OF_THE_RUN = {"stages", "auto_resume", "sweep_gpus"}  # said once for all stages
+_OF_THE_RUN = {"stages", "comparisons", "auto_resume", "sweep_gpus"}  # said once for all stages
 _TAKEN = {"checkpoints", "figures", "predictions", "wandb", "test", "val", "train", "fit", "model"}  # files, metrics
 
 
 def resolve_stages(config: DictConfig) -> dict[str, dict[str, Any]]:
     """The plain config of every stage, in order.
 
-    A stage's config is the root config with the stage's keys merged over it before anything is interpolated, so that
-    `${trainer.max_steps}` or `${data:num_classes}` in a stage mean its own. `${stages.<name>...}` of an earlier stage
-    is what that stage resolved it to.
+    A stage's config is the root config with the stage's keys merged over it, after those of the stage that it is
+    `like`, before anything is interpolated: `${trainer.max_steps}` or `${data:num_classes}` in a stage mean its own.
+    `${stages.<name>...}` of an earlier stage is what that stage resolved it to.
 
     Args:
         config: As composed by Hydra.
@@ -94,9 +94,17 @@ def told_of(name: str) -> Iterator[None]:
 
 
 def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The root config and those of its stages, nothing interpolated."""
+    """The root config and those of its stages but for those that are null, nothing interpolated."""
     root: Any = OmegaConf.to_container(config)
-    return root, {name: stage or {} for name, stage in (root.pop("stages", None) or {}).items()}
+    root.pop("comparisons", None)
+    given = {name: stage for name, stage in (root.pop("stages", None) or {}).items() if stage is not None}
+    stages: dict[str, dict[str, Any]] = {}
+    for name, stage in given.items():
+        like = stage.pop("like", None)
+        if like and like not in stages:
+            raise UserError(f"stages.{name}.like={like}: no such stage before it; {did_you_mean(like, stages)}")
+        stages[name] = _over(stages[like], stage) if like else stage
+    return root, stages
 
 
 def _composed(root: dict[str, Any], stage: dict[str, Any], stages: dict[str, Any]) -> DictConfig:
@@ -133,12 +141,14 @@ def _beyond(config: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
 def _check_keys(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None:
     """Refuse what no stage would read, and what says nothing when there are several stages."""
     known = ({*root} | {"lightning_module"}) - _OF_THE_RUN
-    complete = {name for name, stage in stages.items() if "lightning_module" in stage}
+    complete = {name for name, stage in stages.items() if {"lightning_module", "datamodule"} & {*stage}}
     for name, stage in stages.items():
         if name in _TAKEN:
             raise UserError(f"stages.{name}: files and metrics of a run have this name; choose another")
         if name not in complete:
-            raise UserError(f"stages.{name}: no such stage (no lightning_module); {did_you_mean(name, complete)}")
+            raise UserError(
+                f"stages.{name}: no such stage (no lightning_module, no datamodule); {did_you_mean(name, complete)}"
+            )
         for key in stage:
             if key not in known:
                 raise UserError(f"stages.{name}.{key}: no such key; {did_you_mean(key, known)}")

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from runtime import report, run_folder
+from runtime.build import instantiate
+from runtime.check import check_config
 from runtime.errors import UserError
 from runtime.fit import Stage, fit
 from runtime.stages import collect_metrics, resolve_stages, told_of, whole
@@ -39,6 +41,7 @@ def train(config: DictConfig) -> float | None:
     configs = resolve_stages(config)
     torch.set_float32_matmul_precision("high")  # tensor cores for float32 products; changes nothing on a CPU
     _check_folder(run, [*configs], config.auto_resume)
+    compare = _comparisons(config)
     stages = [Stage(name, plain, run / name, _trained(name, plain, run / name)) for name, plain in configs.items()]
     _rehearse(run, stages)
     metrics: dict[str, Any] = {}
@@ -50,6 +53,8 @@ def train(config: DictConfig) -> float | None:
     if stages[-1].name:
         metrics = collect_metrics(run, [*configs])
     if run_folder.is_first_process():
+        for name, comparison in compare.items():
+            comparison(run, name)
         finish(run, metrics, stages[-1].config.get("expected"))
     return metrics.get(stages[-1].config["optimized_metric"])
 
@@ -101,10 +106,18 @@ def _trained(name: str, config: dict[str, Any], folder: Path) -> Path | None:
     return None
 
 
+def _comparisons(config: DictConfig) -> dict[str, Any]:
+    """What compares the stages at the end, by name."""
+    plain: Any = OmegaConf.to_container(config.comparisons, resolve=True)
+    check_config(plain, "comparisons")
+    return {name: instantiate(entry, f"comparisons.{name}") for name, entry in plain.items() if entry}
+
+
 def _rehearse(run: Path, stages: list[Stage]) -> None:
     """Build and try out all stages, so that a mistake in the last does not wait for the first to be trained."""
     first = next((stage for stage in stages if not stage.trained), None)
-    phantom, split = False, {}
+    phantom = False
+    split: dict[str, list[str]] = {}
     for stage in stages:
         with told_of(stage.name):
             if stage.trained:
@@ -115,7 +128,7 @@ def _rehearse(run: Path, stages: list[Stage]) -> None:
             check_names(stage.config, stage.module, ["monitor", "optimized_metric"] if last else ["monitor"])
             if run_folder.is_first_process():
                 stage.prepare()
-                phantom, split = phantom or stage.datamodule.phantom, stage.datamodule.split
+                phantom, split = phantom or stage.datamodule.phantom, stage.datamodule.split or split
             if stage is not first:
                 stage.clear()
     if not run_folder.is_first_process() or not split:
@@ -135,6 +148,10 @@ def _run(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     with told_of(stage.name):
         if stage.module is None:
             stage.build()
+        if stage.waiting and run_folder.is_first_process():
+            stage.prepare()
+            if stage.waiting:
+                raise UserError(stage.waiting)
         metrics = fit(stage, earlier)
     if stage.name and run_folder.is_first_process():
         write_metrics(stage.folder, metrics)

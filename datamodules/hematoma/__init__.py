@@ -1,6 +1,7 @@
-"""Slices of bleeds and whether they expand."""
+"""From the scans of a cohort to slices of its bleeds, and whether they expand."""
 
-from datamodules.hematoma.phantom import HematomaSlicesPhantomDataModule
+from datamodules.hematoma.cut_slices import CutSlicesDataModule
+from datamodules.hematoma.scans import HematomaScansDataModule
 from datamodules.hematoma.slices import HematomaSlicesDataModule
 
-__all__ = ["HematomaSlicesDataModule", "HematomaSlicesPhantomDataModule"]
+__all__ = ["CutSlicesDataModule", "HematomaScansDataModule", "HematomaSlicesDataModule"]

@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 from datamodules.in_memory import InMemoryDataModule, Split
 from datamodules.readers import read_images
 
-__all__ = ["HematomaSlicesDataModule"]
+__all__ = ["CLASSES", "SPLITS", "HematomaSlicesDataModule", "check_patients"]
 
 CLASSES = ("NHE", "HE")
 SPLITS = ("train", "val", "test")
@@ -75,11 +75,8 @@ class HematomaSlicesDataModule(InMemoryDataModule):
     def read(self) -> dict[str, Split]:
         """All pictures; a patient in two splits is an error."""
         said = {split: self._read_split(split) for split in SPLITS}
-        seen: dict[str, str] = {}
-        for split, (_, _, ids) in said.items():
-            for patient in {self.patient_of(name) for name in ids}:
-                if seen.setdefault(patient, split) != split:
-                    raise ValueError(f"{self.source}: patient {patient} stands in {seen[patient]} and in {split}")
+        slices = [(split, *pair) for split, (_, labels, ids) in said.items() for pair in zip(ids, labels, strict=True)]
+        check_patients(self.source, [(split, self.patient_of(name), int(label)) for split, name, label in slices])
         said["train"] = self._with_synthetic(*said["train"])
         if self.expansion_only:
             return {split: _chosen(labels == 1, images, labels, ids) for split, (images, labels, ids) in said.items()}
@@ -121,6 +118,32 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             )
         added = [f"synthetic_{name}" for name in names[:wanted]]
         return np.concatenate([images, pictures[:wanted]]), np.append(labels, [1] * wanted), [*ids, *added]
+
+
+def check_patients(source: Path, found: Iterable[tuple[str, str, int]]) -> None:
+    """Refuse splits that nothing can be learnt from or measured on.
+
+    Args:
+        source: Where patients come from, for messages.
+        found: Split, patient and label, a patient as often as you like.
+
+    Raises:
+        ValueError: If a patient is in two splits or has two labels, or a split has fewer than two patients of a class.
+    """
+    splits: dict[str, str] = {}
+    labels: dict[str, int] = {}
+    for split, patient, label in found:
+        if splits.setdefault(patient, split) != split:
+            raise ValueError(f"{source}: patient {patient} stands in {splits[patient]} and in {split}")
+        if labels.setdefault(patient, label) != label:
+            raise ValueError(f"{source}: patient {patient} stands in {' and in '.join(CLASSES)}")
+    for split in SPLITS:
+        for label, name in enumerate(CLASSES):
+            count = sum(splits[patient] == split and labels[patient] == label for patient in splits)
+            if count < 2:
+                raise ValueError(
+                    f"{source}: {count} patients of class {name} in {split}; two are needed, so split otherwise"
+                )
 
 
 def _chosen(chosen: np.ndarray, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:

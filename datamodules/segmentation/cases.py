@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from nibabel.filebasedimages import ImageFileError
 from torch import Tensor
 
-from datamodules.segmentation.files import CaseFiles
+from datamodules.segmentation.files import CaseFiles, is_picture
+from datamodules.segmentation.pictures import read_mask, read_picture
 from datamodules.segmentation.plan import ANISOTROPY
 
 __all__ = ["Case", "Intensities", "geometry", "measure", "raw_image", "read_case", "resample"]
@@ -65,13 +66,17 @@ class Case:
 
 
 def geometry(case: CaseFiles) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Mm of a voxel and voxels of an image, z first, from its header."""
+    """Mm of a voxel and voxels of an image, z first, from its header; pixels of pictures count as 1 mm."""
+    if is_picture(case.images[0]):
+        return (1.0, 1.0), read_picture(case.images[0]).shape
     header = _open(case.images[0])
     return tuple(float(z) for z in header.header.get_zooms()[:3][::-1]), tuple(header.shape[:3][::-1])
 
 
 def raw_image(case: CaseFiles) -> np.ndarray:
     """(*spatial) float32 of the first channel as it stands in its file."""
+    if is_picture(case.images[0]):
+        return read_picture(case.images[0])
     return np.asarray(_open(case.images[0]).dataobj, np.float32).T
 
 
@@ -141,6 +146,8 @@ def resample(image: Tensor, size: Sequence[int], spacing: Sequence[float]) -> Te
 
 def _read(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
     """(C, *spatial) float32, (*spatial) uint8, mm of a voxel."""
+    if is_picture(case.images[0]):
+        return _read_picture(case)
     opened = [_open(file) for file in case.images]
     first = opened[0]
     for file, image in zip(case.images[1:], opened[1:], strict=True):
@@ -159,6 +166,14 @@ def _read(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None,
         values = ", ".join(f"{value:g}" for value in strange[:5])
         raise ValueError(f"{case.mask}: label {values}, but dataset.json names 0 to {classes - 1}")
     return image, mask.astype(np.uint8), spacing
+
+
+def _read_picture(case: CaseFiles) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
+    image = read_picture(case.images[0])
+    mask = None if case.mask is None else read_mask(case.mask)
+    if mask is not None and mask.shape != image.shape:
+        raise ValueError(f"{case.mask}: {mask.shape} pixels, but {case.images[0].name} has {image.shape}; resample one")
+    return image[None], mask, (1.0, 1.0)
 
 
 def _check_grid(image: Any, other: Any, image_file: Path, other_file: Path) -> None:

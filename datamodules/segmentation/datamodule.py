@@ -1,4 +1,4 @@
-"""Images with label maps in nnU-Net's raw layout: planned, normalised, split by patient, served as patches."""
+"""Images with label maps: planned, normalised, split by patient, served as patches."""
 
 import functools
 import re
@@ -8,12 +8,14 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import torch
 from rich.progress import track
 from sklearn.model_selection import KFold
 
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from datamodules.segmentation.cases import Case, Intensities, geometry, measure, raw_image, read_case
 from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
+from datamodules.segmentation.pictures import alike, read_pictures
 from datamodules.segmentation.plan import Plan, make_plan
 
 __all__ = ["SegmentationDataModule"]
@@ -22,18 +24,19 @@ _KFOLD_SEED = 12345  # nnU-Net's, so that its folds are ours
 
 
 class SegmentationDataModule(L.LightningDataModule):
-    """A data set in nnU-Net's raw layout (`datamodules/segmentation/files.py`).
+    """A data set in nnU-Net's raw layout (`datamodules/segmentation/files.py`), or pictures (`pictures.py`).
 
     Training gives `PatchBatches`; validation, test and prediction give `CaseBatches`. The test is on `imagesTs` where
     it has masks, else on the validation fold. Intensities are measured on the training cases of the fold alone and kept
     in the checkpoint.
 
     Args:
-        root: Folder with `dataset.json`.
+        root: Folder with `dataset.json`, or with `images` and `masks`.
         fold: Which of the folds is for validation.
         folds: Into how many the patients of `imagesTr` are split.
         patient: Regular expression whose first group is the patient in the name of a case: all scans of a patient go
-            into one fold.
+            into one fold. Null is for slices as pictures that no name tells apart: one unlike the slice before begins a
+            new patient.
         plan: Spacing, patch, batch size, strides, kernels and features (`Plan`); null has them planned from the data.
         classes: Names of the classes by label value; null takes those of `dataset.json`.
         channels: Names of the channels; likewise.
@@ -57,7 +60,7 @@ class SegmentationDataModule(L.LightningDataModule):
         *,
         fold: int = 0,
         folds: int = 5,
-        patient: str = "(.*)",
+        patient: str | None = "(.*)",
         plan: Mapping[str, Any] | None = None,
         classes: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
@@ -73,7 +76,8 @@ class SegmentationDataModule(L.LightningDataModule):
             raise ValueError(f"fold={fold} of folds={folds}: give at least 2 folds, and one of 0 to {folds - 1}")
         if not 0 <= foreground <= 1 or batches < 1:
             raise ValueError(f"foreground={foreground} must be a share, and batches={batches} positive")
-        self.root, self.fold, self.folds, self.patient = Path(root), fold, folds, re.compile(patient)
+        self.root, self.fold, self.folds = Path(root), fold, folds
+        self.patient = re.compile(patient) if patient else None
         self._plan, self._classes, self._channels, self.gb = plan, classes, channels, gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
         self.threads, self.seed = threads, seed
@@ -85,7 +89,8 @@ class SegmentationDataModule(L.LightningDataModule):
     def files(self) -> DatasetFiles:
         """What is in the folder, which is fetched or written first where that can be done."""
         self.fetch()
-        return read_dataset(self.root)
+        flat = (self.root / "images").is_dir() and not (self.root / "dataset.json").is_file()
+        return read_pictures(self.root) if flat else read_dataset(self.root)
 
     @functools.cached_property
     def plan(self) -> Plan:
@@ -153,7 +158,9 @@ class SegmentationDataModule(L.LightningDataModule):
     def fetch(self) -> None:
         """Get the data set; a user's own must be there already."""
         if not self.root.is_dir():
-            raise FileNotFoundError(f"no folder {self.root}: set datamodule.root to a data set in nnU-Net's raw layout")
+            raise FileNotFoundError(
+                f"no folder {self.root}: set datamodule.root to a data set in nnU-Net's raw layout, or pictures"
+            )
 
     def setup(self, stage: str | None = None) -> None:
         """Read all cases, once; prediction needs none of them."""
@@ -204,8 +211,18 @@ class SegmentationDataModule(L.LightningDataModule):
 
     def predict_dataloader(self) -> Iterable[dict[str, Any]]:
         """The images that were found by `set_predict_input`, read one by one."""
-        for case in self._predict:
-            yield CaseBatches([self._read(case)]).batch(np.int64(0), 0)  # type: ignore[arg-type]
+        yield from map(self._batch, self._predict)
+
+    def held_out_dataloader(self) -> Iterable[dict[str, Any]]:
+        """Every case that the fold does not train on, with a mask or without, read one by one."""
+        ranks = self._ranks()
+        yield from map(self._batch, self.held_out_cases[ranks.get("rank", 0) :: ranks.get("world_size", 1)])
+
+    @property
+    def held_out_cases(self) -> list[CaseFiles]:
+        """The validation fold, the test, and cases without masks."""
+        train, files = {case.id for case in self._cases["train"]}, self.files
+        return [case for case in (*files.train, *files.test, *files.other) if case.id not in train]
 
     def set_predict_input(self, path: str | Path) -> None:
         """Find what to predict on.
@@ -241,7 +258,16 @@ class SegmentationDataModule(L.LightningDataModule):
         intensities = [Intensities(**each) for each in self._state["intensities"]]
         return read_case(case, self.num_classes, self.plan.spacing, intensities)
 
+    def _batch(self, case: CaseFiles) -> dict[str, Any]:
+        return CaseBatches([self._read(case)]).batch(torch.tensor(0), 0)
+
+    @functools.cached_property
+    def _alike(self) -> dict[str, str]:
+        return alike(self.files.train)
+
     def _patient_of(self, case: CaseFiles) -> str:
+        if self.patient is None:
+            return self._alike[case.id]
         found = self.patient.fullmatch(case.id)
         if found is None:
             raise ValueError(f"datamodule.patient={self.patient.pattern!r} does not match the case {case.id}")

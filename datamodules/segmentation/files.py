@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CaseFiles", "DatasetFiles", "find_images", "read_dataset"]
+__all__ = ["CaseFiles", "DatasetFiles", "find_images", "is_picture", "read_dataset"]
 
 ENDING = ".nii.gz"
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ class DatasetFiles:
         channels: Names of the channels.
         train: Cases with masks.
         test: Cases of `imagesTs` that have masks.
+        other: All others; they can be predicted on.
     """
 
     classes: tuple[str, ...]
     channels: tuple[str, ...]
     train: tuple[CaseFiles, ...]
     test: tuple[CaseFiles, ...]
+    other: tuple[CaseFiles, ...] = ()
 
 
 def read_dataset(root: Path) -> DatasetFiles:
@@ -74,23 +77,34 @@ def read_dataset(root: Path) -> DatasetFiles:
         raise ValueError(
             f"{root / 'labelsTr'} has no mask for {', '.join(missing[:5])}; add it, or move the image away"
         )
-    test = tuple(case for case in _cases(root, "Ts", len(channels)) if case.mask)
-    return DatasetFiles(classes, channels, train, test)
+    rest = _cases(root, "Ts", len(channels))
+    test, other = (tuple(case for case in rest if bool(case.mask) is there) for there in (True, False))
+    return DatasetFiles(classes, channels, train, test, other)
 
 
 def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
-    """Cases to predict on: one NIfTI file, or a folder of them named as in `imagesTr`.
+    """Cases to predict on: one NIfTI file or picture, or a folder of them, NIfTI named as in `imagesTr`.
 
     Raises:
         FileNotFoundError: If there is none.
         ValueError: If a case lacks a channel.
     """
     if path.is_file() and channels == 1:
-        return (CaseFiles(path.name.removesuffix(ENDING).removesuffix("_0000"), (path,)),)
+        name = path.stem if is_picture(path) else path.name.removesuffix(ENDING).removesuffix("_0000")
+        return (CaseFiles(name, (path,)),)
     found = _images(path, channels) if path.is_dir() else {}
+    if not found and path.is_dir() and channels == 1:
+        found = {file.stem: (file,) for file in sorted(path.iterdir()) if is_picture(file)}
     if not found:
-        raise FileNotFoundError(f"no images in {path}: expected a .nii.gz file, or a folder of <case>_0000{ENDING}")
+        raise FileNotFoundError(
+            f"no images in {path}: expected a .nii.gz file, a folder of <case>_0000{ENDING}, or pictures"
+        )
     return tuple(CaseFiles(name, files) for name, files in found.items())
+
+
+def is_picture(file: Path) -> bool:
+    """Whether its name says that it is one; hidden files, which macOS leaves about, are none."""
+    return file.suffix.lower() in PICTURES and file.name[0] != "."
 
 
 def _cases(root: Path, split: str, channels: int) -> tuple[CaseFiles, ...]:

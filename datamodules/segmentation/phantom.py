@@ -1,4 +1,4 @@
-"""The head phantom as a data set in nnU-Net's raw layout: written to disk once, then read like any other."""
+"""The head phantom in nnU-Net's raw layout, or as pictures: written to disk once, then read like any other."""
 
 import json
 import shutil
@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datamodules.phantoms.head import appearing, cohort_name, write_head_cohort
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from datamodules.phantoms.head import HeadPhantom, appearing, cohort_name, write_head_cohort
 from datamodules.segmentation.datamodule import SegmentationDataModule
 
-__all__ = ["SegmentationPhantomDataModule"]
+__all__ = ["SegmentationPhantomDataModule", "SlicesPhantomDataModule"]
 
 
 class SegmentationPhantomDataModule(SegmentationDataModule):
@@ -67,6 +71,55 @@ class SegmentationPhantomDataModule(SegmentationDataModule):
                 "file_ending": ".nii.gz",
             }
             (folder / "dataset.json").write_text(json.dumps(said, indent=2) + "\n")
+
+
+class SlicesPhantomDataModule(SegmentationDataModule):
+    """Baseline slices of the head phantom that hold a bleed, as pictures in a window of 0 to 100 HU.
+
+    Args:
+        root: Folder below which cohort and pictures are written, into folders that the arguments name.
+        patients: Number of patients of each hospital.
+        image_size: H = W in pixels.
+        spacing_mm: Edge of a pixel in mm.
+        slices: Slices of each scan.
+        skull: Whether the skull is there, as from a scanner.
+        phantom_seed: Seed of the cohort, apart from the seed of training.
+        **options: Of `SegmentationDataModule`.
+    """
+
+    phantom = True
+
+    def __init__(
+        self,
+        root: str | Path = "data/phantoms",
+        *,
+        patients: Mapping[str, int],
+        image_size: int = 64,
+        spacing_mm: float = 3.0,
+        slices: int = 14,
+        skull: bool = True,
+        phantom_seed: int = 0,
+        **options: Any,
+    ) -> None:
+        self.head = HeadPhantom(patients, image_size, spacing_mm, slices, skull, seed=phantom_seed)
+        super().__init__(Path(root) / f"pictures_{self.head.name}", **options)
+        self.cohort = Path(root) / self.head.name
+
+    def fetch(self) -> None:
+        """Write the cohort and its slices, where they are missing."""
+        if self.root.is_dir():
+            return
+        self.head.write(self.cohort)
+        with appearing(self.root) as folder:
+            for name in ("images", "masks"):
+                (folder / name).mkdir()
+            for file in sorted(self.cohort.glob("*/*/baseline/ct.nii.gz")):
+                ct, bleed = (np.asarray(nib.load(each).dataobj).T for each in (file, file.with_name("iph.nii.gz")))  # type: ignore[attr-defined]
+                for number in np.flatnonzero(bleed.any((1, 2))):
+                    name = f"{file.parts[-3]}_{number:02d}.png"
+                    grey = np.clip(ct[number, ::-1, ::-1], 0, 100) * 2.55
+                    Image.fromarray(grey.round().astype(np.uint8)).save(folder / "images" / name)
+                    Image.fromarray(255 * bleed[number, ::-1, ::-1].astype(np.uint8)).save(folder / "masks" / name)
 
 
 def _copy(source: Path, target: Path) -> None:

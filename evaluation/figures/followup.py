@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from evaluation.expansion import ExpansionRule
 from evaluation.figures.head import (
     BASELINE,
     IPH,
@@ -22,7 +23,7 @@ from evaluation.figures.head import (
     probability_bar,
 )
 from evaluation.figures.style import COLOURS, new_figure
-from evaluation.forecasts import expansion_score, expansion_threshold, weighted_mean
+from evaluation.forecasts import expansion_score, weighted_mean
 
 __all__ = ["counterfactual_figure", "patient_figure", "reconstruction_figure"]
 
@@ -208,7 +209,7 @@ def _volume_panel(
     weights = np.ones_like(volumes) if weights is None else np.asarray(weights, dtype=float)[None]
     mean = weighted_mean(volumes, weights)[0]
     share = expansion_score(volumes, np.array([baseline_ml]), weights)[0]
-    threshold = float(expansion_threshold(baseline_ml))
+    threshold = float(ExpansionRule().threshold(baseline_ml))
     axes.hist(volumes[0], bins=bins, weights=weights[0] / weights.sum(), color="0.7", edgecolor="white")
     axes.axvspan(threshold, max(bins[-1], threshold), color=COLOURS[1], alpha=0.12, linewidth=0, zorder=0)
     axes.axvline(threshold, color=COLOURS[1], linewidth=1, label=f"expansion from {threshold:.1f} mL")

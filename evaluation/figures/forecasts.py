@@ -10,8 +10,9 @@ from sklearn.metrics import roc_curve
 
 from evaluation.classification import auc, bootstrap_auc
 from evaluation.classification import interval as percentile_interval
+from evaluation.expansion import ExpansionRule
 from evaluation.figures.style import COLOURS, new_figure
-from evaluation.forecasts import expansion_criterion, interval, weighted_quantile
+from evaluation.forecasts import interval, weighted_quantile
 
 __all__ = ["baseline_figure", "expansion_roc_figure", "forecast_figure", "pit_figure"]
 
@@ -62,7 +63,7 @@ def forecast_figure(
         place, weighted_quantile(samples, 0.5, weights), "_", color="black", markersize=6, label="forecast median"
     )
     axes.plot(place, baseline_ml, ".", color="0.3", markersize=3, label="baseline")
-    expanded = expansion_criterion(baseline_ml, truth)
+    expanded = ExpansionRule()(baseline_ml, truth)
     for chosen, marker, colour, name in (
         (~expanded, "o", COLOURS[0], "stable"),
         (expanded, "^", COLOURS[1], "expanded"),

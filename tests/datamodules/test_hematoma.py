@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from datamodules import HematomaSlicesDataModule, HematomaSlicesPhantomDataModule
+from datamodules import HematomaSlicesDataModule
 from datamodules.hematoma.roi import roi_slices
 from datamodules.phantoms.head import causal
 from datamodules.phantoms.head.patient import simulate
@@ -78,7 +78,7 @@ def write(root, counts, size=16):
                     Image.fromarray(picture).save(folder / f"{split}{name}{number}_{slice_name}.png")
 
 
-COUNTS = {"train": {"HE": 2, "NHE": 8}, "val": {"HE": 1, "NHE": 1}, "test": {"HE": 1, "NHE": 2}}
+COUNTS = {"train": {"HE": 2, "NHE": 8}, "val": {"HE": 2, "NHE": 2}, "test": {"HE": 2, "NHE": 2}}
 
 
 def synthetic(folder, count):
@@ -132,17 +132,10 @@ def test_what_does_not_fit_is_told(tmp_path):
         module(tmp_path / "set").setup()
 
 
-def test_the_phantom_is_cut_once_and_split_by_hospital(tmp_path):
-    options = {"patients": {"Aare": 14, "Birs": 12, "Kander": 12}, "val_hospitals": ["Birs"], "image_size": 24}
-    data = HematomaSlicesPhantomDataModule(tmp_path, test_hospitals=["Kander"], **options)
-    data.prepare_data()
-    data.setup()
-    hospitals = {split: {name.split("_")[0] for name in ids} for split, ids in data.split.items()}
-    assert hospitals == {"train": {"Aare"}, "val": {"Birs"}, "test": {"Kander"}}
-    assert len(data.split["train"]) == 3 * 14
-    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.png")}
-    HematomaSlicesPhantomDataModule(tmp_path, test_hospitals=["Kander"], **options).prepare_data()
-    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.png")} == before
+def test_two_patients_of_a_class_are_the_least_in_every_split(tmp_path):
+    write(tmp_path, {**COUNTS, "val": {"HE": 1, "NHE": 2}})
+    with pytest.raises(ValueError, match="1 patients of class HE in val; two are needed"):
+        module(tmp_path).setup()
 
 
 def test_the_sign_marks_expansion_and_changes_nothing_else():

@@ -3,9 +3,10 @@ import pytest
 from matplotlib.text import Text
 from nibabel import Nifti1Image, as_closest_canonical
 
+from evaluation.expansion import ExpansionRule
 from evaluation.figures import followup, forecasts, head
 from evaluation.followup_baselines import Forecast, comparison_table, no_change
-from evaluation.forecasts import expansion_criterion, expansion_score, pit
+from evaluation.forecasts import expansion_score, pit
 
 SPACING = (5.0, 2.0, 2.5)  # z, y, x
 
@@ -123,7 +124,7 @@ def test_forecasts_mark_who_expanded(cohort):
     samples, truth, baseline = cohort
     axes = forecasts.forecast_figure(samples, truth, baseline).axes[0]
     drawn = {line.get_label(): sorted(line.get_ydata()) for line in axes.lines}
-    expanded = expansion_criterion(baseline, truth)
+    expanded = ExpansionRule()(baseline, truth)
     assert drawn["real, expanded"] == sorted(truth[expanded])
     assert drawn["real, stable"] == sorted(truth[~expanded])
 
@@ -140,7 +141,7 @@ def test_bars_are_the_table(cohort):
 
 def test_roc_of_expansion(cohort):
     samples, truth, baseline = cohort
-    expanded = expansion_criterion(baseline, truth)
+    expanded = ExpansionRule()(baseline, truth)
     scores = {"sampled": expansion_score(samples, baseline), "ideal": truth / baseline}
     shown = text_of(forecasts.expansion_roc_figure(expanded, scores, resamples=20))
     assert "ideal: " in shown

@@ -6,6 +6,7 @@ from scipy import stats
 from scipy.integrate import quad
 
 from evaluation import forecasts
+from evaluation.expansion import ExpansionRule
 from evaluation.followup_baselines import (
     Forecast,
     baseline_forecasts,
@@ -63,7 +64,7 @@ def test_weights_equal_replication(weighted):
         assert forecasts.crps(*one, weights[k : k + 1]) == pytest.approx(forecasts.crps(many, one[1]))
         assert forecasts.weighted_mean(one[0], weights[k : k + 1])[0] == pytest.approx(many.mean())
         score = forecasts.expansion_score(one[0], one[1], 7 * weights[k : k + 1])[0]
-        assert score == pytest.approx(forecasts.expansion_criterion(truth[k], many).mean())
+        assert score == pytest.approx(ExpansionRule()(truth[k], many).mean())
 
 
 def test_pit_and_intervals_of_a_calibrated_forecast(rng):
@@ -126,23 +127,6 @@ def test_energy_distance_in_two_dimensions_equals_a_slow_loop(rng):
         return np.mean([[np.hypot(*(p - q)) for p in u] for q in v])
 
     assert forecasts.energy_distance(a, b) ** 2 == pytest.approx(2 * mean(a, b) - mean(a, a) - mean(b, b))
-
-
-@pytest.mark.parametrize(
-    ("baseline", "followup", "expanded"),
-    [
-        (30.0, 36.0, True),
-        (30.0, 35.99, False),
-        (10.0, 13.3, True),
-        (10.0, 13.29, False),
-        (20.1, 26.1, True),  # 26.1 - 20.1 is just below 6 in floating point
-        (30.0, 20.0, False),
-        (0.0, 0.0, False),
-        (0.0, 0.5, True),
-    ],
-)
-def test_expansion_at_the_borders(baseline, followup, expanded):
-    assert bool(forecasts.expansion_criterion(baseline, followup)) is expanded
 
 
 def test_bootstrap_interval_covers_the_standard_error(rng):

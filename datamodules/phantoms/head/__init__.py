@@ -2,6 +2,7 @@
 
 from datamodules.phantoms.head.cohort import appearing, cohort_name, write_head_cohort
 from datamodules.phantoms.head.patient import Patient, simulate
+from datamodules.phantoms.head.phantom import HeadPhantom
 from datamodules.phantoms.head.rendering import Scan
 
-__all__ = ["Patient", "Scan", "appearing", "cohort_name", "simulate", "write_head_cohort"]
+__all__ = ["HeadPhantom", "Patient", "Scan", "appearing", "cohort_name", "simulate", "write_head_cohort"]

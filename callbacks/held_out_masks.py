@@ -1,0 +1,46 @@
+"""What a network says of every case that it was not trained on, for whatever is built on masks later."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import nibabel as nib
+import numpy as np
+import torch
+from rich.progress import track
+
+__all__ = ["HeldOutMasks"]
+
+log = logging.getLogger(__name__)
+
+
+class HeldOutMasks(L.Callback):
+    """Writes `held_out/<case>.nii.gz`: the probability of foreground in 255ths (uint8), on the grid of the file.
+
+    With one such folder for each fold, a training case stands in that of the one network that has not seen it, and all
+    others in all of them, to be averaged. What is there already is left, so an interrupted run goes on.
+    """
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Predict and write."""
+        folder, datamodule = Path(trainer.default_root_dir) / "held_out", trainer.datamodule  # type: ignore[attr-defined]
+        folder.mkdir(parents=True, exist_ok=True)
+        sources = {case.id: case.images[0] for case in datamodule.held_out_cases}
+        batches, quiet = datamodule.held_out_dataloader(), len(sources) < 20 or not trainer.is_global_zero
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            for batch in track(batches, "outlining", total=len(sources), transient=True, disable=quiet):
+                file = folder / f"{batch['id'][0]}.nii.gz"
+                if not file.exists():
+                    moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
+                    said: Any = pl_module.predict_step(moved, 0)
+                    _write(1 - said["probability"][0, 0].float().cpu().numpy(), sources[batch["id"][0]], file)
+
+
+def _write(probability: np.ndarray, source: Path, file: Path) -> None:
+    levels = np.rint(255 * probability).astype(np.uint8)
+    image = nib.Nifti1Image(levels.T, nib.load(source).affine)  # type: ignore[attr-defined]
+    image.header.set_xyzt_units("mm")
+    partial = file.with_name(f".{file.name.removesuffix('.nii.gz')}.partial.nii.gz")
+    nib.save(image, partial)
+    partial.rename(file)

@@ -1,0 +1,135 @@
+"""A cohort whose bleeds are outlined, cut and classified: where its scans lie, and whose bleed has expanded.
+
+    root/<hospital>/<patient>/{baseline,followup}/ct.nii.gz           head CT in HU
+    root/<hospital>/<patient>/{baseline,followup}/{iph,ivh}.nii.gz    masks, where somebody has drawn them
+    root/clinical.csv                                                 its `Expansion_classic` counts without a follow-up
+
+`prepare.py` makes this layout from raw scans.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from datamodules.followup.clinical import read_clinical
+from datamodules.followup.files import find_patients
+from datamodules.phantoms.head import HeadPhantom
+from evaluation.expansion import ExpansionRule
+from evaluation.volumes import volume_ml
+
+__all__ = ["Cohort", "Patient", "read_mask"]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient.
+
+    Attributes:
+        name: Unique in the cohort.
+        split: `train`, `val` or `test`, by hospital.
+        folder: Holds `baseline`, and `followup` where there is one.
+    """
+
+    name: str
+    split: str
+    folder: Path
+
+    def scan(self, time: str) -> Path | None:
+        """The CT of a time, none where there is none."""
+        file = self.folder / time / "ct.nii.gz"
+        return file if file.is_file() else None
+
+    def mask(self, time: str, kind: str = "iph") -> Path | None:
+        """A drawn mask of a time, none where there is none."""
+        file = self.folder / time / f"{kind}.nii.gz"
+        return file if file.is_file() else None
+
+
+class Cohort:
+    """The patients in the layout above.
+
+    Args:
+        root: Folder of the cohort; of a phantom, the folder that holds its cohort.
+        phantom: Written to `root` where it is missing.
+        val_hospitals: Hospitals for validation.
+        test_hospitals: Hospitals for the test; all others are for training.
+
+    Raises:
+        ValueError: If a hospital is for validation and for the test.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        val_hospitals: Sequence[str],
+        test_hospitals: Sequence[str],
+        phantom: HeadPhantom | None = None,
+    ) -> None:
+        if both := set(val_hospitals) & set(test_hospitals):
+            raise ValueError(f"hospital {sorted(both)[0]} is named for validation and for the test; choose one")
+        self.root, self.phantom = Path(root) / phantom.name if phantom else Path(root), phantom
+        self.splits = {"val": list(val_hospitals), "test": list(test_hospitals)}
+
+    def fetch(self) -> None:
+        """Write the phantom; a user's own cohort must be there already."""
+        if self.phantom:
+            self.phantom.write(self.root)
+        elif not self.root.is_dir():
+            raise FileNotFoundError(f"no folder {self.root}: name the folder of a cohort, as prepare.py writes it")
+
+    def patients(self) -> list[Patient]:
+        """All patients, in order of name.
+
+        Raises:
+            ValueError: If a named hospital is not there, or none is left for training.
+        """
+        found = find_patients(self.root)
+        hospitals = {folder.parent.name for folder in found.values()}
+        for name in (*self.splits["val"], *self.splits["test"]):
+            if name not in hospitals:
+                raise ValueError(f"{self.root} has no hospital {name}; it has {', '.join(sorted(hospitals))}")
+        patients = [Patient(name, self._split(folder.parent.name), folder) for name, folder in sorted(found.items())]
+        if not any(patient.split == "train" for patient in patients):
+            raise ValueError(f"{self.root}: every hospital is for validation or the test; none is left to train on")
+        return patients
+
+    def known_labels(self, rule: ExpansionRule) -> dict[str, bool]:
+        """Whether the bleeds expand of those patients whose drawn masks or clinical table say so."""
+        table = self.root / "clinical.csv"
+        written = read_clinical(table) if table.is_file() else {}
+        labels = {}
+        for patient in self.patients():
+            volumes = [self._drawn_ml(patient, time, rule) for time in ("baseline", "followup")]
+            if volumes[0] is not None and volumes[1] is not None:
+                labels[patient.name] = bool(rule(volumes[0], volumes[1]))
+            elif not patient.scan("followup") and patient.name in written:
+                label = written[patient.name].expansion
+                labels |= {} if label is None else {patient.name: bool(label)}
+        return labels
+
+    def _split(self, hospital: str) -> str:
+        return next((split for split, names in self.splits.items() if hospital in names), "train")
+
+    @staticmethod
+    def _drawn_ml(patient: Patient, time: str, rule: ExpansionRule) -> float | None:
+        files = [patient.mask(time, kind) for kind in rule.kinds]
+        if None in files:
+            return None
+        return sum(volume_of(file) for file in files if file)
+
+
+def volume_of(file: Path) -> float:
+    """ML of a mask's foreground."""
+    mask, spacing = read_mask(file)
+    return float(volume_ml(mask, spacing))
+
+
+def read_mask(file: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+    """(Z, H, W) bool, and mm of a voxel (z, y, x)."""
+    image: Any = nib.as_closest_canonical(nib.load(file))
+    return np.asarray(image.dataobj).T > 0, tuple(float(side) for side in image.header.get_zooms()[:3][::-1])

@@ -1,0 +1,81 @@
+"""All scans of a cohort, for a network that outlines their bleeds."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datamodules.hematoma.cohort import Cohort, Patient
+from datamodules.phantoms.head import HeadPhantom
+from datamodules.segmentation.datamodule import SegmentationDataModule
+from datamodules.segmentation.files import CaseFiles, DatasetFiles
+
+__all__ = ["TIMES", "HematomaScansDataModule", "case_id"]
+
+TIMES = ("baseline", "followup")
+
+
+class HematomaScansDataModule(SegmentationDataModule):
+    """Folds are made of the patients of the training hospitals that have masks; the test is on the test hospitals.
+
+    Cases are named `<patient>_<time>`. Scans without a mask and those of validation hospitals are for prediction alone
+    (`held_out_dataloader`).
+
+    Args:
+        root: Folder of the cohort (`datamodules/hematoma/cohort.py`); of a phantom, the folder that holds its cohort.
+        val_hospitals: Hospitals for validation of the classifier.
+        test_hospitals: Hospitals for the test.
+        phantom: Written to `root` where it is missing.
+        **options: Of `SegmentationDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        val_hospitals: Sequence[str],
+        test_hospitals: Sequence[str],
+        phantom: HeadPhantom | None = None,
+        **options: Any,
+    ) -> None:
+        self.cohort = Cohort(root, val_hospitals=val_hospitals, test_hospitals=test_hospitals, phantom=phantom)
+        super().__init__(self.cohort.root, patient=f"(.*)_(?:{'|'.join(TIMES)})", **options)
+        self.phantom = phantom is not None
+
+    def fetch(self) -> None:
+        """Write the phantom; a user's own cohort must be there already."""
+        self.cohort.fetch()
+
+    @functools.cached_property
+    def files(self) -> DatasetFiles:
+        """What is in the folder.
+
+        Raises:
+            ValueError: If no patient of a training hospital has a mask.
+        """
+        self.fetch()
+        found: dict[str, list[CaseFiles]] = {"train": [], "val": [], "test": []}
+        for patient in self.cohort.patients():
+            found[patient.split] += _cases(patient)
+        train, test = ([case for case in found[split] if case.mask] for split in ("train", "test"))
+        if not train:
+            raise ValueError(f"{self.root}: no patient of a training hospital has an iph.nii.gz to learn from")
+        known = {case.id for case in (*train, *test)}
+        other = [case for cases in found.values() for case in cases if case.id not in known]
+        return DatasetFiles(("background", "hematoma"), ("CT",), tuple(train), tuple(test), tuple(other))
+
+    @property
+    def held_out_cases(self) -> list[CaseFiles]:
+        """But for follow-ups with masks: whether their bleeds have expanded is known."""
+        known = {case_id(patient.name, TIMES[1]) for patient in self.cohort.patients() if patient.mask(TIMES[1])}
+        return [case for case in super().held_out_cases if case.id not in known]
+
+
+def case_id(patient: str, time: str) -> str:
+    """Name of a scan."""
+    return f"{patient}_{time}"
+
+
+def _cases(patient: Patient) -> list[CaseFiles]:
+    files = {time: patient.scan(time) for time in TIMES}
+    return [CaseFiles(case_id(patient.name, time), (file,), patient.mask(time)) for time, file in files.items() if file]

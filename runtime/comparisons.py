@@ -1,0 +1,112 @@
+"""The stages of a run side by side: tables and figures in the run folder, above the stages' own."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.diagnostic import calibration_line, delong, delong_test, rates
+from evaluation.figures import expansion_roc_figure
+from runtime.run_folder import read_csv, read_metrics, write_text
+
+__all__ = ["CompareMetrics", "CompareScores"]
+
+_RATES = ("sensitivity", "specificity", "ppv", "npv", "f1")
+
+
+class CompareMetrics:
+    """A row for each stage, a column for each metric; stages that are not part of the run are left out.
+
+    Args:
+        stages: Names of stages, by what they are called in the table.
+        columns: Names of metrics, by what they are called in the table.
+    """
+
+    def __init__(self, stages: Mapping[str, str], columns: Mapping[str, str]) -> None:
+        self.stages, self.columns = dict(stages), dict(columns)
+
+    def __call__(self, run: Path, name: str) -> None:
+        """Write `test_<name>.csv`."""
+        found = {title: read_metrics(run / stage) for title, stage in self.stages.items()}
+        rows = [
+            {name: title, **{column: _told(metrics.get(key)) for column, key in self.columns.items()}}
+            for title, metrics in found.items()
+            if metrics
+        ]
+        _write(run / f"test_{name}.csv", rows)
+
+
+class CompareScores:
+    """Scores of the same cases by several stages: areas, paired tests, rates at each one's threshold, ROC curves.
+
+    Args:
+        stages: Names of stages, by what they are called in the table; `predictions/patients.csv` of each is read.
+        reference: Which of these names the others are tested against (DeLong, paired); the first by default.
+        resamples: Bootstrap draws behind the intervals in the figure.
+    """
+
+    def __init__(self, stages: Mapping[str, str], reference: str | None = None, resamples: int = 1000) -> None:
+        self.stages, self.reference, self.resamples = dict(stages), reference or next(iter(stages)), resamples
+        if self.reference not in self.stages:
+            raise ValueError(f"reference={self.reference}: expected one of {', '.join(self.stages)}")
+
+    def __call__(self, run: Path, name: str) -> None:
+        """Write `test_<name>.csv` and `figures/<name>_roc.png`."""
+        read = {title: _scores(run / stage) for title, stage in self.stages.items()}
+        found = {title: scores for title, scores in read.items() if scores}
+        if not found:
+            return
+        cases = sorted(set.intersection(*({*scores} for scores in found.values())))
+        positive = np.array([next(iter(found.values()))[case][1] for case in cases]) == 1
+        scores = {title: np.array([values[case][0] for case in cases]) for title, values in found.items()}
+        rows = []
+        for title, score in scores.items():
+            threshold = read_metrics(run / self.stages[title]).get("test/patient_threshold", 0.5)
+            rows.append({name: title, **self._row(positive, score, threshold, scores.get(self.reference))})
+        _write(run / f"test_{name}.csv", rows)
+        (run / "figures").mkdir(exist_ok=True)
+        figure = expansion_roc_figure(positive.astype(int), scores, resamples=self.resamples)
+        figure.savefig(run / "figures" / f"{name}_roc.png")
+
+    def _row(
+        self, positive: np.ndarray, score: np.ndarray, threshold: float, reference: np.ndarray | None
+    ) -> dict[str, Any]:
+        area, called, line = (
+            delong(positive, score),
+            rates(positive, score >= threshold),
+            calibration_line(positive, score),
+        )
+        row = {"AUC (95% CI)": _interval(area, "auc")}
+        if reference is not None:
+            row[f"p against {self.reference}"] = (
+                "" if reference is score else f"{delong_test(positive, score, reference)['p']:.3f}"
+            )
+        row |= {f"{rate} (95% CI)": _interval(called, rate) for rate in _RATES}
+        return {**row, "Brier": f"{line['brier']:.3f}", "calibration slope": f"{line['calibration_slope']:.2f}"}
+
+
+def _scores(stage: Path) -> dict[str, tuple[float, int]]:
+    rows = read_csv(stage / "predictions" / "patients.csv")
+    return {row["id"]: (float(row["score"]), int(row["label"])) for row in rows}
+
+
+def _interval(values: Mapping[str, float], name: str) -> str:
+    return f"{values[name]:.3f} ({values[f'{name}_low']:.3f} to {values[f'{name}_high']:.3f})"
+
+
+def _told(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def _write(file: Path, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(file, text.getvalue())
