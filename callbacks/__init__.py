@@ -2,6 +2,7 @@
 
 from callbacks.calibrate import Calibrate
 from callbacks.classification_figures import ClassificationFigures
+from callbacks.explanation import GradCAMFigures
 from callbacks.finite_guard import FiniteGuard
 from callbacks.fit_risk import FitRisk
 from callbacks.followup_report import FollowupReport
@@ -22,6 +23,7 @@ __all__ = [
     "FitRisk",
     "FollowupReport",
     "FollowupWriter",
+    "GradCAMFigures",
     "HeldOutMasks",
     "PatientScores",
     "PredictionWriter",

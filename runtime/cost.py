@@ -38,7 +38,7 @@ class Cost(L.Callback):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """`fit/seconds_per_step`, the median without loading, and `fit/peak_memory_gb`, where they could be measured."""
+        """`fit/seconds_per_step`, the median without loading, and `fit/peak_memory_gb`, where measured."""
         measured = {}
         if len(self._seconds) > 1:
             measured["fit/seconds_per_step"] = statistics.median(self._seconds[1:])

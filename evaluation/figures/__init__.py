@@ -7,6 +7,7 @@ from evaluation.figures.classification import (
     roc_figure,
 )
 from evaluation.figures.diagnostic import decision_figure
+from evaluation.figures.explanation import explanation_figure
 from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
 from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
 from evaluation.figures.runs import image_grid, sweep_figure, training_figure
@@ -19,6 +20,7 @@ __all__ = [
     "counterfactual_figure",
     "decision_figure",
     "expansion_roc_figure",
+    "explanation_figure",
     "forecast_figure",
     "image_grid",
     "mistakes_figure",

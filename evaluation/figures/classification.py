@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from evaluation.classification import auc, bootstrap_auc, interval, one_vs_rest
-from evaluation.figures.style import COLOURS, new_figure
+from evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
 
 __all__ = ["calibration_figure", "confusion_figure", "mistakes_figure", "roc_figure"]
 
@@ -32,8 +32,8 @@ def confusion_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence
         colour = "white" if share[row, column] > 0.55 else "black"
         axes.text(column, row, f"{count}\n{share[row, column]:.0%}", ha="center", va="center", color=colour, fontsize=9)
     ticks = range(len(class_names))
-    axes.set_xticks(ticks, [_wrap(name) for name in class_names], rotation=0 if len(class_names) < 4 else 60)
-    axes.set_yticks(ticks, [_wrap(name) for name in class_names])
+    axes.set_xticks(ticks, [shortened(name) for name in class_names], rotation=0 if len(class_names) < 4 else 60)
+    axes.set_yticks(ticks, [shortened(name) for name in class_names])
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, n = {len(labels)}")
     axes.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes, shrink=0.75, label="share of the true class")
@@ -127,23 +127,10 @@ def mistakes_figure(
     for cell in axes.flat:
         cell.axis("off")
     for cell, image, label, row in zip(axes.flat, images, labels, prob, strict=False):
-        picture = _picture(image)
+        picture = picture_of(image)
         cell.imshow(picture, cmap="gray" if picture.ndim == 2 else None)
         said = row.argmax()
-        caption = f"true: {_wrap(class_names[label])}\nsaid: {_wrap(class_names[said])} {row[said]:.0%}"
+        caption = f"true: {shortened(class_names[label])}\nsaid: {shortened(class_names[said])} {row[said]:.0%}"
         cell.set_title(caption, fontsize=8)
     figure.suptitle(f"Worst mistakes: {len(images)} of the {wrong} wrong among {total}")
     return figure
-
-
-def _picture(image: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, 3) in [0, 1] from (C, *spatial)."""
-    if image.ndim == 4:
-        image = image[:, image.shape[1] // 2]
-    low, high = image.min(), image.max()
-    image = (image - low) / max(high - low, 1e-12)
-    return image[0] if len(image) != 3 else np.moveaxis(image, 0, -1)
-
-
-def _wrap(name: str, width: int = 18) -> str:
-    return name if len(name) <= width else name[: width - 1] + "…"
