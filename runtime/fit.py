@@ -122,7 +122,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     )
 
 
-def _trainer(stage: Stage, cost: Cost) -> L.Trainer:
+def _trainer(stage: Stage, *extra: L.Callback) -> L.Trainer:
     config, run = stage.config, stage.folder.parent if stage.name else stage.folder
     group = "/".join(run.parts[-2:])
     name = "/".join(part for part in (group, stage.name) if part) + (" (phantom)" if stage.datamodule.phantom else "")
@@ -134,7 +134,7 @@ def _trainer(stage: Stage, cost: Cost) -> L.Trainer:
         built(save_dir=stage.folder, **known.get(key, {}))
         for key, built in zip(config["logger"] or {}, instantiate_all(config["logger"], "logger"), strict=True)
     ]
-    callbacks = [checkpoint.EmbedConfig(config), cost, *instantiate_all(config["callbacks"], "callbacks")]
+    callbacks = [checkpoint.EmbedConfig(config), *extra, *instantiate_all(config["callbacks"], "callbacks")]
     if not loggers:  # Lightning's monitor refuses to run without one
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     return make_trainer(config["trainer"], stage.folder, callbacks=callbacks, logger=loggers)

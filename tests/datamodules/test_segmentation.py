@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import SegmentationDataModule, SegmentationPhantomDataModule
+from datamodules import SegmentationDataModule, SegmentationPhantomDataModule, SlicesPhantomDataModule
 from datamodules.segmentation.batches import PatchBatches, crop
 from datamodules.segmentation.cases import Case, Intensities, measure, read_case, resample
 from datamodules.segmentation.files import CaseFiles, find_images, read_dataset
@@ -314,3 +314,21 @@ def test_the_phantom_is_a_data_set_like_any_other(tmp_path):
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nii.gz")}
     again.prepare_data()
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nii.gz")} == before
+
+
+def test_slices_of_the_phantom_are_pictures_like_any_other(tmp_path):
+    plan = {**PLAN, "spacing": [1, 1], "patch": [16, 16], "strides": [[1, 1], [2, 2]], "kernels": [[3, 3]] * 2}
+    options = {"patients": {"Aare": 2}, "patient": r"(.*)_\d+", "folds": 2, "plan": plan, "threads": 0}
+    data = SlicesPhantomDataModule(tmp_path, **options)
+    data.prepare_data()
+    data.setup()
+    assert {name[:8] for name in data.split["train"]} != {name[:8] for name in data.split["val"]}
+    assert data.split["test"] == data.split["val"]
+    batch = next(iter(data.test_dataloader()))
+    assert batch["image"].shape == (1, 1, 64, 64)
+    assert batch["mask"].unique().tolist() == [0, 1]
+    assert next(iter(data.train_dataloader()))["image"].shape == (2, 1, 16, 16)
+    files = list(tmp_path.rglob("*.png"))
+    before = {file: file.stat().st_mtime_ns for file in files}
+    SlicesPhantomDataModule(tmp_path, **options).prepare_data()
+    assert {file: file.stat().st_mtime_ns for file in files} == before

@@ -65,6 +65,25 @@ def test_an_object_of_another_class_replaces_that_of_the_run(tmp_path):
     assert second["callbacks"]["figures"]["resamples"] == 20
 
 
+def test_a_stage_can_be_like_another_and_a_stage_can_be_left_out(tmp_path):
+    third = "+stages.third={like: second, trainer: {max_steps: 9}, lightning_module: {optimizer: {lr: 0.5}}}"
+    configs = resolve_stages(compose(tmp_path, *TWO, third, "stages.second.datamodule.batch_size=4"))
+    assert [*configs] == ["first", "second", "third"]
+    assert configs["third"]["datamodule"]["batch_size"] == 4, "what is changed in one is changed in the other"
+    assert configs["third"]["trainer"]["max_steps"] == 9
+    assert configs["second"]["trainer"]["max_steps"] == 6
+    assert configs["third"]["lightning_module"]["optimizer"]["lr"] == 0.5
+    assert [*resolve_stages(compose(tmp_path, *TWO, third, "stages.third=null"))] == [
+        "first", "second",
+    ]  # fmt: skip
+
+
+def test_the_run_folder_can_be_named_in_a_config(tmp_path):
+    configs = resolve_stages(compose(tmp_path, *TWO, "+callbacks.x={_target_: callbacks.FiniteGuard, every_n_steps: 2}",
+                                     "+stages.second.datamodule.root=${run:}/first"))  # fmt: skip
+    assert configs["second"]["datamodule"]["root"] == f"{tmp_path}/first"
+
+
 def test_the_config_of_the_run_merges_to_those_of_its_stages(tmp_path):
     configs = resolve_stages(compose(tmp_path, *TWO))
     written = OmegaConf.create(whole(configs))
@@ -108,6 +127,14 @@ MISTAKES = {
     "not to be swept by": (["optimized_metric=val/acu"], "stage second: optimized_metric=val/acu"),
     "does not fit": (["stages.second.lightning_module.test_time_flips=[5]"], "stage second: the data do not fit"),
     "unknown stage": (["stages.secnd.trainer.max_steps=3"], "stages.secnd: no such stage"),
+    "like none": (
+        ["+stages.third={like: secnd}"],
+        "stages.third.like=secnd: no such stage before it; did you mean 'second'?",
+    ),
+    "wrong comparison": (
+        ["+comparisons.x={_target_: runtime.comparisons.CompareMetrics, stages: {}}"],
+        "comparisons.x",
+    ),
     "unknown key": (["stages.first.monitr=val/loss"], "stages.first.monitr: no such key; did you mean 'monitor'?"),
     "unknown argument": (["stages.second.trainer.max_step=3"], "did you mean 'max_steps'?"),
     "taken name": (["stages.figures.lightning_module={_target_: x}"], "stages.figures: files and metrics"),

@@ -1,0 +1,110 @@
+"""Pictures with masks: read, kept apart by patient, predicted on; real slices of CT-ICH where they are at hand."""
+
+import lightning as L
+import numpy as np
+import pytest
+from PIL import Image
+
+from callbacks import SegmentationWriter
+from datamodules import SegmentationDataModule
+from datamodules.segmentation.pictures import alike, read_mask, read_picture, read_pictures
+from models import PlainUNet
+from tests.conftest import REAL_DATA
+from tests.lightning_modules.test_segmentation import module
+
+PLAN = {
+    "spacing": [1, 1], "patch": [16, 16], "batch_size": 2, "features": [4, 4],
+    "strides": [[1, 1], [2, 2]], "kernels": [[3, 3]] * 2,
+}  # fmt: skip
+CT_ICH = REAL_DATA / "head-ct" / "ct-ich_v1.0.0_slices"
+
+
+def write(root, heads, slices=4, size=24):
+    """Slices that resemble those of the same head; a mask in each."""
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for head in range(heads):
+        base = rng.integers(0, 200, (size, size))
+        for number in range(slices):
+            name = f"{100 + slices * head + number}.png"
+            Image.fromarray((base + rng.integers(0, 50, base.shape)).astype(np.uint8)).save(root / "images" / name)
+            mask = np.zeros((size, size, 3), np.uint8)
+            mask[4:9, 6:12] = (0, 80, 210)  # a coloured mask
+            Image.fromarray(mask).save(root / "masks" / name)
+    return root
+
+
+def data(root, **options):
+    return SegmentationDataModule(root, **{"plan": PLAN, "folds": 2, "patient": None, "threads": 0, **options})
+
+
+def test_a_slice_unlike_the_one_before_begins_a_new_patient(tmp_path):
+    write(tmp_path, heads=3)
+    groups = alike(read_pictures(tmp_path).train)
+    assert {name: [case for case, first in groups.items() if first == name] for name in ("100", "104", "108")} == {
+        "100": ["100", "101", "102", "103"], "104": ["104", "105", "106", "107"], "108": ["108", "109", "110", "111"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_no_patient_is_in_two_splits(tmp_path, fold):
+    made = data(write(tmp_path, heads=4), fold=fold)
+    made.setup()
+    heads = {name: {(int(case) - 100) // 4 for case in cases} for name, cases in made.split.items()}
+    assert heads["train"] | heads["val"] == {0, 1, 2, 3}
+    assert not heads["train"] & heads["val"]
+    assert heads["test"] == heads["val"]
+
+
+def test_masks_are_label_values_or_bright_in_any_channel(tmp_path):
+    for name, levels in {"label": [[0, 1]], "grey": [[20, 200]], "empty": [[0, 0]]}.items():
+        Image.fromarray(np.array(levels, np.uint8)).save(tmp_path / f"{name}.png")
+        assert read_mask(tmp_path / f"{name}.png").tolist() == ([[0, 0]] if name == "empty" else [[0, 1]])
+    write(tmp_path / "set", heads=1)
+    assert read_mask(tmp_path / "set" / "masks" / "100.png").sum() == 30
+
+
+def test_label_maps_of_pictures_are_pictures(tmp_path):
+    made = data(write(tmp_path / "set", heads=2))
+    made.setup()
+    made.set_predict_input(tmp_path / "set" / "images")
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    writer = SegmentationWriter(tmp_path / "said")
+    run = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[writer], **quiet)
+    sizes = {name: PLAN[name] for name in ("features", "strides", "kernels")}
+    run.predict(module(PlainUNet(2, 1, 2, **sizes), patch_size=[16, 16]), made)
+    files = sorted((tmp_path / "said").iterdir())
+    assert [file.name for file in files] == [f"{number}.png" for number in range(100, 108)]
+    assert np.asarray(Image.open(files[0])).shape == (24, 24)
+
+
+def test_wrong_pictures_are_told(tmp_path):
+    write(tmp_path, heads=2)
+    with pytest.raises(ValueError, match="2 patients make no 5 folds"):
+        data(tmp_path, folds=5).setup()
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "masks" / "100.png")
+    with pytest.raises(ValueError, match=r"100.png: \(9, 9\) pixels, but 100.png has \(24, 24\)"):
+        data(tmp_path).setup()
+    (tmp_path / "images" / "100.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"100.png could not be read as a picture"):
+        read_picture(tmp_path / "images" / "100.png")
+    for file in (tmp_path / "masks").iterdir():
+        file.unlink()
+    with pytest.raises(FileNotFoundError, match="no picture in images/ has a mask"):
+        data(tmp_path).setup()
+
+
+@pytest.mark.skipif(not CT_ICH.is_dir(), reason="no slices of CT-ICH; name a folder with MEDZOO_REAL_DATA")
+def test_real_slices_of_one_head_stay_together():
+    groups = alike(read_pictures(CT_ICH).train)
+    assert len(groups) == 36
+    assert {groups[str(number)] for number in range(10210, 10225)} == {"10210"}
+    assert len(set(groups.values())) == 5
+    assert groups["10186"] != groups["10187"]
+    assert sum(read_mask(case.mask).any() for case in read_pictures(CT_ICH).train) == 36

@@ -1,0 +1,95 @@
+"""Stages side by side: tables of metrics, scores of the same cases, and what training cost."""
+
+import csv
+import json
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+
+from evaluation.diagnostic import delong, delong_test
+from runtime.comparisons import CompareMetrics, CompareScores
+from runtime.cost import Cost
+from runtime.run_folder import read_csv
+
+
+def stage(run, name, metrics, scores=()):
+    (run / name / "predictions").mkdir(parents=True)
+    (run / name / "metrics.json").write_text(json.dumps(metrics))
+    if len(scores):
+        rows = [{"id": f"p{n}", "score": f"{score:.5f}", "label": int(n < 20)} for n, score in enumerate(scores)]
+        with (run / name / "predictions" / "patients.csv").open("w") as opened:
+            writer = csv.DictWriter(opened, ["id", "score", "label"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def test_metrics_of_stages_stand_in_one_table(tmp_path):
+    stage(tmp_path, "fold_0", {"test/dice": 0.91234, "model/parameters": 332070.0})
+    stage(tmp_path, "nnunet", {"test/dice": None})
+    stages = {"U-Mamba": "fold_0", "nnU-Net": "nnunet", "UNETR++": "left_out"}
+    CompareMetrics(stages, {"Dice": "test/dice", "parameters": "model/parameters"})(tmp_path, "networks")
+    assert read_csv(tmp_path / "test_networks.csv") == [
+        {"networks": "U-Mamba", "Dice": "0.9123", "parameters": "332070"},
+        {"networks": "nnU-Net", "Dice": "", "parameters": ""},
+    ]
+
+
+def test_scores_of_stages_are_compared_on_the_same_cases(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) < 20
+    scores = {name: (truth * gain + rng.normal(size=60)).round(5) for name, gain in (("a", 0.5), ("b", 2.0))}
+    for name, values in scores.items():
+        stage(tmp_path, name, {"test/patient_threshold": 0.5}, values)
+    CompareScores({"plain": "a", "better": "b", "none": "left_out"})(tmp_path, "balances")
+    plain, better = read_csv(tmp_path / "test_balances.csv")
+    area = delong(truth, scores["b"])
+    assert better["AUC (95% CI)"] == f"{area['auc']:.3f} ({area['auc_low']:.3f} to {area['auc_high']:.3f})"
+    assert (plain["p against plain"], better["p against plain"]) == (
+        "", f"{delong_test(truth, scores['b'], scores['a'])['p']:.3f}",
+    )  # fmt: skip
+    assert better["sensitivity (95% CI)"].startswith(f"{(scores['b'][:20] >= 0.5).mean():.3f} (")
+    assert (tmp_path / "figures" / "balances_roc.png").is_file()
+    CompareScores({"none": "left_out"})(tmp_path / "empty", "balances")
+    assert not (tmp_path / "empty").exists()
+    with pytest.raises(ValueError, match="reference=c: expected one of plain"):
+        CompareScores({"plain": "a"}, reference="c")
+
+
+class Slow(L.LightningModule):
+    """Holds 80 MB during a step that takes 20 ms."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def training_step(self, batch, index):
+        held = torch.ones(20_000_000)
+        torch.linalg.eigvals(torch.rand(150, 150))
+        return self.weight * held.sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.0)
+
+
+def test_training_costs_are_measured(tmp_path):
+    def measure(module):
+        cost = Cost()
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = L.Trainer(
+            max_steps=4,
+            accelerator="cpu",
+            default_root_dir=tmp_path,
+            callbacks=[cost],
+            enable_model_summary=False,
+            **quiet,
+        )
+        trainer.fit(module, torch.utils.data.DataLoader(range(4)))
+        return cost.metrics
+
+    assert Cost().metrics == {}
+    measured = measure(Slow())
+    assert 1e-3 < measured["fit/seconds_per_step"] < 5
+    if "fit/peak_memory_gb" in measured:  # Linux
+        assert 0.1 < measured["fit/peak_memory_gb"] < 50
