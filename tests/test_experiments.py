@@ -12,6 +12,10 @@ from runtime.checkpoint import EmbedConfig
 from runtime.stages import resolve_stages
 from tests.conftest import EXPERIMENTS, ROOT, compose
 
+PLAN_2D = (
+    "datamodule.plan={spacing:[1,1],patch:[32,32],batch_size:2,features:[8,8],strides:[[1,1],[2,2]],"
+    "kernels:[[3,3],[3,3]]}"
+)
 # By the beginning of an experiment's name: what makes its phantom small, and what its real data cannot do without.
 SMALLER = {
     "medmnist": ["datamodule.counts=[16,16,16]", "datamodule.batch_size=8"],
@@ -21,15 +25,23 @@ SMALLER = {
         "stages.autoencoder.lightning_module.net.channels=[32,32,32]",
     ],
     "hematoma_classification": [
-        "datamodule.patients={Aare:14,Doubs:12,Kander:12}",
+        "datamodule.phantom.patients={Aare:14,Doubs:20,Kander:20}",
+        "datamodule.cohort={folder}",
         "datamodule.image_size=32",
         "datamodule.batch_size=8",
     ],
     "hematoma_synthesis": [
-        "datamodule.patients={Aare:14,Doubs:12,Kander:12}",
+        "datamodule.phantom.patients={Aare:14,Doubs:20,Kander:20}",
+        "datamodule.cohort={folder}",
         "datamodule.image_size=32",
         "datamodule.batch_size=4",
         "callbacks.synthetic.count=4",
+    ],
+    "hematoma_slices_segmentation": [
+        "datamodule.patients={Aare:4}",
+        "datamodule.folds=2",
+        "datamodule.batches=1",
+        PLAN_2D,
     ],
     "hematoma_segmentation": [
         "datamodule.patients={Aare:4,Kander:1}",
@@ -38,14 +50,32 @@ SMALLER = {
         "datamodule.plan={spacing:[5,3,3],patch:[8,32,32],batch_size:2,features:[8,8],strides:[[1,1,1],[2,2,2]],"
         "kernels:[[3,3,3],[3,3,3]]}",
     ],
+    "hematoma": [
+        "datamodule.phantom.patients={Aare:14,Doubs:20,Kander:20}",
+        "datamodule.batches=1",
+        "datamodule.plan={spacing:[5,3,3],patch:[8,64,64],batch_size:2,features:[8,8],strides:[[1,1,1],[2,2,2]],"
+        "kernels:[[3,3,3],[3,3,3]]}",
+        "stages.fold_1=null",
+        *(f"stages.synthesis.datamodule.{word}" for word in ("masks=null", "image_size=32", "batch_size=4")),
+        "stages.synthesis.callbacks.synthetic.count=4",
+        *(f"stages.original.datamodule.{word}" for word in ("masks=null", "image_size=32", "batch_size=8")),
+        "stages.semibalanced=null",
+        "stages.balanced=null",
+    ],
 }
 # By a whole name: what else a network of full size cannot do without on a CPU.
 NARROWER = {
     "hemexp": ["stages.diffusion.lightning_module.diffusion.net.dim=16"],
     "hematoma_classification": ["lightning_module.net.name=vit_tiny_patch16_224"],
+    "hematoma": [
+        "stages.original.lightning_module.net.name=vit_tiny_patch16_224",
+        *(f"stages.fold_{fold}=null" for fold in (2, 3, 4)),
+    ],
 }
 NEEDED = {
-    "hematoma": ["datamodule.root=x"],
+    "hematoma_slices_segmentation": ["datamodule.root=x", PLAN_2D],
+    "hematoma_": ["datamodule.root=x"],
+    "hematoma": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"],
     "hemexp": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"],
 }
 ONE_BATCH = {

@@ -25,14 +25,14 @@ class NNUNetAugment:
     turned and zoomed within them only.
 
     Args:
-        mirror: Axes that may be mirrored.
+        mirror: Axes that may be mirrored; null for all.
         strength: Scales all probabilities; 0 switches augmentation off.
     """
 
-    def __init__(self, mirror: Sequence[int] = (), strength: float = 1.0) -> None:
+    def __init__(self, mirror: Sequence[int] | None = (), strength: float = 1.0) -> None:
         if strength < 0:
             raise ValueError(f"strength={strength} must not be negative")
-        self.mirror, self.strength = tuple(mirror), strength
+        self.mirror, self.strength = mirror, strength
         self._local = threading.local()  # transforms hold their random state
 
     def __call__(self, image: NDArray, mask: NDArray, seed: int) -> tuple[NDArray, NDArray]:
@@ -53,7 +53,7 @@ class NNUNetAugment:
         sigma: dict[str, Any] = {f"sigma_{axis}": (0.5, 1.0) for axis in "xyz"[:axes]}
         smooth = "trilinear" if axes == 3 else "bilinear"
         gamma: dict[str, Any] = {"gamma": (0.7, 1.5), "retain_stats": True}
-        p = self.strength
+        p, mirror = self.strength, range(axes) if self.mirror is None else self.mirror
         return T.Compose(
             [
                 T.RandRotated(_BOTH, prob=0.2 * p, mode=["bilinear", "nearest"], padding_mode="zeros", **ranges),
@@ -67,6 +67,6 @@ class NNUNetAugment:
                 T.RandSimulateLowResolutiond("image", prob=0.25 * p, upsample_mode=smooth),
                 T.RandAdjustContrastd("image", prob=0.1 * p, invert_image=True, **gamma),
                 T.RandAdjustContrastd("image", prob=0.3 * p, **gamma),
-                *(T.RandFlipd(_BOTH, prob=0.5 * min(p, 1), spatial_axis=axis) for axis in self.mirror),
+                *(T.RandFlipd(_BOTH, prob=0.5 * min(p, 1), spatial_axis=axis) for axis in mirror),
             ]
         )
