@@ -1,11 +1,13 @@
 """Slices of bleeds that expand (HE) and that do not (NHE), as pictures in folders, split by patient.
 
 <root>/{train,val,test}/{HE,NHE}/<patient>_{up,max,low}.png
+<root>/{HE,NHE}/images_<size>/<patient>_{up,max,low}.png     without a split: a tenth of the patients each to val, test
 <synthetic>/*.png                                            made-up slices with expansion, for training only
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,6 +64,8 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     def fetch(self) -> None:
         """A user's own slices must be there already."""
+        if self._unsplit:
+            return
         missing = [
             f"{split}/{name}" for split in SPLITS for name in CLASSES if not (self.source / split / name).is_dir()
         ]
@@ -74,9 +78,10 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     def read(self) -> dict[str, Split]:
         """All pictures; a patient in two splits is an error."""
-        said = {split: self._read_split(split) for split in SPLITS}
+        said = self._read_unsplit() if self._unsplit else {split: self._read_split(split) for split in SPLITS}
         slices = [(split, *pair) for split, (_, labels, ids) in said.items() for pair in zip(ids, labels, strict=True)]
-        check_patients(self.source, [(split, self.patient_of(name), int(label)) for split, name, label in slices])
+        found = [(split, self.patient_of(name), int(label)) for split, name, label in slices]
+        check_patients(self.source, found, CLASSES[1:] if self.expansion_only else CLASSES)
         said["train"] = self._with_synthetic(*said["train"])
         if self.expansion_only:
             return {split: _chosen(labels == 1, images, labels, ids) for split, (images, labels, ids) in said.items()}
@@ -99,13 +104,36 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         return found.group(1)
 
     def _read_split(self, split: str) -> Split:
-        images, labels, ids = [], [], []
+        parts = []
         for label, name in enumerate(CLASSES):
-            names, pictures = read_images(self.source / split / name, self.shape)
-            images.append(pictures)
-            labels += [label] * len(names)
-            ids += names
-        return np.concatenate(images), np.array(labels, np.int64), ids
+            ids, pictures = read_images(self.source / split / name, self.shape)
+            parts.append((pictures, np.full(len(ids), label), ids))
+        return _joined(parts)
+
+    @property
+    def _unsplit(self) -> dict[str, Path]:
+        """Folders of the classes, where there is no split and all that are needed are there."""
+        folders = {}
+        for name in CLASSES[1:] if self.expansion_only else CLASSES:
+            top = self.source / name
+            if not top.is_dir():
+                return {}
+            sized = sorted(top.glob("images_*"), key=lambda folder: folder.name != f"images_{self.shape[1]}")
+            folders[name] = sized[0] if sized else top
+        return folders
+
+    def _read_unsplit(self) -> dict[str, Split]:
+        """Of the patients of each class, in an order that their names give, a tenth validate and a tenth test."""
+        parts: dict[str, list[Split]] = {split: [] for split in SPLITS}
+        for name, folder in self._unsplit.items():
+            ids, pictures = read_images(folder, self.shape)
+            patients = sorted({self.patient_of(one) for one in ids}, key=lambda one: sha256(one.encode()).digest())
+            tenth = max(2, len(patients) // 10)
+            places = {"val": patients[:tenth], "test": patients[tenth : 2 * tenth], "train": patients[2 * tenth :]}
+            for split, chosen in places.items():
+                mine = np.array([self.patient_of(one) in chosen for one in ids])
+                parts[split].append(_chosen(mine, pictures, np.full(len(ids), CLASSES.index(name)), ids))
+        return {split: _joined(part) for split, part in parts.items()}
 
     def _with_synthetic(self, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
         wanted = 0 if self.balance == "none" else int((labels == 0).sum()) // _SHARE[self.balance] - int(labels.sum())
@@ -120,12 +148,13 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         return np.concatenate([images, pictures[:wanted]]), np.append(labels, [1] * wanted), [*ids, *added]
 
 
-def check_patients(source: Path, found: Iterable[tuple[str, str, int]]) -> None:
+def check_patients(source: Path, found: Iterable[tuple[str, str, int]], classes: Sequence[str] = CLASSES) -> None:
     """Refuse splits that nothing can be learnt from or measured on.
 
     Args:
         source: Where patients come from, for messages.
         found: Split, patient and label, a patient as often as you like.
+        classes: Those of which every split needs two patients.
 
     Raises:
         ValueError: If a patient is in two splits or has two labels, or a split has fewer than two patients of a class.
@@ -138,8 +167,8 @@ def check_patients(source: Path, found: Iterable[tuple[str, str, int]]) -> None:
         if labels.setdefault(patient, label) != label:
             raise ValueError(f"{source}: patient {patient} stands in {' and in '.join(CLASSES)}")
     for split in SPLITS:
-        for label, name in enumerate(CLASSES):
-            count = sum(splits[patient] == split and labels[patient] == label for patient in splits)
+        for name in classes:
+            count = sum(splits[one] == split and CLASSES[label] == name for one, label in labels.items())
             if count < 2:
                 raise ValueError(
                     f"{source}: {count} patients of class {name} in {split}; two are needed, so split otherwise"
@@ -148,3 +177,8 @@ def check_patients(source: Path, found: Iterable[tuple[str, str, int]]) -> None:
 
 def _chosen(chosen: np.ndarray, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
     return images[chosen], labels[chosen], [name for name, kept in zip(ids, chosen, strict=True) if kept]
+
+
+def _joined(parts: Sequence[Split]) -> Split:
+    images, labels, ids = zip(*parts, strict=True)
+    return np.concatenate(images), np.concatenate(labels), [one for part in ids for one in part]

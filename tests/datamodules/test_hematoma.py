@@ -132,6 +132,28 @@ def test_what_does_not_fit_is_told(tmp_path):
         module(tmp_path / "set").setup()
 
 
+def test_slices_without_a_split_are_split_by_patient(tmp_path):
+    write(tmp_path / "a", {"": {"HE": 20, "NHE": 30}})
+    for name in ("HE", "NHE"):
+        (tmp_path / "a" / name).rename(tmp_path / "x")
+        (tmp_path / "a" / name).mkdir()
+        (tmp_path / "x").rename(tmp_path / "a" / name / "images_16")
+    data = module(tmp_path / "a")
+    data.prepare_data()
+    data.setup()
+    patients = {split: {data.patient_of(name) for name in ids} for split, ids in data.split.items()}
+    assert {split: len(names) for split, names in patients.items()} == {"train": 40, "val": 5, "test": 5}
+    assert len(set.union(*patients.values())) == 50
+    assert {data._labels[split].sum().item() for split in ("val", "test")} == {6}, "two patients of three slices"
+    (tmp_path / "a" / "NHE").rename(tmp_path / "elsewhere")
+    alone = module(tmp_path / "a", expansion_only=True)
+    alone.prepare_data()
+    alone.setup()
+    assert {split: len(ids) for split, ids in alone.split.items()} == {"train": 48, "val": 6, "test": 6}
+    with pytest.raises(FileNotFoundError, match="needs train/NHE"):
+        module(tmp_path / "a").prepare_data()
+
+
 def test_two_patients_of_a_class_are_the_least_in_every_split(tmp_path):
     write(tmp_path, {**COUNTS, "val": {"HE": 1, "NHE": 2}})
     with pytest.raises(ValueError, match="1 patients of class HE in val; two are needed"):
