@@ -134,3 +134,12 @@ def medmnist_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real MedMNIST files in {root}; name a folder with MEDZOO_REAL_DATA")
     return root
+
+
+@pytest.fixture(scope="session")
+def ge() -> Path:
+    """Folder of a real head CT, a GE series with a tilted gantry and uneven slices."""
+    folder = REAL_DATA / "head-ct" / "dcm_qa_ct_GE"
+    if not folder.is_dir():
+        pytest.skip(f"no real series in {folder}; name the folder above `head-ct` with MEDZOO_REAL_DATA")
+    return folder

@@ -57,7 +57,7 @@ def roi_slices(
     if ct.shape != mask.shape:
         raise ValueError(f"CT {ct.shape} and mask {mask.shape} lie on different grids")
     bleed = _largest(np.asarray(mask) > 0)
-    middle = int(bleed.sum((1, 2)).argmax())
+    middle = _middle(bleed)
     step = 1.0 if neighbours == "native" else 1 / _UPSAMPLED
     low, high = window
     cut = {}
@@ -78,6 +78,14 @@ def _largest(bleed: np.ndarray) -> np.ndarray:
         raise ValueError("the mask is empty: there is no bleed to cut out")
     parts, _ = ndimage.label(bleed, np.ones((3, 3, 3)))
     return parts == np.bincount(parts[parts > 0]).argmax()
+
+
+def _middle(bleed: np.ndarray) -> int:
+    """The slice with most of the bleed; of equal ones, as uneven slices give, the one nearest the bleed's centre."""
+    areas = bleed.sum((1, 2))
+    largest = np.flatnonzero(areas == areas.max())
+    center = areas @ np.arange(len(areas)) / areas.sum()
+    return int(largest[np.abs(largest - center).argmin()])
 
 
 def _slice_at(ct: np.ndarray, place: float) -> np.ndarray:

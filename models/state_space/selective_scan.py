@@ -198,6 +198,7 @@ def _gradients(
         du[part] = written * dt[part]
         ddt[part] = torch.mul(exponent, rates, out=decay).sum(2).addcmul_(written, u[part])
         drates += exponent.mul_(dt[part][:, :, None]).sum((0, 1))
+        del before, decay, gradient, exponent, written  # else they would lie beside those of the next block
     return du, ddt, dB, dC, drates
 
 

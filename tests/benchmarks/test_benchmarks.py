@@ -33,8 +33,8 @@ def fake(tmp_path, monkeypatch):
 
 def test_discovery_finds_every_module_with_a_run():
     found = discover()
-    assert {"hemexp_sampling", "loading", "lightning_overhead"} <= set(found)
-    assert not {"row", "page", "run"} & set(found)
+    assert {"hemexp_sampling", "loading", "lightning_overhead", "umamba_memory"} <= set(found)
+    assert not {"row", "page", "run", "memory"} & set(found)
     assert all(module.__doc__ for module in found.values())
 
 
@@ -120,7 +120,7 @@ def test_the_original_way_of_sampling_goes_through_every_slice():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["hemexp_sampling", "lightning_overhead", "loading"])
+@pytest.mark.parametrize("name", ["hemexp_sampling", "lightning_overhead", "loading", "umamba_memory"])
 def test_a_benchmark_starts_as_a_script(name):
     # the folder of a script comes first in its search path, where `radiomics.py` would hide a library of that name
     code = f"import runpy, sys; runpy.run_path('{name}.py'); print(sys.path[0])"

@@ -46,6 +46,18 @@ def test_what_reaches_over_the_border_is_black_and_slices_outside_are_left_out()
     assert said["max"][10, 10] > 0
 
 
+def test_of_equally_large_slices_the_one_in_the_middle_is_taken():
+    ct, mask = scan()
+    mask[2:5] = mask[3]
+    said = roi_slices(ct, mask, SPACING, size=16)
+    assert said["max"][8, 8] == round((60 + 3) * 255 / 90)
+    mask[1, 10:20, 12:22] = 1  # the bleed's centre moves down
+    assert roi_slices(ct, mask, SPACING, size=16)["max"][8, 8] == round((60 + 3) * 255 / 90)
+    mask[1] = mask[3]
+    mask[0, 10:20, 12:22] = 1
+    assert roi_slices(ct, mask, SPACING, size=16)["max"][8, 8] == round((60 + 2) * 255 / 90)
+
+
 def test_as_released_neighbours_lie_between_slices_and_boxes_are_tight():
     ct, mask = scan()
     said = roi_slices(ct, mask, SPACING, neighbours="released", box="tight", size=32)

@@ -14,7 +14,6 @@ from scipy import ndimage
 from datamodules.preparation import HeadCTPreparation, SkullStrip
 from datamodules.preparation.dicom import read_series
 from datamodules.preparation.scan import read_ct, read_scan
-from tests.conftest import REAL_DATA
 from tests.datamodules.analytic_head import ellipsoid, head, in_bleed, milliliters, places, write_series
 
 UNEVEN = np.concatenate([np.arange(-66, -6, 3.0), np.arange(-6, 67, 6.0)])
@@ -123,14 +122,6 @@ def test_lost_tilt_in_positions_is_told(tmp_path, caplog):
 
 
 # The real series
-
-
-@pytest.fixture(scope="module")
-def ge():
-    folder = REAL_DATA / "head-ct" / "dcm_qa_ct_GE"
-    if not folder.is_dir():
-        pytest.skip(f"no real series in {folder}; name the folder above with MEDZOO_REAL_DATA")
-    return folder
 
 
 @pytest.fixture(scope="module")
