@@ -1,5 +1,6 @@
 """Scores, pictures and label maps of a segmentation's test, and the label maps of a prediction."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = ["SegmentationReport", "SegmentationWriter"]
 class SegmentationReport(L.Callback):
     """Logs `test/dice`, `test/hd95_mm` and more (`evaluation.segmentation.summary`); writes a row for each case.
 
+    Pictures have no millimetres: `test/hd95_px`, and no volumes.
     `predictions/test.csv` has the scores of every case, `figures/cases.png` shows the worst, the middle and the best.
 
     Args:
@@ -56,7 +58,8 @@ class SegmentationReport(L.Callback):
         rows = sorted(gather(self._rows), key=lambda row: row["id"])
         drawn = _spread(gather(self._drawn), self.cases)
         classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
-        numbers = {f"test/{k}": torch.tensor(float(v)) for k, v in summary(rows, classes).items()}
+        said_of = summary(rows, classes) if trainer.datamodule.spatial_dims == 3 else _of_pictures(rows, classes)  # type: ignore[attr-defined]
+        numbers = {f"test/{k}": torch.tensor(float(v)) for k, v in said_of.items()}
         pl_module.log_dict(numbers)
         if not trainer.is_global_zero:
             return
@@ -107,6 +110,12 @@ def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
     if len(ordered) <= count:
         return ordered
     return [ordered[round(place)] for place in np.linspace(0, len(ordered) - 1, count)]
+
+
+def _of_pictures(rows: list[dict[str, Any]], classes: Sequence[str]) -> dict[str, float]:
+    """Without volumes, and distances in pixels."""
+    scores = summary(rows, classes)
+    return {k.replace("_mm", "_px"): value for k, value in scores.items() if not k.startswith("volume")}
 
 
 def _written(row: dict[str, Any]) -> dict[str, Any]:

@@ -74,11 +74,15 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
 
     @property
     def waiting(self) -> str:
-        """What is missing as long as not every scan has its mask."""
+        """As long as not every scan has its mask, nothing can be cut."""
         if self.masks is None or self.source.is_dir():
-            return ""
+            return super().waiting
         lacking = [name for name in self._scans() if not self._files(name)]
-        return f"{self.masks} holds no mask of {', '.join(lacking[:3])}: outline the bleeds first" if lacking else ""
+        return (
+            f"{self.masks} holds no mask of {', '.join(lacking[:3])}: outline the bleeds first"
+            if lacking
+            else super().waiting
+        )
 
     def fetch(self) -> None:
         """Cut the slices, where they are missing and all masks are there."""
@@ -86,7 +90,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             return
         self.cohort.fetch()
         self._check_early()
-        if self.waiting:
+        if self.masks and any(not self._files(name) for name in self._scans()):
             return
         with appearing(self.source) as root:
             skipped = self._cut_all(root)

@@ -72,6 +72,13 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         if missing:
             raise FileNotFoundError(f"no folder {self.source / missing[0]}: datamodule.root needs {', '.join(missing)}")
 
+    @property
+    def waiting(self) -> str:
+        """What is missing that another run, or an earlier stage, has to make; empty where nothing is."""
+        if self.balance == "none" or self.synthetic is None or self.synthetic.is_dir():
+            return ""
+        return f"no folder {self.synthetic}: make synthetic slices first, or name another with datamodule.synthetic"
+
     def read_shape(self) -> tuple[int, ...]:
         """As asked for."""
         return self.shape

@@ -23,7 +23,7 @@ def segmentation_figure(
 
     Args:
         titles: Of each case.
-        images: (Z, H, W) or (H, W) of each, in any unit.
+        images: (Z, H, W) of each volume or (H, W) of each picture, in any unit.
         said: (Z, H, W) label values.
         true: The same.
         spacings: mm of a voxel, in the order of the axes.
@@ -34,15 +34,16 @@ def segmentation_figure(
     """
     figure, axes = new_figure(7.5, 2.6 * len(titles) + 0.3, len(titles), 3, squeeze=False)
     for row, title, image, one, other, spacing in zip(axes, titles, images, said, true, spacings, strict=True):
+        upright = display_slice if image.ndim == 3 else np.asarray  # a picture stands as it should
         image, one, other = (part[None] if part.ndim == 2 else part for part in (image, one, other))
         at = int(np.argmax(((one > 0) | (other > 0)).sum(axis=(1, 2))))
         low, high = np.percentile(image[at], [1, 99.5]) if window is None else window
         for panel, mask in zip(row, (None, other, one), strict=True):
-            panel.imshow(display_slice(image[at]), cmap="gray", vmin=low, vmax=high, aspect=spacing[-2] / spacing[-1])
+            panel.imshow(upright(image[at]), cmap="gray", vmin=low, vmax=high, aspect=spacing[-2] / spacing[-1])
             panel.set_axis_off()
             for value in np.unique(mask[at])[1:] if mask is not None and mask[at].any() else ():
                 colour = COLOURS[(3 + int(value)) % len(COLOURS)]
-                panel.contour(display_slice(mask[at] == value), [0.5], colors=[colour], linewidths=1.2)
+                panel.contour(upright(mask[at] == value), [0.5], colors=[colour], linewidths=1.2)
         row[0].set_title(title, fontsize=8, loc="left")
     for panel, name in zip(axes[0][1:], ("true", "network"), strict=True):
         panel.set_title(name, fontsize=9)

@@ -188,3 +188,11 @@ def test_the_sign_marks_expansion_and_changes_nothing_else():
     assert causal.SIGN[True] > causal.SIGN[False]
     same = simulate((7, 3), signs=True, do={"Anticoagulant": 1.0})
     assert same.mottled == simulate((7, 3), signs=True, do={"Anticoagulant": 0.0}).mottled
+
+
+def test_synthetic_slices_that_are_yet_to_be_made_are_waited_for(tmp_path):
+    write(tmp_path / "set", COUNTS)
+    data = module(tmp_path / "set", balance="balanced", synthetic=tmp_path / "made")
+    assert "made: make synthetic slices first" in data.waiting
+    synthetic(tmp_path / "made", 20)
+    assert not data.waiting
