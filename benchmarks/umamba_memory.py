@@ -32,11 +32,12 @@ if not __package__:  # python benchmarks/umamba_memory.py: imports start at the 
 import torch
 from torch._subclasses import FakeTensorMode
 
-from benchmarks.memory import Allocations, chunked, mambapy
+from benchmarks.memory import chunked, mambapy
 from benchmarks.row import Row, print_rows
 from models import UMamba
 from models.state_space import MambaLayer
 from models.state_space.selective_scan import _STATES, _Chunked
+from runtime.allocations import Allocations
 
 __all__ = ["allocated", "run", "tokens"]
 

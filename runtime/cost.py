@@ -2,66 +2,68 @@
 
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from torch.utils._pytree import tree_leaves
+
+from runtime.allocations import Allocations
 
 __all__ = ["Cost"]
 
+_COUNTED = 1  # the batch whose tensors are counted; before it the optimiser has no state
+
 
 class Cost(L.Callback):
-    """Measures a training from its second batch on; the first allocates, compiles and fills caches.
+    """Measures training steps; the first, which allocates and fills caches, and the one that is counted take longer.
 
-    On a GPU memory is what PyTorch allocated there; on Linux the resident size of the process, with Python, libraries
-    and data; elsewhere it is not measured.
+    Memory is what PyTorch allocated on the GPU at most, or on a CPU what all tensors of one step held at once: weights,
+    gradients, the optimiser's state, the batch and what lies between. Python and libraries come on top.
     """
 
     def __init__(self) -> None:
         self._seconds: list[float] = []
-        self._began: float | None = None
-        self._counting = False
+        self._began = 0.0
+        self._counter: Allocations | None = None
+        self._peak_gb: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forget the peak of whatever ran before."""
-        self._counting = _forget_peak()
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any) -> None:
-        """Start the clock."""
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Start the clock, and count once."""
+        if batch_idx == _COUNTED and self._peak_gb is None and pl_module.device.type == "cpu" and _is_eager(pl_module):
+            self._counter = Allocations()
+            held = [*pl_module.parameters(), *pl_module.buffers()]
+            leaves = tree_leaves([batch, [optimizer.state_dict() for optimizer in trainer.optimizers]])
+            self._counter.count(*held, *(leaf for leaf in leaves if isinstance(leaf, torch.Tensor)))
+            self._counter.__enter__()
         self._began = time.perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any) -> None:
-        """Stop it; on a GPU the queue of the step before is part of the time, so the median is right."""
-        if self._began is not None:
-            self._seconds.append(time.perf_counter() - self._began)
+        """Stop both."""
+        self._seconds.append(time.perf_counter() - self._began)
+        if self._counter:
+            self._counter.__exit__(None, None, None)
+            self._peak_gb, self._counter = self._counter.peak / 1024, None
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Read the GPU's peak."""
+        if pl_module.device.type == "cuda":
+            self._peak_gb = torch.cuda.max_memory_allocated(pl_module.device) / 2**30
 
     @property
     def metrics(self) -> dict[str, float]:
         """`fit/seconds_per_step`, the median without loading, and `fit/peak_memory_gb`, where measured."""
-        measured = {}
-        if len(self._seconds) > 1:
-            measured["fit/seconds_per_step"] = statistics.median(self._seconds[1:])
-        if self._counting:
-            measured["fit/peak_memory_gb"] = _peak() / 2**30
-        return measured
+        measured = {"fit/seconds_per_step": statistics.median(self._seconds[2:])} if len(self._seconds) > 2 else {}
+        return measured | ({} if self._peak_gb is None else {"fit/peak_memory_gb": self._peak_gb})
 
 
-def _forget_peak() -> bool:
-    """Whether the peak from here on can be read later."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        return True
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # man 5 proc: resets VmHWM
-    except OSError:
-        return False
-    return True
-
-
-def _peak() -> float:
-    """Bytes."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * float(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+def _is_eager(module: L.LightningModule) -> bool:
+    """Compiled networks cannot be watched."""
+    return not any(part._compiled_call_impl for part in module.modules())

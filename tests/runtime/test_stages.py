@@ -229,7 +229,8 @@ def test_a_run_killed_in_its_second_stage_goes_on_there(staged, tmp_path):
     assert "resuming" in resumed.output
     assert (run / "first" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before, "not trained again"
     assert metrics_of(run)["test/loss"] == metrics_of(staged)["test/loss"]
-    assert metrics_of(run).keys() == metrics_of(staged).keys()
+    too_short = {"fit/seconds_per_step"}  # for a median
+    assert metrics_of(run).keys() == metrics_of(staged).keys() - too_short
 
 
 @pytest.mark.slow
