@@ -1,0 +1,6 @@
+"""Hand-crafted radiomics with pyradiomics' names and definitions, or IBSI's, for whole data sets at once."""
+
+from datamodules.radiomics.extract import extract, extract_one, feature_names
+from datamodules.radiomics.settings import Flag, RadiomicsSettings
+
+__all__ = ["Flag", "RadiomicsSettings", "extract", "extract_one", "feature_names"]
