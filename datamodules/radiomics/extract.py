@@ -9,7 +9,7 @@ from rich.progress import track
 from datamodules.radiomics.first_order import FIRST_ORDER, first_order
 from datamodules.radiomics.glcm import GLCM, glcm
 from datamodules.radiomics.masks import make_masks
-from datamodules.radiomics.neighbours import Neighbours
+from datamodules.radiomics.neighbours import Neighbours, directions
 from datamodules.radiomics.ngtdm import NGTDM, ngtdm
 from datamodules.radiomics.regions import Regions, grey_levels
 from datamodules.radiomics.settings import Family, Flag, RadiomicsSettings
@@ -18,8 +18,10 @@ from datamodules.radiomics.sized import GLDM, GLRLM, GLSZM, gldm, glrlm, glszm
 
 __all__ = ["extract", "extract_one", "feature_names"]
 
-VOXELS_AT_ONCE = 1 << 18
-"""Of the images of one batch: few enough for the processor's cache, enough to pay for the Python between."""
+CELLS_AT_ONCE = 1 << 18
+"""Voxels or matrix entries of one batch: few enough for the processor's cache, enough to pay for the Python between."""
+DEEPEST = 1000
+"""Grey levels, whose matrices of 13 directions then take 100 MB."""
 MANY = 1000
 """Images from which on a progress bar is shown."""
 
@@ -51,7 +53,8 @@ def extract(
     counts = inside.reshape(len(inside), -1).sum(1)
     features = np.full((len(images), len(names)), np.nan)
     flags = np.where(counts == 0, Flag.EMPTY, np.where(counts == 1, Flag.ONE_VOXEL, 0)).astype(np.int64)
-    chunks = list(_chunks(counts, int(np.prod(images.shape[1:]))))
+    matrices = len(directions(images.ndim - 1)) * _depth(images, inside, settings) ** 2
+    chunks = list(_chunks(counts, max(int(np.prod(images.shape[1:])), matrices)))
     for chunk in track(chunks, "radiomics", transient=True, disable=len(images) < MANY):
         regions = Regions.of(images[chunk], inside[chunk], spacing)
         features[chunk], flags[chunk] = _of_regions(regions, settings)
@@ -87,13 +90,28 @@ def _check(images: np.ndarray) -> np.ndarray:
     return images[:, 0]
 
 
-def _chunks(counts: np.ndarray, voxels: int) -> Iterator[np.ndarray]:
+def _chunks(counts: np.ndarray, cells: int) -> Iterator[np.ndarray]:
     """Indices of images with a mask of two voxels or more, those with masks of like size together."""
     order = np.argsort(counts, kind="stable")
     order = order[counts[order] > 1]
-    together = max(1, VOXELS_AT_ONCE // voxels)
+    together = max(1, CELLS_AT_ONCE // cells)
     for start in range(0, len(order), together):
         yield order[start : start + together]
+
+
+def _depth(images: np.ndarray, inside: np.ndarray, settings: RadiomicsSettings) -> int:
+    """At most how many grey levels an image has, 0 where no matrix of them is made."""
+    if not {"glcm", "ngtdm"} & set(settings.families) or not inside.any():
+        return 0
+    values = images[inside]
+    span = float(values.max()) - float(values.min())
+    depth = settings.bin_count or int(span / settings.bin_width) + 2
+    if depth > DEEPEST:
+        raise ValueError(
+            f"intensities from {values.min():g} to {values.max():g} make {depth} grey levels of "
+            f"bin_width={settings.bin_width:g}, and texture allows {DEEPEST}: widen it, or set bin_count"
+        )
+    return depth
 
 
 def _of_regions(regions: Regions, settings: RadiomicsSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -118,8 +136,8 @@ def _of_regions(regions: Regions, settings: RadiomicsSettings) -> tuple[np.ndarr
     flags = np.where(np.minimum.reduceat(levels, starts) == deepest, Flag.ONE_LEVEL, 0)
     low, high = (of.reduceat(regions.values, starts) for of in (np.minimum, np.maximum))
     flags = flags | np.where(low == high, Flag.CONSTANT, 0)
-    scattered = (flags == 0) & np.isnan(features).any(1)
-    return features, flags | np.where(scattered, Flag.SCATTERED, 0)
+    undefined = (flags == 0) & np.isnan(features).any(1)
+    return features, flags | np.where(undefined, Flag.UNDEFINED, 0)
 
 
 def _tell(flags: np.ndarray) -> None:

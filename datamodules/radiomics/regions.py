@@ -1,6 +1,7 @@
 """The masked voxels of a batch of images as one list, and their grey levels."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Regions:
         position -= np.minimum.reduceat(position, starts, axis=0)[image]
         return cls(counts, image, position, images[masks].astype(float), np.array(spacing))
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, ...]:
         """The box that holds every mask of the batch."""
         return tuple(int(edge) for edge in self.position.max(0) + 1)

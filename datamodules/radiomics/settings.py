@@ -29,8 +29,8 @@ class Flag(IntFlag):
     """One intensity in the mask; what divides by its spread is NaN."""
     ONE_LEVEL = 8
     """One grey level in the mask after binning; what divides by the spread of levels is NaN."""
-    SCATTERED = 16
-    """No two voxels of the mask touch, so texture has nothing to say about pairs and is NaN."""
+    UNDEFINED = 16
+    """Some other feature divides by zero, as texture does where no two voxels of the mask touch."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def sized_features(image: np.ndarray, level: np.ndarray, size: np.ndarray, count
         (count, 16) in the order of the module's names; NaN for an image without elements.
     """
     depth, largest = int(level.max()) + 1, int(size.max()) + 1
-    keys, n = np.unique((image * depth + level) * largest + size, return_counts=True)
+    keys, n = _counted((image * depth + level) * largest + size, count * depth * largest)
     image, level, size = keys // (depth * largest), keys // largest % depth, keys % largest
 
     def mean(of: np.ndarray) -> np.ndarray:
@@ -124,6 +124,15 @@ def sized_features(image: np.ndarray, level: np.ndarray, size: np.ndarray, count
     emphases = [mean(of) for of in (1 / i2, i2, 1 / i2 / j2, i2 / j2, j2 / i2, i2 * j2)]
     columns = [mean(1 / j2), mean(j2), by_level, by_level / total, by_size, by_size / total, 1 / mean(size)]
     return np.stack([*columns, *spread, entropy, *emphases], axis=1)
+
+
+def _counted(keys: np.ndarray, space: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each key once, and how often it was there; without sorting where all possible keys can be counted."""
+    if space > 8 * len(keys):
+        return np.unique(keys, return_counts=True)
+    counts = np.bincount(keys, minlength=space)
+    found = np.flatnonzero(counts)
+    return found, counts[found]
 
 
 def _run_lengths(neighbours: Neighbours, step: tuple[int, ...], starts: np.ndarray) -> np.ndarray:
