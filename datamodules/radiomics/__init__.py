@@ -1,7 +1,7 @@
 """Hand-crafted radiomics with pyradiomics' names and definitions, or IBSI's, for whole data sets at once."""
 
 from datamodules.radiomics.cache import extract_cached
-from datamodules.radiomics.extract import extract, extract_one, feature_names
+from datamodules.radiomics.extraction import extract, extract_one, feature_names
 from datamodules.radiomics.scaler import FeatureScaler
 from datamodules.radiomics.settings import Flag, RadiomicsSettings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.radiomics.extract import extract
+from datamodules.radiomics.extraction import extract
 from datamodules.radiomics.settings import RadiomicsSettings
 
 __all__ = ["cache_file", "extract_cached"]

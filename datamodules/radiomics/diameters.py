@@ -48,7 +48,8 @@ def _crossings(regions: Regions) -> Crossings:
     grid[regions.image, *(regions.position + 1).T] = True
     found = []
     for axis in range(1, grid.ndim):
-        image, *indices = np.nonzero(np.diff(grid, axis=axis))
+        differs = np.diff(grid, axis=axis)
+        image, *indices = np.unravel_index(np.flatnonzero(differs), differs.shape)
         found.append((image, *(2 * index + (k == axis) for k, index in enumerate(indices, start=1))))
     return found
 
@@ -62,11 +63,11 @@ def _lines(crossings: Crossings, along: int) -> tuple[np.ndarray, np.ndarray]:
     """
     sizes = [max(int(part[axis].max()) for part in crossings) + 1 for axis in range(len(crossings) + 1)]
     del sizes[along + 1]
-    low, high = np.full(sizes, NOWHERE), np.full(sizes, -NOWHERE)
+    low, high = (np.full(sizes, end, np.int32) for end in (NOWHERE, -NOWHERE))
     for part in crossings:
         line = tuple(index for axis, index in enumerate(part) if axis != along + 1)
-        np.minimum.at(low, line, part[along + 1])
-        np.maximum.at(high, line, part[along + 1])
+        np.minimum.at(low, line, part[along + 1].astype(np.int32))
+        np.maximum.at(high, line, part[along + 1].astype(np.int32))
     return low, high
 
 
@@ -75,7 +76,8 @@ def _of_planes(low: np.ndarray, high: np.ndarray, row: float, column: float) -> 
     best = np.zeros(len(low))
     for apart in range(low.shape[2]):
         here, there = slice(None, low.shape[2] - apart), slice(apart, None)
-        wide = np.maximum(high[..., here] - low[..., there], high[..., there] - low[..., here]).max((1, 2))
+        wide = np.maximum(high[..., here] - low[..., there], high[..., there] - low[..., here])
+        wide = wide.reshape(len(low), -1).max(1)
         found = np.hypot(np.maximum(wide, 0) * column, apart * row) / 2
         np.maximum(best, found, out=best, where=wide >= 0)
     return best

@@ -55,4 +55,4 @@ class Neighbours:
 
     def beside(self, step: tuple[int, ...]) -> np.ndarray:
         """(V,) levels one step away, 0 where that is outside the mask."""
-        return self.grid[self.at + self.offset(step)]
+        return self.grid.take(self.at + self.offset(step))

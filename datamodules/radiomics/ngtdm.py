@@ -27,7 +27,8 @@ def ngtdm(neighbours: Neighbours, definition: Definition) -> np.ndarray:
         weighted = p * s
         sums = weighted[:, :, None] + weighted[:, None]
         gap = np.where(both, np.abs((level * p)[:, :, None] - (level * p)[:, None]), 0.0).sum((1, 2))
-        contrast = np.einsum("ni,nj,ij->n", p, p, apart**2) / (present * (present - 1)) * difference / voxels
+        variance = (p * (level - (p @ level)[:, None]) ** 2).sum(1)
+        contrast = 2 * variance / (present * (present - 1)) * difference / voxels  # of all pairs of levels
         complexity = (np.where(both, sums / together, 0.0) * apart).sum((1, 2)) / voxels
         strength = np.where(both, together * apart**2, 0.0).sum((1, 2)) / difference
         coarseness, busyness = 1 / weighted.sum(1), weighted.sum(1) / gap

@@ -31,7 +31,7 @@ class Regions:
     @classmethod
     def of(cls, images: np.ndarray, masks: np.ndarray, spacing: tuple[float, ...]) -> "Regions":
         """Of images (N, *spatial) and masks (N, *spatial) bool, none empty."""
-        image, *axes = np.nonzero(masks)
+        image, *axes = np.unravel_index(np.flatnonzero(masks), masks.shape)  # sooner than np.nonzero
         counts = np.bincount(image, minlength=len(images))
         starts = counts.cumsum() - counts
         position = np.stack(axes, axis=1)

@@ -88,8 +88,9 @@ def _axes(regions: Regions, definition: Definition) -> np.ndarray:
     starts = regions.counts.cumsum() - regions.counts
     points = regions.position * regions.spacing
     mean = np.add.reduceat(points, starts) / regions.counts[:, None]
-    points = points - mean[regions.image]
-    products = np.einsum("vi,vj->vij", points, points)
-    freedom = regions.counts - (definition == "ibsi")
-    covariance = np.add.reduceat(products, starts) / freedom[:, None, None]
+    points = (points - mean[regions.image]).T
+    covariance = np.empty((len(regions.counts), regions.dims, regions.dims))
+    for i, j in np.ndindex(covariance.shape[1:]):
+        covariance[:, i, j] = np.add.reduceat(points[i] * points[j], starts)
+    covariance /= (regions.counts - (definition == "ibsi"))[:, None, None]
     return 4 * np.sqrt(np.maximum(np.linalg.eigvalsh(covariance), 0.0))

@@ -67,14 +67,9 @@ def glrlm(neighbours: Neighbours) -> np.ndarray:
 
 def glszm(neighbours: Neighbours) -> np.ndarray:
     """(N, 16) in the order of `GLSZM`; voxels of a zone touch by a face, an edge or a corner."""
-    regions, levels, voxels = neighbours.regions, neighbours.levels, neighbours.voxels
-    starts, ends = [], []
-    for step in directions(regions.dims):
-        same = np.flatnonzero(neighbours.beside(step) == levels)
-        starts.append(same)
-        ends.append(voxels[neighbours.at[same] + neighbours.offset(step)] - 1)
-    edges = (np.concatenate(starts), np.concatenate(ends))
-    graph = coo_array((np.ones(len(edges[0]), bool), edges), shape=(len(levels), len(levels)))
+    regions, levels = neighbours.regions, neighbours.levels
+    starts, ends = _links(neighbours)
+    graph = coo_array((np.ones(len(starts), bool), (starts, ends)), shape=(len(levels), len(levels)))
     zones, label = connected_components(graph, directed=False)
     member = np.empty(zones, int)
     member[label] = np.arange(len(label))  # any voxel of the zone says its image and level
@@ -126,6 +121,31 @@ def sized_features(image: np.ndarray, level: np.ndarray, size: np.ndarray, count
     return np.stack([*columns, *spread, entropy, *emphases], axis=1)
 
 
+def _links(neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of neighbouring voxels of one level, enough of them to hold every zone together.
+
+    A diagonal pair is left out where a face neighbour of the first voxel on the way to the second has that level too:
+    then both are linked by way of it.
+    """
+    dims, levels, at = neighbours.regions.dims, neighbours.levels, neighbours.at
+    along = {
+        tuple(step): neighbours.beside(tuple(step)) == levels
+        for way in (1, -1)
+        for step in way * np.eye(dims, dtype=int)
+    }
+    starts, ends = [], []
+    for step in directions(dims):
+        if step in along:
+            linked = along[step]
+        else:
+            linked = neighbours.beside(step) == levels
+            for axis in np.flatnonzero(step):
+                linked &= ~along[tuple(part * (k == axis) for k, part in enumerate(step))]
+        starts.append(np.flatnonzero(linked))
+        ends.append(neighbours.voxels.take(at[starts[-1]] + neighbours.offset(step)) - 1)
+    return np.concatenate(starts), np.concatenate(ends)
+
+
 def _counted(keys: np.ndarray, space: int) -> tuple[np.ndarray, np.ndarray]:
     """Each key once, and how often it was there; without sorting where all possible keys can be counted."""
     if space > 8 * len(keys):
@@ -141,8 +161,9 @@ def _run_lengths(neighbours: Neighbours, step: tuple[int, ...], starts: np.ndarr
     lengths = np.ones(len(starts), int)
     running, at = np.arange(len(starts)), starts
     while len(running):
-        goes_on = grid[at + offset] == grid[at]
-        running, at = running[goes_on], at[goes_on] + offset
+        ahead = at + offset
+        goes_on = grid.take(ahead) == grid.take(at)
+        running, at = running[goes_on], ahead[goes_on]
         lengths[running] += 1
     return lengths
 
@@ -150,8 +171,8 @@ def _run_lengths(neighbours: Neighbours, step: tuple[int, ...], starts: np.ndarr
 def _has_line(neighbours: Neighbours, step: tuple[int, ...]) -> np.ndarray:
     """(N,) whether any line along a step holds two voxels of the mask; else pyradiomics leaves the direction out."""
     regions = neighbours.regions
-    adjacent = neighbours.beside(step) > 0
-    found = np.bincount(regions.image, adjacent, len(regions.counts)) > 0
+    starts = regions.counts.cumsum() - regions.counts
+    found = np.maximum.reduceat(neighbours.beside(step), starts) > 0  # two that touch are the rule
     for image in np.flatnonzero(~found):
         points = regions.position[regions.image == image]
         axis = next(k for k, part in enumerate(step) if part)

@@ -1,7 +1,6 @@
 """Hand-crafted radiomics of a whole data set, or of one image."""
 
 import logging
-from collections.abc import Iterator
 
 import numpy as np
 from rich.progress import track
@@ -54,7 +53,7 @@ def extract(
     features = np.full((len(images), len(names)), np.nan)
     flags = np.where(counts == 0, Flag.EMPTY, np.where(counts == 1, Flag.ONE_VOXEL, 0)).astype(np.int64)
     matrices = len(directions(images.ndim - 1)) * _depth(images, inside, settings) ** 2
-    chunks = list(_chunks(counts, max(int(np.prod(images.shape[1:])), matrices)))
+    chunks = _chunks(counts, np.minimum(8 * counts, images[0].size) + matrices)
     for chunk in track(chunks, "radiomics", transient=True, disable=len(images) < MANY):
         regions = Regions.of(images[chunk], inside[chunk], spacing)
         features[chunk], flags[chunk] = _of_regions(regions, settings)
@@ -90,13 +89,12 @@ def _check(images: np.ndarray) -> np.ndarray:
     return images[:, 0]
 
 
-def _chunks(counts: np.ndarray, cells: int) -> Iterator[np.ndarray]:
+def _chunks(counts: np.ndarray, cells: np.ndarray) -> list[np.ndarray]:
     """Indices of images with a mask of two voxels or more, those with masks of like size together."""
     order = np.argsort(counts, kind="stable")
     order = order[counts[order] > 1]
-    together = max(1, CELLS_AT_ONCE // cells)
-    for start in range(0, len(order), together):
-        yield order[start : start + together]
+    chunk = cells[order].cumsum() // CELLS_AT_ONCE
+    return [part for part in np.split(order, np.flatnonzero(np.diff(chunk)) + 1) if len(part)]
 
 
 def _depth(images: np.ndarray, inside: np.ndarray, settings: RadiomicsSettings) -> int:
