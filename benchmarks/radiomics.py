@@ -1,12 +1,12 @@
 """Hand-crafted radiomics of whole data sets, beside pyradiomics 3.0.1 on the same images and masks.
 
-BreastMNIST is masked by what is darker than Otsu's threshold of each image, where lesions are; AdrenalMNIST3D holds
-shapes, which are their own masks. The features are size, shape and first-order statistics (27 in 2-D, 32 in 3-D), and
-in 2-D also all features of texture (102). Both sides start from arrays in memory with masks already made. pyradiomics
-runs as its documentation does it, one extractor and one call for each image, without its diagnostics, on 32-bit
-intensities (with 8 bits its bin edges overflow), in a process of its own. The zoo's time is the median of five runs,
-half of them before and half after pyradiomics' one; both sides have one thread. Features of all images are compared
-first; of constant images, those that divide zero by zero are left out.
+BreastMNIST is masked by what is darker than Otsu's threshold of each image, where lesions are; AdrenalMNIST3D
+holds shapes, which are their own masks. The features are size, shape and first-order statistics (27 in 2-D, 32 in
+3-D), and in 2-D also all features of texture (102). Both sides start from arrays in memory with masks already
+made. pyradiomics runs as its documentation does it, one extractor and one call for each image, without its
+diagnostics, on 32-bit intensities (with 8 bits its bin edges overflow), in a process of its own. The zoo's time is
+the median of five runs, three of them before and two after that of pyradiomics; both sides have one thread.
+Features of all images are compared; of constant images, those that divide zero by zero are left out.
 
 The peer needs Python 3.11 or older and no build isolation; it is found by the environment variable
 `MEDZOO_PYRADIOMICS`, the interpreter of an environment that has it:
@@ -70,9 +70,13 @@ def run(*, images: int | None = None) -> list[Row]:
         One row for each case, in images/s.
     """
     python = _peer_python()
-    logging.getLogger("datamodules.radiomics").setLevel(logging.ERROR)  # not that shapes are constant, for every run
-    with tempfile.TemporaryDirectory() as folder:
-        return [_compare(*case, python, Path(folder), images) for case in CASES]
+    log = logging.getLogger("datamodules.radiomics")
+    log.setLevel(logging.ERROR)  # not that shapes are constant, for every run
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return [_compare(*case, python, Path(folder), images) for case in CASES]
+    finally:
+        log.setLevel(logging.NOTSET)
 
 
 def _compare(
@@ -100,7 +104,7 @@ def _compare(
         peer=len(images) / theirs,
         goal=goal,
         remark=f"{1000 * ours / len(images):.3g} and {1000 * theirs / len(images):.3g} ms an image; "
-        f"largest relative difference {difference:.0e}",
+        f"largest relative difference {difference:.0e}; pyradiomics {peer['version']}",
     )
 
 

@@ -1,7 +1,7 @@
-"""The side of pyradiomics: runs in an environment of its own, `python -I radiomics_peer.py <input.npz> <output.npz>`.
+"""The side of pyradiomics, in an environment of its own: `python -I radiomics_peer.py <input.npz> <output.npz>`.
 
-The input holds `images` and `masks` (N, *spatial) and the `families` to compute; the output `features` (N, F), their
-`names` without `original_`, and `seconds` for all images.
+The input holds `images` and `masks` (N, *spatial), the `spacing` (mm) and the `families` to compute; the output
+`features` (N, F), their `names` without `original_`, and `seconds` for all images.
 """
 
 import logging
@@ -14,7 +14,7 @@ def main() -> None:
     """Compute every image as pyradiomics' documentation does it: one extractor, one call for each image."""
     import numpy as np
     import SimpleITK as sitk
-    from radiomics import featureextractor
+    from radiomics import __version__, featureextractor
 
     logging.getLogger("radiomics").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
@@ -43,7 +43,8 @@ def main() -> None:
     seconds = time.perf_counter() - start
     names = list(results[0])
     features = [[float(result[name]) for name in names] for result in results]
-    np.savez(sys.argv[2], features=features, names=[name.removeprefix("original_") for name in names], seconds=seconds)
+    plain = [name.removeprefix("original_") for name in names]
+    np.savez(sys.argv[2], features=features, names=plain, seconds=seconds, version=__version__)
 
 
 if __name__ == "__main__":

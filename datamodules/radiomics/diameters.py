@@ -1,7 +1,7 @@
 """Largest distances between points of the surface, which lie half-way between a masked voxel and one that is not.
 
-Indices are doubled, so that such points have whole numbers. Of each line of points only the outermost two are kept: no
-other can be an end of a largest distance.
+Indices are doubled, so that such points have whole numbers. Of each line of points only the outermost two are kept:
+no other can be an end of a largest distance.
 """
 
 import numpy as np
@@ -58,8 +58,8 @@ def _lines(crossings: Crossings, along: int) -> tuple[np.ndarray, np.ndarray]:
     """First and last point of every line along an axis.
 
     Returns:
-        Two arrays (N, lines along each other axis) of doubled indices; where a line has no point the first is far above
-        the last.
+        Two arrays (N, lines along each other axis) of doubled indices; where a line has no point the first is far
+        above the last.
     """
     sizes = [max(int(part[axis].max()) for part in crossings) + 1 for axis in range(len(crossings) + 1)]
     del sizes[along + 1]
@@ -72,7 +72,7 @@ def _lines(crossings: Crossings, along: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _of_planes(low: np.ndarray, high: np.ndarray, row: float, column: float) -> np.ndarray:
-    """(N,) largest distance (mm) within planes, of which (N, P, R) rows with their first and last point are given."""
+    """(N,) largest distance (mm) within planes, given as (N, P, R) first and last points of their rows."""
     best = np.zeros(len(low))
     for apart in range(low.shape[2]):
         here, there = slice(None, low.shape[2] - apart), slice(apart, None)

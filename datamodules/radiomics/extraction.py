@@ -18,7 +18,7 @@ from datamodules.radiomics.sized import GLDM, GLRLM, GLSZM, gldm, glrlm, glszm
 __all__ = ["extract", "extract_one", "feature_names"]
 
 CELLS_AT_ONCE = 1 << 18
-"""Voxels or matrix entries of one batch: few enough for the processor's cache, enough to pay for the Python between."""
+"""Voxels or matrix entries of one batch: few for the processor's cache, enough to pay for the Python between."""
 DEEPEST = 1000
 """Grey levels, whose matrices of 13 directions then take 100 MB."""
 MANY = 1000
@@ -39,8 +39,8 @@ def extract(
         settings: What to compute, and how.
 
     Returns:
-        Features (N, F) float64, F names such as `shape_MeshVolume`, and `Flag` values (N) int64. A feature that has
-        no value is NaN and its image is flagged; flagged images are counted in the log.
+        Features (N, F) float64, F names such as `shape_MeshVolume`, and `Flag` values (N) int64. A feature that
+        has no value is NaN and its image is flagged; flagged images are counted in the log.
 
     Raises:
         ValueError: If images, masks and settings do not fit each other, or an intensity is not finite.

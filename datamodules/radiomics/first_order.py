@@ -1,4 +1,4 @@
-"""Statistics of the intensities in a mask: 18 first-order features (pyradiomics; IBSI manual, section 3.3 and 3.4)."""
+"""Statistics of the intensities in a mask: 18 first-order features (pyradiomics; IBSI manual, 3.3 and 3.4)."""
 
 import numpy as np
 from scipy.special import entr

@@ -1,4 +1,4 @@
-"""Grey-level co-occurrence: 24 features (Haralick et al. 1973; pyradiomics; IBSI manual, section 3.6, "3D averaged").
+"""Grey-level co-occurrence: 24 features (Haralick et al. 1973; pyradiomics; IBSI manual, 3.6, "3D averaged").
 
 Matrices of the directions are symmetric, of distance 1, and features are the mean over directions with any pair.
 """
@@ -48,7 +48,7 @@ def glcm(neighbours: Neighbours, deepest: np.ndarray) -> np.ndarray:
         deepest: (N,) largest grey level of each.
 
     Returns:
-        (N, 24) in the order of `GLCM`; NaN where no two voxels touch, and Correlation, Imc1 and MCC with one level.
+        (N, 24) in the order of `GLCM`; NaN where no two voxels touch; Correlation, Imc1 and MCC with one level.
     """
     pairs = matrices(neighbours)
     count, angles, depth, _ = pairs.shape

@@ -21,9 +21,9 @@ CORNERS = np.array([(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)])
 def surface_3d(regions: Regions, definition: Definition) -> tuple[np.ndarray, np.ndarray]:
     """Area and volume of the meshes of Lorensen and Cline's marching cubes (1987).
 
-    pyradiomics looks every cube up by its complement where one corner of it is masked; where a face holds two masked
-    voxels that touch by their edge only, two such cubes can disagree and leave a hole. That is followed for
-    `pyradiomics`. For `ibsi` such voxels are always kept apart, so the surface is closed.
+    pyradiomics looks every cube up by its complement where a certain corner of it is masked; where a face holds
+    two masked voxels that touch by their edge only, two cubes can then disagree and leave a hole. That is followed
+    for `pyradiomics`. For `ibsi` such voxels are always kept apart, so the surface is closed.
 
     Returns:
         (N,) areas (mm²) and (N,) volumes (mm³).

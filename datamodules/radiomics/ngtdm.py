@@ -1,4 +1,4 @@
-"""Neighbourhood grey-tone differences: 5 features (Amadasun and King 1989; pyradiomics; IBSI manual, section 3.10)."""
+"""Neighbourhood grey-tone differences: 5 features (Amadasun and King 1989; pyradiomics; IBSI manual, 3.10)."""
 
 import numpy as np
 

@@ -60,9 +60,9 @@ def row_wise(regions: Regions, values: np.ndarray, fill: float) -> np.ndarray:
 def grey_levels(regions: Regions, settings: RadiomicsSettings) -> np.ndarray:
     """(V,) grey levels from 1 on.
 
-    With a bin width, pyradiomics counts bins from the last multiple of it at or below the smallest intensity, IBSI
-    from that intensity itself. With a bin count, both divide the range of the mask evenly and the largest intensity
-    belongs to the last bin (IBSI manual, section 2.7); a constant mask has level 1.
+    With a bin width, pyradiomics counts bins from the last multiple of it at or below the smallest intensity,
+    IBSI from that intensity itself. With a bin count, both divide the range of the mask evenly and the largest
+    intensity belongs to the last bin (IBSI manual, section 2.7); a constant mask has level 1.
     """
     starts = regions.counts.cumsum() - regions.counts
     low = np.minimum.reduceat(regions.values, starts)

@@ -12,8 +12,8 @@ Family = Literal["shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm
 """`shape` stands for `shape2D` where images are 2-D."""
 
 MaskPolicy = Literal["given", "otsu_bright", "otsu_dark", "nonzero", "full"]
-"""Where a mask comes from: `given` with the image, brighter or not brighter than Otsu's threshold of it, all that is
-not zero, or the whole image."""
+"""Where a mask comes from: `given` with the image, brighter or not brighter than Otsu's threshold of it, all that
+is not zero, or the whole image."""
 
 Definition = Literal["pyradiomics", "ibsi"]
 
@@ -37,9 +37,10 @@ class Flag(IntFlag):
 class RadiomicsSettings:
     """Settings of an extraction; two that are equal give equal features.
 
-    The two definitions differ in kurtosis (`ibsi` subtracts 3), in axis lengths (the covariance of `ibsi` divides by
-    N - 1), in where bins of a fixed width begin (at a multiple of the width, with `ibsi` at the smallest intensity of
-    the mask), in the surface mesh (with `ibsi` always closed) and in NGTDM (with `ibsi` without lone voxels).
+    The two definitions differ in kurtosis (`ibsi` subtracts 3), in axis lengths (the covariance of `ibsi` divides
+    by N - 1), in where bins of a fixed width begin (at a multiple of the width, with `ibsi` at the smallest
+    intensity of the mask), in the surface mesh (with `ibsi` always closed) and in NGTDM (with `ibsi` without lone
+    voxels).
 
     Args:
         mask: Where masks come from.

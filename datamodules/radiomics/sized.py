@@ -124,8 +124,8 @@ def sized_features(image: np.ndarray, level: np.ndarray, size: np.ndarray, count
 def _links(neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of neighbouring voxels of one level, enough of them to hold every zone together.
 
-    A diagonal pair is left out where a face neighbour of the first voxel on the way to the second has that level too:
-    then both are linked by way of it.
+    A diagonal pair is left out where a face neighbour of the first voxel on the way to the second has that level
+    too: then both are linked by way of it.
     """
     dims, levels, at = neighbours.regions.dims, neighbours.levels, neighbours.at
     along = {
@@ -169,7 +169,7 @@ def _run_lengths(neighbours: Neighbours, step: tuple[int, ...], starts: np.ndarr
 
 
 def _has_line(neighbours: Neighbours, step: tuple[int, ...]) -> np.ndarray:
-    """(N,) whether any line along a step holds two voxels of the mask; else pyradiomics leaves the direction out."""
+    """(N,) whether any line along a step holds two voxels of the mask; else the direction is left out."""
     regions = neighbours.regions
     starts = regions.counts.cumsum() - regions.counts
     found = np.maximum.reduceat(neighbours.beside(step), starts) > 0  # two that touch are the rule
