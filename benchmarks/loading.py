@@ -35,7 +35,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 from benchmarks.row import Row, print_rows
 from datamodules import MedMNISTDataModule, MedMNISTPhantomDataModule
 
-__all__ = ["run"]
+__all__ = ["medmnist_root", "run"]
 
 BATCH_SIZE = {"breastmnist": 128, "adrenalmnist3d": 32}  # the rates of the MedMNIST protocol
 GOAL = {"breastmnist": 20.0}
@@ -53,7 +53,7 @@ def run(*, names: Sequence[str] = tuple(BATCH_SIZE), workers: Sequence[int] = (0
         One row for each set and number of workers, in batches/s.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return [_compare(name, _root(name, Path(folder)), count, epochs) for name in names for count in workers]
+        return [_compare(name, medmnist_root(name, Path(folder)), count, epochs) for name in names for count in workers]
 
 
 def _compare(name: str, root: Path, workers: int, epochs: int) -> Row:
@@ -94,7 +94,7 @@ def _real_roots() -> list[Path]:
     return [Path(data) / "medmnist" for data in (given, ROOT.parent / "shared" / "data") if data]
 
 
-def _root(name: str, folder: Path) -> Path:
+def medmnist_root(name: str, folder: Path) -> Path:
     """The folder with `<name>.npz`; without a real one, `folder` with phantoms of the official counts."""
     for root in (*_real_roots(), folder):
         if (root / f"{name}.npz").is_file():

@@ -1,0 +1,88 @@
+"""Radiomics kept in a file beside the data, so that a set is described once for each choice of settings."""
+
+import hashlib
+import logging
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.radiomics.extraction import extract
+from datamodules.radiomics.settings import RadiomicsSettings
+
+__all__ = ["cache_file", "extract_cached"]
+
+REVISION = "1"
+"""Another number makes every older file be computed anew: raise it when a feature changes its value."""
+Extracted = tuple[np.ndarray, list[str], np.ndarray]
+log = logging.getLogger(__name__)
+
+
+def extract_cached(
+    data: str | Path, split: str, images: np.ndarray, masks: np.ndarray | None, settings: RadiomicsSettings
+) -> Extracted:
+    """`extract`, read from `cache_file` where it holds just that, else computed and written there.
+
+    A file of other images, masks or settings and a damaged one are replaced. Where nothing can be written, that is
+    told and the features are returned all the same.
+
+    Args:
+        data: The file of the images; its name says set and size, as in `breastmnist_64.npz`.
+        split: Which of its images these are, such as `train`.
+        images: As of `extract`.
+        masks: As of `extract`.
+        settings: As of `extract`.
+
+    Returns:
+        Features, names and flags, as of `extract`.
+    """
+    file = cache_file(data, split, settings)
+    stamp = _stamp(images, masks, settings)
+    kept = _read(file, stamp)
+    if kept is None:
+        kept = extract(images, masks, settings)
+        _write(file, stamp, kept)
+    return kept
+
+
+def cache_file(data: str | Path, split: str, settings: RadiomicsSettings) -> Path:
+    """`<data>_<split>.radiomics-<settings>.npz` in the folder of the data."""
+    data = Path(data)
+    return data.with_name(f"{data.stem}_{split}.radiomics-{settings.digest()}.npz")
+
+
+def _stamp(images: np.ndarray, masks: np.ndarray | None, settings: RadiomicsSettings) -> str:
+    """What the features were computed from, and how."""
+    digest = hashlib.sha256(f"{REVISION} {settings.as_json()}".encode())
+    for array in (images, masks):
+        if array is not None:
+            digest.update(f"{array.shape} {array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _read(file: Path, stamp: str) -> Extracted | None:
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            if str(kept["stamp"]) == stamp:
+                return kept["features"], kept["names"].tolist(), kept["flags"]
+        log.info("%s: of other images, masks or settings; computed anew", file)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
+        log.warning("%s: damaged (%s); computed anew", file, error)
+    return None
+
+
+def _write(file: Path, stamp: str, extracted: Extracted) -> None:
+    """All or nothing, however many processes write at a time."""
+    features, names, flags = extracted
+    partial = file.with_name(f".{os.getpid()}.{file.name}")
+    try:
+        np.savez(partial, stamp=np.array(stamp), features=features, names=np.array(names), flags=flags)
+        partial.replace(file)
+    except OSError as error:
+        log.warning("radiomics are not kept in %s: %s", file, error)
+        partial.unlink(missing_ok=True)

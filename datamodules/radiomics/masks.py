@@ -1,0 +1,62 @@
+"""Masks by policy, for a whole data set at once."""
+
+import numpy as np
+from skimage.filters import threshold_otsu
+
+from datamodules.radiomics.settings import MaskPolicy
+
+__all__ = ["make_masks"]
+
+
+def make_masks(images: np.ndarray, given: np.ndarray | None, policy: MaskPolicy) -> np.ndarray:
+    """One mask for each image.
+
+    Args:
+        images: (N, *spatial) intensities.
+        given: (N, *spatial) or (N, 1, *spatial), above 0 inside, for `given`; none for every other policy.
+        policy: Where masks come from.
+
+    Returns:
+        (N, *spatial) bool.
+
+    Raises:
+        ValueError: If masks and policy, or masks and images, do not belong together.
+    """
+    if (given is not None) != (policy == "given"):
+        said = "masks were given" if given is not None else "no masks were given"
+        raise ValueError(f"{said}, but settings.mask={policy}; set it to 'given' exactly where masks are given")
+    if given is not None:
+        return _check_given(np.asarray(given), images.shape)
+    if policy == "full":
+        return np.ones(images.shape, bool)
+    if policy == "nonzero":
+        return images != 0
+    brighter = images > _otsu(images).reshape(-1, *(1,) * (images.ndim - 1))
+    return brighter if policy == "otsu_bright" else ~brighter
+
+
+def _check_given(masks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if masks.ndim == len(shape) + 1 and masks.shape[1] == 1:
+        masks = masks[:, 0]
+    if masks.shape != shape:
+        raise ValueError(f"masks of shape {masks.shape} do not fit images of shape {shape}")
+    return masks > 0
+
+
+def _otsu(images: np.ndarray) -> np.ndarray:
+    """(N,) thresholds of Otsu (1979), as `skimage.filters.threshold_otsu` gives them; of uint8 all at once.
+
+    With a constant image nothing is brighter than its threshold.
+    """
+    if images.dtype != np.uint8:
+        return np.array([threshold_otsu(image) for image in images])
+    flat = images.reshape(len(images), -1)
+    keys = (np.arange(len(flat), dtype=np.int32)[:, None] << 8) + flat
+    counts = np.bincount(keys.ravel(), minlength=len(flat) << 8).reshape(-1, 256).astype(float)
+    below, sums = counts.cumsum(1)[:, :-1], (counts * np.arange(256)).cumsum(1)
+    above, total = flat.shape[1] - below, sums[:, -1:]
+    sums = sums[:, :-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (sums / below - (total - sums) / above) ** 2
+    best = np.nan_to_num(between, nan=-1.0).argmax(1)
+    return np.where(flat.min(1) == flat.max(1), flat.max(1), best)

@@ -1,0 +1,96 @@
+"""What is computed and how: families of features, mask policy, binning, definition."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import IntFlag
+from typing import Literal, get_args
+
+__all__ = ["Definition", "Family", "Flag", "MaskPolicy", "RadiomicsSettings"]
+
+Family = Literal["shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
+"""`shape` stands for `shape2D` where images are 2-D."""
+
+MaskPolicy = Literal["given", "otsu_bright", "otsu_dark", "nonzero", "full"]
+"""Where a mask comes from: `given` with the image, brighter or not brighter than Otsu's threshold of it, all that
+is not zero, or the whole image."""
+
+Definition = Literal["pyradiomics", "ibsi"]
+
+
+class Flag(IntFlag):
+    """Why features of an image are NaN; 0 for an ordinary one."""
+
+    EMPTY = 1
+    """No voxel in the mask; every feature is NaN."""
+    ONE_VOXEL = 2
+    """One voxel in the mask; every feature is NaN."""
+    CONSTANT = 4
+    """One intensity in the mask; what divides by its spread is NaN."""
+    ONE_LEVEL = 8
+    """One grey level in the mask after binning; what divides by the spread of levels is NaN."""
+    UNDEFINED = 16
+    """Some other feature divides by zero, as texture does where no two voxels of the mask touch."""
+
+
+@dataclass(frozen=True)
+class RadiomicsSettings:
+    """Settings of an extraction; two that are equal give equal features.
+
+    The two definitions differ in kurtosis (`ibsi` subtracts 3), in axis lengths (the covariance of `ibsi` divides
+    by N - 1), in where bins of a fixed width begin (at a multiple of the width, with `ibsi` at the smallest
+    intensity of the mask), in the surface mesh (with `ibsi` always closed) and in NGTDM (with `ibsi` without lone
+    voxels).
+
+    Args:
+        mask: Where masks come from.
+        families: Which features, in this order.
+        bin_width: Width of a grey level, in units of the intensity.
+        bin_count: Number of grey levels in each mask, in place of a width.
+        spacing: Edge lengths of a voxel, one for each axis in the order of the array (mm); 1 where none are given.
+        voxel_shift: Added to intensities before Energy, TotalEnergy and RootMeanSquared, so that none is negative.
+        definition: Whose definitions, where pyradiomics 3.0.1 and the IBSI reference manual (v11) differ.
+
+    Raises:
+        ValueError: If a name is unknown or a size is not positive.
+    """
+
+    mask: MaskPolicy
+    families: tuple[Family, ...] = ("shape", "firstorder")
+    bin_width: float = 25.0
+    bin_count: int | None = None
+    spacing: tuple[float, ...] | None = None
+    voxel_shift: float = 0.0
+    definition: Definition = "pyradiomics"
+
+    def __post_init__(self) -> None:
+        _check_known("mask", [self.mask], get_args(MaskPolicy))
+        _check_known("families", self.families, get_args(Family))
+        _check_known("definition", [self.definition], get_args(Definition))
+        if not self.families or len(set(self.families)) < len(self.families):
+            raise ValueError(f"families={list(self.families)}: name at least one, and each once")
+        if self.bin_width <= 0 or (self.bin_count is not None and self.bin_count < 1):
+            raise ValueError(f"bin_width={self.bin_width} and bin_count={self.bin_count} must be positive")
+        if self.spacing is not None and min(self.spacing) <= 0:
+            raise ValueError(f"spacing={list(self.spacing)} must be positive")
+
+    def spacing_of(self, spatial_dims: int) -> tuple[float, ...]:
+        """Edge lengths of a voxel, or a ValueError where there is not one for each axis."""
+        spacing = (1.0,) * spatial_dims if self.spacing is None else tuple(map(float, self.spacing))
+        if len(spacing) != spatial_dims:
+            raise ValueError(f"spacing={list(spacing)} has {len(spacing)} values, images have {spatial_dims} axes")
+        return spacing
+
+    def as_json(self) -> str:
+        """All settings in one line, equal for equal settings."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name these settings."""
+        return hashlib.sha256(self.as_json().encode()).hexdigest()[:12]
+
+
+def _check_known(name: str, given: object, known: tuple[str, ...]) -> None:
+    for value in given if isinstance(given, list | tuple) else [given]:
+        if value not in known:
+            raise ValueError(f"{name}={value!r} is unknown; choose from {', '.join(known)}")
