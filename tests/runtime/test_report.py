@@ -42,6 +42,8 @@ def test_only_stages_that_were_trained_have_a_section(run):
     assert page.index("Stage trained") < page.index("0.125") < page.index("Stage last")
     assert page.count("0.125") == 1, "the last stage's metrics are those of the run"
     assert "1 to 2" in page
+    report.write(run, {"trained/test/loss": 0.375}, {"trained/test/loss": [0.3, 0.4]})
+    assert "0.375" in (run / "report.html").read_text(), "a range may be stated of any stage"
 
 
 def test_metrics_with_a_stated_range_are_open_and_the_others_folded(run):
