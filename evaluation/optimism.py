@@ -47,7 +47,8 @@ def optimism_table(
     every = np.arange(len(positive))
     apparent = _measures(positive, fit(every)(every))
     rng = np.random.default_rng(seed)
-    inside, gained = [], []
+    inside: list[np.ndarray] = []
+    gained: list[np.ndarray] = []
     redrawn, reason = 0, ""
     while len(inside) < resamples:
         if redrawn > resamples:
