@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.pretty import pretty
+from evaluation.pretty import pretty, written
 
 __all__ = ["Axis", "Categorical", "Continuous"]
 
@@ -40,7 +40,8 @@ class Continuous:
     @cached_property
     def ticks(self) -> list[tuple[str, float]]:
         """Labels and contributions to the linear predictor, by R's `pretty`."""
-        return [(f"{value:g}", self.coefficient * value) for value in pretty(self.low, self.high)]
+        values = pretty(self.low, self.high)
+        return [(label, self.coefficient * value) for label, value in zip(written(values), values, strict=True)]
 
     def contribution(self, value: Any) -> float:
         """To the linear predictor, of a number; a ValueError of one line if it is none."""

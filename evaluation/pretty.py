@@ -2,8 +2,9 @@
 
 import math
 import sys
+from collections.abc import Sequence
 
-__all__ = ["pretty"]
+__all__ = ["pretty", "written"]
 
 _BIAS, _BIAS_OF_FIVE = 1.5, 2.75  # how much a larger unit is preferred: R's high.u.bias, and 0.5 + 1.5 of it
 _SHRINK = 0.75  # of the unit where low and high are all but equal
@@ -36,6 +37,15 @@ def pretty(low: float, high: float, intervals: int = 10) -> list[float]:
     last += last * unit < high - _SLACK * unit
     first, last = _widened(first, last, fewest - (last - first), low, high)
     return [round(k * unit, digits) for k in range(first, last + 1)]
+
+
+def written(values: Sequence[float]) -> list[str]:
+    """Values as text, all with the decimal places that the one with most of them needs."""
+    plain = [f"{value:.10g}" for value in values]
+    if any("e" in text for text in plain):
+        return plain
+    places = max((len(text.partition(".")[2]) for text in plain), default=0)
+    return [f"{value:.{places}f}" for value in values]
 
 
 def _unit(low: float, high: float, intervals: int, fewest: int) -> tuple[float, int]:
