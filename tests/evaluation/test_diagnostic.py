@@ -87,6 +87,10 @@ def test_interval_is_near_the_bootstrap():
     assert said["auc_high"] == pytest.approx(high, abs=0.01)
     perfect = delong(np.array([0, 0, 1, 1], bool), np.array([1, 2, 3, 4.0]))
     assert perfect["auc"] == perfect["auc_high"] == 1
+    assert perfect["auc_low"] == pytest.approx(0.025 ** (1 / 2))
+    wrong = delong(np.repeat([True, False], [10, 32]), np.arange(42.0))
+    assert (wrong["auc"], wrong["auc_low"]) == (0, 0)
+    assert wrong["auc_high"] == pytest.approx(1 - 0.025 ** (1 / 10))
     with pytest.raises(ValueError, match="0 positive and 3 negative"):
         delong(np.zeros(3, bool), np.arange(3.0))
 
