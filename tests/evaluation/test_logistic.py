@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from evaluation.diagnostic import rates
 from evaluation.likelihood import likelihood_ratio_p, maximise, profile_interval
-from evaluation.logistic import fit_logistic
+from evaluation.logistic import fit_logistic, recentred
 from evaluation.odds import multivariate_table, univariate_table
 from evaluation.predictors import events_note, polarity_note, separation, standardised, variance_inflation
 from tests.evaluation.golden import SEPARATED, cohort, overlapping
@@ -264,3 +264,17 @@ def test_hard_data_have_bounds_where_the_penalised_likelihood_has_fallen():
                 start = np.where(np.arange(4) == column, bound, top.coefficients)
                 held = maximise(design, positive, penalised=True, start=start, held=column)
                 assert 2 * (top.log_likelihood - held.log_likelihood) >= stats.chi2.ppf(0.95, 1) - 1e-6
+
+
+def test_recentred_firth_has_the_mean_of_the_cases_and_the_same_odds():
+    x, positive = overlapping()
+    rare = np.concatenate([x, x - [3, 0], x - [3, 0], x - [3, 0]]), np.concatenate([positive, np.zeros(72, bool)])
+    fit = fit_logistic(*rare, NAMES, method="firth")
+    assert fit.predict(rare[0]).mean() > rare[1].mean() + 0.003
+    moved = recentred(fit, *rare)
+    assert moved.predict(rare[0]).mean() == pytest.approx(rare[1].mean(), abs=1e-10)
+    assert np.array_equal(moved.coefficients, fit.coefficients)
+    plain = fit_logistic(*rare, NAMES, method="ml")
+    assert recentred(plain, *rare).intercept == pytest.approx(plain.intercept, abs=1e-8)
+    apart = fit_logistic(*SEPARATED, ["x"])
+    assert recentred(apart, *SEPARATED).intercept == pytest.approx(0, abs=1e-8)
