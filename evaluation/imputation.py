@@ -1,4 +1,4 @@
-"""Missing values: several imputations for a model's coefficients, one from training statistics for its predictions."""
+"""Missing values: several imputations for coefficients, one filling from the training cases for predictions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ def impute(x: np.ndarray, positive: np.ndarray, names: Sequence[str], *, draws: 
     """Draw missing values from what the other predictors and the outcome say, by chained Bayesian regressions.
 
     The outcome takes part, or associations with it would be weakened (Moons et al. 2006,
-    doi:10.1016/j.jclinepi.2006.01.009); so these values are for coefficients, never for judging predictions. Draws are
-    normal: those of a predictor of 0 and 1 lie between and beyond.
+    doi:10.1016/j.jclinepi.2006.01.009); so these values are for coefficients, never for judging predictions. Draws
+    are normal: those of a predictor of 0 and 1 lie between and beyond.
 
     Args:
         x: (N, K), NaN where missing.
@@ -44,7 +44,7 @@ def impute(x: np.ndarray, positive: np.ndarray, names: Sequence[str], *, draws: 
 
 
 def training_filler(x: np.ndarray, names: Sequence[str]) -> Callable[[np.ndarray], np.ndarray]:
-    """What fills the gaps of new cases from regressions among the predictors of the training cases, without outcome.
+    """What fills gaps of new cases by regressions among the predictors of the training cases, without outcome.
 
     Args:
         x: (N, K) of the training cases, NaN where missing.

@@ -1,11 +1,12 @@
 """Maximum and profile of a binary logistic likelihood, as it is or with Firth's penalty.
 
-The penalty 0.5 log det(X'WX) (Firth 1993, doi:10.1093/biomet/80.1.27) keeps estimates finite where predictors separate
-the classes (Heinze and Schemper 2002, doi:10.1002/sim.1047). A profile holds one coefficient and maximises over the
-others, with the penalty of the full design, as logistf does.
+The penalty 0.5 log det(X'WX) (Firth 1993, doi:10.1093/biomet/80.1.27) keeps estimates finite where predictors
+separate the classes (Heinze and Schemper 2002, doi:10.1002/sim.1047). A profile holds one coefficient and
+maximises over the others, with the penalty of the full design, as logistf does.
 
-Everywhere `design` is (N, P) with full column rank, a column of ones where the model has an intercept, and `positive`
-(N,) bool. Estimates do not depend on the scale of the columns, but steps do: give columns of about unit spread.
+Everywhere `design` is (N, P) with full column rank, a column of ones where the model has an intercept, and
+`positive` (N,) bool. Estimates do not depend on the scale of the columns, but steps do: give columns of about unit
+spread.
 """
 
 from contextlib import suppress
@@ -61,7 +62,8 @@ def maximise(
         The maximum.
 
     Raises:
-        ValueError: If there is none within reach, as without the penalty where the classes are separated or nearly so.
+        ValueError: If there is none within reach, as without the penalty where the classes are separated or nearly
+            so.
     """
     free = np.flatnonzero(np.arange(design.shape[1]) != held)
     origin = np.zeros(design.shape[1]) if start is None else start
@@ -140,7 +142,7 @@ def profile_interval(
 def likelihood_ratio_p(
     design: np.ndarray, positive: np.ndarray, column: int, top: Maximum, *, penalised: bool
 ) -> float:
-    """P of the likelihood-ratio test that a coefficient is 0, of the penalised likelihood if there is a penalty."""
+    """P of the likelihood-ratio test that a coefficient is 0, penalised if `penalised`."""
     without = _hold(design, positive, column, 0.0, top, penalised)
     return float(stats.chi2.sf(max(2 * (top.log_likelihood - without.log_likelihood), 0), 1))
 
@@ -148,7 +150,7 @@ def likelihood_ratio_p(
 def _hold(
     design: np.ndarray, positive: np.ndarray, column: int, value: float, near: Maximum, penalised: bool
 ) -> Maximum:
-    """The maximum with one coefficient at a value, sought from where a quadratic likelihood around `near` has it."""
+    """The maximum with one coefficient held, sought from where a quadratic likelihood around `near` has it."""
     along = near.covariance[:, column] / near.covariance[column, column]
     start = near.coefficients + along * (value - near.coefficients[column])
     start[column] = value

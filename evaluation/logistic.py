@@ -1,9 +1,9 @@
 """Logistic regression of a diagnosis on measured predictors, with what makes its coefficients doubtful said.
 
-Maximum likelihood where the classes overlap, Firth's penalised likelihood where the predictors separate them: there
-maximum likelihood has no finite answer. Standard errors are the roots of diag (X'WX)^-1 at the estimate, without the
-weights for the penalty that some programs add. The solver is ours because Firth and profiles need one that holds a
-coefficient; without the penalty it gives what statsmodels gives, which the tests compare.
+Maximum likelihood where the classes overlap, Firth's penalised likelihood where the predictors separate them:
+there maximum likelihood has no finite answer. Standard errors are the roots of diag (X'WX)^-1 at the estimate,
+without the weights for the penalty that some programs add. The solver is ours because Firth and profiles need one
+that holds a coefficient; without the penalty it gives what statsmodels gives, which the tests compare.
 """
 
 from collections.abc import Sequence
@@ -78,14 +78,15 @@ def fit_logistic(
         x: (N, K) in any units.
         positive: (N,) bool.
         names: K names of the predictors, for messages and tables.
-        method: `auto` takes maximum likelihood, and Firth's where the predictors separate the classes or all but do.
+        method: `auto` takes maximum likelihood, and Firth's where the predictors separate the classes or all but
+            do.
 
     Returns:
         The fit.
 
     Raises:
-        ValueError: If a value is missing, a predictor is constant or a combination of others, a class is missing, or
-            the classes are separated and `ml` was asked for.
+        ValueError: If a value is missing, a predictor is constant or a combination of others, a class is missing,
+            or the classes are separated and `ml` was asked for.
     """
     x, positive = check_predictors(x, positive, names)
     apart: str = separation(x, positive)
@@ -118,8 +119,8 @@ def fit_logistic(
 def recentred(fit: Linear, x: np.ndarray, positive: np.ndarray) -> Linear:
     """The same model with the intercept that makes its mean probability the share of positive cases.
 
-    Firth's penalty draws probabilities towards 0.5, so those of a rare diagnosis come out too high in the mean; odds
-    ratios stay as they are (FLIC, Puhr et al. 2017, doi:10.1002/sim.7273).
+    Firth's penalty draws probabilities towards 0.5, so those of a rare diagnosis come out too high in the mean;
+    odds ratios stay as they are (FLIC, Puhr et al. 2017, doi:10.1002/sim.7273).
 
     Args:
         fit: Of maximum likelihood it changes nothing.

@@ -4,13 +4,13 @@ The paper that these predictors come from names them and does not define them; t
 chamber the largest connected piece is measured, as pixels with `spacing_mm`:
 
 - area: pixels times the area of a pixel, mm2;
-- length, diameter: major and minor axis of the ellipse with the same second moments, mm (4 roots of the eigenvalues of
-  the covariance of pixel positions); the diameter is thus the width across the long axis;
+- length, diameter: major and minor axis of the ellipse with the same second moments, mm (4 roots of the
+  eigenvalues of the covariance of pixel positions); the diameter is thus the width across the long axis;
 - feret: the largest distance between two points of the outline of the convex hull, mm;
 - ellipticity: diameter / length, 1 for a circle and less for a slender chamber;
 - area ratios: left over right, of the atria and of the ventricles;
-- septum: on the line between the centroids of the ventricles, the stretch from where it leaves the left one to where it
-  enters the right one, mm, to a pixel.
+- septum: on the line between the centroids of the ventricles, the stretch from where it leaves the left one to
+  where it enters the right one, mm, to a pixel.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,10 @@ def morphology(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[dict[str,
         spacing_mm: Height and width of a pixel in mm.
 
     Returns:
-        For LV, RV, LA and RA: `<chamber>_area` in mm2, `_diameter`, `_length` and `_feret` in mm, `_ellipticity` in
-        (0, 1]; `LV_RV_area_ratio`, `LA_RA_area_ratio`; `interventricular_septal_thickness` in mm. NaN where a chamber
-        is not outlined: whether it is absent or was left out, a mask cannot tell. And what is odd, a sentence each.
+        For LV, RV, LA and RA: `<chamber>_area` in mm2, `_diameter`, `_length` and `_feret` in mm, `_ellipticity`
+        in (0, 1]; `LV_RV_area_ratio`, `LA_RA_area_ratio`; `interventricular_septal_thickness` in mm. NaN where a
+        chamber is not outlined: whether it is absent or was left out, a mask cannot tell. And what is odd, a
+        sentence each.
 
     Raises:
         ValueError: If the mask is not flat or holds other values, or the spacing is not two lengths.
@@ -86,7 +87,7 @@ def _shape(piece: Any) -> dict[str, float]:
 
 
 def _septum(left: Any, right: Any, shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
-    """Millimetres between the ventricles on the line from centroid to centroid; NaN where it meets one not at all."""
+    """Millimetres between the ventricles on the line from centroid to centroid; NaN where it misses one."""
     if left is None or right is None:
         return float("nan")
     ends = np.array([left.centroid, right.centroid])  # in mm, as the spacing scales them

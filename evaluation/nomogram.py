@@ -1,9 +1,10 @@
 """A logistic model as a nomogram: points for each predictor, their sum, and the probability that belongs to it.
 
 The geometry is that of R's rms::nomogram (Harrell, Regression Modeling Strategies). Axis j runs over values v with
-contributions b_j v; the widest spans 100 points, so that one unit of the linear predictor is sc = 100 / widest points;
-points_j(v) = sc (b_j v - min b_j v). With I' = b_0 + the sum of the minima, the linear predictor is I' + points / sc.
-This holds for every case, also for values beyond an axis, whose points then lie below 0 or above its end.
+contributions b_j v; the widest spans 100 points, so that one unit of the linear predictor is sc = 100 / widest
+points; points_j(v) = sc (b_j v - min b_j v). With I' = b_0 + the sum of the minima, the linear predictor is I' +
+points / sc. This holds for every case, also for values beyond an axis, whose points then lie below 0 or above its
+end.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -140,7 +141,9 @@ def nomogram_of(
     units: Mapping[str, str] | None = None,
     levels: Mapping[str, tuple[str, str]] | None = None,
 ) -> Nomogram:
-    """The nomogram of a fitted model, its axes over the range of the data, in the units of the data.
+    """The nomogram of a fitted model, in the units of the data.
+
+    Axes run from the smallest to the largest value; R's datadist by default stops short of the outermost ones.
 
     Args:
         fit: What `evaluation.logistic.fit_logistic` or `evaluation.imputation.pool` gives.

@@ -21,8 +21,8 @@ def univariate_table(
         x: (N, K) without missing values.
         positive: (N,) bool.
         names: K names.
-        per: (K,) change of each predictor that its odds ratio is of, 1 unit by default; `x.std(0)` makes predictors
-            in different units comparable.
+        per: (K,) change of each predictor that its odds ratio is of, 1 unit by default; `x.std(0)` makes
+            predictors in different units comparable.
 
     Returns:
         Rows as `multivariate_table` gives them.
@@ -50,9 +50,9 @@ def multivariate_table(
         per: (K,) change of each predictor that its odds ratio is of, 1 unit by default.
 
     Returns:
-        `predictor`, `cases`, `events`, `odds_ratio` with its 95% profile-likelihood interval `low` and `high`, `p` of
-        the likelihood-ratio test, both penalised where `method` is `firth`; `per`, and the `coefficient` of one unit
-        with its `standard_error`.
+        `predictor`, `cases`, `events`, `odds_ratio` with its 95% profile-likelihood interval `low` and `high`, `p`
+        of the likelihood-ratio test, both penalised where `method` is `firth`; `per`, and the `coefficient` of one
+        unit with its `standard_error`.
     """
     x, positive = np.asarray(x, float), np.asarray(positive, bool)
     per = np.ones(x.shape[1]) if per is None else np.asarray(per, float)

@@ -21,8 +21,8 @@ def optimism_table(
 
     A resample draws cases with replacement, the pipeline is made anew from it, and its optimism is how much better
     that model does on the resample than on the original cases. This corrects for every choice that is made inside
-    `fit`, such as scaling, imputation, selection and thresholds, and for none that was made before. The interval is
-    the location-shifted one (Noma et al. 2021, doi:10.1002/sim.9148): percentiles of the apparent values in the
+    `fit`, such as scaling, imputation, selection and thresholds, and for none that was made before. The interval
+    is the location-shifted one (Noma et al. 2021, doi:10.1002/sim.9148): percentiles of the apparent values in the
     resamples, moved by the mean optimism.
 
     Args:
@@ -35,8 +35,8 @@ def optimism_table(
 
     Returns:
         A row for each `measure` (`auc`, `brier`, `calibration_slope`, `calibration_intercept`) with `apparent`,
-        `optimism`, `corrected`, its 95% interval `low` and `high`, how many `resamples` it could be measured in, and
-        how many draws were `redrawn` because they held one class or `fit` refused them by a ValueError.
+        `optimism`, `corrected`, its 95% interval `low` and `high`, how many `resamples` it could be measured in,
+        and how many draws were `redrawn` because they held one class or `fit` refused them by a ValueError.
 
     Raises:
         ValueError: If `fit` refuses the original cases, or more draws than were asked for.

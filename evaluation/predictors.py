@@ -29,7 +29,8 @@ def check_predictors(x: np.ndarray, positive: np.ndarray, names: Sequence[str]) 
     """The same as float (N, K) and bool (N,), or one line that says which predictor no model can be fitted to.
 
     Raises:
-        ValueError: If a value is missing, a predictor is constant or a combination of others, or a class is missing.
+        ValueError: If a value is missing, a predictor is constant or a combination of others, or a class is
+            missing.
     """
     x, positive = np.asarray(x, float), np.asarray(positive, bool)
     if x.shape != (len(positive), len(names)):

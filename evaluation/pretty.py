@@ -14,8 +14,8 @@ _SLACK = 1e-10  # of a unit, by which a bound may miss a round value and count a
 def pretty(low: float, high: float, intervals: int = 10) -> list[float]:
     """About `intervals` + 1 equally spaced multiples of 1, 2 or 5 times a power of ten that cover a range.
 
-    The rule is that of R's `pretty(c(low, high), n = intervals)` with its default settings, so that axes have the ticks
-    of a nomogram drawn in R; matplotlib's own locators choose others.
+    The rule is that of R's `pretty(c(low, high), n = intervals)` with its default settings, so that axes have the
+    ticks of a nomogram drawn in R; matplotlib's own locators choose others.
 
     Args:
         low: Finite.

@@ -21,11 +21,11 @@ def nomogram_html(
     names: Mapping[str, str] | None = None,
     case: Mapping[str, Any] | None = None,
 ) -> str:
-    """A section of a page with a field and a slider for each number, a list for each set of levels, and the result.
+    """A section of a page with a field and a slider for each number, a list for levels, and the result.
 
-    It follows the page's light or dark scheme, carries its own style and script, and asks the network for nothing. The
-    script computes in double precision what `Nomogram.score` computes. It says when a value lies beyond the axis, and
-    shows no result while one is missing.
+    It follows the page's light or dark scheme, carries its own style and script, and asks the network for nothing.
+    The script computes in double precision what `Nomogram.score` computes. It says when a value lies beyond the
+    axis, and shows no result while one is missing.
 
     Args:
         nomogram: What to compute.
