@@ -27,7 +27,8 @@ def delong(positive: np.ndarray, score: np.ndarray) -> dict[str, float]:
     """Area under the ROC curve with DeLong's 95% interval.
 
     DeLong et al. 1988 (doi:10.2307/2531595), by midranks (Sun and Xu 2014, doi:10.1109/LSP.2014.2337313). The interval
-    is symmetric on the logit scale, so that it stays inside 0 and 1.
+    is symmetric on the logit scale, so that it stays inside 0 and 1. An area of 0 or 1 has no such interval; it gets
+    the exact one (Clopper and Pearson 1934) of a share of 0 or 1 among as many cases as the smaller class has.
 
     Returns:
         `auc`, `auc_low`, `auc_high`, `standard_error`.
@@ -37,7 +38,11 @@ def delong(positive: np.ndarray, score: np.ndarray) -> dict[str, float]:
     """
     areas, covariance = _areas(positive, np.asarray(score)[None])
     area, error = float(areas[0]), float(np.sqrt(covariance[0, 0]))
-    if not 0 < area < 1 or error == 0:
+    if area in (0, 1):
+        few = min(np.sum(positive), len(positive) - np.sum(positive))
+        exact = stats.binomtest(int(area * few), int(few)).proportion_ci()
+        return {"auc": area, "auc_low": float(exact.low), "auc_high": float(exact.high), "standard_error": error}
+    if error == 0:
         return {"auc": area, "auc_low": area, "auc_high": area, "standard_error": error}
     half = Z * error / (area * (1 - area))
     low, high = expit(logit(area) + np.array([-half, half]))

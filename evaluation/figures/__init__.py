@@ -10,6 +10,8 @@ from evaluation.figures.diagnostic import decision_figure
 from evaluation.figures.explanation import explanation_figure
 from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
 from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
+from evaluation.figures.nomogram import nomogram_figure
+from evaluation.figures.nomogram_page import nomogram_html
 from evaluation.figures.runs import image_grid, sweep_figure, training_figure
 from evaluation.figures.segmentation import segmentation_figure
 
@@ -24,6 +26,8 @@ __all__ = [
     "forecast_figure",
     "image_grid",
     "mistakes_figure",
+    "nomogram_figure",
+    "nomogram_html",
     "patient_figure",
     "pit_figure",
     "reconstruction_figure",

@@ -16,7 +16,7 @@ from models import ClassificationLoss
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 GREY = {  # by split and class, the grey values of each patient's slices
-    "train": {"NHE": [(10, 10, 10)], "HE": [(200, 200, 200)]},
+    "train": {"NHE": [(10, 10, 10), (20, 20, 20)], "HE": [(200, 200, 200), (190, 190, 190)]},
     "val": {"NHE": [(40, 60, 50), (90, 70, 80)], "HE": [(150, 130, 140), (110, 90, 100)]},
     "test": {"NHE": [(20, 30, 40), (120, 110, 130), (60, 60, 60)], "HE": [(160, 180, 170), (80, 90, 100)]},
 }

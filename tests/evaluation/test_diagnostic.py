@@ -15,6 +15,8 @@ from evaluation.diagnostic import (
     rates,
     youden_threshold,
 )
+from evaluation.logistic import fit_logistic
+from tests.evaluation.golden import overlapping
 
 # npj Digital Medicine 2025, s41746-025-02213-w, table 3: TP, FP, FN, TN rebuilt from published rates and counts, then
 # sensitivity, specificity, accuracy, NPV, PPV as published.
@@ -85,6 +87,10 @@ def test_interval_is_near_the_bootstrap():
     assert said["auc_high"] == pytest.approx(high, abs=0.01)
     perfect = delong(np.array([0, 0, 1, 1], bool), np.array([1, 2, 3, 4.0]))
     assert perfect["auc"] == perfect["auc_high"] == 1
+    assert perfect["auc_low"] == pytest.approx(0.025 ** (1 / 2))
+    wrong = delong(np.repeat([True, False], [10, 32]), np.arange(42.0))
+    assert (wrong["auc"], wrong["auc_low"]) == (0, 0)
+    assert wrong["auc_high"] == pytest.approx(1 - 0.025 ** (1 / 10))
     with pytest.raises(ValueError, match="0 positive and 3 negative"):
         delong(np.zeros(3, bool), np.arange(3.0))
 
@@ -160,3 +166,72 @@ def test_readers_are_compared_where_one_is_wrong():
     one_sided = sum(1 for flips in itertools.product([0, 1], repeat=6) if sum(flips) in (0, 6)) / 2**6
     assert row["p_sensitivity"] == pytest.approx(one_sided)
     assert row["p_specificity"] == 1
+
+
+def test_golden_areas_and_their_test():
+    """The two predictors of the golden data as scores; the numbers are those of MLstatkit 0.1.91."""
+    x, positive = overlapping()
+    one, other = delong(positive, x[:, 0]), delong(positive, x[:, 1])
+    assert [one["auc"], other["auc"]] == pytest.approx([0.74125874, 0.48251748], abs=1e-8)
+    assert one["standard_error"] ** 2 == pytest.approx(0.01179846, abs=1e-8)
+    assert other["standard_error"] ** 2 == pytest.approx(0.01588505, abs=1e-8)
+    assert [one["auc_low"], one["auc_high"]] == pytest.approx([0.48563, 0.89684], abs=1e-5)
+    half = stats.norm.ppf(0.975) * one["standard_error"]
+    assert [one["auc"] - half, one["auc"] + half] == pytest.approx([0.52837, 0.95415], abs=1e-5)
+    said = delong_test(positive, x[:, 0], x[:, 1])
+    assert said["z"] == pytest.approx(1.5599645394122, abs=1e-12)  # in exact fractions too
+    assert said["p"] == pytest.approx(0.1187682612756, abs=1e-12)
+    error = said["difference"] / said["z"]
+    covariance = (one["standard_error"] ** 2 + other["standard_error"] ** 2 - error**2) / 2
+    assert covariance == pytest.approx(8.63938e-5, abs=1e-10)
+
+
+def test_paired_test_is_that_of_mlstatkit():
+    theirs = pytest.importorskip("MLstatkit").Delong_test
+    for seed in range(5):
+        positive, score = sample(60, seed, ties=seed > 2)
+        other = score + np.random.default_rng(seed + 50).normal(size=60)
+        said = delong_test(positive, score, other)
+        z, p = theirs(positive.astype(int), score, other, return_ci=False, return_auc=False)[:2]
+        assert abs(said["z"]) == pytest.approx(abs(z), abs=1e-10)
+        assert said["p"] == pytest.approx(p, abs=1e-10)
+
+
+def test_golden_net_benefit():
+    x, positive = overlapping()
+    prob = fit_logistic(x, positive, ("first", "second")).predict(x)
+    said = decision_curve(positive, prob, np.array([0.1, 0.3, 0.5]))
+    assert said["model"] == pytest.approx([0.398148, 0.309524, 0.125], abs=1e-6)
+    assert said["all"] == pytest.approx([0.398148, 0.226190, -0.083333], abs=1e-6)
+
+
+def test_net_benefit_is_that_of_dcurves():
+    dcurves, pandas = pytest.importorskip("dcurves"), pytest.importorskip("pandas")
+    x, positive = overlapping()
+    prob = fit_logistic(x, positive, ("first", "second")).predict(x)
+    thresholds = np.array([0.1, 0.25, 0.4])
+    table = dcurves.dca(
+        data=pandas.DataFrame({"positive": positive.astype(int), "prob": prob}),
+        outcome="positive",
+        modelnames=["prob"],
+        thresholds=thresholds,
+    )
+    theirs = table[table["model"] == "prob"].sort_values("threshold")["net_benefit"].to_numpy()[-3:]
+    assert decision_curve(positive, prob, thresholds)["model"] == pytest.approx(theirs, abs=1e-9)
+
+
+def test_published_counts_of_the_nomogram_for_hypoplastic_left_hearts():
+    """Released output of Rany-0/HLHS-Multimodal-AI: 42 test cases at 0.5, area .9906 3 of 320 pairs wrong."""
+    said = rates(*calls(7, 1, 3, 31))
+    published = (0.70, 0.969, 0.875, 0.912, 0.905)
+    assert [said[name] for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy")] == pytest.approx(
+        published, abs=5e-4
+    )
+    assert [said["sensitivity_low"], said["sensitivity_high"]] == pytest.approx([0.40, 0.89], abs=5e-3)
+    positive = np.arange(42) >= 32
+    score = np.arange(42.0)
+    score[[32, 33, 34]] = 30.5  # three positives below one negative
+    area = delong(positive, score)
+    assert area["auc"] == pytest.approx(1 - 3 / 320)
+    assert area["standard_error"] == pytest.approx(0.0105, abs=5e-5)
+    assert area["auc_high"] < 1 < area["auc"] + 1.96 * area["standard_error"] == pytest.approx(1.011, abs=5e-4)
