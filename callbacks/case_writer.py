@@ -17,7 +17,7 @@ class CaseWriter(L.Callback):
         output: The folder; `predictions` by default.
     """
 
-    waiting: str
+    pending: str
     """Attribute of the datamodule that holds, by name, what is to be predicted."""
 
     def __init__(self, output: str | Path | None = None) -> None:
@@ -33,7 +33,7 @@ class CaseWriter(L.Callback):
         if stage != "predict":
             return
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        done = [name for name in getattr(datamodule, self.waiting) if self.place(name).exists()]
+        done = [name for name in getattr(datamodule, self.pending) if self.place(name).exists()]
         if done:
             log.info("already in %s, left as they are: %s", self.output, ", ".join(done))
         datamodule.leave_out(done)

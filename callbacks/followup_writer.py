@@ -28,7 +28,7 @@ class FollowupWriter(CaseWriter):
     have the affine and the grid of the baseline's CT.
     """
 
-    waiting = "predict_patients"
+    pending = "predict_patients"
 
     def place(self, name: str) -> Path:
         """A folder for each patient."""

@@ -18,23 +18,26 @@ log = logging.getLogger(__name__)
 class HeldOutMasks(L.Callback):
     """Writes `held_out/<case>.nii.gz`: the probability of foreground in 255ths (uint8), on the grid of the file.
 
-    With one such folder for each fold, a training case stands in that of the one network that has not seen it, and all
-    others in all of them, to be averaged. What is there already is left, so an interrupted run goes on.
+    With one such folder for each fold, a training patient stands in that of the one network that has not seen them, and
+    all others in all of them, to be averaged. What is there already is left, so an interrupted run goes on.
     """
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Predict and write."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         folder, datamodule = Path(trainer.default_root_dir) / "held_out", trainer.datamodule  # type: ignore[attr-defined]
         folder.mkdir(parents=True, exist_ok=True)
-        sources = {case.id: case.images[0] for case in datamodule.held_out_cases}
-        batches, quiet = datamodule.held_out_dataloader(), len(sources) < 20 or not trainer.is_global_zero
+        files = {case.id: folder / f"{case.id}.nii.gz" for case in datamodule.held_out_cases}
+        sources = {case.id: case.images[0] for case in datamodule.held_out_cases if not files[case.id].exists()}
+        quiet = len(sources) < 20 or not trainer.is_global_zero
+        batches = datamodule.held_out_dataloader(sources)
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            for batch in track(batches, "outlining", total=len(sources), transient=True, disable=quiet):
-                file = folder / f"{batch['id'][0]}.nii.gz"
-                if not file.exists():
-                    moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
-                    said: Any = pl_module.predict_step(moved, 0)
-                    _write(1 - said["probability"][0, 0].float().cpu().numpy(), sources[batch["id"][0]], file)
+            for batch in track(batches, "outlining", len(sources), transient=True, disable=quiet):
+                name = batch["id"][0]
+                moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
+                said: Any = pl_module.predict_step(moved, 0)
+                _write(1 - said["probability"][0, 0].float().cpu().numpy(), sources[name], files[name])
 
 
 def _write(probability: np.ndarray, source: Path, file: Path) -> None:

@@ -65,7 +65,7 @@ class PatientScores(CollectPredictions):
         ]
         write_csv(run / "test_patients.csv", rows)
         scored = zip(names, score, label, strict=True)
-        table = [{"id": name, "score": f"{one:.5f}", "label": int(other)} for name, one, other in scored]
+        table = [{"id": name, "score": repr(float(one)), "label": int(other)} for name, one, other in scored]
         write_csv(run / "predictions" / "patients.csv", table)
         figures = {
             "patients_roc": expansion_roc_figure(label, {"patients": score}, resamples=self.resamples),

@@ -75,7 +75,7 @@ class SegmentationReport(L.Callback):
 class SegmentationWriter(CaseWriter):
     """Writes the label map of each case on the grid of its image: NIfTI with its affine, or PNG for a picture."""
 
-    waiting = "predict_cases"
+    pending = "predict_cases"
     _ending = ".nii.gz"
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

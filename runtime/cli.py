@@ -23,7 +23,7 @@ from runtime import run_folder
 from runtime.build import register_resolvers
 from runtime.check import did_you_mean
 from runtime.errors import UserError, user_errors
-from runtime.stages import resolve_stages, whole
+from runtime.stages import comparisons_of, resolve_stages, whole
 from runtime.sweep import run_job
 
 __all__ = ["main"]
@@ -52,7 +52,8 @@ def main(verb: Callable[[DictConfig], Any], config_name: str) -> None:
         sys.argv[1:] = _overrides(sys.argv[1:], config_name)
         if config_name == "train" and {"job", "--resolve"} <= set(sys.argv):  # Hydra cannot know what a stage is
             config = _compose(sys.argv[1:], config_name)
-            print(OmegaConf.to_yaml(OmegaConf.create(whole(resolve_stages(config)))), end="")
+            shown = whole(resolve_stages(config)) | {"comparisons": comparisons_of(config)}
+            print(OmegaConf.to_yaml(OmegaConf.create(shown)), end="")
             return
         decorate = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
         decorate(lambda config: _job(verb, config))()

@@ -52,6 +52,12 @@ class Cost(L.Callback):
             self._counter.__exit__(None, None, None)
             self._peak_gb, self._counter = self._counter.peak / 1024, None
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Stop counting."""
+        if self._counter:
+            self._counter.__exit__(None, None, None)
+            self._counter = None
+
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Read the GPU's peak."""
         if pl_module.device.type == "cuda":

@@ -39,6 +39,8 @@ def evaluate(config: DictConfig) -> None:
     module = checkpoint.rebuild(merged, content, given["ckpt_path"])
     with user_errors("datamodule"):
         datamodule.prepare_data()
+        if waiting := getattr(datamodule, "waiting", ""):
+            raise UserError(waiting)
         datamodule.setup("test")
     known = content["medzoo"].get("class_names")
     if known and datamodule.num_classes != len(known):

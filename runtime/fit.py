@@ -35,6 +35,7 @@ class Stage:
     datamodule: Any = None
     module: Any = None
     start: Path | None = None
+    prepared: bool = False
 
     def build(self) -> None:
         """Make the datamodule and the module, with the weights that training starts from."""
@@ -62,9 +63,11 @@ class Stage:
             if self.waiting:
                 return
             self.datamodule.setup("fit")
-        try_out(self.module, self.datamodule.train_dataloader())
+            batches = self.datamodule.train_dataloader()
+        try_out(self.module, batches)
         data = self.datamodule
         run_folder.write_start(self.folder, self.config, data.split, phantom=data.phantom)
+        self.prepared = True
 
     def result(self) -> L.LightningModule:
         """The trained module, as a later stage gets it."""

@@ -60,10 +60,13 @@ def predict_verb(config: DictConfig) -> None:
     given = resolve(config)
     content = checkpoint.read(given["ckpt_path"])
     merged = with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
+    writer_config = merged.get("predict_writer", _WRITER)
+    if writer_config is None:
+        raise UserError(f"{given['ckpt_path']}: this model predicts nothing from images; its test wrote what it makes")
     module = checkpoint.rebuild(merged, content, given["ckpt_path"])
     _set_options(module, {name: given[name] for name in _OPTIONS if given[name] not in (None, {})})
     datamodule = _datamodule(merged, content, given["input"])
-    writer = instantiate(merged.get("predict_writer", _WRITER), "predict_writer", output=given["output"])
+    writer = instantiate(writer_config, "predict_writer", output=given["output"])
     callbacks = [*instantiate_all(given["callbacks"], "callbacks"), writer]
     quiet = {"logger": False, "enable_checkpointing": False}
     trainer = make_trainer(given["trainer"], Path.cwd(), callbacks=callbacks, **quiet)

@@ -19,7 +19,7 @@ from runtime.check import did_you_mean
 from runtime.errors import UserError
 from runtime.run_folder import read_metrics
 
-__all__ = ["collect_metrics", "optimized_metric", "resolve_stages", "told_of", "whole"]
+__all__ = ["collect_metrics", "comparisons_of", "optimized_metric", "resolve_stages", "told_of", "whole"]
 
 _OF_THE_RUN = {"stages", "comparisons", "auto_resume", "sweep_gpus"}  # said once for all stages
 _TAKEN = {"checkpoints", "figures", "predictions", "wandb", "test", "val", "train", "fit", "model"}  # files, metrics
@@ -56,6 +56,12 @@ def optimized_metric(config: DictConfig) -> str:
     """The name of the metric that a sweep compares, as the last stage has it."""
     root, stages = _split(config)
     return str(_composed(root, [*stages.values()][-1] if stages else {}, stages).optimized_metric)
+
+
+def comparisons_of(config: DictConfig) -> dict[str, Any]:
+    """The plain `comparisons` of a run."""
+    plain: Any = OmegaConf.to_container(config.comparisons, resolve=True)
+    return plain
 
 
 def whole(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -97,14 +103,25 @@ def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]
     """The root config and those of its stages but for those that are null, nothing interpolated."""
     root: Any = OmegaConf.to_container(config)
     root.pop("comparisons", None)
-    given = {name: stage for name, stage in (root.pop("stages", None) or {}).items() if stage is not None}
+    given = root.pop("stages", None) or {}
     stages: dict[str, dict[str, Any]] = {}
     for name, stage in given.items():
+        if stage is None:
+            continue
+        if not isinstance(stage, dict):
+            raise UserError(f"stages.{name}={stage}: expected keys of the config, or null to leave the stage out")
         like = stage.pop("like", None)
+        if like and given.get(like, "") is None:
+            raise UserError(f"stages.{name} is like {like}, which is left out: leave it out too, or give it a config")
         if like and like not in stages:
             raise UserError(f"stages.{name}.like={like}: no such stage before it; {did_you_mean(like, stages)}")
-        stages[name] = _over(stages[like], stage) if like else stage
+        stages[name] = _over(_to_be_like(stages[like]), stage) if like else stage
     return root, stages
+
+
+def _to_be_like(stage: dict[str, Any]) -> dict[str, Any]:
+    """But for where it starts from: weights are a stage's own."""
+    return {key: value for key, value in stage.items() if key not in ("ckpt_path", "init_from")}
 
 
 def _composed(root: dict[str, Any], stage: dict[str, Any], stages: dict[str, Any]) -> DictConfig:

@@ -14,10 +14,10 @@ from rich.syntax import Syntax
 
 from runtime import report, run_folder
 from runtime.build import instantiate
-from runtime.check import check_config
+from runtime.check import check_config, did_you_mean
 from runtime.errors import UserError
 from runtime.fit import Stage, fit
-from runtime.stages import collect_metrics, resolve_stages, told_of, whole
+from runtime.stages import collect_metrics, comparisons_of, resolve_stages, told_of, whole
 from runtime.start import check_names
 
 __all__ = ["finish", "train", "write_metrics"]
@@ -41,9 +41,9 @@ def train(config: DictConfig) -> float | None:
     configs = resolve_stages(config)
     torch.set_float32_matmul_precision("high")  # tensor cores for float32 products; changes nothing on a CPU
     _check_folder(run, [*configs], config.auto_resume)
-    compare = _comparisons(config)
+    compared, compare = comparisons_of(config), _comparisons(config)
     stages = [Stage(name, plain, run / name, _trained(name, plain, run / name)) for name, plain in configs.items()]
-    _rehearse(run, stages)
+    _rehearse(run, stages, compared)
     metrics: dict[str, Any] = {}
     for position, stage in enumerate(stages):
         if not stage.trained:
@@ -107,13 +107,18 @@ def _trained(name: str, config: dict[str, Any], folder: Path) -> Path | None:
 
 
 def _comparisons(config: DictConfig) -> dict[str, Any]:
-    """What compares the stages at the end, by name."""
-    plain: Any = OmegaConf.to_container(config.comparisons, resolve=True)
+    """What sets the stages side by side at the end, by name."""
+    plain = comparisons_of(config)
     check_config(plain, "comparisons")
+    known = config.get("stages") or {}
+    for name, entry in plain.items():
+        for stage in (entry or {}).get("stages", {}).values():
+            if stage not in known:
+                raise UserError(f"comparisons.{name}: no stage {stage}; {did_you_mean(stage, known)}")
     return {name: instantiate(entry, f"comparisons.{name}") for name, entry in plain.items() if entry}
 
 
-def _rehearse(run: Path, stages: list[Stage]) -> None:
+def _rehearse(run: Path, stages: list[Stage], compared: dict[str, Any]) -> None:
     """Build and try out all stages, so that a mistake in the last does not wait for the first to be trained."""
     first = next((stage for stage in stages if not stage.trained), None)
     phantom = False
@@ -133,8 +138,8 @@ def _rehearse(run: Path, stages: list[Stage]) -> None:
                 stage.clear()
     if not run_folder.is_first_process() or not split:
         return
-    config = whole({stage.name: stage.config for stage in stages})
-    if stages[-1].name:
+    config = whole({stage.name: stage.config for stage in stages}) | ({"comparisons": compared} if compared else {})
+    if stages[-1].name and not (run / "split.json").is_file():  # else the run goes on: as it was at its beginning
         run_folder.write_start(run, config, split, phantom=phantom)
     Console().print(Syntax(OmegaConf.to_yaml(OmegaConf.create(config)), "yaml", background_color="default"))
     if phantom:
@@ -148,9 +153,9 @@ def _run(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     with told_of(stage.name):
         if stage.module is None:
             stage.build()
-        if stage.waiting and run_folder.is_first_process():
+        if not stage.prepared and run_folder.is_first_process():
             stage.prepare()
-            if stage.waiting:
+            if not stage.prepared:
                 raise UserError(stage.waiting)
         metrics = fit(stage, earlier)
     if stage.name and run_folder.is_first_process():

@@ -25,13 +25,13 @@ SMALLER = {
         "stages.autoencoder.lightning_module.net.channels=[32,32,32]",
     ],
     "hematoma_classification": [
-        "datamodule.phantom.patients={Aare:14,Doubs:20,Kander:20}",
+        "datamodule.phantom.patients={Aare:30,Birs:2,Doubs:20,Kander:20}",
         "datamodule.cohort={folder}",
         "datamodule.image_size=32",
         "datamodule.batch_size=8",
     ],
     "hematoma_synthesis": [
-        "datamodule.phantom.patients={Aare:14,Doubs:20,Kander:20}",
+        "datamodule.phantom.patients={Aare:30,Birs:2,Doubs:20,Kander:20}",
         "datamodule.cohort={folder}",
         "datamodule.image_size=32",
         "datamodule.batch_size=4",
@@ -51,7 +51,7 @@ SMALLER = {
         "kernels:[[3,3,3],[3,3,3]]}",
     ],
     "hematoma": [
-        "datamodule.phantom.patients={Aare:14,Doubs:20,Kander:20}",
+        "datamodule.phantom.patients={Aare:30,Birs:2,Doubs:20,Kander:20}",
         "datamodule.batches=1",
         "datamodule.plan={spacing:[5,3,3],patch:[8,64,64],batch_size:2,features:[8,8],strides:[[1,1,1],[2,2,2]],"
         "kernels:[[3,3,3],[3,3,3]]}",

@@ -2,7 +2,7 @@
 
     root/<hospital>/<patient>/{baseline,followup}/ct.nii.gz           head CT in HU
     root/<hospital>/<patient>/{baseline,followup}/{iph,ivh}.nii.gz    masks, where somebody has drawn them
-    root/clinical.csv                                                 its `Expansion_classic` counts without a follow-up
+    root/clinical.csv                                                 `Expansion_classic` of those without a follow-up
 
 `prepare.py` makes this layout from raw scans.
 """
@@ -21,7 +21,9 @@ from datamodules.phantoms.head import HeadPhantom
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
-__all__ = ["Cohort", "Patient", "read_mask"]
+__all__ = ["TIMES", "Cohort", "Patient", "drawn_ml", "read_mask"]
+
+TIMES = ("baseline", "followup")
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,25 @@ class Cohort:
             if name not in hospitals:
                 raise ValueError(f"{self.root} has no hospital {name}; it has {', '.join(sorted(hospitals))}")
         patients = [Patient(name, self._split(folder.parent.name), folder) for name, folder in sorted(found.items())]
+        for patient in patients:
+            if not patient.scan("baseline"):
+                raise FileNotFoundError(
+                    f"{patient.folder / 'baseline'} has no ct.nii.gz; add it, or move {patient.name} away"
+                )
         if not any(patient.split == "train" for patient in patients):
             raise ValueError(f"{self.root}: every hospital is for validation or the test; none is left to train on")
         return patients
 
     def known_labels(self, rule: ExpansionRule) -> dict[str, bool]:
-        """Whether the bleeds expand of those patients whose drawn masks or clinical table say so."""
+        """Whether the bleeds expand of those patients whose drawn masks or clinical table say so.
+
+        The table knows the classic rule alone, so with another one it is not asked.
+        """
         table = self.root / "clinical.csv"
-        written = read_clinical(table) if table.is_file() else {}
+        written = read_clinical(table) if table.is_file() and rule == ExpansionRule() else {}
         labels = {}
         for patient in self.patients():
-            volumes = [self._drawn_ml(patient, time, rule) for time in ("baseline", "followup")]
+            volumes = [drawn_ml(patient, time, rule) for time in TIMES]
             if volumes[0] is not None and volumes[1] is not None:
                 labels[patient.name] = bool(rule(volumes[0], volumes[1]))
             elif not patient.scan("followup") and patient.name in written:
@@ -115,18 +125,13 @@ class Cohort:
     def _split(self, hospital: str) -> str:
         return next((split for split, names in self.splits.items() if hospital in names), "train")
 
-    @staticmethod
-    def _drawn_ml(patient: Patient, time: str, rule: ExpansionRule) -> float | None:
-        files = [patient.mask(time, kind) for kind in rule.kinds]
-        if None in files:
-            return None
-        return sum(volume_of(file) for file in files if file)
 
-
-def volume_of(file: Path) -> float:
-    """ML of a mask's foreground."""
-    mask, spacing = read_mask(file)
-    return float(volume_ml(mask, spacing))
+def drawn_ml(patient: Patient, time: str, rule: ExpansionRule) -> float | None:
+    """The volume that a rule asks for in mL, by drawn masks; none where one is missing."""
+    files = [patient.mask(time, kind) for kind in rule.kinds]
+    if None in files:
+        return None
+    return float(sum(volume_ml(*read_mask(file)) for file in files if file))
 
 
 def read_mask(file: Path) -> tuple[np.ndarray, tuple[float, ...]]:

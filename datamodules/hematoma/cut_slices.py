@@ -1,7 +1,9 @@
 """Slices of a cohort's bleeds: cut once where masks say, then read like any other slices."""
 
+import glob
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
@@ -13,9 +15,9 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from datamodules.hematoma.cohort import Cohort, Patient, read_mask
+from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml, read_mask
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
-from datamodules.hematoma.scans import TIMES, case_id
+from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
 from datamodules.phantoms.head import HeadPhantom, appearing
 from evaluation.expansion import ExpansionRule
@@ -33,7 +35,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
     Volumes are those of drawn masks where there are some. Pictures are upright, the patient's right on the left.
 
     Args:
-        root: Folder below which slices are written, into a folder named by a hash of all that makes them.
+        root: Folder below which slices are written, into a folder named by a hash of what is asked for here.
         cohort: Folder of the cohort (`datamodules/hematoma/cohort.py`); of a phantom, the folder that holds its cohort.
         val_hospitals: Hospitals for validation.
         test_hospitals: Hospitals for the test; all others are for training.
@@ -67,9 +69,9 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         self.cohort = Cohort(cohort, val_hospitals=val_hospitals, test_hospitals=test_hospitals, phantom=phantom)
         self.rule, self.masks = expansion or ExpansionRule(), masks
         self.cutting: dict[str, Any] = {"size": cut_size, "neighbours": neighbours, "box": box, "margin_mm": margin_mm}
-        what = [str(self.cohort.root), self.cohort.splits, masks, asdict(self.rule), self.cutting]
-        self.record = json.dumps(what, sort_keys=True)
-        super().__init__(Path(root) / f"slices_{sha256(self.record.encode()).hexdigest()[:8]}", **options)
+        how = [self.cohort.root.name, self.cohort.splits, bool(masks), asdict(self.rule), self.cutting]
+        digest = sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()
+        super().__init__(Path(root) / f"slices_{digest[:8]}", **options)
         self.phantom = phantom is not None
 
     @property
@@ -78,28 +80,43 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         if self.masks is None or self.source.is_dir():
             return super().waiting
         lacking = [name for name in self._scans() if not self._files(name)]
-        return (
-            f"{self.masks} holds no mask of {', '.join(lacking[:3])}: outline the bleeds first"
-            if lacking
-            else super().waiting
-        )
+        if not lacking:
+            return super().waiting
+        told = f"{self.masks} holds no mask of {', '.join(lacking[:3])}{', ...' * (len(lacking) > 3)}"
+        return f"{told}: outline the bleeds first (every fold), or set datamodule.masks to those of another run"
 
     def fetch(self) -> None:
-        """Cut the slices, where they are missing and all masks are there."""
-        if self.source.is_dir():
-            return
+        """Cut the slices when all masks are there, and again when scans or masks have changed since."""
+        if self.source.is_dir() and not self.cohort.root.is_dir():
+            return  # cut elsewhere
         self.cohort.fetch()
-        self._check_early()
+        if not self.source.is_dir():
+            self._check_early()
         if self.masks and any(not self._files(name) for name in self._scans()):
             return
+        made_of = json.dumps(self._made_of())
+        note = self.source / "made_of.json"
+        if note.is_file():
+            if note.read_text() == made_of:
+                return
+            log.info("%s: scans or masks have changed, cut anew", self.source)
+            shutil.rmtree(self.source)
         with appearing(self.source) as root:
             skipped = self._cut_all(root)
             text = "patient,why\n" + "".join(f"{name},{why}\n" for name, why in skipped.items())
             (root / "skipped.csv").write_text(text)
-            (root / "made_of.json").write_text(self.record + "\n")
+            (root / "made_of.json").write_text(made_of)
         if skipped:
             told = ", ".join(f"{name} ({why})" for name, why in [*skipped.items()][:5])
             log.warning("%d patients left out, all in %s: %s", len(skipped), self.source / "skipped.csv", told)
+
+    def _made_of(self) -> list[list[Any]]:
+        """Names, sizes and times of all files that slices and labels come from."""
+        drawn = [p.mask(time, kind) for p in self.cohort.patients() for time in TIMES for kind in self.rule.kinds]
+        scans = [p.scan(time) for p in self.cohort.patients() for time in TIMES]
+        said = [file for name in self._scans() for file in self._files(name)] if self.masks else []
+        files = [file for file in (*drawn, *scans, *said, self.cohort.root / "clinical.csv") if file and file.is_file()]
+        return [["/".join(file.parts[-4:]), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
     def _check_early(self) -> None:
         """Too few patients with expansion should not be found out when a network has been trained for days."""
@@ -115,37 +132,40 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
 
     def _files(self, case: str) -> list[Path]:
         """What networks have said of a scan."""
-        pattern = Path(str(self.masks))
-        top = Path(*pattern.parts[: next((k for k, part in enumerate(pattern.parts) if "*" in part), None)])
-        rest = pattern.relative_to(top)
-        return sorted(top.glob(str(rest / f"{case}.nii.gz")))
+        pattern = Path(f"{self.masks}/{glob.escape(case)}.nii.gz")
+        return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
 
     def _cut_all(self, root: Path) -> dict[str, str]:
         """Write the slices; why patients were left out."""
         skipped, known = {}, self.cohort.known_labels(self.rule)
-        patients = self.cohort.patients()
+        patients, cut = self.cohort.patients(), []
         for split in SPLITS:
             for name in CLASSES:
                 (root / split / name).mkdir(parents=True)
         for patient in track(patients, "cutting slices", transient=True, disable=len(patients) < 20):
-            expanded = known[patient.name] if patient.name in known else self._predicted_label(patient)
-            mask, spacing = self._mask(patient, "baseline")
+            expanded = known[patient.name] if patient.name in known else self._label(patient)
+            mask, spacing = self._mask(patient, TIMES[0])
             if expanded is None or mask is None or not mask.any():
                 skipped[patient.name] = "no label" if expanded is None else "the mask is empty"
                 continue
-            ct: Any = nib.as_closest_canonical(nib.load(patient.scan("baseline")))  # type: ignore[arg-type]
+            cut.append((patient.split, patient.name, int(expanded)))
+            ct: Any = nib.as_closest_canonical(nib.load(patient.scan(TIMES[0])))  # type: ignore[arg-type]
             pixels, bleed = (each[:, ::-1, ::-1] for each in (np.asarray(ct.dataobj).T, mask))
             for name, picture in roi_slices(pixels, bleed, spacing, **self.cutting).items():
                 Image.fromarray(picture).save(root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
+        check_patients(self.cohort.root, cut)
         return skipped
 
-    def _predicted_label(self, patient: Patient) -> bool | None:
-        """By volumes of predicted masks; the ventricles are not outlined, so a rule that counts them has no answer."""
+    def _label(self, patient: Patient) -> bool | None:
+        """By drawn volumes, else by predicted ones; networks do not outline the ventricles, which a rule may count."""
         volumes = []
-        for time in TIMES if self.masks and not self.rule.include_ivh else ():
-            mask, spacing = self._mask(patient, time)
-            volumes += [] if mask is None else [float(volume_ml(mask, spacing))]
-        return bool(self.rule(*volumes)) if len(volumes) == 2 else None
+        for time in TIMES:
+            volume = drawn_ml(patient, time, self.rule)
+            if volume is None and self.masks and not self.rule.include_ivh and patient.scan(time):
+                mask, spacing = self._mask(patient, time)
+                volume = None if mask is None else float(volume_ml(mask, spacing))
+            volumes.append(volume)
+        return None if None in volumes else bool(self.rule(*volumes))  # type: ignore[arg-type]
 
     def _mask(self, patient: Patient, time: str) -> tuple[np.ndarray | None, tuple[float, ...]]:
         """(Z, H, W) bool, the mean of what networks say or as it was drawn, and mm of a voxel."""

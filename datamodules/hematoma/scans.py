@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.hematoma.cohort import Cohort, Patient
+from datamodules.hematoma.cohort import TIMES, Cohort, Patient
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.files import CaseFiles, DatasetFiles
 
-__all__ = ["TIMES", "HematomaScansDataModule", "case_id"]
-
-TIMES = ("baseline", "followup")
+__all__ = ["HematomaScansDataModule", "case_id"]
 
 
 class HematomaScansDataModule(SegmentationDataModule):

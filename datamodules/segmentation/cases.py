@@ -164,7 +164,7 @@ def _read(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None,
     strange = np.setdiff1d(np.unique(mask), np.arange(classes))
     if len(strange):
         values = ", ".join(f"{value:g}" for value in strange[:5])
-        raise ValueError(f"{case.mask}: label {values}, but dataset.json names 0 to {classes - 1}")
+        raise ValueError(f"{case.mask}: label {values}, but the classes are 0 to {classes - 1}")
     return image, mask.astype(np.uint8), spacing
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ class SegmentationDataModule(L.LightningDataModule):
             (self._channels, files.channels, "channels"),
         ):
             if given and list(given) != list(found):
-                raise ValueError(f"datamodule.{key}={list(given)}, but {self.root}/dataset.json says {list(found)}")
+                raise ValueError(f"datamodule.{key}={list(given)}, but those of {self.root} are {list(found)}")
         train = [case for case in files.train if self._patient_of(case) not in parts]
         val = [case for case in files.train if self._patient_of(case) in parts]
         if not self._state:
@@ -213,16 +213,17 @@ class SegmentationDataModule(L.LightningDataModule):
         """The images that were found by `set_predict_input`, read one by one."""
         yield from map(self._batch, self._predict)
 
-    def held_out_dataloader(self) -> Iterable[dict[str, Any]]:
-        """Every case that the fold does not train on, with a mask or without, read one by one."""
-        ranks = self._ranks()
-        yield from map(self._batch, self.held_out_cases[ranks.get("rank", 0) :: ranks.get("world_size", 1)])
+    def held_out_dataloader(self, names: Collection[str]) -> Iterable[dict[str, Any]]:
+        """Those of `held_out_cases` that have one of these names, read one by one."""
+        ranks, cases = self._ranks(), [case for case in self.held_out_cases if case.id in names]
+        yield from map(self._batch, cases[ranks.get("rank", 0) :: ranks.get("world_size", 1)])
 
     @property
     def held_out_cases(self) -> list[CaseFiles]:
-        """The validation fold, the test, and cases without masks."""
-        train, files = {case.id for case in self._cases["train"]}, self.files
-        return [case for case in (*files.train, *files.test, *files.other) if case.id not in train]
+        """Of patients that are not trained on: the validation fold, the test, and cases without masks."""
+        files, train = self.files, {case.id for case in self._cases["train"]}
+        patients = {self._patient_of(case) for case in files.train if case.id in train}
+        return [case for case in (*files.train, *files.test, *files.other) if self._patient_of(case) not in patients]
 
     def set_predict_input(self, path: str | Path) -> None:
         """Find what to predict on.
@@ -263,7 +264,7 @@ class SegmentationDataModule(L.LightningDataModule):
 
     @functools.cached_property
     def _alike(self) -> dict[str, str]:
-        return alike(self.files.train)
+        return alike([*self.files.train, *self.files.test, *self.files.other])
 
     def _patient_of(self, case: CaseFiles) -> str:
         if self.patient is None:

@@ -4,6 +4,7 @@
 <root>/masks/<case>.{png,jpg,...}    foreground: a label value 1, or any channel above 127
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def read_mask(file: Path) -> np.ndarray:
     """(H, W) uint8 of 0 and 1.
 
     Raises:
-        ValueError: If it cannot be read.
+        ValueError: If it cannot be read, or its values are neither labels nor bright.
     """
     try:
         with Image.open(file) as image:
@@ -56,14 +57,17 @@ def read_mask(file: Path) -> np.ndarray:
     except OSError as error:
         raise ValueError(f"{file} could not be read as a picture ({error})") from error
     brightest = levels.astype(np.uint8).max(-1) if levels.ndim == 3 else levels
-    return (brightest > (127 if brightest.max(initial=0) > 1 else 0)).astype(np.uint8)
+    top = int(brightest.max(initial=0))
+    if 1 < top <= 127:
+        raise ValueError(f"{file}: its brightest pixel is {top}; a mask holds 0 and 1, or 255 for foreground")
+    return (brightest > (127 if top > 1 else 0)).astype(np.uint8)
 
 
 def alike(cases: Sequence[CaseFiles]) -> dict[str, str]:
-    """Tell patients apart where nobody says whose a slice is: one who is unlike the slice before begins a new patient.
+    """Tell patients apart where nobody says whose a slice is: one that is unlike the slice before begins a new patient.
 
     Args:
-        cases: In the order of the slices.
+        cases: All there are; numbers in their names give the order.
 
     Returns:
         By case, the first case of its patient. The bound is low: that two patients count as one does no harm, that one
@@ -71,15 +75,21 @@ def alike(cases: Sequence[CaseFiles]) -> dict[str, str]:
     """
     groups: dict[str, str] = {}
     before, patient = None, ""
-    for case in cases:
+    for case in sorted(cases, key=lambda case: _in_order(case.id)):
         with Image.open(case.images[0]) as image:
             small = np.asarray(image.convert("L").resize((64, 64)), float)
-        same = before is not None and np.corrcoef(before.ravel(), small.ravel())[0, 1] > _ALIKE
+        with np.errstate(invalid="ignore"):  # an empty slice is like any other
+            same = before is not None and not np.corrcoef(before.ravel(), small.ravel())[0, 1] <= _ALIKE
         patient = patient if same else case.id
         groups[case.id], before = patient, small
     return groups
 
 
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """So that 10 comes after 9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+
+
 def _pictures(folder: Path) -> list[Path]:
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = sorted(folder.iterdir(), key=lambda file: _in_order(file.stem)) if folder.is_dir() else []
     return [file for file in files if is_picture(file)]

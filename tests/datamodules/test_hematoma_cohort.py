@@ -68,9 +68,10 @@ def test_folds_are_of_training_hospitals_and_all_others_are_held_out(tmp_path):
         assert split["test"] == {f"C{n}" for n in range(4)}
         assert not split["train"] & split["val"]
         assert split["train"] | split["val"] == {f"A{n}" for n in range(4)}
-        held_out[fold] = {batch["id"][0] for batch in data.held_out_dataloader()}
+        names = {case.id for case in data.held_out_cases}
+        held_out[fold] = {batch["id"][0] for batch in data.held_out_dataloader(names)}
         assert not held_out[fold] & {case for case in data.split["train"] if case.endswith("baseline")}
-    assert held_out[0] & held_out[1] == {f"{h}{n}_baseline" for h in "BC" for n in range(4)} | {"A3_baseline"}
+    assert held_out[0] & held_out[1] == {f"{h}{n}_baseline" for h in "BC" for n in range(4)}, "A3 was seen at follow-up"
     assert held_out[0] | held_out[1] == {f"{h}{n}_baseline" for h in "ABC" for n in range(4)}, (
         "no follow-ups with masks"
     )
@@ -91,12 +92,16 @@ def test_slices_are_cut_by_hospital_and_labelled_by_the_rule(tmp_path):
     }
     picture = np.asarray(Image.open(data.source / "train" / "NHE" / "A0_max.png"))
     bright = np.argwhere(picture > 200)
-    assert bright.mean(0)[1] > 8, "x grows to the patient's left in the file, so low x lies on the right"
+    assert bright.mean(0)[1] > 8, "low x is the patient's left, which lies on the right"
     assert csv.DictReader((data.source / "skipped.csv").open()).fieldnames == ["patient", "why"]
 
-    before = data.source.stat().st_mtime_ns
+    before = data.source.stat().st_ino
     cut(tmp_path).prepare_data()
-    assert data.source.stat().st_mtime_ns == before, "cut once"
+    assert data.source.stat().st_ino == before, "cut once"
+    scan(tmp_path / "cohort" / "A" / "A7" / "baseline", 400)
+    scan(tmp_path / "cohort" / "A" / "A7" / "followup", 400)
+    cut(tmp_path).prepare_data()
+    assert list(data.source.rglob("A7_max.png")), "cut anew where there is more"
     assert cut(tmp_path, margin_mm=2.0).source != data.source
 
 
@@ -128,7 +133,7 @@ def test_masks_of_networks_are_waited_for_averaged_and_cut_by(tmp_path, caplog):
     cohort(tmp_path / "cohort")
     data = cut(tmp_path, masks=str(tmp_path / "run" / "fold_*" / "held_out"))
     data.prepare_data()
-    assert "holds no mask of A0_baseline, A1_baseline, A2_baseline: outline the bleeds first" in data.waiting
+    assert "holds no mask of A0_baseline, A1_baseline, A2_baseline, ...: outline the bleeds first" in data.waiting
     with pytest.raises(FileNotFoundError):
         data.setup()
 
@@ -157,15 +162,30 @@ def test_masks_of_networks_are_waited_for_averaged_and_cut_by(tmp_path, caplog):
     data.setup()
 
 
+def test_of_a_patient_who_is_drawn_once_the_other_volume_is_predicted(tmp_path):
+    cohort(tmp_path / "cohort", patients=6)
+    (tmp_path / "cohort" / "A" / "A0" / "followup" / "iph.nii.gz").unlink()
+    data = cut(tmp_path, masks=str(tmp_path / "run" / "fold_?" / "held_out"))
+    levels = np.zeros((32, 32, 6))
+    levels[:10, :10, 2] = 255  # 0.5 mL, where 2 were drawn
+    write_masks(tmp_path, 0, {f"{h}{n}_baseline": levels for h in "ABC" for n in range(6)} | {"A0_followup": levels})
+    data.prepare_data()
+    assert list((data.source / "train" / "NHE").glob("A0_*")), "2 mL became 0.5, not 0.5 stayed 0.5"
+    levels[:, :, 2:5] = 255
+    write_masks(tmp_path, 0, {"A0_followup": levels})
+    data.prepare_data()
+    assert list((data.source / "train" / "HE").glob("A0_*"))
+
+
 def test_volumes_of_predicted_masks_label_those_whom_nobody_has_drawn(tmp_path):
-    cohort(tmp_path / "cohort")
+    cohort(tmp_path / "cohort", patients=6)
     for time in ("baseline", "followup"):
         for kind in ("iph", "ivh"):
             (tmp_path / "cohort" / "A" / "A0" / time / f"{kind}.nii.gz").unlink()
     data = cut(tmp_path, masks=str(tmp_path / "run" / "fold_*" / "held_out"))
     levels = np.full((32, 32, 6), 0)
     levels[:10, :10, 2] = 255
-    write_masks(tmp_path, 0, {f"{h}{n}_baseline": levels for h in "ABC" for n in range(4)})
+    write_masks(tmp_path, 0, {f"{h}{n}_baseline": levels for h in "ABC" for n in range(6)})
     assert "A0_followup" in data.waiting
     levels[:10, :10, 3] = 255
     write_masks(tmp_path, 0, {"A0_followup": levels})
@@ -184,6 +204,8 @@ def test_a_table_tells_of_those_without_a_follow_up(tmp_path):
     data.prepare_data()
     assert list((data.source / "train" / "HE").glob("A8_*"))
     assert (data.source / "skipped.csv").read_text() == "patient,why\nA9,no label\n"
+    other = ExpansionRule(abs_ml=1.0)
+    assert "A8" not in Cohort(tmp_path / "cohort", **SPLIT).known_labels(other), "the table has the classic rule"
 
 
 def test_wrong_cohorts_are_told(tmp_path):
@@ -198,6 +220,12 @@ def test_wrong_cohorts_are_told(tmp_path):
         cut(tmp_path, val_hospitals=["A", "B"]).prepare_data()
     with pytest.raises(ValueError, match="1 patients of class NHE in train"):
         cut(tmp_path).prepare_data()
+    lacking = tmp_path / "cohort" / "A" / "A5" / "baseline"
+    lacking.mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"A5/baseline has no ct.nii.gz"):
+        cut(tmp_path).prepare_data()
+    lacking.rmdir()
+    lacking.parent.rmdir()
     for file in tmp_path.glob("cohort/A/*/*/iph.nii.gz"):
         file.unlink()
     with pytest.raises(ValueError, match=r"no patient of a training hospital has an iph.nii.gz"):

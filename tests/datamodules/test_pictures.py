@@ -19,7 +19,7 @@ PLAN = {
 CT_ICH = REAL_DATA / "head-ct" / "ct-ich_v1.0.0_slices"
 
 
-def write(root, heads, slices=4, size=24):
+def write(root, heads, slices=4, size=24, first=100):
     """Slices that resemble those of the same head; a mask in each."""
     rng = np.random.default_rng(0)
     for name in ("images", "masks"):
@@ -27,7 +27,7 @@ def write(root, heads, slices=4, size=24):
     for head in range(heads):
         base = rng.integers(0, 200, (size, size))
         for number in range(slices):
-            name = f"{100 + slices * head + number}.png"
+            name = f"{first + slices * head + number}.png"
             Image.fromarray((base + rng.integers(0, 50, base.shape)).astype(np.uint8)).save(root / "images" / name)
             mask = np.zeros((size, size, 3), np.uint8)
             mask[4:9, 6:12] = (0, 80, 210)  # a coloured mask
@@ -47,6 +47,12 @@ def test_a_slice_unlike_the_one_before_begins_a_new_patient(tmp_path):
     }  # fmt: skip
 
 
+def test_numbers_without_zeros_in_front_are_in_order(tmp_path):
+    write(tmp_path, heads=3, first=2)
+    groups = alike(read_pictures(tmp_path).train)
+    assert {name: (int(name) - 2) // 4 for name in groups} == {name: (int(groups[name]) - 2) // 4 for name in groups}
+
+
 @pytest.mark.parametrize("fold", [0, 1])
 def test_no_patient_is_in_two_splits(tmp_path, fold):
     made = data(write(tmp_path, heads=4), fold=fold)
@@ -63,6 +69,9 @@ def test_masks_are_label_values_or_bright_in_any_channel(tmp_path):
         assert read_mask(tmp_path / f"{name}.png").tolist() == ([[0, 0]] if name == "empty" else [[0, 1]])
     write(tmp_path / "set", heads=1)
     assert read_mask(tmp_path / "set" / "masks" / "100.png").sum() == 30
+    Image.fromarray(np.full((2, 2), 2, np.uint8)).save(tmp_path / "two.png")
+    with pytest.raises(ValueError, match="its brightest pixel is 2; a mask holds 0 and 1, or 255"):
+        read_mask(tmp_path / "two.png")
 
 
 def test_label_maps_of_pictures_are_pictures(tmp_path):

@@ -142,7 +142,7 @@ def test_a_case_of_another_spacing_is_resampled_and_keeps_its_truth(tmp_path):
     [
         (lambda image, mask: (image, mask[:-1], AFFINE), r"\(9, 12, 6\) voxels, but a_0000.nii.gz has \(10, 12, 6\)"),
         (lambda image, mask: (image, mask, AFFINE * 2), "lies on another grid"),
-        (lambda image, mask: (image, mask + 3, AFFINE), "label 3, 4, but dataset.json names 0 to 1"),
+        (lambda image, mask: (image, mask + 3, AFFINE), "label 3, 4, but the classes are 0 to 1"),
         (lambda image, mask: (image * np.nan, mask, AFFINE), "NaN or infinite"),
     ],
 )
@@ -289,7 +289,7 @@ def test_prediction_needs_nothing_of_the_training_data(tmp_path):
         ({"foreground": 2.0}, "must be a share"),
         ({"folds": 5}, "2 patients make no 5 folds"),
         ({"patient": "x(.*)"}, "does not match the case p0_baseline"),
-        ({"classes": ["background", "tumour"]}, "dataset.json says .*'bleed'"),
+        ({"classes": ["background", "tumour"]}, "but those of .*'bleed'"),
     ],
 )
 def test_a_wrong_setting_is_told(tmp_path, options, said):

@@ -78,6 +78,12 @@ def test_a_stage_can_be_like_another_and_a_stage_can_be_left_out(tmp_path):
     ]  # fmt: skip
 
 
+def test_weights_to_start_from_are_a_stages_own(tmp_path):
+    third = "+stages.third={like: second}"
+    configs = resolve_stages(compose(tmp_path, *TWO, third, "+stages.second.init_from=x.ckpt"))
+    assert (configs["second"]["init_from"], configs["third"]["init_from"]) == ("x.ckpt", None)
+
+
 def test_the_run_folder_can_be_named_in_a_config(tmp_path):
     configs = resolve_stages(compose(tmp_path, *TWO, "+callbacks.x={_target_: callbacks.FiniteGuard, every_n_steps: 2}",
                                      "+stages.second.datamodule.root=${run:}/first"))  # fmt: skip
@@ -130,6 +136,15 @@ MISTAKES = {
     "like none": (
         ["+stages.third={like: secnd}"],
         "stages.third.like=secnd: no such stage before it; did you mean 'second'?",
+    ),
+    "like one left out": (
+        ["+stages.third={like: first}", "stages.first=null"],
+        "stages.third is like first, which is left out: leave it out too",
+    ),
+    "no stage": (["stages.second=5"], "stages.second=5: expected keys of the config, or null"),
+    "compared with none": (
+        ["+comparisons.x={_target_: runtime.comparisons.CompareMetrics, stages: {a: frist}, columns: {}}"],
+        "comparisons.x: no stage frist; did you mean 'first'?",
     ),
     "wrong comparison": (
         ["+comparisons.x={_target_: runtime.comparisons.CompareMetrics, stages: {}}"],
