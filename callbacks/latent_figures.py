@@ -16,7 +16,8 @@ __all__ = ["LatentFigures"]
 class LatentFigures(L.Callback):
     """Draws `reconstructions.png`, and `traversals.png` of the latents whose means vary most over the first test batch.
 
-    With `TwoPartVAEModule`: the second part is moved, the first one stays.
+    With `TwoPartVAEModule`. Reconstructions are drawn from both parts, and from the first with the second set to 0; in
+    traversals the second part of the first image is moved, and its first part stays.
 
     Args:
         images: How many are drawn.
@@ -38,13 +39,15 @@ class LatentFigures(L.Callback):
         module: Any = pl_module
         first, second = outputs["first"], outputs["second"]
         with torch.no_grad():
-            said = module.decode(first[: self.images], second[: self.images])
+            said = module.reconstruct(batch, (first, second))
+            alone = module.decode(first, torch.zeros_like(second))
             moved, steps, chosen = self._moved(module, first, second)
-        image = batch["image"][: self.images]
-        rows = {"image": image, "reconstruction": said}
+        rows = {"image": batch["image"], "reconstruction": said, f"{module.part_names[0]} alone": alone}
         title = f"one image, {module.part_names[1]} moved, {module.part_names[0]} as it is"
         figures = {
-            "reconstructions": pairs_figure({name: each.float().cpu().numpy() for name, each in rows.items()}),
+            "reconstructions": pairs_figure(
+                {name: each[: self.images].float().cpu().numpy() for name, each in rows.items()}
+            ),
             "traversals": traversal_figure(moved, steps, [f"latent {index}" for index in chosen], title),
         }
         save_figures(trainer, figures, Path(trainer.default_root_dir) / "figures")

@@ -177,7 +177,7 @@ class InMemoryDataModule(L.LightningDataModule):
         return self._batches("test")
 
     def ordered_dataloader(self, split: str) -> TensorBatches:
-        """Every image of a split once, in order and as it is, on every process: to fit something on features of them."""
+        """Every image of a split once, in order and as it is, on every process: to fit something on them."""
         return TensorBatches(
             self._images[split],
             self._labels[split],

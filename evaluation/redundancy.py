@@ -14,7 +14,7 @@ __all__ = [
 ]
 
 ACTIVE = 0.01
-"""Least variance of a latent's mean over images that counts as used (Burda et al. 2016, arXiv:1509.00519, section 5.2)."""
+"""Least variance of a latent's mean over images that counts as used (Burda et al. 2016, arXiv:1509.00519)."""
 
 
 def redundancy(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
@@ -73,8 +73,9 @@ def mean_information(first: np.ndarray, second: np.ndarray, *, neighbours: int =
 
 
 def gaussian_information(first: np.ndarray, second: np.ndarray) -> float:
-    """Mutual information in nats of two sets that are jointly Gaussian: -1/2 sum log(1 - r²) over canonical correlations.
+    """Mutual information in nats of two sets that are jointly Gaussian.
 
+    It is -1/2 sum log(1 - r²) over canonical correlations r.
     Many features and few images make it too large: it wants N far above F + D.
     """
     bases = []

@@ -63,8 +63,8 @@ def compare_representations(
         resamples: Bootstrap draws, with more than two classes.
 
     Returns:
-        A row for each name with `auc`, `auc_low`, `auc_high`, `acc`, `acc_low`, `acc_high` (Wilson), `difference` of the
-        areas, `difference_low`, `difference_high` and `p`.
+        A row for each name with `auc`, `auc_low`, `auc_high`, `acc`, `acc_low`, `acc_high` (Wilson), `difference` of
+        the areas, `difference_low`, `difference_high` and `p`.
     """
     against = _areas(label, probs[reference], resamples)
     rows = []

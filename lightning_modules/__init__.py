@@ -2,6 +2,7 @@
 
 from lightning_modules.autoencoder import AutoencoderModule
 from lightning_modules.classification import ClassificationModule
+from lightning_modules.contrastive_vae import ContrastiveVAEModule
 from lightning_modules.image_diffusion import ImageDiffusionModule
 from lightning_modules.latent_diffusion import LatentDiffusionModule
 from lightning_modules.nonredundant_vae import NonRedundantVAEModule
@@ -10,6 +11,7 @@ from lightning_modules.segmentation import SegmentationModule
 __all__ = [
     "AutoencoderModule",
     "ClassificationModule",
+    "ContrastiveVAEModule",
     "ImageDiffusionModule",
     "LatentDiffusionModule",
     "NonRedundantVAEModule",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lightning_modules.optimization import OptimizerPartial, SchedulerPartial
 from lightning_modules.two_part_vae import Batch, Pair, Terms, TwoPartVAEModule
-from models.losses import gaussian_error, kl_to_normal
+from models.losses import draw, gaussian_error, kl_to_normal
 from models.losses.classification import Task
 
 __all__ = ["NonRedundantVAEModule"]
@@ -76,14 +76,14 @@ class NonRedundantVAEModule(TwoPartVAEModule):
         standard = ((hcr - self.hcr_mean) / self.hcr_scale).nan_to_num()
         return (standard, standard), self.net.encode(image)  # type: ignore[operator]
 
-    def draw(self, code: tuple[Pair, Pair]) -> Pair:
+    def draw(self, batch: Batch, code: tuple[Pair, Pair]) -> Pair:
         """The radiomics as they are, and a sample of the latent."""
-        return code[0][0], super().draw(code)[1]
+        return code[0][0], draw(*code[1])
 
     def terms(self, batch: Batch, code: tuple[Pair, Pair], parts: Pair) -> Terms:
         """`error`, `kl`, `head` where there is one, `mse`, and `loss`, the sum of the first three."""
         image, mask = batch["image"], self._mask(batch) if self.masked else None
-        error = gaussian_error(self.decode(*parts), image, self.sigma, mask)
+        error = gaussian_error(self.reconstruct(batch, parts), image, self.sigma, mask)
         pixels = mask.expand_as(image).flatten(1).sum(1) if mask is not None else image[0].numel()
         terms = {"error": error.mean(), "kl": kl_to_normal(*code[1]).mean()}
         if self.head is not None:

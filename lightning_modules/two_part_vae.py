@@ -1,6 +1,6 @@
 """What the VAEs with a code of two parts share: a penalty on what the parts know of each other, and linear probes.
 
-The penalty follows Vétil et al. 2023 (arXiv:2308.11389, section 2.2): an estimator with an optimiser of its own learns
+The penalty follows Vétil et al. 2023 (arXiv:2308.11389): an estimator with an optimiser of its own learns
 on parts without gradient, and while the VAE steps, the estimator rests. In each step only one of both moves.
 """
 
@@ -24,8 +24,8 @@ Terms = dict[str, Tensor]
 class TwoPartVAEModule(OptimizedModule):
     """Base of the modules whose code has two parts; they say what the parts and the terms of the loss are.
 
-    Logs `train/loss` and its terms; `loss`, `mse` (mean squared error of a pixel), `kl` and `mi` (the estimator's mutual
-    information in nats) under `val/` and `test/`. `loss` of validation and test is the objective without penalty,
+    Logs `train/loss` and its terms; `loss`, `mse` (squared error of a pixel), `kl` and `mi` (mutual information by the
+    estimator, in nats) under `val/` and `test/`. `loss` of validation and test is the objective without penalty,
     through the mean of the latent.
 
     What a part knows of the label is measured by logistic regression (L2, C = 1) on the training images: on either part
@@ -122,7 +122,11 @@ class TwoPartVAEModule(OptimizedModule):
         """Images of codes."""
         return self.net.decode(first, second)  # type: ignore[operator]
 
-    def draw(self, code: tuple[Pair, Pair]) -> Pair:
+    def reconstruct(self, batch: Batch, parts: Pair) -> Tensor:
+        """Images of a batch, from their parts."""
+        return self.decode(*parts)
+
+    def draw(self, batch: Batch, code: tuple[Pair, Pair]) -> Pair:
         """A sample of each part."""
         return draw(*code[0]), draw(*code[1])
 
@@ -143,7 +147,7 @@ class TwoPartVAEModule(OptimizedModule):
         if steps:
             self.toggle_optimizer(self.optimizers()[0])  # type: ignore[index]
         code = self.encode(batch)
-        parts = self.draw(code)
+        parts = self.draw(batch, code)
         terms = self.terms(batch, code, parts)
         pair = self.penalised(batch, parts)
         if self.mi is not None and len(pair[0]):
@@ -153,14 +157,14 @@ class TwoPartVAEModule(OptimizedModule):
             self._step_both(terms["loss"], (pair[0].detach(), pair[1].detach()))
         size = len(batch["id"])
         self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
-        said = {"on_step": False, "on_epoch": True, "batch_size": size, "sync_dist": True}
-        self.log("train/loss", terms["loss"], prog_bar=True, **said)
-        return terms["loss"]
+        loss = terms["loss"]
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        return loss
 
     def on_train_epoch_end(self) -> None:
         """The schedule of the VAE, where Lightning does not step it."""
         if not self.automatic_optimization and self._scheduler is not None:
-            self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
+            self.lr_schedulers().step()  # type: ignore[union-attr]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and its terms, through the means."""
@@ -243,7 +247,7 @@ class TwoPartVAEModule(OptimizedModule):
             batches = [self._moved(batch) for batch in self.trainer.datamodule.ordered_dataloader("train")]  # type: ignore[attr-defined]
             codes = [(batch, self.encode(batch)) for batch in batches]
         for _ in range(self.mi_steps):
-            pairs = [self.penalised(batch, self.draw(code)) for batch, code in codes]
+            pairs = [self.penalised(batch, self.draw(batch, code)) for batch, code in codes]
             first, second = (torch.cat(part) for part in zip(*pairs, strict=True))
             self._step_estimator(optimizer, (first, second))
 

@@ -92,8 +92,8 @@ class CompareScores:
 class CompareRepresentations:
     """Sets of features of several stages in one table: areas, accuracies and paired tests on the same test cases.
 
-    `predictions/representations.csv` of each stage is read. A set that says the same in all stages has one row. Every row
-    is tested against the first set of the first stage, and against that stage's last, which is both parts.
+    `predictions/representations.csv` of each stage is read. A set that says the same in all stages has one row. Every
+    row is tested against the first set of the first stage, and against that stage's last, which is both parts.
 
     Args:
         stages: Names of stages, by what they are called in the table.
@@ -105,7 +105,8 @@ class CompareRepresentations:
 
     def __call__(self, run: Path, name: str) -> None:
         """Write `test_<name>.csv` and `figures/<name>.png`."""
-        label, probs = np.zeros(0), {}
+        label: np.ndarray = np.zeros(0)
+        probs: dict[str, np.ndarray] = {}
         for title, stage in self.stages.items():
             rows = read_csv(run / stage / "predictions" / "representations.csv")
             label = np.array([int(row["label"]) for row in rows]) if rows else label

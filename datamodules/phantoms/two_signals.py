@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-__all__ = ["CLASS_NAMES", "two_signals", "two_signals_phantom"]
+__all__ = ["CLASS_NAMES", "lesion_image", "two_signals", "two_signals_phantom"]
 
 CLASS_NAMES = ("negative", "positive")
 
@@ -43,17 +43,19 @@ def two_signals_phantom(
     rng = np.random.default_rng((seed, spatial_dims))
     probability = expit(6 * (lesion - 0.5) + 6 * (slope - 0.5))
     labels = rng.uniform(size=count) < probability
-    images = np.stack([_image(rng, size, spatial_dims, u, s) for u, s in zip(lesion, slope, strict=True)])
+    images = np.stack([lesion_image(rng, size, spatial_dims, u, s) for u, s in zip(lesion, slope, strict=True)])
     return images, labels[:, None].astype(np.uint8), probability
 
 
-def _image(rng: np.random.Generator, size: int, dims: int, lesion: float, slope: float) -> np.ndarray:
+def lesion_image(rng: np.random.Generator, size: int, dims: int, lesion: float | None, slope: float) -> np.ndarray:
+    """One image (*spatial) uint8 with a lesion of a size in [0, 1], or none, in tissue of a slope in [0, 1]."""
     place = (np.indices((size,) * dims) + 0.5) / size - 0.5
     waves = gaussian_filter(rng.normal(size=(size,) * dims), 0.12 * size)
     tissue = rng.uniform(0.28, 0.36) + 0.5 * (slope - 0.5) * place[0] + 0.04 * waves / waves.std()
     centre = rng.uniform(-0.14, 0.14, size=dims).reshape(-1, *(1,) * dims)
     stretch = rng.uniform(0.85, 1.15, size=dims).reshape(-1, *(1,) * dims)
     distance = np.sqrt((((place - centre) * stretch) ** 2).sum(0))
-    inside = expit((0.14 + 0.16 * lesion - distance) * size * 2.0)
+    inside = expit((0.14 + 0.16 * (lesion or 0.0) - distance) * size * 2.0)
+    inside = np.zeros_like(inside) if lesion is None else inside
     image = tissue * (1 - inside) + rng.uniform(0.78, 0.88) * inside + rng.normal(scale=0.015, size=tissue.shape)
     return np.clip(255 * image, 0, 255).astype(np.uint8)

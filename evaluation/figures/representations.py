@@ -16,8 +16,8 @@ __all__ = ["areas_figure", "correlation_figure", "pairs_figure", "projection_fig
 def projection_figure(sets: Mapping[str, np.ndarray], label: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Each set of features on its first two principal components, and on its linear discriminants.
 
-    With two classes there is one discriminant, drawn as a histogram. The discriminants are fitted on the images that are
-    drawn, so they flatter: areas are measured elsewhere.
+    With two classes there is one discriminant, drawn as a histogram. The discriminants are fitted on the images
+    that are drawn, so they flatter: areas are measured elsewhere.
 
     Args:
         sets: (N, F) features by name.

@@ -4,6 +4,8 @@ Each is a network of its own with an optimiser of its own: it learns by `loss` o
 its `forward` is the penalty that the encoder sees, while the estimator rests.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ LARGEST = 8.0
 class DensityRatio(nn.Module):
     """A discriminator of pairs of one image from pairs of two; its logit is the log density ratio.
 
-    Kim and Mnih 2018 (arXiv:1802.05983); Vétil et al. 2023 (arXiv:2308.11389, section 2.2), who cut each logit at 0:
+    Kim and Mnih 2018 (arXiv:1802.05983); Vétil et al. 2023 (arXiv:2308.11389), who cut each logit at 0:
     where the ratio is below 1 the discriminator says nothing worth learning from.
 
     Args:
@@ -59,7 +61,7 @@ class DensityRatio(nn.Module):
 class CLUB(nn.Module):
     """Contrastive log-ratio upper bound: a Gaussian forecast of the second part from the first.
 
-    Cheng et al. 2020 (arXiv:2006.12013, section 3.2). An upper bound only as far as the forecast is right.
+    Cheng et al. 2020 (arXiv:2006.12013, section 3). An upper bound only as far as the forecast is right.
 
     Args:
         first_features: F.
@@ -97,7 +99,7 @@ class CLUB(nn.Module):
 
 def _perceptron(before: int, hidden: int, layers: int, after: int) -> nn.Sequential:
     widths = [before, *[hidden] * layers]
-    steps = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), nn.ReLU())]
+    steps = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*steps, nn.Linear(widths[-1], after))
 
 

@@ -58,6 +58,6 @@ def test_training_and_validation_of_a_quantity_share_a_panel():
 
 
 def test_sweeps_show_mean_and_spread():
-    axes = figures.sweep_figure(["a", "b"], [[0.5, 0.7], [0.9]], "test/auc").axes[0]
+    axes = figures.sweep_figure(["a", "b"], {"test/auc": [[0.5, 0.7], [0.9]]}).axes[0]
     means = [container.lines[0].get_xdata()[0] for container in axes.containers]
     assert means == pytest.approx([0.6, 0.9])
