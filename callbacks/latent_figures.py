@@ -57,7 +57,7 @@ class LatentFigures(L.Callback):
     ) -> tuple[np.ndarray, list[float], list[int]]:
         """Images (R, S, C, *spatial), the S steps, and the R latents."""
         chosen = second.var(0, correction=0).argsort(descending=True)[: self.dimensions].tolist()
-        steps = torch.linspace(-self.span, self.span, 7)
+        steps = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0]) * self.span
         codes = second[:1].repeat(len(chosen) * len(steps), 1)
         for row, index in enumerate(chosen):
             codes[row * len(steps) : (row + 1) * len(steps), index] = steps.to(codes)

@@ -144,6 +144,7 @@ def _discriminants(axes: Any, features: np.ndarray, label: np.ndarray, class_nam
     if points.shape[1] > 1:
         _scatter(axes, points, label, class_names, ["LD 1", "LD 2"])
         return
+    points = points * np.sign(points[label == label.max()].mean() - points[label == label.min()].mean())
     bins = np.linspace(points.min(), points.max(), 30)
     for k in range(len(class_names)):
         axes.hist(points[label == k, 0], bins, color=COLOURS[k % len(COLOURS)], alpha=0.6, density=True)
