@@ -8,10 +8,12 @@ from callbacks.fit_risk import FitRisk
 from callbacks.followup_report import FollowupReport
 from callbacks.followup_writer import FollowupWriter
 from callbacks.held_out_masks import HeldOutMasks
+from callbacks.latent_figures import LatentFigures
 from callbacks.patient_scores import PatientScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import Progress
 from callbacks.reconstruction_figures import ReconstructionFigures
+from callbacks.representation_report import RepresentationReport
 from callbacks.segmentation_report import SegmentationReport, SegmentationWriter
 from callbacks.step_seed import StepSeed
 from callbacks.synthetic_images import SyntheticImages
@@ -25,10 +27,12 @@ __all__ = [
     "FollowupWriter",
     "GradCAMFigures",
     "HeldOutMasks",
+    "LatentFigures",
     "PatientScores",
     "PredictionWriter",
     "Progress",
     "ReconstructionFigures",
+    "RepresentationReport",
     "SegmentationReport",
     "SegmentationWriter",
     "StepSeed",

@@ -8,7 +8,7 @@ batches however often it is interrupted, no worker repeats another's numbers, an
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,7 @@ class TensorBatches(ResumableBatches):
         images: (N, C, *spatial) uint8.
         labels: (N,) or (N, L) labels, none when there are none to give.
         ids: N names, one for each image.
+        beside: Other tensors of N entries, which the batch holds under their names as they are.
         mean: Subtracted from intensities in [0, 1].
         std: Divides what is left.
         augment: Applied to float images in [0, 1] before normalisation.
@@ -148,6 +149,7 @@ class TensorBatches(ResumableBatches):
         labels: Tensor | None,
         ids: Sequence[str],
         *,
+        beside: Mapping[str, Tensor] | None = None,
         mean: float = 0.5,
         std: float = 0.5,
         augment: Augmentation | None = None,
@@ -157,7 +159,7 @@ class TensorBatches(ResumableBatches):
         **options: int,
     ) -> None:
         super().__init__(**options)
-        self.images, self.labels, self.ids = images, labels, ids
+        self.images, self.labels, self.ids, self.beside = images, labels, ids, dict(beside or {})
         self.augment, self.shuffle = augment, shuffle
         self.drop_last = drop_last and shuffle
         self.balanced = balanced and shuffle
@@ -195,6 +197,7 @@ class TensorBatches(ResumableBatches):
             generator = self.generator(self.epoch, index + 1, self.rank)
             images = self.augment(images.div_(255), generator).sub(self.mean).div_(self.std)
         batch: dict[str, Any] = {"image": images, "id": [self.ids[i] for i in chosen.tolist()]}
+        batch |= {name: tensor[chosen] for name, tensor in self.beside.items()}
         if self.labels is not None:
             batch["label"] = self.labels[chosen]
         return batch

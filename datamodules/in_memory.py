@@ -12,6 +12,8 @@ from torch import Tensor
 
 from datamodules.batches import Augmentation, TensorBatches
 from datamodules.npz_file import Task
+from datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
+from datamodules.radiomics.masks import make_masks
 from datamodules.readers import read_images
 
 __all__ = ["InMemoryDataModule", "Split"]
@@ -40,6 +42,9 @@ class InMemoryDataModule(L.LightningDataModule):
         balanced: Whether every training batch holds as many images of each class.
         drop_last: Whether training leaves out a last batch that is not full: few images make poor batch statistics.
         seed: Seed of order and augmentation.
+        radiomics: How hand-crafted radiomics are computed, which batches then hold as `hcr` (B, F) float32, of the
+            images before augmentation, not standardised, NaN where a feature has no value.
+        give_mask: Whether batches hold the masks of the radiomics too, as `mask` (B, 1, *spatial) bool.
     """
 
     phantom = False
@@ -58,8 +63,14 @@ class InMemoryDataModule(L.LightningDataModule):
         drop_last: bool = False,
         balanced: bool = False,
         seed: int = 0,
+        radiomics: RadiomicsSettings | None = None,
+        give_mask: bool = False,
     ) -> None:
         super().__init__()
+        if give_mask and (radiomics is None or augment is not None):
+            raise ValueError(
+                "give_mask=true needs datamodule/radiomics, whose masks they are, and datamodule/augment=null"
+            )
         if task == "binary" and len(class_names) != 2:
             raise ValueError(f"task=binary has two classes, but class_names are {list(class_names)}")
         if batch_size < 1 or std <= 0:
@@ -68,11 +79,13 @@ class InMemoryDataModule(L.LightningDataModule):
         self.task, self.class_names = task, list(class_names)
         self.batch_size, self.augment, self.mean, self.std = batch_size, augment, mean, std
         self.shuffle, self.drop_last, self.balanced, self.seed = shuffle, drop_last, balanced, seed
+        self.radiomics, self.give_mask = radiomics, give_mask
+        self._beside: dict[str, dict[str, Tensor]] = {}
         self._images: dict[str, Tensor] = {}
         self._labels: dict[str, Tensor] = {}
         self._ids: dict[str, list[str]] = {}
         self._image_shape: tuple[int, ...] | None = None
-        self._predict_input: tuple[list[str], Tensor] | None = None
+        self._predict_input: tuple[list[str], Tensor, dict[str, Tensor]] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -100,6 +113,20 @@ class InMemoryDataModule(L.LightningDataModule):
     def spatial_dims(self) -> int:
         """2 for images, 3 for volumes."""
         return len(self.image_shape) - 1
+
+    @property
+    def hcr_names(self) -> list[str]:
+        """Names of the hand-crafted radiomics; none where batches hold none."""
+        return feature_names(self.radiomics, self.spatial_dims) if self.radiomics else []
+
+    @property
+    def hcr_features(self) -> int:
+        """How many there are."""
+        return len(self.hcr_names)
+
+    def hcr_scaler(self) -> FeatureScaler:
+        """What brings radiomics to one scale, as the training images say."""
+        return FeatureScaler.fit(self._beside["train"]["hcr"].numpy(), self.hcr_names)
 
     @property
     def split(self) -> dict[str, list[str]]:
@@ -131,6 +158,7 @@ class InMemoryDataModule(L.LightningDataModule):
             self._images[name] = torch.from_numpy(images)
             self._labels[name] = torch.from_numpy(labels)
             self._ids[name] = ids
+            self._beside[name] = self._described(images, name)
         self._image_shape = tuple(self._images["train"].shape[1:])
         self._check_classes()
         self._report_duplicates()
@@ -148,6 +176,18 @@ class InMemoryDataModule(L.LightningDataModule):
         """Every test image once, in order."""
         return self._batches("test")
 
+    def ordered_dataloader(self, split: str) -> TensorBatches:
+        """Every image of a split once, in order and as it is, on every process: to fit something on them."""
+        return TensorBatches(
+            self._images[split],
+            self._labels[split],
+            self._ids[split],
+            beside=self._beside[split],
+            batch_size=self.batch_size,
+            mean=self.mean,
+            std=self.std,
+        )
+
     def set_predict_input(self, path: str | Path) -> None:
         """Read what to predict on, brought to the size and channels of the training images.
 
@@ -155,14 +195,14 @@ class InMemoryDataModule(L.LightningDataModule):
             path: An image or volume file, a folder of them, or an npz (`datamodules/readers.py`).
         """
         ids, images = read_images(Path(path), self.image_shape)
-        self._predict_input = ids, torch.from_numpy(images)
+        self._predict_input = ids, torch.from_numpy(images), self._described(images)
 
     def predict_dataloader(self) -> TensorBatches:
         """The images that were read by `set_predict_input`, in their order."""
         if self._predict_input is None:
             raise ValueError("nothing to predict on: call set_predict_input(path) first")
-        ids, images = self._predict_input
-        return self._loader(images, None, ids)
+        ids, images, beside = self._predict_input
+        return self._loader(images, None, ids, beside=beside)
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs to know of the training data; part of every checkpoint."""
@@ -173,7 +213,21 @@ class InMemoryDataModule(L.LightningDataModule):
         self._image_shape = tuple(state_dict["image_shape"])
 
     def _batches(self, split: str, **options: Any) -> TensorBatches:
-        return self._loader(self._images[split], self._labels[split], self._ids[split], **options)
+        data = self._images[split], self._labels[split], self._ids[split]
+        return self._loader(*data, beside=self._beside[split], **options)
+
+    def _described(self, images: np.ndarray, split: str | None = None) -> dict[str, Tensor]:
+        """Radiomics and masks of images; those of a split are kept in a file beside the data."""
+        if self.radiomics is None:
+            return {}
+        if split is None:
+            features = extract(images, None, self.radiomics)[0]
+        else:
+            features = extract_cached(self.source, split, images, None, self.radiomics)[0]
+        beside = {"hcr": torch.from_numpy(features).float()}
+        if self.give_mask:
+            beside["mask"] = torch.from_numpy(make_masks(images[:, 0], None, self.radiomics.mask))[:, None]
+        return beside
 
     def _loader(self, images: Tensor, labels: Tensor | None, ids: Sequence[str], **options: Any) -> TensorBatches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -1,5 +1,7 @@
 """Synthetic stand-in for a MedMNIST set: written to disk once, then read like any npz."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,13 +9,16 @@ import numpy as np
 
 from datamodules.npz import NPZDataModule
 from datamodules.npz_file import SPLITS
-from datamodules.phantoms import adrenal, breast
+from datamodules.phantoms import adrenal, breast, lesion_or_none, two_signals
 
 __all__ = ["MedMNISTPhantomDataModule"]
 
-_PHANTOMS = {
+_PHANTOMS: dict[str, tuple[Callable[..., Any], tuple[str, str], int]] = {
     "breastmnist": (breast.breast_phantom, breast.CLASS_NAMES, 2),
     "adrenalmnist3d": (adrenal.adrenal_phantom, adrenal.CLASS_NAMES, 3),
+    "lesion_or_none": (lesion_or_none.lesion_or_none_phantom, lesion_or_none.CLASS_NAMES, 2),
+    "two_signals": (two_signals.two_signals_phantom, two_signals.CLASS_NAMES, 2),
+    "two_signals_3d": (partial(two_signals.two_signals_phantom, spatial_dims=3), two_signals.CLASS_NAMES, 3),
 }
 
 
@@ -23,8 +28,9 @@ class MedMNISTPhantomDataModule(NPZDataModule):
     The file keeps the true probability of every label (`test_probability`), from which the best reachable AUC follows.
 
     Args:
-        name: The set that is imitated: `breastmnist` (2-D ultrasound-like) or `adrenalmnist3d` (3-D shapes); the causal
-            models are in `datamodules/phantoms/`.
+        name: The set that is imitated: `breastmnist` (2-D ultrasound-like) or `adrenalmnist3d` (3-D shapes); or
+            `two_signals` (2-D) or `two_signals_3d`, whose label has one sign inside a mask and one outside; or
+            `lesion_or_none` (2-D). The causal models are in `datamodules/phantoms/`.
         size: Edge in pixels.
         counts: Images in train, val and test.
         root: Folder to write to.
@@ -36,7 +42,9 @@ class MedMNISTPhantomDataModule(NPZDataModule):
 
     def __init__(
         self,
-        name: Literal["breastmnist", "adrenalmnist3d"] = "breastmnist",
+        name: Literal[
+            "breastmnist", "adrenalmnist3d", "two_signals", "two_signals_3d", "lesion_or_none"
+        ] = "breastmnist",
         *,
         size: int = 28,
         counts: tuple[int, int, int] = (600, 100, 300),

@@ -2,14 +2,18 @@
 
 from lightning_modules.autoencoder import AutoencoderModule
 from lightning_modules.classification import ClassificationModule
+from lightning_modules.contrastive_vae import ContrastiveVAEModule
 from lightning_modules.image_diffusion import ImageDiffusionModule
 from lightning_modules.latent_diffusion import LatentDiffusionModule
+from lightning_modules.nonredundant_vae import NonRedundantVAEModule
 from lightning_modules.segmentation import SegmentationModule
 
 __all__ = [
     "AutoencoderModule",
     "ClassificationModule",
+    "ContrastiveVAEModule",
     "ImageDiffusionModule",
     "LatentDiffusionModule",
+    "NonRedundantVAEModule",
     "SegmentationModule",
 ]

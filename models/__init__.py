@@ -14,15 +14,19 @@ from models.diffusion import (
 )
 from models.followup import FollowupDiffusion
 from models.losses import (
+    CLUB,
     ClassificationLoss,
     DeepSupervisionDiceCELoss,
+    DensityRatio,
     HemorrhageAutoencoderLoss,
     PatchAdversarialTerm,
     PerceptualTerm,
 )
+from models.radiomics_vae import RadiomicsVAE, SalientVAE
 from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba
 
 __all__ = [
+    "CLUB",
     "DDIM",
     "DDPM",
     "UNETRPP",
@@ -30,6 +34,7 @@ __all__ = [
     "ConditionalUNet",
     "DPMSolverPP2M",
     "DeepSupervisionDiceCELoss",
+    "DensityRatio",
     "DiffusionUKAN",
     "FollowupDiffusion",
     "HemorrhageAutoencoderLoss",
@@ -38,6 +43,8 @@ __all__ = [
     "PatchAdversarialTerm",
     "PerceptualTerm",
     "PlainUNet",
+    "RadiomicsVAE",
+    "SalientVAE",
     "UMamba",
     "cosine_schedule",
     "linear_schedule",

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from evaluation.diagnostic import calibration_line, delong, delong_test, rates
-from evaluation.figures import expansion_roc_figure
+from evaluation.figures import areas_figure, expansion_roc_figure
+from evaluation.representations import compare_representations
 from runtime.run_folder import read_csv, read_metrics, write_text
 
-__all__ = ["CompareMetrics", "CompareScores"]
+__all__ = ["CompareMetrics", "CompareRepresentations", "CompareScores"]
 
 _RATES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 
@@ -86,6 +87,51 @@ class CompareScores:
             )
         row |= {f"{rate} (95% CI)": _interval(called, rate) for rate in _RATES}
         return {**row, "Brier": f"{line['brier']:.3f}", "calibration slope": f"{line['calibration_slope']:.2f}"}
+
+
+class CompareRepresentations:
+    """Sets of features of several stages in one table: areas, accuracies and paired tests on the same test cases.
+
+    `predictions/representations.csv` of each stage is read. A set that says the same in all stages has one row. Every
+    row is tested against the first set of the first stage, and against that stage's last, which is both parts.
+
+    Args:
+        stages: Names of stages, by what they are called in the table.
+        resamples: Bootstrap draws behind the intervals, with more than two classes.
+    """
+
+    def __init__(self, stages: Mapping[str, str], resamples: int = 1000) -> None:
+        self.stages, self.resamples = dict(stages), resamples
+
+    def __call__(self, run: Path, name: str) -> None:
+        """Write `test_<name>.csv` and `figures/<name>.png`."""
+        label: np.ndarray = np.zeros(0)
+        probs: dict[str, np.ndarray] = {}
+        for title, stage in self.stages.items():
+            rows = read_csv(run / stage / "predictions" / "representations.csv")
+            label = np.array([int(row["label"]) for row in rows]) if rows else label
+            for part in dict.fromkeys(column.rpartition("/")[0] for row in rows[:1] for column in row if "/" in column):
+                columns = [column for column in rows[0] if column.rpartition("/")[0] == part]
+                prob = np.array([[float(row[column]) for column in columns] for row in rows])
+                if not any(np.array_equal(prob, other) for other in probs.values()):
+                    probs[part if not probs else f"{part}, {title}"] = prob
+        if not probs:
+            return
+        names = [*probs]
+        against = [names[0], *names[2:3]]
+        tables = [compare_representations(label, probs, each, resamples=self.resamples) for each in against]
+        rows = [
+            {name: row["name"], "AUC (95% CI)": _interval(row, "auc"), "ACC (95% CI)": _interval(row, "acc")}
+            | {f"p against {each}": _p(table[index]) for each, table in zip(against, tables, strict=True)}
+            for index, row in enumerate(tables[0])
+        ]
+        _write(run / f"test_{name}.csv", rows)
+        (run / "figures").mkdir(exist_ok=True)
+        areas_figure(tables[0]).savefig(run / "figures" / f"{name}.png")
+
+
+def _p(row: Mapping[str, Any]) -> str:
+    return f"{row['p']:.3g} ({row['difference']:+.3f})" if row["p"] < 1 else ""
 
 
 def _scores(stage: Path) -> dict[str, tuple[float, int]]:

@@ -9,6 +9,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,17 @@ def run_job(config: DictConfig) -> float:
     if code:
         raise RuntimeError(f"job {hydra.job.num} of the sweep ended with exit code {code}; see {job}")
     metric = optimized_metric(config)
-    summarise(job.parent, metric)
+    summarise(job.parent, metric, config.get("sweep_metrics") or [])
     return float(read_metrics(job)[metric])
 
 
-def summarise(sweep: Path, metric: str) -> Path:
+def summarise(sweep: Path, metric: str, also: Sequence[str] = ()) -> Path:
     """Write `jobs.csv`, `summary.csv` (mean and sd over the seeds of each setting) and `summary.png` of a sweep.
 
     Args:
         sweep: Folder whose subfolders are jobs; jobs without `metrics.json` are left out.
-        metric: Drawn in the figure, beside `test/auc` where there is one.
+        metric: Drawn in the figure, or `test/auc` in its place where there is one.
+        also: Metrics that are drawn in panels beside it, where the jobs have them.
 
     Returns:
         The summary.
@@ -89,8 +91,12 @@ def summarise(sweep: Path, metric: str) -> Path:
         rows.append(row)
     write_text(sweep / "summary.csv", _csv(rows))
     drawn = "test/auc" if "test/auc" in names else metric
-    values = [[run[drawn] for run in runs] for runs in settings.values()]
-    sweep_figure(list(settings), values, drawn).savefig(sweep / "summary.png")
+    panels = {
+        name: [[run[name] for run in runs if name in run] for runs in settings.values()]
+        for name in [drawn, *also]
+        if name in names
+    }
+    sweep_figure(list(settings), panels).savefig(sweep / "summary.png")
     return sweep / "summary.csv"
 
 

@@ -18,6 +18,13 @@ PLAN_2D = (
 )
 # By the beginning of an experiment's name: what makes its phantom small, and what its real data cannot do without.
 SMALLER = {
+    "medmnist_cvae": [
+        "datamodule.counts=[16,16,16]",
+        "datamodule.batch_size=8",
+        "lightning_module.net.channels=[2,4,4]",
+        "lightning_module.net.strides=[1,2,2]",
+        "lightning_module.net.kernels=[3,3,3]",
+    ],
     "medmnist": ["datamodule.counts=[16,16,16]", "datamodule.batch_size=8"],
     "hemexp": [
         "datamodule.patients={Aare:4,Birs:2,Doubs:2,Emme:4,Kander:4}",

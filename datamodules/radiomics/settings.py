@@ -64,6 +64,7 @@ class RadiomicsSettings:
     definition: Definition = "pyradiomics"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "families", tuple(self.families))  # a config has lists
         _check_known("mask", [self.mask], get_args(MaskPolicy))
         _check_known("families", self.families, get_args(Family))
         _check_known("definition", [self.definition], get_args(Definition))

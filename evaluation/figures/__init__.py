@@ -12,13 +12,22 @@ from evaluation.figures.followup import counterfactual_figure, patient_figure, r
 from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
 from evaluation.figures.nomogram import nomogram_figure
 from evaluation.figures.nomogram_page import nomogram_html
+from evaluation.figures.representations import (
+    areas_figure,
+    correlation_figure,
+    pairs_figure,
+    projection_figure,
+    traversal_figure,
+)
 from evaluation.figures.runs import image_grid, sweep_figure, training_figure
 from evaluation.figures.segmentation import segmentation_figure
 
 __all__ = [
+    "areas_figure",
     "baseline_figure",
     "calibration_figure",
     "confusion_figure",
+    "correlation_figure",
     "counterfactual_figure",
     "decision_figure",
     "expansion_roc_figure",
@@ -28,11 +37,14 @@ __all__ = [
     "mistakes_figure",
     "nomogram_figure",
     "nomogram_html",
+    "pairs_figure",
     "patient_figure",
     "pit_figure",
+    "projection_figure",
     "reconstruction_figure",
     "roc_figure",
     "segmentation_figure",
     "sweep_figure",
     "training_figure",
+    "traversal_figure",
 ]

@@ -38,26 +38,27 @@ def training_figure(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]
     return figure
 
 
-def sweep_figure(settings: Sequence[str], values: Sequence[Sequence[float]], metric: str) -> Figure:
-    """Mean and standard deviation of a metric for each setting, with every run as a dot.
+def sweep_figure(settings: Sequence[str], panels: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
+    """Mean and standard deviation of metrics for each setting, with every run as a dot.
 
     Args:
         settings: Name of each setting.
-        values: The metric of each run of a setting.
-        metric: Its name.
+        panels: By the name of a metric, for each setting the metric of each of its runs.
 
     Returns:
         The figure.
     """
-    figure, axes = new_figure(6.5, 1.2 + 0.42 * len(settings))
+    figure, grid = new_figure(2.9 + 3.6 * len(panels), 1.2 + 0.42 * len(settings), 1, len(panels), squeeze=False)
     rows = np.arange(len(settings))[::-1]
-    for row, runs in zip(rows, values, strict=True):
-        spread = np.std(runs, ddof=1) if len(runs) > 1 else 0.0
-        axes.plot(runs, [row + 0.18] * len(runs), ".", color="0.6", markersize=5)
-        axes.errorbar(np.mean(runs), row, xerr=spread, fmt="o", color=COLOURS[0], capsize=3)
-    axes.set_yticks(rows, settings)
-    axes.set(xlabel=f"{metric} (mean ± sd, dots are runs)", ylim=(-0.6, len(settings) - 0.4))
-    axes.grid(axis="x", color="0.9")
+    for axes, (metric, values) in zip(grid[0], panels.items(), strict=True):
+        for row, runs in zip(rows, values, strict=True):
+            spread = np.std(runs, ddof=1) if len(runs) > 1 else 0.0
+            axes.plot(runs, [row + 0.18] * len(runs), ".", color="0.6", markersize=5)
+            if runs:
+                axes.errorbar(np.mean(runs), row, xerr=spread, fmt="o", color=COLOURS[0], capsize=3)
+        axes.set_yticks(rows, settings if axes is grid[0, 0] else [])
+        axes.set(xlabel=f"{metric} (mean ± sd, dots are runs)", ylim=(-0.6, len(settings) - 0.4))
+        axes.grid(axis="x", color="0.9")
     return figure
 
 

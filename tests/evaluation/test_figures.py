@@ -58,6 +58,41 @@ def test_training_and_validation_of_a_quantity_share_a_panel():
 
 
 def test_sweeps_show_mean_and_spread():
-    axes = figures.sweep_figure(["a", "b"], [[0.5, 0.7], [0.9]], "test/auc").axes[0]
+    axes = figures.sweep_figure(["a", "b"], {"test/auc": [[0.5, 0.7], [0.9]]}).axes[0]
     means = [container.lines[0].get_xdata()[0] for container in axes.containers]
     assert means == pytest.approx([0.6, 0.9])
+
+
+def test_representations_are_projected_and_the_last_class_lies_to_the_right():
+    rng = np.random.default_rng(0)
+    label = np.arange(60) % 2
+    features = rng.normal(size=(60, 4)) - 3 * label[:, None]
+    drawn = figures.projection_figure({"HCR": features, "both": features[:, :1]}, label, ["a", "b"])
+    assert len(drawn.axes) == 4
+    bars = list(drawn.axes[2].containers)
+    middle = [np.average([bar.get_x() for bar in each], weights=[bar.get_height() for bar in each]) for each in bars]
+    assert middle[0] < middle[1]
+    figures.projection_figure({"still": np.zeros((60, 2))}, label, ["a", "b"])
+    figures.projection_figure({"three": features}, np.arange(60) % 3, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (1, 6, 8, 8)])
+def test_images_and_traversals_take_volumes_and_colour(shape):
+    images = np.random.default_rng(0).normal(size=(2, 5, *shape))
+    drawn = figures.traversal_figure(images, [-2, -1, 0, 1, 2], ["latent 0", "latent 7"], "title")
+    assert [axes.get_title() for axes in drawn.axes[:5]] == ["-2 sd", "-1 sd", "+0 sd", "+1 sd", "+2 sd"]
+    drawn = figures.pairs_figure({"image": images[0], "reconstruction": images[1]})
+    assert len(drawn.axes) == 10
+
+
+def test_correlations_and_areas_are_drawn_as_they_are():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    drawn = figures.correlation_figure(x, x[:, :2], ["a", "b", "c"], ("HCR", "DLR"))
+    assert drawn.axes[0].images[0].get_array()[:2].diagonal() == pytest.approx([1, 1])
+    rows = [{"name": "HCR", "auc": 0.7, "auc_low": 0.6, "auc_high": 0.8}]
+    assert figures.areas_figure(rows).axes[0].lines[1].get_xdata() == pytest.approx([0.7])
+
+
+def test_sweeps_have_a_panel_for_each_metric():
+    drawn = figures.sweep_figure(["a", "b"], {"test/auc": [[0.5, 0.7], [0.9]], "test/cka": [[0.1], []]})
+    assert [axes.get_xlabel().split()[0] for axes in drawn.axes] == ["test/auc", "test/cka"]

@@ -17,7 +17,7 @@ EXTRA = {"monai": {"init_features": 8, "growth_rate": 4, "block_config": [1, 1],
 
 def build(file, spatial_dims):
     text = file.read_text()
-    for key, value in {"in_channels": 1, "num_classes": 3, "spatial_dims": spatial_dims}.items():
+    for key, value in {"in_channels": 1, "num_classes": 3, "spatial_dims": spatial_dims, "hcr_features": 5}.items():
         text = text.replace(f"${{data:{key}}}", str(value))
     text = text.replace("${data:image_size}", "[28, 28]").replace("${data:patch_size}", "[8, 64, 64]")
     plan = {"features": [8, 16], "strides": [[1, 1, 1], [1, 2, 2]], "kernels": [[1, 3, 3], [3, 3, 3]]}
@@ -31,7 +31,8 @@ def build(file, spatial_dims):
 
 SEGMENTERS = [file for file in CONFIGS if file.stem in ("umamba", "nnunet", "nnformer", "unetrpp")]
 DENOISERS = [file for file in CONFIGS if file.stem == "diffusion_ukan"]
-CLASSIFIERS = [file for file in CONFIGS if file not in SEGMENTERS + DENOISERS]
+VAES = [file for file in CONFIGS if file.stem in ("radiomics_vae", "salient_vae")]
+CLASSIFIERS = [file for file in CONFIGS if file not in SEGMENTERS + DENOISERS + VAES]
 CASES = [
     (file, dims) for file in CLASSIFIERS for dims in (2, 3) if ("3d" in file.stem or file.stem == "monai") or dims == 2
 ]
@@ -60,6 +61,18 @@ def test_segmenters_take_odd_sizes(file):
     check_gradients(net, torch.cat([each.flatten() for each in logits]))
 
 
+@pytest.mark.parametrize("file", VAES, ids=lambda file: file.stem)
+def test_vaes_give_an_image_of_the_size_of_their_data(file):
+    net = build(file, 2)
+    image = torch.randn(2, 1, 28, 28)
+    if hasattr(net, "salient"):
+        said = net.decode(*(sum(encoder(image)) for encoder in (net.common, net.salient)))
+    else:
+        said = net.decode(torch.randn(2, 5), sum(net.encode(image)))
+    assert said.shape == image.shape
+    check_gradients(net, said)
+
+
 @pytest.mark.parametrize("file", DENOISERS, ids=lambda file: file.stem)
 def test_denoisers_give_an_image(file):
     net = build(file, 2)
@@ -69,7 +82,7 @@ def test_denoisers_give_an_image(file):
 
 
 def test_every_exported_network_has_a_config():
-    exported = {name for name in models.__all__ if name.endswith(("_network", "Net", "KL"))}
+    exported = {name for name in models.__all__ if name.endswith(("_network", "Net", "KL", "VAE"))}
     written = {
         name for file in (ROOT / "conf").rglob("*.yaml") for name in re.findall(r"models\.(\w+)", file.read_text())
     }

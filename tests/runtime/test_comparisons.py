@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evaluation.diagnostic import delong, delong_test
-from runtime.comparisons import CompareMetrics, CompareScores
+from runtime.comparisons import CompareMetrics, CompareRepresentations, CompareScores
 from runtime.cost import Cost
 from runtime.run_folder import read_csv
 
@@ -92,3 +92,33 @@ def test_training_costs_are_measured(tmp_path):
     measured = measure(Slow())
     assert 1e-3 < measured["fit/seconds_per_step"] < 5
     assert measured["fit/peak_memory_gb"] == pytest.approx(0.08e9 / 2**30, rel=0.02), "80 MB, and little else"
+
+
+def test_representations_of_stages_are_compared_on_the_same_cases(tmp_path):
+    rng = np.random.default_rng(0)
+    label = np.arange(60) % 2
+    probs = {"HCR": rng.uniform(size=60), "plain": rng.uniform(size=60), "penalty": rng.uniform(size=60) + label}
+    for name in ("plain", "penalty"):
+        (tmp_path / name / "predictions").mkdir(parents=True)
+        with (tmp_path / name / "predictions" / "representations.csv").open("w") as opened:
+            writer = csv.writer(opened)
+            writer.writerow(["id", "label", *(f"{part}/{k}" for part in ("HCR", "DLR", "HCR + DLR") for k in (0, 1))])
+            for case in range(60):
+                said = [probs["HCR"][case], probs[name][case], probs["HCR"][case] + probs[name][case]]
+                writer.writerow([f"c{case}", label[case], *(x for score in said for x in (1 - score, score))])
+    stages = {"no penalty": "plain", "penalty": "penalty", "left out": "missing"}
+    CompareRepresentations(stages)(tmp_path, "representations")
+    rows = read_csv(tmp_path / "test_representations.csv")
+    assert [row["representations"] for row in rows] == [
+        "HCR", "DLR, no penalty", "HCR + DLR, no penalty", "DLR, penalty", "HCR + DLR, penalty"
+    ]  # fmt: skip
+    area, test = delong(label == 1, probs["penalty"]), delong_test(label == 1, probs["penalty"], probs["HCR"])
+    assert rows[3]["AUC (95% CI)"].startswith(f"{area['auc']:.3f} ({area['auc_low']:.3f} to ")
+    assert rows[3]["p against HCR"] == f"{test['p']:.3g} ({test['difference']:+.3f})"
+    assert rows[0]["p against HCR"] == rows[2]["p against HCR + DLR, no penalty"] == ""
+    assert (tmp_path / "figures" / "representations.png").is_file()
+
+
+def test_without_any_stage_there_is_no_table(tmp_path):
+    CompareRepresentations({"a": "missing"})(tmp_path, "representations")
+    assert not [*tmp_path.iterdir()]

@@ -1,0 +1,282 @@
+"""What the VAEs with a code of two parts share: a penalty on what the parts know of each other, and linear probes.
+
+The penalty follows Vétil et al. 2023 (arXiv:2308.11389): an estimator with an optimiser of its own learns
+on parts without gradient, and while the VAE steps, the estimator rests. In each step only one of both moves.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from evaluation.representations import auc_of, fit_probe
+from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from models.losses import draw
+from models.losses.classification import Task
+
+__all__ = ["Batch", "TwoPartVAEModule"]
+
+Batch = dict[str, Any]
+Pair = tuple[Tensor, Tensor]
+Terms = dict[str, Tensor]
+
+
+class TwoPartVAEModule(OptimizedModule):
+    """Base of the modules whose code has two parts; they say what the parts and the terms of the loss are.
+
+    Logs `train/loss` and its terms; `loss`, `mse` (squared error of a pixel), `kl` and `mi` (mutual information by the
+    estimator, in nats) under `val/` and `test/`. `loss` of validation and test is the objective without penalty,
+    through the mean of the latent.
+
+    What a part knows of the label is measured by logistic regression (L2, C = 1) on the training images: on either part
+    and on both. The coefficients are part of the state, and `predict_step` gives the probabilities of both.
+
+    Args:
+        net: The VAE.
+        optimizer: Builds the optimiser of the VAE.
+        scheduler: Its learning-rate schedule.
+        scheduler_interval: Whether the schedule counts epochs or steps; with a penalty, epochs.
+        widths: Features of the first and of the second part.
+        task: Kind of the labels, one for each image.
+        num_classes: K.
+        sigma: Standard deviation of a pixel about its reconstruction, in units of the image.
+        mi: Estimator of the mutual information of both parts; none leaves the penalty out.
+        mi_optimizer: Builds the optimiser of the estimator.
+        mi_weight: Of the penalty; 0 leaves the estimator as an observer.
+        mi_every: Before every n-th epoch the estimator learns on all training images while the VAE rests (5 in the
+            paper); 0 for a step of the estimator after each step of the VAE, which is cheaper.
+        mi_steps: With `mi_every`, steps on all training images at once (150 in the paper).
+        probe_every: Log `val/auc` of both parts every n-th epoch; 0 for none. Before a test that follows training, the
+            regressions are fitted in any case.
+
+    Raises:
+        ValueError: If these do not fit each other.
+    """
+
+    probe_weight: Tensor
+    probe_bias: Tensor
+    part_names: tuple[str, str]
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: OptimizerPartial,
+        scheduler: SchedulerPartial | None = None,
+        *,
+        widths: tuple[int, int],
+        task: Task,
+        num_classes: int,
+        sigma: float = 0.1,
+        mi: nn.Module | None = None,
+        mi_optimizer: OptimizerPartial | None = None,
+        mi_weight: float = 1.0,
+        mi_every: int = 0,
+        mi_steps: int = 150,
+        probe_every: int = 0,
+    ) -> None:
+        super().__init__(optimizer, scheduler, "epoch")
+        if task == "multilabel":
+            raise ValueError("task=multilabel: the regressions need one label for each image")
+        if (mi is None) != (mi_optimizer is None):
+            raise ValueError("mi and mi_optimizer go together: give both or neither")
+        if min(sigma, mi_steps) <= 0 or min(mi_weight, mi_every, probe_every) < 0:
+            raise ValueError(
+                f"sigma={sigma} and mi_steps={mi_steps} must be positive, weights and intervals not below 0"
+            )
+        self.net, self.mi, self._mi_optimizer = net, mi, mi_optimizer
+        self.task, self.num_classes, self.sigma = task, num_classes, sigma
+        self.mi_weight, self.mi_every, self.mi_steps = mi_weight, mi_every, mi_steps
+        self.probe_every, self.widths = probe_every, widths
+        self.automatic_optimization = mi is None
+        self.register_buffer("probe_weight", torch.zeros(3, num_classes, sum(widths)))
+        self.register_buffer("probe_bias", torch.zeros(3, num_classes))
+        self._trained = False
+
+    @property
+    def metric_names(self) -> list[str]:
+        """What may be monitored."""
+        names = ["train/loss", "val/loss", "val/mse", "val/kl", *(["val/mi"] if self.mi else [])]
+        return [*names, "val/auc"] if self.probe_every == 1 else names
+
+    @property
+    def set_names(self) -> tuple[str, str, str]:
+        """Of the sets of features that are compared: either part, and both."""
+        first, second = self.part_names
+        return first, second, f"{first} + {second}"
+
+    def terms(self, batch: Batch, code: tuple[Pair, Pair], parts: Pair) -> Terms:
+        """Terms of the objective, with `loss`, their sum, and `mse`.
+
+        Args:
+            batch: Of images.
+            code: Mean and log variance of each part; log variance of a part that is no sample is not used.
+            parts: What stands for the parts: samples or means.
+        """
+        raise NotImplementedError
+
+    def encode(self, batch: Batch) -> tuple[Pair, Pair]:
+        """Mean and log variance of each part (B, width)."""
+        raise NotImplementedError
+
+    def decode(self, first: Tensor, second: Tensor) -> Tensor:
+        """Images of codes."""
+        return self.net.decode(first, second)  # type: ignore[operator]
+
+    def reconstruct(self, batch: Batch, parts: Pair) -> Tensor:
+        """Images of a batch, from their parts."""
+        return self.decode(*parts)
+
+    def draw(self, batch: Batch, code: tuple[Pair, Pair]) -> Pair:
+        """A sample of each part."""
+        return draw(*code[0]), draw(*code[1])
+
+    def features(self, batch: Batch) -> Pair:
+        """Both parts of images: means, without noise."""
+        (first, _), (second, _) = self.encode(batch)
+        return first, second
+
+    def penalised(self, batch: Batch, parts: Pair) -> Pair:
+        """The pairs whose mutual information is penalised."""
+        return parts
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a batch; with an estimator, also the steps of both optimisers."""
+        steps = self.mi is not None and torch.is_grad_enabled() and self._trainer is not None
+        if steps and batch_idx == 0 and self.mi_every and self.current_epoch % self.mi_every == 0:
+            self._fit_estimator()
+        if steps:
+            self.toggle_optimizer(self.optimizers()[0])  # type: ignore[index]
+        code = self.encode(batch)
+        parts = self.draw(batch, code)
+        terms = self.terms(batch, code, parts)
+        pair = self.penalised(batch, parts)
+        if self.mi is not None and len(pair[0]):
+            terms["mi"] = self.mi(*pair)
+            terms["loss"] = terms["loss"] + self.mi_weight * terms["mi"]
+        if steps:
+            self._step_both(terms["loss"], (pair[0].detach(), pair[1].detach()))
+        size = len(batch["id"])
+        self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
+        loss = terms["loss"]
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """The schedule of the VAE, where Lightning does not step it."""
+        if not self.automatic_optimization and self._scheduler is not None:
+            self.lr_schedulers().step()  # type: ignore[union-attr]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and its terms, through the means."""
+        self._evaluate("val", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """What both parts tell of the label, in the epochs that the user asked for."""
+        if self.probe_every and (self.current_epoch + 1) % self.probe_every == 0 and not self.trainer.sanity_checking:
+            self.fit_probes()
+            first, second, label = self._of_split("val")
+            prob = self._probe(torch.cat([first, second], 1))[:, 2]
+            self.log("val/auc", auc_of(label.cpu().numpy(), prob.cpu().numpy()), prog_bar=True, rank_zero_only=False)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """As validation; returns what `predict_step` returns, with both parts, the label and all probabilities.
+
+        Beside those of `predict_step` there are `probs` (B, 3, K) of each set of features.
+        """
+        self._evaluate("test", batch)
+        first, second = self.features(batch)
+        probs = self._probe(torch.cat([first, second], 1))
+        said = {"id": batch["id"], "prob": probs[:, 2], "label": batch["label"]}
+        return {**said, "probs": probs, "first": first, "second": second}
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """`{"id": list of B names, "prob": (B, K) probabilities of both parts}`."""
+        return {"id": batch["id"], "prob": self._probe(torch.cat(self.features(batch), 1))[:, 2]}
+
+    def on_fit_end(self) -> None:
+        """Remember that the module was trained in this run: the regressions are fitted before its test."""
+        self._trained = True
+
+    def on_test_start(self) -> None:
+        """Fit the regressions to the tested weights; a checkpoint that is tested later brings its own."""
+        if self._trained:
+            self.fit_probes()
+
+    def fit_probes(self) -> None:
+        """Fit a logistic regression on the training images to either part, and to both."""
+        first, second, label = self._of_split("train")
+        width = self.widths[0]
+        features, truth = torch.cat([first, second], 1).double().cpu().numpy(), label.cpu().numpy()
+        self.probe_weight.zero_()
+        for index, chosen in enumerate((slice(0, width), slice(width, None), slice(None))):
+            weight, bias = fit_probe(features[:, chosen], truth, self.num_classes)
+            self.probe_weight[index, :, chosen] = torch.from_numpy(weight).to(self.probe_weight)
+            self.probe_bias[index] = torch.from_numpy(bias).to(self.probe_bias)
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser with its schedule, or those of the VAE and the estimator."""
+        if self.mi is None:
+            return super().configure_optimizers()
+        assert self._mi_optimizer is not None
+        of_mi = set(self.mi.parameters())
+        optimizer = self._optimizer(params=[weight for weight in self.parameters() if weight not in of_mi])
+        schedulers = [] if self._scheduler is None else [self._scheduler(optimizer)]
+        return [optimizer, self._mi_optimizer(params=self.mi.parameters())], schedulers
+
+    def _step_both(self, loss: Tensor, pair: Pair) -> None:
+        """A step of the VAE, then, with `mi_every` 0, one of the estimator on what the VAE said before its step."""
+        optimizer, of_mi = self.optimizers()  # type: ignore[attr-defined]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        self.untoggle_optimizer(optimizer)
+        if not self.mi_every and len(pair[0]) > 1:
+            self._step_estimator(of_mi, pair)
+
+    def _step_estimator(self, optimizer: Any, pair: Pair) -> None:
+        self.toggle_optimizer(optimizer)
+        optimizer.zero_grad()
+        self.manual_backward(self.mi.loss(*pair))  # type: ignore[union-attr, operator]
+        optimizer.optimizer.step()  # not through Lightning, which would count it as a step of training
+        self.untoggle_optimizer(optimizer)
+
+    def _fit_estimator(self) -> None:
+        """The paper's alternating schedule: the estimator learns on all training images, the VAE rests."""
+        optimizer = self.optimizers()[1]  # type: ignore[index]
+        with torch.no_grad():
+            batches = [self._moved(batch) for batch in self.trainer.datamodule.ordered_dataloader("train")]  # type: ignore[attr-defined]
+            codes = [(batch, self.encode(batch)) for batch in batches]
+        for _ in range(self.mi_steps):
+            pairs = [self.penalised(batch, self.draw(batch, code)) for batch, code in codes]
+            first, second = (torch.cat(part) for part in zip(*pairs, strict=True))
+            self._step_estimator(optimizer, (first, second))
+
+    def _evaluate(self, stage: str, batch: Batch) -> None:
+        code = self.encode(batch)
+        parts = code[0][0], code[1][0]
+        terms = self.terms(batch, code, parts)
+        pair = self.penalised(batch, parts)
+        numbers = {f"{stage}/{name}": terms[name] for name in ("loss", "mse", "kl")}
+        if self.mi is not None and len(pair[0]):
+            numbers[f"{stage}/mi"] = self.mi.estimate(*pair)  # type: ignore[operator]
+        self.log_dict(numbers, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+
+    def _probe(self, features: Tensor) -> Tensor:
+        """(B, 3, K) probabilities by the three regressions."""
+        return (torch.einsum("skf,bf->bsk", self.probe_weight, features.float()) + self.probe_bias).softmax(-1)
+
+    @torch.no_grad()
+    def _of_split(self, split: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Both parts and the labels of all images of a split."""
+        training = self.training
+        self.eval()
+        rows = []
+        for batch in self.trainer.datamodule.ordered_dataloader(split):  # type: ignore[attr-defined]
+            moved = self._moved(batch)
+            rows.append((*self.features(moved), moved["label"]))
+        self.train(training)
+        first, second, label = (torch.cat(part) for part in zip(*rows, strict=True))
+        return first, second, label
+
+    def _moved(self, batch: Batch) -> Batch:
+        return {name: value.to(self.device) if isinstance(value, Tensor) else value for name, value in batch.items()}

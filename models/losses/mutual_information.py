@@ -1,0 +1,109 @@
+"""Estimators of the mutual information of two parts of a code, to be kept small by an encoder.
+
+Each is a network of its own with an optimiser of its own: it learns by `loss` on parts that carry no gradient, and
+its `forward` is the penalty that the encoder sees, while the estimator rests.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["CLUB", "DensityRatio"]
+
+LARGEST = 8.0
+"""Of the absolute log variance of a forecast."""
+
+
+class DensityRatio(nn.Module):
+    """A discriminator of pairs of one image from pairs of two; its logit is the log density ratio.
+
+    Kim and Mnih 2018 (arXiv:1802.05983); Vétil et al. 2023 (arXiv:2308.11389), who cut each logit at 0:
+    where the ratio is below 1 the discriminator says nothing worth learning from.
+
+    Args:
+        first_features: F.
+        second_features: D.
+        hidden: Width of the hidden layers.
+        layers: Hidden layers; 1 makes the paper's "2-layer MLP", 2 that of SepVAE.
+        cut: Cut each logit at 0 in the penalty; without, the mean logit may fall below 0 (Abid and Zou 2019).
+    """
+
+    def __init__(
+        self, *, first_features: int, second_features: int, hidden: int = 64, layers: int = 1, cut: bool = True
+    ) -> None:
+        super().__init__()
+        self.cut = cut
+        self.net = _perceptron(first_features + second_features, hidden, layers, 1)
+
+    def logits(self, first: Tensor, second: Tensor) -> Tensor:
+        """(B,) log ratios of pairs (B, F) and (B, D)."""
+        return self.net(torch.cat([first, second], dim=1))[:, 0]
+
+    def loss(self, first: Tensor, second: Tensor) -> Tensor:
+        """Binary cross entropy of pairs of one image against pairs of two; 0 where there is no second image."""
+        if len(first) < 2:
+            return self.logits(first, second).sum() * 0
+        true, false = self.logits(first, second), self.logits(first, _others(second))
+        return (F.softplus(-true).mean() + F.softplus(false).mean()) / 2
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """The penalty, in nats."""
+        logits = self.logits(first, second)
+        return (logits.relu() if self.cut else logits).mean()
+
+    def estimate(self, first: Tensor, second: Tensor) -> Tensor:
+        """Mutual information in nats: the mean logit."""
+        return self.logits(first, second).mean()
+
+
+class CLUB(nn.Module):
+    """Contrastive log-ratio upper bound: a Gaussian forecast of the second part from the first.
+
+    Cheng et al. 2020 (arXiv:2006.12013, section 3). An upper bound only as far as the forecast is right.
+
+    Args:
+        first_features: F.
+        second_features: D.
+        hidden: Width of the hidden layers.
+        layers: Hidden layers.
+    """
+
+    def __init__(self, *, first_features: int, second_features: int, hidden: int = 64, layers: int = 1) -> None:
+        super().__init__()
+        self.mean = _perceptron(first_features, hidden, layers, second_features)
+        self.log_variance = _perceptron(first_features, hidden, layers, second_features)
+
+    def loss(self, first: Tensor, second: Tensor) -> Tensor:
+        """Negative log-likelihood of the forecast, without its constant."""
+        mean, log_variance = self._forecast(first)
+        return 0.5 * ((second - mean).square() / log_variance.exp() + log_variance).sum(1).mean()
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """The bound, over all pairs of the batch, in nats."""
+        mean, log_variance = self._forecast(first)
+        inverse = (-log_variance).exp()
+        true = (second - mean).square()
+        centre, spread = second.mean(0), second.var(0, correction=0)
+        pairs = (centre - mean).square() + spread  # the mean over all second parts, in closed form
+        return 0.5 * ((pairs - true) * inverse).sum(1).mean()
+
+    def estimate(self, first: Tensor, second: Tensor) -> Tensor:
+        """As `forward`."""
+        return self(first, second)
+
+    def _forecast(self, first: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mean(first), LARGEST * (self.log_variance(first) / LARGEST).tanh()
+
+
+def _perceptron(before: int, hidden: int, layers: int, after: int) -> nn.Sequential:
+    widths = [before, *[hidden] * layers]
+    steps = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*steps, nn.Linear(widths[-1], after))
+
+
+def _others(second: Tensor) -> Tensor:
+    """Each image's second part given to another image: all move on by the same random number of places."""
+    shift = int(torch.randint(1, len(second), ()))
+    return second.roll(shift, 0)

@@ -1,0 +1,46 @@
+"""Terms of an evidence lower bound, in nats for each image."""
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["draw", "gaussian_error", "kl_to_normal"]
+
+
+def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """One sample of each Gaussian, with a gradient to its mean and spread (Kingma and Welling 2014, section 2.4)."""
+    return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+
+
+def kl_to_normal(mean: Tensor, log_variance: Tensor, prior_variance: float = 1.0) -> Tensor:
+    """Kullback-Leibler divergence of Gaussians from N(0, prior_variance).
+
+    Args:
+        mean: (B, D).
+        log_variance: (B, D).
+        prior_variance: Of every coordinate, above 0.
+
+    Returns:
+        (B,) sums over coordinates, at least 0.
+    """
+    scaled = (log_variance.exp() + mean.square()) / prior_variance
+    return 0.5 * (scaled - 1 - log_variance + math.log(prior_variance)).sum(1)
+
+
+def gaussian_error(said: Tensor, image: Tensor, sigma: float, mask: Tensor | None = None) -> Tensor:
+    """Negative log-likelihood of images under N(said, sigma²), without the constant.
+
+    Args:
+        said: (B, C, *spatial) means.
+        image: (B, C, *spatial).
+        sigma: Standard deviation of a pixel, in the unit of the image.
+        mask: (B, 1, *spatial), above 0 where pixels count; all do if none. An empty one gives 0.
+
+    Returns:
+        (B,) sums over pixels.
+    """
+    squared = (said - image).square()
+    if mask is not None:
+        squared = squared * (mask > 0)
+    return squared.flatten(1).sum(1) / (2 * sigma**2)
