@@ -68,7 +68,7 @@ def test_loss_is_least_for_the_ideal_network_and_the_same_in_every_validation():
 
 
 def test_made_images_are_written_and_judged(tmp_path):
-    write(tmp_path / "set", {"train": {"HE": 6, "NHE": 1}, "val": {"HE": 1, "NHE": 1}, "test": {"HE": 5, "NHE": 1}})
+    write(tmp_path / "set", {"train": {"HE": 6, "NHE": 1}, "val": {"HE": 2, "NHE": 1}, "test": {"HE": 5, "NHE": 1}})
     data = slices(tmp_path / "set", expansion_only=True)
     made = SyntheticImages(count=20)
     trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path / "run", callbacks=[made], **QUIET)
@@ -87,7 +87,7 @@ def test_made_images_are_written_and_judged(tmp_path):
 
 
 def test_features_can_be_given(tmp_path):
-    write(tmp_path / "set", {"train": {"HE": 2, "NHE": 1}, "val": {"HE": 1, "NHE": 1}, "test": {"HE": 2, "NHE": 1}})
+    write(tmp_path / "set", {"train": {"HE": 2, "NHE": 1}, "val": {"HE": 2, "NHE": 1}, "test": {"HE": 2, "NHE": 1}})
     data = slices(tmp_path / "set", expansion_only=True)
     features = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
     trainer = L.Trainer(
