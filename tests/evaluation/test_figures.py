@@ -69,7 +69,7 @@ def test_representations_are_projected_and_the_last_class_lies_to_the_right():
     features = rng.normal(size=(60, 4)) - 3 * label[:, None]
     drawn = figures.projection_figure({"HCR": features, "both": features[:, :1]}, label, ["a", "b"])
     assert len(drawn.axes) == 4
-    bars = [container for container in drawn.axes[2].containers]
+    bars = list(drawn.axes[2].containers)
     middle = [np.average([bar.get_x() for bar in each], weights=[bar.get_height() for bar in each]) for each in bars]
     assert middle[0] < middle[1]
     figures.projection_figure({"still": np.zeros((60, 2))}, label, ["a", "b"])
