@@ -14,10 +14,10 @@ __all__ = ["LatentFigures"]
 
 
 class LatentFigures(L.Callback):
-    """Draws `reconstructions.png`, and `traversals.png` of the latents whose means vary most over the first test batch.
+    """Draws `reconstructions.png`, and `traversals.png` of the latents that vary most over the first test batch.
 
-    With `TwoPartVAEModule`. Reconstructions are drawn from both parts, and from the first with the second set to 0; in
-    traversals the second part of the first image is moved, and its first part stays.
+    With `TwoPartVAEModule`. Reconstructions are drawn from both parts, and from the first with the second set
+    to 0; in traversals the second part of the first image is moved, and its first part stays.
 
     Args:
         images: How many are drawn.

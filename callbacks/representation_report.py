@@ -20,8 +20,8 @@ __all__ = ["RepresentationReport"]
 class RepresentationReport(CollectPredictions):
     """Compares the regressions on either part of a code and on both, as `TwoPartVAEModule` gives them.
 
-    Logs `test/auc`, `test/acc` of both parts, `test/auc_<part>`, `test/acc_<part>`, and the redundancy of the parts
-    (`evaluation/redundancy.py`): `test/cka`, `hsic`, `correlation`, `information`, `active`. Writes
+    Logs `test/auc`, `test/acc` of both parts, `test/auc_<part>`, `test/acc_<part>`, and the redundancy of the
+    parts (`evaluation/redundancy.py`): `test/cka`, `hsic`, `correlation`, `information`, `active`. Writes
     `test_representations.csv` with paired tests against the first part, and the probabilities of every set in
     `predictions/representations.csv`. Draws areas, projections and correlations.
 

@@ -1,4 +1,7 @@
-"""What two sets of features of the same images know of each other. Everywhere `first` is (N, F) and `second` (N, D)."""
+"""What two sets of features of the same images know of each other.
+
+Everywhere `first` is (N, F) and `second` (N, D).
+"""
 
 import numpy as np
 from sklearn.feature_selection import mutual_info_regression
@@ -21,7 +24,8 @@ def redundancy(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
     """All measures, those of single features over the second set's active ones.
 
     Returns:
-        `cka`, `hsic`, `correlation`, `information` (nats), 0 where no feature is active, and `active`, their number.
+        `cka`, `hsic`, `correlation`, `information` (nats), 0 where no feature is active, and `active`, their
+        number.
     """
     used = second[:, active_units(second)]
     said = {"cka": linear_cka(first, second), "hsic": hsic(first, second)}
@@ -35,7 +39,7 @@ def active_units(latent: np.ndarray) -> np.ndarray:
 
 
 def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
-    """Linear centred kernel alignment, 0 to 1 (Kornblith et al. 2019, arXiv:1905.00414, section 3); 0 for constants."""
+    """Linear centred kernel alignment, 0 to 1 (Kornblith et al. 2019, arXiv:1905.00414); 0 for constants."""
     first, second = first - first.mean(0), second - second.mean(0)
     scale = np.linalg.norm(first.T @ first) * np.linalg.norm(second.T @ second)
     return float(np.linalg.norm(first.T @ second) ** 2 / scale) if scale > 0 else 0.0

@@ -1,4 +1,4 @@
-"""What parts of a representation tell of a label: linear probes, and their areas side by side with paired tests."""
+"""What parts of a representation tell of a label: linear probes, their areas side by side, with paired tests."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -53,8 +53,8 @@ def compare_representations(
 ) -> list[dict[str, Any]]:
     """Areas and accuracies of several predictions of the same cases, tested against one of them.
 
-    With two classes, intervals and tests are DeLong's; with more, they come from a paired bootstrap of the mean area
-    over classes, and p is that of a normal distribution with the bootstrap's spread.
+    With two classes, intervals and tests are DeLong's; with more, they come from a paired bootstrap of the mean
+    area over classes, and p is that of a normal distribution with the bootstrap's spread.
 
     Args:
         label: (N,) class indices.
@@ -63,8 +63,8 @@ def compare_representations(
         resamples: Bootstrap draws, with more than two classes.
 
     Returns:
-        A row for each name with `auc`, `auc_low`, `auc_high`, `acc`, `acc_low`, `acc_high` (Wilson), `difference` of
-        the areas, `difference_low`, `difference_high` and `p`.
+        A row for each name with `auc`, `auc_low`, `auc_high`, `acc`, `acc_low`, `acc_high` (Wilson), `difference`
+        of the areas, `difference_low`, `difference_high` and `p`.
     """
     against = _areas(label, probs[reference], resamples)
     rows = []

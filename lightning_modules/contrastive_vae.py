@@ -1,10 +1,10 @@
 """What a target group has beyond a background group: contrastive VAE and SepVAE.
 
 Abid and Zou 2019, "Contrastive Variational Autoencoder Enhances Salient Features" (arXiv:1902.04601; code
-github.com/abidlabs/contrastive_vae). Louiset et al. 2023, "SepVAE" (arXiv:2307.06206; code without a licence, none of
-it is used). Both are this objective with other terms switched on. Unlike the first code, the discriminator has an
-optimiser of its own; unlike the second, whose weight of the classifier is 1e-10 of a summed error, every term here is
-in nats for each image, so that its weight says how much it counts.
+github.com/abidlabs/contrastive_vae). Louiset et al. 2023, "SepVAE" (arXiv:2307.06206; code without a licence, none
+of it is used). Both are this objective with other terms switched on. Unlike the first code, the discriminator has
+an optimiser of its own; unlike the second, whose weight of the classifier is 1e-10 of a summed error, every term
+here is in nats for each image, so that its weight says how much it counts.
 """
 
 from typing import Any, Literal
@@ -40,8 +40,8 @@ class ContrastiveVAEModule(TwoPartVAEModule):
             them free, as in the contrastive VAE, which does not encode them.
         classifier_weight: Of the cross entropy of a small network that tells target from background by the salient
             sample; 0 leaves it out.
-        penalise: Images whose common and salient latent are to be independent: `target` (Abid and Zou), or `all`, so
-            that the common latent does not tell the groups apart either.
+        penalise: Images whose common and salient latent are to be independent: `target` (Abid and Zou), or `all`,
+            so that the common latent does not tell the groups apart either.
         **options: Of `TwoPartVAEModule`.
 
     Raises:

@@ -1,8 +1,9 @@
 """Deep radiomics that are not redundant to hand-crafted ones: a VAE whose decoder is given the hand-crafted ones.
 
-Vétil et al. 2023, "Non-redundant combination of hand-crafted and deep learning radiomics" (arXiv:2308.11389); no code
-was released. Labels play no part in its training; a logistic regression uses them afterwards. `supervision` adds a head
-as a later student reimplementation has it (github.com/ilyeslamssalak/PETvsCLIN, no licence, none of its code is used).
+Vétil et al. 2023, "Non-redundant combination of hand-crafted and deep learning radiomics" (arXiv:2308.11389); no
+code was released. Labels play no part in its training; a logistic regression uses them afterwards. `supervision`
+adds a head as a later student reimplementation has it (github.com/ilyeslamssalak/PETvsCLIN, no licence, none of
+its code is used).
 """
 
 from typing import Any
@@ -23,8 +24,8 @@ class NonRedundantVAEModule(TwoPartVAEModule):
     """Trains `net` on batches with `image` (B, C, *spatial), `hcr` (B, F), `label` (B,) and, where asked, `mask`.
 
     The objective is, in nats for each image, reconstruction error + KL + mi_weight * MI(HCR, DLR). Hand-crafted
-    radiomics (HCR) are standardised by the mean and the spread of the training images, which are part of the state; a
-    feature that an image lacks is 0. Deep radiomics (DLR) are the mean of the latent.
+    radiomics (HCR) are standardised by the mean and the spread of the training images, which are part of the
+    state; a feature that an image lacks is 0. Deep radiomics (DLR) are the mean of the latent.
 
     Args:
         net: From image to mean and log variance (`encode`), and back from radiomics and latent (`decode`).
@@ -32,8 +33,7 @@ class NonRedundantVAEModule(TwoPartVAEModule):
         scheduler: As of `TwoPartVAEModule`.
         masked: Reconstruct inside the mask alone, and show the encoder nothing else, as in the paper.
         supervision: Weight of the cross entropy of a linear head on both parts; 0 leaves the head out.
-        **options: Of `TwoPartVAEModule`: `task`, `num_classes`, `sigma`, `mi`, `mi_optimizer`, `mi_weight`, `mi_every`,
-            `mi_steps`, `probe_every`.
+        **options: Of `TwoPartVAEModule`, such as `sigma`, `mi`, `mi_optimizer`, `mi_weight` and `mi_every`.
     """
 
     part_names = ("HCR", "DLR")

@@ -24,12 +24,12 @@ Terms = dict[str, Tensor]
 class TwoPartVAEModule(OptimizedModule):
     """Base of the modules whose code has two parts; they say what the parts and the terms of the loss are.
 
-    Logs `train/loss` and its terms; `loss`, `mse` (squared error of a pixel), `kl` and `mi` (mutual information by the
-    estimator, in nats) under `val/` and `test/`. `loss` of validation and test is the objective without penalty,
-    through the mean of the latent.
+    Logs `train/loss` and its terms; `loss`, `mse` (squared error of a pixel), `kl` and `mi` (mutual information by
+    the estimator, in nats) under `val/` and `test/`. `loss` of validation and test is the objective without
+    penalty, through the mean of the latent.
 
-    What a part knows of the label is measured by logistic regression (L2, C = 1) on the training images: on either part
-    and on both. The coefficients are part of the state, and `predict_step` gives the probabilities of both.
+    What a part knows of the label is measured by logistic regression (L2, C = 1) on the training images: on either
+    part and on both. The coefficients are part of the state, and `predict_step` gives the probabilities of both.
 
     Args:
         net: The VAE.
@@ -46,8 +46,8 @@ class TwoPartVAEModule(OptimizedModule):
         mi_every: Before every n-th epoch the estimator learns on all training images while the VAE rests (5 in the
             paper); 0 for a step of the estimator after each step of the VAE, which is cheaper.
         mi_steps: With `mi_every`, steps on all training images at once (150 in the paper).
-        probe_every: Log `val/auc` of both parts every n-th epoch; 0 for none. Before a test that follows training, the
-            regressions are fitted in any case.
+        probe_every: Log `val/auc` of both parts every n-th epoch; 0 for none. Before a test that follows training,
+            the regressions are fitted in any case.
 
     Raises:
         ValueError: If these do not fit each other.
@@ -224,7 +224,7 @@ class TwoPartVAEModule(OptimizedModule):
         return [optimizer, self._mi_optimizer(params=self.mi.parameters())], schedulers
 
     def _step_both(self, loss: Tensor, pair: Pair) -> None:
-        """A step of the VAE, then, with `mi_every` 0, one of the estimator on what the VAE said before its step."""
+        """A step of the VAE, then, with `mi_every` 0, one of the estimator on what the VAE said before."""
         optimizer, of_mi = self.optimizers()  # type: ignore[attr-defined]
         optimizer.zero_grad()
         self.manual_backward(loss)

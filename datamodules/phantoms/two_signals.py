@@ -1,13 +1,13 @@
 """A bright lesion in tissue with a slope: one signal of the label inside the lesion's mask, one outside.
 
-Causal model. Each image has a lesion size u and a slope s of the tissue along the first axis, both uniform on [0, 1],
-and nuisances (place, brightness of lesion and tissue, shape, waves, noise) that do not touch the label:
+Causal model. Each image has a lesion size u and a slope s of the tissue along the first axis, both uniform on
+[0, 1], and nuisances (place, brightness of lesion and tissue, shape, waves, noise) that do not touch the label:
 
     P(positive) = sigmoid(6 (u - 0.5) + 6 (s - 0.5))
 
-The lesion is brighter than all tissue, so Otsu's mask is the lesion. Radiomics of the mask tell the size and cannot
-tell the slope; a network that sees the image can tell both. With two such signals no reader of the size alone, and none
-of the slope alone, can pass an AUC of 0.776, and no reader of both one of 0.899.
+The lesion is brighter than all tissue, so Otsu's mask is the lesion. Radiomics of the mask tell the size and
+cannot tell the slope; a network that sees the image can tell both. With two such signals no reader of the size
+alone, and none of the slope alone, can pass an AUC of 0.776, and no reader of both one of 0.899.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def two_signals_phantom(
         spatial_dims: 2 or 3.
 
     Returns:
-        Images (count, *spatial) uint8, labels (count, 1) uint8, and the true probability of a positive label (count,).
+        Images (count, *spatial) uint8, labels (count, 1) uint8, and the true probability of it (count,).
     """
     lesion, slope = two_signals(count, seed)
     rng = np.random.default_rng((seed, spatial_dims))

@@ -9,7 +9,7 @@ __all__ = ["draw", "gaussian_error", "kl_to_normal"]
 
 
 def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """One sample of each Gaussian, with a gradient to its mean and spread (Kingma and Welling 2014, section 2.4)."""
+    """One sample of each Gaussian, with a gradient to mean and spread (Kingma and Welling 2014, section 2.4)."""
     return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
 

@@ -1,4 +1,4 @@
-"""Autoencoders whose code has two parts: radiomics and a latent, or what two groups share and what one has alone."""
+"""Autoencoders with a code of two parts: radiomics and a latent, or what is common and what is salient."""
 
 from models.radiomics_vae.convolutional import ConvDecoder, ConvEncoder
 from models.radiomics_vae.networks import RadiomicsVAE, SalientVAE

@@ -1,8 +1,8 @@
 """Convolutional encoder and decoder without skip connections, in 2-D and 3-D, for images of any size.
 
 Vétil et al. 2023 (arXiv:2308.11389, figure 5), who took the stages of nnU-Net and left out its skips; no code was
-released. With their sizes both together have the 1,110,240 parameters that the paper states. Here sizes need not be
-multiples of the strides: a decoder stage that comes out too large is cropped.
+released. With their sizes both together have the 1,110,240 parameters that the paper states. Here sizes need not
+be multiples of the strides: a decoder stage that comes out too large is cropped.
 """
 
 import math

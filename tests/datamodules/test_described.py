@@ -106,9 +106,12 @@ def test_mistakes_end_in_one_line(tmp_path):
         phantom(tmp_path, radiomics=RadiomicsSettings("given"))
     with pytest.raises(ValueError, match="describe one channel"):
         npz(tmp_path, np.zeros((4, 12, 12, 3), np.uint8), radiomics=BRIGHT)
-    arrays = {f"{split}_images": np.zeros((2, 8, 8), np.uint8) for split in ("train", "val", "test")}
-    arrays |= {f"{split}_labels": np.array([0, 3]) for split in ("train", "val", "test")}
-    np.savez(tmp_path / "x.npz", **arrays)
-    data = NPZDataModule(tmp_path / "x.npz", task="binary", class_names=["a", "b"], radiomics=BRIGHT)
+
+
+def test_a_label_that_is_no_class_is_told(tmp_path):
+    splits = ("train", "val", "test")
+    images = {f"{split}_images": np.zeros((2, 8, 8), np.uint8) for split in splits}
+    np.savez(tmp_path / "x.npz", **images, **{f"{split}_labels": np.array([0, 3]) for split in splits})
+    module = NPZDataModule(tmp_path / "x.npz", task="binary", class_names=["a", "b"], radiomics=BRIGHT)
     with pytest.raises(ValueError, match="label 3 is outside"):
-        data.setup()
+        module.setup()
