@@ -151,7 +151,7 @@ class ConvDecoder(nn.Module):
 def _lay_out(net: nn.Module, sizes: Sizes) -> None:
     """Put the channels of 3-D kernels innermost: with few channels a step on a CPU takes half the time."""
     if sizes.spatial_dims == 3:
-        net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        net.to(memory_format=torch.channels_last_3d)
 
 
 def _cropped(maps: Tensor, edges: Sequence[int]) -> Tensor:
