@@ -4,6 +4,7 @@ from lightning_modules.autoencoder import AutoencoderModule
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.image_diffusion import ImageDiffusionModule
 from lightning_modules.latent_diffusion import LatentDiffusionModule
+from lightning_modules.residual_vae import ResidualVAEModule
 from lightning_modules.segmentation import SegmentationModule
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "ClassificationModule",
     "ImageDiffusionModule",
     "LatentDiffusionModule",
+    "ResidualVAEModule",
     "SegmentationModule",
 ]

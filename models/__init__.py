@@ -20,6 +20,7 @@ from models.losses import (
     PatchAdversarialTerm,
     PerceptualTerm,
 )
+from models.residual_vae import ImageVAELoss, ResidualVAE
 from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba
 
 __all__ = [
@@ -33,11 +34,13 @@ __all__ = [
     "DiffusionUKAN",
     "FollowupDiffusion",
     "HemorrhageAutoencoderLoss",
+    "ImageVAELoss",
     "MultiHeadAutoencoderKL",
     "NNFormer",
     "PatchAdversarialTerm",
     "PerceptualTerm",
     "PlainUNet",
+    "ResidualVAE",
     "UMamba",
     "cosine_schedule",
     "linear_schedule",

@@ -68,7 +68,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         super().__init__(
             Path(root) / phantom.name if phantom else root, task="binary", class_names=["normal", "HLHS"], **options
         )
-        if not (0 < val_share and 0 < test_share and val_share + test_share < 1):
+        if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
             raise ValueError(f"val_share={val_share} and test_share={test_share} leave no share for training")
         named = [*predictors, *candidates]
         if len({*named}) < len(named):
@@ -94,7 +94,9 @@ class FetalHeartDataModule(InMemoryDataModule):
         if self.maker:
             self.maker.write(self.source)
         elif not (self.source / "images").is_dir():
-            raise FileNotFoundError(f"no folder {self.source / 'images'}: name the folder of a cohort as datamodule.root")
+            raise FileNotFoundError(
+                f"no folder {self.source / 'images'}: name the folder of a cohort as datamodule.root"
+            )
 
     def cases(self, split: str) -> Cases:
         """The table of the cases of a split, after `setup`."""
@@ -155,7 +157,11 @@ class FetalHeartDataModule(InMemoryDataModule):
 
     def _check(self, cases: Cases) -> None:
         """What no regression can be fitted to is told now, before a network is trained."""
-        if cases.positive is None:
+        if self.smaller_in_positive not in (None, *self.predictors, *self.candidates):
+            raise ValueError(f"smaller_in_positive={self.smaller_in_positive}: expected one of the predictors")
+        if cases.positive is None and self.predictors:
+            raise ValueError(f"{self.source / 'cases.csv'}: no column label; without it set datamodule.predictors=[]")
+        if cases.positive is None or not self.predictors:
             return
         counts = {name: sum(one == name for one in cases.split) for name in SPLITS}
         if min(counts.values()) == 0:
@@ -163,24 +169,24 @@ class FetalHeartDataModule(InMemoryDataModule):
         for part, splits in (("development", ("train", "val")), ("test", ("test",))):
             positive = cases.positive[np.isin(cases.split, splits)]
             if positive.all() or not positive.any():
-                raise ValueError(f"{self.source / 'cases.csv'}: all {len(positive)} {part} cases have one label; give both")
+                raise ValueError(
+                    f"{self.source / 'cases.csv'}: all {len(positive)} {part} cases have one label; give both"
+                )
+        for name in self.predictors:
+            gaps = int(np.isnan(cases.values[name]).sum())
+            if gaps and self.missing == "refuse":
+                told = f"missing in {gaps} of {len(cases.names)} cases"
+                raise ValueError(f"{name}: {told}; mend them, or set datamodule.missing=impute")
         developed = cases[np.flatnonzero(np.isin(cases.split, ("train", "val")))]
         assert developed.positive is not None
-        x = np.stack([developed.values[name] for name in self.predictors], axis=1) if self.predictors else None
-        if x is not None:
-            gaps = int(np.isnan(x).any(1).sum())
-            if gaps and self.missing == "refuse":
-                short = next(name for name in self.predictors if np.isnan(developed.values[name]).any())
-                raise ValueError(f"{short}: missing in some of the cases; mend cases.csv or set datamodule.missing=impute")
-            known = ~np.isnan(x).any(1)
-            check_predictors(x[known], developed.positive[known], self.predictors)
+        x = np.stack([developed.values[name] for name in self.predictors], axis=1)
+        known = ~np.isnan(x).any(1)
+        check_predictors(x[known], developed.positive[known], self.predictors)
         if self.smaller_in_positive:
             self._check_polarity(developed)
 
     def _check_polarity(self, cases: Cases) -> None:
         name = str(self.smaller_in_positive)
-        if name not in cases.values:
-            raise ValueError(f"smaller_in_positive={name}: expected one of {', '.join(cases.values)}")
         assert cases.positive is not None
         known = np.isfinite(cases.values[name])
         if polarity_note(cases.positive[known], -cases.values[name][known], name):

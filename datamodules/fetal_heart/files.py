@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from evaluation.morphology import morphology
+from evaluation.morphology import CHAMBERS, morphology
 
 __all__ = ["Cases", "mask_file", "mask_labels", "read_cases"]
 
@@ -80,7 +80,9 @@ def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pat
     table = _table(root / "cases.csv", "case")
     owners = [_case_of(name, pattern) for name in images]
     for name in sorted({*owners} ^ {*table}):
-        said = f"case {name} has no image of it in images/" if name in table else f"image of case {name} is no row of it"
+        said = (
+            f"case {name} has no image of it in images/" if name in table else f"image of case {name} is no row of it"
+        )
         raise ValueError(f"{root / 'cases.csv'}: {said}")
     names = sorted(table)
     values = {key: _column(table, names, key) for key in predictors if key in table[names[0]]}
@@ -101,10 +103,10 @@ def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pat
 
 
 def mask_labels(file: Path) -> np.ndarray:
-    """(H, W) of a mask, label values as they are.
+    """(H, W) of a mask: 0 and the values of `CHAMBERS`.
 
     Raises:
-        ValueError: If it cannot be read or is coloured.
+        ValueError: If it cannot be read, is coloured, or holds other labels.
     """
     try:
         with Image.open(file) as picture:
@@ -113,6 +115,9 @@ def mask_labels(file: Path) -> np.ndarray:
         raise ValueError(f"{file} could not be read as a picture ({error})") from error
     if labels.ndim != 2:
         raise ValueError(f"{file}: a mask holds one label for each pixel, this one has shape {labels.shape}")
+    others = sorted({*np.unique(labels).tolist()} - {0, *CHAMBERS.values()})
+    if others:
+        raise ValueError(f"{file}: the mask holds the labels {', '.join(map(str, others[:5]))}; known are 0 to 4")
     return labels
 
 

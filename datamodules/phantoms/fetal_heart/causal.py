@@ -30,7 +30,12 @@ __all__ = ["COEFFICIENTS", "INTERCEPT", "READERS", "Hearts", "draw_hearts", "rea
 INTERCEPT = 7.45
 COEFFICIENTS = {"LV_diameter": -0.8, "LA_RA_area_ratio": -5.0, "LV_RV_area_ratio": -6.0, "fibroelastosis": 7.0}
 READERS = {"3 years": 3.0, "6 years": 1.8, "10 years": 0.8}
-_AXES = {"LV": (8.5, -0.5, 14.0, -0.45), "RV": (9.0, 0.1, 14.0, 0.0), "LA": (8.0, -0.35, 7.5, -0.3), "RA": (8.5, 0.1, 8.0, 0.0)}
+_AXES = {
+    "LV": (8.5, -0.5, 14.0, -0.45),
+    "RV": (9.0, 0.1, 14.0, 0.0),
+    "LA": (8.0, -0.35, 7.5, -0.3),
+    "RA": (8.5, 0.1, 8.0, 0.0),
+}
 _CUTS = (-3.0, -1.0, 1.0, 3.0)
 
 
@@ -88,7 +93,9 @@ def draw_hearts(normal: int, hypoplastic: int, *, seed: int = 0) -> Hearts:
         raise ValueError(f"{normal} normal and {hypoplastic} hypoplastic hearts: both classes need one")
     rng = np.random.default_rng(seed)
     several = _population(20 * (normal + hypoplastic), rng)
-    rows = [np.flatnonzero(several.positive == value)[:count] for value, count in ((False, normal), (True, hypoplastic))]
+    rows = [
+        np.flatnonzero(several.positive == value)[:count] for value, count in ((False, normal), (True, hypoplastic))
+    ]
     return several[rng.permutation(np.concatenate(rows))]
 
 

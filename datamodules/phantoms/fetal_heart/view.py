@@ -43,7 +43,13 @@ class View:
 
 
 def draw_view(
-    axes: dict[str, np.ndarray], fibroelastosis: float, view: View, *, size: int, width_mm: float, rng: np.random.Generator
+    axes: dict[str, np.ndarray],
+    fibroelastosis: float,
+    view: View,
+    *,
+    size: int,
+    width_mm: float,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one view.
 
