@@ -78,7 +78,7 @@ class NomogramReport(L.Callback):
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score, fit, judge, log, write and draw."""
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        kind = pl_module.score.kind  # type: ignore[union-attr]
+        kind: Any = pl_module.score.kind  # type: ignore[union-attr]
         said = {split: _encoded(trainer, pl_module, split) for split in ("train", "val", "test")}
         ids, latent, error = _joined(said["train"], said["val"])
         cases = {split: datamodule.cases(split) for split in said}

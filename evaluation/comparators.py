@@ -39,8 +39,8 @@ def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> Callable[
     def fitted(x: np.ndarray, positive: np.ndarray) -> Any:
         gaps = bool(np.isnan(x).any()) and draws > 0
         fill = training_filler(x, names) if draws > 0 else np.asarray
-        fit = fit_imputed(impute(x, positive, names, draws=draws, seed=seed), positive, names) if gaps else None
-        fit = fit or fit_logistic(x, positive, names)
+        fit: Any = fit_logistic if not gaps else fit_imputed
+        fit = fit(impute(x, positive, names, draws=draws, seed=seed) if gaps else x, positive, names)
         return _Regression(fit, recentred(fit, fill(x), positive), fill)
 
     return fitted

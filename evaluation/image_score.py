@@ -6,7 +6,7 @@ the distance of the latent from those of normal cases, with the shrunk covarianc
 everywhere: in the folds of the scores as in those that choose the penalty.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -108,7 +108,7 @@ def out_of_fold(
     return scores
 
 
-def by_case(score: np.ndarray, case: Sequence[str], names: Sequence[str], how: Aggregate, top: int = 2) -> np.ndarray:
+def by_case(score: np.ndarray, case: Iterable[str], names: Sequence[str], how: Aggregate, top: int = 2) -> np.ndarray:
     """(M,) the score of each named case: the largest, the mean, or the mean of the `top` largest of its images."""
     groups: dict[str, list[float]] = {name: [] for name in names}
     for value, name in zip(score, case, strict=True):

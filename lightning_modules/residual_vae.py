@@ -104,7 +104,7 @@ class ResidualVAEModule(OptimizedModule):
         terms = self.criterion(logits, image, mean, sigma, 2**62)  # beyond any warm-up
         said = logits.float().sigmoid()
         numbers = {f"{stage}/{name}": terms[name] for name in ("loss", "error", "kl")}
-        numbers[f"{stage}/ssim"] = ssim(said[:, :1], image[:, :1].float(), data_range=1.0)  # type: ignore[assignment]
+        numbers[f"{stage}/ssim"] = ssim(said[:, :1], image[:, :1].float(), data_range=1.0)
         self.log_dict(numbers, on_epoch=True, prog_bar=stage == "val", batch_size=size, sync_dist=True)
         return said
 

@@ -71,7 +71,7 @@ class Hearts:
     @property
     def logit(self) -> np.ndarray:
         """(N,) of the probability of HLHS among all hearts."""
-        return INTERCEPT + sum(COEFFICIENTS[name] * values for name, values in self.predictors.items())
+        return INTERCEPT + np.stack([*self.predictors.values()], axis=1) @ [*COEFFICIENTS.values()]
 
     def __getitem__(self, rows: np.ndarray) -> "Hearts":
         axes = {name: each[rows] for name, each in self.axes.items()}
