@@ -26,7 +26,7 @@ class ImageVAELoss(nn.Module):
         ValueError: If one is negative.
     """
 
-    def __init__(self, *, beta: float = 0.01, warmup_steps: int = 1000, mask_weight: float = 0.1) -> None:
+    def __init__(self, *, beta: float = 0.02, warmup_steps: int = 1000, mask_weight: float = 0.1) -> None:
         super().__init__()
         if min(beta, warmup_steps, mask_weight) < 0:
             raise ValueError(
