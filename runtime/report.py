@@ -78,9 +78,10 @@ def _section(stage: Path, is_last: bool) -> list[str]:
 
 
 def _files_of(folder: Path, heading: str = "h2") -> list[str]:
-    """The tables `test_*.csv` of a folder under their names, and its figures."""
+    """Pages `*.html` of a folder, its tables `test_*.csv` under their names, and its figures."""
     _draw_training(folder)
-    parts = []
+    pages = [file for file in sorted(folder.glob("*.html")) if file.name != "report.html"]  # each a part of a body
+    parts = [file.read_text(encoding="utf-8") for file in pages]
     for file in sorted(folder.glob("test_*.csv")):
         title = html.escape(file.stem.removeprefix("test_").replace("_", " ").capitalize())
         parts += [f"<{heading}>{title}</{heading}>", _table(run_folder.read_csv(file))]
