@@ -1,10 +1,10 @@
 """What a nomogram is compared with: other models of the same predictors, and how all are judged on the same cases."""
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.neural_network import MLPClassifier
@@ -12,11 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from evaluation.diagnostic import calibration_line, delong, delong_test, rates
+from evaluation.diagnostic import calibration_line, delong, delong_test, mcnemar, rates
 from evaluation.imputation import fit_imputed, impute, training_filler
 from evaluation.logistic import Linear, fit_logistic, recentred
 
-__all__ = ["held_out", "learners", "mcnemar", "model_rows", "regression"]
+__all__ = ["held_out", "learners", "model_rows", "regression"]
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray], Predict]
@@ -57,30 +57,21 @@ class _Regression:
 
 
 def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
-    """Four learners by name; settings of forest and SVM are those of the paper's code, the others are ours.
-
-    Gradient boosting is scikit-learn's, where the paper has XGBoost: the same method, without a package of its own.
+    """Four learners by name; settings of forest, SVM and XGBoost are those of the paper's code, the MLP's are ours.
 
     Args:
         names: K predictors, to fill gaps.
         seed: Of forest, boosting and network.
     """
-    made: dict[str, Callable[[], Any]] = {
-        "random forest": lambda: RandomForestClassifier(
+    made: dict[str, Callable[[np.ndarray], Any]] = {
+        "random forest": lambda _: RandomForestClassifier(
             200, criterion="entropy", class_weight="balanced", random_state=seed
         ),
-        "SVM": lambda: make_pipeline(
+        "SVM": lambda _: make_pipeline(
             StandardScaler(), CalibratedClassifierCV(SVC(class_weight="balanced"), ensemble=False, cv=5)
         ),
-        "gradient boosting": lambda: HistGradientBoostingClassifier(
-            max_iter=200,
-            learning_rate=0.05,
-            max_leaf_nodes=7,
-            min_samples_leaf=5,
-            class_weight="balanced",
-            random_state=seed,
-        ),
-        "MLP": lambda: make_pipeline(
+        **_boosting(seed),
+        "MLP": lambda _: make_pipeline(
             StandardScaler(), MLPClassifier((16,), alpha=1.0, max_iter=2000, random_state=seed)
         ),
     }
@@ -94,12 +85,6 @@ def held_out(fit: Fit, x: np.ndarray, positive: np.ndarray, fold: np.ndarray) ->
         held = fold == number
         prob[held] = fit(x[~held], positive[~held])(x[held])
     return prob
-
-
-def mcnemar(right: np.ndarray, other: np.ndarray) -> float:
-    """Exact p of McNemar's test on the cases where one is right (N,) bool and the other is wrong."""
-    only, theirs = int((right & ~other).sum()), int((~right & other).sum())
-    return float(stats.binomtest(only, only + theirs).pvalue) if only + theirs else 1.0
 
 
 def model_rows(
@@ -155,10 +140,28 @@ def _row(
     return row
 
 
-def _learner(make: Callable[[], Any], names: Sequence[str]) -> Fit:
+def _boosting(seed: int) -> dict[str, Callable[[np.ndarray], Any]]:
+    """XGBoost where the extra `xgboost` is installed, else scikit-learn's boosting under its own name."""
+    if importlib.util.find_spec("xgboost"):
+        from xgboost import XGBClassifier
+
+        return {
+            "XGBoost": lambda positive: XGBClassifier(
+                n_estimators=200, scale_pos_weight=float((~positive).sum() / positive.sum()), random_state=seed
+            )
+        }
+    small = {"learning_rate": 0.05, "max_leaf_nodes": 7, "min_samples_leaf": 5}
+    return {
+        "gradient boosting": lambda _: HistGradientBoostingClassifier(
+            max_iter=200, class_weight="balanced", random_state=seed, **small
+        )
+    }
+
+
+def _learner(make: Callable[[np.ndarray], Any], names: Sequence[str]) -> Fit:
     def fitted(x: np.ndarray, positive: np.ndarray) -> Predict:
         fill = training_filler(x, names)
-        model = make().fit(fill(x), positive)
+        model = make(positive).fit(fill(x), positive)
         return lambda new: model.predict_proba(fill(new))[:, 1]
 
     return fitted

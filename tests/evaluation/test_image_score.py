@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from evaluation.comparators import held_out, learners, mcnemar, model_rows, regression
-from evaluation.diagnostic import delong
+from evaluation.comparators import held_out, learners, model_rows, regression
+from evaluation.diagnostic import delong, mcnemar
 from evaluation.figures import decisions_figure, models_roc_figure
 from evaluation.image_score import by_case, check_folds, fit_score, folds_by_case, image_scores, out_of_fold
 from evaluation.multimodal import Part, analyse, equation, odds_rows, optimism_rows
@@ -109,6 +109,12 @@ def test_learners_find_a_signal_and_nothing_in_noise():
         for name, fit in learners(["a", "b", "s"]).items():
             area = delong(part.positive, held_out(fit, part.x, part.positive, fold))["auc"]
             assert low <= area <= high, name
+
+
+def test_boosting_is_that_of_xgboost_where_it_is_installed():
+    pytest.importorskip("xgboost", reason="the extra `xgboost` is not installed")
+    assert "XGBoost" in learners(["a"])
+    assert "gradient boosting" not in learners(["a"])
 
 
 def test_mcnemar_counts_who_alone_was_right():
