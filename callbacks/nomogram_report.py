@@ -8,30 +8,22 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from callbacks.classification_figures import save_figures
+from callbacks.nomogram_figures import heat_maps, nomogram_figures, score_traversal
+from callbacks.nomogram_study import Images, Study
+from callbacks.nomogram_tables import write_tables
 from callbacks.prediction_writer import write_csv
 from callbacks.tripod import tripod_of
 from evaluation.diagnostic import delong
-from evaluation.explanation import grad_cam
-from evaluation.figures import (
-    calibration_figure,
-    decisions_figure,
-    explanation_figure,
-    models_roc_figure,
-    nomogram_figure,
-    nomogram_html,
-)
 from evaluation.image_score import Aggregate, by_case, fit_score, folds_by_case, image_scores, out_of_fold
-from evaluation.multimodal import NOMOGRAM, SCORE, Analysis, Part, analyse, odds_rows, optimism_rows
-from evaluation.summary import table_one
+from evaluation.multimodal import SCORE, Part, analyse, optimism_rows
 
 __all__ = ["NomogramReport"]
 
 log = logging.getLogger(__name__)
 
-_SHOWN = (NOMOGRAM, "clinical regression", "image score")  # decision curves of all models would hide each other
+_SPLITS = {"development": ("train", "val"), "test": ("test",)}
 
 
 class NomogramReport(L.Callback):
@@ -63,7 +55,7 @@ class NomogramReport(L.Callback):
         resamples: int = 500,
         draws: int = 20,
         explained: int = 8,
-        layer: str = "net.norm",
+        layer: str = "net.down.0",
         units: Mapping[str, str] | None = None,
         seed: int = 0,
     ) -> None:
@@ -76,171 +68,84 @@ class NomogramReport(L.Callback):
         self.layer, self.units, self.seed = layer, dict(units or {}), seed
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Score, fit, judge, log, write and draw."""
+        """Score, fit, judge and log; the first rank writes and draws."""
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        kind: Any = pl_module.score.kind  # type: ignore[union-attr]
-        said = {split: _encoded(trainer, pl_module, split) for split in ("train", "val", "test")}
-        ids, latent, error = _joined(said["train"], said["val"])
-        cases = {split: datamodule.cases(split) for split in said}
-        labels = {n: p for part in cases.values() for n, p in zip(part.names, part.positive, strict=True)}
-        owner = np.array([datamodule.case_of(name) for name in ids])
-        positive = np.array([labels[name] for name in owner])
-        fold = folds_by_case(positive, owner, self.folds, self.seed)
-        held = out_of_fold(kind, latent, error, positive, owner, fold, self.seed)
-        numbers = fit_score(kind, latent, positive, owner, self.seed)
-        pl_module.set_score(**numbers)  # type: ignore[operator]
-        scores = {"train": (held, owner), "val": (held, owner)}
-        tested = image_scores(kind, numbers, said["test"][1], said["test"][2])
-        scores["test"] = tested, np.array([datamodule.case_of(name) for name in said["test"][0]])
-        parts = {split: self._part(datamodule, cases[split], *scores[split]) for split in said}
-        development = Part(
-            *(np.concatenate(pair) for pair in zip(*map(_fields, (parts["train"], parts["val"])), strict=True))
-        )
-        fold_of = dict(zip(owner, fold, strict=True))
+        cases = {part: datamodule.cases(*splits) for part, splits in _SPLITS.items()}
+        images = {part: _encoded(trainer, pl_module, splits) for part, splits in _SPLITS.items()}
+        fold, scores = self._scored(pl_module, cases["development"], images)
+        parts = {part: self._part(datamodule, cases[part], scores[part], images[part].case) for part in _SPLITS}
         names = [*datamodule.predictors, SCORE]
-        draws = self.draws if datamodule.missing == "impute" else 0
         analysis = analyse(
-            development,
+            parts["development"],
             parts["test"],
             names,
-            np.array([fold_of[name] for split in ("train", "val") for name in cases[split].names]),
+            fold,
             candidates=len(datamodule.candidates),
-            draws=draws,
+            draws=self._draws(datamodule),
             units={name: unit for name, unit in self.units.items() if name in names},
             seed=self.seed,
         )
         metrics = {**analysis.numbers, **_ceiling(cases["test"])}
         pl_module.log_dict({f"test/{name}": torch.tensor(float(value)) for name, value in metrics.items()})
-        if not trainer.is_global_zero:
-            return
-        for note in analysis.notes:
-            log.warning("%s", note)
-        run = Path(trainer.default_root_dir)
-        optimism = optimism_rows(development, names, draws, self.resamples, self.seed)
-        self._write(run, datamodule, analysis, parts, development, cases, optimism)
-        tripod = tripod_of(analysis, parts, datamodule, self, pl_module, optimism)
-        write_csv(run / "test_tripod.csv", tripod)
-        self._draw(trainer, run, analysis, cases["test"], parts["test"].positive)
-        self._explain(trainer, pl_module, analysis, said["test"][0], tested, cases["test"])
+        if trainer.is_global_zero:
+            self._report(trainer, pl_module, Study(cases, images, scores, parts, analysis))
+
+    def _scored(
+        self, module: Any, cases: Any, images: Mapping[str, Images]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Folds (N,) of the development cases, and the score of each image; the module keeps that of the test."""
+        kind, own, new = module.score.kind, images["development"], images["test"]
+        label = dict(zip(cases.names, cases.positive, strict=True))
+        positive = np.array([label[name] for name in own.case])
+        fold = folds_by_case(positive, own.case, self.folds, self.seed)
+        numbers = fit_score(kind, own.latent, positive, own.case, self.seed)
+        module.set_score(**numbers)
+        held = out_of_fold(kind, own.latent, own.error, positive, own.case, fold, self.seed)
+        home = dict(zip(own.case, fold, strict=True))
+        tested = image_scores(kind, numbers, new.latent, new.error)
+        return np.array([home[name] for name in cases.names]), {"development": held, "test": tested}
 
     def _part(self, datamodule: Any, cases: Any, score: np.ndarray, owner: np.ndarray) -> Part:
-        kept = np.isin(owner, cases.names)
-        own = by_case(score[kept], owner[kept], cases.names, self.aggregate, self.top)
+        own = by_case(score, owner, cases.names, self.aggregate, self.top)
         x = np.column_stack([*(cases.values[name] for name in datamodule.predictors), own])
         others = [cases.values[name] for name in datamodule.candidates]
         return Part(x, cases.positive, np.column_stack(others) if others else np.empty((len(x), 0)))
 
-    def _write(
-        self,
-        run: Path,
-        datamodule: Any,
-        analysis: Analysis,
-        parts: Mapping[str, Part],
-        development: Part,
-        cases: Mapping[str, Any],
-        optimism: list[dict[str, Any]],
-    ) -> None:
-        """Tables, the calculator, and the probabilities of the test cases."""
-        values = {split: {**cases[split].values, SCORE: part.x[:, -1]} for split, part in parts.items()}
-        labels = {split: part.positive for split, part in parts.items()}
-        write_csv(run / "test_1_cases.csv", table_one(values, labels, datamodule.class_names))
-        write_csv(run / "test_2_odds.csv", odds_rows(analysis, development, datamodule.candidates))
-        write_csv(run / "test_3_models.csv", analysis.rows(parts["test"].positive, cases["test"].readers))
-        write_csv(run / "test_4_optimism.csv", optimism)
-        write_csv(run / "test_5_points.csv", analysis.nomogram.table())
-        page = nomogram_html(analysis.nomogram, title="Nomogram as a calculator", outcome="probability of HLHS")
-        (run / "nomogram.html").write_text(page, encoding="utf-8")
-        prob = {name: [f"{value:.6f}" for value in column] for name, column in analysis.probabilities.items()}
-        rows = [
-            {"id": name, "label": int(label), SCORE: f"{score:.5f}", **{key: column[k] for key, column in prob.items()}}
-            for k, (name, label, score) in enumerate(
-                zip(cases["test"].names, labels["test"], parts["test"].x[:, -1], strict=True)
-            )
-        ]
-        write_csv(run / "predictions" / "cases.csv", rows)
+    def _draws(self, datamodule: Any) -> int:
+        return self.draws if datamodule.missing == "impute" else 0
 
-    def _draw(self, trainer: L.Trainer, run: Path, analysis: Analysis, cases: Any, positive: np.ndarray) -> None:
-        prob = analysis.probabilities
-        shown = {name: prob[name] for name in _SHOWN if name in prob}
-        both = np.stack([1 - prob[NOMOGRAM], prob[NOMOGRAM]], axis=1)
-        drawn = nomogram_figure(analysis.nomogram, outcome="probability of HLHS")
-        figures = {
-            "nomogram": drawn,
-            "models_roc": models_roc_figure(
-                positive, prob, {name: calls for name, (_, calls) in cases.readers.items()}
-            ),
-            "calibration": calibration_figure(positive.astype(int), both, ["normal", "HLHS"]),
-            "decision": decisions_figure(positive, shown),
-        }
-        save_figures(trainer, figures, run / "figures")
-        drawn.savefig(run / "figures" / "nomogram.svg")
-
-    def _explain(
-        self, trainer: L.Trainer, pl_module: Any, analysis: Analysis, ids: list[str], scores: np.ndarray, cases: Any
-    ) -> None:
-        """Heat maps of the image score: of each class the images with the largest and the smallest score."""
+    def _report(self, trainer: L.Trainer, pl_module: L.LightningModule, study: Study) -> None:
+        for note in study.analysis.notes:
+            log.warning("%s", note)
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        place = {name: row for row, name in enumerate(cases.names)}
-        rows = np.array([place[datamodule.case_of(name)] for name in ids])
-        label, order = cases.positive[rows].astype(int), np.argsort(scores)
-        by_class = [[row for row in order if label[row] == value] for value in (0, 1)]
-        each = max(1, self.explained // 4)
-        chosen = [row for group in by_class for row in dict.fromkeys([*group[-each:][::-1], *group[:each]])]
-        images = [image for batch in datamodule.plain("test") for image in batch["image"]]
-        net = _ScoreLogits(pl_module)
-        maps = [
-            grad_cam(net, images[row][None].to(pl_module.device), 0, f"module.{self.layer}")[0].cpu().numpy()
-            for row in chosen
-        ]
-        prob = analysis.probabilities[NOMOGRAM][rows[chosen]]
-        figure = explanation_figure(
-            [images[row][:1].numpy() for row in chosen],
-            maps,
-            [1] * len(chosen),
-            [label[row] for row in chosen],
-            [np.array([1 - value, value]) for value in prob],
-            datamodule.class_names,
-        )
-        save_figures(trainer, {"gradcam": figure}, Path(trainer.default_root_dir) / "figures")
-
-
-class _ScoreLogits(nn.Module):
-    """The image score as the only logit of a network."""
-
-    def __init__(self, module: Any) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.module.image_score(image)[:, None]
-
-
-Encoded = tuple[list[str], np.ndarray, np.ndarray]
-"""Ids, latents (N, L), mean squared errors (N,)."""
+        run, developed = Path(trainer.default_root_dir), study.parts["development"]
+        draws = self._draws(datamodule)
+        optimism = optimism_rows(developed, study.analysis.names, draws, self.resamples, self.seed)
+        write_tables(run, datamodule, study, optimism)
+        write_csv(run / "test_6_tripod_ai.csv", tripod_of(study, datamodule, self, pl_module, optimism))
+        figures = nomogram_figures(study)
+        figures["score_traversal"] = score_traversal(pl_module, study)
+        figures["gradcam"] = heat_maps(pl_module, datamodule, study, self.explained, self.layer)
+        save_figures(trainer, figures, run / "figures")
+        figures["nomogram"].savefig(run / "figures" / "nomogram.svg")
 
 
 @torch.no_grad()
-def _encoded(trainer: L.Trainer, pl_module: Any, split: str) -> Encoded:
-    """All images of a split as they are, without augmentation."""
+def _encoded(trainer: L.Trainer, pl_module: Any, splits: tuple[str, ...]) -> Images:
+    """All images of some splits as they are, without augmentation."""
+    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
     ids: list[str] = []
     latents, errors = [], []
     with trainer.precision_plugin.forward_context():
-        for batch in trainer.datamodule.plain(split):  # type: ignore[attr-defined]
+        for batch in (batch for split in splits for batch in datamodule.plain(split)):
             image = batch["image"].to(pl_module.device)
             latent = pl_module.latent(image)
             said = pl_module.decode(latent)
             ids += batch["id"]
             latents.append(latent.double().cpu())
             errors.append((said[:, 0] - image[:, 0]).double().square().flatten(1).mean(1).cpu())
-    return ids, torch.cat(latents).numpy(), torch.cat(errors).numpy()
-
-
-def _joined(one: Encoded, other: Encoded) -> Encoded:
-    return [*one[0], *other[0]], np.concatenate([one[1], other[1]]), np.concatenate([one[2], other[2]])
-
-
-def _fields(part: Part) -> tuple[np.ndarray, ...]:
-    return part.x, part.positive, part.candidates
+    case = np.array([datamodule.case_of(name) for name in ids])
+    return Images(ids, case, torch.cat(latents).numpy(), torch.cat(errors).numpy())
 
 
 def _ceiling(cases: Any) -> dict[str, float]:

@@ -8,34 +8,28 @@ import numpy as np
 import sklearn
 import torch
 
-from evaluation.multimodal import NOMOGRAM, Analysis, Part, equation
+from callbacks.nomogram_study import Study
+from evaluation.multimodal import NOMOGRAM, equation
 from evaluation.summary import tripod_rows
 
 __all__ = ["tripod_of"]
 
 
 def tripod_of(
-    analysis: Analysis,
-    parts: Mapping[str, Part],
-    datamodule: Any,
-    settings: Any,
-    module: Any,
-    optimism: Sequence[Mapping[str, Any]],
+    study: Study, datamodule: Any, settings: Any, module: Any, optimism: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Rows `item`, `about`, `said`.
 
     Args:
-        analysis: What came out.
-        parts: Train, val and test.
+        study: What came out.
         datamodule: With `predictors`, `candidates`, `missing`, `split_seed` and `seed`.
         settings: With `folds`, `aggregate`, `draws` and `seed`.
         module: Knows the kind of its score.
         optimism: Rows of `evaluation.optimism`.
     """
-    counts = ", ".join(
-        f"{split} {len(part.positive)} cases with {int(part.positive.sum())} HLHS" for split, part in parts.items()
-    )
-    events = int(sum(parts[split].positive.sum() for split in ("train", "val")))
+    analysis, parts = study.analysis, study.parts
+    counts = _counts(study)
+    events = int(parts["development"].positive.sum())
     tried = len(analysis.names) + len(datamodule.candidates)
     gaps = sum(int(np.isnan(part.x).any(1).sum()) for part in parts.values())
     numbers, fit = analysis.numbers, analysis.regression.fit
@@ -88,6 +82,15 @@ def tripod_of(
         "26": ("what a program sees of limitations", "; ".join(analysis.notes) or "nothing"),
     }
     return tripod_rows(said)
+
+
+def _counts(study: Study) -> str:
+    told = []
+    for split in ("train", "val", "test"):
+        cases = study.cases["test" if split == "test" else "development"]
+        labels = cases.positive[np.array(cases.split) == split]
+        told.append(f"{split} {len(labels)} cases with {int(labels.sum())} HLHS")
+    return ", ".join(told)
 
 
 def _filled(missing: str, draws: int, gaps: int) -> str:

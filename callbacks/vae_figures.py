@@ -6,7 +6,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
 
 from callbacks.classification_figures import save_figures
 from callbacks.collect import gather
@@ -18,16 +17,16 @@ __all__ = ["VAEFigures"]
 class VAEFigures(L.Callback):
     """Draws `figures/reconstruction.png` of test images and `figures/traversal.png` of the latent.
 
-    Of the latent those numbers are traversed whose means vary most among validation images, from 2.5 standard
-    deviations below the mean of all to 2.5 above, all others at their mean.
+    Single numbers of a latent share what images differ in, so its principal directions among validation images are
+    traversed, from 2.5 standard deviations below the mean of all to 2.5 above.
 
     Args:
         images: Test images drawn, the first of as many batches, then of each the second, and so on.
-        traversed: Latent numbers.
+        traversed: Directions, those with most of the variance.
         steps: Images for each.
     """
 
-    def __init__(self, images: int = 8, traversed: int = 6, steps: int = 7) -> None:
+    def __init__(self, images: int = 8, traversed: int = 4, steps: int = 9) -> None:
         self.images, self.traversed, self.steps = images, traversed, steps
         self._pairs: list[tuple[Any, Any]] = []
 
@@ -52,20 +51,22 @@ class VAEFigures(L.Callback):
         titles = ["test images", "reconstructed"]
         figures = {"reconstruction": image_grid(titles, [original, said], columns=self.images)}
         with trainer.precision_plugin.forward_context():
-            latents = self._latents(trainer, pl_module)
-            numbers = latents.std(0).topk(min(self.traversed, latents.shape[1])).indices.tolist()
-            rows = [self._row(pl_module, latents, number) for number in numbers]
-        titles = [f"latent {number}: -2.5 to 2.5 standard deviations" for number in numbers]
+            titles, rows = self._traversal(trainer, pl_module)
         figures["traversal"] = image_grid(titles, rows, columns=self.steps)
         save_figures(trainer, figures, Path(trainer.default_root_dir) / "figures")
 
     @torch.no_grad()
-    def _latents(self, trainer: L.Trainer, pl_module: L.LightningModule) -> Tensor:
+    def _traversal(self, trainer: L.Trainer, pl_module: Any) -> tuple[list[str], list[np.ndarray]]:
+        """Titles and images (steps, H, W) of each direction."""
         batches = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
-        return torch.cat([pl_module.latent(batch["image"].to(pl_module.device)).float() for batch in batches])  # type: ignore[operator]
-
-    @torch.no_grad()
-    def _row(self, pl_module: L.LightningModule, latents: Tensor, number: int) -> np.ndarray:
-        steps = latents.mean(0).repeat(self.steps, 1)
-        steps[:, number] += torch.linspace(-2.5, 2.5, self.steps).to(steps) * latents[:, number].std()
-        return pl_module.decode(steps)[:, 0].float().cpu().numpy()  # type: ignore[operator]
+        latents = torch.cat([pl_module.latent(batch["image"].to(pl_module.device)).float() for batch in batches])
+        mean = latents.mean(0)
+        _, sizes, directions = torch.linalg.svd(latents - mean, full_matrices=False)
+        share, spread = sizes.square() / sizes.square().sum(), sizes / len(latents) ** 0.5
+        reach = torch.linspace(-2.5, 2.5, self.steps).to(mean)
+        titles, rows = [], []
+        for number in range(min(self.traversed, len(sizes))):
+            moved = mean + reach[:, None] * spread[number] * directions[number]
+            titles.append(f"direction {number + 1} ({share[number]:.0%} of the variance): -2.5 to 2.5 SD")
+            rows.append(pl_module.decode(moved)[:, 0].float().cpu().numpy())
+        return titles, rows

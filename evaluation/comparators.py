@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from evaluation.diagnostic import calibration_line, delong, delong_test, mcnemar, rates
+from evaluation.diagnostic import calibration_line, delong, delong_test, mcnemar, p_text, rates
 from evaluation.imputation import fit_imputed, impute, training_filler
 from evaluation.logistic import Linear, fit_logistic, recentred
 
@@ -118,7 +118,9 @@ def model_rows(
     for name, (score, called) in readers.items():
         read = np.isfinite(score) & np.isfinite(called)
         if positive[read].any() and not positive[read].all():
-            row = _row(name, positive[read], score[read], called[read] == 1, best[read], calls[read], False)
+            row = _row(
+                f"reader, {name}", positive[read], score[read], called[read] == 1, best[read], calls[read], False
+            )
             rows.append({**row, "Brier": "", "calibration slope": "", "threshold": ""})
     return rows
 
@@ -134,9 +136,9 @@ def _row(
 ) -> dict[str, Any]:
     said, area = rates(positive, called), delong(positive, score)
     row: dict[str, Any] = {"model": name, "cases": len(positive), "AUC (95% CI)": _interval(area, "auc")}
-    row["p (DeLong)"] = "" if is_reference else f"{delong_test(positive, score, best)['p']:.3f}"
+    row["p (DeLong)"] = "" if is_reference else p_text(delong_test(positive, score, best)["p"])
     row |= {f"{rate} (95% CI)": _interval(said, rate) for rate in _RATES}
-    row["p (McNemar)"] = "" if is_reference else f"{mcnemar(called == positive, calls == positive):.3f}"
+    row["p (McNemar)"] = "" if is_reference else p_text(mcnemar(called == positive, calls == positive))
     return row
 
 

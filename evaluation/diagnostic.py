@@ -17,6 +17,7 @@ __all__ = [
     "delong",
     "delong_test",
     "mcnemar",
+    "p_text",
     "rates",
     "youden_threshold",
 ]
@@ -174,6 +175,11 @@ def mcnemar(right: np.ndarray, other: np.ndarray) -> float:
     """Exact p of McNemar's test on the cases where one is right (N,) bool and the other is wrong."""
     only, theirs = int((right & ~other).sum()), int((~right & other).sum())
     return float(stats.binomtest(only, only + theirs).pvalue) if only + theirs else 1.0
+
+
+def p_text(p: float) -> str:
+    """A p value as tables have it."""
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _areas(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedGroupKFold
 
-__all__ = ["Aggregate", "Kind", "by_case", "check_folds", "fit_score", "folds_by_case", "image_scores", "out_of_fold"]
+__all__ = [
+    "Aggregate",
+    "Kind",
+    "along_score",
+    "by_case",
+    "check_folds",
+    "fit_score",
+    "folds_by_case",
+    "image_scores",
+    "out_of_fold",
+]
 
 Kind = Literal["probe", "mahalanobis", "reconstruction"]
 Aggregate = Literal["max", "mean", "top"]
@@ -115,6 +125,27 @@ def by_case(score: np.ndarray, case: Iterable[str], names: Sequence[str], how: A
         groups[name].append(float(value))
     taken = {"max": 1, "top": top, "mean": None}[how]
     return np.array([np.mean(sorted(groups[name], reverse=True)[:taken]) for name in names])
+
+
+def along_score(latent: np.ndarray, score: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean latent of images of a score, by least squares of each number of the latent on it.
+
+    Unlike the weights of a probe, which also cancel what has nothing to do with the score, this shows what goes
+    with it (Haufe et al. 2014, doi:10.1016/j.neuroimage.2013.10.067).
+
+    Args:
+        latent: (N, L).
+        score: (N,).
+        steps: How many scores, from the 2nd percentile to the 98th.
+
+    Returns:
+        Latents (steps, L) and their scores (steps,).
+    """
+    centred = score - score.mean()
+    pattern = centred @ (latent - latent.mean(0)) / (centred @ centred)
+    low, high = np.percentile(score, [2, 98])
+    scores = np.linspace(low, high, steps)
+    return latent.mean(0) + (scores - score.mean())[:, None] * pattern, scores
 
 
 def _ridge(z: np.ndarray, positive: np.ndarray, c: float) -> LogisticRegression:

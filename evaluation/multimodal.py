@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.comparators import held_out, learners, model_rows, regression
-from evaluation.diagnostic import delong, delong_test, rates, youden_threshold
+from evaluation.diagnostic import delong, delong_test, p_text, rates, youden_threshold
 from evaluation.imputation import PooledFit, pooled_table
 from evaluation.nomogram import Nomogram, nomogram_of
 from evaluation.odds import multivariate_table, univariate_table
@@ -137,8 +137,7 @@ def odds_rows(analysis: Analysis, development: Part, candidates: Sequence[str]) 
     fit, spread = analysis.regression.fit, np.nanstd(development.x, axis=0)
     together = pooled_table(fit, spread) if isinstance(fit, PooledFit) else None
     together = together or multivariate_table(fit, development.x, development.positive, per=spread)
-    kept = ("model", "predictor", "cases", "odds_ratio", "low", "high", "p", "per", "method")
-    return [{key: row[key] for key in kept} for row in [*rows, *({"model": "together", **row} for row in together)]]
+    return [_odds_row(row) for row in [*rows, *({"model": "together", **row} for row in together)]]
 
 
 def optimism_rows(
@@ -162,6 +161,13 @@ def equation(analysis: Analysis, outcome: str = "HLHS") -> str:
         for name, value in zip(model.names, model.coefficients, strict=True)
     )
     return f"logit P({outcome}) = {model.intercept:.5g}{terms}"
+
+
+def _odds_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    odds = f"{row['odds_ratio']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
+    said = {key: row[key] for key in ("model", "predictor", "cases")}
+    unit = {"one SD": f"{row['per']:.3g}", "method": row["method"]}
+    return {**said, "odds ratio of one SD (95% CI)": odds, "p": p_text(row["p"]), **unit}
 
 
 def _numbers(

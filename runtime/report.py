@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import math
+import re
 import struct
 from itertools import chain
 from pathlib import Path
@@ -78,12 +79,12 @@ def _section(stage: Path, is_last: bool) -> list[str]:
 
 
 def _files_of(folder: Path, heading: str = "h2") -> list[str]:
-    """Pages `*.html` of a folder, its tables `test_*.csv` under their names, and its figures."""
+    """Pages `*.html` of a folder, its tables `test_<order>_<name>.csv` or `test_<name>.csv`, and its figures."""
     _draw_training(folder)
     pages = [file for file in sorted(folder.glob("*.html")) if file.name != "report.html"]  # each a part of a body
     parts = [file.read_text(encoding="utf-8") for file in pages]
     for file in sorted(folder.glob("test_*.csv")):
-        title = html.escape(file.stem.removeprefix("test_").replace("_", " ").capitalize())
+        title = html.escape(re.sub(r"^test_(\d+_)?", "", file.stem).replace("_", " ").capitalize())
         parts += [f"<{heading}>{title}</{heading}>", _table(run_folder.read_csv(file))]
     figures = sorted((folder / "figures").glob("*.png"), key=lambda file: (file.stem in _LAST, file.stem))
     if not figures:

@@ -98,10 +98,10 @@ class FetalHeartDataModule(InMemoryDataModule):
                 f"no folder {self.source / 'images'}: name the folder of a cohort as datamodule.root"
             )
 
-    def cases(self, split: str) -> Cases:
-        """The table of the cases of a split, after `setup`."""
+    def cases(self, *splits: str) -> Cases:
+        """The table of the cases of some splits, after `setup`."""
         assert self._cases is not None
-        return self._cases[np.flatnonzero(np.array(self._cases.split) == split)]
+        return self._cases[np.flatnonzero(np.isin(self._cases.split, splits))]
 
     def case_of(self, image: str) -> str:
         """The case of an image, after `setup`."""

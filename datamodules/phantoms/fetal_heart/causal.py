@@ -10,7 +10,7 @@ whose axes in mm are, each times a factor exp(N(0, 0.06)),
 The lining of the left ventricle is brighter and thicker the more fibroelastosis e it has, uniform on [0, 1] whatever
 its size: the one sign that images show and outlines do not. With LV_diameter in mm,
 
-    logit P(HLHS) = 3 - 0.6 LV_diameter - 4 LA_RA_area_ratio - 5 LV_RV_area_ratio + 9 e      (COEFFICIENTS)
+    logit P(HLHS) = 9 - LV_diameter - 6 LA_RA_area_ratio - 9 LV_RV_area_ratio + 8 e      (COEFFICIENTS)
 
 Age and week of gestation have no effect of their own. A cohort takes hearts until it has as many of each class as it
 shall have; this changes the intercept and, as in any case-control study, no other coefficient. A reader sees the
@@ -27,8 +27,8 @@ from evaluation.morphology import CHAMBERS
 
 __all__ = ["COEFFICIENTS", "INTERCEPT", "READERS", "Hearts", "draw_hearts", "read_by"]
 
-INTERCEPT = 3.0
-COEFFICIENTS = {"LV_diameter": -0.6, "LA_RA_area_ratio": -4.0, "LV_RV_area_ratio": -5.0, "fibroelastosis": 9.0}
+INTERCEPT = 9.0
+COEFFICIENTS = {"LV_diameter": -1.0, "LA_RA_area_ratio": -6.0, "LV_RV_area_ratio": -9.0, "fibroelastosis": 8.0}
 READERS = {"3 years": 3.0, "6 years": 1.8, "10 years": 0.8}
 _AXES = {
     "LV": (8.5, -0.5, 14.0, -0.45),
