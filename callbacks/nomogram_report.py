@@ -44,6 +44,7 @@ class NomogramReport(L.Callback):
         explained: Test images drawn with a heat map.
         layer: Of the module, whose map is weighted by its effect on the score.
         units: Of predictors.
+        names: What figures and calculator call a predictor, where not by its own name with blanks.
         seed: Of folds, learners and draws.
     """
 
@@ -57,6 +58,7 @@ class NomogramReport(L.Callback):
         explained: int = 8,
         layer: str = "net.down.0",
         units: Mapping[str, str] | None = None,
+        names: Mapping[str, str] | None = None,
         seed: int = 0,
     ) -> None:
         if folds < 2 or top < 1 or resamples < 1 or draws < 1:
@@ -65,7 +67,7 @@ class NomogramReport(L.Callback):
             )
         self.folds, self.aggregate, self.top = folds, aggregate, top
         self.resamples, self.draws, self.explained = resamples, draws, explained
-        self.layer, self.units, self.seed = layer, dict(units or {}), seed
+        self.layer, self.units, self.names, self.seed = layer, dict(units or {}), dict(names or {}), seed
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score, fit, judge and log; the first rank writes and draws."""
@@ -121,9 +123,9 @@ class NomogramReport(L.Callback):
         run, developed = Path(trainer.default_root_dir), study.parts["development"]
         draws = self._draws(datamodule)
         optimism = optimism_rows(developed, study.analysis.names, draws, self.resamples, self.seed)
-        write_tables(run, datamodule, study, optimism)
+        write_tables(run, datamodule, study, optimism, self.names)
         write_csv(run / "test_6_tripod_ai.csv", tripod_of(study, datamodule, self, pl_module, optimism))
-        figures = nomogram_figures(study)
+        figures = nomogram_figures(study, self.names)
         figures["score_traversal"] = score_traversal(pl_module, study)
         figures["gradcam"] = heat_maps(pl_module, datamodule, study, self.explained, self.layer)
         save_figures(trainer, figures, run / "figures")

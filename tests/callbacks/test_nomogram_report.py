@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import runtime
+from evaluation.comparators import learners
 from tests.conftest import call_verb, run_verb
+from tests.evaluation.test_nomogram_figures import run_in_browser
 
 SMALL = [
     "experiment=hlhs_demo",
@@ -17,7 +19,6 @@ SMALL = [
     "datamodule.image_size=[32,32]",
     "lightning_module.net={channels:[8,16,16],latent:16}",
     "callbacks.nomogram.resamples=10",
-    "callbacks.nomogram.layer=net.down.1",
     "trainer.max_epochs=4",
     "trainer.check_val_every_n_epoch=2",
     "logger=csv_only",
@@ -39,16 +40,20 @@ def rows(file):
 
 @pytest.mark.slow
 def test_a_run_leaves_figures_tables_calculator_and_summary(run):
-    names = ("nomogram", "models_roc", "calibration", "decision", "gradcam", "reconstruction", "traversal", "training")
+    judged = {"nomogram", "models_roc", "calibration", "decision"}
+    names = judged | {"gradcam", "score_traversal", "reconstruction", "traversal", "training"}
+    page = (run / "report.html").read_text()
     for name in names:
         assert (run / "figures" / f"{name}.png").stat().st_size > 5_000, name
+        assert f"alt='{name}' src='data:image/png;base64," in page, name
+    assert {file.stem for file in (run / "figures").glob("*.png")} == names
     assert "<svg" in (run / "figures" / "nomogram.svg").read_text()
-    page = (run / "report.html").read_text()
     assert '<section class="nomogram"' in page
     assert "not provided" in page
-    models = [row["model"] for row in rows(run / "test_3_models.csv")]
+    models = [row["model"] for row in rows(run / "test_3_models_and_readers.csv")]
     assert models[0] == "nomogram"
-    assert {"clinical regression", "random forest", "SVM", "gradient boosting", "MLP", "10 years"} <= {*models}
+    assert {"clinical regression", "image score", *learners([]), "reader, 10 years"} <= {*models}
+    assert {row["model"] for row in rows(run / "test_2_odds_ratios.csv")} == {"alone", "together"}
     assert {"test/auc", "test/auc_gain_p", "test/ceiling_auc", "test/ssim"} <= {
         *json.loads((run / "metrics.json").read_text())
     }
@@ -56,13 +61,27 @@ def test_a_run_leaves_figures_tables_calculator_and_summary(run):
 
 @pytest.mark.slow
 def test_thresholds_and_equation_are_those_of_the_table(run):
-    said = {row["item"]: row["said"] for row in rows(run / "test_tripod.csv")}
+    said = {row["item"]: row["said"] for row in rows(run / "test_6_tripod_ai.csv")}
     assert said["22."].startswith("logit P(HLHS) = ")
-    threshold = rows(run / "test_3_models.csv")[0]["threshold"]
+    threshold = rows(run / "test_3_models_and_readers.csv")[0]["threshold"]
     assert f"{float(said['15.'].split(':')[0]):.3f}" == threshold
     probability = [float(row["nomogram"]) for row in rows(run / "predictions" / "cases.csv")]
     assert len(probability) == 31
     assert 0 < min(probability) < max(probability) < 1
+
+
+@pytest.mark.slow
+def test_figures_calculator_and_table_say_the_same_of_every_test_case(run, tmp_path):
+    """The calculator of the report, run in a browser, against the probabilities of the fitted model."""
+    cases = rows(run / "predictions" / "cases.csv")
+    names = ("LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio", "image_score")
+    values = [[float(case[name]) for name in names] for case in cases]
+    page = (run / "nomogram.html").read_text()
+    assert "LA/RA area ratio" in page
+    assert page in (run / "report.html").read_text()
+    *said, _ = run_in_browser(page, values, tmp_path)
+    for case, (_, probability, *_) in zip(cases, said, strict=True):
+        assert float(probability) == pytest.approx(float(case["nomogram"]), abs=1e-6)
 
 
 @pytest.mark.slow
@@ -95,7 +114,7 @@ def test_shuffled_labels_give_nothing_through_the_whole_pipeline(run, tmp_path):
         given = [f"datamodule.root={own}", "datamodule.phantom=null", "datamodule.smaller_in_positive=null"]
         done = run_verb("train", *SMALL, *given, f"hydra.run.dir={folder}", "datamodule.test_share=0.6")
         assert done.code == 0, done.output
-        found = rows(folder / "test_3_models.csv")
+        found = rows(folder / "test_3_models_and_readers.csv")
         areas.append([float(row["AUC (95% CI)"][:5]) for row in found])
     mean = np.mean(areas, axis=0)
     assert (np.abs(mean - 0.5) < 0.2).all(), mean

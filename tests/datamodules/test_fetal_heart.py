@@ -83,6 +83,17 @@ def test_intervals_of_coefficients_hold_the_true_ones():
     assert (held / 50 >= 0.9).all(), dict(zip(names, held / 50, strict=True))
 
 
+def test_what_masks_measure_and_images_show_comes_near_the_best_possible_area():
+    names = [*COEFFICIENTS]
+    fitted, tested = (draw_hearts(483, 156, seed=seed) for seed in (1, 2))
+    x, new = (np.stack([hearts.predictors[name] for name in names], axis=1) for hearts in (fitted, tested))
+    best = delong(tested.positive, tested.logit)["auc"]
+    full = delong(tested.positive, fit_logistic(x, fitted.positive, names).predict(new))["auc"]
+    without = fit_logistic(x[:, :3], fitted.positive, names[:3]).predict(new[:, :3])
+    assert best - full < 0.01
+    assert best - delong(tested.positive, without)["auc"] > 0.03, "the sign that only images show is needed"
+
+
 def test_readers_get_better_with_years():
     hearts = draw_hearts(1500, 500, seed=1)
     areas = [delong(hearts.positive, scores)["auc"] for scores, _ in read_by(hearts).values()]
@@ -93,6 +104,7 @@ def test_readers_get_better_with_years():
 
 def test_a_case_is_in_one_split_with_all_its_images(cohort):
     made = ready(cohort)
+    assert len(made.cases("train", "val").names) == 32 - len(made.cases("test").names)
     homes = {}
     for split, ids in made.split.items():
         for name in ids:

@@ -7,7 +7,15 @@ from sklearn.metrics import roc_auc_score
 from evaluation.comparators import held_out, learners, model_rows, regression
 from evaluation.diagnostic import delong, mcnemar
 from evaluation.figures import decisions_figure, models_roc_figure
-from evaluation.image_score import by_case, check_folds, fit_score, folds_by_case, image_scores, out_of_fold
+from evaluation.image_score import (
+    along_score,
+    by_case,
+    check_folds,
+    fit_score,
+    folds_by_case,
+    image_scores,
+    out_of_fold,
+)
 from evaluation.multimodal import Part, analyse, equation, odds_rows, optimism_rows
 from evaluation.summary import table_one, tripod_rows
 
@@ -60,6 +68,19 @@ def test_cases_take_the_largest_the_mean_or_the_top_of_their_images():
     assert said == {"max": [2, 5], "mean": [2, 3], "top": [2, 4]}
 
 
+def test_what_goes_with_a_score_is_found_where_its_weights_mislead():
+    """Two numbers share a disturbance; the weight of the second only cancels it."""
+    rng = np.random.default_rng(0)
+    sign, disturbance = rng.normal(size=(2, 4000))
+    own = np.stack([sign + disturbance, disturbance, rng.normal(size=4000)], axis=1)
+    latent = own + np.array([5, 6, 7])
+    latents, scores = along_score(latent, latent @ [1, -1, 0], 5)
+    assert scores == pytest.approx(np.linspace(*np.percentile(latent @ [1, -1, 0], [2, 98]), 5))
+    slope = np.diff(latents, axis=0) / np.diff(scores)[:, None]
+    assert slope == pytest.approx(np.tile([1.0, 0.0, 0.0], (4, 1)), abs=0.05)
+    assert latents[2] == pytest.approx([5, 6, 7], abs=0.1)
+
+
 def table(cases, seed, signal=1.5):
     rng = np.random.default_rng(seed)
     positive = rng.uniform(size=cases) < 0.3
@@ -86,10 +107,18 @@ def test_rows_for_all_models_and_readers(analysis):
     made, development, test = analysis
     calls = np.where(np.arange(120) < 10, np.nan, test.positive)
     rows = made.rows(test.positive, {"six years": (calls, calls)})
-    assert [row["model"] for row in rows] == [*made.probabilities, "six years"]
+    assert [row["model"] for row in rows] == [*made.probabilities, "reader, six years"]
     assert rows[-1]["cases"] == 110
     assert rows[0]["p (DeLong)"] == ""
-    assert len(odds_rows(made, development, ["c"])) == 3 + 1 + 3
+    odds = odds_rows(made, development, ["c"])
+    assert [(row["model"], row["predictor"]) for row in odds] == [
+        *(("alone", name) for name in ("a", "b", "image_score", "c")),
+        *(("together", name) for name in ("a", "b", "image_score")),
+    ]
+    assert float(odds[-1]["odds ratio of one SD (95% CI)"].split()[0]) == pytest.approx(
+        np.exp(made.regression.fit.coefficients[2] * development.x[:, 2].std()), rel=0.01
+    )
+    assert odds[-1]["p"] == "<0.001"
     assert optimism_rows(development, made.names, 0, 20)[0]["optimism"] > 0
 
 
