@@ -1,8 +1,9 @@
-"""Draws docs/images/hlhs_hc18.png: the autoencoder on real ultrasound, HC18 (van den Heuvel et al. 2018, CC BY 4.0).
+"""Draws docs/images/hlhs_{hc18,breast}.png: the autoencoder of the HLHS nomogram on real ultrasound.
 
-    python docs/figures_fetal_ultrasound.py <folder of HC18> <work folder>
+    python docs/figures_fetal_ultrasound.py <folder of HC18> <folder of MedMNIST> <work folder>
 
-HC18 has heads, no hearts, and no diagnosis: this shows that the module learns real speckle, nothing about HLHS.
+HC18 (van den Heuvel et al. 2018, CC BY 4.0) has heads, no hearts, and no diagnosis; BreastMNIST (CC BY 4.0) has
+breasts: this shows that the module learns real speckle, nothing about HLHS.
 """
 
 import csv
@@ -16,15 +17,27 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = [
-    "experiment=hlhs_rvae",
+HC18 = [
     "datamodule.image_size=[96,128]",
     "datamodule.val_share=0.15",
-    "lightning_module.net={channels:[16,32,64,96],blocks:1,latent:64}",
-    "lightning_module.optimizer.lr=2e-3",
-    "lightning_module.criterion.warmup_steps=100",
     "datamodule.batch_size=8",
+    "lightning_module.net={channels:[16,32,64,96],blocks:1,latent:64}",
+    "lightning_module.criterion.warmup_steps=100",
     "trainer.max_epochs=80",
+]
+BREAST = [
+    "datamodule=medmnist",
+    "datamodule/augment=batch",
+    "datamodule.name=breastmnist",
+    "datamodule.mean=0.0",
+    "datamodule.std=1.0",
+    "lightning_module.net={channels:[32,64,96],blocks:1,latent:64}",
+    "lightning_module.criterion.warmup_steps=200",
+    "trainer.max_epochs=60",
+]
+BOTH = [
+    "experiment=hlhs_rvae",
+    "lightning_module.optimizer.lr=2e-3",
     "trainer.check_val_every_n_epoch=10",
     "logger=csv_only",
 ]
@@ -43,20 +56,26 @@ def laid_out(source: Path, root: Path) -> None:
         csv.writer(opened).writerows([["case"], *([name] for name in sorted(names))])
 
 
-def main(source: str, work: str) -> None:
-    """Train and put both figures of the run on top of each other."""
-    root, run = Path(work) / "hc18", Path(work) / "run"
-    laid_out(Path(source), root)
-    command = [sys.executable, "train.py", *SETTINGS, f"datamodule.root={root}", f"hydra.run.dir={run}"]
+def drawn(name: str, settings: list[str], root: Path, run: Path) -> None:
+    """Train, print the numbers, and put both figures of the run on top of each other."""
+    command = [sys.executable, "train.py", *BOTH, *settings, f"datamodule.root={root}", f"hydra.run.dir={run}"]
     subprocess.run(command, cwd=ROOT, check=True)
     said = json.loads((run / "metrics.json").read_text())
-    print({name: round(said[name], 5) for name in ("test/ssim", "test/error", "test/kl", "fit/minutes")})
-    parts = [Image.open(run / "figures" / f"{name}.png").convert("L") for name in ("reconstruction", "traversal")]
+    print(name, {key: round(said[key], 5) for key in ("test/ssim", "test/error", "test/kl", "fit/minutes")})
+    parts = [Image.open(run / "figures" / f"{part}.png").convert("L") for part in ("reconstruction", "traversal")]
     width = max(part.width for part in parts)
+    parts = [part.resize((width, round(part.height * width / part.width))) for part in parts]
     canvas = Image.new("L", (width, sum(part.height for part in parts)), 255)
     for part, top in zip(parts, np.cumsum([0, parts[0].height]).tolist(), strict=False):
         canvas.paste(part, (0, top))
-    canvas.save(ROOT / "docs" / "images" / "hlhs_hc18.png", optimize=True)
+    canvas.save(ROOT / "docs" / "images" / f"hlhs_{name}.png", optimize=True)
+
+
+def main(hc18: str, medmnist: str, work: str) -> None:
+    """Both figures."""
+    laid_out(Path(hc18), Path(work) / "hc18")
+    drawn("hc18", HC18, Path(work) / "hc18", Path(work) / "run_hc18")
+    drawn("breast", BREAST, Path(medmnist), Path(work) / "run_breast")
 
 
 if __name__ == "__main__":
