@@ -36,7 +36,7 @@ class NomogramReport(L.Callback):
     Writes `test_*.csv`, `nomogram.html`, `predictions/cases.csv`, and `figures/nomogram.{png,svg}` among others.
 
     Args:
-        folds: Of the development cases.
+        folds: Of the development cases; fewer where a class has fewer cases.
         aggregate: How the scores of a case's images become one.
         top: Images that `aggregate=top` takes the mean of.
         resamples: Bootstrap draws behind the optimism.
@@ -99,7 +99,10 @@ class NomogramReport(L.Callback):
         kind, own, new = module.score.kind, images["development"], images["test"]
         label = dict(zip(cases.names, cases.positive, strict=True))
         positive = np.array([label[name] for name in own.case])
-        fold = folds_by_case(positive, own.case, self.folds, self.seed)
+        fewest = int(min(cases.positive.sum(), (~cases.positive).sum()))
+        if fewest < self.folds:
+            log.warning("folds=%d, but a class has %d development cases: as many folds", self.folds, fewest)
+        fold = folds_by_case(positive, own.case, min(self.folds, fewest), self.seed)
         numbers = fit_score(kind, own.latent, positive, own.case, self.seed)
         module.set_score(**numbers)
         held = out_of_fold(kind, own.latent, own.error, positive, own.case, fold, self.seed)

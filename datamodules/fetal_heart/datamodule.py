@@ -166,12 +166,12 @@ class FetalHeartDataModule(InMemoryDataModule):
         counts = {name: sum(one == name for one in cases.split) for name in SPLITS}
         if min(counts.values()) == 0:
             raise ValueError(f"{self.source / 'cases.csv'}: {counts} cases; each split needs some")
-        for part, splits in (("development", ("train", "val")), ("test", ("test",))):
+        for part, splits, least in (("development", ("train", "val"), 3), ("test", ("test",), 1)):
             positive = cases.positive[np.isin(cases.split, splits)]
-            if positive.all() or not positive.any():
-                raise ValueError(
-                    f"{self.source / 'cases.csv'}: all {len(positive)} {part} cases have one label; give both"
-                )
+            sick, well = int(positive.sum()), int((~positive).sum())
+            if min(sick, well) < least:
+                told = f"{well} normal and {sick} HLHS {part} cases; at least {least} of each are needed"
+                raise ValueError(f"{self.source / 'cases.csv'}: {told}")
         for name in self.predictors:
             gaps = int(np.isnan(cases.values[name]).sum())
             if gaps and self.missing == "refuse":

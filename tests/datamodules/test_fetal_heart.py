@@ -151,7 +151,7 @@ WRONG = {
     "collinear": (with_value("age", lambda k, row: 2 * float(row["gestational_week"])), "each follows exactly"),
     "missing": (with_value("LV_diameter", lambda k, row: "" if k == 3 else k), "missing in 1 of 32 cases.*impute"),
     "word": (with_value("LV_diameter", lambda k, row: "wide"), "which is no number"),
-    "one class": (with_value("label", lambda k, row: 1), "have one label"),
+    "one class": (with_value("label", lambda k, row: 1), "0 normal and .* HLHS development cases; at least 3 of each"),
     "label": (with_value("label", lambda k, row: 2), "label of case .* is 2; expected 0, or 1"),
     "polarity": (with_value("LV_RV_area_ratio", lambda k, row: float(row["label"]) + 0.1 * (k % 7)), "turned round"),
     "two splits": (

@@ -88,6 +88,11 @@ def table(cases, seed, signal=1.5):
     return Part(x, positive, rng.normal(size=(cases, 1)))
 
 
+def table_of_two(seed):
+    part = table(40, seed)
+    return Part(part.x[:, 1:], part.positive, part.candidates)
+
+
 @pytest.fixture(scope="module")
 def analysis():
     development, test = table(160, 0), table(120, 1)
@@ -138,6 +143,16 @@ def test_learners_find_a_signal_and_nothing_in_noise():
         for name, fit in learners(["a", "b", "s"]).items():
             area = delong(part.positive, held_out(fit, part.x, part.positive, fold))["auc"]
             assert low <= area <= high, name
+
+
+def test_three_cases_of_a_class_are_enough_to_run():
+    rng = np.random.default_rng(0)
+    positive = np.arange(24) % 8 == 0
+    part = Part(rng.normal(size=(24, 2)) + positive[:, None], positive, np.empty((24, 0)))
+    fold = folds_by_case(positive, np.arange(24), 3)
+    made = analyse(part, table_of_two(0), ["a", "image_score"], fold)
+    assert all(np.isfinite(prob).all() for prob in made.probabilities.values())
+    assert any("Firth" in note or "cases of the rarer class" in note for note in made.notes)
 
 
 def test_boosting_is_that_of_xgboost_where_it_is_installed():
