@@ -127,7 +127,7 @@ class NomogramReport(L.Callback):
         draws = self._draws(datamodule)
         optimism = optimism_rows(developed, study.analysis.names, draws, self.resamples, self.seed)
         write_tables(run, datamodule, study, optimism, self.names)
-        write_csv(run / "test_6_tripod_ai.csv", tripod_of(study, datamodule, self, pl_module, optimism))
+        write_csv(run / "test_6_TRIPOD_AI.csv", tripod_of(study, datamodule, self, pl_module, optimism))
         figures = nomogram_figures(study, self.names)
         figures["score_traversal"] = score_traversal(pl_module, study)
         figures["gradcam"] = heat_maps(pl_module, datamodule, study, self.explained, self.layer)

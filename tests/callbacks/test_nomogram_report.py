@@ -61,7 +61,7 @@ def test_a_run_leaves_figures_tables_calculator_and_summary(run):
 
 @pytest.mark.slow
 def test_thresholds_and_equation_are_those_of_the_table(run):
-    said = {row["item"]: row["said"] for row in rows(run / "test_6_tripod_ai.csv")}
+    said = {row["item"]: row["said"] for row in rows(run / "test_6_TRIPOD_AI.csv")}
     assert said["22."].startswith("logit P(HLHS) = ")
     threshold = rows(run / "test_3_models_and_readers.csv")[0]["threshold"]
     assert f"{float(said['15.'].split(':')[0]):.3f}" == threshold
