@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench notebook clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ format: setup ## mend style and format in place
 
 bench: setup ## time the zoo beside what a user would otherwise run, into docs/benchmarks.md
 	$(BIN)/python -m benchmarks.run
+
+notebook: setup ## run docs/notebooks anew, with their outputs
+	$(BIN)/python -m docs.notebooks.make
 
 clean: ## remove the environment and caches, keep data and outputs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -108,6 +108,7 @@ class ConvEncoder(nn.Module):
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.mean = nn.Linear(sizes.flat, latent_features)
         self.log_variance = nn.Linear(sizes.flat, latent_features)
+        _lay_out(self, sizes)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, D) of images (B, C, *spatial)."""
@@ -137,6 +138,7 @@ class ConvDecoder(nn.Module):
             self.stages.append(nn.Sequential(*sizes.block(after, after), *sizes.block(after, after, kernel)))
         self.last = Conv[Conv.CONV, dims](channels[0], sizes.in_channels, 1, bias=False)
         self.output = nn.Sigmoid() if output == "sigmoid" else nn.Identity()
+        _lay_out(self, sizes)
 
     def forward(self, code: Tensor) -> Tensor:
         """Images (B, C, *spatial) of codes (B, F)."""
@@ -144,6 +146,12 @@ class ConvDecoder(nn.Module):
         for up, stage, edges in zip(self.up, self.stages, self.sizes.sizes[-2::-1], strict=True):
             maps = stage(_cropped(up(maps), edges))
         return self.output(self.last(maps)).float()
+
+
+def _lay_out(net: nn.Module, sizes: Sizes) -> None:
+    """Put the channels of 3-D kernels innermost: with few channels a step on a CPU takes half the time."""
+    if sizes.spatial_dims == 3:
+        net.to(memory_format=torch.channels_last_3d)
 
 
 def _cropped(maps: Tensor, edges: Sequence[int]) -> Tensor:
