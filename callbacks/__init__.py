@@ -9,14 +9,17 @@ from callbacks.followup_report import FollowupReport
 from callbacks.followup_writer import FollowupWriter
 from callbacks.held_out_masks import HeldOutMasks
 from callbacks.latent_figures import LatentFigures
+from callbacks.nomogram_report import NomogramReport
 from callbacks.patient_scores import PatientScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import Progress
 from callbacks.reconstruction_figures import ReconstructionFigures
 from callbacks.representation_report import RepresentationReport
+from callbacks.score_writer import ScoreWriter
 from callbacks.segmentation_report import SegmentationReport, SegmentationWriter
 from callbacks.step_seed import StepSeed
 from callbacks.synthetic_images import SyntheticImages
+from callbacks.vae_figures import VAEFigures
 
 __all__ = [
     "Calibrate",
@@ -28,13 +31,16 @@ __all__ = [
     "GradCAMFigures",
     "HeldOutMasks",
     "LatentFigures",
+    "NomogramReport",
     "PatientScores",
     "PredictionWriter",
     "Progress",
     "ReconstructionFigures",
     "RepresentationReport",
+    "ScoreWriter",
     "SegmentationReport",
     "SegmentationWriter",
     "StepSeed",
     "SyntheticImages",
+    "VAEFigures",
 ]

@@ -1,5 +1,6 @@
 """DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
 
+from datamodules.fetal_heart import FetalHeartDataModule, FetalHeartPhantom
 from datamodules.followup import FollowupDataModule, FollowupPhantomDataModule
 from datamodules.hematoma import CutSlicesDataModule, HematomaScansDataModule, HematomaSlicesDataModule
 from datamodules.medmnist import MedMNISTDataModule
@@ -10,6 +11,8 @@ from datamodules.segmentation import SegmentationDataModule, SegmentationPhantom
 
 __all__ = [
     "CutSlicesDataModule",
+    "FetalHeartDataModule",
+    "FetalHeartPhantom",
     "FollowupDataModule",
     "FollowupPhantomDataModule",
     "HeadPhantom",

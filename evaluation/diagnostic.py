@@ -16,6 +16,8 @@ __all__ = [
     "decision_curve",
     "delong",
     "delong_test",
+    "mcnemar",
+    "p_text",
     "rates",
     "youden_threshold",
 ]
@@ -164,10 +166,20 @@ def compare_readers(positive: np.ndarray, called: np.ndarray, readers: dict[str,
         right, theirs = called == positive, np.asarray(reader, bool) == positive
         row = {"name": name, **rates(positive, reader)}
         for key, group in (("p_sensitivity", positive), ("p_specificity", ~positive)):
-            only, other = int((right & ~theirs & group).sum()), int((~right & theirs & group).sum())
-            row[key] = float(stats.binomtest(only, only + other).pvalue) if only + other else 1.0
+            row[key] = mcnemar(right[group], theirs[group])
         rows.append(row)
     return rows
+
+
+def mcnemar(right: np.ndarray, other: np.ndarray) -> float:
+    """Exact p of McNemar's test on the cases where one is right (N,) bool and the other is wrong."""
+    only, theirs = int((right & ~other).sum()), int((~right & other).sum())
+    return float(stats.binomtest(only, only + theirs).pvalue) if only + theirs else 1.0
+
+
+def p_text(p: float) -> str:
+    """A p value as tables have it."""
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _areas(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,8 @@ def optimism_table(
     that model does on the resample than on the original cases. This corrects for every choice that is made inside
     `fit`, such as scaling, imputation, selection and thresholds, and for none that was made before. The interval
     is the location-shifted one (Noma et al. 2021, doi:10.1002/sim.9148): percentiles of the apparent values in the
-    resamples, moved by the mean optimism.
+    resamples, moved by the mean optimism. The calibration line has none: on the cases of its own fit a regression is
+    always calibrated, so those percentiles say nothing of chance.
 
     Args:
         fit: Makes a model from rows, int (M,), which hold a drawn row as often as it was drawn, and returns what
@@ -83,7 +84,8 @@ def _rows(apparent: np.ndarray, inside: np.ndarray, gained: np.ndarray, redrawn:
     for k, name in enumerate(_MEASURES):
         known = np.isfinite(gained[:, k])
         excess = float(gained[known, k].mean()) if known.any() else float("nan")
-        low, high = interval(inside[known, k]) if known.any() else (float("nan"), float("nan"))
+        spread = known.any() and not name.startswith("calibration")
+        low, high = interval(inside[known, k]) if spread else (float("nan"), float("nan"))
         numbers = {
             "apparent": float(apparent[k]),
             "optimism": excess,

@@ -23,6 +23,7 @@ from models.losses import (
     PerceptualTerm,
 )
 from models.radiomics_vae import RadiomicsVAE, SalientVAE
+from models.residual_vae import ImageVAELoss, ResidualVAE
 from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba
 
 __all__ = [
@@ -38,12 +39,14 @@ __all__ = [
     "DiffusionUKAN",
     "FollowupDiffusion",
     "HemorrhageAutoencoderLoss",
+    "ImageVAELoss",
     "MultiHeadAutoencoderKL",
     "NNFormer",
     "PatchAdversarialTerm",
     "PerceptualTerm",
     "PlainUNet",
     "RadiomicsVAE",
+    "ResidualVAE",
     "SalientVAE",
     "UMamba",
     "cosine_schedule",

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import math
+import re
 import struct
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from runtime import run_folder
 __all__ = ["terminal_table", "write"]
 
 _LONG = 30  # tables of more rows are folded away
+_MANY = 6  # tables of more columns are set small
 _LAST = ("mistakes", "training")  # wide figures go below the others
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
@@ -25,6 +27,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; white-space: nowrap; }
 td, th { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: left; }
+table.dense { font-size: 12px; } table.dense td, table.dense th { padding: .2rem .35rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 .figures img { width: calc(50% - .5rem); background: white; border-radius: 4px; }
@@ -78,11 +81,13 @@ def _section(stage: Path, is_last: bool) -> list[str]:
 
 
 def _files_of(folder: Path, heading: str = "h2") -> list[str]:
-    """The tables `test_*.csv` of a folder under their names, and its figures."""
+    """Pages `*.html` of a folder, its tables `test_<order>_<name>.csv` or `test_<name>.csv`, and its figures."""
     _draw_training(folder)
-    parts = []
+    pages = [file for file in sorted(folder.glob("*.html")) if file.name != "report.html"]  # each a part of a body
+    parts = [file.read_text(encoding="utf-8") for file in pages]
     for file in sorted(folder.glob("test_*.csv")):
-        title = html.escape(file.stem.removeprefix("test_").replace("_", " ").capitalize())
+        title = html.escape(re.sub(r"^test_(\d+_)?", "", file.stem).replace("_", " "))
+        title = title[:1].upper() + title[1:]
         parts += [f"<{heading}>{title}</{heading}>", _table(run_folder.read_csv(file))]
     figures = sorted((folder / "figures").glob("*.png"), key=lambda file: (file.stem in _LAST, file.stem))
     if not figures:
@@ -156,7 +161,8 @@ def _table(rows: list[dict[str, Any]], folded: str = "") -> str:
         return ""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
     body = "".join("<tr>" + "".join(_cell(value) for value in row.values()) + "</tr>" for row in rows)
-    table = f"<table><tr>{head}</tr>{body}</table>"
+    form = " class='dense'" if len(rows[0]) > _MANY else ""
+    table = f"<table{form}><tr>{head}</tr>{body}</table>"
     title = folded or (f"{len(rows)} rows" if len(rows) > _LONG else "")
     return f"<details><summary>{title}</summary>{table}</details>" if title else table
 

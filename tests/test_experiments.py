@@ -31,6 +31,12 @@ SMALLER = {
         "datamodule.cache_dir={folder}",
         "stages.autoencoder.lightning_module.net.channels=[32,32,32]",
     ],
+    "hlhs": [
+        "datamodule.phantom={normal:20,hypoplastic:12,views:1,size:64}",
+        "datamodule.image_size=[32,32]",
+        "datamodule.batch_size=8",
+        "lightning_module.net.channels=[8,16]",
+    ],
     "hematoma_classification": [
         "datamodule.phantom.patients={Aare:30,Birs:2,Doubs:20,Kander:20}",
         "datamodule.cohort={folder}",
@@ -82,6 +88,7 @@ NARROWER = {
 NEEDED = {
     "hematoma_slices_segmentation": ["datamodule.root=x", PLAN_2D],
     "hematoma_": ["datamodule.root=x"],
+    "hlhs": ["datamodule.root=x"],
     "hematoma": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"],
     "hemexp": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"],
 }

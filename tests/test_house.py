@@ -17,8 +17,8 @@ MAY_IMPORT = {
     "runtime": {"evaluation"},
 }
 LIBRARIES = {
-    "models": {"torch", "monai", "timm", "einops", "mamba_ssm"},  # the last where it is installed
-    "evaluation": {"numpy", "scipy", "sklearn", "skimage", "torch", "matplotlib", "cycler"},
+    "models": {"torch", "monai", "timm", "einops", "mamba_ssm"},  # the last where it is installed, as below
+    "evaluation": {"numpy", "scipy", "sklearn", "skimage", "torch", "matplotlib", "cycler", "xgboost"},
 }
 VERBS = sorted(ROOT.glob("*.py"))
 

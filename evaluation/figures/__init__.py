@@ -6,6 +6,7 @@ from evaluation.figures.classification import (
     mistakes_figure,
     roc_figure,
 )
+from evaluation.figures.comparison import decisions_figure, models_roc_figure
 from evaluation.figures.diagnostic import decision_figure
 from evaluation.figures.explanation import explanation_figure
 from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
@@ -30,11 +31,13 @@ __all__ = [
     "correlation_figure",
     "counterfactual_figure",
     "decision_figure",
+    "decisions_figure",
     "expansion_roc_figure",
     "explanation_figure",
     "forecast_figure",
     "image_grid",
     "mistakes_figure",
+    "models_roc_figure",
     "nomogram_figure",
     "nomogram_html",
     "pairs_figure",

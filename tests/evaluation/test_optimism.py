@@ -40,6 +40,7 @@ def test_correction_finds_that_noise_says_nothing():
     assert np.mean(corrected) == pytest.approx(0.5, abs=0.06)
     assert all(row["apparent"] == pytest.approx(1, abs=0.02) for row in slopes)
     assert np.mean([row["corrected"] for row in slopes]) < 0.6
+    assert all(np.isnan([row["low"], row["high"]]).all() for row in slopes)
 
 
 def test_corrected_area_is_near_the_area_in_new_cases():

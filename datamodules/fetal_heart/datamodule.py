@@ -1,0 +1,219 @@
+"""Batches of four-chamber views for an autoencoder, and the table of cases for what comes after it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datamodules.batches import Augmentation, TensorBatches
+from datamodules.fetal_heart.files import Cases, mask_file, mask_labels, read_cases
+from datamodules.in_memory import InMemoryDataModule, Split
+from datamodules.npz_file import SPLITS
+from datamodules.phantoms.fetal_heart import FetalHeartPhantom
+from datamodules.readers import read_images
+from evaluation.morphology import CHAMBERS
+from evaluation.predictors import check_predictors, polarity_note
+
+__all__ = ["FetalHeartDataModule"]
+
+log = logging.getLogger(__name__)
+
+
+class FetalHeartDataModule(InMemoryDataModule):
+    """Reads `datamodules/fetal_heart/files.py`; a case is in one split with all its images.
+
+    Args:
+        root: Folder of the cohort; of a phantom, the folder that holds its cohort.
+        phantom: Written to `root` where it is missing.
+        image_size: Height and width in pixels that images are brought to.
+        channels: `grey`, or `grey_and_masks`: the image, then LV, RV, LA and RA as zeros and ones.
+        case: Regular expression whose first group is the case in the name of an image.
+        predictors: Of the nomogram, beside the image score.
+        candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
+        missing: Whether a missing predictor is an error or is imputed.
+        smaller_in_positive: A predictor that HLHS makes smaller; if it is larger, labels are turned round. Null
+            leaves this check out.
+        val_share: Share of each class for validation, where the table has no column `split`.
+        test_share: Share of each class for the test.
+        split_seed: Of that draw.
+        **options: `batch_size`, `augment`, `mean`, `std`, `shuffle`, `drop_last`, `balanced`, `seed` of
+            `InMemoryDataModule`.
+
+    Raises:
+        ValueError: If shares leave nothing for training, or a predictor is named twice.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        phantom: FetalHeartPhantom | None = None,
+        image_size: Sequence[int] = (128, 128),
+        channels: Literal["grey", "grey_and_masks"] = "grey",
+        case: str = "(.+)_[^_]*",
+        predictors: Sequence[str] = ("LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio"),
+        candidates: Sequence[str] = (),
+        missing: Literal["refuse", "impute"] = "refuse",
+        smaller_in_positive: str | None = None,
+        val_share: float = 0.1,
+        test_share: float = 0.2,
+        split_seed: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            Path(root) / phantom.name if phantom else root, task="binary", class_names=["normal", "HLHS"], **options
+        )
+        if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
+            raise ValueError(f"val_share={val_share} and test_share={test_share} leave no share for training")
+        named = [*predictors, *candidates]
+        if len({*named}) < len(named):
+            raise ValueError(f"predictors and candidates name one twice: {', '.join(named)}")
+        self.maker, self.phantom = phantom, phantom is not None
+        self.channels, self.case, self.missing = channels, case, missing
+        self.predictors, self.candidates = list(predictors), list(candidates)
+        self.smaller_in_positive = smaller_in_positive
+        self.val_share, self.test_share, self.split_seed = val_share, test_share, split_seed
+        self._image_shape = (1 if channels == "grey" else 1 + len(CHAMBERS), *image_size)
+        self._cases: Cases | None = None
+        self._owner: dict[str, str] = {}
+        if channels != "grey" and self.augment is not None:
+            self.augment = _binary_masks(self.augment)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether channels after the first are chambers."""
+        return self.channels != "grey"
+
+    def fetch(self) -> None:
+        """Write the phantom; a user's own cohort must be there already."""
+        if self.maker:
+            self.maker.write(self.source)
+        elif not (self.source / "images").is_dir():
+            raise FileNotFoundError(
+                f"no folder {self.source / 'images'}: name the folder of a cohort as datamodule.root"
+            )
+
+    def cases(self, *splits: str) -> Cases:
+        """The table of the cases of some splits, after `setup`."""
+        assert self._cases is not None
+        return self._cases[np.flatnonzero(np.isin(self._cases.split, splits))]
+
+    def case_of(self, image: str) -> str:
+        """The case of an image, after `setup`."""
+        return self._owner[image]
+
+    def plain(self, split: str) -> TensorBatches:
+        """All images of a split once, in order, on every rank, as they are."""
+        options: dict[str, Any] = {"batch_size": self.batch_size, "mean": self.mean, "std": self.std}
+        return TensorBatches(self._images[split], self._labels[split], self._ids[split], **options)
+
+    def read(self) -> dict[str, Split]:
+        """All of the folder, cases checked."""
+        shape = self.image_shape
+        ids, images = read_images(self.source / "images", (1, *shape[1:]))
+        cases, owners = read_cases(self.source, ids, [*self.predictors, *self.candidates], self.case)
+        cases = cases if cases.split else self._drawn(cases)
+        self._check(cases)
+        self._cases, self._owner = cases, dict(zip(ids, owners, strict=True))
+        if shape[0] > 1:
+            masks = np.stack([_chambers(self.source, name, shape[1:]) for name in ids])
+            images = np.concatenate([images, masks], axis=1)
+        split = dict(zip(cases.names, cases.split, strict=True))
+        truth = dict.fromkeys(cases.names, False)
+        if cases.positive is not None:
+            truth = dict(zip(cases.names, cases.positive.tolist(), strict=True))
+        found = {}
+        for name in SPLITS:
+            rows = [row for row, owner in enumerate(owners) if split[owner] == name]
+            labels = np.array([truth[owners[row]] for row in rows], np.int64)
+            found[name] = images[rows], labels, [ids[row] for row in rows]
+        return found
+
+    def set_predict_input(self, path: str | Path) -> None:
+        """Read images to predict on; of a model that takes masks too there is no such reading.
+
+        Raises:
+            ValueError: If the model takes masks.
+        """
+        if self.has_masks:
+            raise ValueError("this model takes outlined chambers beside the image: train one with channels=grey")
+        super().set_predict_input(path)
+
+    def _drawn(self, cases: Cases) -> Cases:
+        """With a split by case, each class by itself."""
+        rng = np.random.default_rng(self.split_seed)
+        split = np.full(len(cases.names), "train", dtype=object)
+        positive = np.zeros(len(split), bool) if cases.positive is None else cases.positive
+        for value in (False, True):
+            rows = rng.permutation(np.flatnonzero(positive == value))
+            test, val = round(self.test_share * len(rows)), round(self.val_share * len(rows))
+            split[rows[:test]], split[rows[test : test + val]] = "test", "val"
+        return Cases(cases.names, cases.positive, split.tolist(), cases.values, cases.readers, cases.probability)
+
+    def _check(self, cases: Cases) -> None:
+        """What no regression can be fitted to is told now, before a network is trained."""
+        if self.smaller_in_positive not in (None, *self.predictors, *self.candidates):
+            raise ValueError(f"smaller_in_positive={self.smaller_in_positive}: expected one of the predictors")
+        if cases.positive is None and self.predictors:
+            raise ValueError(f"{self.source / 'cases.csv'}: no column label; without it set datamodule.predictors=[]")
+        if cases.positive is None or not self.predictors:
+            return
+        counts = {name: sum(one == name for one in cases.split) for name in SPLITS}
+        if min(counts.values()) == 0:
+            raise ValueError(f"{self.source / 'cases.csv'}: {counts} cases; each split needs some")
+        for part, splits, least in (("development", ("train", "val"), 3), ("test", ("test",), 1)):
+            positive = cases.positive[np.isin(cases.split, splits)]
+            sick, well = int(positive.sum()), int((~positive).sum())
+            if min(sick, well) < least:
+                told = f"{well} normal and {sick} HLHS {part} cases; at least {least} of each are needed"
+                raise ValueError(f"{self.source / 'cases.csv'}: {told}")
+        for name in self.predictors:
+            gaps = int(np.isnan(cases.values[name]).sum())
+            if gaps and self.missing == "refuse":
+                told = f"missing in {gaps} of {len(cases.names)} cases"
+                raise ValueError(f"{name}: {told}; mend them, or set datamodule.missing=impute")
+        developed = cases[np.flatnonzero(np.isin(cases.split, ("train", "val")))]
+        assert developed.positive is not None
+        x = np.stack([developed.values[name] for name in self.predictors], axis=1)
+        known = ~np.isnan(x).any(1)
+        check_predictors(x[known], developed.positive[known], self.predictors)
+        if self.smaller_in_positive:
+            self._check_polarity(developed)
+
+    def _check_polarity(self, cases: Cases) -> None:
+        name = str(self.smaller_in_positive)
+        assert cases.positive is not None
+        known = np.isfinite(cases.values[name])
+        if polarity_note(cases.positive[known], -cases.values[name][known], name):
+            raise ValueError(
+                f"{name} is larger in cases with label 1 than in those with 0: are the labels turned round? "
+                "If not, set datamodule.smaller_in_positive=null"
+            )
+
+    def _check_classes(self) -> None:
+        """Without labels, or with a class that validation lacks, an autoencoder still learns; `_check` did the rest."""
+
+
+def _chambers(root: Path, image: str, size: Sequence[int]) -> np.ndarray:
+    """(4, H, W) uint8 of 0 and 255."""
+    file = mask_file(root, image)
+    if file is None:
+        raise ValueError(f"{root / 'masks'}: no mask of image {image}; set datamodule.channels=grey")
+    labels = mask_labels(file)
+    each = torch.from_numpy(np.stack([labels == value for value in CHAMBERS.values()])).float()[None]
+    return (F.interpolate(each, list(size), mode="bilinear", antialias=True)[0] > 0.5).numpy().astype(np.uint8) * 255
+
+
+def _binary_masks(augment: Augmentation) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """The same augmentation, after which masks are zeros and ones again."""
+
+    def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
+        images = augment(images, generator)
+        return torch.cat([images[:, :1], (images[:, 1:] > 0.5).to(images)], dim=1)
+
+    return augmented

@@ -1,0 +1,228 @@
+"""The folder of a cohort.
+
+    root/images/<case>_<view>.png    grey views, several for a case; any kind of picture
+    root/masks/<case>_<view>.png     labels 0 to 4 as evaluation.morphology has them; may be missing, all or some
+    root/cases.csv                   case, label (0 or 1), measured predictors, spacing_mm (of a pixel) for masks, split
+    root/readers.csv                 case, reader, score (larger for positive), called (0 or 1); may be missing
+    root/truth.csv                   of phantoms alone: case, probability
+
+A predictor is a column of `cases.csv`, or else measured in the masks: the mean over the views of a case.
+"""
+
+import csv
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from evaluation.morphology import CHAMBERS, morphology
+
+__all__ = ["Cases", "mask_file", "mask_labels", "read_cases"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """N cases in order of name.
+
+    Attributes:
+        names: N names.
+        positive: (N,) bool; none where the table has no labels.
+        split: N of `train`, `val`, `test`; empty where the table has none.
+        values: (N,) of each predictor, NaN where missing.
+        readers: By name of the reader, scores (N,) and calls (N,), NaN where a case was not read.
+        probability: (N,) true ones, of phantoms.
+    """
+
+    names: list[str]
+    positive: np.ndarray | None
+    split: list[str]
+    values: dict[str, np.ndarray]
+    readers: dict[str, tuple[np.ndarray, np.ndarray]]
+    probability: np.ndarray | None = None
+
+    def __getitem__(self, rows: np.ndarray) -> "Cases":
+        """Some of the cases; rows (M,) int."""
+        return replace(
+            self,
+            names=[self.names[row] for row in rows],
+            positive=None if self.positive is None else self.positive[rows],
+            split=[self.split[row] for row in rows] if self.split else [],
+            values={name: column[rows] for name, column in self.values.items()},
+            readers={name: (scores[rows], calls[rows]) for name, (scores, calls) in self.readers.items()},
+            probability=None if self.probability is None else self.probability[rows],
+        )
+
+
+def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pattern: str) -> tuple[Cases, list[str]]:
+    """Read the tables, and measure what they lack in the masks.
+
+    Args:
+        root: Folder of the cohort.
+        images: Names of the images without ending.
+        predictors: Those that are wanted.
+        pattern: Regular expression whose first group is the case in the name of an image.
+
+    Returns:
+        The cases, and for each image the name of its case.
+
+    Raises:
+        FileNotFoundError: If there is no `cases.csv`.
+        ValueError: If a case stands in the table twice, tables and images do not fit, a number is none, or a
+            predictor is neither in the table nor to be measured.
+    """
+    table = _table(root / "cases.csv", "case")
+    owners = [_case_of(name, pattern) for name in images]
+    for name in sorted({*owners} ^ {*table}):
+        said = (
+            f"case {name} has no image of it in images/" if name in table else f"image of case {name} is no row of it"
+        )
+        raise ValueError(f"{root / 'cases.csv'}: {said}")
+    names = sorted(table)
+    values = {key: _column(table, names, key) for key in predictors if key in table[names[0]]}
+    lacking = [key for key in predictors if key not in values]
+    if lacking:
+        values |= _measured(root, images, owners, table, names, lacking)
+    cases = Cases(
+        names,
+        _positive(root, table, names),
+        [table[name]["split"] for name in names] if "split" in table[names[0]] else [],
+        {key: values[key] for key in predictors},
+        _readers(root / "readers.csv", names),
+        _column(_table(root / "truth.csv", "case"), names, "probability") if (root / "truth.csv").is_file() else None,
+    )
+    if wrong := {*cases.split} - {"train", "val", "test"}:
+        raise ValueError(f"{root / 'cases.csv'}: split {sorted(wrong)[0]!r} is none of train, val, test")
+    return cases, owners
+
+
+def mask_labels(file: Path) -> np.ndarray:
+    """(H, W) of a mask: 0 and the values of `CHAMBERS`.
+
+    Raises:
+        ValueError: If it cannot be read, is coloured, or holds other labels.
+    """
+    try:
+        with Image.open(file) as picture:
+            labels = np.asarray(picture)
+    except OSError as error:
+        raise ValueError(f"{file} could not be read as a picture ({error})") from error
+    if labels.ndim != 2:
+        raise ValueError(f"{file}: a mask holds one label for each pixel, this one has shape {labels.shape}")
+    others = sorted({*np.unique(labels).tolist()} - {0, *CHAMBERS.values()})
+    if others:
+        raise ValueError(f"{file}: the mask holds the labels {', '.join(map(str, others[:5]))}; known are 0 to 4")
+    return labels
+
+
+def mask_file(root: Path, image: str) -> Path | None:
+    """The mask of an image, none where it is not outlined."""
+    return next((file for file in sorted((root / "masks").glob(f"{image}.*"))), None)
+
+
+def _table(file: Path, key: str) -> dict[str, dict[str, str]]:
+    """Rows by name."""
+    if not file.is_file():
+        raise FileNotFoundError(f"no file {file}: it lists the cases (docs/models/hlhs.md)")
+    rows: dict[str, dict[str, str]] = {}
+    with file.open(newline="", encoding="utf-8-sig") as opened:
+        for row in csv.DictReader(opened):
+            name = row.get(key) or ""
+            if not name:
+                raise ValueError(f"{file}: a row has no {key}")
+            if name in rows:
+                both = sorted({rows[name].get("split") or "", row.get("split") or ""})
+                told = f", for {' and '.join(both)}" if len(both) > 1 else ""
+                raise ValueError(f"{file}: case {name} stands there twice{told}; a case belongs to one split")
+            rows[name] = row
+    if not rows:
+        raise ValueError(f"{file}: no case")
+    return rows
+
+
+def _case_of(image: str, pattern: str) -> str:
+    found = re.fullmatch(pattern, image)
+    if found is None:
+        raise ValueError(f"case={pattern!r} does not match the image {image}: its first group has to be the case")
+    return found.group(1)
+
+
+def _column(table: dict[str, dict[str, str]], names: Sequence[str], key: str) -> np.ndarray:
+    return np.array([_number(table[name].get(key), f"cases.csv: {key} of case {name}") for name in names])
+
+
+def _number(text: str | None, where: str) -> float:
+    """NaN where nothing is written."""
+    try:
+        return float(text) if text and text.strip().lower() not in ("na", "nan") else float("nan")
+    except ValueError as error:
+        raise ValueError(f"{where} is {text!r}, which is no number") from error
+
+
+def _positive(root: Path, table: dict[str, dict[str, str]], names: Sequence[str]) -> np.ndarray | None:
+    if "label" not in table[names[0]]:
+        return None
+    labels = _column(table, names, "label")
+    for name, label in zip(names, labels, strict=True):
+        if label not in (0, 1):
+            raise ValueError(f"{root / 'cases.csv'}: label of case {name} is {label:g}; expected 0, or 1 for HLHS")
+    return labels == 1
+
+
+def _measured(
+    root: Path,
+    images: Sequence[str],
+    owners: Sequence[str],
+    table: dict[str, dict[str, str]],
+    names: Sequence[str],
+    wanted: Sequence[str],
+) -> dict[str, np.ndarray]:
+    """What the masks say of each case: the mean of its views, NaN where none is outlined."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    odd = 0
+    for image, owner in zip(images, owners, strict=True):
+        file = mask_file(root, image)
+        if file is None:
+            continue
+        spacing = _number(table[owner].get("spacing_mm"), f"cases.csv: spacing_mm of case {owner}")
+        try:
+            sizes, notes = morphology(mask_labels(file), (spacing, spacing))
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+        found[owner].append(sizes)
+        odd += bool(notes)
+    if odd:
+        log.warning("%d masks are odd: a chamber is missing, in pieces or a pixel wide", odd)
+    known = {key for sizes in found.values() for one in sizes for key in one}
+    for key in wanted:
+        if key not in known:
+            told = f"masks measure {', '.join(sorted(known))}" if known else "there are no masks to measure it in"
+            raise ValueError(f"{key}: no column of {root / 'cases.csv'}, and {told}")
+    return {key: np.array([_mean([one[key] for one in found[name]]) for name in names]) for key in wanted}
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _readers(file: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Scores and calls of each reader, in the order of the file."""
+    if not file.is_file():
+        return {}
+    place = {name: row for row, name in enumerate(names)}
+    said: dict[str, Any] = {}
+    with file.open(newline="", encoding="utf-8-sig") as opened:
+        for row in csv.DictReader(opened):
+            if row["case"] not in place:
+                raise ValueError(f"{file}: case {row['case']} is none of cases.csv")
+            arrays = said.setdefault(row["reader"], (np.full(len(names), np.nan), np.full(len(names), np.nan)))
+            for array, key in zip(arrays, ("score", "called"), strict=True):
+                array[place[row["case"]]] = _number(row[key], f"{file.name}: {key} of case {row['case']}")
+    return said

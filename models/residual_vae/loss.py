@@ -1,0 +1,58 @@
+"""Loss of an image autoencoder: squared error of the grey channel, cross entropy of masks, KL with a warm-up.
+
+beta-VAE (Higgins et al. 2017, ICLR) with the linear warm-up of Sønderby et al. 2016 (arXiv:1602.02282).
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.losses.autoencoder import kl_divergence
+
+__all__ = ["ImageVAELoss"]
+
+
+class ImageVAELoss(nn.Module):
+    """error + mask_weight * mask + beta * w * KL / pixels, in float32; w rises from 0 to 1 over `warmup_steps`.
+
+    `error` is the mean over pixels. Divided by as many pixels, the KL keeps its weight when images grow: beta is
+    twice the variance of the noise that the decoder takes pixels to have.
+
+    Args:
+        beta: Weight of the KL.
+        warmup_steps: Steps until it has this weight; 0 from the start.
+        mask_weight: Weight of channels after the first.
+
+    Raises:
+        ValueError: If one is negative.
+    """
+
+    def __init__(self, *, beta: float = 0.02, warmup_steps: int = 1000, mask_weight: float = 0.1) -> None:
+        super().__init__()
+        if min(beta, warmup_steps, mask_weight) < 0:
+            raise ValueError(
+                f"beta={beta}, warmup_steps={warmup_steps}, mask_weight={mask_weight}: none may be negative"
+            )
+        self.beta, self.warmup_steps, self.mask_weight = beta, warmup_steps, mask_weight
+
+    def forward(self, logits: Tensor, target: Tensor, mean: Tensor, sigma: Tensor, step: int) -> dict[str, Tensor]:
+        """Terms of a batch.
+
+        Args:
+            logits: (B, C, H, W).
+            target: (B, C, H, W) in [0, 1]; channels after the first are masks.
+            mean: (B, latent).
+            sigma: (B, latent).
+            step: Of training, for the warm-up.
+
+        Returns:
+            Scalars `error`, `kl` in nats an image, where there are masks `mask`, unweighted; and `loss`.
+        """
+        logits, target = logits.float(), target.float()
+        grey = logits[:, :1].sigmoid()
+        terms = {"error": F.mse_loss(grey, target[:, :1]), "kl": kl_divergence(mean, sigma)}
+        share = min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
+        loss = terms["error"] + self.beta * share * terms["kl"] / grey[0].numel()
+        if target.shape[1] > 1:
+            terms["mask"] = F.binary_cross_entropy_with_logits(logits[:, 1:], target[:, 1:])
+            loss = loss + self.mask_weight * terms["mask"]
+        return {**terms, "loss": loss}
