@@ -35,8 +35,9 @@ def write_tables(
     write_csv(run / "test_4_optimism.csv", optimism)
     write_csv(run / "test_5_points.csv", analysis.nomogram.table())
     write_csv(run / "predictions" / "cases.csv", _predictions(study))
-    told = {"title": "Nomogram as a calculator", "outcome": "probability of HLHS"}
-    page = nomogram_html(analysis.nomogram, **told, names=names)
+    page = nomogram_html(
+        analysis.nomogram, title="Nomogram as a calculator", outcome="probability of HLHS", names=names
+    )
     partial = run / f"nomogram.{os.getpid()}.partial"
     partial.write_text(page, encoding="utf-8")
     partial.replace(run / "nomogram.html")
