@@ -72,7 +72,7 @@ def summarise(sweep: Path, metric: str, also: Sequence[str] = ()) -> Path:
     Returns:
         The summary.
     """
-    jobs = [(_overrides(file), read_metrics(file.parent)) for file in sorted(sweep.glob("*/metrics.json"))]
+    jobs = [(_overrides(file), read_metrics(file.parent)) for file in sorted(sweep.glob("*/metrics.json"), key=_number)]
     keys = dict.fromkeys(key for overrides, _ in jobs for key in overrides if key != "seed")
     varied = [key for key in keys if len({overrides.get(key) for overrides, _ in jobs}) > 1]
     settings: dict[str, list[dict[str, Any]]] = {}
@@ -96,8 +96,23 @@ def summarise(sweep: Path, metric: str, also: Sequence[str] = ()) -> Path:
         for name in [drawn, *also]
         if name in names
     }
-    sweep_figure(list(settings), panels).savefig(sweep / "summary.png")
+    sweep_figure(_shortened(list(settings), varied), panels).savefig(sweep / "summary.png")
     return sweep / "summary.csv"
+
+
+def _shortened(settings: list[str], keys: list[str]) -> list[str]:
+    """Settings by the last parts of their keys, where these are not those of two keys."""
+    last = [key.rpartition(".")[2] for key in keys]
+    for key, part in zip(keys, last, strict=True):
+        if last.count(part) == 1:
+            settings = [setting.replace(f"{key}=", f"{part}=") for setting in settings]
+    return settings
+
+
+def _number(metrics_file: Path) -> tuple[int, str]:
+    """Jobs in the order in which the sweep began them: 2 before 10."""
+    job = metrics_file.parent.name
+    return len(job), job
 
 
 def _overrides(metrics_file: Path) -> dict[str, str]:

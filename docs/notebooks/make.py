@@ -22,8 +22,11 @@ def read_script(file: Path) -> nbformat.NotebookNode:
 
 
 def execute(notebook: nbformat.NotebookNode, folder: Path = ROOT) -> nbformat.NotebookNode:
-    """Run all cells in a folder and keep what they print and draw, without its times."""
+    """Run all cells in a folder and keep what they print and draw, without times and warnings."""
     NotebookClient(notebook, timeout=1200, record_timing=False, resources={"metadata": {"path": str(folder)}}).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     return notebook
 
 

@@ -59,6 +59,7 @@ def sweep_figure(settings: Sequence[str], panels: Mapping[str, Sequence[Sequence
         axes.set_yticks(rows, settings if axes is grid[0, 0] else [])
         axes.set(xlabel=f"{metric} (mean ± sd, dots are runs)", ylim=(-0.6, len(settings) - 0.4))
         axes.grid(axis="x", color="0.9")
+        axes.locator_params(axis="x", nbins=4)
     return figure
 
 

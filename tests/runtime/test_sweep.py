@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from evaluation.figures.style import new_figure
 from runtime.sweep import summarise
 from tests.conftest import SMALL, run_verb
 
@@ -46,15 +47,34 @@ def test_a_job_with_a_mistake_ends_the_sweep_with_its_message(tmp_path):
     assert "error: lightning_module.optimizer.lr: 'abc' does not fit" in done.output
 
 
-def test_summary_groups_by_setting_and_leaves_the_unfinished_out(tmp_path):
-    for job, (overrides, auc) in enumerate(
-        [(["lr=1", "seed=1"], 0.7), (["lr=1", "seed=2"], 0.9), (["lr=2", "seed=1"], 0.5), (["lr=2", "seed=2"], None)]
-    ):
-        (tmp_path / str(job) / ".hydra").mkdir(parents=True)
-        (tmp_path / str(job) / ".hydra" / "overrides.yaml").write_text("".join(f"- {o}\n" for o in overrides))
+def write_jobs(sweep, *jobs):
+    for job, (overrides, auc) in enumerate(jobs):
+        (sweep / str(job) / ".hydra").mkdir(parents=True)
+        (sweep / str(job) / ".hydra" / "overrides.yaml").write_text("".join(f"- {o}\n" for o in overrides))
         if auc is not None:
-            (tmp_path / str(job) / "metrics.json").write_text(json.dumps({"val/auc": auc}))
+            (sweep / str(job) / "metrics.json").write_text(json.dumps({"val/auc": auc}))
+
+
+def test_summary_groups_by_setting_and_leaves_the_unfinished_out(tmp_path):
+    write_jobs(
+        tmp_path,
+        (["lr=1", "seed=1"], 0.7), (["lr=1", "seed=2"], 0.9), (["lr=2", "seed=1"], 0.5), (["lr=2", "seed=2"], None),
+    )  # fmt: skip
     one, two = rows(summarise(tmp_path, "val/auc"))
     assert (one["setting"], one["runs"], float(one["val/auc"])) == ("lr=1", "2", 0.8)
     assert float(one["val/auc sd"]) == pytest.approx(0.1414, abs=1e-4)
     assert (two["setting"], two["runs"], two["val/auc sd"]) == ("lr=2", "1", "")
+
+
+def test_settings_come_as_the_sweep_began_them_and_are_drawn_by_the_last_part_of_their_key(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(settings, panels):
+        drawn.extend(settings)
+        return new_figure(1, 1)[0]
+
+    monkeypatch.setattr("runtime.sweep.sweep_figure", draw)
+    write_jobs(tmp_path, *[([f"a.rate={rate}", "b.size=1", f"c.size={rate % 2}"], 0.5) for rate in range(12)])
+    found = rows(summarise(tmp_path, "val/auc"))
+    assert [row["setting"] for row in found] == [f"a.rate={rate}, c.size={rate % 2}" for rate in range(12)]
+    assert drawn[10:] == ["rate=10, size=0", "rate=11, size=1"]
