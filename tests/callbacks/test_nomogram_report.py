@@ -66,7 +66,7 @@ def test_thresholds_and_equation_are_those_of_the_table(run):
     threshold = rows(run / "test_3_models_and_readers.csv")[0]["threshold"]
     assert f"{float(said['15.'].split(':')[0]):.3f}" == threshold
     probability = [float(row["nomogram"]) for row in rows(run / "predictions" / "cases.csv")]
-    assert len(probability) == 31
+    assert len(probability) == 45
     assert 0 < min(probability) < max(probability) < 1
 
 
