@@ -7,6 +7,7 @@ from callbacks.finite_guard import FiniteGuard
 from callbacks.fit_risk import FitRisk
 from callbacks.followup_report import FollowupReport
 from callbacks.followup_writer import FollowupWriter
+from callbacks.fusion_report import FusionReport
 from callbacks.held_out_masks import HeldOutMasks
 from callbacks.latent_figures import LatentFigures
 from callbacks.patient_scores import PatientScores
@@ -25,6 +26,7 @@ __all__ = [
     "FitRisk",
     "FollowupReport",
     "FollowupWriter",
+    "FusionReport",
     "GradCAMFigures",
     "HeldOutMasks",
     "LatentFigures",

@@ -1,6 +1,7 @@
 """What a classifier saw in some of the test images."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,29 @@ import torch
 
 from callbacks.classification_figures import save_figures
 from callbacks.collect import gather
-from evaluation.explanation import grad_cam, named_layer
+from evaluation.explanation import OneModality, grad_cam, named_layer
 from evaluation.figures import explanation_figure
 
 __all__ = ["GradCAMFigures"]
 
 log = logging.getLogger(__name__)
 
+BAG = "histology"
+"""The modality that is a bag of tiles."""
+
 
 @dataclass
 class _Case:
-    """An image (C, *spatial), its true class and its probabilities (K,); its name decides between equal ones."""
+    """An image (C, *spatial), its true class and its probabilities (K,); its name decides between equal ones.
+
+    Of a network of several modalities, `inputs` is the batch of this patient alone.
+    """
 
     name: str
     label: int
     prob: np.ndarray
     image: Any
+    inputs: Any = None
 
     @property
     def wrong(self) -> bool:
@@ -44,15 +52,17 @@ class GradCAMFigures(L.Callback):
     Args:
         cases: How many images are drawn; no more than these are kept in memory.
         layer: Name of a layer of the network; null for its last map.
+        modality: Of a network of several modalities, the one that is explained, in `figures/gradcam_<modality>.png`:
+            of patients who have it, with all else that is known of them held fixed.
 
     Raises:
         ValueError: If `cases` is not positive.
     """
 
-    def __init__(self, cases: int = 8, layer: str | None = None) -> None:
+    def __init__(self, cases: int = 8, layer: str | None = None, modality: str | None = None) -> None:
         if cases < 1:
             raise ValueError(f"cases={cases} must be positive")
-        self.cases, self.layer = cases, layer
+        self.cases, self.layer, self.modality = cases, layer, modality
         self._kept: list[_Case] = []
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -71,11 +81,30 @@ class GradCAMFigures(L.Callback):
         label, prob = (outputs[key].detach().cpu().numpy() for key in ("label", "prob"))
         if label.ndim > 1:
             return
-        said = zip(outputs["id"], label.tolist(), prob, batch["image"], strict=True)
-        self._kept = _chosen([*self._kept, *(_Case(*one) for one in said)], self.cases)
+        if self.modality is None:
+            said = zip(outputs["id"], label.tolist(), prob, batch["image"], strict=True)
+            found = [_Case(*one) for one in said]
+        else:
+            found = list(self._patients(pl_module, outputs["id"], label.tolist(), prob, batch))
+        self._kept = _chosen([*self._kept, *found], self.cases)
         for case in self._kept:
             if isinstance(case.image, torch.Tensor):
                 case.image = case.image.float().cpu().numpy().copy()  # a view would keep its whole batch
+                case.inputs = case.inputs and {name: value.clone() for name, value in case.inputs.items()}
+
+    def _patients(
+        self, pl_module: L.LightningModule, ids: list[str], label: list[int], prob: np.ndarray, batch: Any
+    ) -> Iterator[_Case]:
+        """Those of a batch who have the modality; a bag of tiles (T, C, h, w) becomes an image (C, T, h, w)."""
+        modalities = pl_module.modalities
+        if self.modality not in modalities:  # type: ignore[operator]
+            return
+        index = modalities.index(self.modality)  # type: ignore[operator, union-attr]
+        for row in batch["present"][:, index].nonzero()[:, 0].tolist():
+            inputs = {name: batch[name][row : row + 1] for name in (*modalities, "present")}  # type: ignore[misc]
+            image = batch[self.modality][row]
+            image = image.transpose(0, 1) if self.modality == BAG else image
+            yield _Case(ids[row], label[row], prob[row], image, inputs)
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Explain and draw."""
@@ -83,7 +112,7 @@ class GradCAMFigures(L.Callback):
         if not trainer.is_global_zero:
             return
         if not kept:
-            log.info("no Grad-CAM: it is drawn of images with one label each")
+            log.info("no Grad-CAM: there are no images with one label each")
             return
         kept.sort(key=lambda case: (case.label, case.wrong, -case.prob.max(), case.name))
         targets = [1 if len(case.prob) == 2 else int(case.prob.argmax()) for case in kept]
@@ -95,13 +124,18 @@ class GradCAMFigures(L.Callback):
         names = trainer.datamodule.class_names  # type: ignore[attr-defined]
         labels, prob = [case.label for case in kept], [case.prob for case in kept]
         figure = explanation_figure([case.image for case in kept], maps, targets, labels, prob, names)
-        save_figures(trainer, {"gradcam": figure}, Path(trainer.default_root_dir) / "figures")
+        name = f"gradcam_{self.modality}" if self.modality else "gradcam"
+        save_figures(trainer, {name: figure}, Path(trainer.default_root_dir) / "figures")
 
     def _map(self, pl_module: L.LightningModule, case: _Case, target: int) -> np.ndarray:
         """Grad-CAM (*spatial) of a case, alone: a batch of volumes with a graph may not fit."""
         weight = next(pl_module.parameters())
         image = torch.from_numpy(case.image).to(weight.device, weight.dtype)
-        return grad_cam(pl_module.net, image[None], target, self.layer)[0].cpu().numpy()  # type: ignore[arg-type]
+        net: Any = pl_module.net
+        if self.modality is not None:
+            bag = self.modality == BAG
+            net = OneModality(net, case.inputs, case.inputs["present"], self.modality, bag=bag)
+        return grad_cam(net, image[None], target, self.layer)[0].cpu().numpy()
 
 
 def _chosen(cases: list[_Case], count: int) -> list[_Case]:

@@ -119,7 +119,7 @@ class FusionModule(OptimizedModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
         seen = drop_modalities(batch["present"], self.modality_dropout)
-        _, _, terms = self._terms(batch, seen)
+        *_, terms = self._terms(batch, seen)
         size = len(batch["id"])
         self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
         loss = terms["loss"]
@@ -133,11 +133,13 @@ class FusionModule(OptimizedModule):
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As validation; returns what `predict_step` returns, the truth, and what each modality says by itself.
 
-        `unimodal` (B, M, K) are the probabilities of the modalities' own heads, without meaning for absent ones.
+        `unimodal` (B, M, K) are the probabilities of the modalities' own heads, without meaning for absent ones;
+        `tokens` (B, M, dim) are 0 there.
         """
-        fused, evidence = self._evaluate("test", batch)
+        fused, evidence, tokens = self._evaluate("test", batch)
         truth: Batch = {name: batch[name] for name in ("label", "time", "event") if name in batch}
-        return {**self._said(batch, fused), **truth, "unimodal": evidence[..., :-1].softmax(-1)}
+        said = {"unimodal": evidence[..., :-1].softmax(-1), "tokens": tokens}
+        return {**self._said(batch, fused), **truth, **said}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """For a batch of B patients.
@@ -159,8 +161,8 @@ class FusionModule(OptimizedModule):
         with torch.no_grad():
             return self.net.encode(batch, batch["present"])
 
-    def _terms(self, batch: Batch, seen: Tensor) -> tuple[Fused, Tensor, Terms]:
-        """The fused output, the evidence, and the terms of the loss with `loss`, their sum."""
+    def _terms(self, batch: Batch, seen: Tensor) -> tuple[Fused, Tensor, Tensor, Terms]:
+        """The fused output, evidence, tokens, and the terms of the loss with `loss`, their sum."""
         tokens, present = self._encode(batch), batch["present"]
         evidence = self.net.evidence(tokens)
         fused = self.net.fuse(tokens, evidence, seen)
@@ -175,7 +177,7 @@ class FusionModule(OptimizedModule):
             terms["alignment"] = self.alignment_weight * self.alignment(tokens, present)
         if len(self.decoders):
             terms["reconstruction"] = self.reconstruction_weight * self._reconstruction(tokens, batch)
-        return fused, evidence, {**terms, "loss": torch.stack([*terms.values()]).sum()}
+        return fused, evidence, tokens, {**terms, "loss": torch.stack([*terms.values()]).sum()}
 
     def _task(self, output: Tensor, batch: Batch, rows: Tensor | slice = slice(None)) -> Tensor:
         """Cross entropy, and Cox's loss where it counts, of outputs of some rows of a batch."""
@@ -197,8 +199,8 @@ class FusionModule(OptimizedModule):
                 errors.append(F.mse_loss(decoder(tokens[rows, index]), batch[name][rows]))
         return torch.stack(errors).sum() / max(len(errors) - 1, 1)
 
-    def _evaluate(self, stage: str, batch: Batch) -> tuple[Fused, Tensor]:
-        fused, evidence, terms = self._terms(batch, batch["present"])
+    def _evaluate(self, stage: str, batch: Batch) -> tuple[Fused, Tensor, Tensor]:
+        fused, evidence, tokens, terms = self._terms(batch, batch["present"])
         metrics = self.val_metrics if stage == "val" else self.test_metrics
         order = self.val_concordance if stage == "val" else self.test_concordance
         said, size = self._said(batch, fused), len(batch["id"])
@@ -209,4 +211,4 @@ class FusionModule(OptimizedModule):
         if self.survival_weight:
             order.update(said["risk"], batch["time"], batch["event"])
             self.log(f"{stage}/c_index", order, on_epoch=True, batch_size=size)
-        return fused, evidence
+        return fused, evidence, tokens

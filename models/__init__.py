@@ -14,7 +14,15 @@ from models.diffusion import (
 )
 from models.encoders import SliceEncoder, TableEncoder, TileEncoder, VolumeEncoder
 from models.followup import FollowupDiffusion
-from models.fusion import CrossFusion, EarlyFusion, FusionNetwork, LateFusion, MISAFusion
+from models.fusion import (
+    CrossFusion,
+    EarlyFusion,
+    FusionNetwork,
+    LateFusion,
+    MISAFusion,
+    TableDecoder,
+    VolumeDecoder,
+)
 from models.losses import (
     CLUB,
     ClassificationLoss,
@@ -57,9 +65,11 @@ __all__ = [
     "RadiomicsVAE",
     "SalientVAE",
     "SliceEncoder",
+    "TableDecoder",
     "TableEncoder",
     "TileEncoder",
     "UMamba",
+    "VolumeDecoder",
     "VolumeEncoder",
     "cosine_schedule",
     "linear_schedule",

@@ -1,9 +1,8 @@
 """From a config to objects: one way to instantiate, one way in which sizes travel from data to network.
 
 A network learns the sizes of its data by interpolation: `num_classes: ${data:num_classes}` is the property
-`num_classes` of the datamodule that the same config describes, `${data:in_channels.ct}` an entry of a property.
-Building a datamodule is cheap and reads no images, so this also works in `--cfg job --resolve`. Saved configs hold the
-plain numbers.
+`num_classes` of the datamodule that the same config describes. Building a datamodule is cheap and reads no images, so
+this also works in `--cfg job --resolve`. Saved configs hold the plain numbers.
 """
 
 import json
@@ -19,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from runtime.check import check_config, did_you_mean
+from runtime.check import check_config
 from runtime.errors import UserError, user_errors
 
 __all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers", "resolve"]
@@ -33,15 +32,9 @@ def register_resolvers() -> None:
 
 def _data_property(name: str, *, _root_: DictConfig) -> Any:
     datamodule = _built(json.dumps(OmegaConf.to_container(_root_.datamodule, resolve=True), sort_keys=True))
-    name, *keys = name.split(".")
     if not hasattr(datamodule, name):
         raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
-    value = getattr(datamodule, name)
-    for key in keys:
-        if key not in value:
-            raise ValueError(f"{type(datamodule).__name__}.{name} has no '{key}'; {did_you_mean(key, value)}")
-        value = value[key]
-    return value
+    return getattr(datamodule, name)
 
 
 def _run_folder() -> str:

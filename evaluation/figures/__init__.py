@@ -10,6 +10,7 @@ from evaluation.figures.diagnostic import decision_figure
 from evaluation.figures.explanation import explanation_figure
 from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
 from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
+from evaluation.figures.fusion import importance_figure, shift_figure, subsets_figure, weights_figure
 from evaluation.figures.nomogram import nomogram_figure
 from evaluation.figures.nomogram_page import nomogram_html
 from evaluation.figures.representations import (
@@ -34,6 +35,7 @@ __all__ = [
     "explanation_figure",
     "forecast_figure",
     "image_grid",
+    "importance_figure",
     "mistakes_figure",
     "nomogram_figure",
     "nomogram_html",
@@ -44,7 +46,10 @@ __all__ = [
     "reconstruction_figure",
     "roc_figure",
     "segmentation_figure",
+    "shift_figure",
+    "subsets_figure",
     "sweep_figure",
     "training_figure",
     "traversal_figure",
+    "weights_figure",
 ]
