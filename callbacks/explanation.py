@@ -96,12 +96,11 @@ class GradCAMFigures(L.Callback):
         self, pl_module: L.LightningModule, ids: list[str], label: list[int], prob: np.ndarray, batch: Any
     ) -> Iterator[_Case]:
         """Those of a batch who have the modality; a bag of tiles (T, C, h, w) becomes an image (C, T, h, w)."""
-        modalities = pl_module.modalities
-        if self.modality not in modalities:  # type: ignore[operator]
+        modalities: tuple[str, ...] = pl_module.modalities  # type: ignore[assignment]
+        if self.modality not in modalities:
             return
-        index = modalities.index(self.modality)  # type: ignore[operator, union-attr]
-        for row in batch["present"][:, index].nonzero()[:, 0].tolist():
-            inputs = {name: batch[name][row : row + 1] for name in (*modalities, "present")}  # type: ignore[misc]
+        for row in batch["present"][:, modalities.index(self.modality)].nonzero()[:, 0].tolist():
+            inputs = {name: batch[name][row : row + 1] for name in (*modalities, "present")}
             image = batch[self.modality][row]
             image = image.transpose(0, 1) if self.modality == BAG else image
             yield _Case(ids[row], label[row], prob[row], image, inputs)

@@ -35,8 +35,8 @@ class FusionReport(CollectPredictions):
     A modality alone says, of patients who lack it, how common each class is among the training patients. Writes
     `test_fusion.csv` (areas, with DeLong's paired tests against the fusion), `test_modalities.csv` (importance),
     `test_subsets.csv` (areas when the network is shown some modalities only) and `predictions/weights.csv`; draws
-    figures of them. Logs `test/best_unimodal_auc`, `test/auc_<modality>`, and of phantoms `test/bayes_auc`, the area of the
-    best score that there is of what the network was shown.
+    figures of them. Logs `test/best_unimodal_auc`, `test/auc_<modality>`, and of phantoms `test/bayes_auc`, that of the
+    best score of what the network was shown that there is.
 
     Args:
         boosting: Also fit XGBoost to the clinical variables of the training patients; needs the extra `boosting`.

@@ -112,7 +112,7 @@ def shift_figure(
     lines = len(images) + len(rows)
     figure = new_figure(8.4, 2.3 * lines + 1.0)[0]
     figure.clear()
-    parts = figure.subfigures(lines + 1, 1, height_ratios=[1] * lines + [0.6])
+    parts: Any = figure.subfigures(lines + 1, 1, height_ratios=[1] * lines + [0.6])
     for part, (name, (own, lower, change)) in zip(parts, images.items(), strict=False):
         _draw_images(part, name, own, lower, change)
     for part, (name, (columns, change)) in zip(parts[len(images) :], rows.items(), strict=False):
