@@ -2,10 +2,12 @@
 
 from datamodules.followup import FollowupDataModule, FollowupPhantomDataModule
 from datamodules.hematoma import CutSlicesDataModule, HematomaScansDataModule, HematomaSlicesDataModule
+from datamodules.liver import LiverCohortDataModule
 from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
 from datamodules.phantoms.head import HeadPhantom
+from datamodules.phantoms.liver import LiverPhantom
 from datamodules.segmentation import SegmentationDataModule, SegmentationPhantomDataModule, SlicesPhantomDataModule
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "HeadPhantom",
     "HematomaScansDataModule",
     "HematomaSlicesDataModule",
+    "LiverCohortDataModule",
+    "LiverPhantom",
     "MedMNISTDataModule",
     "MedMNISTPhantomDataModule",
     "NPZDataModule",

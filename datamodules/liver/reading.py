@@ -1,0 +1,78 @@
+"""The modalities of many patients as tensors: what a patient lacks, or has lost, is 0."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from datamodules.liver.records import Patient
+from datamodules.liver.volumes import read_ct, read_mr, read_tiles
+
+__all__ = ["ImageSizes", "read_images", "stack_tables"]
+
+
+@dataclass(frozen=True)
+class ImageSizes:
+    """How images are brought to one size.
+
+    Attributes:
+        size: Voxels z, y, x of CT and MR.
+        spacing: Mm of a voxel.
+        hu_window: HU that become 0 and 1.
+        tiles: In a bag.
+        tile_size: Edge of a tile in pixels.
+    """
+
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    hu_window: tuple[float, ...]
+    tiles: int
+    tile_size: int
+
+    def shape(self, modality: str) -> tuple[int, ...]:
+        """Of one patient's images."""
+        return {
+            "ct": (1, *self.size),
+            "mr": (2, *self.size),
+            "histology": (self.tiles, 3, self.tile_size, self.tile_size),
+        }[modality]
+
+    def read(self, patient: Patient, modality: str) -> np.ndarray:
+        """(*shape) uint8."""
+        if modality == "ct":
+            return read_ct(patient.volumes, size=self.size, spacing=self.spacing, hu_window=self.hu_window)
+        if modality == "mr":
+            return read_mr(patient.volumes, size=self.size, spacing=self.spacing)
+        return read_tiles(patient.tiles, self.tiles, self.tile_size)
+
+
+def read_images(patients: Sequence[Patient], present: np.ndarray, modality: str, sizes: ImageSizes) -> Tensor:
+    """Images of one modality.
+
+    Args:
+        patients: N.
+        present: (N,) bool.
+        modality: `ct`, `mr` or `histology`.
+        sizes: What they are brought to.
+
+    Returns:
+        (N, *shape) uint8.
+
+    Raises:
+        ValueError: If a file is not as it should be; the message names it.
+    """
+    images = torch.zeros((len(patients), *sizes.shape(modality)), dtype=torch.uint8)
+    wanted = np.flatnonzero(present).tolist()
+    for index in track(wanted, f"reading {modality}", transient=True, disable=len(wanted) < 20):
+        images[index] = torch.from_numpy(sizes.read(patients[index], modality))
+    return images
+
+
+def stack_tables(rows: Sequence[np.ndarray | None], present: np.ndarray, width: int) -> np.ndarray:
+    """(N, width) float, NaN where a patient has none."""
+    return np.stack(
+        [row if there and row is not None else np.full(width, np.nan) for row, there in zip(rows, present, strict=True)]
+    )
