@@ -48,7 +48,8 @@ class FusionModule(OptimizedModule):
         alignment_weight: Of that loss.
         decoders: By modality, from tokens to what the encoder was given; for explanations by latent shift.
         reconstruction_weight: Of their mean squared error.
-        freeze_encoders: Train the fusion alone, with encoders and heads of the stage `unimodal`.
+        freeze_encoders: Train the fusion alone, on tokens of the stage `unimodal`. The tokens of a patient are computed
+            once, so augmentation of images has no effect then.
 
     Raises:
         ValueError: If decoders are given for modalities without encoder, or a term needs what is not given.
@@ -90,6 +91,7 @@ class FusionModule(OptimizedModule):
         self.reconstruction_weight = reconstruction_weight
         metrics = classification_metrics("binary" if num_classes == 2 else "multiclass", num_classes)
         self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
+        self._kept: dict[str, Tensor] = {}
         self.val_concordance, self.test_concordance = ConcordanceIndex(), ConcordanceIndex()
 
     @property
@@ -155,11 +157,17 @@ class FusionModule(OptimizedModule):
         return {"id": batch["id"], "prob": prob, "risk": risk, "weights": fused.weights, "present": batch["present"]}
 
     def _encode(self, batch: Batch) -> Tensor:
+        """Tokens (B, M, dim); of frozen encoders those that are kept, but for a test or prediction."""
         if not self.freeze_encoders:
             return self.net.encode(batch, batch["present"])
         self.net.encoders.eval()
-        with torch.no_grad():
-            return self.net.encode(batch, batch["present"])
+        if self._trainer is None or not (self.trainer.training or self.trainer.validating):
+            with torch.no_grad():
+                return self.net.encode(batch, batch["present"])
+        if not all(name in self._kept for name in batch["id"]):
+            with torch.no_grad():
+                self._kept |= dict(zip(batch["id"], self.net.encode(batch, batch["present"]), strict=True))
+        return torch.stack([self._kept[name] for name in batch["id"]])
 
     def _terms(self, batch: Batch, seen: Tensor) -> tuple[Fused, Tensor, Tensor, Terms]:
         """The fused output, evidence, tokens, and the terms of the loss with `loss`, their sum."""

@@ -212,6 +212,34 @@ class LiverCohortDataModule(L.LightningDataModule):
         self._batches = {name: self._read(splits[name], genes) for name in SPLITS}
         self._patients = splits
 
+    def table(self, split: str) -> dict[str, Any]:
+        """What is known of the patients of a split beside their images.
+
+        Returns:
+            `id`, a list of N names, and arrays: `present` (N, M), `label`, `time`, `event` (N,), and of those that are
+            used `clinical` (N, K) and `genomics` (N, G), as batches hold them.
+        """
+        batches = self._batches[split]
+        tables = {name: values for name, values in batches.modalities.items() if name in ("clinical", "genomics")}
+        return {
+            "id": list(batches.ids),
+            **{name: value.numpy() for name, value in {**batches.beside, **tables}.items()},
+        }
+
+    def true_log_odds(self, ids: Sequence[str], present: np.ndarray) -> np.ndarray:
+        """Of a phantom, the log-odds of the last class given some modalities: the best score that there is.
+
+        Args:
+            ids: N patients.
+            present: (N, M) bool, of the modalities that are used.
+
+        Returns:
+            (N,)
+        """
+        if self._phantom is None:
+            raise ValueError("only of a phantom the truth is known")
+        return self._phantom.log_odds(self.root, ids, present, self.use)
+
     def train_dataloader(self) -> CohortBatches:
         """Shuffled, augmented batches."""
         return self._loader(self._batches["train"], shuffle=True, augment=self.augment)

@@ -11,6 +11,7 @@
 | `phantom.json` | seed, version and arguments; marks the folder as synthetic and complete |
 """
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -116,6 +117,30 @@ class LiverPhantom:
                 list(track(done, "liver phantoms", total=len(jobs), disable=len(jobs) < 20, transient=True))
             (folder / "README.txt").write_text(_UNITS + (causal.__doc__ or ""))
             (folder / "phantom.json").write_text(json.dumps(record, indent=2) + "\n")
+
+    @staticmethod
+    def log_odds(root: Path, ids: Sequence[str], present: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
+        """What could be known at most of the outcome of patients.
+
+        Args:
+            root: Of the cohort.
+            ids: N patients.
+            present: (N, M) bool.
+            modalities: M names.
+
+        Returns:
+            (N,) log-odds of cancer, given the findings behind the modalities that are present.
+        """
+        with (root / "truth.csv").open(newline="", encoding="utf-8") as file:
+            rows = {row["id"]: row for row in csv.DictReader(file)}
+        viral = np.array([rows[name]["viral"] == "1" for name in ids])
+        findings = {name: np.array([float(rows[each][name]) for each in ids]) for name in modalities}
+        odds = np.zeros(len(ids))
+        for pattern in np.unique(present, axis=0):
+            mine = (present == pattern).all(1)
+            seen = {name: findings[name][mine] for name, there in zip(modalities, pattern, strict=True) if there}
+            odds[mine] = causal.log_odds(viral[mine], seen, [*seen])
+        return odds
 
     def _write_tables(
         self,
