@@ -10,6 +10,7 @@ from callbacks.followup_writer import FollowupWriter
 from callbacks.fusion_report import FusionReport
 from callbacks.held_out_masks import HeldOutMasks
 from callbacks.latent_figures import LatentFigures
+from callbacks.latent_shift import LatentShiftFigures
 from callbacks.patient_scores import PatientScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import Progress
@@ -30,6 +31,7 @@ __all__ = [
     "GradCAMFigures",
     "HeldOutMasks",
     "LatentFigures",
+    "LatentShiftFigures",
     "PatientScores",
     "PredictionWriter",
     "Progress",

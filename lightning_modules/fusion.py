@@ -47,12 +47,12 @@ class FusionModule(OptimizedModule):
         alignment: From tokens and presence to a loss, such as `ContrastiveAlignment`.
         alignment_weight: Of that loss.
         decoders: By modality, from tokens to what the encoder was given; for explanations by latent shift.
-        reconstruction_weight: Of their mean squared error.
+        reconstruction_weight: Of their mean squared error, of which the encoders learn too.
         freeze_encoders: Train the fusion alone, on tokens of the stage `unimodal`. The tokens of a patient are computed
             once, so augmentation of images has no effect then.
 
     Raises:
-        ValueError: If decoders are given for modalities without encoder, or a term needs what is not given.
+        ValueError: If a modality has no encoder, or there is no alignment that could be weighted.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class FusionModule(OptimizedModule):
         self.fusion_weight, self.unimodal_weight = fusion_weight, unimodal_weight
         self.survival_weight, self.cox = survival_weight, CoxLoss(ties)
         self.alignment, self.alignment_weight = alignment if alignment_weight else None, alignment_weight
-        wanted = (decoders or {}) if reconstruction_weight else {}
-        self.decoders = nn.ModuleDict({name: each for name, each in wanted.items() if each and name in modalities})
+        given = (decoders or {}).items()
+        self.decoders = nn.ModuleDict({name: each for name, each in given if each and name in modalities})
         self.reconstruction_weight = reconstruction_weight
         metrics = classification_metrics("binary" if num_classes == 2 else "multiclass", num_classes)
         self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
@@ -183,7 +183,7 @@ class FusionModule(OptimizedModule):
             terms["unimodal"] = self.unimodal_weight * torch.stack(own).mean()
         if self.alignment is not None:
             terms["alignment"] = self.alignment_weight * self.alignment(tokens, present)
-        if len(self.decoders):
+        if self.reconstruction_weight:
             terms["reconstruction"] = self.reconstruction_weight * self._reconstruction(tokens, batch)
         return fused, evidence, tokens, {**terms, "loss": torch.stack([*terms.values()]).sum()}
 

@@ -20,7 +20,7 @@ from evaluation.figures.representations import (
     projection_figure,
     traversal_figure,
 )
-from evaluation.figures.runs import image_grid, sweep_figure, training_figure
+from evaluation.figures.runs import grid_figure, image_grid, sweep_figure, training_figure
 from evaluation.figures.segmentation import segmentation_figure
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "expansion_roc_figure",
     "explanation_figure",
     "forecast_figure",
+    "grid_figure",
     "image_grid",
     "importance_figure",
     "mistakes_figure",

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 __all__ = ["TableDecoder", "VolumeDecoder"]
 
-_SEED = 4  # edge of the small volume that a token becomes first
+_SEED = 4  # longest edge of the small volume that a token becomes first
 
 
 class VolumeDecoder(nn.Module):
-    """A token becomes a small volume, which is doubled in size until it is as large as it should be.
+    """A token becomes a small volume, which is doubled in size up to half the size it should have, then interpolated.
 
     Args:
         dim: Width of the token.
@@ -25,10 +25,10 @@ class VolumeDecoder(nn.Module):
     def __init__(self, *, dim: int, out_channels: int, spatial_size: Sequence[int], width: int = 8) -> None:
         super().__init__()
         self.spatial_size = list(spatial_size)
-        doublings = max(0, math.ceil(math.log2(max(spatial_size) / _SEED)))
+        doublings = max(0, math.ceil(math.log2(max(spatial_size) / _SEED / 2)))
         channels = [width * 2 ** min(level, 3) for level in range(doublings, -1, -1)]
-        self.start = nn.Linear(dim, channels[0] * _SEED**3)
-        self.first = channels[0]
+        self.first = [channels[0], *(math.ceil(edge / 2 ** (doublings + 1)) for edge in spatial_size)]
+        self.start = nn.Linear(dim, math.prod(self.first))
         steps: list[nn.Module] = []
         for before, after in pairwise(channels):
             steps += [nn.Upsample(scale_factor=2), nn.Conv3d(before, after, 3, padding=1), nn.GELU()]
@@ -36,7 +36,7 @@ class VolumeDecoder(nn.Module):
 
     def forward(self, token: Tensor) -> Tensor:
         """Volumes (B, C, *spatial_size) of tokens (B, dim)."""
-        volume = self.net(self.start(token).view(len(token), self.first, *[_SEED] * 3))
+        volume = self.net(self.start(token).view(len(token), *self.first))
         return F.interpolate(volume, self.spatial_size, mode="trilinear", align_corners=False)
 
 

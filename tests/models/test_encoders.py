@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models import SliceEncoder, TableEncoder, TileEncoder, VolumeEncoder
+from models import SliceEncoder, TableDecoder, TableEncoder, TileEncoder, VolumeDecoder, VolumeEncoder
 from models.encoders.pooling import GatedAttention
 
 CASES = {
@@ -65,3 +65,14 @@ def test_wrong_sizes_are_told():
         SliceEncoder("resnet10t", in_channels=1, dim=2, neighbours=-1)
     with pytest.raises(ValueError, match="features=0"):
         TableEncoder(features=0, dim=2)
+
+
+@pytest.mark.parametrize("size", [(16, 32, 32), (5, 9, 30), (3, 4, 4)])
+def test_decoders_give_what_the_encoders_took(size):
+    decoder = VolumeDecoder(dim=7, out_channels=2, spatial_size=size, width=4)
+    volume = decoder(torch.randn(3, 7))
+    assert volume.shape == (3, 2, *size)
+    rows = TableDecoder(dim=7, features=11)(torch.randn(3, 7))
+    assert rows.shape == (3, 11)
+    volume.square().sum().backward()
+    assert all(weight.grad.isfinite().all() for weight in decoder.parameters())

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from evaluation.figures import grid_figure
 from runtime.sweep import summarise
 from tests.conftest import SMALL, run_verb
 
@@ -58,3 +59,28 @@ def test_summary_groups_by_setting_and_leaves_the_unfinished_out(tmp_path):
     assert (one["setting"], one["runs"], float(one["val/auc"])) == ("lr=1", "2", 0.8)
     assert float(one["val/auc sd"]) == pytest.approx(0.1414, abs=1e-4)
     assert (two["setting"], two["runs"], two["val/auc sd"]) == ("lr=2", "1", "")
+
+
+def test_a_grid_of_three_settings_is_drawn(tmp_path):
+    job = 0
+    for use in ("[ct]", "[ct,mr]"):
+        for fusion in ("late", "cross"):
+            for rate in ("0.5", "0"):
+                (tmp_path / str(job) / ".hydra").mkdir(parents=True)
+                words = [f"use={use}", f"fusion={fusion}", f"rate={rate}", "seed=1"]
+                (tmp_path / str(job) / ".hydra" / "overrides.yaml").write_text("".join(f"- {o}\n" for o in words))
+                (tmp_path / str(job) / "metrics.json").write_text(json.dumps({"test/auc": 0.6 + job / 100}))
+                job += 1
+    summarise(tmp_path, "val/auc", grid=["rate", "fusion", "use"])
+    assert (tmp_path / "grid.png").stat().st_size > 1000
+
+
+def test_the_grid_figure_shows_means_in_the_order_of_numbers():
+    runs = [("0.5", "late", "a", 0.7), ("0", "late", "a", 0.8), ("0", "late", "a", 0.9), ("0.5", "cross", "b", 0.6)]
+    figure = grid_figure(runs, ("rate", "fusion", "use"), "test/auc")
+    first, second = figure.axes
+    assert (first.get_title(), second.get_title()) == ("a", "b")
+    line = first.containers[0].lines[0]
+    assert line.get_xdata().tolist() == [0, 1]
+    assert line.get_ydata().tolist() == pytest.approx([0.85, 0.7])
+    assert [tick.get_text() for tick in first.get_xticklabels()] == ["0", "0.5"]
