@@ -25,7 +25,7 @@ class FusionModule(OptimizedModule):
 
     The loss is the sum of weighted terms, of which those with weight 0 are left out: cross entropy of the fused output,
     and with `time` (months) and `event` in the batch Cox's loss; the same of every modality's own head, averaged;
-    alignment of the tokens; squared error of the decoders; and what the fusion itself adds.
+    alignment of the tokens; what the decoders cannot tell; and what the fusion itself adds.
 
     Logs `train/loss`; `loss`, `auc`, `acc` and, of batches with times, `c_index`, under `val/` and `test/`.
 
@@ -47,7 +47,7 @@ class FusionModule(OptimizedModule):
         alignment: From tokens and presence to a loss, such as `ContrastiveAlignment`.
         alignment_weight: Of that loss.
         decoders: By modality, from tokens to what the encoder was given; for explanations by latent shift.
-        reconstruction_weight: Of their mean squared error, of which the encoders learn too.
+        reconstruction_weight: Of their mean squared error in units of the variance; encoders learn by it too.
         freeze_encoders: Train the fusion alone, on tokens of the stage `unimodal`. The tokens of a patient are computed
             once, so augmentation of images has no effect then.
 
@@ -198,13 +198,14 @@ class FusionModule(OptimizedModule):
         return loss
 
     def _reconstruction(self, tokens: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error of the decoders, over those who have the modality."""
+        """Mean share of the variance of each modality that its decoder does not tell, over those who have it."""
         errors = [tokens.sum() * 0]
         for name, decoder in self.decoders.items():
             index = self.modalities.index(name)
             rows = batch["present"][:, index]
             if rows.any():
-                errors.append(F.mse_loss(decoder(tokens[rows, index]), batch[name][rows]))
+                truth = batch[name][rows]
+                errors.append(F.mse_loss(decoder(tokens[rows, index]), truth) / truth.var().clamp_min(1e-6))
         return torch.stack(errors).sum() / max(len(errors) - 1, 1)
 
     def _evaluate(self, stage: str, batch: Batch) -> tuple[Fused, Tensor, Tensor]:
