@@ -18,7 +18,7 @@ MAY_IMPORT = {
 }
 LIBRARIES = {
     "models": {"torch", "monai", "timm", "einops", "mamba_ssm"},  # the last where it is installed
-    "evaluation": {"numpy", "scipy", "sklearn", "skimage", "torch", "matplotlib", "cycler"},
+    "evaluation": {"numpy", "scipy", "sklearn", "skimage", "torch", "matplotlib", "cycler", "xgboost"},  # likewise
 }
 VERBS = sorted(ROOT.glob("*.py"))
 
