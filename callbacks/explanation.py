@@ -51,7 +51,7 @@ class GradCAMFigures(L.Callback):
 
     Args:
         cases: How many images are drawn; no more than these are kept in memory.
-        layer: Name of a layer of the network; null for its last map.
+        layer: Name of a layer of the network, or of the modality's encoder; null for its last map.
         modality: Of a network of several modalities, the one that is explained, in `figures/gradcam_<modality>.png`:
             of patients who have it, with all else that is known of them held fixed.
 
@@ -67,8 +67,9 @@ class GradCAMFigures(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Find the layer now: a wrong name should not wait for the test."""
-        if self.layer is not None:
-            named_layer(pl_module.net, self.layer)  # type: ignore[arg-type]
+        net: Any = pl_module.net
+        if self.layer is not None and self.modality in (None, *getattr(pl_module, "modalities", ())):
+            named_layer(net.encoders[self.modality] if self.modality else net, self.layer)
 
     def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start anew."""
@@ -131,10 +132,11 @@ class GradCAMFigures(L.Callback):
         weight = next(pl_module.parameters())
         image = torch.from_numpy(case.image).to(weight.device, weight.dtype)
         net: Any = pl_module.net
-        if self.modality is not None:
-            bag = self.modality == BAG
-            net = OneModality(net, case.inputs, case.inputs["present"], self.modality, bag=bag)
-        return grad_cam(net, image[None], target, self.layer)[0].cpu().numpy()
+        if self.modality is None:
+            return grad_cam(net, image[None], target, self.layer)[0].cpu().numpy()
+        net = OneModality(net, case.inputs, case.inputs["present"], self.modality, bag=self.modality == BAG)
+        layer = self.layer and f"encoder.{self.layer}"
+        return grad_cam(net, image[None], target, layer)[0].cpu().numpy()
 
 
 def _chosen(cases: list[_Case], count: int) -> list[_Case]:

@@ -19,15 +19,18 @@ __all__ = ["Shift", "latent_shift", "shift_map", "shift_shares"]
 FALL = 0.15
 """By how much the score has to fall."""
 
-FARTHEST = 1000.0
-"""Where the search for this ends, in units of the gradient."""
+STRIDES = 5
+"""In which this would be reached if the score were linear; the released code takes the gradient itself as its stride."""
+
+FARTHEST = 1000
+"""Where the search ends, in strides."""
 
 
 class Shift(NamedTuple):
     """A walk of S steps, from the lowest score to the patient's own.
 
     Attributes:
-        steps: (S,) from below 0 to 0, in units of the gradient.
+        steps: (S,) from below 0 to 0, multiples of the gradient.
         scores: (S,).
         codes: (S, D) by modality.
     """
@@ -69,7 +72,9 @@ def latent_shift(
         return {name: codes[name].detach() + by * slopes[name] for name in codes}
 
     with torch.no_grad():
-        lowest = _lowest(lambda step: float(score(moved(np.array([step])))[0]), float(own))
+        square = sum(float(slope.square().sum()) for slope in slopes.values())
+        stride = FALL / STRIDES / max(square, 1e-12)
+        lowest = _lowest(lambda step: float(score(moved(np.array([step])))[0]), float(own), stride)
         steps = np.linspace(lowest, 0, count)
         walked = moved(steps)
         return Shift(steps, score(walked).cpu().numpy(), walked)
@@ -108,15 +113,20 @@ def shift_shares(shift: Shift, spread: Mapping[str, float]) -> dict[str, float]:
     return {name: each / total if total > 0 else 0.0 for name, each in moved.items()}
 
 
-def _lowest(score: Callable[[float], float], own: float) -> float:
-    """The step at which the score has fallen enough, begins to rise, or the search ends."""
-    step, last = 0.0, own
-    while step > -FARTHEST:
-        step -= 1 if step > -10 else 10
-        said = score(step)
+def _lowest(score: Callable[[float], float], own: float, stride: float) -> float:
+    """The step at which the score has fallen enough, begins to rise, or the search ends.
+
+    Strides are ten times as long from the tenth on, and halved until the first of them is not uphill.
+    """
+    while score(-stride) > own and stride > 1e-9:
+        stride /= 2
+    count, last = 0, own
+    while count < FARTHEST:
+        further = count + (1 if count < 10 else 10)
+        said = score(-further * stride)
         if said > last:
-            return min(step + (1 if step >= -10 else 10), -1.0)
+            break
+        count, last = further, said
         if said < own - FALL:
             break
-        last = said
-    return step
+    return -max(count, 1) * stride
