@@ -112,7 +112,7 @@ class GradCAMFigures(L.Callback):
         if not trainer.is_global_zero:
             return
         if not kept:
-            log.info("no Grad-CAM: there are no images with one label each")
+            log.info("no Grad-CAM: it is drawn of images with one label each")
             return
         kept.sort(key=lambda case: (case.label, case.wrong, -case.prob.max(), case.name))
         targets = [1 if len(case.prob) == 2 else int(case.prob.argmax()) for case in kept]

@@ -20,7 +20,7 @@ FALL = 0.15
 """By how much the score has to fall."""
 
 STRIDES = 5
-"""In which this would be reached if the score were linear; the released code takes the gradient itself as its stride."""
+"""In which this would be reached if the score were linear; in the released code a stride is the gradient itself."""
 
 FARTHEST = 1000
 """Where the search ends, in strides."""
