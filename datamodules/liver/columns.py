@@ -16,7 +16,7 @@ MISSING = ("", "na", "nan", "none", "?", "[not available]", "[not applicable]", 
 _LEAKS = (
     r"(^|_)(os|pfs|pfi|dfs|dfi|dss|ttp)($|[_.])",
     r"surviv|death|dead|died|deceased|alive|vital_status",
-    r"censor|progress|recur|relapse|metastasis_at_follow|new_tumou?r_event|tumou?r_status",
+    r"censor|progress|recur|relapse|metastasis_at_follow|new_tumou?r_event|tumou?r_status|neoplasm_cancer_status",
     r"recist|easl|response|outcome_of|treatment_outcome|necrosis_after",
     r"(^|_)fu($|_)|follow_?up|last_contact|days_to|time_to|interval_",
     r"(lower|upper)_limit",
