@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["MISSING", "Columns", "check_predictors"]
+__all__ = ["MISSING", "Columns", "check_predictors", "is_leak"]
 
 MISSING = ("", "na", "nan", "none", "?", "[not available]", "[not applicable]", "[unknown]", "unknown", "'--")
 """Cells that say nothing, in lower case; the bracketed ones are those of TCGA."""
@@ -16,7 +16,7 @@ MISSING = ("", "na", "nan", "none", "?", "[not available]", "[not applicable]", 
 _LEAKS = (
     r"(^|_)(os|pfs|pfi|dfs|dfi|dss|ttp)($|[_.])",
     r"surviv|death|dead|died|deceased|alive|vital_status",
-    r"censor|progress|recur|relapse|metastasis_at_follow|new_tumou?r_event|tumou?r_status",
+    r"censor|progress|recur|relapse|metastasis_at_follow|new_tumou?r_event|tumou?r_status|neoplasm_cancer_status",
     r"recist|easl|response|outcome_of|treatment_outcome|necrosis_after",
     r"(^|_)fu($|_)|follow_?up|last_contact|days_to|time_to|interval_",
     r"(lower|upper)_limit",
@@ -99,7 +99,7 @@ def check_predictors(names: Sequence[str] | Mapping[str, object], outcomes: Sequ
         ValueError: One line that names all of them.
     """
     taken = {(name or "").lower() for name in outcomes}
-    leaks = [name for name in names if _leaks(name) or name.lower() in taken]
+    leaks = [name for name in names if is_leak(name) or name.lower() in taken]
     if leaks:
         raise ValueError(
             f"clinical: {', '.join(leaks)} tell the outcome, are measured after treatment or are limits of assays; "
@@ -107,7 +107,8 @@ def check_predictors(names: Sequence[str] | Mapping[str, object], outcomes: Sequ
         )
 
 
-def _leaks(name: str) -> bool:
+def is_leak(name: str) -> bool:
+    """Whether a column tells the outcome, is measured after treatment, or is a limit of an assay."""
     said = re.sub(r"[\s\-]+", "_", name.strip().lower())
     return said not in _HARMLESS and any(re.search(pattern, said) for pattern in _LEAKS)
 

@@ -46,6 +46,7 @@ class LiverCohortDataModule(L.LightningDataModule):
         hu_window: HU that become 0 and 1.
         tiles: In a bag.
         tile_size: Edge of a tile in pixels.
+        macenko: Whether the stains of tiles are normalised.
         genes: How many of the genes that vary most, or which.
         val_share: Of the patients, where the table has no column `split`.
         test_share: Likewise.
@@ -80,6 +81,7 @@ class LiverCohortDataModule(L.LightningDataModule):
         hu_window: Sequence[float] = (-160.0, 240.0),
         tiles: int = 8,
         tile_size: int = 64,
+        macenko: bool = False,
         genes: int | list[str] = 64,
         val_share: float = 0.15,
         test_share: float = 0.25,
@@ -107,7 +109,7 @@ class LiverCohortDataModule(L.LightningDataModule):
             raise ValueError("spatial_size and spacing_mm are z, y, x; hu_window rises; batch_size is positive")
         self.use = tuple(name for name in MODALITIES if use is None or name in use)
         self.missing_rate, self.split_seed = missing_rate, split_seed
-        self.sizes = ImageSizes(tuple(spatial_size), tuple(spacing_mm), tuple(hu_window), tiles, tile_size)
+        self.sizes = ImageSizes(tuple(spatial_size), tuple(spacing_mm), tuple(hu_window), tiles, tile_size, macenko)
         self.genes, self.shares = genes, {"val": val_share, "test": test_share}
         self.scanners = {"train": train_scanners, "val": train_scanners, "test": test_scanners}
         self.batch_size, self.augment, self.seed = batch_size, augment, seed

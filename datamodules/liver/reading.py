@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datamodules.liver.records import Patient
 from datamodules.liver.volumes import read_ct, read_mr, read_tiles
+from datamodules.transforms.macenko import MacenkoNormalizer
 
 __all__ = ["ImageSizes", "read_images", "stack_tables"]
 
@@ -24,6 +25,7 @@ class ImageSizes:
         hu_window: HU that become 0 and 1.
         tiles: In a bag.
         tile_size: Edge of a tile in pixels.
+        macenko: Whether the stains of a patient's tiles are brought to a reference.
     """
 
     size: tuple[int, ...]
@@ -31,6 +33,7 @@ class ImageSizes:
     hu_window: tuple[float, ...]
     tiles: int
     tile_size: int
+    macenko: bool = False
 
     def shape(self, modality: str) -> tuple[int, ...]:
         """Of one patient's images."""
@@ -46,7 +49,8 @@ class ImageSizes:
             return read_ct(patient.volumes, size=self.size, spacing=self.spacing, hu_window=self.hu_window)
         if modality == "mr":
             return read_mr(patient.volumes, size=self.size, spacing=self.spacing)
-        return read_tiles(patient.tiles, self.tiles, self.tile_size)
+        bag = read_tiles(patient.tiles, self.tiles, self.tile_size)
+        return _normalised(bag) if self.macenko else bag
 
 
 def read_images(patients: Sequence[Patient], present: np.ndarray, modality: str, sizes: ImageSizes) -> Tensor:
@@ -76,3 +80,10 @@ def stack_tables(rows: Sequence[np.ndarray | None], present: np.ndarray, width: 
     return np.stack(
         [row if there and row is not None else np.full(width, np.nan) for row, there in zip(rows, present, strict=True)]
     )
+
+
+def _normalised(bag: np.ndarray) -> np.ndarray:
+    """A bag (T, 3, h, w) as one image, since all its tiles have the stains of one slide; without tissue it stays."""
+    side_by_side = torch.from_numpy(bag).transpose(0, 1).flatten(1, 2)
+    images, _ = MacenkoNormalizer()(side_by_side)
+    return images.unflatten(1, (len(bag), -1)).transpose(0, 1).contiguous().numpy()

@@ -20,7 +20,7 @@ def paint(image: np.ndarray, layers: Sequence[tuple[float | Sequence[float], np.
         The image.
     """
     for value, distance in layers:
-        near = distance < 8 * soft
+        near = np.flatnonzero(distance < 8 * soft)
         level = np.asarray(value, image.dtype)[..., None]
         image[..., near] += (level - image[..., near]) * expit(-distance[near] / soft)
     return image

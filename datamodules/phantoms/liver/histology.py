@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 __all__ = ["STAINS", "render_tiles"]
 
 STAINS: dict[str, tuple[np.ndarray, tuple[float, float]]] = {
-    "A": (np.array([[0.65, 0.70, 0.29], [0.09, 0.95, 0.28]]), (1.0, 1.0)),
-    "B": (np.array([[0.55, 0.76, 0.35], [0.16, 0.93, 0.33]]), (0.75, 1.3)),
+    "A": (np.array([[0.65, 0.70, 0.29], [0.27, 0.92, 0.30]]), (1.0, 1.0)),
+    "B": (np.array([[0.58, 0.74, 0.34], [0.34, 0.88, 0.36]]), (0.75, 1.35)),
 }
 """By scanner: colours (R, G, B) in optical density of hematoxylin and eosin, and how strongly they are stained."""
 
@@ -45,7 +45,7 @@ def _tile(rng: np.random.Generator, finding: float | None, size: int, scanner: s
     hematoxylin = _nuclei(rng, nuclei, size, scale, darkness, thin=fibrous)
     grain = gaussian_filter(rng.normal(size=(size, size)), (1.2 * scale, (6 if fibrous else 1.2) * scale))
     grain /= grain.std()
-    eosin = np.clip((0.62 if fibrous else 0.45) + 0.13 * grain, 0.05, None) * (1 - 0.6 * np.minimum(hematoxylin, 1))
+    eosin = np.clip((0.75 if fibrous else 0.62) + 0.13 * grain, 0.05, None) * (1 - 0.6 * np.minimum(hematoxylin, 1))
     if not fibrous:
         eosin *= _cells(rng, size, scale)
     colours, strength = STAINS[scanner]

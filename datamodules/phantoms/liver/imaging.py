@@ -196,13 +196,13 @@ def _measure_ct(rng: np.random.Generator, hu: np.ndarray, body: np.ndarray, scan
 
 
 def _measure_mr(rng: np.random.Generator, signal: np.ndarray, scanner: Scanner, grid: Grid) -> np.ndarray:
-    """Shading, contrast, Rician noise, and a gain that is any patient's own."""
-    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in grid.shape), indexing="ij")
-    a, b, c, d = rng.normal(0, scanner.shading, size=4)
-    bias = np.exp(a * x + b * y + c * z + d * (x**2 + y**2 - 0.6))
+    """Shading, contrast, Rician noise, and a gain that is any scan's own."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in grid.shape), indexing="ij", sparse=True)
+    a, b, c, d = rng.normal(0, scanner.shading, size=4).astype(np.float32)
     kernel = 1.0 / np.array(grid.spacing[:2])
-    bright = gaussian_filter(np.maximum(signal, 0), (*kernel, 0)) * bias
+    bright = gaussian_filter(np.maximum(signal, 0), (*kernel, 0))
+    bright *= np.exp(a * x + d * (x**2 - 0.3)) * np.exp(b * y + d * (y**2 - 0.3)) * np.exp(c * z)
     image = 250 * (bright / 250) ** scanner.gamma
-    real, imaginary = rng.normal(0, 250 * scanner.noise, size=(2, *grid.shape))
+    real, imaginary = 250 * scanner.noise * rng.standard_normal((2, *grid.shape), np.float32)
     gain = scanner.gain * rng.uniform(0.85, 1.15)
     return np.clip(np.rint(gain * np.hypot(image + real, imaginary)), 0, 32767).astype(np.int16)
