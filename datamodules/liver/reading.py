@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -53,6 +54,12 @@ class ImageSizes:
         return _normalised(bag) if self.macenko else bag
 
 
+_READ: dict[str, Tensor] = {}
+"""Images that were read last, so that a run of several stages reads its cohort once."""
+
+_SETS = 9  # three modalities of images in three splits
+
+
 def read_images(patients: Sequence[Patient], present: np.ndarray, modality: str, sizes: ImageSizes) -> Tensor:
     """Images of one modality.
 
@@ -68,10 +75,18 @@ def read_images(patients: Sequence[Patient], present: np.ndarray, modality: str,
     Raises:
         ValueError: If a file is not as it should be; the message names it.
     """
+    files = [file for patient in patients for file in (*patient.volumes.values(), *patient.tiles)]
+    versions = [(str(file), file.stat().st_mtime_ns) for file in files]
+    key = sha256(repr((modality, sizes, versions, present.tolist())).encode()).hexdigest()
+    if key in _READ:
+        return _READ[key]
     images = torch.zeros((len(patients), *sizes.shape(modality)), dtype=torch.uint8)
     wanted = np.flatnonzero(present).tolist()
     for index in track(wanted, f"reading {modality}", transient=True, disable=len(wanted) < 20):
         images[index] = torch.from_numpy(sizes.read(patients[index], modality))
+    if len(_READ) >= _SETS:
+        _READ.clear()
+    _READ[key] = images
     return images
 
 

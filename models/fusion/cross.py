@@ -52,20 +52,22 @@ class CrossFusion(nn.Module):
             raise ValueError(f"heads={heads} does not divide dim={dim}")
         count = len(modalities)
         self.heads, self.missing = heads, missing
-        self.norm = nn.ModuleList([nn.LayerNorm(dim) for _ in modalities])
+        self.project = nn.ModuleList([nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim)) for _ in modalities])
         self.names = nn.Parameter(0.02 * torch.randn(count, dim))
         self.patient = nn.Parameter(0.02 * torch.randn(dim))
         self.absent = nn.Parameter(0.02 * torch.randn(count, dim), requires_grad=missing != "mask")
         self.layers = nn.ModuleList([_Questions(dim, heads, dropout) for _ in range(layers)])
         self.score = nn.Sequential(nn.Linear(2 * dim, dim), nn.Tanh(), nn.Linear(dim, 1))
-        self.trust = nn.Parameter(torch.ones(count))
         self.head = nn.Sequential(nn.LayerNorm(2 * dim), nn.Dropout(dropout), nn.Linear(2 * dim, num_classes + 1))
+        for last in (self.score[-1], self.head[-1]):  # training starts from the sum of the evidence
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
         """Fuse tokens (B, M, dim) and evidence (B, M, K + 1)."""
         batch, count = present.shape
-        normed = torch.stack([norm(tokens[:, index]) for index, norm in enumerate(self.norm)], 1)
-        filled = torch.where(present[..., None], normed + self.names, self.absent)
+        own = torch.stack([net(tokens[:, index]) for index, net in enumerate(self.project)], 1)
+        filled = torch.where(present[..., None], own + self.names, self.absent)
         patient = self.patient.expand(batch, 1, -1)
         if self.missing == "both":
             patient = patient + torch.where(present[..., None], 0.0, self.absent).sum(1, keepdim=True)
@@ -77,7 +79,7 @@ class CrossFusion(nn.Module):
         weights = masked_softmax(self.score(pairs).squeeze(-1), present)
         pooled = torch.einsum("bm,bmd->bd", weights, modalities.where(present[..., None], 0.0))
         said = evidence.where(present[..., None], 0.0)
-        summed = torch.einsum("bm,m,bmk->bk", weights * present.sum(1, keepdim=True), self.trust, said)
+        summed = present.sum(1, keepdim=True) * torch.einsum("bm,bmk->bk", weights, said)
         return Fused(summed + self.head(torch.cat([patient, pooled], -1)), weights, {})
 
     def _blocked(self, present: Tensor) -> Tensor:
