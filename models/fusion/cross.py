@@ -1,6 +1,6 @@
 """The dynamic fusion transformer: modalities ask each other, and each patient has weights of its own.
 
-A reference design, not a reproduction: tokens with modality embeddings and a patient token as in multimodal
+A reference design, not a reproduction: a projection for each modality and a token of the patient as in multimodal
 transformers, cross-attention between modalities in the manner of MulT (Tsai et al. 2019, arXiv:1906.00295).
 """
 
@@ -14,13 +14,17 @@ from models.fusion.fused import Fused, masked_softmax
 
 __all__ = ["CrossFusion"]
 
+_SHARPNESS = 3.0  # of the scores, which start at 0 and would else part slowly
+
 
 class CrossFusion(nn.Module):
     """Cross-attention between the modalities that are present.
 
-    A token of the patient asks all modalities; each modality asks the patient's token and the other modalities, not
-    itself. At the end a score for each modality, by its token and the patient's, becomes its weight. The output is a
-    head on the patient's token and the weighted mean of tokens, added to the weighted sum of the modalities' evidence.
+    The token of the patient starts as the sum of the projected tokens. It asks all modalities; each modality asks the
+    patient's token and the other modalities, not itself. At the end the patient's token scores the modalities, and the
+    scores become weights. The output is the weighted sum of the modalities' evidence, and a head on the patient's
+    token and the weighted mean of tokens, for what evidence added up cannot say. Layers start as identities and the
+    head at 0, so training starts from the plain sum of the evidence.
 
     Args:
         modalities: M names.
@@ -30,7 +34,7 @@ class CrossFusion(nn.Module):
         heads: Of the attention; divides `dim`.
         dropout: In attention and perceptrons.
         missing: What an absent modality is: `mask`, nothing at all; `token`, a learnt token that may be asked; `both`,
-            nothing that could be asked, but the patient's token starts with the learnt tokens of what is missing.
+            nothing that could be asked, but the sum with which the patient's token starts has the learnt token.
 
     Raises:
         ValueError: If `heads` does not divide `dim`.
@@ -53,34 +57,27 @@ class CrossFusion(nn.Module):
         count = len(modalities)
         self.heads, self.missing = heads, missing
         self.project = nn.ModuleList([nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim)) for _ in modalities])
-        self.names = nn.Parameter(0.02 * torch.randn(count, dim))
-        self.patient = nn.Parameter(0.02 * torch.randn(dim))
         self.absent = nn.Parameter(0.02 * torch.randn(count, dim), requires_grad=missing != "mask")
         self.layers = nn.ModuleList([_Questions(dim, heads, dropout) for _ in range(layers)])
-        self.score = nn.Sequential(nn.Linear(2 * dim, dim), nn.Tanh(), nn.Linear(dim, 1))
-        self.head = nn.Sequential(nn.LayerNorm(2 * dim), nn.Dropout(dropout), nn.Linear(2 * dim, num_classes + 1))
-        for last in (self.score[-1], self.head[-1]):  # training starts from the sum of the evidence
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        self.score = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, count))
+        self.head = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, num_classes + 1))
+        _start_at_zero(self.score[-1], self.head[-1])
 
     def forward(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
         """Fuse tokens (B, M, dim) and evidence (B, M, K + 1)."""
-        batch, count = present.shape
+        known = present[..., None]
         own = torch.stack([net(tokens[:, index]) for index, net in enumerate(self.project)], 1)
-        filled = torch.where(present[..., None], own + self.names, self.absent)
-        patient = self.patient.expand(batch, 1, -1)
-        if self.missing == "both":
-            patient = patient + torch.where(present[..., None], 0.0, self.absent).sum(1, keepdim=True)
-        sequence, blocked = torch.cat([patient, filled], 1), self._blocked(present)
+        filled = torch.where(known, own, self.absent)
+        summed = filled if self.missing != "mask" else filled.where(known, 0.0)
+        sequence, blocked = torch.cat([summed.sum(1, keepdim=True), filled], 1), self._blocked(present)
         for layer in self.layers:
             sequence = layer(sequence, blocked)
         patient, modalities = sequence[:, 0], sequence[:, 1:]
-        pairs = torch.cat([modalities, patient[:, None].expand(-1, count, -1)], -1)
-        weights = masked_softmax(self.score(pairs).squeeze(-1), present)
-        pooled = torch.einsum("bm,bmd->bd", weights, modalities.where(present[..., None], 0.0))
-        said = evidence.where(present[..., None], 0.0)
-        summed = present.sum(1, keepdim=True) * torch.einsum("bm,bmk->bk", weights, said)
-        return Fused(summed + self.head(torch.cat([patient, pooled], -1)), weights, {})
+        weights = masked_softmax(_SHARPNESS * self.score(patient), present)
+        pooled = torch.einsum("bm,bmd->bd", weights, modalities.where(known, 0.0))
+        said = torch.einsum("bm,bmk->bk", weights, evidence.where(known, 0.0))
+        added = present.sum(1, keepdim=True) * said  # evidence adds up: more modalities, a surer patient
+        return Fused(added + self.head(torch.cat([patient, pooled], -1)), weights, {})
 
     def _blocked(self, present: Tensor) -> Tensor:
         """(B * heads, 1 + M, 1 + M) bool: whom (column) a token (row) may not ask."""
@@ -101,6 +98,7 @@ class _Questions(nn.Module):
         self.perceptron = nn.Sequential(
             nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim), nn.Dropout(dropout)
         )
+        _start_at_zero(self.attention.out_proj, self.perceptron[-2])
 
     def forward(self, sequence: Tensor, blocked: Tensor) -> Tensor:
         """(B, L, dim) from the same."""
@@ -108,3 +106,8 @@ class _Questions(nn.Module):
         answer, _ = self.attention(asked, asked, asked, attn_mask=blocked, need_weights=False)
         sequence = sequence + answer
         return sequence + self.perceptron(self.between(sequence))
+
+
+def _start_at_zero(*layers: nn.Module) -> None:
+    for weight in (weight for layer in layers for weight in layer.parameters()):
+        nn.init.zeros_(weight)

@@ -40,6 +40,14 @@ def network(fusion, names=NAMES):
     return FusionNetwork(encoders, FUSIONS[fusion](**sizes), **sizes).eval()
 
 
+def trained(fusion):
+    """With no weight at 0, where many start."""
+    net = network(fusion)
+    for weight in net.parameters():
+        nn.init.normal_(weight, std=0.5)
+    return net
+
+
 def patients(count=12, seed=3):
     torch.manual_seed(seed)
     present = torch.rand(count, len(NAMES)) > 0.4
@@ -162,7 +170,7 @@ def test_modality_dropout_never_drops_all_and_never_makes_one_up(share):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_what_absent_modalities_hold_does_not_matter(fusion):
     inputs, present = patients()
-    net = network(fusion)
+    net = trained(fusion)
     output, weights, tokens = net(inputs, present)
     spoilt = {name: inputs[name].clone() for name in NAMES}
     for index, name in enumerate(NAMES):
@@ -180,7 +188,7 @@ def test_what_absent_modalities_hold_does_not_matter(fusion):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_losses_of_a_fusion_do_not_see_absent_modalities_either(fusion):
     inputs, present = patients()
-    net = network(fusion)
+    net = trained(fusion)
     spoilt = {name: inputs[name].where(present[:, [index]], math.nan) for index, name in enumerate(NAMES)}
     terms = []
     for given in (inputs, spoilt):
@@ -194,7 +202,7 @@ def test_losses_of_a_fusion_do_not_see_absent_modalities_either(fusion):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_weights_of_those_present_sum_to_1_and_others_are_0(fusion):
     inputs, present = patients()
-    _, weights, _ = network(fusion)(inputs, present)
+    _, weights, _ = trained(fusion)(inputs, present)
     torch.testing.assert_close(weights.sum(1), torch.ones(12))
     assert not weights[~present].any()
     assert weights[present].min() > 0
@@ -203,7 +211,7 @@ def test_weights_of_those_present_sum_to_1_and_others_are_0(fusion):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_the_order_of_patients_does_not_matter(fusion):
     inputs, present = patients()
-    net, order = network(fusion), torch.randperm(12)
+    net, order = trained(fusion), torch.randperm(12)
     output = net(inputs, present)[0]
     shuffled = net({name: values[order] for name, values in inputs.items()}, present[order])[0]
     torch.testing.assert_close(shuffled, output[order])
@@ -212,7 +220,7 @@ def test_the_order_of_patients_does_not_matter(fusion):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_which_modalities_are_missing_does_matter(fusion):
     inputs, _ = patients()
-    net, everyone = network(fusion), torch.ones(12, 3, dtype=torch.bool)
+    net, everyone = trained(fusion), torch.ones(12, 3, dtype=torch.bool)
     fewer = everyone.clone()
     fewer[:, 0] = False
     assert (net(inputs, everyone)[0] - net(inputs, fewer)[0]).abs().amax(1).min() > 1e-4
@@ -230,6 +238,8 @@ def test_a_patient_without_any_modality_is_refused(fusion):
 def test_gradients_reach_every_parameter(fusion):
     inputs, present = patients()
     net = network(fusion).train()
+    for weight in net.parameters():  # nothing would flow through layers that start at 0
+        nn.init.normal_(weight, std=0.3)
     tokens = net.encode(inputs, present)
     evidence = net.evidence(tokens)
     fused = net.fuse(tokens, evidence, present)
@@ -255,6 +265,14 @@ def test_late_fusion_is_the_weighted_mean_over_those_present():
     own = torch.stack([net.heads[name](net.encoders[name](inputs[name])) for name in NAMES], 1)
     expected = (own * present[..., None]).sum(1) / present.sum(1, keepdim=True)
     torch.testing.assert_close(net(inputs, present)[0], expected)
+
+
+def test_cross_fusion_starts_as_the_sum_of_the_evidence_with_equal_weights():
+    inputs, present = patients()
+    net = network("cross")
+    output, weights, tokens = net(inputs, present)
+    torch.testing.assert_close(output, (net.evidence(tokens) * present[..., None]).sum(1))
+    torch.testing.assert_close(weights, present / present.sum(1, keepdim=True))
 
 
 def test_no_modality_asks_itself_and_none_asks_the_absent():
