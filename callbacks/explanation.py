@@ -135,7 +135,7 @@ class GradCAMFigures(L.Callback):
         if self.modality is None:
             return grad_cam(net, image[None], target, self.layer)[0].cpu().numpy()
         net = OneModality(net, case.inputs, case.inputs["present"], self.modality, bag=self.modality == BAG)
-        layer = self.layer and f"encoder.{self.layer}"
+        layer = self.layer and f"net.encoders.{self.modality}.{self.layer}"
         return grad_cam(net, image[None], target, layer)[0].cpu().numpy()
 
 

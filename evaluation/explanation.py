@@ -71,16 +71,15 @@ class OneModality(nn.Module):
         self, net: Any, inputs: Mapping[str, Tensor], present: Tensor, modality: str, *, bag: bool = False
     ) -> None:
         super().__init__()
-        self.net, self.bag = net, bag
+        self.net, self.modality, self.bag = net, modality, bag
         self.index = net.modalities.index(modality)
-        self.encoder = net.encoders[modality]
         with torch.inference_mode(False), torch.no_grad():  # inference tensors take part in no graph
             self.present = present.clone()
             self.tokens = net.encode(inputs, self.present)
 
     def forward(self, image: Tensor) -> Tensor:
         """Output (B, K + 1) for other images of this modality."""
-        own = self.encoder(image.transpose(1, 2) if self.bag else image)
+        own = self.net.encoders[self.modality](image.transpose(1, 2) if self.bag else image)
         tokens = self.tokens.expand(len(image), -1, -1).clone()
         tokens[:, self.index] = own
         present = self.present.expand(len(image), -1)

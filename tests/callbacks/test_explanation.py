@@ -181,7 +181,9 @@ def test_one_modality_of_a_fusion_is_drawn_of_those_who_have_it(layer, drawn, tm
         assert batch["present"][row, 0]
         inputs = {name: batch[name][row : row + 1] for name in ("ct", "clinical")}
         alone = OneModality(module.net, inputs, batch["present"][row : row + 1], "ct")
-        np.testing.assert_allclose(evidence, grad_cam(alone, inputs["ct"], 1, layer and f"encoder.{layer}")[0], atol=1e-5)
+        np.testing.assert_allclose(
+            evidence, grad_cam(alone, inputs["ct"], 1, layer and f"net.encoders.ct.{layer}")[0], atol=1e-5
+        )
 
 
 def test_a_modality_that_is_not_used_is_not_drawn_and_a_wrong_layer_of_its_encoder_is_named(tmp_path):

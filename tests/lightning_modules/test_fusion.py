@@ -109,7 +109,7 @@ def test_a_stage_takes_over_encoders_heads_and_decoders():
     for name in mine:
         taken = name.startswith(("net.encoders", "net.heads", "decoders"))
         assert torch.equal(mine[name], theirs[name]) or not taken, name
-    assert not torch.equal(mine["net.fusion.patient"], theirs["net.fusion.patient"])
+    assert not torch.equal(mine["net.fusion.absent"], theirs["net.fusion.absent"])
 
 
 def test_frozen_encoders_need_a_stage_and_do_not_learn():
