@@ -46,7 +46,7 @@ class CrossFusion(nn.Module):
         modalities: Sequence[str],
         dim: int,
         num_classes: int,
-        layers: int = 2,
+        layers: int = 1,
         heads: int = 4,
         dropout: float = 0.2,
         missing: Literal["token", "mask", "both"] = "both",
