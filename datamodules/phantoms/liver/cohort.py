@@ -133,7 +133,7 @@ class LiverPhantom:
         """
         with (root / "truth.csv").open(newline="", encoding="utf-8") as file:
             rows = {row["id"]: row for row in csv.DictReader(file)}
-        viral = np.array([rows[name]["viral"] == "1" for name in ids])
+        viral = np.array([float(rows[name]["viral"]) == 1 for name in ids])
         findings = {name: np.array([float(rows[each][name]) for each in ids]) for name in modalities}
         odds = np.zeros(len(ids))
         for pattern in np.unique(present, axis=0):
