@@ -7,8 +7,10 @@ from callbacks.finite_guard import FiniteGuard
 from callbacks.fit_risk import FitRisk
 from callbacks.followup_report import FollowupReport
 from callbacks.followup_writer import FollowupWriter
+from callbacks.fusion_report import FusionReport
 from callbacks.held_out_masks import HeldOutMasks
 from callbacks.latent_figures import LatentFigures
+from callbacks.latent_shift import LatentShiftFigures
 from callbacks.nomogram_report import NomogramReport
 from callbacks.patient_scores import PatientScores
 from callbacks.prediction_writer import PredictionWriter
@@ -28,9 +30,11 @@ __all__ = [
     "FitRisk",
     "FollowupReport",
     "FollowupWriter",
+    "FusionReport",
     "GradCAMFigures",
     "HeldOutMasks",
     "LatentFigures",
+    "LatentShiftFigures",
     "NomogramReport",
     "PatientScores",
     "PredictionWriter",

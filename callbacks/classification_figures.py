@@ -41,7 +41,7 @@ class ClassificationFigures(CollectPredictions):
         """Keep the predictions of a batch, and of its images only those that may be among the worst."""
         super().on_test_batch_end(trainer, pl_module, outputs, batch)
         label, prob = self._parts[-1]["label"], self._parts[-1]["prob"]
-        if label.ndim > 1:
+        if label.ndim > 1 or "image" not in batch:
             return
         for index in np.flatnonzero(prob.argmax(1) != label):
             image = batch["image"][index].float().cpu().numpy()

@@ -1,6 +1,7 @@
 """What a classifier saw in some of the test images."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,29 @@ import torch
 
 from callbacks.classification_figures import save_figures
 from callbacks.collect import gather
-from evaluation.explanation import grad_cam, named_layer
+from evaluation.explanation import OneModality, grad_cam, named_layer
 from evaluation.figures import explanation_figure
 
 __all__ = ["GradCAMFigures"]
 
 log = logging.getLogger(__name__)
 
+BAG = "histology"
+"""The modality that is a bag of tiles."""
+
 
 @dataclass
 class _Case:
-    """An image (C, *spatial), its true class and its probabilities (K,); its name decides between equal ones."""
+    """An image (C, *spatial), its true class and its probabilities (K,); its name decides between equal ones.
+
+    Of a network of several modalities, `inputs` is the batch of this patient alone.
+    """
 
     name: str
     label: int
     prob: np.ndarray
     image: Any
+    inputs: Any = None
 
     @property
     def wrong(self) -> bool:
@@ -43,22 +51,25 @@ class GradCAMFigures(L.Callback):
 
     Args:
         cases: How many images are drawn; no more than these are kept in memory.
-        layer: Name of a layer of the network; null for its last map.
+        layer: Name of a layer of the network, or of the modality's encoder; null for its last map.
+        modality: Of a network of several modalities, the one that is explained, in `figures/gradcam_<modality>.png`:
+            of patients who have it, with all else that is known of them held fixed.
 
     Raises:
         ValueError: If `cases` is not positive.
     """
 
-    def __init__(self, cases: int = 8, layer: str | None = None) -> None:
+    def __init__(self, cases: int = 8, layer: str | None = None, modality: str | None = None) -> None:
         if cases < 1:
             raise ValueError(f"cases={cases} must be positive")
-        self.cases, self.layer = cases, layer
+        self.cases, self.layer, self.modality = cases, layer, modality
         self._kept: list[_Case] = []
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Find the layer now: a wrong name should not wait for the test."""
-        if self.layer is not None:
-            named_layer(pl_module.net, self.layer)  # type: ignore[arg-type]
+        net: Any = pl_module.net
+        if self.layer is not None and self.modality in (None, *getattr(pl_module, "modalities", ())):
+            named_layer(net.encoders[self.modality] if self.modality else net, self.layer)
 
     def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start anew."""
@@ -71,11 +82,29 @@ class GradCAMFigures(L.Callback):
         label, prob = (outputs[key].detach().cpu().numpy() for key in ("label", "prob"))
         if label.ndim > 1:
             return
-        said = zip(outputs["id"], label.tolist(), prob, batch["image"], strict=True)
-        self._kept = _chosen([*self._kept, *(_Case(*one) for one in said)], self.cases)
+        if self.modality is None:
+            said = zip(outputs["id"], label.tolist(), prob, batch["image"], strict=True)
+            found = [_Case(*one) for one in said]
+        else:
+            found = list(self._patients(pl_module, outputs["id"], label.tolist(), prob, batch))
+        self._kept = _chosen([*self._kept, *found], self.cases)
         for case in self._kept:
             if isinstance(case.image, torch.Tensor):
                 case.image = case.image.float().cpu().numpy().copy()  # a view would keep its whole batch
+                case.inputs = case.inputs and {name: value.clone() for name, value in case.inputs.items()}
+
+    def _patients(
+        self, pl_module: L.LightningModule, ids: list[str], label: list[int], prob: np.ndarray, batch: Any
+    ) -> Iterator[_Case]:
+        """Those of a batch who have the modality; a bag of tiles (T, C, h, w) becomes an image (C, T, h, w)."""
+        modalities: tuple[str, ...] = pl_module.modalities  # type: ignore[assignment]
+        if self.modality not in modalities:
+            return
+        for row in batch["present"][:, modalities.index(self.modality)].nonzero()[:, 0].tolist():
+            inputs = {name: batch[name][row : row + 1] for name in (*modalities, "present")}
+            image = batch[self.modality][row]
+            image = image.transpose(0, 1) if self.modality == BAG else image
+            yield _Case(ids[row], label[row], prob[row], image, inputs)
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Explain and draw."""
@@ -95,13 +124,19 @@ class GradCAMFigures(L.Callback):
         names = trainer.datamodule.class_names  # type: ignore[attr-defined]
         labels, prob = [case.label for case in kept], [case.prob for case in kept]
         figure = explanation_figure([case.image for case in kept], maps, targets, labels, prob, names)
-        save_figures(trainer, {"gradcam": figure}, Path(trainer.default_root_dir) / "figures")
+        name = f"gradcam_{self.modality}" if self.modality else "gradcam"
+        save_figures(trainer, {name: figure}, Path(trainer.default_root_dir) / "figures")
 
     def _map(self, pl_module: L.LightningModule, case: _Case, target: int) -> np.ndarray:
         """Grad-CAM (*spatial) of a case, alone: a batch of volumes with a graph may not fit."""
         weight = next(pl_module.parameters())
         image = torch.from_numpy(case.image).to(weight.device, weight.dtype)
-        return grad_cam(pl_module.net, image[None], target, self.layer)[0].cpu().numpy()  # type: ignore[arg-type]
+        net: Any = pl_module.net
+        if self.modality is None:
+            return grad_cam(net, image[None], target, self.layer)[0].cpu().numpy()
+        net = OneModality(net, case.inputs, case.inputs["present"], self.modality, bag=self.modality == BAG)
+        layer = self.layer and f"net.encoders.{self.modality}.{self.layer}"
+        return grad_cam(net, image[None], target, layer)[0].cpu().numpy()
 
 
 def _chosen(cases: list[_Case], count: int) -> list[_Case]:

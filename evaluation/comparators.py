@@ -16,7 +16,7 @@ from evaluation.diagnostic import calibration_line, delong, delong_test, mcnemar
 from evaluation.imputation import fit_imputed, impute, training_filler
 from evaluation.logistic import Linear, fit_logistic, recentred
 
-__all__ = ["held_out", "learners", "model_rows", "regression"]
+__all__ = ["boosting", "held_out", "learners", "model_rows", "regression"]
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray], Predict]
@@ -74,6 +74,11 @@ def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
         ),
     }
     return {name: _learner(make, names) for name, make in made.items()}
+
+
+def boosting(names: Sequence[str], seed: int = 0) -> tuple[str, Fit]:
+    """Name and learner of the gradient boosting that is installed: XGBoost by the extra `xgboost`, or scikit-learn's."""
+    return next((name, _learner(make, names)) for name, make in _boosting(seed).items())
 
 
 def held_out(fit: Fit, x: np.ndarray, positive: np.ndarray, fold: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ attention: behind it, a class token alone may carry the logits, and the patches 
 
 import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["grad_cam", "named_layer"]
+__all__ = ["OneModality", "grad_cam", "named_layer"]
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -27,7 +27,8 @@ def grad_cam(net: nn.Module, image: Tensor, target: int | Tensor, layer: str | N
 
     Args:
         net: From (B, C, *spatial) to (B, K) logits.
-        image: (B, C, *spatial), as the network takes them.
+        image: (B, C, *spatial), as the network takes them. Where the network looks at the slices of a volume one by
+            one, each slice has weights of its own for the features.
         target: Index of the class, one for all images or (B,) one for each.
         layer: Name of the module of `net` whose output is the feature map: (B, C, *grid), tokens (B, N, C), or
             (B, *grid, C) in timm's channels-last networks. By default the normalisation before the last attention of
@@ -45,12 +46,44 @@ def grad_cam(net: nn.Module, image: Tensor, target: int | Tensor, layer: str | N
             torch.as_tensor(target).clone(),
         )  # inference tensors take part in no graph
         features, gradient = _differentiated(net, _layer(net, image[:1], layer), image, target)
-    features, gradient = (_as_map(net, values, image.shape[2:]).float() for values in (features, gradient))
+    size = image.shape[2:] if not _sliced(features, image) else image.shape[3:]
+    features, gradient = (_as_map(net, values, size).float() for values in (features, gradient))
     weights = gradient.flatten(2).mean(2)
     evidence = torch.einsum("bc,bc...->b...", weights, features).relu()
+    evidence = evidence.unflatten(0, (len(image), -1)) if len(size) < image.ndim - 2 else evidence
     evidence = _upsampled(evidence, _covered(net, image.shape[2:]), image.shape[2:])
     largest = evidence.flatten(1).amax(1).view(-1, *[1] * (evidence.ndim - 1))
     return torch.where(largest > 0, evidence / largest, 0.0)
+
+
+class OneModality(nn.Module):
+    """A network of several modalities as one of a single image: what else is known of the patient stays as it is.
+
+    Args:
+        net: With `modalities`, `encode`, `evidence` and `fuse`, as `models.FusionNetwork`.
+        inputs: Of one patient (1, ...), by modality.
+        present: (1, M) bool.
+        modality: The image's; the patient has it.
+        bag: The image is a bag of tiles; it is then taken as (1, C, T, h, w) in place of (1, T, C, h, w).
+    """
+
+    def __init__(
+        self, net: Any, inputs: Mapping[str, Tensor], present: Tensor, modality: str, *, bag: bool = False
+    ) -> None:
+        super().__init__()
+        self.net, self.modality, self.bag = net, modality, bag
+        self.index = net.modalities.index(modality)
+        with torch.inference_mode(False), torch.no_grad():  # inference tensors take part in no graph
+            self.present = present.clone()
+            self.tokens = net.encode(inputs, self.present)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Output (B, K + 1) for other images of this modality."""
+        own = self.net.encoders[self.modality](image.transpose(1, 2) if self.bag else image)
+        tokens = self.tokens.expand(len(image), -1, -1).clone()
+        tokens[:, self.index] = own
+        present = self.present.expand(len(image), -1)
+        return self.net.fuse(tokens, self.net.evidence(tokens), present).output
 
 
 def named_layer(net: nn.Module, name: str) -> nn.Module:
@@ -105,7 +138,8 @@ def _last_map(net: nn.Module, image: Tensor) -> nn.Module:
     grid = slice(1, -1) if _channels_last(net) else slice(2, None)
 
     def note(part: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == image.ndim and math.prod(output.shape[grid]) > 1:
+        fits = isinstance(output, Tensor) and (output.ndim == image.ndim or _sliced(output, image))
+        if fits and math.prod(output.shape[grid]) > 1:
             last[:] = [part]
 
     hooks = [part.register_forward_hook(note) for part in net.modules()]
@@ -122,6 +156,11 @@ def _last_map(net: nn.Module, image: Tensor) -> nn.Module:
     if any(part is last[0] and "patch_embed" in name for name, part in net.named_modules()):
         raise ValueError(f"{type(net).__name__} has tokens whose places Grad-CAM does not know: name a layer")
     return last[0]
+
+
+def _sliced(output: Tensor, image: Tensor) -> bool:
+    """Whether these are maps (B * S, C, H, W) of the S slices of volumes (B, C, S, H, W)."""
+    return output.ndim == 4 and image.ndim == 5 and len(output) == len(image) * image.shape[2]
 
 
 def _differentiated(net: nn.Module, layer: nn.Module, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

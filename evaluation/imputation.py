@@ -1,6 +1,6 @@
 """Missing values: several imputations for coefficients, one filling from the training cases for predictions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from sklearn.impute import IterativeImputer
 
 from evaluation.logistic import Linear, LogisticFit, Method, fit_logistic
 
-__all__ = ["PooledFit", "fit_imputed", "impute", "pool", "pooled_table", "training_filler"]
+__all__ = ["PooledFit", "TrainingFiller", "fit_imputed", "impute", "pool", "pooled_table", "training_filler"]
 
 
 def impute(x: np.ndarray, positive: np.ndarray, names: Sequence[str], *, draws: int = 20, seed: int = 0) -> np.ndarray:
@@ -43,7 +43,36 @@ def impute(x: np.ndarray, positive: np.ndarray, names: Sequence[str], *, draws: 
     return np.where(np.isnan(x), np.stack(sets) * spread + centre, x)
 
 
-def training_filler(x: np.ndarray, names: Sequence[str]) -> Callable[[np.ndarray], np.ndarray]:
+@dataclass(frozen=True)
+class TrainingFiller:
+    """What fills gaps of new cases: linear regressions of each predictor on the others, chained several times.
+
+    Attributes:
+        names: K names.
+        centre: (K,) means of the known values of the training cases.
+        spread: (K,) their standard deviations.
+        start: (K,) what a gap holds before the first regression, in standard deviations from the mean.
+        steps: In order, the predictor that is filled, K coefficients (0 for itself) and the intercept.
+    """
+
+    names: tuple[str, ...]
+    centre: np.ndarray
+    spread: np.ndarray
+    start: np.ndarray
+    steps: tuple[tuple[int, np.ndarray, float], ...]
+
+    def __call__(self, new: np.ndarray) -> np.ndarray:
+        """(M, K) with NaN to (M, K) without; the same values for the same case, whatever the others."""
+        new = np.asarray(new, float)
+        gaps = np.isnan(new)
+        filled = np.where(gaps, self.start, (new - self.centre) / self.spread)
+        for column, coefficients, intercept in self.steps:
+            rows = gaps[:, column]
+            filled[rows, column] = filled[rows] @ coefficients + intercept
+        return np.where(gaps, filled * self.spread + self.centre, new)
+
+
+def training_filler(x: np.ndarray, names: Sequence[str]) -> TrainingFiller:
     """What fills gaps of new cases by regressions among the predictors of the training cases, without outcome.
 
     Args:
@@ -51,19 +80,19 @@ def training_filler(x: np.ndarray, names: Sequence[str]) -> Callable[[np.ndarray
         names: K names.
 
     Returns:
-        A function from (M, K) with NaN to (M, K) without; the same values for the same case, whatever the others.
+        What scikit-learn's `IterativeImputer` learnt, as plain arrays.
 
     Raises:
         ValueError: If a predictor has fewer than two known values.
     """
     centre, spread = _known(x, names)
     imputer = IterativeImputer(max_iter=50, random_state=0).fit((np.asarray(x, float) - centre) / spread)
-
-    def fill(new: np.ndarray) -> np.ndarray:
-        new = np.asarray(new, float)
-        return np.where(np.isnan(new), imputer.transform((new - centre) / spread) * spread + centre, new)
-
-    return fill
+    steps = []
+    for step in imputer.imputation_sequence_:
+        coefficients = np.zeros(len(centre))
+        coefficients[step.neighbor_feat_idx] = step.estimator.coef_
+        steps.append((int(step.feat_idx), coefficients, float(step.estimator.intercept_)))
+    return TrainingFiller(tuple(names), centre, spread, imputer.initial_imputer_.statistics_, tuple(steps))
 
 
 @dataclass(frozen=True)

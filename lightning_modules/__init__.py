@@ -3,6 +3,7 @@
 from lightning_modules.autoencoder import AutoencoderModule
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.contrastive_vae import ContrastiveVAEModule
+from lightning_modules.fusion import FusionModule
 from lightning_modules.image_diffusion import ImageDiffusionModule
 from lightning_modules.latent_diffusion import LatentDiffusionModule
 from lightning_modules.nonredundant_vae import NonRedundantVAEModule
@@ -13,6 +14,7 @@ __all__ = [
     "AutoencoderModule",
     "ClassificationModule",
     "ContrastiveVAEModule",
+    "FusionModule",
     "ImageDiffusionModule",
     "LatentDiffusionModule",
     "NonRedundantVAEModule",

@@ -21,7 +21,14 @@ from runtime.run_folder import read_metrics
 
 __all__ = ["collect_metrics", "comparisons_of", "optimized_metric", "resolve_stages", "told_of", "whole"]
 
-_OF_THE_RUN = {"stages", "comparisons", "auto_resume", "sweep_gpus", "sweep_metrics"}  # said once for all stages
+_OF_THE_RUN = {
+    "stages",
+    "comparisons",
+    "auto_resume",
+    "sweep_gpus",
+    "sweep_metrics",
+    "sweep_grid",
+}  # said once for all stages
 _TAKEN = {"checkpoints", "figures", "predictions", "wandb", "test", "val", "train", "fit", "model"}  # files, metrics
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from evaluation.figures import sweep_figure
+from evaluation.figures import grid_figure, sweep_figure
 from runtime.errors import UserError
 from runtime.run_folder import read_metrics, write_text
 from runtime.stages import optimized_metric
@@ -57,17 +57,20 @@ def run_job(config: DictConfig) -> float:
     if code:
         raise RuntimeError(f"job {hydra.job.num} of the sweep ended with exit code {code}; see {job}")
     metric = optimized_metric(config)
-    summarise(job.parent, metric, config.get("sweep_metrics") or [])
+    summarise(job.parent, metric, config.get("sweep_metrics") or [], config.get("sweep_grid") or [])
     return float(read_metrics(job)[metric])
 
 
-def summarise(sweep: Path, metric: str, also: Sequence[str] = ()) -> Path:
+def summarise(sweep: Path, metric: str, also: Sequence[str] = (), grid: Sequence[str] = ()) -> Path:
     """Write `jobs.csv`, `summary.csv` (mean and sd over the seeds of each setting) and `summary.png` of a sweep.
+
+    With `grid` also `grid.png`.
 
     Args:
         sweep: Folder whose subfolders are jobs; jobs without `metrics.json` are left out.
         metric: Drawn in the figure, or `test/auc` in its place where there is one.
         also: Metrics that are drawn in panels beside it, where the jobs have them.
+        grid: At most three settings: along the axis, by line, by panel.
 
     Returns:
         The summary.
@@ -97,6 +100,14 @@ def summarise(sweep: Path, metric: str, also: Sequence[str] = ()) -> Path:
         if name in names
     }
     sweep_figure(_shortened(list(settings), varied), panels).savefig(sweep / "summary.png")
+    axis, line, panel = (*grid, "", "", "")[:3]
+    cells = [
+        (job.get(axis, ""), job.get(line, ""), job.get(panel, ""), metrics[drawn])
+        for job, metrics in jobs
+        if drawn in metrics
+    ]
+    if grid and cells:
+        grid_figure(cells, (axis, line, panel), drawn).savefig(sweep / "grid.png")
     return sweep / "summary.csv"
 
 

@@ -63,6 +63,18 @@ SMALLER = {
         "datamodule.plan={spacing:[5,3,3],patch:[8,32,32],batch_size:2,features:[8,8],strides:[[1,1,1],[2,2,2]],"
         "kernels:[[3,3,3],[3,3,3]]}",
     ],
+    "liver_": [
+        "datamodule.phantom.patients=40",
+        "datamodule.phantom.size=[16,32,32]",
+        "datamodule.phantom.tiles=2",
+        "datamodule.phantom.tile_size=32",
+        "datamodule.spatial_size=[16,32,32]",
+        "datamodule.tiles=2",
+        "datamodule.tile_size=32",
+        "datamodule.batch_size=8",
+        "lightning_module/encoders=small",
+        "lightning_module.dim=32",
+    ],
     "hematoma": [
         "datamodule.phantom.patients={Aare:30,Birs:2,Doubs:20,Kander:20}",
         "datamodule.batches=1",
@@ -90,6 +102,7 @@ NEEDED = {
     "hematoma_": ["datamodule.root=x"],
     "hlhs": ["datamodule.root=x"],
     "hematoma": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"],
+    "liver_": ["datamodule.root=x", "datamodule.clinical={age_years:[18,100]}"],
     "hemexp": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"],
 }
 ONE_BATCH = {

@@ -11,6 +11,7 @@ from evaluation.figures.diagnostic import decision_figure
 from evaluation.figures.explanation import explanation_figure
 from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
 from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
+from evaluation.figures.fusion import importance_figure, shift_figure, subsets_figure, weights_figure
 from evaluation.figures.nomogram import nomogram_figure
 from evaluation.figures.nomogram_page import nomogram_html
 from evaluation.figures.representations import (
@@ -20,7 +21,7 @@ from evaluation.figures.representations import (
     projection_figure,
     traversal_figure,
 )
-from evaluation.figures.runs import image_grid, sweep_figure, training_figure
+from evaluation.figures.runs import grid_figure, image_grid, sweep_figure, training_figure
 from evaluation.figures.segmentation import segmentation_figure
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "expansion_roc_figure",
     "explanation_figure",
     "forecast_figure",
+    "grid_figure",
     "image_grid",
+    "importance_figure",
     "mistakes_figure",
     "models_roc_figure",
     "nomogram_figure",
@@ -47,7 +50,10 @@ __all__ = [
     "reconstruction_figure",
     "roc_figure",
     "segmentation_figure",
+    "shift_figure",
+    "subsets_figure",
     "sweep_figure",
     "training_figure",
     "traversal_figure",
+    "weights_figure",
 ]

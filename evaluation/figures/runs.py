@@ -1,5 +1,6 @@
 """Pictures of runs rather than of patients: how training went, how the settings of a sweep compare."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 from evaluation.figures.style import COLOURS, new_figure
 
-__all__ = ["image_grid", "sweep_figure", "training_figure"]
+__all__ = ["grid_figure", "image_grid", "sweep_figure", "training_figure"]
 
 
 def training_figure(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
@@ -61,6 +62,55 @@ def sweep_figure(settings: Sequence[str], panels: Mapping[str, Sequence[Sequence
         axes.grid(axis="x", color="0.9")
         axes.locator_params(axis="x", nbins=4)
     return figure
+
+
+def grid_figure(
+    runs: Sequence[tuple[str, str, str, float]], names: tuple[str, str, str], metric: str, columns: int = 4
+) -> Figure:
+    """A metric of runs that differ in three settings: along the axis, by line and by panel, means over other settings.
+
+    Args:
+        runs: For each, the settings (axis, line, panel), and the metric.
+        names: Of the three settings; an empty one has the same setting everywhere.
+        metric: Its name.
+        columns: Panels in a row.
+
+    Returns:
+        The figure.
+    """
+    places, lines, panels = (list(dict.fromkeys(run[index] for run in runs)) for index in range(3))
+    places.sort(key=_number)
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure, axes = new_figure(
+        3.4 + 2.6 * columns, 0.8 + 2.3 * rows, rows, columns, squeeze=False, sharex=True, sharey=True
+    )
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        for line, colour in zip(lines, itertools.cycle(COLOURS), strict=False):
+            values = [[run[3] for run in runs if run[:3] == (place, line, panel)] for place in places]
+            shown = [index for index, found in enumerate(values) if found]
+            spread = [np.std(values[index], ddof=1) if len(values[index]) > 1 else 0.0 for index in shown]
+            means = [np.mean(values[index]) for index in shown]
+            axis.errorbar(shown, means, yerr=spread, color=colour, marker="o", markersize=4, capsize=2, label=line)
+        axis.set_title(panel, fontsize=8)
+        axis.set_xticks(range(len(places)), places)
+        axis.grid(axis="y", color="0.9")
+    figure.supxlabel(names[0], fontsize=10)
+    figure.supylabel(f"{metric} (mean ± sd)", fontsize=10)
+    if len(lines) > 1:
+        handles = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*handles, title=names[1], loc="outside right upper", fontsize=8)
+    return figure
+
+
+def _number(setting: str) -> tuple[int, float, str]:
+    """Numbers in their order, then words in theirs."""
+    try:
+        return (0, float(setting), "")
+    except ValueError:
+        return (1, 0.0, setting)
 
 
 def image_grid(titles: Sequence[str], rows: Sequence[np.ndarray], columns: int = 8) -> Figure:

@@ -1,5 +1,6 @@
 """Losses, each tested against a slow or closed-form reference."""
 
+from models.losses.alignment import ContrastiveAlignment, contrastive_loss
 from models.losses.autoencoder import (
     HemorrhageAutoencoderLoss,
     PatchAdversarialTerm,
@@ -9,18 +10,25 @@ from models.losses.autoencoder import (
 from models.losses.classification import ClassificationLoss
 from models.losses.mutual_information import CLUB, DensityRatio
 from models.losses.segmentation import DeepSupervisionDiceCELoss
+from models.losses.subspaces import central_moment_discrepancy, subspace_difference
+from models.losses.survival import CoxLoss
 from models.losses.variational import draw, gaussian_error, kl_to_normal
 
 __all__ = [
     "CLUB",
     "ClassificationLoss",
+    "ContrastiveAlignment",
+    "CoxLoss",
     "DeepSupervisionDiceCELoss",
     "DensityRatio",
     "HemorrhageAutoencoderLoss",
     "PatchAdversarialTerm",
     "PerceptualTerm",
+    "central_moment_discrepancy",
+    "contrastive_loss",
     "draw",
     "gaussian_error",
     "kl_divergence",
     "kl_to_normal",
+    "subspace_difference",
 ]

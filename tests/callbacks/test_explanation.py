@@ -12,9 +12,9 @@ from torch import nn
 import callbacks.explanation
 from callbacks import GradCAMFigures
 from callbacks.explanation import _Case, _chosen
-from evaluation.explanation import grad_cam
-from lightning_modules import ClassificationModule
-from models import ClassificationLoss
+from evaluation.explanation import OneModality, grad_cam
+from lightning_modules import ClassificationModule, FusionModule
+from models import ClassificationLoss, LateFusion, TableEncoder
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
@@ -148,3 +148,47 @@ def test_choosing_after_each_batch_and_rank_is_choosing_at_once(classes, batch):
             kept = _chosen(kept + rank[start : start + batch], 8)
         ranks += kept
     assert [case.name for case in _chosen(ranks, 8)] == [case.name for case in _chosen(found, 8)]
+
+
+class Patients(Images):
+    """Volumes and rows; some patients lack either."""
+
+    def __init__(self):
+        super().__init__(size=(6, 8, 9))
+        for batch in self.batches:
+            batch |= {"ct": batch.pop("image"), "clinical": torch.randn(6, 3)}
+            batch["present"] = torch.tensor([[1, 1], [0, 1], [1, 0], [1, 1], [0, 1], [1, 1]]).bool()
+            batch["ct"][~batch["present"][:, 0]] = torch.nan
+
+
+def fusion():
+    sizes = {"modalities": ("ct", "clinical"), "num_classes": 2, "dim": 4}
+    encoders = {"ct": network(4, 3), "clinical": TableEncoder(features=3, dim=4)}
+    return FusionModule(encoders, LateFusion(**sizes), partial(torch.optim.Adam, lr=1e-3), **sizes)
+
+
+@pytest.mark.parametrize("layer", [None, "0"])
+def test_one_modality_of_a_fusion_is_drawn_of_those_who_have_it(layer, drawn, tmp_path):
+    data, module = Patients(), fusion()
+    callback = GradCAMFigures(cases=4, modality="ct", layer=layer)
+    L.Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[callback], **QUIET).test(module, data)
+    assert (tmp_path / "figures" / "gradcam_ct.png").stat().st_size > 1000
+    (shown,) = drawn
+    assert len(shown.images) == 4
+    known = {(batch["ct"][row].numpy().tobytes()): (batch, row) for batch in data.batches for row in range(6)}
+    for image, evidence in zip(shown.images, shown.maps, strict=True):
+        batch, row = known[image.tobytes()]
+        assert batch["present"][row, 0]
+        inputs = {name: batch[name][row : row + 1] for name in ("ct", "clinical")}
+        alone = OneModality(module.net, inputs, batch["present"][row : row + 1], "ct")
+        np.testing.assert_allclose(
+            evidence, grad_cam(alone, inputs["ct"], 1, layer and f"net.encoders.ct.{layer}")[0], atol=1e-5
+        )
+
+
+def test_a_modality_that_is_not_used_is_not_drawn_and_a_wrong_layer_of_its_encoder_is_named(tmp_path):
+    options = {"accelerator": "cpu", "default_root_dir": tmp_path, **QUIET}
+    L.Trainer(callbacks=[GradCAMFigures(modality="mr", layer="x")], **options).test(fusion(), Patients())
+    assert not (tmp_path / "figures").exists()
+    with pytest.raises(ValueError, match="layer='x'"):
+        L.Trainer(callbacks=[GradCAMFigures(modality="ct", layer="x")], **options).test(fusion(), Patients())

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from monai.visualize import GradCAM
 from torch import nn
 
-from evaluation.explanation import grad_cam
+from evaluation.explanation import OneModality, grad_cam
 from evaluation.figures import explanation_figure
-from models import monai_network, timm_network
+from models import FusionNetwork, LateFusion, SliceEncoder, TileEncoder, monai_network, timm_network
 
 
 class Pooled(nn.Module):
@@ -266,3 +266,60 @@ def test_images_are_drawn_beside_their_maps(shape):
     assert said == ["no evidence"] * 2
     if len(shape) == 4:
         assert np.ptp(first.images[0].get_array()) == 0, "the slice with most of the map, here of one value"
+
+
+def test_slices_have_weights_of_their_own():
+    torch.manual_seed(5)
+    net = SliceEncoder("resnet10t", in_channels=1, dim=3, neighbours=0, stem_width=8, channels=(4, 4, 8, 8)).eval()
+    volume = torch.randn(2, 1, 4, 64, 96)
+    maps = grad_cam(net, volume, 1)
+    kept = []
+    hook = net.net.layer4.register_forward_hook(lambda part, inputs, output: kept.append(output))
+    logits = net(volume)
+    hook.remove()
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), kept[0])
+    by_hand = torch.zeros(2, 4, 2, 3)
+    for one, each in itertools.product(range(2), range(4)):
+        features, slope = kept[0][4 * one + each], gradient[4 * one + each]
+        by_hand[one, each] = sum(slope[c].mean() * features[c] for c in range(len(slope))).relu()
+    expected = scaled(F.interpolate(by_hand[:, None], (4, 64, 96), mode="trilinear")[:, 0].detach())
+    torch.testing.assert_close(maps, expected, atol=1e-5, rtol=1e-4)
+
+
+def fusion_of(encoders):
+    sizes = {"modalities": [*encoders], "dim": 6, "num_classes": 2}
+    return FusionNetwork(encoders, LateFusion(**sizes), **sizes).eval()
+
+
+def test_one_modality_is_explained_with_the_others_held_fixed():
+    torch.manual_seed(6)
+    encoders = {"ct": Pooled(3, classes=6), "mr": Pooled(3, classes=6), "clinical": nn.Linear(5, 6)}
+    net = fusion_of(encoders)
+    inputs = {"ct": torch.randn(1, 1, 8, 9, 10), "mr": torch.randn(1, 1, 8, 9, 10), "clinical": torch.randn(1, 5)}
+    present = torch.tensor([[True, True, False]])
+    for name in ("ct", "mr"):
+        with torch.inference_mode():
+            alone = OneModality(net, inputs, present, name)
+        torch.testing.assert_close(alone(inputs[name]), net(inputs, present)[0])
+        maps = grad_cam(alone, inputs[name], 1)
+        features = net.encoders[name].features(inputs[name]).detach().requires_grad_()
+        tokens = alone.tokens.clone()
+        tokens[:, alone.index] = net.encoders[name].head(features.mean((2, 3, 4)))
+        output = net.fuse(tokens, net.evidence(tokens), present).output
+        (slope,) = torch.autograd.grad(output[0, 1], features)
+        by_hand = torch.einsum("bc,bc...->b...", slope.mean((2, 3, 4)), features.detach()).relu()
+        expected = scaled(F.interpolate(by_hand[:, None], (8, 9, 10), mode="trilinear")[:, 0])
+        torch.testing.assert_close(maps, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_a_bag_of_tiles_gets_a_map_for_each_tile():
+    torch.manual_seed(7)
+    encoder = TileEncoder("resnet10t", dim=6, stem_width=8, channels=(4, 4, 8, 8))
+    net = fusion_of({"histology": encoder})
+    tiles, present = torch.rand(1, 3, 3, 64, 64), torch.tensor([[True]])
+    alone = OneModality(net, {"histology": tiles}, present, "histology", bag=True)
+    torch.testing.assert_close(alone(tiles.transpose(1, 2)), net({"histology": tiles}, present)[0])
+    for target in (0, 1):
+        maps = grad_cam(alone, tiles.transpose(1, 2), target)
+        assert maps.shape == (1, 3, 64, 64)
+        assert maps.max() in (0, 1)

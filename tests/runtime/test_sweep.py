@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from evaluation.figures import grid_figure
 from evaluation.figures.style import new_figure
 from runtime.sweep import summarise
 from tests.conftest import SMALL, run_verb
@@ -78,3 +79,28 @@ def test_settings_come_as_the_sweep_began_them_and_are_drawn_by_the_last_part_of
     found = rows(summarise(tmp_path, "val/auc"))
     assert [row["setting"] for row in found] == [f"a.rate={rate}, c.size={rate % 2}" for rate in range(12)]
     assert drawn[10:] == ["rate=10, size=0", "rate=11, size=1"]
+
+
+def test_a_grid_of_three_settings_is_drawn(tmp_path):
+    job = 0
+    for use in ("[ct]", "[ct,mr]"):
+        for fusion in ("late", "cross"):
+            for rate in ("0.5", "0"):
+                (tmp_path / str(job) / ".hydra").mkdir(parents=True)
+                words = [f"use={use}", f"fusion={fusion}", f"rate={rate}", "seed=1"]
+                (tmp_path / str(job) / ".hydra" / "overrides.yaml").write_text("".join(f"- {o}\n" for o in words))
+                (tmp_path / str(job) / "metrics.json").write_text(json.dumps({"test/auc": 0.6 + job / 100}))
+                job += 1
+    summarise(tmp_path, "val/auc", grid=["rate", "fusion", "use"])
+    assert (tmp_path / "grid.png").stat().st_size > 1000
+
+
+def test_the_grid_figure_shows_means_in_the_order_of_numbers():
+    runs = [("0.5", "late", "a", 0.7), ("0", "late", "a", 0.8), ("0", "late", "a", 0.9), ("0.5", "cross", "b", 0.6)]
+    figure = grid_figure(runs, ("rate", "fusion", "use"), "test/auc")
+    first, second = figure.axes
+    assert (first.get_title(), second.get_title()) == ("a", "b")
+    line = first.containers[0].lines[0]
+    assert line.get_xdata().tolist() == [0, 1]
+    assert line.get_ydata().tolist() == pytest.approx([0.85, 0.7])
+    assert [tick.get_text() for tick in first.get_xticklabels()] == ["0", "0.5"]

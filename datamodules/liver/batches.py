@@ -1,0 +1,76 @@
+"""Patients with several modalities as batches."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.batches import Augmentation, ResumableBatches
+
+__all__ = ["CohortBatches"]
+
+VOLUMES = ("ct", "mr")
+
+
+class CohortBatches(ResumableBatches):
+    """A dict of B patients; what a patient does not have is 0, and `present` says so.
+
+    | key | what |
+    |---|---|
+    | `ct` | (B, 1, D, H, W) float32 in [0, 1] |
+    | `mr` | (B, 2, D, H, W) float32 in [0, 1], T1 and T2 |
+    | `histology` | (B, T, 3, h, w) float32 in [0, 1] |
+    | `clinical` | (B, K) float32 |
+    | `genomics` | (B, G) float32 |
+    | `present` | (B, M) bool, of the modalities that are used, in this order |
+    | `label` | (B,) int64, -1 where unknown |
+    | `time`, `event` | (B,) float32 months, NaN where unknown; (B,) bool |
+    | `scanner` | (B,) int64, its place among the names of scanners; -1 where unknown |
+    | `id` | B names |
+
+    Args:
+        modalities: By name (N, ...), uint8 for images and float32 for tables.
+        beside: `present`, `label`, `time`, `event`, `scanner`, each (N, ...).
+        ids: N names.
+        augment: Applied to training volumes in [0, 1].
+        shuffle: A new order in each epoch; up to `world_size - 1` patients are then left out so that ranks stay even.
+        **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
+    """
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Tensor],
+        beside: Mapping[str, Tensor],
+        ids: Sequence[str],
+        *,
+        augment: Augmentation | None = None,
+        shuffle: bool = False,
+        **options: int,
+    ) -> None:
+        super().__init__(**options)
+        self.modalities, self.beside, self.ids = dict(modalities), dict(beside), list(ids)
+        self.augment, self.shuffle = augment, shuffle
+
+    def plan(self, epoch: int) -> list[Tensor]:
+        """Indices of the patients of each batch; a last one of a single patient joins the one before."""
+        if not self.shuffle:
+            return self.ordered_plan(len(self.ids))
+        order = torch.randperm(len(self.ids), generator=self.generator(epoch))
+        even = len(order) - len(order) % self.world_size
+        parts = list(order[:even][self.rank :: self.world_size].split(self.batch_size))
+        if len(parts) > 1 and len(parts[-1]) == 1:  # one patient makes no batch statistics
+            parts[-2:] = [torch.cat(parts[-2:])]
+        return parts
+
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """The patients `chosen`."""
+        batch: dict[str, Any] = {}
+        for number, (name, tensor) in enumerate(self.modalities.items()):
+            values = tensor[chosen]
+            batch[name] = values.float() / 255 if values.dtype == torch.uint8 else values
+            if self.augment is not None and name in VOLUMES:
+                generator = self.generator(self.epoch, index + 1, self.rank, number)
+                batch[name] = self.augment(batch[name], generator)
+        batch |= {name: tensor[chosen] for name, tensor in self.beside.items()}
+        return {**batch, "id": [self.ids[number] for number in chosen.tolist()]}

@@ -1,0 +1,118 @@
+"""Clinical columns: which there are, what their cells may say, and which must never be predictors."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["MISSING", "Columns", "check_predictors", "is_leak"]
+
+MISSING = ("", "na", "nan", "none", "?", "[not available]", "[not applicable]", "[unknown]", "unknown", "'--")
+"""Cells that say nothing, in lower case; the bracketed ones are those of TCGA."""
+
+# Outcomes, what is measured after treatment, and limits of assays that look like values. Matched in lower case.
+_LEAKS = (
+    r"(^|_)(os|pfs|pfi|dfs|dfi|dss|ttp)($|[_.])",
+    r"surviv|death|dead|died|deceased|alive|vital_status",
+    r"censor|progress|recur|relapse|metastasis_at_follow|new_tumou?r_event|tumou?r_status|neoplasm_cancer_status",
+    r"recist|easl|response|outcome_of|treatment_outcome|necrosis_after",
+    r"(^|_)fu($|_)|follow_?up|last_contact|days_to|time_to|interval_",
+    r"(lower|upper)_limit",
+)
+_HARMLESS = ("fetoprotein_outcome_value",)  # TCGA's name of a laboratory value
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Clinical predictors in order.
+
+    Attributes:
+        allowed: By column, the lowest and highest value, or a number for each word.
+        logarithm: Columns of which log10(x + 1) is taken, since they spread over decades.
+
+    Raises:
+        ValueError: If a range is none, a column of `logarithm` is not there or may be negative, or one is an outcome.
+    """
+
+    allowed: Mapping[str, Sequence[float] | Mapping[str, float]]
+    logarithm: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without data."""
+        check_predictors(self.allowed)
+        for name, allowed in self.allowed.items():
+            if not isinstance(allowed, Mapping) and (len(allowed) != 2 or allowed[0] >= allowed[1]):
+                raise ValueError(f"clinical.{name}={list(allowed)}: give [lowest, highest], or {{word: number, ...}}")
+        for name in self.logarithm:
+            limits = self.allowed.get(name)
+            if limits is None or isinstance(limits, Mapping) or limits[0] < 0:
+                raise ValueError(f"logarithm: {name} must be one of the clinical columns, with a range from 0 or above")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In order."""
+        return tuple(self.allowed)
+
+    def parse(self, row: Mapping[str, str], where: str) -> np.ndarray:
+        """Values (K,) of a row of text, NaN where missing, logarithms taken.
+
+        Args:
+            row: Cells by column.
+            where: File and patient, for messages.
+
+        Raises:
+            ValueError: If a column is missing, or a cell says something else than it may.
+        """
+        absent = [name for name in self.names if name not in row]
+        if absent:
+            raise ValueError(f"{where}: no column {', '.join(absent)}; add it, or leave it out of datamodule.clinical")
+        return np.array([self._value(name, (row[name] or "").strip(), where) for name in self.names], float)
+
+    def _value(self, name: str, text: str, where: str) -> float:
+        allowed = self.allowed[name]
+        if text.lower() in MISSING:
+            return math.nan
+        if isinstance(allowed, Mapping):
+            words = {_word(key): value for key, value in allowed.items()}
+            if _word(text) not in words:
+                raise ValueError(f"{where}: {name} is '{text}'; expected one of {', '.join(map(str, allowed))}")
+            return float(words[_word(text)])
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"{where}: {name} is '{text}', which is no number") from None
+        if not allowed[0] <= value <= allowed[1]:
+            raise ValueError(f"{where}: {name} is {value:g}, outside {allowed[0]:g} to {allowed[1]:g}; mend the unit")
+        return math.log10(value + 1) if name in self.logarithm else value
+
+
+def check_predictors(names: Sequence[str] | Mapping[str, object], outcomes: Sequence[str | None] = ()) -> None:
+    """Refuse columns that know the outcome, or are measured after treatment, as predictors.
+
+    Args:
+        names: Of the predictors.
+        outcomes: Names of the columns that hold label, time and event.
+
+    Raises:
+        ValueError: One line that names all of them.
+    """
+    taken = {(name or "").lower() for name in outcomes}
+    leaks = [name for name in names if is_leak(name) or name.lower() in taken]
+    if leaks:
+        raise ValueError(
+            f"clinical: {', '.join(leaks)} tell the outcome, are measured after treatment or are limits of assays; "
+            "leave them out of the predictors"
+        )
+
+
+def is_leak(name: str) -> bool:
+    """Whether a column tells the outcome, is measured after treatment, or is a limit of an assay."""
+    said = re.sub(r"[\s\-]+", "_", name.strip().lower())
+    return said not in _HARMLESS and any(re.search(pattern, said) for pattern in _LEAKS)
+
+
+def _word(text: object) -> str:
+    """So that `Stage_ 0-2` and `stage_0-2` are one."""
+    return re.sub(r"\s+", "", str(text)).casefold()

@@ -1,0 +1,151 @@
+"""A volume from its file to a cube of a given size: turned to one orientation, resampled, cut around the liver."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from nibabel.filebasedimages import ImageFileError
+from PIL import Image
+from torch import Tensor
+
+from datamodules.segmentation.batches import crop
+
+__all__ = ["read_ct", "read_mr", "read_tiles", "window"]
+
+_TOLERANCE = 1e-3  # mm
+
+
+def window(hu: np.ndarray, low: float, high: float) -> np.ndarray:
+    """HU to [0, 1]: `low` and less become 0, `high` and more 1."""
+    return np.clip((hu - low) / (high - low), 0, 1)
+
+
+def read_ct(
+    files: Mapping[str, Path], *, size: Sequence[int], spacing: Sequence[float], hu_window: Sequence[float]
+) -> np.ndarray:
+    """The CT of a patient.
+
+    Args:
+        files: `ct`, and `liver` where there is one.
+        size: Voxels along z, y, x.
+        spacing: Mm along z, y, x.
+        hu_window: HU that become 0 and 1.
+
+    Returns:
+        (1, D, H, W) uint8; 255 for 1. Axes point to the head, the front and the patient's right.
+
+    Raises:
+        ValueError: If a file cannot be read, holds NaN, or is no CT in HU.
+    """
+    data, voxel, affine = _read(files["ct"])
+    if data.min() >= 0 and data.max() <= 255 and data.max() > 0:
+        raise ValueError(f"{files['ct']}: values {data.min():g} to {data.max():g}; expected HU, where air is -1000")
+    cube = _cube(window(data, *hu_window), voxel, size, spacing, _middle(files, data.shape, affine))
+    return _to_uint8(cube)[None]
+
+
+def read_mr(files: Mapping[str, Path], *, size: Sequence[int], spacing: Sequence[float]) -> np.ndarray:
+    """T1 and T2 of a patient; one that is missing is 0.
+
+    Intensities are stretched so that the 1st percentile becomes 0 and the 99.5th 1: those of MR have no unit.
+
+    Args:
+        files: `t1`, `t2` or both, and `liver` where there is one.
+        size: Voxels along z, y, x.
+        spacing: Mm along z, y, x.
+
+    Returns:
+        (2, D, H, W) uint8.
+
+    Raises:
+        ValueError: If a file cannot be read or holds NaN.
+    """
+    channels = np.zeros((2, *size), np.uint8)
+    for number, name in enumerate(("t1", "t2")):
+        if name in files:
+            data, voxel, affine = _read(files[name])
+            low, high = np.percentile(data, [1, 99.5])
+            stretched = window(data, low, max(high, low + 1e-6))
+            channels[number] = _to_uint8(_cube(stretched, voxel, size, spacing, _middle(files, data.shape, affine)))
+    return channels
+
+
+def read_tiles(files: Sequence[Path], count: int, size: int) -> np.ndarray:
+    """A bag of tiles: evenly chosen where there are more than wanted, repeated where there are fewer.
+
+    Args:
+        files: At least one.
+        count: Tiles wanted.
+        size: Edge in pixels; others are resized.
+
+    Returns:
+        (count, 3, size, size) uint8.
+
+    Raises:
+        ValueError: If a file cannot be read.
+    """
+    chosen = np.arange(count) % len(files) if len(files) < count else np.arange(count) * len(files) // count
+    tiles = {}
+    for number in sorted(set(chosen.tolist())):
+        try:
+            with Image.open(files[number]) as opened:
+                picture = opened.convert("RGB")
+                resized = (
+                    picture if picture.size == (size, size) else picture.resize((size, size), Image.Resampling.BILINEAR)
+                )
+                tiles[number] = np.asarray(resized).transpose(2, 0, 1)
+        except OSError as error:
+            raise ValueError(f"{files[number]} could not be read as a picture ({error})") from error
+    return np.stack([tiles[number] for number in chosen.tolist()])
+
+
+def _read(file: Path) -> tuple[np.ndarray, tuple[float, ...], np.ndarray]:
+    """Data (z, y, x) float32, mm along z, y, x, and the affine of the turned image (x, y, z)."""
+    try:
+        image: Any = nib.as_closest_canonical(nib.load(file))
+        data = np.asarray(image.dataobj, np.float32)
+    except (OSError, ImageFileError, EOFError) as error:
+        raise ValueError(f"{file} could not be read as NIfTI ({error})") from error
+    if data.ndim == 4 and data.shape[3] == 1:
+        data = data[..., 0]
+    if data.ndim != 3:
+        raise ValueError(f"{file}: {data.ndim} axes of shape {data.shape}; expected a volume")
+    if not np.isfinite(data).all():
+        raise ValueError(f"{file}: holds NaN or infinite intensities; replace them first")
+    return data.T, tuple(float(side) for side in image.header.get_zooms()[:3][::-1]), image.affine
+
+
+def _middle(files: Mapping[str, Path], shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
+    """Where to cut, in voxels z, y, x: the middle of the liver's box, else of the image."""
+    if "liver" in files:
+        labels, _, other = _read(files["liver"])
+        places = np.argwhere(labels > 0)
+        if len(places):
+            voxel = (places.min(0) + places.max(0))[::-1] / 2
+            place = np.linalg.solve(affine, other @ np.array([*voxel, 1.0]))[:3][
+                ::-1
+            ]  # by mm: T2 has a grid of its own
+            if ((place > -_TOLERANCE) & (place < np.array(shape) + _TOLERANCE)).all():
+                return place
+    return (np.array(shape) - 1) / 2
+
+
+def _cube(
+    image: np.ndarray, voxel: Sequence[float], size: Sequence[int], spacing: Sequence[float], middle: np.ndarray
+) -> np.ndarray:
+    """Resampled linearly to `spacing`, cut or padded with 0 to `size` around `middle`."""
+    scale = np.array(voxel) / np.array(spacing)
+    wanted = [max(1, round(n * each)) for n, each in zip(image.shape, scale, strict=True)]
+    tensor: Tensor = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None]
+    if wanted != list(image.shape):
+        tensor = F.interpolate(tensor[None], tuple(wanted), mode="trilinear")[0]
+    corner = [round(float((at + 0.5) * each - side / 2)) for at, each, side in zip(middle, scale, size, strict=True)]
+    return crop(tensor.numpy(), corner, size)[0]
+
+
+def _to_uint8(image: np.ndarray) -> np.ndarray:
+    return np.rint(image * 255).astype(np.uint8)

@@ -1,0 +1,150 @@
+"""HCC-TACE-Seg as it comes off the disk (Moawad et al. 2023, doi:10.1038/s41597-023-01928-3; CC BY 4.0).
+
+    manifest-*/HCC-TACE-Seg/HCC_001/<study>/<series>/*.dcm        CT before and after treatment, DICOM SEG
+    HCC-TACE-Seg_clinical_data-V2.xlsx                            sheet "data table"
+
+The segmentation, and so the CT before treatment, is that of the earliest study which has one, and the CT is the series
+that it refers to. Of the table, outcomes and readings after treatment stay behind (`datamodules/liver/columns.py`);
+survival comes in weeks and leaves in months; `Sex` is 1 for men and 2 for women.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+
+from datamodules.preparation.dicom import read_series
+from datamodules.preparation.liver.cohort import ImportedPatient, column_name, predictors, write_cohort
+from datamodules.preparation.liver.dicom_seg import Series, find_series, read_segments
+
+__all__ = ["HCCTACESegPreparation", "pre_procedural", "read_table"]
+
+log = logging.getLogger(__name__)
+
+_WEEKS = 7 / 30.4375
+"""Months in a week."""
+
+_SEX = {"1": "M", "2": "F"}
+_OUTCOMES = {"label": "censored_0_progressed_1", "event": "death_1_stillaliveorlosttofu_0", "weeks": "os"}
+_NOT_PREDICTORS = ("tcia_id",)
+
+
+@dataclass(frozen=True)
+class HCCTACESegPreparation:
+    """Brings patients into the general layout; the class is progression, 0 or 1.
+
+    Attributes:
+        input: Folder with the images and the xlsx, at any depth.
+        output: Folder to write.
+    """
+
+    input: str
+    output: str
+
+    def run(self) -> None:
+        """Write `output`.
+
+        Raises:
+            FileNotFoundError: If there are no patients or no table.
+            ValueError: If a file is not as it should be.
+        """
+        root = Path(self.input)
+        tables = [file for file in sorted(root.rglob("*.xlsx")) if file.name[0] not in ".~"]
+        if not tables:
+            raise FileNotFoundError(f"no .xlsx with the clinical data below {root}")
+        folders = {path.name: path for path in sorted(root.rglob("HCC_*")) if path.is_dir()}
+        if not folders:
+            raise FileNotFoundError(f"no folder HCC_<number> below {root}")
+        rows = read_table(tables[0])
+        for name in sorted(set(folders) - set(rows)):
+            log.warning("%s has images and no row in %s; left out", name, tables[0].name)
+        patients = (_patient(name, row, folders.get(name)) for name, row in rows.items())
+        write_cohort(Path(self.output), patients, None)
+
+
+def read_table(file: Path) -> dict[str, dict[str, str]]:
+    """Rows by patient; names of columns are stripped and in lower case, cells are text.
+
+    Raises:
+        ValueError: If there is no sheet `data table`, or no column `TCIA_ID`.
+    """
+    import openpyxl  # for this one table
+
+    book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+    sheets = {name.strip().casefold(): name for name in book.sheetnames}
+    if "data table" not in sheets:
+        raise ValueError(f"{file}: no sheet 'data table'; it has {', '.join(book.sheetnames)}")
+    lines = [line for line in book[sheets["data table"]].iter_rows(values_only=True) if any(map(_text, line))]
+    book.close()
+    names = [column_name(name) for name in lines[0]]
+    if "tcia_id" not in names:
+        raise ValueError(f"{file}: no column TCIA_ID; it has {', '.join(names[:5])}, ...")
+    rows = [{name: _text(cell) for name, cell in zip(names, line, strict=True) if name} for line in lines[1:]]
+    return {row["tcia_id"]: row for row in rows if row["tcia_id"]}
+
+
+def pre_procedural(series: list[Series]) -> tuple[Series, Series] | None:
+    """The CT before treatment and its segmentation: of the earliest study that has one.
+
+    Raises:
+        ValueError: If the CT that the segmentation refers to is not there.
+    """
+    outlined = sorted((one for one in series if one.modality == "SEG"), key=lambda one: (one.date, one.uid))
+    if not outlined:
+        return None
+    seg = outlined[0]
+    for one in series:
+        if one.modality == "CT" and one.uid == seg.refers_to:
+            return one, seg
+    raise ValueError(f"{seg.folder}: the CT series {seg.refers_to} that it outlines is not there; download it too")
+
+
+def _patient(name: str, row: dict[str, str], folder: Path | None) -> ImportedPatient:
+    pair = pre_procedural(find_series(folder)) if folder else None
+    if pair is None:
+        log.warning("%s: no CT with a segmentation; the imaging is missing", name)
+    weeks = row.get(_OUTCOMES["weeks"], "")
+    plain = predictors({key: value for key, value in row.items() if key not in _NOT_PREDICTORS})
+    if "sex" in plain:
+        plain["sex"] = _SEX.get(plain["sex"], "")
+    return ImportedPatient(
+        name,
+        {key: value.replace("_ ", "_") for key, value in plain.items()},
+        row.get(_OUTCOMES["label"], ""),
+        f"{float(weeks) * _WEEKS:.2f}" if weeks else "",
+        row.get(_OUTCOMES["event"], ""),
+        volumes=_volumes(*pair) if pair else {},
+    )
+
+
+def _volumes(ct: Series, seg: Series) -> dict[str, Any]:
+    """The CT, the liver (1) with its mass (2), and any other segment under its own name; segments may overlap."""
+    slices = read_series(ct.folder)
+    masks = read_segments(seg.folder, slices)
+    if "liver" not in masks:
+        raise ValueError(f"{seg.folder}: no segment 'Liver'; it has {', '.join(masks)}")
+    liver = masks.pop("liver").astype(np.uint8)
+    for mass in [name for name in masks if name.startswith(("mass", "tumor", "tumour"))]:
+        liver[masks.pop(mass)] = 2
+    others = {column_name(name): mask.astype(np.uint8) for name, mask in masks.items()}
+    labels = {name: _to_nifti(slices.mask_to_image(mask)) for name, mask in {"liver": liver, **others}.items()}
+    return {"ct": _to_nifti(slices.to_image()), **labels}
+
+
+def _to_nifti(image: sitk.Image) -> Any:
+    """From DICOM's axes, left and back, to NIfTI's, right and front."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return nib.Nifti1Image(sitk.GetArrayFromImage(image).T, np.diag([-1, -1, 1, 1]) @ affine)
+
+
+def _text(cell: object) -> str:
+    """A number without a needless `.0`."""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return "" if cell is None else str(cell).strip()

@@ -1,0 +1,92 @@
+"""LiTS17 as it comes off the disk, into nnU-Net's raw layout (Bilic et al. 2023, doi:10.1016/j.media.2022.102680).
+
+    Training Batch 1/volume-0.nii, segmentation-0.nii, ...     also flat, nested or as .nii.gz, as mirrors have it
+    test-volume-0.nii, ...                                     without labels; left out
+
+Axes point anywhere from volume to volume, so all are turned to RAS. Some volumes have lost their spacing in the header
+(28 to 47 are reported); the right one must be said, nothing is guessed.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datamodules.preparation.liver.segmentation_set import LabelledScan, write_segmentation_set
+from datamodules.preparation.liver.turned import read_turned, with_labels, without_spacing
+
+__all__ = ["LABELS", "LiTS17Preparation", "find_lits17"]
+
+log = logging.getLogger(__name__)
+
+LABELS = {"background": 0, "liver": 1, "tumour": 2}
+
+
+@dataclass(frozen=True)
+class LiTS17Preparation:
+    """Brings LiTS17 into nnU-Net's raw layout.
+
+    Attributes:
+        input: Folder with the volumes, at any depth.
+        output: Folder to write.
+        spacing_overrides: By number of the volume, mm along the axes of the file.
+    """
+
+    input: str
+    output: str
+    spacing_overrides: Mapping[int, Sequence[float]] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Write `output`.
+
+        Raises:
+            FileNotFoundError: If there is no volume.
+            ValueError: If a file is not as it should be.
+        """
+        pairs = find_lits17(Path(self.input))
+        overrides = {int(number): spacing for number, spacing in self.spacing_overrides.items()}
+        strange = sorted(set(overrides) - set(pairs))
+        if strange:
+            raise ValueError(f"spacing_overrides names volume {strange[0]}, which is not in {self.input}")
+        wrong = [n for n, (volume, _) in pairs.items() if n not in overrides and without_spacing(volume)]
+        if wrong:
+            log.warning(
+                "volumes %s say 1 mm in all directions, which a CT scanner does not: "
+                "name their spacing in preparation.spacing_overrides, or sizes in mm will be wrong",
+                ", ".join(map(str, wrong)),
+            )
+        scans = self._scans(pairs, overrides)
+        write_segmentation_set(Path(self.output), scans, labels=LABELS, channels=["CT"])
+
+    def _scans(
+        self, pairs: Mapping[int, tuple[Path, Path]], overrides: Mapping[int, Sequence[float]]
+    ) -> Iterator[LabelledScan]:
+        for number, (volume, segmentation) in pairs.items():
+            spacing = overrides.get(number)
+            image = read_turned(volume, spacing=spacing)
+            mask = with_labels(image, segmentation, tuple(LABELS.values()), spacing=spacing)
+            yield LabelledScan(f"lits_{number:03d}", [image], mask)
+
+
+def find_lits17(root: Path) -> dict[int, tuple[Path, Path]]:
+    """Volume and segmentation by number, wherever they lie below `root`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If a number stands twice, or a volume lacks its segmentation.
+    """
+    found: dict[str, dict[int, Path]] = {"volume": {}, "segmentation": {}}
+    for file in sorted(root.rglob("*.nii*")):
+        named = re.fullmatch(r"(volume|segmentation)-(\d+)\.nii(?:\.gz)?", file.name)
+        if named:
+            kind, number = named.group(1), int(named.group(2))
+            if number in found[kind]:
+                raise ValueError(f"{file} and {found[kind][number]} are both {kind} {number}; remove one")
+            found[kind][number] = file
+    if not found["volume"]:
+        raise FileNotFoundError(f"no volume-<number>.nii or .nii.gz below {root}")
+    missing = sorted(set(found["volume"]) - set(found["segmentation"]))
+    if missing:
+        raise ValueError(f"{found['volume'][missing[0]]} has no segmentation-{missing[0]}.nii; add it")
+    return {number: (found["volume"][number], found["segmentation"][number]) for number in sorted(found["volume"])}

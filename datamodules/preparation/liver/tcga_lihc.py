@@ -1,0 +1,168 @@
+"""TCGA-LIHC as it comes off the disk: tables of UCSC Xena, cBioPortal or the BCR, expression, tiles of slides.
+
+    *.star_fpkm.tsv[.gz]         a row for each gene, a column for each sample, log2(FPKM + 1)
+    *.survival.tsv[.gz]          sample, OS (1 dead), OS.time (days)
+    *.clinical.tsv[.gz], data_clinical_patient.txt or nationwidechildrens.org_clinical_patient_lihc.txt
+    tiles/TCGA-XX-XXXX-01Z-00-DX1.<uuid>/*.png       cut from the diagnostic slides by a tool of yours
+
+All is joined on the first 12 characters of the barcode. Of the samples of a patient one of the primary tumour (01) is
+kept; normal tissue (11) is not. `*_lower_limit` and `*_upper_limit` are limits of assays, not values of a patient, and
+stay behind, and so do outcomes. Everybody has a carcinoma, so the class is the stage: I and II (0), III and IV (1).
+Imaging is not joined here: it lies in another archive and exists for few (docs/how-to/liver_data.md).
+"""
+
+import csv
+import gzip
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from datamodules.liver.columns import MISSING
+from datamodules.preparation.liver.cohort import ImportedPatient, predictors, write_cohort
+
+__all__ = ["TCGALIHCPreparation", "read_expression", "read_table", "tumour_samples"]
+
+_MONTH = 30.4375
+"""Days."""
+
+_IDS = ("bcr_patient_barcode", "patient_id", "_patient", "submitter_id", "sample", "sampleid")
+_STAGES = ("ajcc_pathologic_stage", "pathologic_stage", "ajcc_pathologic_tumor_stage", "path_stage")
+_CLINICAL = ("*.clinical.tsv*", "data_clinical_patient.txt", "*clinical_patient_lihc.txt")
+_BARCODE = re.compile(r"TCGA-\w{2}-\w{4}")
+
+
+@dataclass(frozen=True)
+class TCGALIHCPreparation:
+    """Brings patients into the general layout.
+
+    Attributes:
+        input: Folder with the downloaded files, at any depth.
+        output: Folder to write.
+    """
+
+    input: str
+    output: str
+
+    def run(self) -> None:
+        """Write `output`.
+
+        Raises:
+            FileNotFoundError: If there is no clinical table.
+            ValueError: If a table is not as it should be.
+        """
+        root = Path(self.input)
+        tables = [file for pattern in _CLINICAL for file in sorted(root.rglob(pattern))]
+        if not tables:
+            raise FileNotFoundError(f"no clinical table below {root}: expected one of {', '.join(_CLINICAL)}")
+        survival = [read_table(file) for file in sorted(root.rglob("*.survival.tsv*"))[:1]]
+        expression = [read_expression(file) for file in sorted(root.rglob("*.star_fpkm.tsv*"))[:1]]
+        patients = _patients(read_table(tables[0]), survival[0] if survival else {}, _tiles(root))
+        write_cohort(Path(self.output), patients, expression[0] if expression else None)
+
+
+def read_table(file: Path) -> dict[str, dict[str, str]]:
+    """Rows by patient (12 characters), of any of the sources: comments, second headers and repeats are passed over.
+
+    Raises:
+        ValueError: If no column holds barcodes.
+    """
+    with _opened(file) as stream:
+        lines = [line for line in stream if line.strip() and not line.startswith("#")]
+    rows = list(csv.DictReader(lines, delimiter="\t"))
+    names = {str(name).strip().casefold(): name for name in (rows[0] if rows else {})}
+    column = next((names[name] for name in _IDS if name in names and _coded(rows, names[name])), None)
+    if column is None:
+        raise ValueError(f"{file}: no column of barcodes such as TCGA-XX-XXXX; expected one of {', '.join(_IDS)}")
+    found: dict[str, dict[str, str]] = {}
+    for row in sorted((row for row in rows if _BARCODE.match(row[column] or "")), key=lambda row: row[column]):
+        if row[column][13:15] in ("", "01"):
+            found.setdefault(row[column][:12], row)
+    return found
+
+
+def tumour_samples(barcodes: Sequence[str]) -> dict[str, str]:
+    """One sample of the primary tumour for each patient: the first in order of vial."""
+    chosen: dict[str, str] = {}
+    for barcode in sorted(barcodes):
+        if _BARCODE.match(barcode) and barcode[13:15] == "01":
+            chosen.setdefault(barcode[:12], barcode)
+    return chosen
+
+
+def read_expression(file: Path) -> tuple[list[str], list[str], np.ndarray]:
+    """Genes without versions, patients, and (G, P) FPKM; genes that differ in their version only are averaged.
+
+    Raises:
+        ValueError: If values cannot be log2(FPKM + 1), or there is no tumour.
+    """
+    with _opened(file) as stream:
+        columns = stream.readline().rstrip("\r\n").split("\t")
+        places = {name: number for number, name in enumerate(columns)}
+        chosen = tumour_samples(columns[1:])
+        if not chosen:
+            raise ValueError(f"{file}: no column is a primary tumour, such as TCGA-XX-XXXX-01A")
+        kept = [places[sample] for sample in chosen.values()]
+        values: dict[str, list[list[float]]] = {}
+        for line in stream:
+            cells = line.rstrip("\r\n").split("\t")
+            values.setdefault(cells[0].split(".")[0], []).append([float(cells[place]) for place in kept])
+    logs = np.array([np.mean(rows, axis=0) for rows in values.values()])
+    if logs.min() < 0 or logs.max() > 30:
+        raise ValueError(f"{file}: values {logs.min():g} to {logs.max():g}; expected log2(FPKM + 1), 0 to 20")
+    return list(values), list(chosen), 2**logs - 1
+
+
+def _patients(
+    clinical: dict[str, dict[str, str]], survival: dict[str, dict[str, str]], tiles: dict[str, list[Path]]
+) -> Iterator[ImportedPatient]:
+    for name, row in clinical.items():
+        months, event = _survival(row, survival.get(name, {}))
+        yield ImportedPatient(
+            name,
+            {key: "" if value.lower() in MISSING else value for key, value in predictors(row).items()},
+            _late(row),
+            months,
+            event,
+            tiles=tiles.get(name, ()),
+        )
+
+
+def _survival(row: dict[str, str], lived: dict[str, str]) -> tuple[str, str]:
+    """Months and event, of Xena's survival table, else of cBioPortal's columns."""
+    if days := lived.get("OS.time", ""):
+        return f"{float(days) / _MONTH:.2f}", lived.get("OS", "")
+    months = (row.get("OS_MONTHS") or "").strip()
+    return ("", "") if months.lower() in MISSING else (months, (row.get("OS_STATUS") or "").strip()[:1])
+
+
+def _late(row: dict[str, str]) -> str:
+    """`Stage IIIA` to 1, `Stage II` to 0, empty where unknown."""
+    said = {key.strip().casefold().split(".")[0]: value for key, value in row.items() if key}
+    text = next((said[name] for name in _STAGES if said.get(name)), "")
+    stage = re.fullmatch(r"(?:stage)?\s*(I{1,3}|IV)[ABC]?\d?", text.strip(), re.IGNORECASE)
+    return "" if stage is None else str(int(stage.group(1).upper() in ("III", "IV")))
+
+
+def _tiles(root: Path) -> dict[str, list[Path]]:
+    """By patient, of diagnostic slides (DX) of the primary tumour, in order of slide and name."""
+    found: dict[str, list[Path]] = {}
+    for folder in sorted(path for path in root.rglob("TCGA-*") if path.is_dir()):
+        if re.match(r"TCGA-\w{2}-\w{4}-01Z-00-DX", folder.name):
+            pictures = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg"))
+            found.setdefault(folder.name[:12], []).extend(pictures)
+    return found
+
+
+def _coded(rows: Sequence[dict[str, str]], column: str) -> bool:
+    return any(_BARCODE.match(row[column] or "") for row in rows)
+
+
+def _opened(file: Path) -> TextIO:
+    """Text of a file that may be compressed, whatever its name says."""
+    with file.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    return gzip.open(file, "rt", encoding="utf-8-sig") if packed else file.open(encoding="utf-8-sig")

@@ -1,0 +1,33 @@
+"""Harrell's C-index as a metric that is gathered over batches and ranks."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from evaluation.survival import concordance
+
+__all__ = ["ConcordanceIndex"]
+
+
+class ConcordanceIndex(Metric):
+    """Of risks (B,), times (B,) and events (B,); see `evaluation.survival.concordance`."""
+
+    full_state_update = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name in ("risk", "time", "event"):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+
+    def update(self, risk: Tensor, time: Tensor, event: Tensor) -> None:
+        """Keep a batch."""
+        for name, values in (("risk", risk), ("time", time), ("event", event)):
+            getattr(self, name).append(values.detach().double())
+
+    def compute(self) -> Tensor:
+        """The index, NaN where no two patients can be compared."""
+        risk, time, event = (dim_zero_cat(getattr(self, name)).cpu().numpy() for name in ("risk", "time", "event"))
+        return torch.tensor(concordance(time, event, risk)["c_index"])

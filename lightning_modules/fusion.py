@@ -1,0 +1,223 @@
+"""Diagnosis and survival from any of several modalities: encoders, a fusion, and losses that all fusions share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_modules.classification import classification_metrics
+from lightning_modules.concordance import ConcordanceIndex
+from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from models.fusion import Fused, FusionNetwork, drop_modalities
+from models.losses import CoxLoss
+
+__all__ = ["FusionModule"]
+
+Batch = dict[str, Any]
+Terms = dict[str, Tensor]
+
+
+class FusionModule(OptimizedModule):
+    """Trains encoders and a fusion on batches with `present` (B, M) bool, `label` (B,), and a key for each modality.
+
+    The loss is the sum of weighted terms, of which those with weight 0 are left out: cross entropy of the fused output,
+    and with `time` (months) and `event` in the batch Cox's loss; the same of every modality's own head, averaged;
+    alignment of the tokens; what the decoders cannot tell; and what the fusion itself adds.
+
+    Logs `train/loss`; `loss`, `auc`, `acc` and, of batches with times, `c_index`, under `val/` and `test/`.
+
+    Args:
+        encoders: By modality, from what the batch holds to tokens (B, dim). Those of modalities that the data do not
+            have are not used.
+        fusion: From tokens and evidence to `Fused`.
+        optimizer: Builds the optimiser from the parameters.
+        scheduler: Builds a learning-rate schedule from the optimiser.
+        scheduler_interval: Whether the schedule counts epochs or steps.
+        modalities: M names, in the order of `present`.
+        num_classes: K.
+        dim: Width of a token.
+        modality_dropout: Probability with which the fusion does not get to see a modality that is there, in training.
+        fusion_weight: Of the fused output's losses; with 0 the modalities are trained each for itself.
+        unimodal_weight: Of the losses of the modalities' own heads.
+        survival_weight: Of Cox's loss against cross entropy; 0 where no times are known.
+        ties: See `CoxLoss`.
+        alignment: From tokens and presence to a loss, such as `ContrastiveAlignment`.
+        alignment_weight: Of that loss.
+        decoders: By modality, from tokens to what the encoder was given; for explanations by latent shift.
+        reconstruction_weight: Of their mean squared error in units of the variance; encoders learn by it too.
+        freeze_encoders: Train the fusion alone, on tokens of the stage `unimodal`. The tokens of a patient are computed
+            once, so augmentation of images has no effect then.
+
+    Raises:
+        ValueError: If a modality has no encoder, or there is no alignment that could be weighted.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module | None],
+        fusion: nn.Module,
+        optimizer: OptimizerPartial,
+        scheduler: SchedulerPartial | None = None,
+        *,
+        modalities: Sequence[str],
+        num_classes: int,
+        dim: int,
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        modality_dropout: float = 0.3,
+        fusion_weight: float = 1.0,
+        unimodal_weight: float = 0.5,
+        survival_weight: float = 0.0,
+        ties: Literal["breslow", "efron"] = "breslow",
+        alignment: nn.Module | None = None,
+        alignment_weight: float = 0.0,
+        decoders: Mapping[str, nn.Module | None] | None = None,
+        reconstruction_weight: float = 0.0,
+        freeze_encoders: bool = False,
+    ) -> None:
+        super().__init__(optimizer, scheduler, scheduler_interval)
+        if alignment_weight and alignment is None:
+            raise ValueError("alignment_weight is above 0: give lightning_module.alignment, or set it to 0")
+        self.net = FusionNetwork(encoders, fusion, modalities=modalities, dim=dim, num_classes=num_classes)
+        self.modalities, self.freeze_encoders = tuple(modalities), freeze_encoders
+        self.modality_dropout = modality_dropout
+        self.fusion_weight, self.unimodal_weight = fusion_weight, unimodal_weight
+        self.survival_weight, self.cox = survival_weight, CoxLoss(ties)
+        self.alignment, self.alignment_weight = alignment if alignment_weight else None, alignment_weight
+        given = (decoders or {}).items()
+        self.decoders = nn.ModuleDict({name: each for name, each in given if each and name in modalities})
+        self.reconstruction_weight = reconstruction_weight
+        metrics = classification_metrics("binary" if num_classes == 2 else "multiclass", num_classes)
+        self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
+        self._kept: dict[str, Tensor] = {}
+        self.val_concordance, self.test_concordance = ConcordanceIndex(), ConcordanceIndex()
+
+    @property
+    def metric_names(self) -> list[str]:
+        """What may be monitored."""
+        return ["train/loss", "val/loss", *self.val_metrics, *(["val/c_index"] if self.survival_weight else [])]
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs (B, K + 1), weights (B, M) and tokens (B, M, dim)."""
+        return self.net(batch, batch["present"])
+
+    def receive(self, stages: Mapping[str, L.LightningModule]) -> None:
+        """Take over encoders, heads and decoders from the stage `unimodal`, where there is one.
+
+        Raises:
+            ValueError: If the encoders are frozen and there is none.
+        """
+        if "unimodal" in stages:
+            before: Any = stages["unimodal"]
+            self.net.encoders.load_state_dict(before.net.encoders.state_dict())
+            self.net.heads.load_state_dict(before.net.heads.state_dict())
+            if len(before.decoders) and len(self.decoders):
+                self.decoders.load_state_dict(before.decoders.state_dict())
+        elif self.freeze_encoders:
+            raise ValueError("freeze_encoders=true needs a stage named unimodal before it")
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a batch."""
+        seen = drop_modalities(batch["present"], self.modality_dropout)
+        *_, terms = self._terms(batch, seen)
+        size = len(batch["id"])
+        self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
+        loss = terms["loss"]
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and metrics of a batch."""
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """As validation; returns what `predict_step` returns, the truth, and what each modality says by itself.
+
+        `unimodal` (B, M, K) are the probabilities of the modalities' own heads, without meaning for absent ones;
+        `tokens` (B, M, dim) are 0 there.
+        """
+        fused, evidence, tokens = self._evaluate("test", batch)
+        truth: Batch = {name: batch[name] for name in ("label", "time", "event") if name in batch}
+        said = {"unimodal": evidence[..., :-1].softmax(-1), "tokens": tokens}
+        return {**self._said(batch, fused), **truth, **said}
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """For a batch of B patients.
+
+        Returns:
+            `id`, `prob` (B, K), `risk` (B,), the logarithm of the hazard, `weights` (B, M) and `present` (B, M).
+        """
+        tokens = self._encode(batch)
+        return self._said(batch, self.net.fuse(tokens, self.net.evidence(tokens), batch["present"]))
+
+    def _said(self, batch: Batch, fused: Fused) -> Batch:
+        prob, risk = fused.output[:, :-1].float().softmax(1), fused.output[:, -1].float()
+        return {"id": batch["id"], "prob": prob, "risk": risk, "weights": fused.weights, "present": batch["present"]}
+
+    def _encode(self, batch: Batch) -> Tensor:
+        """Tokens (B, M, dim); of frozen encoders those that are kept, but for a test or prediction."""
+        if not self.freeze_encoders:
+            return self.net.encode(batch, batch["present"])
+        self.net.encoders.eval()
+        if self._trainer is None or not (self.trainer.training or self.trainer.validating):
+            with torch.no_grad():
+                return self.net.encode(batch, batch["present"])
+        if not all(name in self._kept for name in batch["id"]):
+            with torch.no_grad():
+                self._kept |= dict(zip(batch["id"], self.net.encode(batch, batch["present"]), strict=True))
+        return torch.stack([self._kept[name] for name in batch["id"]])
+
+    def _terms(self, batch: Batch, seen: Tensor) -> tuple[Fused, Tensor, Tensor, Terms]:
+        """The fused output, evidence, tokens, and the terms of the loss with `loss`, their sum."""
+        tokens, present = self._encode(batch), batch["present"]
+        evidence = self.net.evidence(tokens)
+        fused = self.net.fuse(tokens, evidence, seen)
+        terms = {}
+        if self.fusion_weight:
+            terms["fusion"] = self.fusion_weight * self._task(fused.output, batch)
+            terms |= fused.terms
+        if self.unimodal_weight:
+            own = [self._task(evidence[rows, m], batch, rows) for m, rows in enumerate(present.T) if rows.any()]
+            terms["unimodal"] = self.unimodal_weight * torch.stack(own).mean()
+        if self.alignment is not None:
+            terms["alignment"] = self.alignment_weight * self.alignment(tokens, present)
+        if self.reconstruction_weight:
+            terms["reconstruction"] = self.reconstruction_weight * self._reconstruction(tokens, batch)
+        return fused, evidence, tokens, {**terms, "loss": torch.stack([*terms.values()]).sum()}
+
+    def _task(self, output: Tensor, batch: Batch, rows: Tensor | slice = slice(None)) -> Tensor:
+        """Cross entropy, and Cox's loss where it counts, of outputs of some rows of a batch."""
+        loss = F.cross_entropy(output[:, :-1].float(), batch["label"][rows])
+        if self.survival_weight:
+            if "time" not in batch:
+                raise ValueError("the data know no times of survival: set lightning_module.survival_weight=0")
+            time, event = batch["time"][rows], batch["event"][rows]
+            loss = loss + self.survival_weight * self.cox(output[:, -1].float(), time, event)
+        return loss
+
+    def _reconstruction(self, tokens: Tensor, batch: Batch) -> Tensor:
+        """Mean share of the variance of each modality that its decoder does not tell, over those who have it."""
+        errors = [tokens.sum() * 0]
+        for name, decoder in self.decoders.items():
+            index = self.modalities.index(name)
+            rows = batch["present"][:, index]
+            if rows.any():
+                truth = batch[name][rows]
+                errors.append(F.mse_loss(decoder(tokens[rows, index]), truth) / truth.var().clamp_min(1e-6))
+        return torch.stack(errors).sum() / max(len(errors) - 1, 1)
+
+    def _evaluate(self, stage: str, batch: Batch) -> tuple[Fused, Tensor, Tensor]:
+        fused, evidence, tokens, terms = self._terms(batch, batch["present"])
+        metrics = self.val_metrics if stage == "val" else self.test_metrics
+        order = self.val_concordance if stage == "val" else self.test_concordance
+        said, size = self._said(batch, fused), len(batch["id"])
+        prob = said["prob"]
+        metrics.update(prob[:, -1] if prob.shape[1] == 2 else prob, batch["label"])
+        self.log(f"{stage}/loss", terms["loss"], on_epoch=True, batch_size=size, sync_dist=True)
+        self.log_dict(metrics, on_epoch=True, prog_bar=stage == "val", batch_size=size)
+        if self.survival_weight:
+            order.update(said["risk"], batch["time"], batch["event"])
+            self.log(f"{stage}/c_index", order, on_epoch=True, batch_size=size)
+        return fused, evidence, tokens

@@ -1,0 +1,25 @@
+"""Gated attention over a bag (Ilse et al. 2018, arXiv:1802.04712, equation 9), written from the paper."""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["GatedAttention"]
+
+
+class GatedAttention(nn.Module):
+    """The mean of a bag, weighted by what a small gated network says of each of its members.
+
+    Args:
+        dim: Width of a member.
+        hidden: Width of the gated network.
+    """
+
+    def __init__(self, dim: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.signal, self.gate = nn.Linear(dim, hidden), nn.Linear(dim, hidden)
+        self.score = nn.Linear(hidden, 1, bias=False)
+
+    def forward(self, bag: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (B, dim) of bags (B, T, dim), and weights (B, T), which sum to 1."""
+        weights = self.score(self.signal(bag).tanh() * self.gate(bag).sigmoid()).squeeze(-1).softmax(1)
+        return torch.einsum("bt,btd->bd", weights, bag), weights

@@ -1,0 +1,58 @@
+"""What all fusions share: their result, and how modalities are left out."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["Fused", "check_present", "drop_modalities", "masked_softmax"]
+
+
+class Fused(NamedTuple):
+    """The result of a fusion of M modalities.
+
+    Attributes:
+        output: (B, K + 1): logits of K classes, and the logarithm of the hazard.
+        weights: (B, M), exactly 0 for absent modalities; the others of a patient sum to 1.
+        terms: Terms that the fusion adds to the loss, weighted, by name.
+    """
+
+    output: Tensor
+    weights: Tensor
+    terms: dict[str, Tensor]
+
+
+def check_present(present: Tensor) -> None:
+    """Refuse patients of whom nothing is known.
+
+    Args:
+        present: (B, M) bool.
+
+    Raises:
+        ValueError: If a row has no modality.
+    """
+    empty = (~present.any(1)).nonzero()[:, 0].tolist()
+    if empty:
+        raise ValueError(f"row {empty[0]} of the batch has no modality at all: leave such patients out")
+
+
+def drop_modalities(present: Tensor, share: float) -> Tensor:
+    """Hide each modality with the same probability; of those that a patient has, one at least stays.
+
+    Args:
+        present: (B, M) bool.
+        share: Probability, in [0, 1].
+
+    Returns:
+        (B, M) bool, nowhere true where `present` is not.
+    """
+    draws = torch.rand(present.shape, device=present.device)
+    kept = present & (draws >= share)
+    spared = draws.where(present, -1.0).argmax(1, keepdim=True)  # any one of those present, all alike
+    alone = torch.zeros_like(present).scatter(1, spared, True)
+    return torch.where(kept.any(1, keepdim=True), kept, alone & present)
+
+
+def masked_softmax(scores: Tensor, present: Tensor) -> Tensor:
+    """Shares (B, M) of scores (B, M): exactly 0 for absent modalities, the others sum to 1."""
+    return scores.masked_fill(~present, -torch.inf).softmax(1)

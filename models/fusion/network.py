@@ -1,0 +1,99 @@
+"""Encoders and a fusion as one network: absent modalities are never encoded, so nothing in them can matter.
+
+A multiplication by 0 would let a NaN of an absent modality through, and its gradient too. Here an encoder gets the rows
+that have its modality, and no others.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.fusion.fused import Fused, check_present
+
+__all__ = ["FusionNetwork"]
+
+
+class FusionNetwork(nn.Module):
+    """From the modalities of patients to logits, weights and tokens.
+
+    Beside the fusion every modality has a head of its own (layer normalisation and a linear map of its token), whose
+    outputs are called evidence: late fusion averages them, all may learn by them.
+
+    Args:
+        encoders: By modality, from (B, ...) to tokens (B, dim).
+        fusion: From tokens (B, M, dim), evidence (B, M, K + 1) and presence (B, M) to `Fused`.
+        modalities: Names, in the order of `present`; encoders of others are not kept.
+        dim: Width of a token.
+        num_classes: K.
+
+    Raises:
+        ValueError: If a modality has no encoder.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module | None],
+        fusion: nn.Module,
+        *,
+        modalities: Sequence[str],
+        dim: int,
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        given = {name: encoder for name, encoder in encoders.items() if encoder is not None}
+        missing = [name for name in modalities if name not in given]
+        if missing:
+            raise ValueError(f"encoders: none for {', '.join(missing)}; there are {', '.join(given)}")
+        self.modalities, self.dim = tuple(modalities), dim
+        self.encoders = nn.ModuleDict({name: given[name] for name in modalities})
+        self.heads = nn.ModuleDict({name: _head(dim, num_classes + 1) for name in modalities})
+        self.fusion = fusion
+
+    def forward(self, inputs: Mapping[str, Any], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs (B, K + 1), weights (B, M) and tokens (B, M, dim).
+
+        Args:
+            inputs: By modality (B, ...), or none where nobody has it; what absent rows hold does not matter.
+            present: (B, M) bool.
+
+        Raises:
+            ValueError: If a row has no modality.
+        """
+        tokens = self.encode(inputs, present)
+        fused = self.fuse(tokens, self.evidence(tokens), present)
+        return fused.output, fused.weights, tokens
+
+    def encode(self, inputs: Mapping[str, Any], present: Tensor) -> Tensor:
+        """Tokens (B, M, dim), 0 where a modality is absent."""
+        device = present.device
+        tokens = [torch.zeros(len(present), self.dim, device=device) for _ in self.modalities]
+        for index, name in enumerate(self.modalities):
+            rows = present[:, index].nonzero()[:, 0]
+            if len(rows):
+                tokens[index] = tokens[index].index_copy(0, rows, self._encoded(name, inputs[name][rows]).float())
+        return torch.stack(tokens, 1)
+
+    def evidence(self, tokens: Tensor) -> Tensor:
+        """(B, M, K + 1) of each modality by its own head; what it says of absent ones means nothing."""
+        return torch.stack([self.heads[name](tokens[:, index]) for index, name in enumerate(self.modalities)], 1)
+
+    def fuse(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
+        """Fuse what is present.
+
+        Raises:
+            ValueError: If a row has no modality.
+        """
+        check_present(present)
+        return self.fusion(tokens, evidence, present)
+
+    def _encoded(self, name: str, rows: Tensor) -> Tensor:
+        encoder = self.encoders[name]
+        if self.training and len(rows) == 1:  # batch normalisation refuses a single value in each channel
+            return encoder(torch.cat([rows, rows]))[:1]
+        return encoder(rows)
+
+
+def _head(dim: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, outputs))

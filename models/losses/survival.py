@@ -1,0 +1,59 @@
+"""Cox's partial likelihood, with ties after Breslow or Efron."""
+
+import warnings
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["CoxLoss"]
+
+
+class CoxLoss(nn.Module):
+    """Negative log partial likelihood of a batch, for each event (Cox 1972).
+
+    Whoever dies is compared with those of the batch who were still under observation, so the loss depends on the size
+    of the batch: make it large. Computed in float64.
+
+    Args:
+        ties: Of equal times of death: `breslow` keeps all of them at risk (doi:10.2307/2529620), `efron` takes away a
+            part for each that went before (doi:10.1080/01621459.1977.10480613).
+    """
+
+    def __init__(self, ties: Literal["breslow", "efron"] = "breslow") -> None:
+        super().__init__()
+        self.ties = ties
+
+    def forward(self, log_hazard: Tensor, time: Tensor, event: Tensor) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            log_hazard: (B,).
+            time: (B,), of the event or of the end of observation.
+            event: (B,) bool.
+
+        Returns:
+            A scalar; 0, with a warning, where there is no event.
+        """
+        if not event.any():
+            warnings.warn("a batch without events teaches no survival: use larger batches", stacklevel=2)
+            return log_hazard.sum() * 0
+        order = time.argsort(descending=True)
+        time, event, hazard = time[order], event[order], log_hazard[order].double()
+        last = torch.searchsorted(-time, -time, right=True) - 1  # of those with the same time: all are at risk
+        at_risk = hazard.logcumsumexp(0)[last]
+        if self.ties == "efron":
+            at_risk = at_risk + _without_predecessors(hazard, at_risk, time, event)
+        loss = (at_risk - hazard)[event].mean()
+        return loss.to(log_hazard.dtype)
+
+
+def _without_predecessors(hazard: Tensor, at_risk: Tensor, time: Tensor, event: Tensor) -> Tensor:
+    """What to add to the logarithm of the hazard at risk: the r-th of d tied deaths leaves out r / d of theirs."""
+    tied = (time[:, None] == time[None]) & event[None]
+    deaths = tied.sum(1)
+    rank = (tied & torch.ones_like(tied).tril(-1)).sum(1)
+    total = hazard.expand(len(hazard), -1).masked_fill(~tied, -torch.inf)[event].logsumexp(1)
+    share = (rank / deaths.clamp_min(1))[event]
+    change = torch.zeros_like(hazard)
+    return change.masked_scatter(event, torch.log1p(-share * (total - at_risk[event]).exp()))

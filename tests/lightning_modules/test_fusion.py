@@ -1,0 +1,139 @@
+"""The module of fusions: what it trains, takes over, keeps and says."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lightning_modules import FusionModule
+from models import ContrastiveAlignment, CoxLoss, CrossFusion, LateFusion, TableDecoder, TableEncoder
+
+SIZES = {"ct": 6, "genomics": 9}
+NAMES = tuple(SIZES)
+
+
+def module(fusion=CrossFusion, **options):
+    torch.manual_seed(0)
+    encoders = {name: TableEncoder(features=width, dim=8, hidden=8, dropout=0.0) for name, width in SIZES.items()}
+    given = {"modalities": NAMES, "num_classes": 2, "dim": 8}
+    fused = fusion(modalities=NAMES, num_classes=2, dim=8)
+    return FusionModule({**encoders, "mr": None}, fused, torch.optim.SGD, **given, **options)
+
+
+def batch(count=10, seed=1):
+    torch.manual_seed(seed)
+    present = torch.rand(count, 2) > 0.3
+    present[:, 0] |= ~present.any(1)
+    return {
+        **{name: torch.randn(count, width) for name, width in SIZES.items()},
+        "present": present,
+        "label": torch.arange(count) % 2,
+        "time": torch.rand(count) * 60,
+        "event": torch.arange(count) % 3 > 0,
+        "id": [f"p{index}" for index in range(count)],
+    }
+
+
+def terms(net, given):
+    return net.eval()._terms(given, given["present"])[-1]
+
+
+def test_the_loss_is_the_sum_of_what_the_docstring_says():
+    align = ContrastiveAlignment(modalities=NAMES, dim=8)
+    decoders = {"genomics": TableDecoder(dim=8, features=9), "mr": None}
+    options = {"unimodal_weight": 0.7, "survival_weight": 0.4, "ties": "efron", "alignment": align}
+    net, given = module(alignment_weight=0.2, decoders=decoders, reconstruction_weight=0.3, **options), batch()
+    found = terms(net, given)
+    output, _, tokens = net(given)
+
+    def task(said, rows):
+        cox = CoxLoss("efron")(said[:, 2], given["time"][rows], given["event"][rows])
+        return F.cross_entropy(said[:, :2], given["label"][rows]) + 0.4 * cox
+
+    own = [task(net.net.heads[name](tokens[rows, m]), rows) for m, (name, rows) in enumerate(
+        zip(NAMES, given["present"].T, strict=True))]  # fmt: skip
+    rows = given["present"][:, 1]
+    expected = {
+        "fusion": task(output, slice(None)),
+        "unimodal": 0.7 * sum(own) / 2,
+        "alignment": 0.2 * align(tokens, given["present"]),
+        "reconstruction": 0.3
+        * F.mse_loss(decoders["genomics"](tokens[rows, 1]), given["genomics"][rows])
+        / given["genomics"][rows].var(),
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+    torch.testing.assert_close(found["loss"], sum(expected.values()))
+
+
+def test_terms_without_weight_are_left_out():
+    assert {*terms(module(unimodal_weight=0.0), batch())} == {"fusion", "loss"}
+    assert {*terms(module(fusion_weight=0.0), batch())} == {"unimodal", "loss"}
+
+
+@pytest.mark.parametrize("fusion", [CrossFusion, LateFusion])
+def test_nan_in_absent_modalities_reaches_neither_loss_nor_gradient(fusion):
+    decoders = {name: TableDecoder(dim=8, features=width) for name, width in SIZES.items()}
+    options = {"alignment": ContrastiveAlignment(modalities=NAMES, dim=8), "alignment_weight": 1.0}
+    net = module(fusion, decoders=decoders, reconstruction_weight=1.0, survival_weight=1.0, **options)
+    given = batch()
+    clean = terms(net, given)["loss"]
+    spoilt = dict(given)
+    for index, name in enumerate(NAMES):
+        spoilt[name] = given[name].where(given["present"][:, [index]], math.nan)
+    loss = terms(net, spoilt)["loss"]
+    assert torch.equal(loss, clean)
+    loss.backward()
+    assert all(weight.grad.isfinite().all() for weight in net.parameters() if weight.grad is not None)
+
+
+def test_prediction_says_probabilities_risks_weights_and_ids_without_truth():
+    net, given = module(), batch()
+    for name in ("label", "time", "event"):
+        del given[name]
+    said = net.eval().predict_step(given, 0)
+    assert {*said} == {"id", "prob", "risk", "weights", "present"}
+    torch.testing.assert_close(said["prob"].sum(1), torch.ones(10))
+    assert said["id"] == [f"p{index}" for index in range(10)]
+
+
+def test_a_stage_takes_over_encoders_heads_and_decoders():
+    decoders = [{"ct": TableDecoder(dim=8, features=6)} for _ in range(2)]
+    before, after = (module(decoders=each, reconstruction_weight=1.0) for each in decoders)
+    for weight in before.parameters():
+        nn.init.normal_(weight)
+    after.receive({"unimodal": before})
+    mine, theirs = after.state_dict(), before.state_dict()
+    for name in mine:
+        taken = name.startswith(("net.encoders", "net.heads", "decoders"))
+        assert torch.equal(mine[name], theirs[name]) or not taken, name
+    assert not torch.equal(mine["net.fusion.absent"], theirs["net.fusion.absent"])
+
+
+def test_frozen_encoders_need_a_stage_and_do_not_learn():
+    net = module(freeze_encoders=True)
+    with pytest.raises(ValueError, match="stage named unimodal"):
+        net.receive({})
+    net.train()._terms(batch(), batch()["present"])[-1]["loss"].backward()
+    assert all(weight.grad is None for weight in net.net.encoders.parameters())
+    assert all(weight.grad is not None for weight in net.net.heads.parameters())
+    assert not net.net.encoders.training
+
+
+def test_what_does_not_fit_is_told():
+    with pytest.raises(ValueError, match=r"give lightning_module\.alignment"):
+        module(alignment_weight=0.1)
+    given = batch()
+    del given["time"]
+    with pytest.raises(ValueError, match="survival_weight=0"):
+        terms(module(survival_weight=0.3), given)
+    given["present"][4] = False
+    with pytest.raises(ValueError, match="row 4"):
+        terms(module(), given)
+
+
+def test_monitors_are_those_that_are_logged():
+    assert "val/c_index" in module(survival_weight=0.1).metric_names
+    assert "val/c_index" not in module().metric_names
