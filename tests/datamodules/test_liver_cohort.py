@@ -283,8 +283,8 @@ def test_a_volume_is_turned_resampled_and_cut_around_the_liver(tmp_path):
     hu[12:16, 8:12, 4:6] = 240
     affine = np.diag([2.0, 2.0, 5.0, 1.0])
     affine[:3, 3] = (-7, 3, 11)
-    straight = {"ct": save(tmp_path / "a.nii.gz", hu, affine), "liver": save(tmp_path / "l.nii.gz", hu > 0, affine)}
-    straight["liver"] = save(tmp_path / "l.nii.gz", (hu > 0).astype(np.uint8), affine)
+    labels = save(tmp_path / "liver.nii.gz", (hu > 0).astype(np.uint8), affine)
+    straight = {"ct": save(tmp_path / "a.nii.gz", hu, affine), "liver": labels}
     turned = nib.Nifti1Image(hu, affine).as_reoriented(np.array([[1, -1], [0, 1], [2, -1]]))
     nib.save(turned, tmp_path / "b.nii.gz")
     other = {**straight, "ct": tmp_path / "b.nii.gz"}
