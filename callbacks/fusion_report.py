@@ -38,7 +38,7 @@ class FusionReport(CollectPredictions):
     figures of them. Logs `test/best_unimodal_auc`, `test/auc_<modality>`, and of phantoms `test/bayes_auc`, that of the
     best score of what the network was shown that there is.
 
-    Where there are two classes, gradient boosting of the clinical variables of the training patients stands beside them.
+    Where there are two classes, gradient boosting of the training patients' clinical variables stands beside them.
 
     Args:
         resamples: Bootstrap draws, with more than two classes.

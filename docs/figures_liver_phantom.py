@@ -109,7 +109,7 @@ def draw(root: Path, file: Path) -> None:
     """Patients from benign to malignant: CT, T1, T2 and two tiles."""
     truth = sorted(read_rows(root / "truth.csv")[:80], key=lambda row: float(row["log_odds"]))
     chosen = [truth[place] for place in (1, 25, 54, 78)]
-    figure, axes = new_figure((11, 8), len(chosen), 5)
+    figure, axes = new_figure(11, 8.5, len(chosen), 5)
     for row, line in zip(chosen, axes, strict=True):
         home = root / row["id"]
         scans = [np.asarray(nib.load(home / f"{name}.nii.gz").dataobj) for name in ("ct", "t1", "t2", "liver")]

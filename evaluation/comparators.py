@@ -77,7 +77,7 @@ def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
 
 
 def boosting(names: Sequence[str], seed: int = 0) -> tuple[str, Fit]:
-    """Name and learner of the gradient boosting that is installed: XGBoost by the extra `xgboost`, or scikit-learn's."""
+    """Name and learner of gradient boosting: XGBoost where the extra `xgboost` is installed, else scikit-learn's."""
     return next((name, _learner(make, names)) for name, make in _boosting(seed).items())
 
 

@@ -78,8 +78,8 @@ def grid_figure(
     Returns:
         The figure.
     """
-    places, lines, panels = (list(dict.fromkeys(run[index] for run in runs)) for index in range(3))
-    places.sort(key=_number)
+    places = sorted({place for place, *_ in runs}, key=_number)
+    lines, panels = list(dict.fromkeys(run[1] for run in runs)), list(dict.fromkeys(run[2] for run in runs))
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure, axes = new_figure(

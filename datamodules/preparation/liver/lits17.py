@@ -10,7 +10,7 @@ Axes point anywhere from volume to volume, so all are turned to RAS. Some volume
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.preparation.liver.segmentation_set import LabelledScan, write_segmentation_set
@@ -35,7 +35,7 @@ class LiTS17Preparation:
 
     input: str
     output: str
-    spacing_overrides: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    spacing_overrides: Mapping[int, Sequence[float]] | None = None
 
     def run(self) -> None:
         """Write `output`.
@@ -45,7 +45,7 @@ class LiTS17Preparation:
             ValueError: If a file is not as it should be.
         """
         pairs = find_lits17(Path(self.input))
-        overrides = {int(number): spacing for number, spacing in self.spacing_overrides.items()}
+        overrides = {int(number): spacing for number, spacing in (self.spacing_overrides or {}).items()}
         strange = sorted(set(overrides) - set(pairs))
         if strange:
             raise ValueError(f"spacing_overrides names volume {strange[0]}, which is not in {self.input}")

@@ -1,0 +1,385 @@
+"""The general layout of cohorts with several modalities: what is read, what is refused, what is learnt from whom."""
+
+import csv
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from datamodules import LiverCohortDataModule, LiverPhantom
+from datamodules.liver.columns import MISSING, check_predictors
+from datamodules.liver.preprocessing import ClinicalPreparation
+from datamodules.liver.volumes import read_ct, read_mr, read_tiles
+from evaluation.diagnostic import delong
+from tests.conftest import REAL_DATA
+
+SIZE, SPACING = (12, 24, 24), (13.0, 14.0, 14.0)
+CLINICAL = {
+    "age_years": [18, 100],
+    "sex": {"F": 0, "M": 1},
+    "viral_hepatitis": {"0": 0, "1": 1},
+    "afp_ng_ml": [0, 1e6],
+    "albumin_g_dl": [0.5, 7],
+}
+OPTIONS = {
+    "clinical": CLINICAL, "logarithm": ["afp_ng_ml"], "label": "hcc", "class_names": ["benign", "hcc"],
+    "months": "time_months", "event": "event", "spatial_size": SIZE, "spacing_mm": SPACING, "tiles": 3, "tile_size": 24,
+    "genes": 20, "batch_size": 8,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return LiverPhantom(
+        patients=60, size=SIZE, tiles=3, tile_size=24, scanner_b=0.4, missing_cells=0.1, missing_modalities=0.2
+    )
+
+
+@pytest.fixture(scope="module")
+def cohort(phantom, tmp_path_factory):
+    root = tmp_path_factory.mktemp("cohort") / "root"
+    phantom.write(root)
+    return root
+
+
+@pytest.fixture
+def copy(cohort, tmp_path):
+    """The cohort in a folder of its own, to be spoilt."""
+    return shutil.copytree(cohort, tmp_path / "copy")
+
+
+def ready(root, **options):
+    data = LiverCohortDataModule(root, **{**OPTIONS, **options})
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def everything(batches):
+    parts = list(batches)
+    return {
+        key: torch.cat([part[key] for part in parts]) if key != "id" else [name for part in parts for name in part[key]]
+        for key in parts[0]
+    }
+
+
+def edit(root, change):
+    """Rows of patients.csv changed in place."""
+    with (root / "patients.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for number, row in enumerate(rows):
+        change(number, row)
+    with (root / "patients.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_batch_holds_what_the_contract_says(cohort):
+    data = ready(cohort)
+    batch = next(iter(data.train_dataloader()))
+    size = len(batch["id"])
+    assert size == 8
+    shapes = {
+        "ct": (1, *SIZE), "mr": (2, *SIZE), "histology": (3, 3, 24, 24), "clinical": (10,), "genomics": (20,),
+        "present": (5,), "label": (), "time": (), "event": (), "scanner": (),
+    }  # fmt: skip
+    assert {key: tuple(value.shape[1:]) for key, value in batch.items() if key != "id"} == shapes
+    types = {"present": torch.bool, "event": torch.bool, "label": torch.int64, "scanner": torch.int64}
+    assert all(value.dtype == types.get(key, torch.float32) for key, value in batch.items() if key != "id")
+    for key in ("ct", "mr", "histology"):
+        assert 0 <= batch[key].min() < batch[key].max() <= 1
+    assert data.modalities == ("ct", "mr", "histology", "clinical", "genomics")
+    assert (data.in_channels, data.spatial_size) == ({"ct": 1, "mr": 2, "histology": 3}, list(SIZE))
+    assert (data.num_clinical, len(data.clinical_names), data.num_genes, len(data.gene_names)) == (10, 10, 20, 20)
+    assert (data.num_classes, data.class_names) == (2, ["benign", "hcc"])
+
+
+def test_sizes_are_known_before_anything_is_written(phantom, tmp_path):
+    data = LiverCohortDataModule(tmp_path, phantom=phantom, **OPTIONS)
+    assert (data.num_clinical, data.num_genes, data.in_channels["mr"]) == (10, 20, 2)
+    assert data.phantom
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_missing_is_zero_and_said_so(cohort):
+    data = ready(cohort)
+    batch = everything(data.test_dataloader())
+    missing = ~batch["present"]
+    assert missing.any()
+    assert batch["present"].any(1).all()
+    for number, name in enumerate(data.modalities):
+        assert (batch[name][missing[:, number]] == 0).all()
+        assert batch[name][batch["present"][:, number]].flatten(1).any(1).all()
+
+
+def test_patients_are_split_once_over_all_modalities(cohort):
+    data = ready(cohort)
+    names = [set(ids) for ids in data.split.values()]
+    assert not (names[0] & names[1] | names[0] & names[2] | names[1] & names[2])
+    assert sum(map(len, names)) == 60
+    assert ready(cohort, seed=5, use=["clinical", "ct"]).split["train"] != []
+    assert ready(cohort, seed=5).split == data.split
+    assert ready(cohort, split_seed=1).split != data.split
+
+
+def test_the_table_may_say_the_split(copy):
+    edit(copy, lambda number, row: row.update(split=["train", "val", "test"][number % 3]))
+    assert ready(copy).split["val"] == [f"liver_{number:04d}" for number in range(2, 61, 3)]
+    edit(copy, lambda number, row: row.update(split="" if number == 4 else row["split"]))
+    with pytest.raises(ValueError, match="patient liver_0005 has no split"):
+        ready(copy)
+
+
+def test_scanners_can_be_kept_apart(cohort):
+    data = ready(cohort, train_scanners=["A"], test_scanners=["B"], test_share=0.4)
+    assert everything(data.train_dataloader())["scanner"].unique().tolist() == [0]
+    assert everything(data.test_dataloader())["scanner"].unique().tolist() == [1]
+    with pytest.raises(ValueError, match="no patient of scanner C; it has A, B"):
+        ready(cohort, test_scanners=["C"])
+
+
+def test_more_is_missing_at_a_higher_rate_and_the_same_every_time(cohort):
+    present = {
+        rate: everything(ready(cohort, missing_rate=rate).test_dataloader())["present"] for rate in (0, 0.3, 0.5)
+    }
+    assert not (present[0.3] & ~present[0]).any()
+    assert not (present[0.5] & ~present[0.3]).any()
+    assert present[0.5].sum() < present[0.3].sum() < present[0].sum()
+    assert all(each.any(1).all() for each in present.values())
+    again = everything(ready(cohort, missing_rate=0.3, seed=9).test_dataloader())["present"]
+    assert torch.equal(again, present[0.3])
+
+
+def test_a_subset_of_modalities_leaves_out_who_has_none_of_them(cohort):
+    data = ready(cohort, use=["genomics", "ct"])
+    assert data.modalities == ("ct", "genomics")
+    assert data.in_channels == {"ct": 1}
+    batch = everything(data.test_dataloader())
+    assert set(batch) == {"ct", "genomics", "present", "label", "time", "event", "scanner", "id"}
+    assert batch["present"].shape[1] == 2
+    assert batch["present"].any(1).all()
+
+
+def test_tables_are_learnt_from_training_patients_alone(copy):
+    before = ready(copy)
+    test = set(before.split["test"])
+
+    def spoil(number, row):
+        if row["id"] in test and row["age_years"]:
+            row["age_years"] = "99"
+
+    edit(copy, spoil)
+    after = ready(copy)
+    assert after.split == before.split
+    assert after.state_dict() == before.state_dict()
+    values = [everything(data.test_dataloader())["clinical"] for data in (before, after)]
+    assert not torch.equal(*values)
+
+
+def test_the_state_is_plain_and_prepares_new_patients_alike(cohort, tmp_path):
+    trained = ready(cohort)
+    state = json.loads(json.dumps(trained.state_dict()))
+    edit_root = shutil.copytree(cohort, tmp_path / "new")
+    edit(edit_root, lambda number, row: row.update(hcc="", time_months="", event=""))
+    fresh = LiverCohortDataModule("nowhere", **OPTIONS)
+    fresh.load_state_dict(state)
+    fresh.set_predict_input(edit_root)
+    fresh.prepare_data()
+    fresh.setup("predict")
+    new, old = everything(fresh.predict_dataloader()), everything(trained.test_dataloader())
+    places = [new["id"].index(name) for name in old["id"]]
+    for key in ("ct", "histology", "clinical", "genomics", "present", "scanner"):
+        assert torch.equal(new[key][places], old[key]), key
+    assert (new["label"] == -1).all()
+    assert new["time"].isnan().all()
+
+
+def test_gaps_are_filled_as_scikit_learn_fills_them():
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(80, 5)) @ rng.normal(size=(5, 5)) * [1, 10, 100, 1, 5] + [0, 50, 3, 1, 2]
+    gaps = np.where(rng.uniform(size=mixed.shape) < 0.2, np.nan, mixed)
+    prepared = ClinicalPreparation.load(json.loads(json.dumps(ClinicalPreparation.fit(gaps[:60], "abcde").state())))
+    mean, spread = np.nanmean(gaps[:60], 0), np.nanstd(gaps[:60], 0)
+    oracle = IterativeImputer(max_iter=50, random_state=0).fit((gaps[:60] - mean) / spread)
+    said = prepared(gaps[60:])
+    assert said[:, :5] == pytest.approx(oracle.transform((gaps[60:] - mean) / spread), abs=1e-5)
+    assert np.array_equal(said[:, 5:], np.isnan(gaps[60:]))
+    assert prepared.names[5:] == [f"{name}_missing" for name in "abcde"]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["OS", "OS.time", "vital_status", "days_to_death", "Death_1_StillAliveorLostToFU_0", "Censored_0_progressed_1",
+     "TTP", "1_mRECIST_FU", "2_EASL_BL", "Interval_BL", "new_tumor_event_after_initial_treatment", "hcc", "time_months",
+     "albumin_result_lower_limit", "bilirubin_upper_limit", "1_survives_0_dies", "DFS_STATUS", "days_to_last_followup"],
+)  # fmt: skip
+def test_columns_that_know_the_outcome_are_no_predictors(name):
+    with pytest.raises(ValueError, match="clinical: ") as told:
+        LiverCohortDataModule("x", **{**OPTIONS, "clinical": {**CLINICAL, name: [0, 1]}})
+    assert name in str(told.value)
+    assert "age_years" not in str(told.value)
+
+
+def test_measurements_are_predictors():
+    check_predictors(["AFP", "fetoprotein_outcome_value", "Ascites degree", "albumin_result_specified_value", "BCLC",
+                      "Number of Nodules", "diagnosis_age", "Major dimension of nodule (cm)", "Cirrhosis"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "message"),
+    [
+        ("age_years", "610", "age_years is 610, outside 18 to 100; mend the unit"),
+        ("age_years", "old", "age_years is 'old', which is no number"),
+        ("sex", "x", "sex is 'x'; expected one of F, M"),
+        ("hcc", "2", "hcc is '2'; expected 0, 1, benign, hcc"),
+        ("time_months", "-3", "a time cannot be negative"),
+        ("event", "dead", "event is 'dead'; expected 0 or 1"),
+        ("id", "../other", "is no name of a folder"),
+        ("id", "liver_0002", "stands in it twice"),
+    ],
+)
+def test_a_wrong_cell_is_named(copy, column, text, message):
+    edit(copy, lambda number, row: row.update({column: text}) if number == 0 else None)
+    with pytest.raises(ValueError, match=message):
+        ready(copy)
+
+
+def test_files_that_are_not_what_they_should_be_are_named(copy):
+    (copy / "genomics.tsv").write_text("gene\tliver_0001\nA\t-1\n")
+    with pytest.raises(ValueError, match=r"expected FPKM or TPM"):
+        ready(copy)
+    (copy / "genomics.tsv").write_text("gene\tliver_0001\nA\t1\t2\n")
+    with pytest.raises(ValueError, match="A has 2 values for 1 patients"):
+        ready(copy)
+    with pytest.raises(ValueError, match="use="):
+        ready(copy, use=["xray"])
+    (copy / "patients.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no .*patients\.csv"):
+        ready(copy)
+
+
+# Volumes
+
+
+def save(file, data, affine):
+    nib.save(nib.Nifti1Image(data, affine), file)
+    return file
+
+
+def test_a_volume_is_turned_resampled_and_cut_around_the_liver(tmp_path):
+    hu = np.full((20, 16, 10), -1000, np.int16)
+    hu[12:16, 8:12, 4:6] = 240
+    affine = np.diag([2.0, 2.0, 5.0, 1.0])
+    affine[:3, 3] = (-7, 3, 11)
+    labels = save(tmp_path / "liver.nii.gz", (hu > 0).astype(np.uint8), affine)
+    straight = {"ct": save(tmp_path / "a.nii.gz", hu, affine), "liver": labels}
+    turned = nib.Nifti1Image(hu, affine).as_reoriented(np.array([[1, -1], [0, 1], [2, -1]]))
+    nib.save(turned, tmp_path / "b.nii.gz")
+    other = {**straight, "ct": tmp_path / "b.nii.gz"}
+    options = {"size": (4, 8, 8), "spacing": (5.0, 2.0, 2.0), "hu_window": (-160, 240)}
+    cubes = [read_ct(files, **options) for files in (straight, other)]
+    assert np.array_equal(*cubes)
+    inside = np.zeros((4, 8, 8), bool)
+    inside[1:3, 2:6, 2:6] = True
+    assert np.array_equal(cubes[0][0] == 255, inside)
+    finer = read_ct(straight, size=(4, 8, 8), spacing=(5.0, 1.0, 1.0), hu_window=(-160, 240))
+    assert (finer[0, 1:3] > 0).all()
+
+
+def test_one_weighting_of_two_leaves_the_other_empty(tmp_path):
+    file = save(tmp_path / "t2.nii.gz", np.random.default_rng(0).uniform(0, 9, (8, 8, 8)).astype(np.float32), np.eye(4))
+    mr = read_mr({"t2": file}, size=(8, 8, 8), spacing=(1, 1, 1))
+    assert not mr[0].any()
+    assert (mr[1].min(), mr[1].max()) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.full((4, 4, 4), np.nan, np.float32), "NaN"),
+        (np.full((4, 4, 4), 200, np.int16), "expected HU"),
+        (np.zeros((4, 4), np.int16) - 9, "expected a volume"),
+    ],
+)
+def test_a_ct_that_is_none_is_named(tmp_path, data, message):
+    file = save(tmp_path / "ct.nii.gz", data, np.eye(4))
+    with pytest.raises(ValueError, match=message) as told:
+        read_ct({"ct": file}, size=(4, 4, 4), spacing=(1, 1, 1), hu_window=(-160, 240))
+    assert "ct.nii.gz" in str(told.value)
+
+
+def test_a_bag_is_filled_or_thinned_out_evenly(tmp_path):
+    files = []
+    for level in range(5):
+        files.append(tmp_path / f"{level}.png")
+        Image.fromarray(np.full((10, 10, 3), level, np.uint8)).save(files[-1])
+    assert read_tiles(files, 3, 10)[:, 0, 0, 0].tolist() == [0, 1, 3]
+    assert read_tiles(files, 7, 5)[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 0, 1]
+    files[2].write_text("no picture")
+    with pytest.raises(ValueError, match=r"2\.png could not be read"):
+        read_tiles(files, 5, 10)
+
+
+# Real files
+
+
+@pytest.mark.parametrize("kind", ["ct", "mr"])
+def test_real_volumes_of_the_abdomen_are_read_around_the_liver(kind, tmp_path):
+    folder = REAL_DATA / "totalsegmentator"
+    if not folder.is_dir():
+        pytest.skip(f"no real volumes in {folder}; name the folder above with MEDZOO_REAL_DATA")
+    labels = nib.load(folder / f"example_seg{'' if kind == 'ct' else '_mr'}.nii.gz")
+    liver = np.asarray(labels.dataobj) == 5
+    save(tmp_path / "liver.nii.gz", liver.astype(np.uint8), labels.affine)
+    files = {"liver": tmp_path / "liver.nii.gz", "ct" if kind == "ct" else "t1": folder / f"example_{kind}_sm.nii.gz"}
+    options = {"size": (32, 80, 80), "spacing": (3.0, 3.0, 3.0)}
+    image = read_ct(files, hu_window=(-160, 240), **options)[0] if kind == "ct" else read_mr(files, **options)[0]
+    mask = read_ct({"ct": save(tmp_path / "as_hu.nii.gz", liver * 400.0 - 160, labels.affine), "liver": files["liver"]},
+                   hu_window=(-160, 240), **options)[0] > 127  # fmt: skip
+    voxels = np.prod(labels.header.get_zooms()) * liver.sum()
+    assert mask.sum() * 27 > 0.85 * voxels  # the liver is in the cut
+    inside = image[mask] / 255
+    assert inside.std() < (image / 255).std()
+    if kind == "ct":
+        assert 20 < np.median(inside) * 400 - 160 < 180
+
+
+def hcc_survival():
+    """The UCI table: (165, 49) with NaN, and whether patients died within a year."""
+    file = REAL_DATA / "liver" / "hcc_survival_uci" / "hcc-data.txt"
+    if not file.is_file():
+        pytest.skip(f"no real table {file}; name the folder above `liver` with MEDZOO_REAL_DATA")
+    header, *lines = [line.split(",") for line in file.read_text().splitlines() if line.strip()]
+    assert len(header) == 50
+    check_predictors([name.strip() for name in header[:-1]])
+    values = np.array([[np.nan if cell.strip() in MISSING else float(cell) for cell in line] for line in lines])
+    return values[:, :-1], values[:, -1] == 0, header[:-1]
+
+
+def test_the_real_hcc_table_goes_through_imputation_into_a_regression():
+    x, died, names = hcc_survival()
+    assert x.shape == (165, 49)
+    assert np.isnan(x).mean() == pytest.approx(0.102, abs=0.001)
+    score = np.zeros(len(x))
+    for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(x, died):
+        prepare = ClinicalPreparation.fit(x[train], names)
+        fitted = LogisticRegression(C=0.05, max_iter=2000).fit(prepare(x[train]), died[train])
+        score[test] = fitted.decision_function(prepare(x[test]))
+    said = delong(died, score)
+    print(f"HCC survival, 5 folds: AUC {said['auc']:.3f} [{said['auc_low']:.3f}, {said['auc_high']:.3f}]")
+    assert said["auc"] > 0.70
+    assert said["auc_low"] > 0.60
+    with pytest.raises(ValueError, match="1_survives_0_dies"):
+        check_predictors([*names, "1_survives_0_dies"])
