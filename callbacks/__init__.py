@@ -14,6 +14,7 @@ from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import Progress
 from callbacks.reconstruction_figures import ReconstructionFigures
 from callbacks.representation_report import RepresentationReport
+from callbacks.restoration_figures import RestorationFigures
 from callbacks.segmentation_report import SegmentationReport, SegmentationWriter
 from callbacks.step_seed import StepSeed
 from callbacks.synthetic_images import SyntheticImages
@@ -33,6 +34,7 @@ __all__ = [
     "Progress",
     "ReconstructionFigures",
     "RepresentationReport",
+    "RestorationFigures",
     "SegmentationReport",
     "SegmentationWriter",
     "StepSeed",

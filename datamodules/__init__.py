@@ -7,6 +7,7 @@ from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.segmentation import SegmentationDataModule, SegmentationPhantomDataModule, SlicesPhantomDataModule
+from datamodules.unlabelled import ImageSource, UnlabelledDataModule
 
 __all__ = [
     "CutSlicesDataModule",
@@ -15,10 +16,12 @@ __all__ = [
     "HeadPhantom",
     "HematomaScansDataModule",
     "HematomaSlicesDataModule",
+    "ImageSource",
     "MedMNISTDataModule",
     "MedMNISTPhantomDataModule",
     "NPZDataModule",
     "SegmentationDataModule",
     "SegmentationPhantomDataModule",
     "SlicesPhantomDataModule",
+    "UnlabelledDataModule",
 ]

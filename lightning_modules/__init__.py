@@ -6,6 +6,7 @@ from lightning_modules.contrastive_vae import ContrastiveVAEModule
 from lightning_modules.image_diffusion import ImageDiffusionModule
 from lightning_modules.latent_diffusion import LatentDiffusionModule
 from lightning_modules.nonredundant_vae import NonRedundantVAEModule
+from lightning_modules.restoration import RestorationModule
 from lightning_modules.segmentation import SegmentationModule
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "ImageDiffusionModule",
     "LatentDiffusionModule",
     "NonRedundantVAEModule",
+    "RestorationModule",
     "SegmentationModule",
 ]

@@ -23,7 +23,7 @@ from models.losses import (
     PerceptualTerm,
 )
 from models.radiomics_vae import RadiomicsVAE, SalientVAE
-from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba
+from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba, UNetEncoder
 
 __all__ = [
     "CLUB",
@@ -46,6 +46,7 @@ __all__ = [
     "RadiomicsVAE",
     "SalientVAE",
     "UMamba",
+    "UNetEncoder",
     "cosine_schedule",
     "linear_schedule",
     "monai_network",

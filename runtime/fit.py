@@ -88,7 +88,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     """
     module, config = stage.module, stage.config
     L.seed_everything(config["seed"], workers=True, verbose=False)  # whatever was built or trained before
-    if earlier and hasattr(module, "receive"):
+    if hasattr(module, "receive"):
         with user_errors("lightning_module"):
             module.receive({other.name: other.result() for other in earlier})
     cost = Cost()
