@@ -248,6 +248,11 @@ class SegmentationDataModule(L.LightningDataModule):
         """By id, what is to be predicted."""
         return {case.id: case for case in self._predict}
 
+    @property
+    def patients(self) -> dict[str, str]:
+        """Whom each test case is of, by id."""
+        return {case.id: self._patient_of(case.files) for case in self._cases["test"]}
+
     def raw(self, name: str) -> np.ndarray:
         """First channel of a test case as it stands in its file, z first."""
         case = next(case for case in self._cases["test"] if case.id == name)
