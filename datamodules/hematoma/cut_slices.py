@@ -19,7 +19,8 @@ from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml, read_m
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
-from datamodules.phantoms.head import HeadPhantom, appearing
+from datamodules.phantoms.head import HeadPhantom
+from datamodules.phantoms.writing import appearing
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 

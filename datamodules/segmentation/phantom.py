@@ -10,7 +10,8 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from datamodules.phantoms.head import HeadPhantom, appearing, cohort_name, write_head_cohort
+from datamodules.phantoms.head import HeadPhantom, cohort_name, write_head_cohort
+from datamodules.phantoms.writing import appearing
 from datamodules.segmentation.datamodule import SegmentationDataModule
 
 __all__ = ["SegmentationPhantomDataModule", "SlicesPhantomDataModule"]

@@ -1,8 +1,8 @@
 """Head CT pairs with a bleed that may grow: a synthetic cohort with a documented causal model."""
 
-from datamodules.phantoms.head.cohort import appearing, cohort_name, write_head_cohort
+from datamodules.phantoms.head.cohort import cohort_name, write_head_cohort
 from datamodules.phantoms.head.patient import Patient, simulate
 from datamodules.phantoms.head.phantom import HeadPhantom
 from datamodules.phantoms.head.rendering import Scan
 
-__all__ = ["HeadPhantom", "Patient", "Scan", "appearing", "cohort_name", "simulate", "write_head_cohort"]
+__all__ = ["HeadPhantom", "Patient", "Scan", "cohort_name", "simulate", "write_head_cohort"]

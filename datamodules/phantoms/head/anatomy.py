@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from datamodules.phantoms.head import shapes
-from datamodules.phantoms.head.smooth_noise import SmoothNoise, Waves
+from datamodules.phantoms.painting import paint
+from datamodules.phantoms.smooth_noise import SmoothNoise, Waves
 
 __all__ = ["HU", "Anatomy", "draw_anatomy"]
 
@@ -118,7 +118,7 @@ class Anatomy:
             (HU["tentorium"], _within(base, points, shapes.tentorium)),
             (self.calcified, _within(cleft < 30, points, shapes.calcifications)),
         )
-        return _paint(white + self.texture(points)[0], layers, soft)
+        return paint(white + self.texture(points)[0], layers, soft)
 
     def outside(self, points: np.ndarray, depth: np.ndarray, soft: float) -> np.ndarray:
         """HU of skull, scalp and air where depth <= 0."""
@@ -130,7 +130,7 @@ class Anatomy:
         skin = skull + self.scalp + 0.8 * wobble + temple
         hu = HU["table"] - (HU["table"] - HU["diploe"]) * np.exp(-(((height - skull / 2) / (0.26 * skull)) ** 2))
         layers = ((HU["muscle"], skull), (HU["fat"], skull + temple), (HU["skin"], skin - 2.6), (HU["air"], skin))
-        return _paint(hu, tuple((value, start - height) for value, start in layers), soft)
+        return paint(hu, tuple((value, start - height) for value, start in layers), soft)
 
     def _sulci(self, points: np.ndarray, depth: np.ndarray, space: float) -> np.ndarray:
         """Signed distance to the CSF of the sulci: sheets that hang down from the surface."""
@@ -150,14 +150,6 @@ def _within(where: np.ndarray, points: np.ndarray, shape: Callable[[np.ndarray],
     distance = np.full(points.shape[1], _FAR, np.float32)
     distance[where] = shape(points[:, where])
     return distance
-
-
-def _paint(hu: np.ndarray, layers: tuple[tuple[float, np.ndarray], ...], soft: float) -> np.ndarray:
-    """Lay HU over one another, each inside its signed distance (n,)."""
-    for value, distance in layers:
-        near = distance < 8 * soft
-        hu[near] += (value - hu[near]) * expit(-distance[near] / soft)
-    return hu
 
 
 def draw_anatomy(rng: np.random.Generator, age: float) -> Anatomy:

@@ -9,16 +9,10 @@
 | `phantom.json` | seed, version and arguments; marks the folder as synthetic and complete |
 """
 
-import csv
 import json
-import os
-import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +24,9 @@ from datamodules.phantoms.head import causal
 from datamodules.phantoms.head.patient import Patient, simulate
 from datamodules.phantoms.head.rendering import Scan
 from datamodules.phantoms.head.scanner import hospital_scanner
+from datamodules.phantoms.writing import appearing, is_there, pool, write_table
 
-__all__ = ["VERSION", "appearing", "cohort_name", "write_head_cohort"]
+__all__ = ["VERSION", "cohort_name", "write_head_cohort"]
 
 VERSION = 1
 """Counts changes of the generator that change its files."""
@@ -91,16 +86,16 @@ def write_head_cohort(
     image |= {"signs": True} if signs else {}  # cohorts without them stay what they were
     _check(counts, image_size, spacing_mm, slices, workers)
     record = {"phantom": "head", "version": VERSION, "seed": seed, "patients": counts, **image}
-    if _is_there(root, record):
+    if is_there(root, record):
         return
     jobs = [(name, place, index) for place, (name, count) in enumerate(counts.items()) for index in range(count)]
     with appearing(root) as folder:
         write = partial(_write_patient, folder, seed, image)
-        with _pool(workers) as run:
+        with pool(workers) as run:
             done = track(run(write, jobs), "head phantoms", total=len(jobs), disable=len(jobs) < 20, transient=True)
             rows = list(done)
         for file, part in (("clinical.csv", 0), ("truth.csv", 1)):
-            _write_table(folder / file, [row[part] for row in rows])
+            write_table(folder / file, [row[part] for row in rows])
         (folder / "README.txt").write_text(_UNITS + (causal.__doc__ or ""))
         (folder / "phantom.json").write_text(json.dumps(record, indent=2) + "\n")
 
@@ -143,40 +138,6 @@ def _check(counts: dict[str, int], image_size: int, spacing_mm: float, slices: i
         raise ValueError(f"workers={workers}: give at least 1 process")
 
 
-def _is_there(root: Path, record: dict[str, Any]) -> bool:
-    """Whether this very cohort is complete."""
-    mark = root / "phantom.json"
-    if mark.is_file() and json.loads(mark.read_text()) == record:
-        return True
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise FileExistsError(f"{root} holds something else than this cohort; choose another root, or delete it")
-    return False
-
-
-@contextmanager
-def appearing(root: Path) -> Iterator[Path]:
-    """A folder beside `root` that takes its place when all is written, and goes away otherwise."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    folder = root.with_name(f".{root.name}.{os.getpid()}.partial")
-    try:
-        folder.mkdir()
-        yield folder
-        if root.is_dir():
-            root.rmdir()  # empty, or `_is_there` would have refused
-        folder.rename(root)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Any]:
-    if workers == 1:
-        yield map
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield partial(pool.map, chunksize=4)
-
-
 def _write_patient(
     folder: Path, seed: int, image: dict[str, Any], job: tuple[str, int, int]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -211,11 +172,3 @@ def _rows(name: str, hospital: str, patient: Patient) -> tuple[dict[str, Any], d
         truth[f"{time}_ivh_ml"] = round(float(scan.ivh.sum()) * patient.voxel_ml, 3)
         truth[f"{time}_midline_shift_mm"] = round(scan.midline_shift_mm, 2)
     return {**who, **row, **label}, {**who, **truth, **label}
-
-
-def _write_table(file: Path, rows: Iterable[dict[str, Any]]) -> None:
-    rows = list(rows)
-    with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)

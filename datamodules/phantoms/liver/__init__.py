@@ -1,0 +1,5 @@
+"""Abdomens with CT, MR, tiles, tables and genes: a synthetic cohort with a documented causal model."""
+
+from datamodules.phantoms.liver.cohort import LiverPhantom
+
+__all__ = ["LiverPhantom"]

@@ -1,0 +1,26 @@
+"""Layers of tissue painted over one another, with soft edges that stand for partial volume."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import expit
+
+__all__ = ["paint"]
+
+
+def paint(image: np.ndarray, layers: Sequence[tuple[float | Sequence[float], np.ndarray]], soft: float) -> np.ndarray:
+    """Lay tissues over one another, each inside its signed distance (n,).
+
+    Args:
+        image: (n,), or (K, n) of K modalities; changed in place.
+        layers: What a tissue measures, in each modality where there are several, and its signed distance.
+        soft: Width of edges, in units of the distance.
+
+    Returns:
+        The image.
+    """
+    for value, distance in layers:
+        near = distance < 8 * soft
+        level = np.asarray(value, image.dtype)[..., None]
+        image[..., near] += (level - image[..., near]) * expit(-distance[near] / soft)
+    return image
