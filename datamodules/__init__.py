@@ -6,7 +6,14 @@ from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
 from datamodules.phantoms.head import HeadPhantom
-from datamodules.segmentation import SegmentationDataModule, SegmentationPhantomDataModule, SlicesPhantomDataModule
+from datamodules.phantoms.liver import LiverPhantom
+from datamodules.segmentation import (
+    PatientFoldersDataModule,
+    SegmentationDataModule,
+    SegmentationPhantomDataModule,
+    SlicesPhantomDataModule,
+    UnpairedFoldersDataModule,
+)
 from datamodules.unlabelled import ImageSource, UnlabelledDataModule
 
 __all__ = [
@@ -17,11 +24,14 @@ __all__ = [
     "HematomaScansDataModule",
     "HematomaSlicesDataModule",
     "ImageSource",
+    "LiverPhantom",
     "MedMNISTDataModule",
     "MedMNISTPhantomDataModule",
     "NPZDataModule",
+    "PatientFoldersDataModule",
     "SegmentationDataModule",
     "SegmentationPhantomDataModule",
     "SlicesPhantomDataModule",
     "UnlabelledDataModule",
+    "UnpairedFoldersDataModule",
 ]

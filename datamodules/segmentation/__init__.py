@@ -1,6 +1,14 @@
-"""Images with label maps in nnU-Net's raw layout."""
+"""Images with label maps: volumes in nnU-Net's raw layout or in a folder for each patient, and pictures."""
 
 from datamodules.segmentation.datamodule import SegmentationDataModule
+from datamodules.segmentation.folders import PatientFoldersDataModule
 from datamodules.segmentation.phantom import SegmentationPhantomDataModule, SlicesPhantomDataModule
+from datamodules.segmentation.unpaired import UnpairedFoldersDataModule
 
-__all__ = ["SegmentationDataModule", "SegmentationPhantomDataModule", "SlicesPhantomDataModule"]
+__all__ = [
+    "PatientFoldersDataModule",
+    "SegmentationDataModule",
+    "SegmentationPhantomDataModule",
+    "SlicesPhantomDataModule",
+    "UnpairedFoldersDataModule",
+]

@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
@@ -39,8 +39,8 @@ class SegmentationDataModule(L.LightningDataModule):
         classes: Names of the classes by label value; null takes those of `dataset.json`.
         channels: Names of the channels; likewise.
         gb: GPU memory that the planner aims at.
-        window: Intensities that become 0 and 1, where they are not to be measured but to be those that a network was
-            trained with before.
+        window: Intensities that become 0 and 1, where they are not to be measured: those of a network that was trained
+            before; or `image` for the 0.5th to 99.5th percentile of each image, since MR has no unit.
         labelled: Share of the training patients who are used, drawn by `seed`; at least one.
         batches: In an epoch.
         foreground: Share of patches drawn around foreground.
@@ -66,7 +66,7 @@ class SegmentationDataModule(L.LightningDataModule):
         classes: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
         gb: float = 8.0,
-        window: Sequence[float] | None = None,
+        window: Sequence[float] | Literal["image"] | None = None,
         labelled: float = 1.0,
         batches: int = 250,
         foreground: float = 0.33,
@@ -79,8 +79,10 @@ class SegmentationDataModule(L.LightningDataModule):
             raise ValueError(f"fold={fold} of folds={folds}: give at least 2 folds, and one of 0 to {folds - 1}")
         if not 0 <= foreground <= 1 or batches < 1:
             raise ValueError(f"foreground={foreground} must be a share, and batches={batches} positive")
-        if not 0 < labelled <= 1 or (window is not None and not (len(window) == 2 and window[0] < window[1])):
-            raise ValueError(f"labelled={labelled} must be a share, and window={window} two numbers, the lower first")
+        if not 0 < labelled <= 1:
+            raise ValueError(f"labelled={labelled} must be a share")
+        if window not in (None, "image") and not (len(window) == 2 and window[0] < window[1]):  # type: ignore[arg-type, operator]
+            raise ValueError(f"window={window}: expected two numbers, the lower first, or image")
         self.root, self.fold, self.folds = Path(root), fold, folds
         self.window, self.labelled = window, labelled
         self.patient = re.compile(patient) if patient else None
@@ -185,7 +187,7 @@ class SegmentationDataModule(L.LightningDataModule):
             self._state = {
                 "classes": list(files.classes),
                 "plan": vars(self.plan).copy(),
-                "intensities": [vars(each) for each in self._intensities(train)],
+                "intensities": [vars(each) if each else None for each in self._intensities(train)],
             }
         splits = {"train": train, "val": val, "test": list(files.test) or val}
         chosen = [(name, case) for name, cases in splits.items() for case in cases]
@@ -267,14 +269,14 @@ class SegmentationDataModule(L.LightningDataModule):
         self._state = state_dict
 
     def _read(self, case: CaseFiles) -> Case:
-        intensities = [Intensities(**each) for each in self._state["intensities"]]
+        intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]
         return read_case(case, self.num_classes, self.plan.spacing, intensities)
 
-    def _intensities(self, train: Sequence[CaseFiles]) -> list[Intensities]:
+    def _intensities(self, train: Sequence[CaseFiles]) -> Sequence[Intensities | None]:
         if self.window is None:
             return measure(train, len(self.files.classes))
-        low, high = self.window
-        return [Intensities(low, high, low, high - low)] * len(self.files.channels)
+        channels = len(self.files.channels)
+        return [None if isinstance(self.window, str) else Intensities.window(*self.window)] * channels
 
     def _labelled(self, train: list[CaseFiles]) -> list[CaseFiles]:
         """Cases of the share of patients whose masks are used."""

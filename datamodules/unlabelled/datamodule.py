@@ -1,8 +1,9 @@
 """Pieces of images without labels, corrupted, with what they were: for learning to restore them."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -12,23 +13,13 @@ from torch import Tensor
 
 from datamodules.batches import ResumableBatches
 from datamodules.folds import held_out
+from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.batches import crop
 from datamodules.unlabelled.source import ImageFile, ImageSource
 
-__all__ = ["Corruption", "CorruptedBatches", "Phantom", "UnlabelledDataModule"]
+__all__ = ["Corruption", "CorruptedBatches", "UnlabelledDataModule"]
 
 Corruption = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor, list[str]]]
-
-
-class Phantom(Protocol):
-    """A cohort that can be written."""
-
-    @property
-    def name(self) -> str:
-        """A folder's name that its arguments decide."""
-
-    def write(self, root: Path) -> None:
-        """Write it where it is missing."""
 
 
 class CorruptedBatches(ResumableBatches):
@@ -75,10 +66,9 @@ class CorruptedBatches(ResumableBatches):
 class UnlabelledDataModule(L.LightningDataModule):
     """Pieces cut at random places of volumes and pictures; the same ones in each epoch, as in Models Genesis.
 
-    Volumes are cut into cubes, or with a patch of two sides into pieces of their slices. Validation is on a fold of each
-    source's patients, which is that of `SegmentationDataModule` where names and numbers of folds are the same: whom a
-    segmentation is tested on should not be seen before. Sources of fewer patients than folds are trained on. The test
-    is on the same fold.
+    Volumes are cut into cubes, or with a patch of two sides into pieces of their slices. Validation and test are on the
+    patients of whom `split` says so, since those that a later network is tested on should not be seen before; without
+    it on the first fold of each source's patients. Of sources with fewer patients than folds all are trained on.
 
     Args:
         root: Folder that the patterns of the sources are below; of a phantom, the folder that holds its cohort.
@@ -87,8 +77,8 @@ class UnlabelledDataModule(L.LightningDataModule):
         corrupt: Corrupts a piece.
         crops: Pieces of each file.
         batch_size: Pieces in a batch.
-        fold: Which of the folds is for validation.
-        folds: Into how many the patients of a source are split.
+        split: The `split.json` of the run or stage that will be trained further: its `val` and `test` are held out.
+        folds: Into how many the patients of a source are split where there is no `split`.
         phantom: Written to `root` where it is missing.
         seed: Seed of pieces, order and corruption.
 
@@ -108,7 +98,7 @@ class UnlabelledDataModule(L.LightningDataModule):
         corrupt: Corruption,
         crops: int = 32,
         batch_size: int = 6,
-        fold: int = 0,
+        split: str | Path | None = None,
         folds: int = 5,
         phantom: Phantom | None = None,
         seed: int = 0,
@@ -118,11 +108,12 @@ class UnlabelledDataModule(L.LightningDataModule):
             raise ValueError(
                 f"patch={list(patch)} needs two or three sides; crops={crops}, batch_size={batch_size} at least 1"
             )
-        if not 0 <= fold < folds or folds < 2:
-            raise ValueError(f"fold={fold} of folds={folds}: give at least 2 folds, and one of 0 to {folds - 1}")
+        if folds < 2:
+            raise ValueError(f"folds={folds}: give at least 2")
         self.root = Path(root) / phantom.name if phantom else Path(root)
         self.sources, self.patch, self.corrupt = dict(sources), tuple(patch), corrupt
-        self.crops, self.batch_size, self.fold, self.folds = crops, batch_size, fold, folds
+        self.crops, self.batch_size, self.folds = crops, batch_size, folds
+        self._split = None if split is None else Path(split)
         self._phantom, self.phantom, self.seed = phantom, phantom is not None, seed
         self._pieces: dict[str, Tensor] = {}
         self._ids: dict[str, list[str]] = {"train": [], "val": [], "test": []}
@@ -136,6 +127,13 @@ class UnlabelledDataModule(L.LightningDataModule):
     def image_shape(self) -> tuple[int, ...]:
         """(1, *patch)."""
         return (1, *self.patch)
+
+    @property
+    def waiting(self) -> str:
+        """What is missing that an earlier stage has to leave behind; empty where nothing is."""
+        if self._split is None or self._split.is_file():
+            return ""
+        return f"no file {self._split}: set datamodule.split to the split.json of a run, or to null"
 
     @property
     def split(self) -> dict[str, list[str]]:
@@ -159,7 +157,7 @@ class UnlabelledDataModule(L.LightningDataModule):
             return
         chosen = [(source, file, split) for source in self.sources.values() for file, split in self._split_of(source)]
         if not any(split == "val" for *_, split in chosen):
-            raise ValueError(f"{self.root}: no source has {self.folds} patients; set datamodule.folds lower")
+            raise ValueError(f"{self.root}: nobody is left for validation; set datamodule.folds lower, or another split")
         parts: dict[str, list[np.ndarray]] = {"train": [], "val": []}
         told = track(chosen, "reading images", transient=True, disable=len(chosen) < 20)
         for number, (source, file, split) in enumerate(told):
@@ -191,7 +189,13 @@ class UnlabelledDataModule(L.LightningDataModule):
     def _split_of(self, source: ImageSource) -> list[tuple[ImageFile, str]]:
         files = source.find(self.root)
         patients = {file.patient for file in files}
-        out = held_out(patients, self.fold, self.folds) if len(patients) >= self.folds else set()
+        if self._split is not None:
+            said = json.loads(self._split.read_text())["ids"]
+            names = {*said.get("val", []), *said.get("test", [])}
+            matches = map(source.patient.fullmatch, names)
+            out = names | {match.group(1) for match in matches if match}
+        else:
+            out = held_out(patients, 0, self.folds) if len(patients) >= self.folds else set()
         return [(file, "val" if file.patient in out else "train") for file in files]
 
     def _cut(self, image: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
