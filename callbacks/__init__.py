@@ -18,6 +18,7 @@ from callbacks.restoration_figures import RestorationFigures
 from callbacks.segmentation_report import SegmentationReport, SegmentationWriter
 from callbacks.step_seed import StepSeed
 from callbacks.synthetic_images import SyntheticImages
+from callbacks.translation_figures import TranslationFigures
 
 __all__ = [
     "Calibrate",
@@ -39,4 +40,5 @@ __all__ = [
     "SegmentationWriter",
     "StepSeed",
     "SyntheticImages",
+    "TranslationFigures",
 ]

@@ -8,6 +8,7 @@ from lightning_modules.latent_diffusion import LatentDiffusionModule
 from lightning_modules.nonredundant_vae import NonRedundantVAEModule
 from lightning_modules.restoration import RestorationModule
 from lightning_modules.segmentation import SegmentationModule
+from lightning_modules.translation import TranslationModule, constant_then_linear
 
 __all__ = [
     "AutoencoderModule",
@@ -18,4 +19,6 @@ __all__ = [
     "NonRedundantVAEModule",
     "RestorationModule",
     "SegmentationModule",
+    "TranslationModule",
+    "constant_then_linear",
 ]

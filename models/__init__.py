@@ -23,13 +23,15 @@ from models.losses import (
     PerceptualTerm,
 )
 from models.radiomics_vae import RadiomicsVAE, SalientVAE
-from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba, UNetEncoder
+from models.segmentation import UNETRPP, ChannelBranches, NNFormer, PlainUNet, UMamba, UNetEncoder
+from models.translation import ResNetGenerator
 
 __all__ = [
     "CLUB",
     "DDIM",
     "DDPM",
     "UNETRPP",
+    "ChannelBranches",
     "ClassificationLoss",
     "ConditionalUNet",
     "DPMSolverPP2M",
@@ -44,6 +46,7 @@ __all__ = [
     "PerceptualTerm",
     "PlainUNet",
     "RadiomicsVAE",
+    "ResNetGenerator",
     "SalientVAE",
     "UMamba",
     "UNetEncoder",

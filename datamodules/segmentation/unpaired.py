@@ -1,6 +1,7 @@
 """Slices of two kinds of images, such as of two scanners, of which none belongs to another."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,19 +61,23 @@ class UnpairedBatches(ResumableBatches):
 class UnpairedFoldersDataModule(PatientFoldersDataModule):
     """`train_where` and `test_where` choose the two kinds; nobody of the held-out fold is trained on.
 
-    Training and validation give `UnpairedBatches`, the test whole cases of the second kind with their masks. Patches and
-    batches have the sizes of the plan, patches those in the plane.
+    Training and validation give `UnpairedBatches` of the patch of the plan in the plane, the test whole cases of the
+    second kind with their masks.
 
     Args:
         root: As of `PatientFoldersDataModule`.
+        slices: Of each kind in a batch; 1 in the paper.
         **options: Of `PatientFoldersDataModule`.
 
     Raises:
         ValueError: If it is not said what the kinds are.
     """
 
-    def __init__(self, root: Any, **options: Any) -> None:
+    def __init__(self, root: str | Path, *, slices: int = 1, **options: Any) -> None:
         super().__init__(root, **options)
+        if slices < 1:
+            raise ValueError(f"slices={slices}: a batch needs at least one of each kind")
+        self.slices = slices
         if not self.train_where or not self.test_where:
             raise ValueError("say by train_where and test_where of datamodule which columns tell both kinds apart")
         self._others: dict[str, list[Case]] = {}
@@ -115,7 +120,7 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
             self.patch_size[-2:],
             batches=self.batches if split == "train" else max(1, self.batches // 5),
             fixed=split == "val",
-            batch_size=self.batch_size,
+            batch_size=self.slices,
             seed=self.seed,
             **self._ranks(),
         )
