@@ -128,6 +128,10 @@ class ClassificationModule(OptimizedModule):
         """`{"id": list of B names, "prob": (B, K) float32 probabilities}`."""
         return {"id": batch["id"], "prob": self._averaged(batch["image"])[1]}
 
+    def export_step(self, image: Tensor) -> Tensor:
+        """Probabilities (B, K) of images (B, C, *spatial), as `predict_step`."""
+        return self._averaged(image)[1]
+
     def set_calibration(self, slope: float, bias: Any) -> None:
         """Recalibrate what `predict_step` returns: slope times the log probabilities, plus a bias for each class.
 

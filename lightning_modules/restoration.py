@@ -49,6 +49,10 @@ class RestorationModule(OptimizedModule):
         """Restored images (B, C, *spatial) in [0, 1]."""
         return self.net(image)[0].float().sigmoid()
 
+    def export_step(self, image: Tensor) -> Tensor:
+        """As `forward`."""
+        return self(image)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Error of a batch."""
         loss, size = F.mse_loss(self(batch["image"]), batch["target"]), len(batch["id"])

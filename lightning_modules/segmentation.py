@@ -126,6 +126,10 @@ class SegmentationModule(OptimizedModule):
         logits = on_grid(self.mirrored(batch["image"]), batch["size"])
         return {"id": batch["id"], "mask": logits.argmax(1).to(torch.uint8), "probability": logits.softmax(1)}
 
+    def export_step(self, image: Tensor) -> Tensor:
+        """Probabilities (B, classes, *patch) of windows (B, C, *patch); whoever runs it puts windows together."""
+        return self.net(image)[0].float().softmax(1)
+
     def mirrored(self, image: Tensor) -> Tensor:
         """Logits, averaged over mirror images."""
         total = torch.zeros(())

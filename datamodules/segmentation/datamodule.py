@@ -134,6 +134,11 @@ class SegmentationDataModule(L.LightningDataModule):
         return list(self.plan.patch)
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, *patch), of a patch: images have any size."""
+        return (self.in_channels, *self.patch_size)
+
+    @property
     def batch_size(self) -> int:
         """Patches in a batch."""
         return self.plan.batch_size
