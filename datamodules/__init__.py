@@ -6,9 +6,10 @@ from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
 from datamodules.phantoms.head import HeadPhantom
-from datamodules.phantoms.liver import LiverPhantom
+from datamodules.phantoms.liver import LiverPhantom, LiverPictures
 from datamodules.segmentation import (
     PatientFoldersDataModule,
+    PicturesPhantomDataModule,
     SegmentationDataModule,
     SegmentationPhantomDataModule,
     SlicesPhantomDataModule,
@@ -25,10 +26,12 @@ __all__ = [
     "HematomaSlicesDataModule",
     "ImageSource",
     "LiverPhantom",
+    "LiverPictures",
     "MedMNISTDataModule",
     "MedMNISTPhantomDataModule",
     "NPZDataModule",
     "PatientFoldersDataModule",
+    "PicturesPhantomDataModule",
     "SegmentationDataModule",
     "SegmentationPhantomDataModule",
     "SlicesPhantomDataModule",

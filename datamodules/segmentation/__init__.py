@@ -2,11 +2,16 @@
 
 from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.folders import PatientFoldersDataModule
-from datamodules.segmentation.phantom import SegmentationPhantomDataModule, SlicesPhantomDataModule
+from datamodules.segmentation.phantom import (
+    PicturesPhantomDataModule,
+    SegmentationPhantomDataModule,
+    SlicesPhantomDataModule,
+)
 from datamodules.segmentation.unpaired import UnpairedFoldersDataModule
 
 __all__ = [
     "PatientFoldersDataModule",
+    "PicturesPhantomDataModule",
     "SegmentationDataModule",
     "SegmentationPhantomDataModule",
     "SlicesPhantomDataModule",
