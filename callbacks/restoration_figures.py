@@ -43,6 +43,4 @@ class RestorationFigures(L.Callback):
         chosen = self._drawn[:: max(1, len(self._drawn) // self.images)][: self.images]
         rows = {name: [each[name] for each in chosen] for name in ("original", "corrupted", "restored")}
         titles = [each["corruption"].replace(", ", "\n") for each in chosen]
-        save_figures(
-            trainer, {"restoration": pairs_figure(rows, titles)}, Path(trainer.default_root_dir) / "figures"
-        )
+        save_figures(trainer, {"restoration": pairs_figure(rows, titles)}, Path(trainer.default_root_dir) / "figures")

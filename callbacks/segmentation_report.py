@@ -22,7 +22,7 @@ __all__ = ["SegmentationReport", "SegmentationWriter"]
 class SegmentationReport(L.Callback):
     """Logs `test/dice`, `test/hd95_mm` and more (`evaluation.segmentation.summary`); writes a row for each case.
 
-    Pictures have no millimetres: `test/hd95_px`, and no volumes; `test/patient_dice` is over all pixels of each patient.
+    Pictures have no millimetres: `test/hd95_px`, and no volumes; `test/patient_dice` is over all pixels of a patient.
     `predictions/test.csv` has the scores of every case, `figures/cases.png` shows the worst, the middle and the best.
 
     Args:

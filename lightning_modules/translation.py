@@ -29,8 +29,8 @@ class TranslationModule(OptimizedModule):
     """Trains on `{"image": (B, C, h, w) of kind A, "other": the same of kind B}` in [0, 1].
 
     Logs `train/loss` of the generators, `train/discriminator`; `val/cycle`, the L1 error of both ways there and back;
-    `val/kid` and `val/raw_kid`, the kernel distance (times 1000, of 8 x 8 averages) of A from B translated to A, and from
-    B as it is. The test takes whole cases of B and gives the label maps that `downstream` sees in their translations.
+    `val/kid` and `val/raw_kid`, the kernel distance (times 1000, of 8 x 8 averages) of A from B translated to A, and
+    from B as it is. The test takes whole cases of B and gives the label maps that `downstream` sees in translations.
 
     Args:
         to_b: From A to B, both (B, C, H, W) in [-1, 1].
@@ -132,7 +132,9 @@ class TranslationModule(OptimizedModule):
         a, b = 2 * batch["image"] - 1, 2 * batch["other"] - 1
         fake_a, fake_b = self.to_a(b), self.to_b(a)
         cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
-        self.log("val/cycle", cycle / 4, on_epoch=True, batch_size=len(a), sync_dist=True)  # of both, in units of [0, 1]
+        self.log(
+            "val/cycle", cycle / 4, on_epoch=True, batch_size=len(a), sync_dist=True
+        )  # of both, in units of [0, 1]
         for name, images in (("a", a), ("b", b), ("translated", fake_a)):
             self._features[name].append(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))
 
@@ -140,7 +142,9 @@ class TranslationModule(OptimizedModule):
         """Distances of the kinds."""
         found = {name: torch.cat(parts).double().cpu().numpy() for name, parts in self._features.items()}
         distances = {"kid": ("translated", "a"), "raw_kid": ("b", "a")}
-        numbers = {f"val/{name}": 1000 * kernel_distance(*(found[each] for each in pair)) for name, pair in distances.items()}
+        numbers = {
+            f"val/{name}": 1000 * kernel_distance(*(found[each] for each in pair)) for name, pair in distances.items()
+        }
         self.log_dict(numbers, prog_bar=True, sync_dist=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:

@@ -58,8 +58,8 @@ def export(ckpt_path: str | Path, output: str | Path, *, quantise: bool = False)
 
     Args:
         ckpt_path: The checkpoint.
-        output: A file that ends in `.onnx` or `.pt2`. ONNX files carry, as metadata, the names of classes, the shape of an
-            image, and how intensities are prepared.
+        output: A file that ends in `.onnx` or `.pt2`. ONNX files carry, as metadata, the names of classes, the shape of
+            an image, and how intensities are prepared.
         quantise: Of ONNX, weights as 8-bit integers.
 
     Returns:

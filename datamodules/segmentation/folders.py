@@ -70,7 +70,9 @@ class PatientFoldersDataModule(SegmentationDataModule):
         self.fetch()
         train, test = (self._chosen(where) for where in (self.train_where, self.test_where))
         if not any(case.mask for case in train):
-            raise FileNotFoundError(f"{self.root}: no folder of {self.train_where or 'a patient'} has a {self.mask}{ENDING}")
+            raise FileNotFoundError(
+                f"{self.root}: no folder of {self.train_where or 'a patient'} has a {self.mask}{ENDING}"
+            )
         out = self._folds()
         with_mask = [tuple(case for case in cases if case.mask) for cases in (train, test)]
         other = tuple(case for case in train if not case.mask)
@@ -88,9 +90,8 @@ class PatientFoldersDataModule(SegmentationDataModule):
             if all(file.is_file() for file in files):
                 cases.append(CaseFiles(folder.name, files, mask if mask.is_file() else None))
         if not cases:
-            raise FileNotFoundError(
-                f"{self.root}: no folder holds {', '.join(f'{name}{ENDING}' for name in self.images)}: set datamodule.root"
-            )
+            wanted = ", ".join(f"{name}{ENDING}" for name in self.images)
+            raise FileNotFoundError(f"{self.root}: no folder holds {wanted}: set datamodule.root")
         return tuple(cases)
 
     def _chosen(self, where: Where) -> list[CaseFiles]:
@@ -110,5 +111,7 @@ class PatientFoldersDataModule(SegmentationDataModule):
     def _folds(self) -> set[str]:
         patients = [case.id for case in self.all_cases]
         if len(patients) < self.folds:
-            raise ValueError(f"{self.root}: {len(patients)} patients make no {self.folds} folds; set datamodule.folds lower")
+            raise ValueError(
+                f"{self.root}: {len(patients)} patients make no {self.folds} folds; set datamodule.folds lower"
+            )
         return held_out(patients, self.fold, self.folds)

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from datamodules.phantoms.head import HeadPhantom, cohort_name, write_head_cohort
-from datamodules.phantoms.writing import appearing
 from datamodules.phantoms.phantom import Phantom
+from datamodules.phantoms.writing import appearing
 from datamodules.segmentation.datamodule import SegmentationDataModule
 
 __all__ = ["PicturesPhantomDataModule", "SegmentationPhantomDataModule", "SlicesPhantomDataModule"]

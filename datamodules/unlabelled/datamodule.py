@@ -17,7 +17,7 @@ from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.batches import crop
 from datamodules.unlabelled.source import ImageFile, ImageSource
 
-__all__ = ["Corruption", "CorruptedBatches", "UnlabelledDataModule"]
+__all__ = ["CorruptedBatches", "Corruption", "UnlabelledDataModule"]
 
 Corruption = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor, list[str]]]
 
@@ -157,7 +157,9 @@ class UnlabelledDataModule(L.LightningDataModule):
             return
         chosen = [(source, file, split) for source in self.sources.values() for file, split in self._split_of(source)]
         if not any(split == "val" for *_, split in chosen):
-            raise ValueError(f"{self.root}: nobody is left for validation; set datamodule.folds lower, or another split")
+            raise ValueError(
+                f"{self.root}: nobody is left for validation; set datamodule.folds lower, or another split"
+            )
         parts: dict[str, list[np.ndarray]] = {"train": [], "val": []}
         told = track(chosen, "reading images", transient=True, disable=len(chosen) < 20)
         for number, (source, file, split) in enumerate(told):

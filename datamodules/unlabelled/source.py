@@ -1,6 +1,5 @@
 """Images of one kind: where they lie, whose they are, and what of their intensities is black and white."""
 
-import glob
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,8 +39,8 @@ class ImageSource:
 
     Args:
         files: Pattern below the root, or an absolute one: `ct/*.nii.gz`, `*/ct.nii.gz`, `**/*.png`.
-        window: Intensities that become 0 and 1, such as -1000 and 1000 HU. Null takes the 0.5th and 99.5th percentile of
-            each image: MR has no unit.
+        window: Intensities that become 0 and 1, such as -1000 and 1000 HU. Null takes the 0.5th and 99.5th percentile
+            of each image: MR has no unit.
         patient: Regular expression whose first group is the patient in an id, such as `(.*)/ct`.
         spacing: Mm of a voxel to resample to, z first; of volumes that are cut into slices, in the plane; pixels of
             pictures count as 1 mm. Null leaves images as they are.
@@ -70,12 +69,15 @@ class ImageSource:
             FileNotFoundError: If there are none.
             ValueError: If `patient` does not match.
         """
-        pattern = str(root / self.files)
-        paths = sorted(Path(name) for name in glob.glob(pattern, recursive=True) if not Path(name).name.startswith("."))
+        parts = (root / self.files).parts
+        first = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
+        fixed = Path(*parts[:first])
+        paths = [path for path in sorted(fixed.glob("/".join(parts[first:]))) if path.name[0] != "."]
         paths = [path for path in paths if path.name.endswith((ENDING, ".nii", *PICTURES))]
         if not paths:
-            raise FileNotFoundError(f"no image {pattern}: set datamodule.root, or the pattern of datamodule.sources")
-        fixed = Path(*(part for part in Path(pattern.partition("*")[0] + "x").parts[:-1]))
+            raise FileNotFoundError(
+                f"no image {root / self.files}: set datamodule.root, or the pattern of datamodule.sources"
+            )
         found = []
         for path in paths:
             name = re.sub(r"\.(nii\.gz|\w+)$", "", path.relative_to(fixed).as_posix())

@@ -4,6 +4,8 @@ Zhu et al. 2017 (arXiv:1703.10593), appendix: c7s1-64, d128, d256, nine R256, u1
 reflection at the borders. Written from the paper. Images of any size are taken: sides are filled up by reflection.
 """
 
+import itertools
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,10 +27,10 @@ class ResNetGenerator(nn.Module):
         super().__init__()
         widths = [channels, 2 * channels, 4 * channels]
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, channels, 7), *_normalised(channels)]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), *_normalised(after)]
         layers += [_Residual(widths[-1]) for _ in range(blocks)]
-        for before, after in zip(widths[::-1], widths[-2::-1], strict=False):
+        for before, after in itertools.pairwise(reversed(widths)):
             layers += [nn.ConvTranspose2d(before, after, 3, 2, padding=1, output_padding=1), *_normalised(after)]
         self.layers = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(channels, in_channels, 7), nn.Tanh())
         self.apply(_init)

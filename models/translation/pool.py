@@ -1,4 +1,4 @@
-"""Made images of earlier steps, so that a discriminator does not forget them (Shrivastava et al. 2017, arXiv:1612.07828)."""
+"""Made images of earlier steps, so that a discriminator does not forget them (arXiv:1612.07828)."""
 
 import torch
 from torch import Tensor

@@ -45,6 +45,9 @@ class LiverPictures:
                 grey = (np.clip(ct, *WINDOW) - WINDOW[0]) * (255 / (WINDOW[1] - WINDOW[0]))
                 for number in np.flatnonzero(liver.any((1, 2))):
                     name = f"{file.parent.name}_{number:02d}.png"
-                    upright = slice(None, None, -1), slice(None, None, -1)  # RAS to as it is looked at: front up, liver left
+                    upright = (
+                        slice(None, None, -1),
+                        slice(None, None, -1),
+                    )  # RAS to as it is looked at: front up, liver left
                     Image.fromarray(grey[number][upright].round().astype(np.uint8)).save(folder / "images" / name)
                     Image.fromarray(255 * (liver[number][upright] > 0).astype(np.uint8)).save(folder / "masks" / name)
