@@ -7,6 +7,9 @@ from torch import nn
 
 __all__ = ["receive_network", "take_over"]
 
+HEADS = ("head", "decoder.seg_layers")
+"""Beginnings of the names of layers whose size is that of the task: of all networks but U-Mamba, and of U-Mamba."""
+
 
 def receive_network(net: nn.Module, stages: Mapping[str, Any], pretrained: str | None) -> None:
     """Take over the weights of an earlier stage's `net`.
@@ -26,21 +29,20 @@ def receive_network(net: nn.Module, stages: Mapping[str, Any], pretrained: str |
     take_over(net, stages[pretrained].net)
 
 
-def take_over(net: nn.Module, trained: nn.Module, head: str = "head") -> None:
-    """Copy the weights of a trained network to another, but for layers whose name begins with `head`.
+def take_over(net: nn.Module, trained: nn.Module) -> None:
+    """Copy the weights of a trained network to another, but for those of its heads.
 
     The trained network may have more: of a U-Net that restored images, `UNetEncoder` takes the way down.
 
     Args:
         net: Changed in place.
         trained: Left as it is.
-        head: Beginning of the names of layers that stay as they are.
 
     Raises:
         ValueError: If any other weight is missing or of another shape; the first one is named.
     """
     given = trained.state_dict()
-    own = {name: weight for name, weight in net.state_dict().items() if not name.startswith(head)}
+    own = {name: weight for name, weight in net.state_dict().items() if not name.startswith(HEADS)}
     for name, weight in own.items():
         if name not in given or given[name].shape != weight.shape:
             shape = tuple(given[name].shape) if name in given else "absent"

@@ -8,7 +8,7 @@ from torch import nn
 
 from lightning_modules import ClassificationModule, RestorationModule, SegmentationModule
 from lightning_modules.transfer import take_over
-from models import ChannelBranches, ClassificationLoss, DeepSupervisionDiceCELoss, PlainUNet, UNetEncoder
+from models import ChannelBranches, ClassificationLoss, DeepSupervisionDiceCELoss, PlainUNet, UMamba, UNetEncoder
 
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 
@@ -76,6 +76,15 @@ def test_an_imaging_encoder_takes_the_way_down(dims):
     assert net(image).shape == (2, 5)
     assert torch.allclose(net(image), net.head(deepest.flatten(2).mean(2)))
     assert net(torch.rand(1, 1, *(13,) * dims)).shape == (1, 5), "images of any size"
+
+
+def test_heads_of_u_mamba_stay_too():
+    nets = [UMamba(2, 1, classes, **sizes(2), mamba="none") for classes in (1, 3)]
+    before = {name: weight.clone() for name, weight in nets[1].state_dict().items()}
+    take_over(nets[1], nets[0])
+    kept = [name for name, weight in nets[1].state_dict().items() if "seg_layers" in name and torch.equal(weight, before[name])]
+    assert kept
+    assert torch.equal(nets[1].state_dict()["encoder.stem.0.conv1.weight"], nets[0].state_dict()["encoder.stem.0.conv1.weight"])
 
 
 def test_networks_that_do_not_fit_are_told():
