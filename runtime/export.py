@@ -124,9 +124,11 @@ def _to_onnx(
             _graph(step, example), input_names=["image"], output_names=["output"], dynamo=True, verbose=False
         )
     program.save(file, external_data=False)
-    if quantise:
-        quantize_dynamic(file, file)
     model = onnx.load(file)
+    if quantise:
+        model.graph.ClearField("value_info")  # shapes from before the quantiser transposes weights
+        quantize_dynamic(model, file)
+        model = onnx.load(file)
     onnx.helper.set_model_props(model, described)
     onnx.save(model, file)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])

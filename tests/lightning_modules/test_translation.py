@@ -7,6 +7,7 @@ import pytest
 import torch
 from monai.networks.nets import PatchDiscriminator
 from torch import nn
+from torch.utils.data import DataLoader
 
 from lightning_modules import SegmentationModule, TranslationModule, constant_then_linear
 from models import DeepSupervisionDiceCELoss
@@ -97,11 +98,11 @@ def test_the_loss_is_that_of_the_paper():
 def test_training_moves_one_kind_onto_the_other():
     torch.manual_seed(0)
     a, b = 0.3 + 0.02 * torch.randn(4, 1, 8, 8), 0.5 + 0.02 * torch.randn(4, 1, 8, 8)
-    batches = [{"image": a, "other": b, "id": list("abcd")}] * 20
-    model = module(identity_weight=0.0)
+    batches = DataLoader([{"image": a, "other": b, "id": list("abcd")}] * 20, batch_size=None)
+    model = module(identity_weight=0.0, cycle_weight=0.1)
     model.judge_a.mean, model.judge_b.mean = -0.4, 0.0  # of the images in [-1, 1]
-    trainer = L.Trainer(accelerator="cpu", max_epochs=3, **QUIET)
-    trainer.fit(model, batches, batches[:2])
+    trainer = L.Trainer(accelerator="cpu", max_epochs=3, num_sanity_val_steps=0, **QUIET)
+    trainer.fit(model, batches, batches)
     assert trainer.global_step == 60, "the discriminators' steps are not counted"
     assert model.to_a.by.item() == pytest.approx(-0.4, abs=0.1)
     assert model.to_b.by.item() == pytest.approx(0.4, abs=0.1)

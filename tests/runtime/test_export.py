@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import runtime
+from runtime.checkpoint import read
 from runtime.errors import UserError
 from runtime.export import export
 from tests.conftest import call_verb
@@ -42,7 +43,7 @@ def test_onnx_says_what_the_module_says_for_any_number_of_images(ckpt, tmp_path)
         (said,) = session.run(None, {"image": images.numpy()})
         assert np.allclose(said, said_by_module(ckpt, images), atol=1e-5)
     told = session.get_modelmeta().custom_metadata_map
-    assert json.loads(told["medzoo.class_names"]) == runtime.load(ckpt).config["datamodule"]["class_names"]
+    assert json.loads(told["medzoo.class_names"]) == read(ckpt)["medzoo"]["class_names"] != []
     assert json.loads(told["medzoo.image_shape"]) == [1, 12, 12]
     assert json.loads(told["medzoo.preparation"]) == {"mean": 0.5, "std": 0.5}
 
