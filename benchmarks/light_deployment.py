@@ -1,11 +1,11 @@
 """GhostNet 1.0 beside ResNet-50 as images are classified one at a time on one CPU core.
 
-The zoo's side is `lightning_module/net=ghostnet`, the peer `lightning_module/net=resnet50`, both with random weights: at
-28 pixels with the stems of the MedMNIST experiments, which keep the resolution, and at 224 pixels with those of ImageNet.
-Parameters are counted, multiplications and additions by `torch.utils.flop_counter`, which leaves out normalisation and
-activation. Latency is the median of 30 single images on one thread after five that are not counted; both networks take
-turns. `ONNX` is the graph that `export.py` writes, run by onnxruntime, where it is installed (`pip install -e '.[export]'`);
-its output is compared with that of the network first.
+The zoo's side is `lightning_module/net=ghostnet`, the peer `lightning_module/net=resnet50`, both with random weights:
+at 28 pixels with the stems of the MedMNIST experiments, which keep the resolution, and at 224 pixels with those of
+ImageNet. Parameters are counted, multiplications and additions by `torch.utils.flop_counter`, which leaves out
+normalisation and activation. Latency is the median of 30 single images on one thread after five that are not counted;
+both networks take turns. `ONNX` is the graph as onnxruntime runs it, where it is installed
+(`pip install -e '.[export]'`); its output is compared with that of the network first.
 """
 
 # ruff: noqa: E402 (where imports start is settled between them)

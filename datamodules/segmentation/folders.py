@@ -66,6 +66,7 @@ class PatientFoldersDataModule(SegmentationDataModule):
 
         Raises:
             FileNotFoundError: If nobody has all images, or nobody for the training has a mask.
+            ValueError: If nobody of `test_where` is in the fold.
         """
         self.fetch()
         train, test = (self._chosen(where) for where in (self.train_where, self.test_where))
@@ -74,6 +75,10 @@ class PatientFoldersDataModule(SegmentationDataModule):
                 f"{self.root}: no folder of {self.train_where or 'a patient'} has a {self.mask}{ENDING}"
             )
         out = self._folds()
+        if self.test_where and not any(case.mask and case.id in out for case in test):
+            raise ValueError(
+                f"{self.root}: fold {self.fold} has nobody of {self.test_where} to test on; choose another"
+            )
         with_mask = [tuple(case for case in cases if case.mask) for cases in (train, test)]
         other = tuple(case for case in train if not case.mask)
         return DatasetFiles(

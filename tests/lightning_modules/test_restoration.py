@@ -82,9 +82,15 @@ def test_heads_of_u_mamba_stay_too():
     nets = [UMamba(2, 1, classes, **sizes(2), mamba="none") for classes in (1, 3)]
     before = {name: weight.clone() for name, weight in nets[1].state_dict().items()}
     take_over(nets[1], nets[0])
-    kept = [name for name, weight in nets[1].state_dict().items() if "seg_layers" in name and torch.equal(weight, before[name])]
+    kept = [
+        name
+        for name, weight in nets[1].state_dict().items()
+        if "seg_layers" in name and torch.equal(weight, before[name])
+    ]
     assert kept
-    assert torch.equal(nets[1].state_dict()["encoder.stem.0.conv1.weight"], nets[0].state_dict()["encoder.stem.0.conv1.weight"])
+    assert torch.equal(
+        nets[1].state_dict()["encoder.stem.0.conv1.weight"], nets[0].state_dict()["encoder.stem.0.conv1.weight"]
+    )
 
 
 def test_networks_that_do_not_fit_are_told():
