@@ -130,16 +130,17 @@ def test_real_ct_mr_and_slices_are_cut_together():
         "ct": ImageSource("totalsegmentator/example_ct_sm.nii.gz", window=[-160, 240]),
         "mr": ImageSource("totalsegmentator/example_mr_sm.nii.gz"),
         "slices": ImageSource(
-            "liver/msd_liver_slices/images/*.jpg", window=[0, 255], patient=r"flipped_(\d+)_\d+", spacing=[2, 2]
+            "liver/msd_liver_slices/images/*.jpg", window=[0, 255], patient=r"\D*(\d+)_\d+", spacing=[2, 2]
         ),
     }
     made = data(REAL_DATA, GenesisCorruption(blocks=100), patch=(96, 96), sources=sources, crops=1, folds=5)
     made.setup()
     assert len(made.split["train"]) + len(made.split["val"]) == 177
     patients = {
-        split: {name.split("_")[1] for name in ids if name.startswith("flipped")} for split, ids in made.split.items()
+        split: {name.split("_")[1] for name in ids if name.startswith(("flipped", "mirrored"))}
+        for split, ids in made.split.items()
     }
-    assert len(patients["train"] | patients["val"]) == 28
+    assert len(patients["train"] | patients["val"]) == 30
     assert not patients["train"] & patients["val"]
     batch = next(iter(made.train_dataloader()))
     assert 0.05 < batch["target"].mean() < 0.7
