@@ -35,7 +35,7 @@ class TranslationFigures(L.Callback):
         """Keep the middle slice of the first channel."""
         if len(self._drawn) < self.images:
             images = batch["image"], outputs["translated"]
-            self._drawn.append(tuple(each[:, :, each.shape[2] // 2] if each.ndim == 5 else each for each in images))  # type: ignore[arg-type]
+            self._drawn.append(tuple(each[:, :, each.shape[2] // 2] if each.ndim == 5 else each for each in images))
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw."""

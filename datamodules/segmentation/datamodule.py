@@ -81,7 +81,7 @@ class SegmentationDataModule(L.LightningDataModule):
             raise ValueError(f"foreground={foreground} must be a share, and batches={batches} positive")
         if not 0 < labelled <= 1:
             raise ValueError(f"labelled={labelled} must be a share")
-        if window not in (None, "image") and not (len(window) == 2 and window[0] < window[1]):  # type: ignore[arg-type, operator]
+        if window not in (None, "image") and not (len(window) == 2 and window[0] < window[1]):
             raise ValueError(f"window={window}: expected two numbers, the lower first, or image")
         self.root, self.fold, self.folds = Path(root), fold, folds
         self.window, self.labelled = window, labelled

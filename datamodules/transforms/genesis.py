@@ -151,7 +151,7 @@ def bezier_curve(inner: Tensor) -> tuple[Tensor, Tensor]:
     first, second, third = 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3
     u1, u2, u3, u4 = inner.double()
     # rounding alone could make the last bits fall
-    return tuple((u * first + v * second + third).cummax(0).values for u, v in ((u1, u3), (u2, u4)))  # type: ignore[return-value]
+    return tuple((u * first + v * second + third).cummax(0).values for u, v in ((u1, u3), (u2, u4)))
 
 
 def in_painting(image: Tensor, generator: torch.Generator) -> Tensor:

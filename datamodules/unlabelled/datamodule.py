@@ -184,8 +184,8 @@ class UnlabelledDataModule(L.LightningDataModule):
 
     def _batches(self, split: str, **options: Any) -> CorruptedBatches:
         trainer = self.trainer
-        ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
-        size = {"batch_size": self.batch_size, "seed": self.seed}
+        ranks: dict[str, Any] = {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
+        size: dict[str, Any] = {"batch_size": self.batch_size, "seed": self.seed}
         return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, **size, **ranks, **options)
 
     def _split_of(self, source: ImageSource) -> list[tuple[ImageFile, str]]:
