@@ -127,7 +127,7 @@ def _to_onnx(
     model = onnx.load(file)
     if quantise:
         model.graph.ClearField("value_info")  # shapes from before the quantiser transposes weights
-        quantize_dynamic(model, file)
+        quantize_dynamic(model, file, extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
         model = onnx.load(file)
     onnx.helper.set_model_props(model, described)
     onnx.save(model, file)
