@@ -17,10 +17,12 @@ from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import Progress
 from callbacks.reconstruction_figures import ReconstructionFigures
 from callbacks.representation_report import RepresentationReport
+from callbacks.restoration_figures import RestorationFigures
 from callbacks.score_writer import ScoreWriter
 from callbacks.segmentation_report import SegmentationReport, SegmentationWriter
 from callbacks.step_seed import StepSeed
 from callbacks.synthetic_images import SyntheticImages
+from callbacks.translation_figures import TranslationFigures
 from callbacks.vae_figures import VAEFigures
 
 __all__ = [
@@ -41,10 +43,12 @@ __all__ = [
     "Progress",
     "ReconstructionFigures",
     "RepresentationReport",
+    "RestorationFigures",
     "ScoreWriter",
     "SegmentationReport",
     "SegmentationWriter",
     "StepSeed",
     "SyntheticImages",
+    "TranslationFigures",
     "VAEFigures",
 ]

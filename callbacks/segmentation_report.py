@@ -1,6 +1,5 @@
 """Scores, pictures and label maps of a segmentation's test, and the label maps of a prediction."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from callbacks.classification_figures import save_figures
 from callbacks.collect import gather
 from callbacks.prediction_writer import write_csv
 from evaluation.figures import segmentation_figure
-from evaluation.segmentation import case_scores, summary
+from evaluation.segmentation import case_scores, grouped_dice, summary
 
 __all__ = ["SegmentationReport", "SegmentationWriter"]
 
@@ -23,7 +22,7 @@ __all__ = ["SegmentationReport", "SegmentationWriter"]
 class SegmentationReport(L.Callback):
     """Logs `test/dice`, `test/hd95_mm` and more (`evaluation.segmentation.summary`); writes a row for each case.
 
-    Pictures have no millimetres: `test/hd95_px`, and no volumes.
+    Pictures have no millimetres: `test/hd95_px`, and no volumes; `test/patient_dice` is over all pixels of a patient.
     `predictions/test.csv` has the scores of every case, `figures/cases.png` shows the worst, the middle and the best.
 
     Args:
@@ -58,7 +57,11 @@ class SegmentationReport(L.Callback):
         rows = sorted(gather(self._rows), key=lambda row: row["id"])
         drawn = _spread(gather(self._drawn), self.cases)
         classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
-        said_of = summary(rows, classes) if trainer.datamodule.spatial_dims == 3 else _of_pictures(rows, classes)  # type: ignore[attr-defined]
+        said_of = summary(rows, classes)
+        if trainer.datamodule.spatial_dims == 2:  # type: ignore[attr-defined]
+            said_of = _of_pictures(said_of)
+            patients = [trainer.datamodule.patients[row["id"]] for row in rows]  # type: ignore[attr-defined]
+            said_of["patient_dice"] = grouped_dice(rows, patients, classes)
         numbers = {f"test/{k}": torch.tensor(float(v)) for k, v in said_of.items()}
         pl_module.log_dict(numbers)
         if not trainer.is_global_zero:
@@ -112,9 +115,8 @@ def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
     return [ordered[round(place)] for place in np.linspace(0, len(ordered) - 1, count)]
 
 
-def _of_pictures(rows: list[dict[str, Any]], classes: Sequence[str]) -> dict[str, float]:
+def _of_pictures(scores: dict[str, float]) -> dict[str, float]:
     """Without volumes, and distances in pixels."""
-    scores = summary(rows, classes)
     return {k.replace("_mm", "_px"): value for k, value in scores.items() if not k.startswith("volume")}
 
 

@@ -8,8 +8,16 @@ from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
 from datamodules.phantoms.head import HeadPhantom
-from datamodules.phantoms.liver import LiverPhantom
-from datamodules.segmentation import SegmentationDataModule, SegmentationPhantomDataModule, SlicesPhantomDataModule
+from datamodules.phantoms.liver import LiverPhantom, LiverPictures
+from datamodules.segmentation import (
+    PatientFoldersDataModule,
+    PicturesPhantomDataModule,
+    SegmentationDataModule,
+    SegmentationPhantomDataModule,
+    SlicesPhantomDataModule,
+    UnpairedFoldersDataModule,
+)
+from datamodules.unlabelled import ImageSource, UnlabelledDataModule
 
 __all__ = [
     "CutSlicesDataModule",
@@ -20,12 +28,18 @@ __all__ = [
     "HeadPhantom",
     "HematomaScansDataModule",
     "HematomaSlicesDataModule",
+    "ImageSource",
     "LiverCohortDataModule",
     "LiverPhantom",
+    "LiverPictures",
     "MedMNISTDataModule",
     "MedMNISTPhantomDataModule",
     "NPZDataModule",
+    "PatientFoldersDataModule",
+    "PicturesPhantomDataModule",
     "SegmentationDataModule",
     "SegmentationPhantomDataModule",
     "SlicesPhantomDataModule",
+    "UnlabelledDataModule",
+    "UnpairedFoldersDataModule",
 ]

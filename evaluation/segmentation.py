@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from evaluation.volumes import dice, volume_ml
 
-__all__ = ["case_scores", "hausdorff95", "summary"]
+__all__ = ["case_scores", "grouped_dice", "hausdorff95", "summary"]
 
 
 def case_scores(
@@ -35,6 +35,25 @@ def case_scores(
         scores[f"volume_{name}_ml"] = float(volume_ml(one, spacing_mm))
         scores[f"true_volume_{name}_ml"] = float(volume_ml(other, spacing_mm))
     return scores
+
+
+def grouped_dice(rows: Sequence[dict[str, Any]], groups: Sequence[str], classes: Sequence[str]) -> float:
+    """Dice over all voxels of each group of cases, such as the slices of a patient; its mean over groups and classes.
+
+    Args:
+        rows: From `case_scores`.
+        groups: That each row belongs to.
+        classes: Names by label value, the first being the background.
+    """
+    scores = []
+    for name in classes[1:]:
+        overlap = np.array([row[f"dice_{name}"] for row in rows])
+        total = np.array([row[f"volume_{name}_ml"] + row[f"true_volume_{name}_ml"] for row in rows])
+        for group in np.unique(groups):
+            of_it = np.asarray(groups) == group
+            size = total[of_it].sum()
+            scores.append(float((overlap * total)[of_it].sum() / size) if size else 1.0)
+    return float(np.mean(scores))
 
 
 def hausdorff95(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> float:

@@ -8,7 +8,9 @@ from lightning_modules.image_diffusion import ImageDiffusionModule
 from lightning_modules.latent_diffusion import LatentDiffusionModule
 from lightning_modules.nonredundant_vae import NonRedundantVAEModule
 from lightning_modules.residual_vae import ResidualVAEModule
+from lightning_modules.restoration import RestorationModule
 from lightning_modules.segmentation import SegmentationModule
+from lightning_modules.translation import TranslationModule, constant_then_linear
 
 __all__ = [
     "AutoencoderModule",
@@ -19,5 +21,8 @@ __all__ = [
     "LatentDiffusionModule",
     "NonRedundantVAEModule",
     "ResidualVAEModule",
+    "RestorationModule",
     "SegmentationModule",
+    "TranslationModule",
+    "constant_then_linear",
 ]

@@ -5,10 +5,11 @@ multi-class and ordinal ones take the macro mean of one-versus-rest AUC and the 
 labels, each cut at 0.5. A test compares both on the same scores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
+import lightning as L
 import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
@@ -23,6 +24,7 @@ from torchmetrics.classification import (
 )
 
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from lightning_modules.transfer import receive_network
 from models.losses.classification import Task
 
 __all__ = ["ClassificationModule", "classification_metrics"]
@@ -47,6 +49,7 @@ class ClassificationModule(OptimizedModule):
         test_time_flips: Spatial axes (0-based); probabilities in testing and predicting are averaged over all
             combinations of flips along them. Validation is left alone.
         compile: Compile `net` (`torch.compile`, in place, so that checkpoints keep their keys).
+        pretrained: Earlier stage whose network gives all weights but those of the head.
 
     Raises:
         ValueError: If `test_time_flips` repeats an axis or names a negative one.
@@ -64,11 +67,12 @@ class ClassificationModule(OptimizedModule):
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         test_time_flips: Sequence[int] = (),
         compile: bool = False,
+        pretrained: str | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         if len(set(test_time_flips)) < len(test_time_flips) or any(axis < 0 for axis in test_time_flips):
             raise ValueError(f"test_time_flips={list(test_time_flips)}: expected different axes, counted from 0")
-        self.net, self.criterion, self.task = net, criterion, task
+        self.net, self.criterion, self.task, self.pretrained = net, criterion, task, pretrained
         self._flips = [
             [axis + 2 for axis in axes]
             for count in range(len(test_time_flips) + 1)
@@ -88,6 +92,14 @@ class ClassificationModule(OptimizedModule):
     def metric_names(self) -> list[str]:
         """What may be monitored: everything that validation logs, and the training loss."""
         return ["train/loss", "val/loss", *self.val_metrics]
+
+    def receive(self, stages: Mapping[str, L.LightningModule]) -> None:
+        """Start from the weights of the stage `pretrained`.
+
+        Raises:
+            ValueError: If there is no such stage, or its network is another.
+        """
+        receive_network(self.net, stages, self.pretrained)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, K) of images (B, C, *spatial)."""
@@ -115,6 +127,10 @@ class ClassificationModule(OptimizedModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """`{"id": list of B names, "prob": (B, K) float32 probabilities}`."""
         return {"id": batch["id"], "prob": self._averaged(batch["image"])[1]}
+
+    def export_step(self, image: Tensor) -> Tensor:
+        """Probabilities (B, K) of images (B, C, *spatial), as `predict_step`."""
+        return self._averaged(image)[1]
 
     def set_calibration(self, slope: float, bias: Any) -> None:
         """Recalibrate what `predict_step` returns: slope times the log probabilities, plus a bias for each class.

@@ -5,15 +5,17 @@ half, are weighted by a Gaussian, and may be averaged over mirror images.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import lightning as L
 import torch
 import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from lightning_modules.transfer import receive_network
 
 __all__ = ["SegmentationModule"]
 
@@ -37,6 +39,7 @@ class SegmentationModule(OptimizedModule):
         overlap: Of neighbouring windows.
         mirror: Axes over whose mirror images test and prediction are averaged; none in validation.
         windows_at_once: Windows that go through the network together.
+        pretrained: Earlier stage whose network gives all weights but those of the heads.
     """
 
     dry_steps = ("training_step",)  # a training batch holds patches, the other steps take whole cases
@@ -54,17 +57,27 @@ class SegmentationModule(OptimizedModule):
         overlap: float = 0.5,
         mirror: Sequence[int] = (),
         windows_at_once: int = 2,
+        pretrained: str | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         self.net, self.criterion, self.num_classes = net, criterion, num_classes
         self.patch_size, self.overlap, self.windows_at_once = list(patch_size), overlap, windows_at_once
         self.mirror = [axes for count in range(len(mirror) + 1) for axes in itertools.combinations(mirror, count)]
         self._counts = torch.zeros(3, num_classes)
+        self.pretrained = pretrained
 
     @property
     def metric_names(self) -> list[str]:
         """What may be monitored."""
         return ["train/loss", "val/loss", "val/dice"]
+
+    def receive(self, stages: Mapping[str, L.LightningModule]) -> None:
+        """Start from the weights of the stage `pretrained`.
+
+        Raises:
+            ValueError: If there is no such stage, or its network is another.
+        """
+        receive_network(self.net, stages, self.pretrained)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, classes, *spatial) of whole images (B, C, *spatial) of any size."""
@@ -112,6 +125,10 @@ class SegmentationModule(OptimizedModule):
         """`{"id": [name], "mask": (1, *size) uint8 label map, "probability": (1, classes, *size)}`."""
         logits = on_grid(self.mirrored(batch["image"]), batch["size"])
         return {"id": batch["id"], "mask": logits.argmax(1).to(torch.uint8), "probability": logits.softmax(1)}
+
+    def export_step(self, image: Tensor) -> Tensor:
+        """Probabilities (B, classes, *patch) of windows (B, C, *patch); whoever runs it puts windows together."""
+        return self.net(image)[0].float().softmax(1)
 
     def mirrored(self, image: Tensor) -> Tensor:
         """Logits, averaged over mirror images."""

@@ -36,13 +36,15 @@ from models.losses import (
 )
 from models.radiomics_vae import RadiomicsVAE, SalientVAE
 from models.residual_vae import ImageVAELoss, ResidualVAE
-from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba
+from models.segmentation import UNETRPP, ChannelBranches, NNFormer, PlainUNet, UMamba, UNetEncoder
+from models.translation import ResNetGenerator
 
 __all__ = [
     "CLUB",
     "DDIM",
     "DDPM",
     "UNETRPP",
+    "ChannelBranches",
     "ClassificationLoss",
     "ConditionalUNet",
     "ContrastiveAlignment",
@@ -65,6 +67,7 @@ __all__ = [
     "PerceptualTerm",
     "PlainUNet",
     "RadiomicsVAE",
+    "ResNetGenerator",
     "ResidualVAE",
     "SalientVAE",
     "SliceEncoder",
@@ -72,6 +75,7 @@ __all__ = [
     "TableEncoder",
     "TileEncoder",
     "UMamba",
+    "UNetEncoder",
     "VolumeDecoder",
     "VolumeEncoder",
     "cosine_schedule",

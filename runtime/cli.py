@@ -35,6 +35,7 @@ _FREE = {
     "evaluate": ("datamodule.", "lightning_module."),
     "predict": ("datamodule.", "lightning_module.", "perturb."),
     "prepare": (),
+    "export": (),
 }
 CONF = Path(__file__).resolve().parent.parent / "conf"
 

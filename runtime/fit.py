@@ -1,6 +1,7 @@
 """One stage of a run: built, checked, trained, and tested with its best checkpoint."""
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,25 @@ class Stage:
         return checkpoint.rebuild(self.config, checkpoint.read(self.trained), self.trained)
 
 
+class _Results(Mapping[str, L.LightningModule]):
+    """Trained modules of stages by name; read from their checkpoints when they are asked for, since most are not."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._stages = {stage.name: stage for stage in stages}
+
+    def __getitem__(self, name: str) -> L.LightningModule:
+        return self._stages[name].result()
+
+    def __contains__(self, name: object) -> bool:  # Mapping's own would read the checkpoint
+        return name in self._stages
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stages)
+
+    def __len__(self) -> int:
+        return len(self._stages)
+
+
 def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     """Train a stage, test it with the checkpoint that `test_checkpoint` names, and set `stage.trained`.
 
@@ -88,9 +108,9 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     """
     module, config = stage.module, stage.config
     L.seed_everything(config["seed"], workers=True, verbose=False)  # whatever was built or trained before
-    if earlier and hasattr(module, "receive"):
+    if hasattr(module, "receive"):
         with user_errors("lightning_module"):
-            module.receive({other.name: other.result() for other in earlier})
+            module.receive(_Results(earlier))
     cost = Cost()
     trainer = _trainer(stage, cost)
     try:

@@ -186,7 +186,8 @@ def _check_keys(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None
 
 def _check_effect(stages: dict[str, dict[str, Any]]) -> None:
     """An override that every stage overrides in turn would be ignored without a word."""
-    for override in HydraConfig.get().overrides.task:
+    given: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # as written: one may hold an interpolation
+    for override in given:
         key = override.lstrip("+").partition("=")[0]
         if all(_sets(stage, key) for stage in stages.values()):
             raise UserError(f"{key}: every stage has its own; say which with stages.<{'|'.join(stages)}>.{override}")

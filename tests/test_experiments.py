@@ -16,6 +16,16 @@ PLAN_2D = (
     "datamodule.plan={spacing:[1,1],patch:[32,32],batch_size:2,features:[8,8],strides:[[1,1],[2,2]],"
     "kernels:[[3,3],[3,3]]}"
 )
+LIVER = [
+    "datamodule.phantom.patients=12",
+    "datamodule.phantom.size=[8,32,32]",
+    "datamodule.phantom.workers=1",
+    "datamodule.folds=2",
+    "datamodule.batches=1",
+    "datamodule.plan={spacing:[20,11,11],patch:[8,32,32],batch_size:2,features:[8,8],strides:[[1,1,1],[2,2,2]],"
+    "kernels:[[3,3,3],[3,3,3]]}",
+]
+GENESIS = [f"stages.genesis.datamodule.{word}" for word in ("split=null", "folds=2", "crops=1", "corrupt.blocks=9")]
 # By the beginning of an experiment's name: what makes its phantom small, and what its real data cannot do without.
 SMALLER = {
     "medmnist_cvae": [
@@ -36,6 +46,28 @@ SMALLER = {
         "datamodule.image_size=[32,32]",
         "datamodule.batch_size=8",
         "lightning_module.net.channels=[8,16]",
+    ],
+    "liver_slices_pretraining": [
+        "datamodule.phantom.cohort.patients=4",
+        "datamodule.phantom.cohort.size=[8,32,32]",
+        "datamodule.phantom.cohort.workers=1",
+        "datamodule.folds=2",
+        "datamodule.batches=1",
+        *GENESIS,
+        PLAN_2D,
+        "stages.genesis.datamodule.phantom=${stages.scratch.datamodule.phantom}",
+        "stages.genesis.datamodule.patch=[32,32]",
+        "stages.genesis.datamodule.sources.ct.spacing=null",
+    ],
+    "liver_pretraining": [*LIVER, *GENESIS, "stages.genesis.datamodule.patch=[8,32,32]"],
+    "liver_segmentation": LIVER,
+    "liver_translation": [
+        *LIVER,
+        "stages.translation.datamodule.batches=1",
+        "stages.translation.lightning_module.to_b.channels=4",
+        "stages.translation.lightning_module.to_b.blocks=1",
+        "stages.translation.lightning_module.judge_a.channels=4",
+        "stages.translation.lightning_module.judge_a.num_layers_d=2",
     ],
     "hematoma_classification": [
         "datamodule.phantom.patients={Aare:30,Birs:2,Doubs:20,Kander:20}",
@@ -99,6 +131,10 @@ NARROWER = {
 }
 NEEDED = {
     "hematoma_slices_segmentation": ["datamodule.root=x", PLAN_2D],
+    "liver_slices_pretraining": ["datamodule.root=x", PLAN_2D],
+    "liver_pretraining": ["datamodule.root=x"],
+    "liver_segmentation": ["datamodule.root=x", LIVER[-1]],
+    "liver_translation": ["datamodule.root=x", LIVER[-1]],
     "hematoma_": ["datamodule.root=x"],
     "hlhs": ["datamodule.root=x"],
     "hematoma": ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"],

@@ -1,6 +1,19 @@
-"""Images with label maps in nnU-Net's raw layout."""
+"""Images with label maps: volumes in nnU-Net's raw layout or in a folder for each patient, and pictures."""
 
 from datamodules.segmentation.datamodule import SegmentationDataModule
-from datamodules.segmentation.phantom import SegmentationPhantomDataModule, SlicesPhantomDataModule
+from datamodules.segmentation.folders import PatientFoldersDataModule
+from datamodules.segmentation.phantom import (
+    PicturesPhantomDataModule,
+    SegmentationPhantomDataModule,
+    SlicesPhantomDataModule,
+)
+from datamodules.segmentation.unpaired import UnpairedFoldersDataModule
 
-__all__ = ["SegmentationDataModule", "SegmentationPhantomDataModule", "SlicesPhantomDataModule"]
+__all__ = [
+    "PatientFoldersDataModule",
+    "PicturesPhantomDataModule",
+    "SegmentationDataModule",
+    "SegmentationPhantomDataModule",
+    "SlicesPhantomDataModule",
+    "UnpairedFoldersDataModule",
+]

@@ -37,6 +37,17 @@ class Intensities:
     mean: float
     std: float
 
+    @classmethod
+    def window(cls, low: float, high: float) -> "Intensities":
+        """Those that bring a window to 0 to 1."""
+        return cls(low, high, low, high - low)
+
+    @classmethod
+    def of_image(cls, image: np.ndarray) -> "Intensities":
+        """The window from the 0.5th to the 99.5th percentile of an image whose intensities have no unit."""
+        low, high = np.percentile(image, [0.5, 99.5])
+        return cls.window(float(low), float(high))
+
     def normalise(self, image: np.ndarray) -> np.ndarray:
         """Clipped, centred and scaled, float32."""
         return ((np.clip(image, self.low, self.high) - self.mean) / max(self.std, 1e-8)).astype(np.float32)
@@ -80,14 +91,16 @@ def raw_image(case: CaseFiles) -> np.ndarray:
     return np.asarray(_open(case.images[0]).dataobj, np.float32).T
 
 
-def read_case(case: CaseFiles, classes: int, spacing: Sequence[float], intensities: Sequence[Intensities]) -> Case:
+def read_case(
+    case: CaseFiles, classes: int, spacing: Sequence[float], intensities: Sequence[Intensities | None]
+) -> Case:
     """Read a case for a network.
 
     Args:
         case: Its files.
         classes: Label values 0 to `classes - 1` are allowed.
         spacing: mm of a voxel to resample to.
-        intensities: Of each channel.
+        intensities: Of each channel; none scales the 0.5th to 99.5th percentile of the channel itself to 0 to 1.
 
     Returns:
         The case.
@@ -97,7 +110,8 @@ def read_case(case: CaseFiles, classes: int, spacing: Sequence[float], intensiti
     """
     image, mask, here = _read(case, classes)
     size = [round(n * old / new) for n, old, new in zip(image.shape[1:], here, spacing, strict=True)]
-    normal = np.stack([each.normalise(channel) for each, channel in zip(intensities, image, strict=True)])
+    pairs = zip(intensities, image, strict=True)
+    normal = np.stack([(each or Intensities.of_image(channel)).normalise(channel) for each, channel in pairs])
     resampled = resample(torch.from_numpy(normal), size, here).numpy()
     if mask is None:
         return Case(case.id, resampled, None, None, here, image.shape[1:], case)

@@ -4,14 +4,14 @@ import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
 import torch
 from rich.progress import track
-from sklearn.model_selection import KFold
 
+from datamodules.folds import held_out
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from datamodules.segmentation.cases import Case, Intensities, geometry, measure, raw_image, read_case
 from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
@@ -19,8 +19,6 @@ from datamodules.segmentation.pictures import alike, read_pictures
 from datamodules.segmentation.plan import Plan, make_plan
 
 __all__ = ["SegmentationDataModule"]
-
-_KFOLD_SEED = 12345  # nnU-Net's, so that its folds are ours
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -41,6 +39,9 @@ class SegmentationDataModule(L.LightningDataModule):
         classes: Names of the classes by label value; null takes those of `dataset.json`.
         channels: Names of the channels; likewise.
         gb: GPU memory that the planner aims at.
+        window: Intensities that become 0 and 1, where they are not to be measured: those of a network that was trained
+            before; or `image` for the 0.5th to 99.5th percentile of each image, since MR has no unit.
+        labelled: Share of the training patients who are used, drawn by `seed`; at least one.
         batches: In an epoch.
         foreground: Share of patches drawn around foreground.
         augment: Augments patches.
@@ -65,6 +66,8 @@ class SegmentationDataModule(L.LightningDataModule):
         classes: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
         gb: float = 8.0,
+        window: Sequence[float] | Literal["image"] | None = None,
+        labelled: float = 1.0,
         batches: int = 250,
         foreground: float = 0.33,
         augment: Augment | None = None,
@@ -76,7 +79,12 @@ class SegmentationDataModule(L.LightningDataModule):
             raise ValueError(f"fold={fold} of folds={folds}: give at least 2 folds, and one of 0 to {folds - 1}")
         if not 0 <= foreground <= 1 or batches < 1:
             raise ValueError(f"foreground={foreground} must be a share, and batches={batches} positive")
+        if not 0 < labelled <= 1:
+            raise ValueError(f"labelled={labelled} must be a share")
+        if (isinstance(window, str) and window != "image") or (window and (len(window) != 2 or window[0] >= window[1])):
+            raise ValueError(f"window={window}: expected two numbers, the lower first, or image")
         self.root, self.fold, self.folds = Path(root), fold, folds
+        self.window, self.labelled = window, labelled
         self.patient = re.compile(patient) if patient else None
         self._plan, self._classes, self._channels, self.gb = plan, classes, channels, gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
@@ -126,6 +134,11 @@ class SegmentationDataModule(L.LightningDataModule):
         return list(self.plan.patch)
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, *patch), of a patch: images have any size."""
+        return (self.in_channels, *self.patch_size)
+
+    @property
     def batch_size(self) -> int:
         """Patches in a batch."""
         return self.plan.batch_size
@@ -173,13 +186,13 @@ class SegmentationDataModule(L.LightningDataModule):
         ):
             if given and list(given) != list(found):
                 raise ValueError(f"datamodule.{key}={list(given)}, but those of {self.root} are {list(found)}")
-        train = [case for case in files.train if self._patient_of(case) not in parts]
+        train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
         val = [case for case in files.train if self._patient_of(case) in parts]
         if not self._state:
             self._state = {
                 "classes": list(files.classes),
                 "plan": vars(self.plan).copy(),
-                "intensities": [vars(each) for each in measure(train, len(files.classes))],
+                "intensities": [vars(each) if each else None for each in self._intensities(train)],
             }
         splits = {"train": train, "val": val, "test": list(files.test) or val}
         chosen = [(name, case) for name, cases in splits.items() for case in cases]
@@ -242,6 +255,11 @@ class SegmentationDataModule(L.LightningDataModule):
         """By id, what is to be predicted."""
         return {case.id: case for case in self._predict}
 
+    @property
+    def patients(self) -> dict[str, str]:
+        """Whom each test case is of, by id."""
+        return {case.id: self._patient_of(case.files) for case in self._cases["test"]}
+
     def raw(self, name: str) -> np.ndarray:
         """First channel of a test case as it stands in its file, z first."""
         case = next(case for case in self._cases["test"] if case.id == name)
@@ -256,8 +274,23 @@ class SegmentationDataModule(L.LightningDataModule):
         self._state = state_dict
 
     def _read(self, case: CaseFiles) -> Case:
-        intensities = [Intensities(**each) for each in self._state["intensities"]]
+        intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]
         return read_case(case, self.num_classes, self.plan.spacing, intensities)
+
+    def _intensities(self, train: Sequence[CaseFiles]) -> Sequence[Intensities | None]:
+        if self.window is None:
+            return measure(train, len(self.files.classes))
+        channels = len(self.files.channels)
+        return [None if isinstance(self.window, str) else Intensities.window(*self.window)] * channels
+
+    def _labelled(self, train: list[CaseFiles]) -> list[CaseFiles]:
+        """Cases of the share of patients whose masks are used."""
+        if self.labelled == 1:
+            return train
+        patients = sorted({self._patient_of(case) for case in train})
+        order = np.random.default_rng(self.seed).permutation(len(patients))
+        used = {patients[index] for index in order[: max(1, round(self.labelled * len(patients)))]}
+        return [case for case in train if self._patient_of(case) in used]
 
     def _batch(self, case: CaseFiles) -> dict[str, Any]:
         return CaseBatches([self._read(case)]).batch(torch.tensor(0), 0)
@@ -281,11 +314,10 @@ class SegmentationDataModule(L.LightningDataModule):
             raise ValueError(
                 f"{self.root}: {len(patients)} patients make no {self.folds} folds; set datamodule.folds lower"
             )
-        parts = list(KFold(self.folds, shuffle=True, random_state=_KFOLD_SEED).split(patients))
         both = set(map(self._patient_of, self.files.train)) & set(map(self._patient_of, self.files.test))
         if both:
             raise ValueError(f"{self.root}: patient {sorted(both)[0]} stands in imagesTr and in imagesTs")
-        return {patients[index] for index in parts[self.fold][1]}
+        return held_out(patients, self.fold, self.folds)
 
     def _ranks(self) -> dict[str, int]:
         trainer = self.trainer

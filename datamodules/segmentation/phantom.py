@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from datamodules.phantoms.head import HeadPhantom, cohort_name, write_head_cohort
+from datamodules.phantoms.phantom import Phantom
 from datamodules.phantoms.writing import appearing
 from datamodules.segmentation.datamodule import SegmentationDataModule
 
-__all__ = ["SegmentationPhantomDataModule", "SlicesPhantomDataModule"]
+__all__ = ["PicturesPhantomDataModule", "SegmentationPhantomDataModule", "SlicesPhantomDataModule"]
 
 
 class SegmentationPhantomDataModule(SegmentationDataModule):
@@ -121,6 +122,25 @@ class SlicesPhantomDataModule(SegmentationDataModule):
                     grey = np.clip(ct[number, ::-1, ::-1], 0, 100) * 2.55
                     Image.fromarray(grey.round().astype(np.uint8)).save(folder / "images" / name)
                     Image.fromarray(255 * bleed[number, ::-1, ::-1].astype(np.uint8)).save(folder / "masks" / name)
+
+
+class PicturesPhantomDataModule(SegmentationDataModule):
+    """Pictures of any phantom that writes `images` and `masks`.
+
+    Args:
+        root: Folder that holds the pictures, in a folder that the phantom names.
+        phantom: Written where it is missing.
+        **options: Of `SegmentationDataModule`.
+    """
+
+    def __init__(self, root: str | Path = "data/phantoms", *, phantom: Phantom, **options: Any) -> None:
+        super().__init__(Path(root) / phantom.name, **options)
+        self._phantom = phantom
+        self.phantom = True
+
+    def fetch(self) -> None:
+        """Write the pictures where they are missing."""
+        self._phantom.write(self.root)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -62,22 +62,25 @@ def traversal_figure(images: np.ndarray, steps: Sequence[float], names: Sequence
     return figure
 
 
-def pairs_figure(rows: Mapping[str, np.ndarray]) -> Figure:
+def pairs_figure(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = ()) -> Figure:
     """Images in columns, their versions in rows; all on one grey scale.
 
     Args:
-        rows: (N, C, *spatial) by name; volumes show their middle plane.
+        rows: N images (C, *spatial) by name; volumes show their middle plane.
+        titles: Of each column.
 
     Returns:
         The figure.
     """
     count = len(next(iter(rows.values())))
     figure, grid = new_figure(1.0 * count + 1.2, 1.05 * len(rows) + 0.3, len(rows), count, squeeze=False)
-    limits = min(float(each.min()) for each in rows.values()), max(float(each.max()) for each in rows.values())
+    limits = min(np.min(each) for each in rows.values()), max(np.max(each) for each in rows.values())
     for row, (name, images) in zip(grid, rows.items(), strict=True):
         for axes, image in zip(row, images, strict=True):
             _image(axes, image, limits)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    for axes, title in zip(grid[0], titles, strict=False):
+        axes.set_title(title, fontsize=6, va="bottom")
     return figure
 
 

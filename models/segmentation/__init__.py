@@ -4,9 +4,11 @@ Each takes images of any size, (B, C, *spatial), and gives a list of logits: the
 each head of deep supervision, at the resolution at which it was made.
 """
 
+from models.segmentation.channels import ChannelBranches
+from models.segmentation.encoder import UNetEncoder
 from models.segmentation.nnformer import NNFormer
 from models.segmentation.nnunet import PlainUNet
 from models.segmentation.umamba import UMamba, upstream_state
 from models.segmentation.unetrpp import UNETRPP
 
-__all__ = ["UNETRPP", "NNFormer", "PlainUNet", "UMamba", "upstream_state"]
+__all__ = ["UNETRPP", "ChannelBranches", "NNFormer", "PlainUNet", "UMamba", "UNetEncoder", "upstream_state"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import hemexp_sampling, lightning_overhead, loading
+from benchmarks import hemexp_sampling, light_deployment, lightning_overhead, loading
 from benchmarks.page import read_sections
 from benchmarks.row import HEADER, Row
 from benchmarks.run import discover, main
@@ -109,6 +109,14 @@ def test_lightning_overhead_refuses_to_time_different_work(monkeypatch):
         lightning_overhead.run(network="test_efficientnet", batches=1, batch_size=4, image_size=12, epochs=1)
 
 
+def test_a_light_network_has_fewer_weights_and_operations():
+    weights, operations, latency, *_ = light_deployment.run(sizes=[28], repeats=2)
+    assert weights.zoo == pytest.approx(3.9, abs=0.1)
+    assert weights.peer == pytest.approx(23.5, abs=0.1)
+    assert operations.ratio < 0.05
+    assert latency.zoo > 0
+
+
 @torch.no_grad()
 def test_the_original_way_of_sampling_goes_through_every_slice():
     model, batch = module(), patient()
@@ -120,7 +128,9 @@ def test_the_original_way_of_sampling_goes_through_every_slice():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["hemexp_sampling", "lightning_overhead", "loading", "umamba_memory"])
+@pytest.mark.parametrize(
+    "name", ["hemexp_sampling", "light_deployment", "lightning_overhead", "loading", "umamba_memory"]
+)
 def test_a_benchmark_starts_as_a_script(name):
     # the folder of a script comes first in its search path, where `radiomics.py` would hide a library of that name
     code = f"import runpy, sys; runpy.run_path('{name}.py'); print(sys.path[0])"

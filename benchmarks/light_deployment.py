@@ -1,0 +1,110 @@
+"""GhostNet 1.0 beside ResNet-50 as images are classified one at a time on one CPU core.
+
+The zoo's side is `lightning_module/net=ghostnet`, the peer `lightning_module/net=resnet50`, both with random weights:
+at 28 pixels with the stems of the MedMNIST experiments, which keep the resolution, and at 224 pixels with those of
+ImageNet. Parameters are counted, multiplications and additions by `torch.utils.flop_counter`, which leaves out
+normalisation and activation. Latency is the median of 30 single images on one thread after five that are not counted;
+both networks take turns. `ONNX` is the graph as onnxruntime runs it, where it is installed
+(`pip install -e '.[export]'`); its output is compared with that of the network first.
+"""
+
+# ruff: noqa: E402 (where imports start is settled between them)
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if not __package__:  # python benchmarks/light_deployment.py: imports start at the repository, not at this folder
+    sys.path[0] = str(ROOT)
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.row import Row, print_rows
+from models import timm_network
+
+__all__ = ["run"]
+
+NAMES = ("ghostnet_100", "resnet50")
+Run = Callable[[Tensor], object]
+
+
+def run(*, sizes: Sequence[int] = (28, 224), repeats: int = 30) -> list[Row]:
+    """Measure both networks.
+
+    Args:
+        sizes: Edges of images in pixels; those below 64 get the stem for small images.
+        repeats: Images that are timed.
+
+    Returns:
+        Parameters, operations and latencies at each size.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [row for size in sizes for row in _compare(size, repeats)]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _compare(size: int, repeats: int) -> list[Row]:
+    image = torch.rand(1, 1, size, size)
+    nets = [timm_network(name, in_channels=1, num_classes=2, small_stem=size < 64).eval() for name in NAMES]
+    weights = [sum(weight.numel() for weight in net.parameters()) / 1e6 for net in nets]
+    rows = [
+        Row(f"{size} pixels: parameters", "million", *weights, goal=1.0, higher_is_better=False),
+        Row(f"{size} pixels: operations", "GFLOP", *(_operations(net, image) for net in nets)),
+    ]
+    rows.append(Row(f"{size} pixels: latency, PyTorch", "ms", *_latencies(nets, image, repeats), remark="one thread"))
+    graphs = [_onnx(net, image) for net in nets]
+    if all(graphs):
+        milliseconds = _latencies([graph for graph in graphs if graph], image, repeats)
+        rows.append(Row(f"{size} pixels: latency, ONNX", "ms", *milliseconds, remark="one thread; equal outputs"))
+    return rows
+
+
+def _operations(net: nn.Module, image: Tensor) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(image)
+    return counter.get_total_flops() / 1e9
+
+
+@torch.no_grad()
+def _latencies(runs: Sequence[Run], image: Tensor, repeats: int) -> list[float]:
+    """Median milliseconds of each; they take turns."""
+    seconds: list[list[float]] = [[] for _ in runs]
+    for number in range(repeats + 5):
+        for one, taken in zip(runs, seconds, strict=True):
+            began = time.perf_counter()
+            one(image)
+            if number >= 5:
+                taken.append(time.perf_counter() - began)
+    return [1000 * statistics.median(each) for each in seconds]
+
+
+def _onnx(net: nn.Module, image: Tensor) -> Run | None:
+    """The network as onnxruntime runs it, none where that is not installed."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch writes ONNX with it)
+    except ImportError:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "net.onnx"
+        torch.onnx.export(net, (image,), file, input_names=["image"], dynamo=True, external_data=False, verbose=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    said = torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+    with torch.no_grad():
+        assert torch.allclose(said, net(image), atol=1e-3), "the graph and the network do not say the same"
+    return lambda x: session.run(None, {"image": x.numpy()})
+
+
+if __name__ == "__main__":
+    print_rows("light_deployment", run())

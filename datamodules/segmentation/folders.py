@@ -1,0 +1,122 @@
+"""A folder for each patient: images that lie on one grid, and a label map.
+
+<root>/<patient>/<image>.nii.gz    such as t1.nii.gz and t2.nii.gz
+<root>/<patient>/<mask>.nii.gz
+<root>/patients.csv                where patients are chosen by it: a column `id`, and those chosen by
+"""
+
+import csv
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datamodules.folds import held_out
+from datamodules.phantoms.phantom import Phantom
+from datamodules.segmentation.datamodule import SegmentationDataModule
+from datamodules.segmentation.files import ENDING, CaseFiles, DatasetFiles
+
+__all__ = ["PatientFoldersDataModule"]
+
+Where = Mapping[str, str | int | float]
+
+
+class PatientFoldersDataModule(SegmentationDataModule):
+    """Training on all folds but one, the test on that one; patients may be chosen by columns of `patients.csv`.
+
+    Folds are made of all patients that have the images, so that they are the same whoever is chosen.
+
+    Args:
+        root: Folder of the patients; of a phantom, the folder that holds its cohort.
+        images: Names of the files that make the channels of an image.
+        mask: Name of the label map.
+        train_where: Values of columns that patients for training and validation have, such as `{scanner: A}`.
+        test_where: The same for the test.
+        phantom: Written to `root` where it is missing.
+        **options: Of `SegmentationDataModule`; `classes` has to be given, and a patient is a folder.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        images: Sequence[str],
+        mask: str,
+        classes: Sequence[str],
+        train_where: Where | None = None,
+        test_where: Where | None = None,
+        phantom: Phantom | None = None,
+        **options: Any,
+    ) -> None:
+        root = Path(root) / phantom.name if phantom else Path(root)
+        super().__init__(root, classes=classes, channels=images, **options)
+        self.images, self.mask, self.names = list(images), mask, tuple(classes)
+        self.train_where, self.test_where = dict(train_where or {}), dict(test_where or {})
+        self._phantom, self.phantom = phantom, phantom is not None
+
+    def fetch(self) -> None:
+        """Write the phantom; a user's own cohort must be there already."""
+        if self._phantom:
+            self._phantom.write(self.root)
+        super().fetch()
+
+    @functools.cached_property
+    def files(self) -> DatasetFiles:
+        """What is in the folder.
+
+        Raises:
+            FileNotFoundError: If nobody has all images, or nobody for the training has a mask.
+            ValueError: If nobody of `test_where` is in the fold.
+        """
+        self.fetch()
+        train, test = (self._chosen(where) for where in (self.train_where, self.test_where))
+        if not any(case.mask for case in train):
+            raise FileNotFoundError(
+                f"{self.root}: no folder of {self.train_where or 'a patient'} has a {self.mask}{ENDING}"
+            )
+        out = self._folds()
+        if self.test_where and not any(case.mask and case.id in out for case in test):
+            raise ValueError(
+                f"{self.root}: fold {self.fold} has nobody of {self.test_where} to test on; choose another"
+            )
+        with_mask = [tuple(case for case in cases if case.mask) for cases in (train, test)]
+        other = tuple(case for case in train if not case.mask)
+        return DatasetFiles(
+            self.names, tuple(self.images), with_mask[0], tuple(case for case in with_mask[1] if case.id in out), other
+        )
+
+    @functools.cached_property
+    def all_cases(self) -> tuple[CaseFiles, ...]:
+        """Patients that have all images."""
+        cases = []
+        for folder in sorted(path for path in self.root.iterdir() if path.is_dir() and path.name[0] != "."):
+            files = tuple(folder / f"{name}{ENDING}" for name in self.images)
+            mask = folder / f"{self.mask}{ENDING}"
+            if all(file.is_file() for file in files):
+                cases.append(CaseFiles(folder.name, files, mask if mask.is_file() else None))
+        if not cases:
+            wanted = ", ".join(f"{name}{ENDING}" for name in self.images)
+            raise FileNotFoundError(f"{self.root}: no folder holds {wanted}: set datamodule.root")
+        return tuple(cases)
+
+    def _chosen(self, where: Where) -> list[CaseFiles]:
+        """Those whose row of `patients.csv` has these values."""
+        if not where:
+            return list(self.all_cases)
+        with (self.root / "patients.csv").open(newline="", encoding="utf-8-sig") as file:
+            rows = {row["id"]: row for row in csv.DictReader(file)}
+        for column in where:
+            if rows and column not in next(iter(rows.values())):
+                raise ValueError(f"{self.root / 'patients.csv'}: no column {column}")
+        return [
+            case for case in self.all_cases
+            if case.id in rows and all(rows[case.id][column] == str(value) for column, value in where.items())
+        ]  # fmt: skip
+
+    def _folds(self) -> set[str]:
+        patients = [case.id for case in self.all_cases]
+        if len(patients) < self.folds:
+            raise ValueError(
+                f"{self.root}: {len(patients)} patients make no {self.folds} folds; set datamodule.folds lower"
+            )
+        return held_out(patients, self.fold, self.folds)

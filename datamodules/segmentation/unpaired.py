@@ -1,0 +1,126 @@
+"""Slices of two kinds of images, such as of two scanners, of which none belongs to another."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.batches import ResumableBatches
+from datamodules.segmentation.batches import crop
+from datamodules.segmentation.cases import Case
+from datamodules.segmentation.folders import PatientFoldersDataModule
+
+__all__ = ["UnpairedBatches", "UnpairedFoldersDataModule"]
+
+
+class UnpairedBatches(ResumableBatches):
+    """`{"image": (B, C, h, w) of one kind, "other": the same of the other kind, "id": B names of the first}`.
+
+    Args:
+        cases: Of the first kind.
+        others: Of the second.
+        patch: Sides of a piece of a slice; a smaller slice is filled up with 0.
+        batches: In an epoch.
+        fixed: Draw the same pieces in every epoch.
+        **options: Of `ResumableBatches`.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        others: Sequence[Case],
+        patch: Sequence[int],
+        *,
+        batches: int,
+        fixed: bool = False,
+        **options: int,
+    ) -> None:
+        super().__init__(**options)
+        self.cases, self.others, self.patch, self.batches, self.fixed = cases, others, tuple(patch), batches, fixed
+
+    def plan(self, epoch: int) -> list[Tensor]:
+        """As many batches as asked for; what is in them is drawn when they are made."""
+        return [torch.arange(self.batch_size)] * self.batches
+
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """Slices of random cases."""
+        rng = np.random.default_rng((self.seed, 0 if self.fixed else self.epoch + 1, index, self.rank))
+        drawn = [[kind[int(rng.integers(len(kind)))] for _ in chosen] for kind in (self.cases, self.others)]
+        images = [torch.from_numpy(np.stack([self._piece(case, rng) for case in cases])) for cases in drawn]
+        return {"image": images[0], "other": images[1], "id": [case.id for case in drawn[0]]}
+
+    def _piece(self, case: Case, rng: np.random.Generator) -> np.ndarray:
+        image = case.image if case.image.ndim == 3 else case.image[:, int(rng.integers(case.image.shape[1]))]
+        ends = [sorted((0, n - side)) for n, side in zip(image.shape[1:], self.patch, strict=True)]
+        return crop(image, [int(rng.integers(low, high + 1)) for low, high in ends], self.patch)
+
+
+class UnpairedFoldersDataModule(PatientFoldersDataModule):
+    """`train_where` and `test_where` choose the two kinds; nobody of the held-out fold is trained on.
+
+    Training and validation give `UnpairedBatches` of the patch of the plan in the plane, the test whole cases of the
+    second kind with their masks.
+
+    Args:
+        root: As of `PatientFoldersDataModule`.
+        slices: Of each kind in a batch; 1 in the paper.
+        **options: Of `PatientFoldersDataModule`.
+
+    Raises:
+        ValueError: If it is not said what the kinds are.
+    """
+
+    def __init__(self, root: str | Path, *, slices: int = 1, **options: Any) -> None:
+        super().__init__(root, **options)
+        if slices < 1:
+            raise ValueError(f"slices={slices}: a batch needs at least one of each kind")
+        self.slices = slices
+        if not self.train_where or not self.test_where:
+            raise ValueError("say by train_where and test_where of datamodule which columns tell both kinds apart")
+        self._others: dict[str, list[Case]] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read all cases, once; those of the second kind need no masks.
+
+        Raises:
+            ValueError: If a kind has nobody to train on, or nobody held out.
+        """
+        super().setup(stage)
+        if stage == "predict" or self._others:
+            return
+        out = self._folds()
+        self._others = {"train": [], "val": []}
+        for case in self._chosen(self.test_where):
+            self._others["val" if case.id in out else "train"].append(self._read(case))
+        for split in ("train", "val"):
+            if not self._others[split] or not self._cases[split]:
+                raise ValueError(f"{self.root}: a kind has no {split} patient; give more, or other folds")
+
+    @property
+    def split(self) -> dict[str, list[str]]:
+        """Ids of every split, of both kinds."""
+        found = super().split
+        return {name: [*ids, *(case.id for case in self._others.get(name, []))] for name, ids in found.items()}
+
+    def train_dataloader(self) -> UnpairedBatches:  # type: ignore[override]
+        """Random slices of both kinds."""
+        return self._unpaired("train")
+
+    def val_dataloader(self) -> UnpairedBatches:  # type: ignore[override]
+        """Slices of the held-out fold, the same in each epoch."""
+        return self._unpaired("val")
+
+    def _unpaired(self, split: str) -> UnpairedBatches:
+        return UnpairedBatches(
+            self._cases[split],
+            self._others[split],
+            self.patch_size[-2:],
+            batches=self.batches if split == "train" else max(1, self.batches // 5),
+            fixed=split == "val",
+            batch_size=self.slices,
+            seed=self.seed,
+            **self._ranks(),
+        )

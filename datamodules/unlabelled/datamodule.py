@@ -1,0 +1,213 @@
+"""Pieces of images without labels, corrupted, with what they were: for learning to restore them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from datamodules.batches import ResumableBatches
+from datamodules.folds import held_out
+from datamodules.phantoms.phantom import Phantom
+from datamodules.segmentation.batches import crop
+from datamodules.unlabelled.source import ImageFile, ImageSource
+
+__all__ = ["CorruptedBatches", "Corruption", "UnlabelledDataModule"]
+
+Corruption = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor, list[str]]]
+
+
+class CorruptedBatches(ResumableBatches):
+    """`{"image": (B, 1, *patch), "target": the same, "corruption": B words, "id": B names}`, float32 in [0, 1].
+
+    In training, order and corruption are new in each epoch; without `shuffle` every piece is given once, corrupted in
+    the same way each time.
+
+    Args:
+        pieces: (N, 1, *patch) in [0, 1].
+        ids: N names.
+        corrupt: From a piece to the corrupted one, its target and the names of what was done.
+        shuffle: A new order in each epoch.
+        **options: Of `ResumableBatches`.
+    """
+
+    def __init__(
+        self, pieces: Tensor, ids: Sequence[str], corrupt: Corruption, *, shuffle: bool = False, **options: int
+    ) -> None:
+        super().__init__(**options)
+        self.pieces, self.ids, self.corrupt, self.shuffle = pieces, list(ids), corrupt, shuffle
+
+    def plan(self, epoch: int) -> list[Tensor]:
+        """Indices of each batch; in training, as many for every rank."""
+        if not self.shuffle:
+            return self.ordered_plan(len(self.pieces))
+        order = torch.randperm(len(self.pieces), generator=self.generator(epoch))
+        even = len(order) - len(order) % self.world_size
+        return list(order[:even][self.rank :: self.world_size].split(self.batch_size))
+
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """The pieces `chosen`; what is done to one depends on the seed, the epoch and the piece alone."""
+        epoch = self.epoch + 1 if self.shuffle else 0
+        made = [self.corrupt(self.pieces[i].float(), self.generator(epoch, i)) for i in chosen.tolist()]
+        images, targets, done = zip(*made, strict=True)
+        return {
+            "image": torch.stack(images),
+            "target": torch.stack(targets),
+            "corruption": [", ".join(names) for names in done],
+            "id": [self.ids[i] for i in chosen.tolist()],
+        }
+
+
+class UnlabelledDataModule(L.LightningDataModule):
+    """Pieces cut at random places of volumes and pictures; the same ones in each epoch, as in Models Genesis.
+
+    Volumes are cut into cubes, or with a patch of two sides into pieces of their slices. Validation and test are on the
+    patients of whom `split` says so, since those that a later network is tested on should not be seen before; without
+    it on the first fold of each source's patients. Of sources with fewer patients than folds all are trained on.
+
+    Args:
+        root: Folder that the patterns of the sources are below; of a phantom, the folder that holds its cohort.
+        sources: Images of each kind, by name.
+        patch: Voxels of a piece, z first; a smaller image is filled up with 0.
+        corrupt: Corrupts a piece.
+        crops: Pieces of each file.
+        batch_size: Pieces in a batch.
+        split: The `split.json` of the run or stage that will be trained further: its `val` and `test` are held out.
+        folds: Into how many the patients of a source are split where there is no `split`.
+        phantom: Written to `root` where it is missing.
+        seed: Seed of pieces, order and corruption.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    task = "restoration"
+    in_channels = 1
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        sources: Mapping[str, ImageSource],
+        patch: Sequence[int],
+        corrupt: Corruption,
+        crops: int = 32,
+        batch_size: int = 6,
+        split: str | Path | None = None,
+        folds: int = 5,
+        phantom: Phantom | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if len(patch) not in (2, 3) or min(*patch, crops, batch_size) < 1:
+            raise ValueError(
+                f"patch={list(patch)} needs two or three sides; crops={crops}, batch_size={batch_size} at least 1"
+            )
+        if folds < 2:
+            raise ValueError(f"folds={folds}: give at least 2")
+        self.root = Path(root) / phantom.name if phantom else Path(root)
+        self.sources, self.patch, self.corrupt = dict(sources), tuple(patch), corrupt
+        self.crops, self.batch_size, self.folds = crops, batch_size, folds
+        self._split = None if split is None else Path(split)
+        self._phantom, self.phantom, self.seed = phantom, phantom is not None, seed
+        self._pieces: dict[str, Tensor] = {}
+        self._ids: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 or 3."""
+        return len(self.patch)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(1, *patch)."""
+        return (1, *self.patch)
+
+    @property
+    def waiting(self) -> str:
+        """What is missing that an earlier stage has to leave behind; empty where nothing is."""
+        if self._split is None or self._split.is_file():
+            return ""
+        return f"no file {self._split}: set datamodule.split to the split.json of a run, or to null"
+
+    @property
+    def split(self) -> dict[str, list[str]]:
+        """Ids of the files of every split."""
+        return {name: list(dict.fromkeys(ids)) for name, ids in self._ids.items() if ids}
+
+    def prepare_data(self) -> None:
+        """Write the phantom where it is missing; other images must be there already."""
+        if self._phantom:
+            self._phantom.write(self.root)
+        for source in self.sources.values():
+            source.find(self.root)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Cut the pieces of all files, once.
+
+        Raises:
+            ValueError: If a file cannot be read, or no source has patients enough for folds.
+        """
+        if self._pieces:
+            return
+        chosen = [(source, file, split) for source in self.sources.values() for file, split in self._split_of(source)]
+        if not any(split == "val" for *_, split in chosen):
+            raise ValueError(
+                f"{self.root}: nobody is left for validation; set datamodule.folds lower, or another split"
+            )
+        parts: dict[str, list[np.ndarray]] = {"train": [], "val": []}
+        told = track(chosen, "reading images", transient=True, disable=len(chosen) < 20)
+        for number, (source, file, split) in enumerate(told):
+            pieces = self._cut(source.read(file.path), np.random.default_rng((self.seed, number)))
+            parts[split] += pieces
+            self._ids[split] += [file.id] * len(pieces)
+        # half precision: a cube of the published size in 0.3 MB, finer than the noise of any scanner
+        self._pieces = {name: torch.from_numpy(np.stack(pieces).astype(np.float16)) for name, pieces in parts.items()}
+        self._pieces["test"], self._ids["test"] = self._pieces["val"], self._ids["val"]
+
+    def train_dataloader(self) -> CorruptedBatches:
+        """Shuffled pieces."""
+        return self._batches("train", shuffle=True)
+
+    def val_dataloader(self) -> CorruptedBatches:
+        """Pieces of the fold held out, in order."""
+        return self._batches("val")
+
+    def test_dataloader(self) -> CorruptedBatches:
+        """The same."""
+        return self._batches("test")
+
+    def _batches(self, split: str, **options: Any) -> CorruptedBatches:
+        trainer = self.trainer
+        ranks: dict[str, Any] = {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
+        size: dict[str, Any] = {"batch_size": self.batch_size, "seed": self.seed}
+        return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, **size, **ranks, **options)
+
+    def _split_of(self, source: ImageSource) -> list[tuple[ImageFile, str]]:
+        files = source.find(self.root)
+        patients = {file.patient for file in files}
+        if self._split is not None:
+            said = json.loads(self._split.read_text())["ids"]
+            names = {*said.get("val", []), *said.get("test", [])}
+            matches = map(source.patient.fullmatch, names)
+            out = names | {match.group(1) for match in matches if match}
+        else:
+            out = held_out(patients, 0, self.folds) if len(patients) >= self.folds else set()
+        return [(file, "val" if file.patient in out else "train") for file in files]
+
+    def _cut(self, image: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        """Pieces (1, *patch) at random places of an image (*spatial)."""
+        if image.ndim < len(self.patch):
+            raise ValueError(f"datamodule.patch={list(self.patch)}: pictures have two sides; give a patch of two")
+        whole = (1,) * (image.ndim - len(self.patch)) + self.patch
+        pieces = []
+        for _ in range(self.crops):
+            ends = [sorted((0, n - side)) for n, side in zip(image.shape, whole, strict=True)]
+            corner = [int(rng.integers(low, high + 1)) for low, high in ends]
+            pieces.append(crop(image[None], corner, whole).reshape(1, *self.patch))
+        return pieces

@@ -1,0 +1,119 @@
+"""Images of one kind: where they lie, whose they are, and what of their intensities is black and white."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from nibabel.filebasedimages import ImageFileError
+
+from datamodules.segmentation.cases import resample
+from datamodules.segmentation.files import ENDING, PICTURES
+from datamodules.segmentation.pictures import read_picture
+
+__all__ = ["ImageFile", "ImageSource"]
+
+_RANGE = (0.5, 99.5)  # percentiles of images whose intensities have no unit
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image and whose it is.
+
+    Attributes:
+        id: Its path below the part of the pattern without wildcards, without ending.
+        patient: Whom it shows.
+        path: Where it lies.
+    """
+
+    id: str
+    patient: str
+    path: Path
+
+
+class ImageSource:
+    """NIfTI volumes or pictures.
+
+    Args:
+        files: Pattern below the root, or an absolute one: `ct/*.nii.gz`, `*/ct.nii.gz`, `**/*.png`.
+        window: Intensities that become 0 and 1, such as -1000 and 1000 HU. Null takes the 0.5th and 99.5th percentile
+            of each image: MR has no unit.
+        patient: Regular expression whose first group is the patient in an id, such as `(.*)/ct`.
+        spacing: Mm of a voxel to resample to, z first; of volumes that are cut into slices, in the plane; pixels of
+            pictures count as 1 mm. Null leaves images as they are.
+
+    Raises:
+        ValueError: If the window is empty.
+    """
+
+    def __init__(
+        self,
+        files: str,
+        *,
+        window: Sequence[float] | None = None,
+        patient: str = "(.*)",
+        spacing: Sequence[float] | None = None,
+    ) -> None:
+        if window is not None and not (len(window) == 2 and window[0] < window[1]):
+            raise ValueError(f"window={list(window)}: expected two numbers, the lower first")
+        self.files, self.window, self.patient = files, window, re.compile(patient)
+        self.spacing = None if spacing is None else [float(side) for side in spacing]
+
+    def find(self, root: Path) -> list[ImageFile]:
+        """The images below a folder, in order of name.
+
+        Raises:
+            FileNotFoundError: If there are none.
+            ValueError: If `patient` does not match.
+        """
+        parts = (root / self.files).parts
+        first = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
+        fixed = Path(*parts[:first])
+        paths = [path for path in sorted(fixed.glob("/".join(parts[first:]))) if path.name[0] != "."]
+        paths = [path for path in paths if path.name.endswith((ENDING, ".nii", *PICTURES))]
+        if not paths:
+            raise FileNotFoundError(
+                f"no image {root / self.files}: set datamodule.root, or the pattern of datamodule.sources"
+            )
+        found = []
+        for path in paths:
+            name = re.sub(r"\.(nii\.gz|\w+)$", "", path.relative_to(fixed).as_posix())
+            match = self.patient.fullmatch(name)
+            if match is None:
+                raise ValueError(f"patient={self.patient.pattern!r} of datamodule.sources does not match {name}")
+            found.append(ImageFile(name, match.group(1), path))
+        return found
+
+    def read(self, path: Path) -> np.ndarray:
+        """(Z, H, W) or (H, W) float32 in [0, 1].
+
+        Raises:
+            ValueError: If the file cannot be read, or holds NaN.
+        """
+        image, here = _read(path)
+        if not np.isfinite(image).all():
+            raise ValueError(f"{path}: holds NaN or infinite intensities; replace them first")
+        low, high = np.percentile(image, _RANGE) if self.window is None else self.window
+        image = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
+        if self.spacing is None:
+            return image
+        spacing = [*here[: image.ndim - len(self.spacing)], *self.spacing]
+        size = [max(1, round(n * old / new)) for n, old, new in zip(image.shape, here, spacing, strict=True)]
+        return resample(torch.from_numpy(image)[None], size, here)[0].numpy()
+
+
+def _read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+    """An image, z first, and the mm of its voxels."""
+    if path.name.endswith(PICTURES):
+        return read_picture(path), (1.0, 1.0)
+    try:
+        volume = nib.load(path)
+        image = np.asarray(volume.dataobj, np.float32).T  # type: ignore[attr-defined]
+    except (OSError, EOFError, ImageFileError) as error:
+        raise ValueError(f"{path} could not be read as NIfTI ({error})") from error
+    if image.ndim != 3:
+        raise ValueError(f"{path}: an image of shape {image.shape[::-1]}; expected one volume")
+    return image, tuple(float(side) for side in volume.header.get_zooms()[:3][::-1])  # type: ignore[attr-defined]

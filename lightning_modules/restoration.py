@@ -1,0 +1,80 @@
+"""Self-supervised restoration: a network learns what images look like by undoing corruptions of them.
+
+Zhou et al. 2021, "Models Genesis", Medical Image Analysis: sigmoid and mean squared error against the image as it was.
+Any network that gives a list of logits will do, so that it can be trained on as a segmentation network.
+"""
+
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+
+__all__ = ["RestorationModule"]
+
+Batch = dict[str, Any]
+
+
+class RestorationModule(OptimizedModule):
+    """Trains `net` on `{"image": (B, C, *spatial) corrupted, "target": the same, as it was}`, both in [0, 1].
+
+    Logs `train/loss`, `val/loss`, `test/loss`, the mean squared error, and `test/corrupted_loss`, that of the images
+    before they are restored.
+
+    Args:
+        net: From images to a list of logits (B, C, *spatial), the full resolution first.
+        optimizer: Builds the optimiser.
+        scheduler: Builds the learning-rate schedule.
+        scheduler_interval: Whether the schedule counts epochs or steps.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: OptimizerPartial,
+        scheduler: SchedulerPartial | None = None,
+        *,
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+    ) -> None:
+        super().__init__(optimizer, scheduler, scheduler_interval)
+        self.net = net
+
+    @property
+    def metric_names(self) -> list[str]:
+        """What may be monitored."""
+        return ["train/loss", "val/loss"]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Restored images (B, C, *spatial) in [0, 1]."""
+        return self.net(image)[0].float().sigmoid()
+
+    def export_step(self, image: Tensor) -> Tensor:
+        """As `forward`."""
+        return self(image)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Error of a batch."""
+        loss, size = F.mse_loss(self(batch["image"]), batch["target"]), len(batch["id"])
+        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Error of a batch."""
+        loss = F.mse_loss(self(batch["image"]), batch["target"])
+        self.log("val/loss", loss, on_epoch=True, prog_bar=True, batch_size=len(batch["id"]), sync_dist=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Error of a batch, and what `predict_step` returns."""
+        said = self.predict_step(batch, batch_idx)
+        errors = {
+            "test/loss": F.mse_loss(said["restored"], batch["target"]),
+            "test/corrupted_loss": F.mse_loss(batch["image"], batch["target"]),
+        }
+        self.log_dict(errors, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+        return said
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """`{"id": B names, "restored": (B, C, *spatial)}`."""
+        return {"id": batch["id"], "restored": self(batch["image"])}

@@ -1,0 +1,185 @@
+"""CycleGAN between two kinds of images, such as those of two scanners, and what it does for a network of one kind.
+
+Zhu et al. 2017 (arXiv:1703.10593): least-squares adversaries, L1 cycle and identity, a pool of earlier images, Adam at
+2e-4 with beta1 0.5, half of the epochs at a rate that falls to 0. Written from the paper. Different: batches of several
+slices, and the test asks what a segmentation that was trained on A makes of B translated to A.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from evaluation.synthesis import kernel_distance
+from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from lightning_modules.segmentation import SegmentationModule
+from models.translation import ImagePool
+
+__all__ = ["TranslationModule", "constant_then_linear"]
+
+Batch = dict[str, Any]
+
+
+class TranslationModule(OptimizedModule):
+    """Trains on `{"image": (B, C, h, w) of kind A, "other": the same of kind B}` in [0, 1].
+
+    Logs `train/loss` of the generators, `train/discriminator`; `val/cycle`, the L1 error of both ways there and back;
+    `val/kid` and `val/raw_kid`, the kernel distance (times 1000, of 8 x 8 averages) of A from B translated to A, and
+    from B as it is. The test takes whole cases of B and gives the label maps that `downstream` sees in translations.
+
+    Args:
+        to_b: From A to B, both (B, C, H, W) in [-1, 1].
+        to_a: From B to A.
+        judge_a: From images to a list of maps, the last of which says how much each patch looks like A.
+        judge_b: The same for B.
+        optimizer: Builds the optimiser of the generators, and that of the discriminators.
+        scheduler: Their learning-rate schedule, in epochs.
+        downstream: A segmentation that knows A; its weights are those of the stage `trained`.
+        trained: The stage; none leaves the segmentation as it is built.
+        cycle_weight: Of the cycle.
+        identity_weight: Of the identity, times `cycle_weight`.
+        pool: Made images that discriminators are shown again.
+    """
+
+    dry_steps = ("training_step",)  # a training batch holds slices, the test takes whole cases
+
+    def __init__(
+        self,
+        to_b: nn.Module,
+        to_a: nn.Module,
+        judge_a: nn.Module,
+        judge_b: nn.Module,
+        optimizer: OptimizerPartial,
+        scheduler: SchedulerPartial | None = None,
+        *,
+        downstream: SegmentationModule,
+        trained: str | None = None,
+        cycle_weight: float = 10.0,
+        identity_weight: float = 0.5,
+        pool: int = 50,
+    ) -> None:
+        super().__init__(optimizer, scheduler)
+        self.automatic_optimization = False
+        self.to_b, self.to_a, self.judge_a, self.judge_b = to_b, to_a, judge_a, judge_b
+        self.downstream, self.trained = downstream.requires_grad_(False), trained
+        self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
+        self.pool_a, self.pool_b = ImagePool(pool), ImagePool(pool)
+        self._features: dict[str, list[Tensor]] = {}
+
+    @property
+    def metric_names(self) -> list[str]:
+        """What may be monitored."""
+        return ["train/loss", "val/cycle", "val/kid"]
+
+    def receive(self, stages: Mapping[str, L.LightningModule]) -> None:
+        """Take over the segmentation of the stage `trained`.
+
+        Raises:
+            ValueError: If there is no such stage.
+        """
+        if self.trained is None:
+            return
+        if self.trained not in stages:
+            raise ValueError(f"trained={self.trained}: no such stage before this one; there are {', '.join(stages)}")
+        self.downstream.load_state_dict(stages[self.trained].state_dict())
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Images of B (B, C, H, W), or volumes (B, C, Z, H, W) slice by slice, in [0, 1], as A."""
+        if image.ndim == 4:
+            return (self.to_a(2 * image - 1) + 1) / 2
+        slices = [(self.to_a(2 * part - 1) + 1) / 2 for part in image.movedim(2, 1).flatten(0, 1).split(16)]
+        return torch.cat(slices).unflatten(0, (len(image), -1)).movedim(1, 2)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """A step of the generators, then one of the discriminators."""
+        a, b = 2 * batch["image"] - 1, 2 * batch["other"] - 1
+        if self._trainer is None:  # tried out before training
+            return self._generators(a, b)[0]
+        generator, discriminator = self.optimizers()  # type: ignore[attr-defined]
+        self.toggle_optimizer(generator)
+        loss, fake_a, fake_b = self._generators(a, b)
+        self.manual_backward(loss)
+        generator.step()
+        generator.zero_grad()
+        self.untoggle_optimizer(generator)
+        self.toggle_optimizer(discriminator)
+        judged = _judged(self.judge_a, a, self.pool_a(fake_a)) + _judged(self.judge_b, b, self.pool_b(fake_b))
+        self.manual_backward(judged)
+        discriminator.optimizer.step()  # not through Lightning, which would count it as a step of training
+        discriminator.zero_grad()
+        self.untoggle_optimizer(discriminator)
+        numbers = {"train/loss": loss, "train/discriminator": judged}
+        self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=len(a), sync_dist=True)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Step the schedules."""
+        schedules: Any = self.lr_schedulers()
+        for schedule in schedules if isinstance(schedules, list) else [schedules] if schedules else []:
+            schedule.step()
+
+    def on_validation_epoch_start(self) -> None:
+        """Collect anew."""
+        self._features = {"a": [], "b": [], "translated": []}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The way there and back."""
+        a, b = 2 * batch["image"] - 1, 2 * batch["other"] - 1
+        fake_a, fake_b = self.to_a(b), self.to_b(a)
+        cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
+        self.log(
+            "val/cycle", cycle / 4, on_epoch=True, batch_size=len(a), sync_dist=True
+        )  # of both, in units of [0, 1]
+        for name, images in (("a", a), ("b", b), ("translated", fake_a)):
+            self._features[name].append(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))
+
+    def on_validation_epoch_end(self) -> None:
+        """Distances of the kinds."""
+        found = {name: torch.cat(parts).double().cpu().numpy() for name, parts in self._features.items()}
+        distances = {"kid": ("translated", "a"), "raw_kid": ("b", "a")}
+        numbers = {
+            f"val/{name}": 1000 * kernel_distance(*(found[each] for each in pair)) for name, pair in distances.items()
+        }
+        self.log_dict(numbers, prog_bar=True, sync_dist=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """What `downstream` makes of a translated case, and `translated`, the case."""
+        translated = self(batch["image"])
+        return {**self.downstream.predict_step({**batch, "image": translated}, batch_idx), "translated": translated}
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """As `test_step`."""
+        return self.test_step(batch, batch_idx)
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser for both generators, one for both discriminators."""
+        pairs = [(self.to_a, self.to_b), (self.judge_a, self.judge_b)]
+        made = [self._optimizer(params=[w for net in pair for w in net.parameters()]) for pair in pairs]
+        return made, [] if self._scheduler is None else [self._scheduler(each) for each in made]
+
+    def _generators(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss of both, B as A, and A as B."""
+        fake_a, fake_b = self.to_a(b), self.to_b(a)
+        adversarial = _like(self.judge_a(fake_a)[-1], 1.0) + _like(self.judge_b(fake_b)[-1], 1.0)
+        cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
+        identity = F.l1_loss(self.to_a(a), a) + F.l1_loss(self.to_b(b), b)
+        return adversarial + self.cycle_weight * (cycle + self.identity_weight * identity), fake_a, fake_b
+
+
+def constant_then_linear(optimizer: Optimizer, epochs: int) -> LambdaLR:
+    """The full rate for half of the epochs, then along a line to 0, as in CycleGAN."""
+    return LambdaLR(optimizer, lambda epoch: min(1.0, 2 * (epochs - epoch) / max(epochs, 1)))
+
+
+def _judged(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Half of the discriminator's loss, as the paper slows it."""
+    return (_like(judge(real)[-1], 1.0) + _like(judge(fake)[-1], 0.0)) / 2
+
+
+def _like(said: Tensor, wanted: float) -> Tensor:
+    return (said.float() - wanted).square().mean()

@@ -1,0 +1,34 @@
+"""Early and late fusion of the channels of an image, such as T1 and T2, by any segmentation network."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ChannelBranches"]
+
+
+class ChannelBranches(nn.Module):
+    """Each group of channels goes through a network of its own, and the logits of all are averaged.
+
+    One group of all channels is early fusion, a group for each is late fusion, one group of some leaves others out.
+
+    Args:
+        branch: Builds a segmentation network, which lacks only its `in_channels`.
+        groups: Indices of the channels of each group.
+
+    Raises:
+        ValueError: If a group is empty, or there is none.
+    """
+
+    def __init__(self, branch: Callable[..., nn.Module], groups: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        if not groups or not all(groups):
+            raise ValueError(f"groups={groups}: name at least one channel in each group")
+        self.groups = [list(group) for group in groups]
+        self.branches = nn.ModuleList(branch(in_channels=len(group)) for group in self.groups)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, C, *spatial) to logits, the full resolution first: [(B, classes, *spatial), ...]."""
+        said = [branch(image[:, group]) for branch, group in zip(self.branches, self.groups, strict=True)]
+        return [torch.stack(heads).mean(0) for heads in zip(*said, strict=True)]

@@ -1,0 +1,147 @@
+"""Images without labels: found, scaled, cut, corrupted, and nobody seen who is tested on later."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datamodules import ImageSource, UnlabelledDataModule
+from datamodules.transforms import GenesisCorruption
+from tests.conftest import REAL_DATA
+
+NOTHING = GenesisCorruption(flip=0, shuffle=0, nonlinear=0, paint=0)
+
+
+def volume(file, array, spacing=(2.0, 2.0, 4.0)):
+    """Write an array, z first."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.asarray(array, np.float32).T, np.diag([*spacing, 1])), file)
+
+
+def cohort(root, patients=6):
+    rng = np.random.default_rng(0)
+    for number in range(patients):
+        volume(root / f"p{number}" / "ct.nii.gz", rng.uniform(-1200, 1200, (8, 20, 24)))
+    return root
+
+
+def data(root, corrupt=NOTHING, patch=(4, 8, 8), **options):
+    sources = options.pop("sources", {"ct": ImageSource("*/ct.nii.gz", window=[-1000, 1000], patient="(.*)/ct")})
+    options = {"crops": 3, "batch_size": 4, "folds": 3, **options}
+    return UnlabelledDataModule(root, sources=sources, patch=patch, corrupt=corrupt, **options)
+
+
+def test_windows_become_0_to_1_and_mr_takes_its_own_percentiles(tmp_path):
+    ramp = np.linspace(-2000, 2000, 4 * 8 * 8).reshape(4, 8, 8)
+    volume(tmp_path / "a.nii.gz", ramp)
+    ct = ImageSource("*.nii.gz", window=[-1000, 1000]).read(tmp_path / "a.nii.gz")
+    assert ct.dtype == np.float32
+    assert np.allclose(ct, np.clip((ramp + 1000) / 2000, 0, 1), atol=1e-5)
+    low, high = np.percentile(ramp, [0.5, 99.5])
+    mr = ImageSource("*.nii.gz").read(tmp_path / "a.nii.gz")
+    assert np.allclose(mr, np.clip((ramp - low) / (high - low), 0, 1), atol=1e-5)
+    Image.fromarray(np.full((6, 4, 3), 51, np.uint8)).save(tmp_path / "b.png")
+    assert np.allclose(ImageSource("*.png", window=[0, 255]).read(tmp_path / "b.png"), 0.2, atol=1e-3)
+
+
+def test_images_are_brought_to_a_spacing(tmp_path):
+    volume(tmp_path / "a.nii.gz", np.random.default_rng(0).random((8, 20, 24)))
+    assert ImageSource("*", spacing=[4, 4, 4]).read(tmp_path / "a.nii.gz").shape == (8, 10, 12)
+    assert ImageSource("*", spacing=[1, 4]).read(tmp_path / "a.nii.gz").shape == (8, 40, 12), "in the plane only"
+
+
+@pytest.mark.parametrize("patch", [(4, 8, 8), (8, 8), (16, 32, 32)])
+def test_cubes_and_slices_are_cut_from_volumes(tmp_path, patch):
+    made = data(cohort(tmp_path), patch=patch)
+    made.prepare_data()
+    made.setup()
+    batch = next(iter(made.train_dataloader()))
+    assert batch["image"].shape == (4, 1, *patch)
+    assert batch["image"].dtype == torch.float32
+    assert torch.equal(batch["image"], batch["target"])
+    assert made.spatial_dims == len(patch)
+    assert {name: len(ids) for name, ids in made.split.items()} == {"train": 4, "val": 2, "test": 2}
+    assert not set(made.split["train"]) & set(made.split["val"])
+    assert len(made.train_dataloader()) == 3
+
+
+def test_corruption_is_new_in_each_epoch_and_the_same_in_each_validation(tmp_path):
+    made = data(cohort(tmp_path), GenesisCorruption(blocks=20))
+    made.setup()
+    train, val = made.train_dataloader(), made.val_dataloader()
+    first, second = ([batch["image"] for batch in train] for _ in range(2))
+    assert not torch.equal(torch.cat(first).sort(0).values, torch.cat(second).sort(0).values)
+    before, after = ([batch["image"] for batch in val] for _ in range(2))
+    assert torch.equal(torch.cat(before), torch.cat(after))
+    again = made.train_dataloader()
+    assert all(torch.equal(one, batch["image"]) for one, batch in zip(first, again, strict=True)), (
+        "a function of the seed"
+    )
+    train.load_state_dict({"epoch": 0, "next_batch": 2})
+    assert torch.equal(next(iter(train))["image"], first[2])
+
+
+def test_whom_a_later_network_is_tested_on_is_held_out(tmp_path):
+    file = tmp_path / "split.json"
+    file.write_text(json.dumps({"ids": {"train": ["p0", "p1", "p2"], "val": ["p3"], "test": ["p4"]}}))
+    made = data(cohort(tmp_path), split=file)
+    made.setup()
+    assert made.split == {
+        "train": ["p0/ct", "p1/ct", "p2/ct", "p5/ct"],
+        "val": ["p3/ct", "p4/ct"],
+        "test": ["p3/ct", "p4/ct"],
+    }
+    assert made.waiting == ""
+    assert "no file" in data(tmp_path, split=tmp_path / "none.json").waiting
+    for number in range(4):  # two slices of each of two patients
+        Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / f"x{number // 2}_{number}.png")
+    file.write_text(json.dumps({"ids": {"val": ["x1_2"]}}))
+    pictures = data(
+        tmp_path, patch=(8, 8), split=file, sources={"s": ImageSource("*.png", window=[0, 255], patient=r"(.*)_\d")}
+    )
+    pictures.setup()
+    assert pictures.split["val"] == ["x1_2", "x1_3"], "all slices of the patient"
+
+
+def test_wrong_data_are_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no image .*ct\.nii\.gz: set datamodule\.root"):
+        data(tmp_path).prepare_data()
+    cohort(tmp_path, patients=2)
+    with pytest.raises(ValueError, match="nobody is left for validation"):
+        data(tmp_path).setup()
+    with pytest.raises(ValueError, match=r"patient='\(x\.\*\)' of datamodule\.sources does not match p0/ct"):
+        data(tmp_path, sources={"ct": ImageSource("*/ct.nii.gz", patient="(x.*)")}).prepare_data()
+    volume(tmp_path / "p0" / "ct.nii.gz", np.full((4, 8, 8), np.nan))
+    with pytest.raises(ValueError, match="holds NaN"):
+        data(tmp_path, folds=2).setup()
+    (tmp_path / "p0" / "ct.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(ValueError, match="could not be read as NIfTI"):
+        data(tmp_path, folds=2).setup()
+    with pytest.raises(ValueError, match="the lower first"):
+        ImageSource("*", window=[1, 0])
+
+
+@pytest.mark.skipif(not (REAL_DATA / "totalsegmentator").is_dir(), reason="no TotalSegmentator; set MEDZOO_REAL_DATA")
+def test_real_ct_mr_and_slices_are_cut_together():
+    sources = {
+        "ct": ImageSource("totalsegmentator/example_ct_sm.nii.gz", window=[-160, 240]),
+        "mr": ImageSource("totalsegmentator/example_mr_sm.nii.gz"),
+        "slices": ImageSource(
+            "liver/msd_liver_slices/images/*.jpg", window=[0, 255], patient=r"\D*(\d+)_\d+", spacing=[2, 2]
+        ),
+    }
+    made = data(REAL_DATA, GenesisCorruption(blocks=100), patch=(96, 96), sources=sources, crops=1, folds=5)
+    made.setup()
+    assert len(made.split["train"]) + len(made.split["val"]) == 177
+    patients = {
+        split: {name.split("_")[1] for name in ids if name.startswith(("flipped", "mirrored"))}
+        for split, ids in made.split.items()
+    }
+    assert len(patients["train"] | patients["val"]) == 30
+    assert not patients["train"] & patients["val"]
+    batch = next(iter(made.train_dataloader()))
+    assert 0.05 < batch["target"].mean() < 0.7
+    assert any(batch["corruption"])

@@ -1,0 +1,121 @@
+"""Restoration, and what it hands on."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules import ClassificationModule, RestorationModule, SegmentationModule
+from lightning_modules.transfer import take_over
+from models import ChannelBranches, ClassificationLoss, DeepSupervisionDiceCELoss, PlainUNet, UMamba, UNetEncoder
+
+ADAM = partial(torch.optim.Adam, lr=1e-2)
+
+
+def sizes(dims):
+    return {"features": [4, 8], "strides": [(1,) * dims, (2,) * dims], "kernels": [(3,) * dims] * 2}
+
+
+def restoration(dims=2):
+    return RestorationModule(PlainUNet(dims, 1, 1, **sizes(dims), deep_supervision=False), ADAM)
+
+
+def batch(dims=2):
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(2, 1, *(8,) * dims, generator=generator)
+    return {"image": 1 - target, "target": target, "id": ["a", "b"], "corruption": ["", ""]}
+
+
+def test_it_learns_to_undo_a_negative():
+    torch.manual_seed(0)
+    model, given = restoration(), batch()
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+    losses = []
+    for _ in range(60):
+        loss = model.training_step(given, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+    restored = model.predict_step(given, 0)["restored"]
+    assert 0 <= restored.min() <= restored.max() <= 1
+    assert (restored - given["target"]).square().mean() < (given["image"] - given["target"]).square().mean()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_segmentation_starts_from_the_restoring_network(dims):
+    torch.manual_seed(0)
+    stage = restoration(dims)
+    net = PlainUNet(dims, 1, 3, **sizes(dims))
+    before = {name: weight.clone() for name, weight in net.state_dict().items()}
+    options = {"num_classes": 3, "patch_size": [8] * dims}
+    SegmentationModule(net, DeepSupervisionDiceCELoss(), ADAM, **options, pretrained="genesis").receive(
+        {"genesis": stage}
+    )
+    given = stage.net.state_dict()
+    for name, weight in net.state_dict().items():
+        expected = before if name.startswith("heads") else given
+        assert torch.equal(weight, expected[name]), name
+    assert any(not torch.equal(before[name], given[name]) for name in given if not name.startswith("heads"))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_an_imaging_encoder_takes_the_way_down(dims):
+    torch.manual_seed(0)
+    stage, net = restoration(dims), UNetEncoder(dims, 1, 5, **sizes(dims))
+    model = ClassificationModule(
+        net, ClassificationLoss("multiclass"), ADAM, task="multiclass", num_classes=5, pretrained="genesis"
+    )
+    model.receive({"genesis": stage})
+    image = torch.rand(2, 1, *(8,) * dims)
+    deepest = image
+    for part in stage.net.encoder:
+        deepest = part(deepest)
+    assert net(image).shape == (2, 5)
+    assert torch.allclose(net(image), net.head(deepest.flatten(2).mean(2)))
+    assert net(torch.rand(1, 1, *(13,) * dims)).shape == (1, 5), "images of any size"
+
+
+def test_heads_of_u_mamba_stay_too():
+    nets = [UMamba(2, 1, classes, **sizes(2), mamba="none") for classes in (1, 3)]
+    before = {name: weight.clone() for name, weight in nets[1].state_dict().items()}
+    take_over(nets[1], nets[0])
+    kept = [
+        name
+        for name, weight in nets[1].state_dict().items()
+        if "seg_layers" in name and torch.equal(weight, before[name])
+    ]
+    assert kept
+    assert torch.equal(
+        nets[1].state_dict()["encoder.stem.0.conv1.weight"], nets[0].state_dict()["encoder.stem.0.conv1.weight"]
+    )
+
+
+def test_networks_that_do_not_fit_are_told():
+    stage = restoration()
+    with pytest.raises(ValueError, match=r"encoder\.0\.0\.weight is \(4, 1, 3, 3\) there and \(4, 2, 3, 3\) here"):
+        take_over(PlainUNet(2, 2, 3, **sizes(2)), stage.net)
+    with pytest.raises(ValueError, match="is absent there"):
+        take_over(nn.Linear(2, 2), stage.net)
+    options = {"num_classes": 3, "patch_size": [8, 8], "pretrained": "genesis"}
+    model = SegmentationModule(PlainUNet(2, 1, 3, **sizes(2)), DeepSupervisionDiceCELoss(), ADAM, **options)
+    with pytest.raises(ValueError, match="pretrained=genesis: no such stage before this one; there are other"):
+        model.receive({"other": stage})
+
+
+def test_groups_of_channels_have_branches_of_their_own():
+    torch.manual_seed(0)
+    branch = partial(PlainUNet, 2, out_channels=3, **sizes(2))
+    image, other = torch.rand(2, 2, 8, 8), torch.rand(2, 2, 8, 8)
+    late, early, alone = (ChannelBranches(branch, groups) for groups in ([[0], [1]], [[0, 1]], [[1]]))
+    said = late(image)
+    expected = (late.branches[0](image[:, :1])[0] + late.branches[1](image[:, 1:])[0]) / 2
+    assert torch.allclose(said[0], expected)
+    assert torch.allclose(early(image)[0], early.branches[0](image)[0])
+    mixed = torch.stack([other[:, 0], image[:, 1]], 1)
+    assert torch.equal(alone(image)[0], alone(mixed)[0]), "the other channel is not looked at"
+    assert not torch.allclose(early(image)[0], early(mixed)[0])
+    with pytest.raises(ValueError, match="at least one channel in each group"):
+        ChannelBranches(branch, [[0], []])
