@@ -17,6 +17,7 @@ from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
 from datamodules.liver.reading import ImageSizes, read_images, stack_tables
 from datamodules.liver.records import MODALITIES, Outcome, Patient, read_patients
 from datamodules.liver.splits import SPLITS, drop_modalities, split_patients
+from datamodules.liver.volumes import Around
 from datamodules.phantoms.liver import LiverPhantom
 
 __all__ = ["LiverCohortDataModule"]
@@ -43,6 +44,8 @@ class LiverCohortDataModule(L.LightningDataModule):
             a lower rate takes away a higher takes too. Nobody loses the last of `use`.
         spatial_size: Voxels z, y, x of CT and MR.
         spacing_mm: Of a voxel, z, y, x.
+        around: What they are cut around: `image`, `liver` or `lesion`, the largest of the label 2. Where that is not
+            labelled, the liver is taken, then the middle of the image.
         hu_window: HU that become 0 and 1.
         tiles: In a bag.
         tile_size: Edge of a tile in pixels.
@@ -78,6 +81,7 @@ class LiverCohortDataModule(L.LightningDataModule):
         missing_rate: float = 0.0,
         spatial_size: Sequence[int] = (32, 64, 64),
         spacing_mm: Sequence[float] = (5.0, 5.5, 5.5),
+        around: Around = "liver",
         hu_window: Sequence[float] = (-160.0, 240.0),
         tiles: int = 8,
         tile_size: int = 64,
@@ -109,7 +113,9 @@ class LiverCohortDataModule(L.LightningDataModule):
             raise ValueError("spatial_size and spacing_mm are z, y, x; hu_window rises; batch_size is positive")
         self.use = tuple(name for name in MODALITIES if use is None or name in use)
         self.missing_rate, self.split_seed = missing_rate, split_seed
-        self.sizes = ImageSizes(tuple(spatial_size), tuple(spacing_mm), tuple(hu_window), tiles, tile_size, macenko)
+        self.sizes = ImageSizes(
+            tuple(spatial_size), tuple(spacing_mm), tuple(hu_window), tiles, tile_size, macenko, around
+        )
         self.genes, self.shares = genes, {"val": val_share, "test": test_share}
         self.scanners = {"train": train_scanners, "val": train_scanners, "test": test_scanners}
         self.batch_size, self.augment, self.seed = batch_size, augment, seed

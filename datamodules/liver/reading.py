@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from datamodules.liver.records import Patient
-from datamodules.liver.volumes import read_ct, read_mr, read_tiles
+from datamodules.liver.volumes import Around, read_ct, read_mr, read_tiles
 from datamodules.transforms.macenko import MacenkoNormalizer
 
 __all__ = ["ImageSizes", "read_images", "stack_tables"]
@@ -27,6 +28,7 @@ class ImageSizes:
         tiles: In a bag.
         tile_size: Edge of a tile in pixels.
         macenko: Whether the stains of a patient's tiles are brought to a reference.
+        around: What CT and MR are cut around.
     """
 
     size: tuple[int, ...]
@@ -35,6 +37,7 @@ class ImageSizes:
     tiles: int
     tile_size: int
     macenko: bool = False
+    around: Around = "liver"
 
     def shape(self, modality: str) -> tuple[int, ...]:
         """Of one patient's images."""
@@ -46,10 +49,11 @@ class ImageSizes:
 
     def read(self, patient: Patient, modality: str) -> np.ndarray:
         """(*shape) uint8."""
+        cut: dict[str, Any] = {"size": self.size, "spacing": self.spacing, "around": self.around}
         if modality == "ct":
-            return read_ct(patient.volumes, size=self.size, spacing=self.spacing, hu_window=self.hu_window)
+            return read_ct(patient.volumes, hu_window=self.hu_window, **cut)
         if modality == "mr":
-            return read_mr(patient.volumes, size=self.size, spacing=self.spacing)
+            return read_mr(patient.volumes, **cut)
         bag = read_tiles(patient.tiles, self.tiles, self.tile_size)
         return _normalised(bag) if self.macenko else bag
 

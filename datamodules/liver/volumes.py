@@ -1,8 +1,8 @@
-"""A volume from its file to a cube of a given size: turned to one orientation, resampled, cut around the liver."""
+"""A volume from its file to a cube of a given size: turned to one orientation, resampled, cut around what matters."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -10,13 +10,18 @@ import torch
 import torch.nn.functional as F
 from nibabel.filebasedimages import ImageFileError
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
 from datamodules.segmentation.batches import crop
 
-__all__ = ["read_ct", "read_mr", "read_tiles", "window"]
+__all__ = ["Around", "read_ct", "read_mr", "read_tiles", "window"]
+
+Around = Literal["image", "liver", "lesion"]
+"""What is cut out: the middle of the image, that of the liver, or that of its largest lesion."""
 
 _TOLERANCE = 1e-3  # mm
+_LESION = 2  # the label
 
 
 def window(hu: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -25,7 +30,12 @@ def window(hu: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def read_ct(
-    files: Mapping[str, Path], *, size: Sequence[int], spacing: Sequence[float], hu_window: Sequence[float]
+    files: Mapping[str, Path],
+    *,
+    size: Sequence[int],
+    spacing: Sequence[float],
+    hu_window: Sequence[float],
+    around: Around = "liver",
 ) -> np.ndarray:
     """The CT of a patient.
 
@@ -34,6 +44,7 @@ def read_ct(
         size: Voxels along z, y, x.
         spacing: Mm along z, y, x.
         hu_window: HU that become 0 and 1.
+        around: Where to cut; without a lesion around the liver, without a label around the middle.
 
     Returns:
         (1, D, H, W) uint8; 255 for 1. Axes point to the head, the front and the patient's right.
@@ -44,11 +55,13 @@ def read_ct(
     data, voxel, affine = _read(files["ct"])
     if data.min() >= 0 and data.max() <= 255 and data.max() > 0:
         raise ValueError(f"{files['ct']}: values {data.min():g} to {data.max():g}; expected HU, where air is -1000")
-    cube = _cube(window(data, *hu_window), voxel, size, spacing, _middle(files, data.shape, affine))
+    cube = _cube(window(data, *hu_window), voxel, size, spacing, _middle(files, data.shape, affine, around))
     return _to_uint8(cube)[None]
 
 
-def read_mr(files: Mapping[str, Path], *, size: Sequence[int], spacing: Sequence[float]) -> np.ndarray:
+def read_mr(
+    files: Mapping[str, Path], *, size: Sequence[int], spacing: Sequence[float], around: Around = "liver"
+) -> np.ndarray:
     """T1 and T2 of a patient; one that is missing is 0.
 
     Intensities are stretched so that the 1st percentile becomes 0 and the 99.5th 1: those of MR have no unit.
@@ -57,6 +70,7 @@ def read_mr(files: Mapping[str, Path], *, size: Sequence[int], spacing: Sequence
         files: `t1`, `t2` or both, and `liver` where there is one.
         size: Voxels along z, y, x.
         spacing: Mm along z, y, x.
+        around: As in `read_ct`.
 
     Returns:
         (2, D, H, W) uint8.
@@ -70,7 +84,8 @@ def read_mr(files: Mapping[str, Path], *, size: Sequence[int], spacing: Sequence
             data, voxel, affine = _read(files[name])
             low, high = np.percentile(data, [1, 99.5])
             stretched = window(data, low, max(high, low + 1e-6))
-            channels[number] = _to_uint8(_cube(stretched, voxel, size, spacing, _middle(files, data.shape, affine)))
+            middle = _middle(files, data.shape, affine, around)
+            channels[number] = _to_uint8(_cube(stretched, voxel, size, spacing, middle))
     return channels
 
 
@@ -119,19 +134,24 @@ def _read(file: Path) -> tuple[np.ndarray, tuple[float, ...], np.ndarray]:
     return data.T, tuple(float(side) for side in image.header.get_zooms()[:3][::-1]), image.affine
 
 
-def _middle(files: Mapping[str, Path], shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
-    """Where to cut, in voxels z, y, x: the middle of the liver's box, else of the image."""
-    if "liver" in files:
+def _middle(files: Mapping[str, Path], shape: Sequence[int], affine: np.ndarray, around: Around) -> np.ndarray:
+    """Where to cut, in voxels z, y, x: the middle of a box, by mm, as T2 has a grid of its own; else of the image."""
+    if "liver" in files and around != "image":
         labels, _, other = _read(files["liver"])
-        places = np.argwhere(labels > 0)
+        places = np.argwhere(_largest(labels == _LESION) if around == "lesion" else labels > 0)
+        places = places if len(places) else np.argwhere(labels > 0)
         if len(places):
             voxel = (places.min(0) + places.max(0))[::-1] / 2
-            place = np.linalg.solve(affine, other @ np.array([*voxel, 1.0]))[:3][
-                ::-1
-            ]  # by mm: T2 has a grid of its own
+            place = np.linalg.solve(affine, other @ np.array([*voxel, 1.0]))[:3][::-1]
             if ((place > -_TOLERANCE) & (place < np.array(shape) + _TOLERANCE)).all():
                 return place
     return (np.array(shape) - 1) / 2
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """The largest connected part."""
+    parts, count = ndimage.label(mask)
+    return parts == np.argmax(np.bincount(parts.ravel())[1:]) + 1 if count else mask
 
 
 def _cube(

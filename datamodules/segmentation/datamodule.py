@@ -81,7 +81,8 @@ class SegmentationDataModule(L.LightningDataModule):
             raise ValueError(f"foreground={foreground} must be a share, and batches={batches} positive")
         if not 0 < labelled <= 1:
             raise ValueError(f"labelled={labelled} must be a share")
-        if (isinstance(window, str) and window != "image") or (window and (len(window) != 2 or window[0] >= window[1])):
+        bounds: Sequence[float] = window if window and not isinstance(window, str) else (0.0, 1.0)
+        if len(bounds) != 2 or bounds[0] >= bounds[1] or (isinstance(window, str) and window != "image"):
             raise ValueError(f"window={window}: expected two numbers, the lower first, or image")
         self.root, self.fold, self.folds = Path(root), fold, folds
         self.window, self.labelled = window, labelled

@@ -298,6 +298,24 @@ def test_a_volume_is_turned_resampled_and_cut_around_the_liver(tmp_path):
     assert (finer[0, 1:3] > 0).all()
 
 
+def test_a_volume_is_cut_around_the_largest_lesion_else_the_liver_else_the_middle(tmp_path):
+    hu, labels = np.full((32, 24, 12), -1000, np.int16), np.zeros((32, 24, 12), np.uint8)
+    labels[4:20, 4:20, 2:10] = 1
+    labels[5, 5, 3], labels[14:18, 6:8, 4:6] = 2, 2
+    hu[labels == 2] = 240
+    ct = save(tmp_path / "ct.nii.gz", hu, np.eye(4))
+    files = {"ct": ct, "liver": save(tmp_path / "liver.nii.gz", labels, np.eye(4))}
+    options = {"size": (2, 4, 4), "spacing": (1.0, 1.0, 1.0), "hu_window": (-1000, 240)}
+    lesion = np.zeros((2, 4, 4), bool)
+    lesion[:, 1:3, :] = True
+    assert np.array_equal(read_ct(files, around="lesion", **options)[0] == 255, lesion)
+    whole = dict(options, size=(8, 16, 16))
+    assert read_ct(files, around="liver", **whole)[0, 2:4, 2:4, 10:14].min() == 255  # the box of the liver is the cut
+    none = {"ct": ct, "liver": save(tmp_path / "healthy.nii.gz", (labels > 0).astype(np.uint8), np.eye(4))}
+    assert np.array_equal(read_ct(none, around="lesion", **whole), read_ct(files, around="liver", **whole))
+    assert np.array_equal(read_ct({"ct": ct}, around="lesion", **whole), read_ct(files, around="image", **whole))
+
+
 def test_one_weighting_of_two_leaves_the_other_empty(tmp_path):
     file = save(tmp_path / "t2.nii.gz", np.random.default_rng(0).uniform(0, 9, (8, 8, 8)).astype(np.float32), np.eye(4))
     mr = read_mr({"t2": file}, size=(8, 8, 8), spacing=(1, 1, 1))
