@@ -48,8 +48,8 @@ class FusionModule(OptimizedModule):
         alignment_weight: Of that loss.
         decoders: By modality, from tokens to what the encoder was given; for explanations by latent shift.
         reconstruction_weight: Of their mean squared error in units of the variance; encoders learn by it too.
-        freeze_encoders: Train the fusion alone, on tokens of the stage `unimodal`. The tokens of a patient are computed
-            once, so augmentation of images has no effect then.
+        freeze_encoders: Train the fusion alone, on tokens and evidence of the stage `unimodal`, whose encoders and heads
+            rest, and `unimodal_weight` does not count. Tokens are computed once: augmentation has no effect.
 
     Raises:
         ValueError: If a modality has no encoder, or there is no alignment that could be weighted.
@@ -82,6 +82,9 @@ class FusionModule(OptimizedModule):
             raise ValueError("alignment_weight is above 0: give lightning_module.alignment, or set it to 0")
         self.net = FusionNetwork(encoders, fusion, modalities=modalities, dim=dim, num_classes=num_classes)
         self.modalities, self.freeze_encoders = tuple(modalities), freeze_encoders
+        if freeze_encoders:
+            self.net.encoders.requires_grad_(False)
+            self.net.heads.requires_grad_(False)
         self.modality_dropout = modality_dropout
         self.fusion_weight, self.unimodal_weight = fusion_weight, unimodal_weight
         self.survival_weight, self.cox = survival_weight, CoxLoss(ties)
@@ -178,7 +181,7 @@ class FusionModule(OptimizedModule):
         if self.fusion_weight:
             terms["fusion"] = self.fusion_weight * self._task(fused.output, batch)
             terms |= fused.terms
-        if self.unimodal_weight:
+        if self.unimodal_weight and not self.freeze_encoders:
             own = [self._task(evidence[rows, m], batch, rows) for m, rows in enumerate(present.T) if rows.any()]
             terms["unimodal"] = self.unimodal_weight * torch.stack(own).mean()
         if self.alignment is not None:

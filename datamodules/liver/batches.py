@@ -10,7 +10,7 @@ from datamodules.batches import Augmentation, ResumableBatches
 
 __all__ = ["CohortBatches"]
 
-VOLUMES = ("ct", "mr")
+Augmentations = Mapping[str, Augmentation | None]
 
 
 class CohortBatches(ResumableBatches):
@@ -33,7 +33,7 @@ class CohortBatches(ResumableBatches):
         modalities: By name (N, ...), uint8 for images and float32 for tables.
         beside: `present`, `label`, `time`, `event`, `scanner`, each (N, ...).
         ids: N names.
-        augment: Applied to training volumes in [0, 1].
+        augment: By modality, applied to images in [0, 1]; each tile of a bag is augmented for itself.
         shuffle: A new order in each epoch; up to `world_size - 1` patients are then left out so that ranks stay even.
         **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
     """
@@ -44,13 +44,13 @@ class CohortBatches(ResumableBatches):
         beside: Mapping[str, Tensor],
         ids: Sequence[str],
         *,
-        augment: Augmentation | None = None,
+        augment: Augmentations | None = None,
         shuffle: bool = False,
         **options: int,
     ) -> None:
         super().__init__(**options)
         self.modalities, self.beside, self.ids = dict(modalities), dict(beside), list(ids)
-        self.augment, self.shuffle = augment, shuffle
+        self.augment, self.shuffle = dict(augment or {}), shuffle
 
     def plan(self, epoch: int) -> list[Tensor]:
         """Indices of the patients of each batch; a last one of a single patient joins the one before."""
@@ -69,8 +69,10 @@ class CohortBatches(ResumableBatches):
         for number, (name, tensor) in enumerate(self.modalities.items()):
             values = tensor[chosen]
             batch[name] = values.float() / 255 if values.dtype == torch.uint8 else values
-            if self.augment is not None and name in VOLUMES:
+            augment = self.augment.get(name)
+            if augment is not None:
                 generator = self.generator(self.epoch, index + 1, self.rank, number)
-                batch[name] = self.augment(batch[name], generator)
+                images = batch[name].flatten(0, 1) if name == "histology" else batch[name]
+                batch[name] = augment(images, generator).view_as(batch[name])
         batch |= {name: tensor[chosen] for name, tensor in self.beside.items()}
         return {**batch, "id": [self.ids[number] for number in chosen.tolist()]}

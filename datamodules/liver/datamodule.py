@@ -58,6 +58,7 @@ class LiverCohortDataModule(L.LightningDataModule):
         test_scanners: Scanners whose patients are tested on; null for all.
         batch_size: Patients.
         augment: Augments training volumes in [0, 1].
+        augment_tiles: Likewise tiles.
         phantom: Written to `root` where it is missing.
         seed: Of order and augmentation.
 
@@ -94,6 +95,7 @@ class LiverCohortDataModule(L.LightningDataModule):
         test_scanners: Sequence[str] | None = None,
         batch_size: int = 16,
         augment: Augmentation | None = None,
+        augment_tiles: Augmentation | None = None,
         phantom: LiverPhantom | None = None,
         seed: int = 0,
     ) -> None:
@@ -118,7 +120,8 @@ class LiverCohortDataModule(L.LightningDataModule):
         )
         self.genes, self.shares = genes, {"val": val_share, "test": test_share}
         self.scanners = {"train": train_scanners, "val": train_scanners, "test": test_scanners}
-        self.batch_size, self.augment, self.seed = batch_size, augment, seed
+        self.augment = {"ct": augment, "mr": augment, "histology": augment_tiles}
+        self.batch_size, self.seed = batch_size, seed
         self._phantom, self.phantom = phantom, phantom is not None
         self.root = Path(root) / phantom.name if phantom else Path(root)
         self._state: dict[str, Any] = {}

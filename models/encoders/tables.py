@@ -8,7 +8,7 @@ __all__ = ["TableEncoder"]
 
 
 class TableEncoder(nn.Module):
-    """A perceptron with layer normalisation.
+    """A perceptron. It does not normalise, since how far a patient is from the mean is what a table says.
 
     Args:
         features: Columns.
@@ -28,7 +28,7 @@ class TableEncoder(nn.Module):
         widths = [features, *[hidden] * layers]
         parts: list[nn.Module] = []
         for before, after in pairwise(widths):
-            parts += [nn.Dropout(dropout), nn.Linear(before, after), nn.LayerNorm(after), nn.GELU()]
+            parts += [nn.Dropout(dropout), nn.Linear(before, after), nn.GELU()]
         self.net = nn.Sequential(*parts, nn.Linear(widths[-1], dim))
 
     def forward(self, row: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from datamodules import LiverCohortDataModule, LiverPhantom
 from datamodules.liver.columns import MISSING, check_predictors
 from datamodules.liver.preprocessing import ClinicalPreparation
 from datamodules.liver.volumes import read_ct, read_mr, read_tiles
+from datamodules.transforms import BatchAugment
 from evaluation.diagnostic import delong
 from tests.conftest import REAL_DATA
 
@@ -119,6 +120,21 @@ def test_what_is_missing_is_zero_and_said_so(cohort):
     for number, name in enumerate(data.modalities):
         assert (batch[name][missing[:, number]] == 0).all()
         assert batch[name][batch["present"][:, number]].flatten(1).any(1).all()
+
+
+def test_training_images_are_augmented_and_every_tile_for_itself(cohort):
+    plain, changed = ready(cohort), ready(cohort, augment=BatchAugment(flip=[2]), augment_tiles=BatchAugment(flip=[1]))
+    before, after = (everything(data.train_dataloader()) for data in (plain, changed))
+    assert before["id"] == after["id"]
+    for name in ("ct", "mr", "histology"):
+        turned = (before[name] != after[name]).flatten(2 if name == "histology" else 1).any(-1)
+        mirrored = torch.where(
+            turned[(..., *[None] * (before[name].ndim - turned.ndim))], before[name].flip(-1), before[name]
+        )
+        assert torch.equal(mirrored, after[name])
+        assert 0 < turned.float().mean() < 1
+    assert (turned.any(1) & ~turned.all(1)).any()  # of one bag some are mirrored and some are not
+    assert torch.equal(everything(plain.val_dataloader())["ct"], everything(changed.val_dataloader())["ct"])
 
 
 def test_patients_are_split_once_over_all_modalities(cohort):
