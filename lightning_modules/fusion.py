@@ -48,7 +48,7 @@ class FusionModule(OptimizedModule):
         alignment_weight: Of that loss.
         decoders: By modality, from tokens to what the encoder was given; for explanations by latent shift.
         reconstruction_weight: Of their mean squared error in units of the variance; encoders learn by it too.
-        freeze_encoders: Train the fusion alone, on tokens and evidence of the stage `unimodal`, whose encoders and heads
+        freeze_encoders: Train the fusion alone, on tokens and evidence of the stage `unimodal`; encoders and heads
             rest, and `unimodal_weight` does not count. Tokens are computed once: augmentation has no effect.
 
     Raises:
