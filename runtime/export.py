@@ -127,6 +127,7 @@ def _to_onnx(
     model = onnx.load(file)
     if quantise:
         model.graph.ClearField("value_info")  # shapes from before the quantiser transposes weights
+        _give_own_weights(model.graph)
         quantize_dynamic(model, file, extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
         model = onnx.load(file)
     onnx.helper.set_model_props(model, described)
@@ -134,6 +135,18 @@ def _to_onnx(
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     (said,) = session.run(None, {session.get_inputs()[0].name: other.numpy()})
     return torch.from_numpy(np.asarray(said))
+
+
+def _give_own_weights(graph: Any) -> None:
+    """Copy weights that linear layers share, as those of test-time flips do: the quantiser transposes each in place."""
+    weights, taken = {each.name: each for each in graph.initializer}, set()
+    for node in (node for node in graph.node if node.op_type == "Gemm" and node.input[1] in weights):
+        name = node.input[1]
+        if name in taken:
+            own = graph.initializer.add()
+            own.CopyFrom(weights[name])
+            own.name = node.input[1] = f"{name}_{node.name}"
+        taken.add(name)
 
 
 def _description(content: dict[str, Any], config: dict[str, Any], datamodule: Any) -> dict[str, str]:

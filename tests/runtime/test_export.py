@@ -57,6 +57,16 @@ def test_quantised_weights_are_smaller_and_near(ckpt, tmp_path):
     assert 0 < difference < 0.1
 
 
+def test_flips_share_weights_and_can_be_quantised(ckpt, tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    content = torch.load(ckpt, weights_only=True)
+    content["medzoo"]["config"]["lightning_module"]["test_time_flips"] = [1]
+    torch.save(content, tmp_path / "flips.ckpt")
+    _, difference = export(tmp_path / "flips.ckpt", tmp_path / "small.onnx", quantise=True)
+    assert 0 < difference < 0.1
+
+
 def test_a_graph_that_differs_is_not_kept(ckpt, tmp_path, monkeypatch):
     monkeypatch.setattr("runtime.export._to_torch", lambda step, example, file, other: file.touch() or torch.ones(3, 2))
     with pytest.raises(RuntimeError, match="differs from the module"):
