@@ -67,8 +67,11 @@ class PatientScores(CollectPredictions):
         scored = zip(names, score, label, strict=True)
         table = [{"id": name, "score": repr(float(one)), "label": int(other)} for name, one, other in scored]
         write_csv(run / "predictions" / "patients.csv", table)
+        classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
         figures = {
-            "patients_roc": expansion_roc_figure(label, {"patients": score}, resamples=self.resamples),
+            "patients_roc": expansion_roc_figure(
+                label, {"patients": score}, resamples=self.resamples, what=str(classes[-1])
+            ),
             "patients_decision": decision_figure(positive, score),
         }
         save_figures(trainer, figures, run / "figures")

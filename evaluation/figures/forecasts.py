@@ -99,13 +99,16 @@ def baseline_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def expansion_roc_figure(expanded: np.ndarray, scores: Mapping[str, np.ndarray], *, resamples: int = 1000) -> Figure:
+def expansion_roc_figure(
+    expanded: np.ndarray, scores: Mapping[str, np.ndarray], *, resamples: int = 1000, what: str = "Expansion"
+) -> Figure:
     """ROC curves of expansion for one score or more, with 95% intervals of their areas.
 
     Args:
         expanded: (B,) zeros and ones.
         scores: Scores (B,) by name, e.g. the sampled volumes', and the causal model's own where it is known.
         resamples: Bootstrap draws behind each interval.
+        what: Name of what the ones have, where that is not expansion.
 
     Returns:
         The figure; without curves if no patient or every patient expanded.
@@ -119,7 +122,7 @@ def expansion_roc_figure(expanded: np.ndarray, scores: Mapping[str, np.ndarray],
         low, high = percentile_interval(bootstrap_auc(expanded, score, resamples=resamples))
         label = f"{name}: {auc(expanded, score)[0]:.3f} ({low:.3f} to {high:.3f})"
         axes.plot(false_positive, sensitivity, label=label, linewidth=1.8)
-    title = f"Expansion, {expanded.sum()} of {len(expanded)} patients" if mixed else "Expansion: only one class present"
+    title = f"{what}, {expanded.sum()} of {len(expanded)} patients" if mixed else f"{what}: only one class present"
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, aspect="equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     if mixed:
