@@ -23,8 +23,8 @@ class AutoencoderModule(OptimizedModule):
     """Trains `net` to give back `{"image": (B, 3, H, W)}` of CT in [0, 1], IPH and IVH.
 
     Logs `train/loss` and its terms; `loss`, `ct_mae_hu`, `dice_iph`, `dice_ivh` under `val/` and `test/` (Dice over all
-    voxels of the split, at probability 0.5). The state holds `latent_mean` and `latent_std` (c,), measured before the
-    test that follows training.
+    voxels of the split, at probability 0.5). The state holds `latent_mean` and `latent_std` (c,), measured by
+    `finalize`.
 
     Args:
         net: Autoencoder with `encode`, `sample` and `decode`, such as `MultiHeadAutoencoderKL`.
@@ -67,7 +67,6 @@ class AutoencoderModule(OptimizedModule):
         self.register_buffer("latent_std", torch.ones(channels))
         self.register_buffer("latents_measured", torch.tensor(False))
         self._counts: dict[str, Tensor] = {}
-        self._trained = False
 
     @property
     def metric_names(self) -> list[str]:
@@ -122,27 +121,19 @@ class AutoencoderModule(OptimizedModule):
         """Dice over the split."""
         self._log_dice("test")
 
-    def on_fit_end(self) -> None:
-        """Remember that the module was trained in this run: latents are measured before its test."""
-        self._trained = True
-
-    def on_test_start(self) -> None:
+    def finalize(self, datamodule: Any) -> None:
         """Measure mean and standard deviation of each latent channel on training slices."""
-        if self._trained:
-            with self.trainer.precision_plugin.forward_context():
-                self.measure_latents(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+        self.measure_latents(datamodule.train_dataloader())
 
     @torch.no_grad()
     def measure_latents(self, batches: Iterable[Batch]) -> None:
-        """Fill `latent_mean` and `latent_std` from at most `statistics_batches` batches of each rank."""
+        """Fill `latent_mean` and `latent_std` from at most `statistics_batches` batches."""
         sums = torch.zeros(3, len(self.latent_mean), dtype=torch.float64, device=self.device)
         for index, batch in enumerate(batches):
             if index == self.statistics_batches:
                 break
             latent = self.net.encode(batch["image"].to(self.device))[0].double().transpose(0, 1).flatten(1)  # type: ignore[operator]
             sums += torch.stack([torch.full_like(sums[0], latent.shape[1]), latent.sum(1), latent.square().sum(1)])
-        if self._trainer is not None and self.trainer.world_size > 1:
-            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         mean = sums[1] / sums[0]
         self.latent_mean.copy_(mean)
         self.latent_std.copy_((sums[2] / sums[0] - mean.square()).sqrt())

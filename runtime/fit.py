@@ -13,6 +13,7 @@ from runtime import checkpoint, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer
 from runtime.cost import Cost
 from runtime.errors import user_errors
+from runtime.finalize import finalize
 from runtime.start import starting_point, try_out
 
 __all__ = ["Stage", "fit"]
@@ -120,13 +121,14 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         stage.trained = _tested_checkpoint(trainer, config["test_checkpoint"])
         if stage.trained:
             checkpoint.initialise(module, checkpoint.read(stage.trained), stage.trained)
+        finalize(trainer, module, stage.datamodule)
+        if stage.trained and trainer.is_global_zero:
+            checkpoint.refresh(stage.trained, module)
         metrics = _metrics(trainer)
         if config["test_checkpoint"] == "best":  # in place of the validation metrics of the last epoch
             metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}
             metrics |= _best_score(trainer)
         trainer.test(module, stage.datamodule, verbose=False)
-        if stage.trained and trainer.is_global_zero:
-            checkpoint.refresh(stage.trained, module)
         trainer.strategy.barrier()  # a later stage of another process reads this checkpoint
         metrics |= {name: value for name, value in _metrics(trainer).items() if name.startswith("test/")}
     except BaseException:
