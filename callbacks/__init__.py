@@ -1,10 +1,8 @@
 """Callbacks: all that is neither mathematics nor data."""
 
-from callbacks.calibrate import Calibrate
 from callbacks.classification_figures import ClassificationFigures
 from callbacks.explanation import GradCAMFigures
 from callbacks.finite_guard import FiniteGuard
-from callbacks.fit_risk import FitRisk
 from callbacks.followup_report import FollowupReport
 from callbacks.followup_writer import FollowupWriter
 from callbacks.fusion_report import FusionReport
@@ -26,10 +24,8 @@ from callbacks.translation_figures import TranslationFigures
 from callbacks.vae_figures import VAEFigures
 
 __all__ = [
-    "Calibrate",
     "ClassificationFigures",
     "FiniteGuard",
-    "FitRisk",
     "FollowupReport",
     "FollowupWriter",
     "FusionReport",

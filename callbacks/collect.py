@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.distributed
 
-__all__ = ["CollectPredictions", "gather", "predict_validation"]
+__all__ = ["CollectPredictions", "gather"]
 
 Collected = dict[str, Any]
 
@@ -65,18 +65,6 @@ def gather(items: list[Any]) -> list[Any]:
     per_rank: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(per_rank, items)
     return [item for rank in per_rank for item in rank]
-
-
-def predict_validation(trainer: L.Trainer, pl_module: L.LightningModule) -> Collected:
-    """Predict the validation split as the test split will be: `id`, `prob` and `label`, in the order of the batches."""
-    parts = []
-    with torch.no_grad(), trainer.precision_plugin.forward_context():
-        for batch in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
-            moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
-            parts.append(_to_numpy({"label": batch["label"], **pl_module.predict_step(moved, 0)}))
-    parts = gather(parts)
-    names = [name for part in parts for name in part["id"]]
-    return {"id": names, **{key: np.concatenate([part[key] for part in parts]) for key in ("prob", "label")}}
 
 
 def _to_numpy(outputs: Collected) -> Collected:

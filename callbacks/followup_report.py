@@ -80,9 +80,8 @@ class FollowupReport(L.Callback):
             forecasts["causal model (ceiling)"] = Forecast(
                 datamodule.true_followup_volumes(truth["clinical"], TRUE_SAMPLES)
             )
-        train = datamodule.clinical("train")
-        fitted = (train["clinical"], train["baseline_ml"], train["followup_ml"])
-        baselines = baseline_forecasts(*fitted, truth["clinical"], truth["baseline_ml"])
+        numbers = {name: value.cpu().numpy() for name, value in pl_module.baselines.named_buffers()}  # type: ignore[union-attr]
+        baselines = baseline_forecasts(numbers, truth["clinical"], truth["baseline_ml"])
         table = comparison_table(
             forecasts, baselines, truth["followup_ml"], truth["baseline_ml"], resamples=self.resamples
         )

@@ -85,7 +85,7 @@ class FusionReport(CollectPredictions):
     def _probs(self, data: Any, module: Any, collected: dict[str, Any]) -> dict[str, np.ndarray]:
         """Probabilities (N, K) of the fusion, of each modality alone, and of the baseline."""
         train = data.table("train")
-        common = np.bincount(train["label"], minlength=len(data.class_names)) / len(train["label"])
+        common = module.baselines.common.cpu().numpy()
         probs = {"fusion": collected["prob"]}
         for index, name in enumerate(module.modalities):
             has = collected["present"][:, [index]]

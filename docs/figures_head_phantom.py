@@ -22,7 +22,7 @@ from datamodules.preparation.skull_strip import SkullStrip
 from evaluation.classification import auc
 from evaluation.figures.head import image_axes
 from evaluation.figures.style import COLOURS, new_figure
-from evaluation.followup_baselines import baseline_forecasts
+from evaluation.followup_baselines import baseline_forecasts, fit_baselines
 from evaluation.forecasts import crps
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,7 +64,7 @@ def print_causal_numbers(count: int = 60_000, train: int = 20_000) -> None:
     fit, test = slice(0, 400), slice(train, None)
     ideal = causal.followup_volumes({name: column[test] for name, column in clinical.items()}, 200, seed=1)
     scores = {"ideal": crps(ideal, volume[test]).mean()}
-    usual = baseline_forecasts(table[fit], baseline[fit], volume[fit], table[test], baseline[test])
+    usual = baseline_forecasts(fit_baselines(table[fit], baseline[fit], volume[fit]), table[test], baseline[test])
     scores |= {name: crps(forecast.samples, volume[test]).mean() for name, forecast in usual.items()}
     print("CRPS in mL:", {name: round(float(score), 3) for name, score in scores.items()})
 

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 from evaluation.forecasts import crps, forecast_metrics
 
-__all__ = ["Forecast", "baseline_forecasts", "clinical_regression", "comparison_table", "mean_growth", "no_change"]
+__all__ = ["Forecast", "baseline_forecasts", "comparison_table", "fit_baselines"]
 
 SMALLEST_ML = 0.1  # volumes below this, which a segmentation hardly resolves, are raised to it before the logarithm
 
@@ -35,77 +35,61 @@ class Forecast:
     score: np.ndarray | None = None
 
 
-def no_change(baseline_ml: np.ndarray) -> Forecast:
-    """The baseline volume again, and the same score of expansion for everybody.
+def fit_baselines(clinical: np.ndarray, baseline_ml: np.ndarray, followup_ml: np.ndarray) -> dict[str, np.ndarray]:
+    """Growth of the mean volume, and the linear regression of log(follow-up / baseline) on the clinical variables.
+
+    The regression's residuals are out of fold, because those of the fit itself would make small training sets look too
+    certain.
 
     Args:
-        baseline_ml: (B,) volumes in mL.
+        clinical: (M, K) values in any units, NaN where unknown: the mean, with an indicator that it was missing.
+        baseline_ml: (M,) volumes in mL.
+        followup_ml: (M,) volumes in mL.
 
     Returns:
-        A point forecast (N = 1).
-    """
-    baseline_ml = np.asarray(baseline_ml, dtype=float)
-    return Forecast(baseline_ml[:, None], score=np.zeros(len(baseline_ml)))
-
-
-def mean_growth(train_baseline_ml: np.ndarray, train_followup_ml: np.ndarray, baseline_ml: np.ndarray) -> Forecast:
-    """The baseline volume times the growth of the training patients' mean volume; expansion is scored by growth in mL.
-
-    Args:
-        train_baseline_ml: (M,) volumes in mL.
-        train_followup_ml: (M,) volumes in mL.
-        baseline_ml: (B,) volumes in mL of the patients to forecast.
-
-    Returns:
-        A point forecast (N = 1).
-    """
-    baseline_ml = np.asarray(baseline_ml, dtype=float)
-    growth = np.mean(train_followup_ml) / np.mean(train_baseline_ml)
-    return Forecast(growth * baseline_ml[:, None], score=(growth - 1) * baseline_ml)
-
-
-def clinical_regression(
-    train_clinical: np.ndarray,
-    train_baseline_ml: np.ndarray,
-    train_followup_ml: np.ndarray,
-    clinical: np.ndarray,
-    baseline_ml: np.ndarray,
-) -> Forecast:
-    """Linear regression of log(follow-up / baseline) on the clinical variables, spread by the training residuals.
-
-    Residuals are out of fold, because those of the fit itself would make small training sets look too certain.
-
-    Args:
-        train_clinical: (M, K) values in any units, NaN where unknown: the mean, with an indicator that it was missing.
-        train_baseline_ml: (M,) volumes in mL.
-        train_followup_ml: (M,) volumes in mL.
-        clinical: (B, K) values of the patients to forecast.
-        baseline_ml: (B,) their baseline volumes in mL.
-
-    Returns:
-        A forecast of N = M samples with one residual each.
+        `growth` (); of the regression `fill` (K,) for unknown values, `weight` (K,), `unknown` (K,), what an unknown
+        value adds, `bias` (), and `residuals` (M,).
     """
     model = make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), LinearRegression())
-    growth = np.log(_floored(train_followup_ml) / _floored(train_baseline_ml))
+    growth = np.log(_floored(followup_ml) / _floored(baseline_ml))
     folds = KFold(min(10, len(growth)), shuffle=True, random_state=0)
-    residuals = growth - cross_val_predict(model, train_clinical, growth, cv=folds)
-    predicted = model.fit(train_clinical, growth).predict(clinical)
-    return Forecast(_floored(baseline_ml)[:, None] * np.exp(predicted[:, None] + residuals))
+    residuals = growth - cross_val_predict(model, clinical, growth, cv=folds)
+    imputer, linear = (step for _, step in model.fit(clinical, growth).steps)
+    variables = clinical.shape[1]
+    unknown = np.zeros(variables)
+    unknown[imputer.indicator_.features_] = linear.coef_[variables:]
+    return {
+        "growth": np.asarray(np.mean(followup_ml) / np.mean(baseline_ml)),
+        "fill": imputer.statistics_,
+        "weight": linear.coef_[:variables],
+        "unknown": unknown,
+        "bias": np.asarray(linear.intercept_),
+        "residuals": residuals,
+    }
 
 
 def baseline_forecasts(
-    train_clinical: np.ndarray,
-    train_baseline_ml: np.ndarray,
-    train_followup_ml: np.ndarray,
-    clinical: np.ndarray,
-    baseline_ml: np.ndarray,
+    numbers: Mapping[str, np.ndarray], clinical: np.ndarray, baseline_ml: np.ndarray
 ) -> dict[str, Forecast]:
-    """The three baselines by name; arguments as in `clinical_regression`."""
-    train = (train_baseline_ml, train_followup_ml)
+    """Three baselines by name.
+
+    `no change` is the baseline volume again, and the same score of expansion for everybody. `mean growth` is the
+    baseline volume times the growth of the training patients' mean volume; expansion is scored by growth in mL.
+    `clinical regression` has N = M samples, with one residual of the training patients each.
+
+    Args:
+        numbers: From `fit_baselines`.
+        clinical: (B, K) values of the patients to forecast, NaN where unknown.
+        baseline_ml: (B,) volumes in mL.
+    """
+    baseline_ml = np.asarray(baseline_ml, dtype=float)
+    growth, missing = float(numbers["growth"]), np.isnan(clinical)
+    predicted = np.where(missing, numbers["fill"], clinical) @ numbers["weight"] + missing @ numbers["unknown"]
+    samples = _floored(baseline_ml)[:, None] * np.exp((predicted + numbers["bias"])[:, None] + numbers["residuals"])
     return {
-        "no change": no_change(baseline_ml),
-        "mean growth": mean_growth(*train, baseline_ml),
-        "clinical regression": clinical_regression(train_clinical, *train, clinical, baseline_ml),
+        "no change": Forecast(baseline_ml[:, None], score=np.zeros(len(baseline_ml))),
+        "mean growth": Forecast(growth * baseline_ml[:, None], score=(growth - 1) * baseline_ml),
+        "clinical regression": Forecast(samples),
     }
 
 

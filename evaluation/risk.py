@@ -1,9 +1,10 @@
 """Logistic regression of expansion on the clinical variables: where a forecast takes its probability from."""
 
 import numpy as np
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-__all__ = ["EXPANDED", "expand", "fit_risk"]
+__all__ = ["EXPANDED", "expand", "fit_risk", "risk_of"]
 
 EXPANDED = 3  # features of a variable: its value, its logarithm, and whether it is unknown
 _OFFSET = 0.02  # keeps the logarithm of 0 finite; the size of half an hour of 24, or 5 mL of 250
@@ -47,3 +48,8 @@ def fit_risk(clinical: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, float
     model = LogisticRegression(max_iter=1000).fit((features - mean) / std, label)
     weight = model.coef_[0] / std
     return weight, float(model.intercept_[0] - weight @ mean), fill
+
+
+def risk_of(clinical: np.ndarray, weight: np.ndarray, bias: float, fill: np.ndarray) -> np.ndarray:
+    """(N,) probabilities of expansion by the numbers of `fit_risk`, of clinical values (N, K), NaN where unknown."""
+    return expit(expand(clinical, fill) @ weight + bias)

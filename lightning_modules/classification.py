@@ -23,8 +23,10 @@ from torchmetrics.classification import (
     MultilabelAUROC,
 )
 
+from lightning_modules.held_out import fit_to_validation
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from lightning_modules.transfer import receive_network
+from models.fitted import Calibration, PatientThreshold
 from models.losses.classification import Task
 
 __all__ = ["ClassificationModule", "classification_metrics"]
@@ -50,6 +52,9 @@ class ClassificationModule(OptimizedModule):
             combinations of flips along them. Validation is left alone.
         compile: Compile `net` (`torch.compile`, in place, so that checkpoints keep their keys).
         pretrained: Earlier stage whose network gives all weights but those of the head.
+        calibrate: After training, fit a slope and biases of the probabilities to the validation cases.
+        patient: Regular expression whose first group is the patient in the id of an image: after training, the
+            threshold of a patient's mean probability is chosen on the validation patients.
 
     Raises:
         ValueError: If `test_time_flips` repeats an axis or names a negative one.
@@ -68,6 +73,8 @@ class ClassificationModule(OptimizedModule):
         test_time_flips: Sequence[int] = (),
         compile: bool = False,
         pretrained: str | None = None,
+        calibrate: bool = False,
+        patient: str | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         if len(set(test_time_flips)) < len(test_time_flips) or any(axis < 0 for axis in test_time_flips):
@@ -78,10 +85,8 @@ class ClassificationModule(OptimizedModule):
             for count in range(len(test_time_flips) + 1)
             for axes in combinations(test_time_flips, count)
         ]
-        self.register_buffer("calibration_slope", torch.ones(()))
-        self.register_buffer("calibration_bias", torch.zeros(num_classes))
-        self.calibration_slope: Tensor
-        self.calibration_bias: Tensor
+        self.calibration = Calibration(num_classes, independent=task == "multilabel") if calibrate else None
+        self.patients = PatientThreshold(patient) if patient else None
         metrics = classification_metrics(task, num_classes)
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
@@ -132,25 +137,15 @@ class ClassificationModule(OptimizedModule):
         """Probabilities (B, K) of images (B, C, *spatial), as `predict_step`."""
         return self._averaged(image)[1]
 
-    def set_calibration(self, slope: float, bias: Any) -> None:
-        """Recalibrate what `predict_step` returns: slope times the log probabilities, plus a bias for each class.
-
-        Args:
-            slope: Above 1 for probabilities that are too timid.
-            bias: (K,) numbers.
-        """
-        self.calibration_slope.fill_(slope)
-        self.calibration_bias.copy_(torch.as_tensor(bias))
+    def finalize(self, datamodule: Any) -> None:
+        """Fit the calibration and the threshold of patients, where they are asked for, to the validation cases."""
+        fit_to_validation(self, datamodule, self.calibration, self.patients)
 
     def _averaged(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the images as they are, and probabilities averaged over all flips of them."""
         views = [self(image.flip(axes) if axes else image) for axes in self._flips]
-        return views[0], self._calibrated(torch.stack([self._prob(logits) for logits in views]).mean(0))
-
-    def _calibrated(self, prob: Tensor) -> Tensor:
-        prob = prob.clamp(1e-6, 1 - 1e-6)
-        scores = prob.logit() if self.task == "multilabel" else prob.log()
-        return self._prob(self.calibration_slope * scores + self.calibration_bias)
+        prob = torch.stack([self._prob(logits) for logits in views]).mean(0)
+        return views[0], self.calibration(prob) if self.calibration is not None else prob
 
     def _prob(self, logits: Tensor) -> Tensor:
         return logits.float().sigmoid() if self.task == "multilabel" else logits.float().softmax(dim=1)

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import lightning as L
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.classification import classification_metrics
 from lightning_modules.concordance import ConcordanceIndex
+from lightning_modules.held_out import fit_to_validation
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from models.fitted import CohortBaselines, PatientThreshold
 from models.fusion import Fused, FusionNetwork, drop_modalities
 from models.losses import CoxLoss
 
@@ -50,6 +53,8 @@ class FusionModule(OptimizedModule):
         reconstruction_weight: Of their mean squared error in units of the variance; encoders learn by it too.
         freeze_encoders: Train the fusion alone, on tokens and evidence of the stage `unimodal`; encoders and heads
             rest, and `unimodal_weight` does not count. Tokens are computed once: augmentation has no effect.
+        patient: Regular expression whose first group is the patient in an id: after training, the threshold of a
+            patient's probability is chosen on the validation patients.
 
     Raises:
         ValueError: If a modality has no encoder, or there is no alignment that could be weighted.
@@ -76,6 +81,7 @@ class FusionModule(OptimizedModule):
         decoders: Mapping[str, nn.Module | None] | None = None,
         reconstruction_weight: float = 0.0,
         freeze_encoders: bool = False,
+        patient: str | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         if alignment_weight and alignment is None:
@@ -95,6 +101,8 @@ class FusionModule(OptimizedModule):
         metrics = classification_metrics("binary" if num_classes == 2 else "multiclass", num_classes)
         self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
         self._kept: dict[str, Tensor] = {}
+        self.patients = PatientThreshold(patient) if patient else None
+        self.baselines = CohortBaselines(num_classes)
         self.val_concordance, self.test_concordance = ConcordanceIndex(), ConcordanceIndex()
 
     @property
@@ -120,6 +128,16 @@ class FusionModule(OptimizedModule):
                 self.decoders.load_state_dict(before.decoders.state_dict())
         elif self.freeze_encoders:
             raise ValueError("freeze_encoders=true needs a stage named unimodal before it")
+
+    def finalize(self, datamodule: Any) -> None:
+        """Choose the threshold of patients on validation, and fit what the test compares with to training patients.
+
+        Args:
+            datamodule: With `ordered_dataloader` and `table`, such as `LiverCohortDataModule`.
+        """
+        fit_to_validation(self, datamodule, None, self.patients)
+        label = datamodule.table("train")["label"]
+        self.baselines.take(common=np.bincount(label, minlength=len(self.baselines.common)) / len(label))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""

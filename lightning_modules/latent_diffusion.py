@@ -1,7 +1,7 @@
 """Second stage of HemExp: trains the diffusion of the follow-up, and forecasts patients with it.
 
 HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). Where the original takes the expansion flag from an
-outside classifier, a risk model on the clinical variables is fitted with the training split and kept in the checkpoint.
+outside classifier, a risk model on the clinical variables is fitted to the training split and kept in the checkpoint.
 """
 
 import hashlib
@@ -12,9 +12,11 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from evaluation.risk import EXPANDED, expand
+from evaluation.followup_baselines import fit_baselines
+from evaluation.risk import EXPANDED, fit_risk, risk_of
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from models.diffusion import Sampler
+from models.fitted import RiskModel, VolumeBaselines
 from models.followup import FollowupDiffusion, Forecast
 
 __all__ = ["LatentDiffusionModule"]
@@ -50,9 +52,6 @@ class LatentDiffusionModule(OptimizedModule):
         seed: Seed of forecasts; the same patient gets the same noise in every run.
     """
 
-    risk_weight: Tensor
-    risk_bias: Tensor
-    risk_fill: Tensor
     dry_steps = ("training_step",)  # a training batch holds slices, a forecast takes patients
 
     def __init__(
@@ -92,9 +91,8 @@ class LatentDiffusionModule(OptimizedModule):
         self.perturb: dict[str, list[float]] = {}
         for name, value in [(name, value) for name, values in self.counterfactuals.items() for value in values]:
             self.scaled(name, value)
-        self.register_buffer("risk_weight", torch.zeros(EXPANDED * len(self.clinical_names)))
-        self.register_buffer("risk_bias", torch.zeros(()))
-        self.register_buffer("risk_fill", torch.zeros(len(self.clinical_names)))
+        self.risk_model = RiskModel(len(self.clinical_names), EXPANDED)
+        self.baselines = VolumeBaselines()
 
     @property
     def metric_names(self) -> list[str]:
@@ -211,14 +209,23 @@ class LatentDiffusionModule(OptimizedModule):
 
     def risk(self, clinical: Tensor) -> float:
         """Probability of expansion by the risk model, of clinical values (K,) with NaN where unknown."""
-        values = expand(clinical.cpu().double().numpy()[None], self.risk_fill.cpu().double().numpy())[0]
-        return float(torch.sigmoid(self.risk_weight.cpu().double() @ torch.from_numpy(values) + self.risk_bias.cpu()))
+        part = self.risk_model
+        weight, fill = (value.cpu().double().numpy() for value in (part.weight, part.fill))
+        return float(risk_of(clinical.cpu().double().numpy()[None], weight, float(part.bias), fill)[0])
 
-    def set_risk(self, weight: Any, bias: float, fill: Any) -> None:
-        """Take a risk model fitted by `evaluation.risk.fit_risk`."""
-        self.risk_weight.copy_(torch.as_tensor(weight))
-        self.risk_bias.fill_(bias)
-        self.risk_fill.copy_(torch.as_tensor(fill))
+    def finalize(self, datamodule: Any) -> None:
+        """Fit the risk model, and the baselines that the test compares with, to the training patients.
+
+        Args:
+            datamodule: With `clinical`, such as `FollowupDataModule`.
+
+        Raises:
+            ValueError: If no training patient expands, or all do.
+        """
+        train = datamodule.clinical("train")
+        weight, bias, fill = fit_risk(train["clinical"], train["label"])
+        self.risk_model.take(weight=weight, bias=bias, fill=fill)
+        self.baselines.take(**fit_baselines(train["clinical"], train["baseline_ml"], train["followup_ml"]))
 
     def set_prediction(
         self,

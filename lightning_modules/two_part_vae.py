@@ -6,11 +6,13 @@ on parts without gradient, and while the VAE steps, the estimator rests. In each
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from evaluation.representations import auc_of, fit_probe
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from models.fitted import Probes
 from models.losses import draw
 from models.losses.classification import Task
 
@@ -53,8 +55,6 @@ class TwoPartVAEModule(OptimizedModule):
         ValueError: If these do not fit each other.
     """
 
-    probe_weight: Tensor
-    probe_bias: Tensor
     part_names: tuple[str, str]
 
     def __init__(
@@ -88,9 +88,7 @@ class TwoPartVAEModule(OptimizedModule):
         self.mi_weight, self.mi_every, self.mi_steps = mi_weight, mi_every, mi_steps
         self.probe_every, self.widths = probe_every, widths
         self.automatic_optimization = mi is None
-        self.register_buffer("probe_weight", torch.zeros(3, num_classes, sum(widths)))
-        self.register_buffer("probe_bias", torch.zeros(3, num_classes))
-        self._trained = False
+        self.probes = Probes(3, num_classes, sum(widths))
 
     @property
     def metric_names(self) -> list[str]:
@@ -173,9 +171,10 @@ class TwoPartVAEModule(OptimizedModule):
     def on_validation_epoch_end(self) -> None:
         """What both parts tell of the label, in the epochs that the user asked for."""
         if self.probe_every and (self.current_epoch + 1) % self.probe_every == 0 and not self.trainer.sanity_checking:
-            self.fit_probes()
-            first, second, label = self._of_split("val")
-            prob = self._probe(torch.cat([first, second], 1))[:, 2]
+            datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.finalize(datamodule)
+            first, second, label = self._of_split(datamodule, "val")
+            prob = self.probes(torch.cat([first, second], 1))[:, 2]
             self.log("val/auc", auc_of(label.cpu().numpy(), prob.cpu().numpy()), prog_bar=True, rank_zero_only=False)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
@@ -185,33 +184,24 @@ class TwoPartVAEModule(OptimizedModule):
         """
         self._evaluate("test", batch)
         first, second = self.features(batch)
-        probs = self._probe(torch.cat([first, second], 1))
+        probs = self.probes(torch.cat([first, second], 1))
         said = {"id": batch["id"], "prob": probs[:, 2], "label": batch["label"]}
         return {**said, "probs": probs, "first": first, "second": second}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """`{"id": list of B names, "prob": (B, K) probabilities of both parts}`."""
-        return {"id": batch["id"], "prob": self._probe(torch.cat(self.features(batch), 1))[:, 2]}
+        return {"id": batch["id"], "prob": self.probes(torch.cat(self.features(batch), 1))[:, 2]}
 
-    def on_fit_end(self) -> None:
-        """Remember that the module was trained in this run: the regressions are fitted before its test."""
-        self._trained = True
-
-    def on_test_start(self) -> None:
-        """Fit the regressions to the tested weights; a checkpoint that is tested later brings its own."""
-        if self._trained:
-            self.fit_probes()
-
-    def fit_probes(self) -> None:
+    def finalize(self, datamodule: Any) -> None:
         """Fit a logistic regression on the training images to either part, and to both."""
-        first, second, label = self._of_split("train")
+        first, second, label = self._of_split(datamodule, "train")
         width = self.widths[0]
         features, truth = torch.cat([first, second], 1).double().cpu().numpy(), label.cpu().numpy()
-        self.probe_weight.zero_()
+        weights, biases = np.zeros(self.probes.weight.shape), np.zeros(self.probes.bias.shape)
         for index, chosen in enumerate((slice(0, width), slice(width, None), slice(None))):
             weight, bias = fit_probe(features[:, chosen], truth, self.num_classes)
-            self.probe_weight[index, :, chosen] = torch.from_numpy(weight).to(self.probe_weight)
-            self.probe_bias[index] = torch.from_numpy(bias).to(self.probe_bias)
+            weights[index, :, chosen], biases[index] = weight, bias
+        self.probes.take(weight=weights, bias=biases)
 
     def configure_optimizers(self) -> Any:
         """One optimiser with its schedule, or those of the VAE and the estimator."""
@@ -261,17 +251,13 @@ class TwoPartVAEModule(OptimizedModule):
             numbers[f"{stage}/mi"] = self.mi.estimate(*pair)  # type: ignore[operator]
         self.log_dict(numbers, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
 
-    def _probe(self, features: Tensor) -> Tensor:
-        """(B, 3, K) probabilities by the three regressions."""
-        return (torch.einsum("skf,bf->bsk", self.probe_weight, features.float()) + self.probe_bias).softmax(-1)
-
     @torch.no_grad()
-    def _of_split(self, split: str) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_split(self, datamodule: Any, split: str) -> tuple[Tensor, Tensor, Tensor]:
         """Both parts and the labels of all images of a split."""
         training = self.training
         self.eval()
         rows = []
-        for batch in self.trainer.datamodule.ordered_dataloader(split):  # type: ignore[attr-defined]
+        for batch in datamodule.ordered_dataloader(split):
             moved = self._moved(batch)
             rows.append((*self.features(moved), moved["label"]))
         self.train(training)

@@ -263,6 +263,11 @@ class LiverCohortDataModule(L.LightningDataModule):
         """Every test patient once, in order."""
         return self._loader(self._batches["test"])
 
+    def ordered_dataloader(self, split: str) -> CohortBatches:
+        """Every patient of a split once, in order, on every process: to fit something on them."""
+        data = self._batches[split]
+        return CohortBatches(data.modalities, data.beside, data.ids, batch_size=self.batch_size)
+
     def set_predict_input(self, path: str | Path) -> None:
         """Read whom to predict on.
 

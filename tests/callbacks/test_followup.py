@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import FitRisk, FollowupReport, FollowupWriter
+from callbacks import FollowupReport, FollowupWriter
 from datamodules import FollowupPhantomDataModule
+from evaluation.risk import fit_risk, risk_of
 from tests.lightning_modules.test_latent_diffusion import module
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -29,7 +30,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def model():
     model = module(expansion="risk", counterfactuals={"Anticoagulant": [0, 1], "Age": [50, 70]}, effect_samples=2)
-    model.set_risk(torch.linspace(-1, 1, 21), -0.5, torch.full((7,), 0.5))
+    model.risk_model.take(weight=torch.linspace(-1, 1, 21), bias=-0.5, fill=torch.full((7,), 0.5))
     return model
 
 
@@ -43,6 +44,8 @@ def trainer(folder, *callbacks):
 
 
 def test_the_report_has_every_number_and_its_tables(data, model, tmp_path):
+    data.setup()
+    model.finalize(data)
     run = trainer(tmp_path, FollowupReport(figures=2, resamples=20))
     run.test(model, data, verbose=False)
     said = {name: float(value) for name, value in run.callback_metrics.items()}
@@ -71,6 +74,8 @@ def test_the_report_has_every_number_and_its_tables(data, model, tmp_path):
 def test_no_change_scores_like_the_baseline_of_that_name(data, tmp_path):
     model = module(expansion="risk")
     model.sampler = lambda denoise, x, schedule, draw: torch.zeros_like(x)
+    data.setup()
+    model.finalize(data)
     run = trainer(tmp_path, FollowupReport(figures=0, resamples=20))
     run.test(model, data, verbose=False)
     table = {row["name"]: row for row in rows(tmp_path / "test_forecasts.csv")}
@@ -78,14 +83,17 @@ def test_no_change_scores_like_the_baseline_of_that_name(data, tmp_path):
     assert float(run.callback_metrics["test/slice_dice"]) > 0
 
 
-def test_a_risk_model_is_fitted_before_training(data, model, tmp_path):
+def test_risk_model_and_baselines_are_those_of_the_training_patients(data, model, tmp_path):
     data.setup()
-    before = model.risk_weight.clone()
-    run = L.Trainer(
-        accelerator="cpu", max_steps=1, limit_val_batches=0, default_root_dir=tmp_path, callbacks=[FitRisk()], **QUIET
-    )
-    run.fit(model, data)
-    assert not torch.equal(model.risk_weight, before)
+    model.finalize(data)
+    train = data.clinical("train")
+    weight, bias, fill = fit_risk(train["clinical"], train["label"])
+    said = [model.risk(torch.from_numpy(row)) for row in train["clinical"]]
+    assert said == pytest.approx(risk_of(train["clinical"], weight, bias, fill), abs=1e-6)
+    assert float(model.baselines.growth) == train["followup_ml"].mean() / train["baseline_ml"].mean()
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    trainer(tmp_path, FollowupReport(figures=0, resamples=20)).test(model, data, verbose=False)
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items()), "a test only reads"
 
 
 def forecast(data, model, source, output, **asked):

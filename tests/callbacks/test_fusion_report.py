@@ -68,6 +68,7 @@ def tested(tmp_path_factory):
         **sizes,
     )
     data = Data()
+    module.finalize(data)
     callbacks = [FusionReport(), LatentShiftFigures(patients=5)]
     options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     trainer = L.Trainer(default_root_dir=run, callbacks=callbacks, **options)

@@ -47,12 +47,16 @@ def tested(tmp_path):
     data = HematomaSlicesDataModule(tmp_path / "set", image_size=8, batch_size=4)
     options = {"task": "binary", "num_classes": 2}
     adam = partial(torch.optim.Adam, lr=1e-3)
-    module = ClassificationModule(Brightness(), ClassificationLoss("binary"), adam, **options)
+    module = ClassificationModule(
+        Brightness(), ClassificationLoss("binary"), adam, patient=data.patient.pattern, **options
+    )
+    data.setup()
+    module.finalize(data)
     scores = PatientScores(resamples=20)
     trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path / "run", callbacks=[scores], **QUIET)
     trainer.test(module, data, verbose=False)
     said = {name.removeprefix("test/patient_"): float(value) for name, value in trainer.callback_metrics.items()}
-    return said, scores, tmp_path / "run"
+    return said, module, tmp_path / "run"
 
 
 def expected_score(greys):
@@ -74,8 +78,12 @@ def test_a_patient_has_the_mean_of_its_slices(tested):
 
 
 def test_the_threshold_is_that_of_the_validation_patients(tested):
-    said, scores, run = tested
-    assert scores.threshold == pytest.approx(expected_score(GREY["val"]["HE"][1]), abs=1e-4), "parts validation best"
+    said, module, run = tested
+    assert (
+        module.patients.value.item()
+        == said["threshold"]
+        == pytest.approx(expected_score(GREY["val"]["HE"][1]), abs=1e-4)
+    ), "parts validation best"
     assert said["sensitivity"] == 0.5, "80 to 100 lies below it"
     assert said["specificity"] == pytest.approx(2 / 3)
     with (run / "test_patients.csv").open() as opened:
@@ -83,3 +91,11 @@ def test_the_threshold_is_that_of_the_validation_patients(tested):
     assert float(rows["sensitivity"]["low"]) < 0.5 < float(rows["sensitivity"]["high"])
     for name in ("patients_roc", "patients_decision"):
         assert (run / "figures" / f"{name}.png").is_file()
+
+
+def test_without_patients_it_says_what_it_needs(tmp_path):
+    module = ClassificationModule(
+        Brightness(), ClassificationLoss("binary"), torch.optim.Adam, task="binary", num_classes=2
+    )
+    with pytest.raises(ValueError, match=r"needs lightning_module\.patient"):
+        PatientScores().setup(L.Trainer(accelerator="cpu", **QUIET), module, "test")

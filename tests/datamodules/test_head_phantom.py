@@ -12,7 +12,7 @@ from datamodules.phantoms.head.anatomy import draw_anatomy
 from datamodules.phantoms.head.rendering import Head
 from datamodules.phantoms.head.scanner import SCANNERS, Grid, Scanner
 from evaluation.classification import auc
-from evaluation.followup_baselines import baseline_forecasts
+from evaluation.followup_baselines import baseline_forecasts, fit_baselines
 from evaluation.forecasts import crps
 
 QUIET = Scanner(thickness_mm=5, noise_hu=0, cupping_hu=0, shading_hu=0)
@@ -64,7 +64,7 @@ def test_whoever_knows_the_model_beats_the_usual_forecasts_by_a_third(people):
     table, baseline = np.stack(list(clinical.values()), 1), clinical["IPH_baseline_ml"]
     train, test = slice(0, 400), slice(4000, 12_000)
     ideal = crps(causal.followup_volumes({k: v[test] for k, v in clinical.items()}, 200, seed=1), volume[test]).mean()
-    usual = baseline_forecasts(table[train], baseline[train], volume[train], table[test], baseline[test])
+    usual = baseline_forecasts(fit_baselines(table[train], baseline[train], volume[train]), table[test], baseline[test])
     assert ideal < 0.65 * min(crps(forecast.samples, volume[test]).mean() for forecast in usual.values())
 
 

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.integrate import quad
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
 
 from evaluation import forecasts
 from evaluation.expansion import ExpansionRule
 from evaluation.followup_baselines import (
     Forecast,
     baseline_forecasts,
-    clinical_regression,
     comparison_table,
-    mean_growth,
-    no_change,
+    fit_baselines,
 )
 
 
@@ -177,9 +178,15 @@ def cohort(rng):
     return clinical, baseline, baseline * np.exp(growth)
 
 
+def forecasts_of(clinical, baseline, followup, new, new_baseline):
+    return baseline_forecasts(fit_baselines(clinical, baseline, followup), new, new_baseline)
+
+
 def test_point_baselines():
-    assert no_change(np.array([3.0, 4.0])).samples.tolist() == [[3.0], [4.0]]
-    forecast = mean_growth(np.array([10.0, 30.0]), np.array([10.0, 40.0]), np.array([4.0, 8.0]))
+    table = np.array([[1.0], [2.0]])
+    usual = forecasts_of(table, np.array([10.0, 30.0]), np.array([10.0, 40.0]), table, np.array([4.0, 8.0]))
+    assert usual["no change"].samples.tolist() == [[4.0], [8.0]]
+    forecast = usual["mean growth"]
     assert forecast.samples.tolist() == [[5.0], [10.0]]
     assert forecast.score.tolist() == [1.0, 2.0]
 
@@ -187,7 +194,8 @@ def test_point_baselines():
 def test_regression_recovers_effects_and_spread(cohort, rng):
     clinical, baseline, followup = cohort
     patient = np.array([[5.0, 50, 0, 0, 50, 9, 120], [15.0, 50, 0, 0, 50, 9, 120], [5.0, 50, 1, 0, 50, 9, 120]])
-    log_growth = np.log(clinical_regression(clinical, baseline, followup, patient, np.full(3, 20.0)).samples / 20)
+    usual = forecasts_of(clinical, baseline, followup, patient, np.full(3, 20.0))
+    log_growth = np.log(usual["clinical regression"].samples / 20)
     assert log_growth.mean(1) == pytest.approx([0.2, 0.0, 0.4], abs=0.02)
     assert log_growth.std(1) == pytest.approx(0.1, rel=0.1)
 
@@ -199,10 +207,23 @@ def test_regression_is_calibrated_with_few_patients_and_unknown_values(cohort, r
     inside = []
     for start in range(0, 800, 40):
         known, new = slice(start, start + 40), slice(800, 900)
-        forecast = clinical_regression(clinical[known], baseline[known], followup[known], clinical[new], baseline[new])
+        given = clinical[known], baseline[known], followup[known], clinical[new], baseline[new]
+        forecast = forecasts_of(*given)["clinical regression"]
         inside.append(forecasts.coverage(forecast.samples, followup[new], 0.9))
     assert forecast.samples.shape == (100, 40)
     assert np.mean(inside) == pytest.approx(0.9, abs=0.05)  # residuals of the fit itself would cover 0.74
+
+
+def test_regression_is_that_of_scikit_learn_with_unknown_values(cohort, rng):
+    clinical, baseline, followup = cohort
+    clinical = np.where(rng.uniform(size=clinical.shape) < 0.1, np.nan, clinical)
+    clinical[:100, 3] = np.nanmean(clinical[:, 3])  # known of all of whom it is fitted to, not of all others
+    pipeline = make_pipeline(SimpleImputer(add_indicator=True), LinearRegression())
+    growth = np.log(followup / baseline)
+    expected = pipeline.fit(clinical[:100], growth[:100]).predict(clinical[100:])
+    numbers = fit_baselines(clinical[:100], baseline[:100], followup[:100]) | {"residuals": np.zeros(1)}
+    samples = baseline_forecasts(numbers, clinical[100:], baseline[100:])["clinical regression"].samples[:, 0]
+    assert np.log(samples / baseline[100:]) == pytest.approx(expected, abs=1e-9)
 
 
 def test_table_compares_with_the_best_baseline(cohort):
@@ -210,9 +231,7 @@ def test_table_compares_with_the_best_baseline(cohort):
     train, test = slice(0, 800), slice(800, 900)
     arrays = (clinical[train], baseline[train], followup[train], clinical[test], baseline[test])
     perfect = Forecast(followup[test][:, None])
-    rows = comparison_table(
-        {"perfect": perfect}, baseline_forecasts(*arrays), followup[test], baseline[test], resamples=50
-    )
+    rows = comparison_table({"perfect": perfect}, forecasts_of(*arrays), followup[test], baseline[test], resamples=50)
     table = {row["name"]: row for row in rows}
     assert list(table) == ["perfect", "no change", "mean growth", "clinical regression"]
     assert table["perfect"]["skill"] == pytest.approx(1.0)

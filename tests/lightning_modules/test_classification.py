@@ -134,9 +134,9 @@ def test_a_schedule_without_total_steps_gets_those_of_the_run():
 
 def test_calibration_changes_what_is_predicted_and_lives_in_the_checkpoint():
     batch = {"image": torch.randn(5, 1, 4, 4), "id": list("abcde")}
-    training = module()
+    training = module(calibrate=True)
     before = training.predict_step(batch, 0)["prob"]
-    training.set_calibration(2.0, np.array([0.0, 1.0]))
+    training.calibration.take(slope=2.0, bias=np.array([0.0, 1.0]))
     after = training.predict_step(batch, 0)["prob"]
     assert torch.allclose(after[:, 1].logit(), 2 * before[:, 1].logit() + 1, atol=1e-5)
-    assert training.state_dict()["calibration_slope"] == 2
+    assert training.state_dict()["calibration.slope"] == 2

@@ -118,7 +118,7 @@ def test_the_risk_model_is_in_the_state_and_reads_unknown_values():
     model = module()
     weight = torch.zeros(21)
     weight[0] = 2.0
-    model.set_risk(weight, -1.0, torch.full((7,), 0.25))
+    model.risk_model.take(weight=weight, bias=-1.0, fill=torch.full((7,), 0.25))
     known = torch.full((7,), 0.5)
     assert model.risk(known) == pytest.approx(torch.sigmoid(torch.tensor(2 * 0.5 - 1)).item())
     known[0] = float("nan")

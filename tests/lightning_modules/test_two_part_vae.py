@@ -63,6 +63,7 @@ def contrastive(**options):
 def run(module, datamodule, epochs=2, **options):
     trainer = L.Trainer(accelerator="cpu", max_epochs=epochs, num_sanity_val_steps=0, **{**QUIET, **options})
     trainer.fit(module, datamodule)
+    module.eval().finalize(datamodule)
     return trainer
 
 
@@ -158,9 +159,9 @@ def test_more_than_two_classes(tmp_path):
 def test_probes_are_fitted_on_training_images_and_a_set_sees_its_part_alone(tmp_path):
     datamodule, module = data(tmp_path), vae(probe_every=1)
     run(module, datamodule, epochs=1)
-    assert (module.probe_weight[0, :, 27:] == 0).all()
-    assert (module.probe_weight[1, :, :27] == 0).all()
-    assert (module.probe_weight[2, 1] != 0).all()
+    assert (module.probes.weight[0, :, 27:] == 0).all()
+    assert (module.probes.weight[1, :, :27] == 0).all()
+    assert (module.probes.weight[2, 1] != 0).all()
 
 
 def test_a_batch_of_one_image_has_no_pair_to_learn_from(tmp_path):

@@ -84,10 +84,10 @@ def test_evaluate_takes_other_data(trained, tmp_path):
 
 @pytest.mark.slow
 def test_a_calibration_is_fitted_on_validation_and_kept_in_the_checkpoint(tmp_path):
-    tested = train(tmp_path / "run", "callbacks/calibrate=validation")
+    tested = train(tmp_path / "run", "lightning_module.calibrate=true")
     best = tmp_path / "run" / "checkpoints" / "best.ckpt"
     weights = torch.load(best, weights_only=True)["state_dict"]
-    assert weights["calibration_slope"] != 1
+    assert weights["calibration.slope"] != 1
     done = run_verb("evaluate", f"ckpt_path={best}", f"hydra.run.dir={tmp_path / 'again'}")
     assert done.code == 0, done.output
     again = json.loads((tmp_path / "again" / "metrics.json").read_text())

@@ -1,0 +1,48 @@
+"""What modules of class probabilities fit to the validation cases between training and test."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from evaluation.by_patient import patient_scores
+from evaluation.calibration import fit_calibration
+from evaluation.diagnostic import youden_threshold
+from models.fitted import Calibration, PatientThreshold
+
+__all__ = ["fit_to_validation"]
+
+
+def fit_to_validation(
+    module: Any, datamodule: Any, calibration: Calibration | None, threshold: PatientThreshold | None
+) -> None:
+    """Fit a calibration, then the threshold of patients to calibrated probabilities.
+
+    The threshold has the largest sensitivity + specificity.
+
+    Args:
+        module: With `predict_step`, which applies the calibration.
+        datamodule: With `ordered_dataloader`.
+        calibration: None to leave probabilities as they are.
+        threshold: None where nobody asks for one.
+    """
+    if calibration is not None:
+        prob, label, _ = _predicted(module, datamodule)
+        slope, bias = fit_calibration(prob, label)
+        calibration.take(slope=slope, bias=bias)
+    if threshold is not None:
+        prob, label, ids = _predicted(module, datamodule)
+        _, score, truth = patient_scores(ids, prob, label, threshold.pattern)
+        threshold.take(value=youden_threshold(truth == 1, score))
+
+
+@torch.no_grad()
+def _predicted(module: Any, datamodule: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Probabilities, labels and ids of all validation images, as the test will predict."""
+    prob, label, ids = [], [], []
+    for batch in datamodule.ordered_dataloader("val"):
+        moved = module.transfer_batch_to_device(batch, module.device, 0)
+        prob.append(module.predict_step(moved, 0)["prob"].cpu().numpy())
+        label.append(batch["label"].cpu().numpy())
+        ids += batch["id"]
+    return np.concatenate(prob), np.concatenate(label), ids

@@ -1,0 +1,30 @@
+"""Logistic regressions on several sets of features."""
+
+import torch
+from torch import Tensor
+
+from models.fitted.part import FittedPart
+
+__all__ = ["Probes"]
+
+
+class Probes(FittedPart):
+    """S regressions, each on some of F features: the weights of the others are 0.
+
+    Args:
+        sets: S.
+        num_classes: K.
+        features: F.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, sets: int, num_classes: int, features: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(sets, num_classes, features))
+        self.register_buffer("bias", torch.zeros(sets, num_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Probabilities (B, S, K) of features (B, F)."""
+        return (torch.einsum("skf,bf->bsk", self.weight, features.float()) + self.bias).softmax(-1)

@@ -1,0 +1,23 @@
+"""From which score on a patient is called positive."""
+
+import torch
+from torch import Tensor
+
+from models.fitted.part import FittedPart
+
+__all__ = ["PatientThreshold"]
+
+
+class PatientThreshold(FittedPart):
+    """A threshold of patients' scores, 0.5 until it is fitted.
+
+    Args:
+        pattern: Regular expression whose first group is the patient in the id of an image.
+    """
+
+    value: Tensor
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.register_buffer("value", torch.tensor(0.5, dtype=torch.float64))
