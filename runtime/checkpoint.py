@@ -128,7 +128,7 @@ def load(path: str | Path) -> L.LightningModule:
         UserError: As `read` and `trusted_config`, and if the weights do not fit the module.
     """
     content = read(path)
-    return rebuild(trusted_config(content, path), content, path)
+    return _built(trusted_config(content, path), content, path)
 
 
 def rebuild(config: dict[str, Any], content: dict[str, Any], path: str | Path) -> L.LightningModule:
@@ -143,8 +143,19 @@ def rebuild(config: dict[str, Any], content: dict[str, Any], path: str | Path) -
         The module on the CPU, in evaluation mode; its attribute `config` is `config`.
 
     Raises:
-        UserError: If the weights do not fit the module.
+        UserError: If the weights do not fit the module, or what is fitted after training is missing.
     """
+    module = _built(config, content, path)
+    parts = [name for name, part in module.named_modules() if hasattr(part, "check_fitted")]
+    if parts and not content["medzoo"].get("finalized"):
+        raise UserError(
+            f"{path} was written during training, before {', '.join(parts)} could be fitted: finish the run with "
+            "auto_resume=true, or take the checkpoint that a finished run tested"
+        )
+    return module
+
+
+def _built(config: dict[str, Any], content: dict[str, Any], path: str | Path) -> L.LightningModule:
     module: L.LightningModule = instantiate(config["lightning_module"], "lightning_module")
     initialise(module, content, Path(path))
     module.config = config  # type: ignore[assignment]
@@ -152,16 +163,17 @@ def rebuild(config: dict[str, Any], content: dict[str, Any], path: str | Path) -
 
 
 def refresh(path: Path, module: L.LightningModule) -> None:
-    """Write what was fitted after training, such as a calibration, into the checkpoint that was tested.
+    """Write what was fitted after training, such as a calibration, into the checkpoint that will be tested.
 
     Args:
-        path: The checkpoint; left alone where nothing differs.
+        path: The checkpoint; left alone where the module fits nothing.
         module: The module, with the checkpoint's weights.
     """
-    content, now = read(path), {name: tensor.cpu() for name, tensor in module.state_dict().items()}
-    if all(torch.equal(tensor, now[name]) for name, tensor in content["state_dict"].items()):
+    if not hasattr(module, "finalize"):
         return
-    content["state_dict"] = now
+    content = read(path)
+    content["state_dict"] = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+    content["medzoo"]["finalized"] = True
     partial = path.with_suffix(".partial")
     torch.save(content, partial)
     partial.replace(path)

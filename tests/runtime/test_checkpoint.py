@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import runtime
-from runtime.checkpoint import read, trusted_config
+from runtime.checkpoint import read, rebuild, trusted_config
 from runtime.errors import UserError
 
 
@@ -42,3 +42,19 @@ def test_a_loaded_module_is_ready_to_use(trained):
     assert not module.training
     assert module.config["lightning_module"]["num_classes"] == 2
     assert module(torch.zeros(1, 1, 12, 12)).shape == (1, 2)
+
+
+def test_a_checkpoint_from_the_middle_of_training_lacks_what_is_fitted_after_it(trained, tmp_path):
+    def unfinished(config):
+        config["lightning_module"]["calibrate"] = True
+
+    file = tampered(trained, tmp_path, unfinished)
+    content = read(file)
+    content["medzoo"]["finalized"] = False
+    content["state_dict"] |= {
+        "calibration.fitted": torch.tensor(False), "calibration.slope": torch.ones(()), "calibration.bias": torch.zeros(2)
+    }  # fmt: skip
+    with pytest.raises(UserError, match="before calibration could be fitted: finish the run with auto_resume=true"):
+        rebuild(content["medzoo"]["config"], content, file)
+    content["medzoo"]["finalized"] = True
+    assert not rebuild(content["medzoo"]["config"], content, file).training
