@@ -51,9 +51,8 @@ def test_a_checkpoint_from_the_middle_of_training_lacks_what_is_fitted_after_it(
     file = tampered(trained, tmp_path, unfinished)
     content = read(file)
     content["medzoo"]["finalized"] = False
-    content["state_dict"] |= {
-        "calibration.fitted": torch.tensor(False), "calibration.slope": torch.ones(()), "calibration.bias": torch.zeros(2)
-    }  # fmt: skip
+    unfitted = {"fitted": torch.tensor(False), "slope": torch.ones(()), "bias": torch.zeros(2)}
+    content["state_dict"] |= {f"calibration.{name}": value for name, value in unfitted.items()}
     with pytest.raises(UserError, match="before calibration could be fitted: finish the run with auto_resume=true"):
         rebuild(content["medzoo"]["config"], content, file)
     content["medzoo"]["finalized"] = True
