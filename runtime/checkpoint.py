@@ -180,7 +180,7 @@ def initialise(module: L.LightningModule, content: dict[str, Any], path: Path) -
     """
     weights, own = content["state_dict"], module.state_dict()
     for name in [*own, *weights]:
-        if name not in weights or name not in own or weights[name].shape != own[name].shape:
+        if name not in weights or name not in own or (weights[name].shape != own[name].shape and own[name].numel()):
             shapes = [tuple(where[name].shape) if name in where else "absent" for where in (weights, own)]
             raise UserError(
                 f"{path} is of another model: {name} is {shapes[0]} in the checkpoint and {shapes[1]} in this config; "

@@ -16,7 +16,7 @@ __all__ = ["predict", "predict_verb"]
 
 log = logging.getLogger(__name__)
 
-_OPTIONS = ("expansion", "perturb", "samples")  # of conf/predict.yaml, for models that forecast
+_OPTIONS = ("expansion", "perturb", "prevalence", "samples")  # of conf/predict.yaml, for models that take them
 _WRITER = {"_target_": "callbacks.PredictionWriter"}
 
 

@@ -60,7 +60,9 @@ class Cases:
         )
 
 
-def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pattern: str) -> tuple[Cases, list[str]]:
+def read_cases(
+    root: Path, images: Sequence[str], predictors: Sequence[str], pattern: str, *, labelled: bool = True
+) -> tuple[Cases, list[str]]:
     """Read the tables, and measure what they lack in the masks.
 
     Args:
@@ -68,6 +70,7 @@ def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pat
         images: Names of the images without ending.
         predictors: Those that are wanted.
         pattern: Regular expression whose first group is the case in the name of an image.
+        labelled: Whether labels, splits and readers are read; of cases to predict they are not.
 
     Returns:
         The cases, and for each image the name of its case.
@@ -89,6 +92,8 @@ def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pat
     lacking = [key for key in predictors if key not in values]
     if lacking:
         values |= _measured(root, images, owners, table, names, lacking)
+    if not labelled:
+        return Cases(names, None, ["predict"] * len(names), {key: values[key] for key in predictors}, {}), owners
     cases = Cases(
         names,
         _positive(root, table, names),

@@ -1,0 +1,52 @@
+"""What all modules with a nomogram share once it is fitted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from evaluation.prevalence import checked_prevalence
+from lightning_modules.nomogram_fit import CaseTable, probabilities_of
+from models.fitted import NomogramPart
+
+__all__ = ["ReadsNomogram"]
+
+
+class ReadsNomogram:
+    """A module whose part `nomogram` was fitted by `finalize`; none where there is no nomogram.
+
+    Subclasses say of which cases: `case_table(datamodule, *splits)` and `predicted_table(datamodule, collected)`.
+    """
+
+    nomogram: NomogramPart | None
+    prevalence: float | None = None
+    nomogram_notes: tuple[str, ...] = ()
+    """What a reader of the report has to know of what came before the regression."""
+
+    @property
+    def nomogram_method(self) -> Mapping[str, str]:
+        """For TRIPOD+AI: `preparation` of the data, and what of the `model` came before the regression."""
+        return {"preparation": "none", "model": ""}
+
+    def case_probabilities(self, table: CaseTable) -> dict[str, np.ndarray]:
+        """(N,) by model, the nomogram first.
+
+        Raises:
+            ValueError: If a case lacks a predictor that the nomogram does not fill.
+        """
+        assert self.nomogram is not None
+        return probabilities_of(self.nomogram, table)
+
+    def set_prediction(self, prevalence: float | None = None) -> None:
+        """Say how frequent the positive class is where predictions are for.
+
+        Raises:
+            ValueError: If it is no share, or there is no nomogram.
+        """
+        if self.nomogram is None:
+            raise ValueError("prevalence: this model has no nomogram, so it gives no probability")
+        self.prevalence = checked_prevalence(prevalence)
+
+    def predicted_table(self, datamodule: Any, collected: Mapping[str, Any]) -> CaseTable | None:
+        """The cases that were predicted, made of what `predict_step` returned; none where there is no table of them."""
+        raise NotImplementedError
