@@ -23,8 +23,8 @@ class NomogramReport(L.Callback):
     """At the end of the test, reports the development of the nomogram and judges it on the test cases.
 
     The nomogram is that of the checkpoint, whatever cohort is tested. Logs of the test cases `test/auc` with DeLong's
-    interval, the rates and the net benefit at the threshold that development cases chose, Brier score, calibration slope
-    and intercept; with an image score `test/clinical_auc`, `test/auc_gain` with its p, `test/score_auc`; of phantoms
+    interval, rates and net benefit at the threshold that development cases chose, Brier score, calibration slope and
+    intercept; with an image score `test/clinical_auc`, `test/auc_gain` with its p, `test/score_auc`; of phantoms
     `test/ceiling_auc`. Beside them, of the development cases, `development/auc` and others, with `_corrected` for
     optimism. Writes `test_*.csv`, `nomogram.html`, `predictions/cases.csv`, and `figures/nomogram.{png,svg}` among
     others. Where no case is left for a test, the figures of the development are the result.

@@ -60,8 +60,10 @@ def _in_short(study: Study, notes: Sequence[str]) -> list[dict[str, Any]]:
     ]
     if study.table and not study.own:
         told = f"{len(study.table.names)} cases, {int(study.table.positive.sum())} {reading.outcome}"
-        said.append(("tested on", f"{told}; equation, thresholds and comparators are those of the checkpoint, unchanged"))
-    return [{"what": what, "": text} for what, text in said]
+        said.append(
+            ("tested on", f"{told}; equation, thresholds and comparators are those of the checkpoint, unchanged")
+        )
+    return [{"what": what, "said": text} for what, text in said]
 
 
 def _cases_by_split(study: Study) -> list[dict[str, Any]]:

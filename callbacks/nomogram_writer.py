@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 class NomogramWriter(CollectPredictions):
     """Writes a row for each case: id, class by the threshold, probability and points, and the predictors they are of.
 
-    The probability holds at the share of positive cases of the study, or at the prevalence that was asked for; the column
-    `prevalence` says which. The class is that of the study's threshold either way. `imputed` names predictors that were
-    filled, `warnings` values beyond those of the development cases. Of images without a table of cases only the score of
-    each image is known, and written.
+    The probability holds at the share of positive cases of the study, or at the prevalence that was asked for; the
+    column `prevalence` says which. The class is that of the study's threshold either way. `imputed` names predictors
+    that were filled, `warnings` values beyond those of the development cases. Of images without a table of cases only
+    the score of each image is known, and written.
 
     Args:
         output: The file; `predictions.csv` by default.

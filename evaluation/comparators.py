@@ -120,7 +120,7 @@ def model_rows(
 
     Returns:
         `model`, `cases`, AUC with DeLong's 95% interval and p of the paired test, rates with Wilson's intervals,
-        p of McNemar's test of the calls, Brier score, calibration slope and intercept, threshold, and the net benefit at it.
+        p of McNemar's test of the calls, Brier score, calibration slope and intercept, threshold and its net benefit.
     """
     best, calls = probabilities[reference], probabilities[reference] >= thresholds[reference]
     rows = []

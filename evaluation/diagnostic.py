@@ -141,8 +141,8 @@ def calibration_intervals(positive: np.ndarray, prob: np.ndarray) -> dict[str, f
     """Wald's 95% intervals of the two numbers of `calibration_line`, each with the other model's terms as they are.
 
     Returns:
-        `calibration_slope_low`, `calibration_slope_high`, `calibration_intercept_low`, `calibration_intercept_high`; NaN
-        where there is one class only, or the probabilities separate the classes.
+        `calibration_slope_low`, `calibration_slope_high`, `calibration_intercept_low`, `calibration_intercept_high`;
+        NaN where there is one class only, or the probabilities separate the classes.
     """
     line, positive = calibration_line(positive, prob), np.asarray(positive, bool)
     linear = logit(np.clip(np.asarray(prob, float), 1e-6, 1 - 1e-6))
@@ -166,7 +166,9 @@ def check_known(score: np.ndarray) -> None:
     """Nothing, or a ValueError that says how many of the scores (N,) are missing."""
     missing = int((~np.isfinite(np.asarray(score, float))).sum())
     if missing:
-        raise ValueError(f"{missing} of {len(score)} scores are missing or infinite: leave these cases out, or fill them")
+        raise ValueError(
+            f"{missing} of {len(score)} scores are missing or infinite: leave these cases out, or fill them"
+        )
 
 
 def net_benefit(positive: np.ndarray, prob: np.ndarray, threshold: float) -> dict[str, float]:

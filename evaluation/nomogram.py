@@ -191,7 +191,7 @@ def nomogram_of(
         [(float(np.nanmin(column)), float(np.nanmax(column))) for column in x.T],
         (float(np.nanmin(linear)), float(np.nanmax(linear))),
         units=units,
-        levels={**{name: ("0", "1") for name in _flags(fit.names, x)}, **levels},
+        levels={**dict.fromkeys(_flags(fit.names, x), ("0", "1")), **levels},
     )
 
 

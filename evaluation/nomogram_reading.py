@@ -50,7 +50,7 @@ class Reading:
         return (self.model.linear_predictor(x) - self.nomogram.base) * self.nomogram.points_per_unit
 
     def outside(self, values: np.ndarray, given: np.ndarray | None = None) -> tuple[str, ...]:
-        """A line for each value (K,) beyond those of the development cases; filled ones, NaN in `given`, are left out."""
+        """A line for each value (K,) beyond those of the development cases, but for filled ones, NaN in `given`."""
         known = np.isfinite(values if given is None else given)
         told = dict(zip(self.model.names, values.tolist(), strict=True))
         wanted = [name for name, there in zip(self.model.names, known, strict=True) if there]

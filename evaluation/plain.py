@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def plain_model(model: Any) -> Arrays:
 
 
 def _forest(model: Any) -> Arrays:
-    """Trees whose leaves hold shares of the positive class, to be averaged; they read their input in single precision."""
+    """Trees whose leaves hold shares of the positive class, to be averaged; they read single precision."""
     trees = []
     for one in model.estimators_:
         tree, leaf = one.tree_, one.tree_.children_left < 0
@@ -80,7 +81,9 @@ def _boosted(model: Any) -> Arrays:
     for (one,) in model._predictors:  # the only place where scikit-learn keeps them
         nodes = one.nodes
         leaf = nodes["is_leaf"].astype(bool)
-        trees.append((nodes["feature_idx"], nodes["num_threshold"], nodes["left"], nodes["right"], leaf, nodes["value"]))
+        trees.append(
+            (nodes["feature_idx"], nodes["num_threshold"], nodes["left"], nodes["right"], leaf, nodes["value"])
+        )
     base = np.array(float(np.ravel(model._baseline_prediction)[0]))
     return {**_joined(trees), "base": base, "logistic": np.array(True), "form": np.array(_DOUBLE)}
 
@@ -106,7 +109,7 @@ _DOUBLE, _SINGLE, _SINGLE_BELOW = 0, 1, 2
 """How a tree compares: in double precision, after rounding to single, or after rounding and strictly below."""
 
 
-def _joined(trees: list[tuple[np.ndarray, ...]]) -> Arrays:
+def _joined(trees: Sequence[tuple[Any, ...]]) -> Arrays:
     """Nodes of all trees in one table; a leaf is its own child."""
     start = np.cumsum([0, *(len(tree[0]) for tree in trees[:-1])])
     found: dict[str, list[np.ndarray]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}

@@ -5,7 +5,8 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from lightning_modules.nomogram_fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
 from lightning_modules.reads_nomogram import ReadsNomogram
@@ -26,7 +27,8 @@ class NomogramModule(L.LightningModule, ReadsNomogram):
     def __init__(self, nomogram: NomogramSettings | None = None) -> None:
         super().__init__()
         self.settings = nomogram or NomogramSettings()
-        self.nomogram = NomogramPart()
+        self.nomogram: NomogramPart = NomogramPart()
+        self.anchor = nn.Parameter(torch.zeros(()))  # trainers of several processes refuse a module without one
 
     @property
     def metric_names(self) -> list[str]:
@@ -34,11 +36,13 @@ class NomogramModule(L.LightningModule, ReadsNomogram):
         names = ("auc", "brier", "calibration_slope", "calibration_intercept")
         return [f"development/{name}{end}" for name in names for end in ("", "_corrected")]
 
-    def configure_optimizers(self) -> None:
-        """Nothing is trained."""
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One that moves nothing."""
+        return torch.optim.SGD([self.anchor], lr=0.0)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Nothing is trained; `finalize` fits."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """0, since nothing is trained; `finalize` fits."""
+        return 0 * self.anchor
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Validation cases are development cases as those of training are."""

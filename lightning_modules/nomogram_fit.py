@@ -1,7 +1,7 @@
 """How a module fits its nomogram between training and test, and how it reads one that was fitted."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,18 +20,24 @@ from evaluation.multimodal import (
     odds_rows,
     optimism_rows,
 )
+from evaluation.nomogram_axes import Categorical, Continuous
 from evaluation.plain import plain_filler, plain_model, plain_regression
 from evaluation.summary import table_one
 from models.fitted import NomogramPart
 
-__all__ = ["CaseTable", "NomogramSettings", "case_folds", "fit_nomogram", "probabilities_of"]
+__all__ = ["CaseTable", "NomogramSettings", "case_folds", "fit_nomogram", "probabilities_of", "refuse_gaps"]
 
 log = logging.getLogger(__name__)
 
 _KEYS = {
-    **{NOMOGRAM: "nomogram", CLINICAL: "clinical", SCORE_ALONE: "score"},
-    **{"random forest": "forest", "SVM": "machine", "MLP": "perceptron"},
-    **{"XGBoost": "boosting", "gradient boosting": "boosting"},
+    NOMOGRAM: "nomogram",
+    CLINICAL: "clinical",
+    SCORE_ALONE: "score",
+    "random forest": "forest",
+    "SVM": "machine",
+    "MLP": "perceptron",
+    "XGBoost": "boosting",
+    "gradient boosting": "boosting",
 }
 
 
@@ -154,15 +160,21 @@ def probabilities_of(keeper: NomogramPart, table: CaseTable) -> dict[str, np.nda
     names = keeper.record["names"]
     if table.x.shape[1] != len(names):
         raise ValueError(f"{table.x.shape[1]} predictors; the nomogram has {len(names)}: {', '.join(names)}")
-    gaps = np.argwhere(np.isnan(table.x))
-    if len(gaps) and not keeper.fills_gaps:
-        row, column = gaps[0]
-        raise ValueError(
-            f"{names[column]} of case {table.names[row]} is missing ({len(gaps)} gaps in all), and this nomogram was "
-            "fitted with datamodule.missing=refuse: fill them, or fit it with missing=impute"
-        )
+    if not keeper.fills_gaps:
+        refuse_gaps(table.x, names, table.names)
     said = keeper.probabilities(torch.from_numpy(np.asarray(table.x, float)))
     return {name: prob.cpu().numpy() for name, prob in said.items()}
+
+
+def refuse_gaps(x: np.ndarray | None, names: Sequence[str], cases: Sequence[str]) -> None:
+    """Nothing, or a ValueError that names the first missing value of predictors (N, K)."""
+    gaps = np.argwhere(np.isnan(x)) if x is not None else np.empty((0, 2), int)
+    if len(gaps):
+        row, column = gaps[0]
+        told = f"{names[column]} of case {cases[row]} is missing ({len(gaps)} missing values in all)"
+        raise ValueError(
+            f"{told}, and the nomogram was fitted with datamodule.missing=refuse: fill it, or fit with missing=impute"
+        )
 
 
 def _models(made: Development) -> dict[str, Any]:
@@ -197,8 +209,8 @@ def _record(
     return {
         "names": made.names,
         "models": [[name, _KEYS[name], made.columns[name]] for name in made.fits],
-        "units": {axis.name: axis.unit for axis in made.nomogram.axes if getattr(axis, "unit", "")},
-        "levels": {axis.name: [*axis.effects] for axis in made.nomogram.axes if hasattr(axis, "effects")},
+        "units": {axis.name: axis.unit for axis in made.nomogram.axes if isinstance(axis, Continuous) and axis.unit},
+        "levels": {axis.name: [*axis.effects] for axis in made.nomogram.axes if isinstance(axis, Categorical)},
         "titles": dict(settings.names),
         "classes": list(datamodule.class_names),
         "notes": made.notes,

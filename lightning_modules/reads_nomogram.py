@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.multimodal import SCORE
 from evaluation.prevalence import checked_prevalence
-from lightning_modules.nomogram_fit import CaseTable, probabilities_of
+from lightning_modules.nomogram_fit import CaseTable, probabilities_of, refuse_gaps
 from models.fitted import NomogramPart
 
 __all__ = ["ReadsNomogram"]
@@ -36,6 +37,25 @@ class ReadsNomogram:
         """
         assert self.nomogram is not None
         return probabilities_of(self.nomogram, table)
+
+    def check_cases(self, datamodule: Any, split: str) -> None:
+        """Tell what the nomogram cannot read before anything is computed.
+
+        Args:
+            datamodule: Set up.
+            split: `test` or `predict`.
+
+        Raises:
+            ValueError: If predictors are not those of the nomogram, or a value is missing that it does not fill.
+        """
+        cases = datamodule.cases(split) if self.nomogram is not None else None
+        if cases is None or self.nomogram is None:
+            return
+        names = [name for name in self.nomogram.record["names"] if name != SCORE]
+        if list(datamodule.predictors) != names:
+            raise ValueError(f"predictors={list(datamodule.predictors)}: the nomogram has {', '.join(names)}")
+        if not self.nomogram.fills_gaps:
+            refuse_gaps(np.stack([cases.values[name] for name in names], axis=1) if names else None, names, cases.names)
 
     def set_prediction(self, prevalence: float | None = None) -> None:
         """Say how frequent the positive class is where predictions are for.

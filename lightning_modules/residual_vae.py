@@ -6,9 +6,11 @@ where one is asked for.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
@@ -25,8 +27,8 @@ __all__ = ["ResidualVAEModule"]
 log = logging.getLogger(__name__)
 
 IN_SAMPLE = (
-    "score=reconstruction is not out of fold: the autoencoder was trained on most development images, so its errors are "
-    "smaller there than on new cases, and thresholds and coefficients do not carry over; probe and mahalanobis do"
+    "score=reconstruction is not out of fold: the autoencoder was trained on most development images, so its errors "
+    "are smaller there than on new cases, and thresholds and coefficients do not carry over; probe and mahalanobis do"
 )
 Batch = dict[str, Any]
 
@@ -43,8 +45,8 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         optimizer: Builds the optimiser.
         scheduler: Its learning-rate schedule.
         scheduler_interval: Whether the schedule counts epochs or steps.
-        score: Kind of the image score. That of `reconstruction` is not out of fold: the autoencoder has seen the images of
-            training cases, those of positive ones too.
+        score: Kind of the image score. That of `reconstruction` is not out of fold: the autoencoder has seen the images
+            of training cases, those of positive ones too.
         nomogram: How a nomogram of predictors and image score is fitted after training; none for the autoencoder alone.
     """
 
@@ -61,7 +63,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         self.net, self.criterion = net, criterion
-        self.score = ImageScore(score, int(net.latent))  # type: ignore[arg-type]
+        self.score = ImageScore(score, int(net.latent))
         self.settings = nomogram
         self.nomogram = NomogramPart() if nomogram else None
 
@@ -113,7 +115,8 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
     def finalize(self, datamodule: Any) -> None:
         """Fit the image score and the nomogram to the cases of training and validation.
 
-        Their own scores are out of fold, by case; the score that is kept is that of all of them.
+        Their own scores are out of fold, by case; the score that is kept is that of all of them. Without a nomogram the
+        score is fitted where there are cases of both classes.
 
         Args:
             datamodule: With `cases`, `case_of` and `plain`, such as `FetalHeartDataModule`.
@@ -121,23 +124,24 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         Raises:
             ValueError: If no regression can be fitted to these cases.
         """
-        if self.settings is None or self.nomogram is None:
+        cases = datamodule.cases("train", "val") if hasattr(datamodule, "cases") else None
+        if cases is None or cases.positive is None or cases.positive.all() or not cases.positive.any():
             return
-        kind, seed = self.score.kind, self.settings.seed
-        if kind == "reconstruction":
-            log.warning("%s", IN_SAMPLE)
-        cases, images = datamodule.cases("train", "val"), encode_images(self, datamodule, ("train", "val"))
+        kind, settings = self.score.kind, self.settings or NomogramSettings()
+        images = encode_images(self, datamodule, ("train", "val"))
         label = dict(zip(cases.names, cases.positive, strict=True))
         positive = np.array([label[name] for name in images.case])
-        fold = case_folds(positive, images.case, self.settings)
-        self.set_score(**fit_score(kind, images.latent, positive, images.case, seed))
-        held = out_of_fold(kind, images.latent, images.error, positive, images.case, fold, seed)
+        self.set_score(**fit_score(kind, images.latent, positive, images.case, settings.seed))
+        if self.nomogram is None:
+            return
+        if kind == "reconstruction":
+            log.warning("%s", IN_SAMPLE)
+        fold = case_folds(positive, images.case, settings)
+        held = out_of_fold(kind, images.latent, images.error, positive, images.case, fold, settings.seed)
         home = dict(zip(images.case, fold, strict=True))
         table = self._table(datamodule, cases, images, held)
-        walk = along_score(images.latent, held, 9)
-        fit_nomogram(
-            self.nomogram, self.settings, table, np.array([home[name] for name in cases.names]), datamodule, walk
-        )
+        of_cases = np.array([home[name] for name in cases.names])
+        fit_nomogram(self.nomogram, settings, table, of_cases, datamodule, along_score(images.latent, held, 9))
 
     def case_table(self, datamodule: Any, *splits: str) -> CaseTable:
         """The cases of some splits with their image scores, by what was fitted.
@@ -151,8 +155,8 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         scores = image_scores(self.score.kind, numbers, images.latent, images.error)
         return self._table(datamodule, datamodule.cases(*splits), images, scores)
 
-    def predicted_table(self, datamodule: Any, collected: Batch) -> CaseTable | None:
-        """The cases that were predicted, by the ids and scores of their images; none where there is no table of them."""
+    def predicted_table(self, datamodule: Any, collected: Mapping[str, Any]) -> CaseTable | None:
+        """The cases that were predicted, by the scores of their images; none where there is no table of them."""
         cases, ids = datamodule.cases("predict"), collected["id"]
         if cases is None or self.nomogram is None:
             return None
@@ -188,8 +192,10 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         return {"id": batch["id"], "image": batch["image"], "reconstruction": self._evaluate("test", batch)}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """`{"id": ..., "score": (B,)}`."""
-        return {"id": batch["id"], "score": self.image_score(batch["image"])}
+        """`{"id": ..., "score": (B,)}`; NaN where no score has been fitted, as without labels."""
+        score = self.image_score(batch["image"])
+        known = bool(self.score.fitted) or self.score.kind == "reconstruction"
+        return {"id": batch["id"], "score": score if known else torch.full_like(score, torch.nan)}
 
     def _evaluate(self, stage: str, batch: Batch) -> Tensor:
         image, size = batch["image"], len(batch["id"])

@@ -102,7 +102,7 @@ class FetalHeartDataModule(InMemoryDataModule):
             )
 
     def cases(self, *splits: str) -> Any:
-        """The table of the cases of some splits, after `setup`; of `predict`, none where images came without a table."""
+        """The cases of some splits, after `setup`; of `predict`, none where images came without a table."""
         if splits == ("predict",):
             return self._predicted
         assert self._cases is not None
@@ -150,7 +150,8 @@ class FetalHeartDataModule(InMemoryDataModule):
         folder = Path(path)
         if not (folder / "cases.csv").is_file():
             if self.has_masks:
-                raise ValueError("this model takes outlined chambers beside the image: give a folder with masks/")
+                raise ValueError("this model takes outlined chambers beside the image: give a folder with images/, masks/ and "
+                    "cases.csv, or train one with datamodule.channels=grey")
             super().set_predict_input(path)
             return
         shape = self.image_shape

@@ -17,6 +17,13 @@ class Filler(ExactPart):
     Gaps stay where it has not been fitted.
     """
 
+    centre: Tensor
+    spread: Tensor
+    start: Tensor
+    bias: Tensor
+    weight: Tensor
+    column: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.declare("centre", "spread", "start", "bias", "weight")
@@ -35,6 +42,9 @@ class Filler(ExactPart):
 
 class Equation(ExactPart):
     """A logistic regression."""
+
+    intercept: Tensor
+    coefficients: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +65,16 @@ class Trees(ExactPart):
     `form` says how a value is compared with a threshold: 0 in double precision, 1 after rounding to single, 2 after
     rounding and strictly below.
     """
+
+    threshold: Tensor
+    value: Tensor
+    base: Tensor
+    feature: Tensor
+    left: Tensor
+    right: Tensor
+    root: Tensor
+    form: Tensor
+    logistic: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,6 +100,14 @@ class Trees(ExactPart):
 class SupportVectors(ExactPart):
     """A support-vector machine with a Gaussian kernel, on scaled predictors, with Platt's probabilities."""
 
+    centre: Tensor
+    scale: Tensor
+    vector: Tensor
+    weight: Tensor
+    bias: Tensor
+    gamma: Tensor
+    platt: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.declare("centre", "scale", "vector", "weight", "bias", "gamma", "platt")
@@ -94,6 +122,13 @@ class SupportVectors(ExactPart):
 
 class Perceptron(ExactPart):
     """A network of one hidden layer of rectified units, on scaled predictors."""
+
+    centre: Tensor
+    scale: Tensor
+    first: Tensor
+    first_bias: Tensor
+    second: Tensor
+    second_bias: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -26,10 +26,20 @@ _MODELS = {
 class NomogramPart(ExactPart):
     """The equation, what fills gaps of new cases, axes, thresholds, comparators, and the report of the development.
 
-    `record` is what is no number: names, tables and notes. It lies in the buffer `text`, as JSON.
-    Ranges `low` and `high` (K,) are those of the predictors, `linear` (2,) that of the linear predictor, `share` that of
-    positive cases, `threshold` (M,) of each model, `latent` (S, L) and `score` (S,) the way along the image score.
+    `record` is what is no number: names, tables and notes. It lies in the buffer `text`, as JSON. `low` and `high` (K,)
+    are ranges of the predictors, `linear` (2,) that of the linear predictor, `share` is that of positive cases,
+    `threshold` (M,) of each model, `latent` (S, L) and `score` (S,) are the way along the image score.
     """
+
+    low: Tensor
+    high: Tensor
+    linear: Tensor
+    share: Tensor
+    threshold: Tensor
+    latent: Tensor
+    score: Tensor
+    text: Tensor
+    models: Any
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +77,7 @@ class NomogramPart(ExactPart):
     def numbers(self) -> dict[str, Any]:
         """Arrays `intercept`, `coefficients`, `low`, `high`, `linear` and `share` of the nomogram."""
         self.check_fitted()
-        equation: Any = self.models["nomogram"].model
+        equation = self.models["nomogram"].model
         found = {name: getattr(equation, name) for name in ("intercept", "coefficients")}
         found |= {name: getattr(self, name) for name in ("low", "high", "linear", "share")}
         return {name: value.cpu().numpy() for name, value in found.items()}
