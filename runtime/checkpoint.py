@@ -176,11 +176,12 @@ def initialise(module: L.LightningModule, content: dict[str, Any], path: Path) -
         path: Named in messages.
 
     Raises:
-        UserError: If a weight is missing, left over, or of another shape; the first one is named.
+        UserError: If a weight is missing, left over, or of another shape; the first one is named. A buffer that is
+            empty until it is fitted takes any.
     """
     weights, own = content["state_dict"], module.state_dict()
     for name in [*own, *weights]:
-        if name not in weights or name not in own or (weights[name].shape != own[name].shape and own[name].numel()):
+        if name not in weights or name not in own or (own[name].numel() and weights[name].shape != own[name].shape):
             shapes = [tuple(where[name].shape) if name in where else "absent" for where in (weights, own)]
             raise UserError(
                 f"{path} is of another model: {name} is {shapes[0]} in the checkpoint and {shapes[1]} in this config; "

@@ -18,21 +18,8 @@ class ExactPart(FittedPart):
     """
 
     def declare(self, *names: str, dtype: torch.dtype = torch.float64) -> None:
-        """Register empty buffers, whose shapes the fit decides."""
-        for name in names:
-            self.register_buffer(name, torch.empty(0, dtype=dtype))
-
-    def take(self, **numbers: Any) -> None:  # TEMPORARY
-        for name, value in numbers.items():
-            given = torch.as_tensor(value).to(self._buffers[name])
-            self._buffers[name] = given.clone()
-        self.fitted.fill_(True)
-
-    def _load_from_state_dict(self, state_dict, prefix, *rest):  # TEMPORARY
-        for name, buffer in self._buffers.items():
-            if prefix + name in state_dict:
-                self._buffers[name] = buffer.new_empty(state_dict[prefix + name].shape)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        """Register empty buffers, whose shapes the fit decides; in double precision where nothing else is said."""
+        super().declare(*names, dtype=dtype)
 
     @property
     def device(self) -> torch.device:

@@ -20,7 +20,23 @@ def test_fitted_part_is_refused_until_fitted_and_travels_with_the_state():
     assert other.value.item() == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("numbers", [{"threshold": 0.3}, {"value": [0.3, 0.4]}])
-def test_fitted_part_refuses_other_names_and_shapes(numbers):
-    with pytest.raises(ValueError, match="is none of its numbers"):
-        Threshold().take(**numbers)
+def test_fitted_part_refuses_other_names_and_shapes():
+    with pytest.raises(ValueError, match="threshold is none of its numbers"):
+        Threshold().take(threshold=0.3)
+    with pytest.raises(ValueError, match=r"value is \(2,\), not \(\)"):
+        Threshold().take(value=[0.3, 0.4])
+
+
+class Table(FittedPart):
+    def __init__(self):
+        super().__init__()
+        self.declare("weight", dtype=torch.float64)
+
+
+def test_a_declared_buffer_takes_the_shape_of_what_is_fitted_and_of_what_is_loaded():
+    part, other = Table(), Table()
+    part.take(weight=[[1.0, 2.0, 3.0]])
+    part.take(weight=[1 / 3, 2 / 3])
+    other.load_state_dict(part.state_dict())
+    assert other.weight.tolist() == [1 / 3, 2 / 3]
+    assert other.weight.dtype == torch.float64
