@@ -63,7 +63,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         self.net, self.criterion = net, criterion
-        self.score = ImageScore(score, int(net.latent))
+        self.score = ImageScore(score, int(net.latent))  # type: ignore[arg-type]
         self.settings = nomogram
         self.nomogram = NomogramPart() if nomogram else None
 
@@ -81,7 +81,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
     def nomogram_method(self) -> dict[str, str]:
         """What came before the regression."""
         assert self.settings is not None
-        size = " x ".join(map(str, self.net.sizes[0]))  # type: ignore[arg-type, index]
+        size = " x ".join(map(str, self.net.sizes[0]))  # type: ignore[index]
         told = f"{self.score.kind} score, {self.settings.aggregate} of a case's images"
         folds = "" if self.score.kind == "reconstruction" else ", out of fold in development"
         return {

@@ -19,8 +19,8 @@ from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs/how-to/nomogram.md").read_text()
 SMALLER = (
-    "'datamodule.phantom={normal:60,hypoplastic:30,views:2,size:64}' 'datamodule.image_size=[32,32]' trainer.max_epochs=2 "
-    "'lightning_module.net={channels:[8,16,16],latent:16}' lightning_module.nomogram.resamples=10 "
+    "'datamodule.phantom={normal:60,hypoplastic:30,views:2,size:64}' 'datamodule.image_size=[32,32]' "
+    "trainer.max_epochs=2 'lightning_module.net={channels:[8,16,16],latent:16}' lightning_module.nomogram.resamples=10 "
     "trainer.check_val_every_n_epoch=2"
 )
 
@@ -42,7 +42,7 @@ def run(script, folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=280,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
@@ -126,7 +126,8 @@ def test_a_prediction_is_the_equation_the_axes_and_the_calculator(done, run, pla
     for here, there in zip(studied, screened, strict=True):
         case = {axis.name: float(there[axis.name]) for axis in reading.nomogram.axes}
         linear = reading.model.intercept + sum(
-            coefficient * case[name] for name, coefficient in zip(reading.model.names, reading.model.coefficients)
+            coefficient * case[name]
+            for name, coefficient in zip(reading.model.names, reading.model.coefficients, strict=True)
         )
         points = sum(reading.nomogram.points(case).values())
         assert float(there["total_points"]) == pytest.approx(points, abs=1e-4)

@@ -150,8 +150,10 @@ class FetalHeartDataModule(InMemoryDataModule):
         folder = Path(path)
         if not (folder / "cases.csv").is_file():
             if self.has_masks:
-                raise ValueError("this model takes outlined chambers beside the image: give a folder with images/, masks/ and "
-                    "cases.csv, or train one with datamodule.channels=grey")
+                raise ValueError(
+                    "this model takes outlined chambers beside the image: give a folder with images/, masks/ and "
+                    "cases.csv, or train one with datamodule.channels=grey"
+                )
             super().set_predict_input(path)
             return
         shape = self.image_shape

@@ -42,7 +42,7 @@ def test_what_is_no_prevalence_is_refused(wrong):
 
 def test_page_says_what_its_probability_holds_for_and_takes_another_prevalence():
     page = nomogram_html(GOLDEN, outcome="probability of HLHS", share=0.244, positive="HLHS")
-    assert "Probability of HLHS <span class=\"holds\">at the study&#x27;s share of HLHS (24%)</span>" in page
+    assert 'Probability of HLHS <span class="holds">at the study&#x27;s share of HLHS (24%)</span>' in page
     assert 'class="prevalence"' in page
     assert '"share": 0.244' in page
     assert 'class="prevalence"' not in nomogram_html(GOLDEN)
