@@ -10,6 +10,7 @@ from callbacks.held_out_masks import HeldOutMasks
 from callbacks.latent_figures import LatentFigures
 from callbacks.latent_shift import LatentShiftFigures
 from callbacks.nomogram_report import NomogramReport
+from callbacks.nomogram_writer import NomogramWriter
 from callbacks.patient_scores import PatientScores
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import Progress
@@ -34,6 +35,7 @@ __all__ = [
     "LatentFigures",
     "LatentShiftFigures",
     "NomogramReport",
+    "NomogramWriter",
     "PatientScores",
     "PredictionWriter",
     "Progress",

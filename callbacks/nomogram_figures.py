@@ -1,6 +1,5 @@
 """Figures of a nomogram's report, and where in the images its score comes from."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,39 +17,37 @@ from evaluation.figures import (
     models_roc_figure,
     nomogram_figure,
 )
-from evaluation.image_score import along_score
-from evaluation.multimodal import NOMOGRAM
+from evaluation.multimodal import CLINICAL, NOMOGRAM, SCORE_ALONE
 
 __all__ = ["heat_maps", "nomogram_figures", "score_traversal"]
 
-_SHOWN = (NOMOGRAM, "clinical regression", "image score")  # decision curves of all models would hide each other
+_SHOWN = (NOMOGRAM, CLINICAL, SCORE_ALONE)  # decision curves of all models would hide each other
 
 
-def nomogram_figures(study: Study, names: Mapping[str, str]) -> dict[str, Figure]:
-    """The nomogram; of the test cases ROC curves with readers, calibration and decision curves.
-
-    Args:
-        study: What came out.
-        names: What stands beside the axis of a predictor, where not its own name.
-    """
-    prob, positive = study.analysis.probabilities, study.parts["test"].positive
-    calls = {name: called for name, (_, called) in study.cases["test"].readers.items()}
+def nomogram_figures(study: Study) -> dict[str, Figure]:
+    """The nomogram; of the test cases ROC curves with readers, calibration and decision curves."""
+    reading, table, prob = study.reading, study.table, study.probabilities
+    outcome = f"probability of {reading.outcome}\n{reading.share_told}"
+    figures = {"nomogram": nomogram_figure(reading.nomogram, names=reading.titles, outcome=outcome)}
+    if not table:
+        return figures
+    positive, calls = table.positive, {name: called for name, (_, called) in table.readers.items()}
     both = np.stack([1 - prob[NOMOGRAM], prob[NOMOGRAM]], axis=1)
     return {
-        "nomogram": nomogram_figure(study.analysis.nomogram, names=names, outcome="probability of HLHS"),
+        **figures,
         "models_roc": models_roc_figure(positive, prob, calls),
-        "calibration": calibration_figure(positive.astype(int), both, ["normal", "HLHS"]),
+        "calibration": calibration_figure(positive.astype(int), both, reading.record["classes"]),
         "decision": decisions_figure(positive, {name: prob[name] for name in _SHOWN if name in prob}),
     }
 
 
 @torch.no_grad()
-def score_traversal(module: Any, study: Study, steps: int = 9) -> Figure:
+def score_traversal(module: Any) -> Figure:
     """What the decoder draws for the mean latent of each score, from the 2nd percentile of scores to the 98th."""
-    latents, scores = along_score(study.images["development"].latent, study.scores["development"], steps)
-    drawn = module.decode(torch.from_numpy(latents).to(module.device, torch.float32))[:, 0].cpu().numpy()
+    latents, scores = module.nomogram.latent, module.nomogram.score.tolist()
+    drawn = module.decode(latents.float().to(module.device))[:, 0].cpu().numpy()
     title = f"What the decoder draws of image scores from {scores[0]:.1f} to {scores[-1]:.1f}"
-    return image_grid([title], [drawn], columns=steps)
+    return image_grid([title], [drawn], columns=len(scores))
 
 
 def heat_maps(module: Any, datamodule: Any, study: Study, count: int, layer: str) -> Figure:
@@ -58,7 +55,7 @@ def heat_maps(module: Any, datamodule: Any, study: Study, count: int, layer: str
 
     Args:
         module: With `image_score`.
-        datamodule: With `plain` and `class_names`.
+        datamodule: With `plain`.
         study: What came out.
         count: Images, a quarter of each kind.
         layer: Of the module.
@@ -66,23 +63,23 @@ def heat_maps(module: Any, datamodule: Any, study: Study, count: int, layer: str
     Returns:
         The figure; titles have the probability of the case by the nomogram.
     """
-    cases, scores, owner = study.cases["test"], study.scores["test"], study.images["test"].case
+    cases, scores = study.table, study.table.images.score
     place = {name: row for row, name in enumerate(cases.names)}
-    rows = np.array([place[name] for name in owner])
+    rows = np.array([place[name] for name in cases.images.case])
     label, order, each = cases.positive[rows].astype(int), np.argsort(scores), max(1, count // 4)
     groups = [[image for image in order if label[image] == value] for value in (0, 1)]
     chosen = [image for group in groups for image in dict.fromkeys([*group[-each:][::-1], *group[:each]])]
     images = [image for batch in datamodule.plain("test") for image in batch["image"]]
     net = _ScoreLogits(module)
     maps = [grad_cam(net, images[image][None].to(module.device), 0, f"module.{layer}")[0] for image in chosen]
-    prob = study.analysis.probabilities[NOMOGRAM][rows[chosen]]
+    prob = study.probabilities[NOMOGRAM][rows[chosen]]
     return explanation_figure(
         [images[image][:1].numpy() for image in chosen],
         [one.cpu().numpy() for one in maps],
         [1] * len(chosen),
         [label[image] for image in chosen],
         [np.array([1 - value, value]) for value in prob],
-        datamodule.class_names,
+        study.reading.record["classes"],
     )
 
 

@@ -6,42 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.multimodal import Analysis, Part
+from evaluation.nomogram_reading import Reading
 
-__all__ = ["Images", "Study"]
-
-
-@dataclass(frozen=True)
-class Images:
-    """N images as a network sees them.
-
-    Attributes:
-        ids: N names.
-        case: (N,) names of their cases.
-        latent: (N, L).
-        error: (N,) mean squared error of the reconstruction.
-    """
-
-    ids: list[str]
-    case: np.ndarray
-    latent: np.ndarray
-    error: np.ndarray
+__all__ = ["Study"]
 
 
 @dataclass(frozen=True)
 class Study:
-    """A nomogram and its cases, by part: `development` and `test`.
+    """A fitted nomogram, and the cases that it is tested on.
 
     Attributes:
-        cases: Tables of the cases, with `names`, `positive`, `split`, `values` and `readers`.
-        images: Of these cases.
-        scores: Of these images, those of development out of fold.
-        parts: What the regression was given, rows in the order of the cases.
-        analysis: What came out.
+        reading: What the checkpoint knows of it.
+        table: The test cases, with `names`, `positive`, `x`, `candidates`, `readers` and `images`; none where all
+            cases were for the development.
+        probabilities: (N,) of the test cases by model, the nomogram first.
+        numbers: Metrics of the test cases.
+        own: Whether the nomogram was fitted in this very run.
     """
 
-    cases: Mapping[str, Any]
-    images: Mapping[str, Images]
-    scores: Mapping[str, np.ndarray]
-    parts: Mapping[str, Part]
-    analysis: Analysis
+    reading: Reading
+    table: Any
+    probabilities: Mapping[str, np.ndarray]
+    numbers: Mapping[str, float]
+    own: bool

@@ -10,87 +10,81 @@ import torch
 
 from callbacks.nomogram_study import Study
 from evaluation.multimodal import NOMOGRAM, equation
-from evaluation.summary import tripod_rows
+from evaluation.summary import MISSING, tripod_rows
 
 __all__ = ["tripod_of"]
 
 
-def tripod_of(
-    study: Study, datamodule: Any, settings: Any, module: Any, optimism: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def tripod_of(study: Study, datamodule: Any, method: Mapping[str, str]) -> list[dict[str, Any]]:
     """Rows `item`, `about`, `said`.
 
     Args:
         study: What came out.
-        datamodule: With `predictors`, `candidates`, `missing`, `split_seed` and `seed`.
-        settings: With `folds`, `aggregate`, `draws` and `seed`.
-        module: Knows the kind of its score.
-        optimism: Rows of `evaluation.optimism`.
+        datamodule: Of the test cases.
+        method: What the module says of items 7 (data preparation) and 12c (what came before the regression).
     """
-    analysis, parts = study.analysis, study.parts
-    counts = _counts(study)
-    events = int(parts["development"].positive.sum())
-    tried = len(analysis.names) + len(datamodule.candidates)
-    gaps = sum(int(np.isnan(part.x).any(1).sum()) for part in parts.values())
-    numbers, fit = analysis.numbers, analysis.regression.fit
-    corrected = next(row for row in optimism if row["measure"] == "auc")
-    told = f"{settings.folds} folds by case, seed {settings.seed}"
+    reading, record, numbers = study.reading, study.reading.record, study.numbers
+    settings, counts = record["settings"], _counts(study)
+    events, tried = sum(n for _, n in record["counts"].values()), len(record["names"]) + len(record["candidates"])
+    folds = f"{settings['folds']} folds by case, seed {settings['seed']}"
+    gaps = record["gaps"] + (int(np.isnan(study.table.x).any(1).sum()) if study.table else 0)
     said = {
-        "7": ("data preparation", f"images of {datamodule.image_size} pixels, intensities in [0, 1]"),
+        "7": ("data preparation", method["preparation"]),
         "9": (
             "predictors",
-            f"{', '.join(analysis.names)}; also looked at: {', '.join(datamodule.candidates) or 'none'}",
+            f"{', '.join(record['names'])}; also looked at: {', '.join(record['candidates']) or 'none'}",
         ),
         "10": ("sample size", f"{events} events in development, {events / tried:.1f} for each of {tried} candidates"),
-        "11": ("missing data", f"{gaps} cases with gaps; {_filled(datamodule.missing, settings.draws, gaps)}"),
-        "12a": ("partition", f"{counts}; a case is in one part with all its images; seed {datamodule.split_seed}"),
+        "11": ("missing data", f"{gaps} cases with gaps; {_filled(record['missing'], settings['draws'], gaps)}"),
+        "12a": ("partition", f"{counts}; a case is in one part with all that belongs to it"),
         "12b": ("handling of predictors", "linear, in their own units, none selected by the data"),
-        "12c": (
-            "model",
-            f"variational autoencoder without labels; {module.score.kind} score, {settings.aggregate} of a case's "
-            f"images, out of fold in development ({told}); logistic regression ({fit.method})",
-        ),
+        "12c": ("model", f"{method['model']}logistic regression ({record['method']}); {folds}"),
         "12e": ("measures", "AUC (DeLong), rates (Wilson), McNemar, calibration, net benefit, optimism (bootstrap)"),
-        "13": ("class imbalance", "none corrected in the nomogram; its intercept holds for this share of HLHS"),
+        "13": ("class imbalance", f"none corrected in the nomogram; its intercept holds {reading.share_told}"),
         "15": (
             "threshold",
-            f"{analysis.thresholds[NOMOGRAM]:.4f}: largest sensitivity + specificity of held-out predictions of "
-            f"development cases ({told}); no test case took part",
+            f"{reading.thresholds[NOMOGRAM]:.4f}: largest sensitivity + specificity of held-out predictions of "
+            f"development cases ({folds}); no test case took part",
         ),
-        "16": (
-            "differences between development and test",
-            "drawn from one cohort, stratified by class, or as cases.csv says",
-        ),
-        "18e": (
-            "data",
-            "phantom: datamodules/phantoms/fetal_heart/causal.py" if datamodule.phantom else "not provided",
-        ),
+        "16": ("differences between development and test", _differences(study)),
+        "18e": ("data", "phantom: its causal model is in datamodules/phantoms" if datamodule.phantom else MISSING),
         "18f": (
             "code",
-            f"Lightning MedZoo; seed {datamodule.seed}; Python {platform.python_version()}, torch {torch.__version__}, "
-            f"NumPy {np.__version__}, scikit-learn {sklearn.__version__}; all packages in environment.txt",
+            f"Lightning MedZoo; seed {settings['seed']}; Python {platform.python_version()}, torch "
+            f"{torch.__version__}, NumPy {np.__version__}, scikit-learn {sklearn.__version__}; all packages in "
+            "environment.txt",
         ),
-        "20": ("participants", "table 1 of this report"),
+        "20": ("participants", "table of the cases in this report"),
         "21": ("cases and events", counts),
-        "22": ("full model", equation(analysis)),
-        "23a": (
-            "performance",
-            f"test AUC {numbers['auc']:.3f} ({numbers['auc_low']:.3f} to {numbers['auc_high']:.3f}); development AUC "
-            f"{corrected['apparent']:.3f} apparent, {corrected['corrected']:.3f} corrected (the autoencoder is kept)",
-        ),
+        "22": ("full model", equation(reading.model, reading.outcome)),
+        "23a": ("performance", _performance(record["optimism"], numbers)),
         "24": ("updating", "none"),
-        "26": ("what a program sees of limitations", "; ".join(analysis.notes) or "nothing"),
+        "26": ("what a program sees of limitations", "; ".join(record["notes"]) or "nothing"),
     }
     return tripod_rows(said)
 
 
+def _performance(optimism: Sequence[Mapping[str, Any]], numbers: Mapping[str, float]) -> str:
+    row = next(row for row in optimism if row["measure"] == "auc")
+    told = f"development AUC {row['apparent']:.3f} apparent, {row['corrected']:.3f} corrected for optimism"
+    if not numbers:
+        return told
+    return f"test AUC {numbers['auc']:.3f} ({numbers['auc_low']:.3f} to {numbers['auc_high']:.3f}); {told}"
+
+
+def _differences(study: Study) -> str:
+    if not study.table:
+        return "no test cases: development alone"
+    if study.own:
+        return "drawn from one cohort, stratified by class, or as the table of cases says"
+    return f"tested on {len(study.table.names)} cases given to evaluate.py; what differs, a human has to say"
+
+
 def _counts(study: Study) -> str:
-    told = []
-    for split in ("train", "val", "test"):
-        cases = study.cases["test" if split == "test" else "development"]
-        labels = cases.positive[np.array(cases.split) == split]
-        told.append(f"{split} {len(labels)} cases with {int(labels.sum())} HLHS")
-    return ", ".join(told)
+    counts = dict(study.reading.record["counts"])
+    if study.table:
+        counts["test"] = [len(study.table.names), int(study.table.positive.sum())]
+    return ", ".join(f"{split} {n} cases with {sick} {study.reading.outcome}" for split, (n, sick) in counts.items())
 
 
 def _filled(missing: str, draws: int, gaps: int) -> str:

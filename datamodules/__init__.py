@@ -17,12 +17,14 @@ from datamodules.segmentation import (
     SlicesPhantomDataModule,
     UnpairedFoldersDataModule,
 )
+from datamodules.table import FetalHeartTable, TableDataModule
 from datamodules.unlabelled import ImageSource, UnlabelledDataModule
 
 __all__ = [
     "CutSlicesDataModule",
     "FetalHeartDataModule",
     "FetalHeartPhantom",
+    "FetalHeartTable",
     "FollowupDataModule",
     "FollowupPhantomDataModule",
     "HeadPhantom",
@@ -40,6 +42,7 @@ __all__ = [
     "SegmentationDataModule",
     "SegmentationPhantomDataModule",
     "SlicesPhantomDataModule",
+    "TableDataModule",
     "UnlabelledDataModule",
     "UnpairedFoldersDataModule",
 ]

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from evaluation.diagnostic import calibration_line, delong, delong_test, mcnemar, p_text, rates
+from evaluation.diagnostic import calibration_line, delong, delong_test, mcnemar, net_benefit, p_text, rates
 from evaluation.imputation import fit_imputed, impute, training_filler
 from evaluation.logistic import Linear, fit_logistic, recentred
 
@@ -21,6 +21,7 @@ __all__ = ["boosting", "held_out", "learners", "model_rows", "regression"]
 Predict = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray], Predict]
 _RATES = ("accuracy", "sensitivity", "specificity")
+_OF_PROBABILITIES = ("Brier", "calibration slope", "calibration intercept", "threshold", "net benefit")
 
 
 def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> Callable[[np.ndarray, np.ndarray], Any]:
@@ -47,13 +48,23 @@ def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> Callable[
 
 
 class _Regression:
-    """A fitted regression: `fit`, its recentred `model`, and what fills gaps of new cases."""
+    """A fitted regression: `fit`, its recentred `model`, and `fill`, what fills gaps of new cases."""
 
     def __init__(self, fit: Any, model: Linear, fill: Predict) -> None:
-        self.fit, self.model, self._fill = fit, model, fill
+        self.fit, self.model, self.fill = fit, model, fill
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return self.model.predict(self._fill(x))
+        return self.model.predict(self.fill(x))
+
+
+class _Learned:
+    """A fitted learner: scikit-learn's `model`, and `fill`, what fills gaps of new cases."""
+
+    def __init__(self, model: Any, fill: Predict) -> None:
+        self.model, self.fill = model, fill
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.model.predict_proba(self.fill(x))[:, 1]
 
 
 def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
@@ -109,22 +120,23 @@ def model_rows(
 
     Returns:
         `model`, `cases`, AUC with DeLong's 95% interval and p of the paired test, rates with Wilson's intervals,
-        p of McNemar's test of the calls, Brier score, calibration slope, threshold.
+        p of McNemar's test of the calls, Brier score, calibration slope and intercept, threshold and its net benefit.
     """
     best, calls = probabilities[reference], probabilities[reference] >= thresholds[reference]
     rows = []
     for name, prob in probabilities.items():
         row = _row(name, positive, prob, prob >= thresholds[name], best, calls, name == reference)
         line = calibration_line(positive, prob)
-        told = {"Brier": f"{line['brier']:.3f}", "calibration slope": f"{line['calibration_slope']:.2f}"}
-        rows.append({**row, **told, "threshold": f"{thresholds[name]:.3f}"})
+        told = [line["brier"], line["calibration_slope"], line["calibration_intercept"], thresholds[name]]
+        told.append(net_benefit(positive, prob, thresholds[name])["net_benefit"])
+        rows.append({**row, **dict(zip(_OF_PROBABILITIES, map(_shown, told), strict=True))})
     for name, (score, called) in readers.items():
         read = np.isfinite(score) & np.isfinite(called)
         if positive[read].any() and not positive[read].all():
             row = _row(
                 f"reader, {name}", positive[read], score[read], called[read] == 1, best[read], calls[read], False
             )
-            rows.append({**row, "Brier": "", "calibration slope": "", "threshold": ""})
+            rows.append({**row, **dict.fromkeys(_OF_PROBABILITIES, "")})
     return rows
 
 
@@ -172,11 +184,14 @@ def _boosting(seed: int) -> dict[str, Callable[[np.ndarray], Any]]:
 def _learner(make: Callable[[np.ndarray], Any], names: Sequence[str]) -> Fit:
     def fitted(x: np.ndarray, positive: np.ndarray) -> Predict:
         fill = training_filler(x, names)
-        model = make(positive).fit(fill(x), positive)
-        return lambda new: model.predict_proba(fill(new))[:, 1]
+        return _Learned(make(positive).fit(fill(x), positive), fill)
 
     return fitted
 
 
 def _interval(values: Mapping[str, float], name: str) -> str:
     return f"{values[name]:.3f} ({values[f'{name}_low']:.3f} to {values[f'{name}_high']:.3f})"
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3f}"

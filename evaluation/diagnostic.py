@@ -11,12 +11,15 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 __all__ = [
+    "calibration_intervals",
     "calibration_line",
+    "check_known",
     "compare_readers",
     "decision_curve",
     "delong",
     "delong_test",
     "mcnemar",
+    "net_benefit",
     "p_text",
     "rates",
     "youden_threshold",
@@ -119,8 +122,12 @@ def calibration_line(positive: np.ndarray, prob: np.ndarray) -> dict[str, float]
     extreme. The intercept is that of the model with slope 1: above 0 means probabilities that are too low.
 
     Returns:
-        `brier`, `calibration_slope`, `calibration_intercept`.
+        `brier`, `calibration_slope`, `calibration_intercept`; the last two NaN where there is one class only.
+
+    Raises:
+        ValueError: If a probability is missing.
     """
+    check_known(prob)
     positive, prob = np.asarray(positive, bool), np.clip(np.asarray(prob, float), 1e-6, 1 - 1e-6)
     said = {"brier": float(np.mean((prob - positive) ** 2))}
     both = positive.any() and not positive.all()
@@ -128,6 +135,46 @@ def calibration_line(positive: np.ndarray, prob: np.ndarray) -> dict[str, float]
         LogisticRegression(C=np.inf, max_iter=1000).fit(logit(prob)[:, None], positive).coef_[0, 0] if both else np.nan
     )
     return {**said, "calibration_slope": float(slope), "calibration_intercept": _intercept(positive, logit(prob))}
+
+
+def calibration_intervals(positive: np.ndarray, prob: np.ndarray) -> dict[str, float]:
+    """Wald's 95% intervals of the two numbers of `calibration_line`, each with the other model's terms as they are.
+
+    Returns:
+        `calibration_slope_low`, `calibration_slope_high`, `calibration_intercept_low`, `calibration_intercept_high`;
+        NaN where there is one class only, or the probabilities separate the classes.
+    """
+    line, positive = calibration_line(positive, prob), np.asarray(positive, bool)
+    linear = logit(np.clip(np.asarray(prob, float), 1e-6, 1 - 1e-6))
+    said = {f"calibration_{name}_{end}": float("nan") for name in ("slope", "intercept") for end in ("low", "high")}
+    if not positive.any() or positive.all() or delong(positive, prob)["auc"] in (0, 1):
+        return said
+    slope, level = line["calibration_slope"], line["calibration_intercept"]
+    fitted = expit(slope * linear + _intercept(positive, slope * linear))
+    design = np.stack([np.ones(len(linear)), linear], axis=1)
+    errors = {
+        "slope": float(np.sqrt(np.linalg.inv(design.T @ (design * (fitted * (1 - fitted))[:, None]))[1, 1])),
+        "intercept": float(1 / np.sqrt((expit(linear + level) * (1 - expit(linear + level))).sum())),
+    }
+    for name, error in errors.items():
+        for end, sign in (("low", -1), ("high", 1)):
+            said[f"calibration_{name}_{end}"] = line[f"calibration_{name}"] + sign * Z * error
+    return said
+
+
+def check_known(score: np.ndarray) -> None:
+    """Nothing, or a ValueError that says how many of the scores (N,) are missing."""
+    missing = int((~np.isfinite(np.asarray(score, float))).sum())
+    if missing:
+        raise ValueError(
+            f"{missing} of {len(score)} scores are missing or infinite: leave these cases out, or fill them"
+        )
+
+
+def net_benefit(positive: np.ndarray, prob: np.ndarray, threshold: float) -> dict[str, float]:
+    """Net benefit at one threshold, of the model as `net_benefit` and of treating all as `net_benefit_all`."""
+    found = decision_curve(positive, prob, np.array([threshold]))
+    return {"net_benefit": float(found["model"][0]), "net_benefit_all": float(found["all"][0])}
 
 
 def decision_curve(positive: np.ndarray, prob: np.ndarray, thresholds: np.ndarray) -> dict[str, np.ndarray]:
@@ -188,6 +235,8 @@ def _areas(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nda
     m, n = int(positive.sum()), int((~positive).sum())
     if m == 0 or n == 0:
         raise ValueError(f"{m} positive and {n} negative cases have no ROC curve: both are needed")
+    for score in scores:
+        check_known(score)
     ranks = stats.rankdata(scores, axis=1)
     # The share of negatives below each positive, and of positives above each negative.
     above = (ranks[:, positive] - stats.rankdata(scores[:, positive], axis=1)) / n

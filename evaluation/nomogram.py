@@ -7,6 +7,7 @@ points / sc. This holds for every case, also for values beyond an axis, whose po
 end.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,18 +18,22 @@ from evaluation.logistic import Linear
 from evaluation.nomogram_axes import Axis, Categorical, Continuous
 from evaluation.pretty import pretty
 
-__all__ = ["PROBABILITIES", "Nomogram", "Score", "nomogram_of"]
+__all__ = ["PROBABILITIES", "Nomogram", "Score", "nomogram_of", "nomogram_within"]
 
 PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 Case = Mapping[str, Any]
 
 
 class Score(NamedTuple):
-    """What a nomogram says of a case: `points` in all, `linear_predictor` and `probability`."""
+    """What a nomogram says of a case: `points` in all, `linear_predictor` and `probability`.
+
+    `outside` has a line for each value beyond those that the model was fitted to: there it extrapolates.
+    """
 
     points: float
     linear_predictor: float
     probability: float
+    outside: tuple[str, ...] = ()
 
 
 class Nomogram:
@@ -81,10 +86,28 @@ class Nomogram:
         return {axis.name: self._scaled(axis, axis.contribution(case[axis.name])) for axis in self.axes}
 
     def score(self, case: Case) -> Score:
-        """Total points of a case, and the linear predictor and probability that belong to them."""
+        """Total points of a case, and the linear predictor and probability that belong to them.
+
+        Warns of values beyond those that the model was fitted to.
+        """
         total = sum(self.points(case).values())
         linear = self.base + total / self.points_per_unit
-        return Score(total, linear, float(expit(linear)))
+        outside = self.outside(case)
+        if outside:
+            warnings.warn(f"beyond the development cases: {'; '.join(outside)}", stacklevel=2)
+        return Score(total, linear, float(expit(linear)), outside)
+
+    def outside(self, case: Case) -> tuple[str, ...]:
+        """A line for each value of a case beyond those that the model was fitted to."""
+        return tuple(
+            f"{axis.name} {case[axis.name]:.6g} is outside {axis.extent}"
+            for axis in self.axes
+            if not isinstance(case.get(axis.name, ""), str) and axis.outside(case[axis.name])
+        )
+
+    def probability(self, points: float, shift: float = 0.0) -> float:
+        """Of total points; `shift` moves the linear predictor to another prevalence (`evaluation.prevalence`)."""
+        return float(expit(self.base + points / self.points_per_unit + shift))
 
     def ticks(self, axis: Axis) -> list[tuple[str, float]]:
         """Labels and points of an axis, those of equal neighbours joined by a comma."""
@@ -139,11 +162,12 @@ def nomogram_of(
     x: np.ndarray,
     *,
     units: Mapping[str, str] | None = None,
-    levels: Mapping[str, tuple[str, str]] | None = None,
+    levels: Mapping[str, Sequence[str]] | None = None,
 ) -> Nomogram:
     """The nomogram of a fitted model, in the units of the data.
 
-    Axes run from the smallest to the largest value; R's datadist by default stops short of the outermost ones.
+    Axes run from the smallest to the largest value; R's datadist by default stops short of the outermost ones. A
+    predictor that is 0 or 1 in every case has these two levels and no values between them.
 
     Args:
         fit: What `evaluation.logistic.fit_logistic` or `evaluation.imputation.pool` gives.
@@ -161,12 +185,43 @@ def nomogram_of(
     unknown = sorted({*units, *levels} - set(fit.names))
     if unknown or x.shape[1:] != (len(fit.names),):
         raise ValueError(f"{unknown or x.shape}: the predictors are {', '.join(fit.names)}")
+    linear = fit.linear_predictor(x)
+    return nomogram_within(
+        fit,
+        [(float(np.nanmin(column)), float(np.nanmax(column))) for column in x.T],
+        (float(np.nanmin(linear)), float(np.nanmax(linear))),
+        units=units,
+        levels={**dict.fromkeys(_flags(fit.names, x), ("0", "1")), **levels},
+    )
+
+
+def nomogram_within(
+    fit: Linear,
+    ranges: Sequence[tuple[float, float]],
+    fitted: tuple[float, float],
+    *,
+    units: Mapping[str, str],
+    levels: Mapping[str, Sequence[str]],
+) -> Nomogram:
+    """The nomogram of a model whose cases are no longer at hand, as `nomogram_of` drew it.
+
+    Args:
+        fit: The model.
+        ranges: Smallest and largest value of each of K predictors.
+        fitted: Smallest and largest linear predictor.
+        units: By predictor.
+        levels: Of predictors that are 0 or 1, the names of the two.
+    """
     axes: list[Axis] = []
-    for name, coefficient, column in zip(fit.names, fit.coefficients, x.T, strict=True):
+    for name, coefficient, (low, high) in zip(fit.names, fit.coefficients, ranges, strict=True):
         if name in levels:
             axes.append(Categorical(name, dict(zip(levels[name], (0.0, float(coefficient)), strict=True))))
         else:
-            low, high = float(np.nanmin(column)), float(np.nanmax(column))
             axes.append(Continuous(name, float(coefficient), low, high, units.get(name, "")))
-    linear = fit.linear_predictor(x)
-    return Nomogram(fit.intercept, axes, (float(np.nanmin(linear)), float(np.nanmax(linear))))
+    return Nomogram(fit.intercept, axes, fitted)
+
+
+def _flags(names: Sequence[str], x: np.ndarray) -> list[str]:
+    """Predictors that are 0 or 1 wherever they are known."""
+    known = [column[np.isfinite(column)] for column in x.T]
+    return [name for name, column in zip(names, known, strict=True) if np.isin(column, (0, 1)).all()]

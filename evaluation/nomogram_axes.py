@@ -45,18 +45,26 @@ class Continuous:
 
     def contribution(self, value: Any) -> float:
         """To the linear predictor, of a number; a ValueError of one line if it is none."""
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = float("nan")
+        number = _number(value)
         if not np.isfinite(number):
             raise ValueError(f"{self.name}: {value!r} is no number")
         return self.coefficient * number
+
+    def outside(self, value: Any) -> bool:
+        """Whether a number lies beyond the values that the model was fitted to."""
+        return not self.low <= float(value) <= self.high
+
+    @property
+    def extent(self) -> str:
+        """What values there are, in words."""
+        return f"{self.low:.6g} to {self.high:.6g}"
 
 
 @dataclass(frozen=True)
 class Categorical:
     """The axis of a predictor with named levels.
+
+    A case gives a level by its name, or by its place in `effects`: 0 is the first, 1 the second.
 
     Attributes:
         name: Of the predictor in a case.
@@ -80,9 +88,29 @@ class Categorical:
 
     def contribution(self, value: Any) -> float:
         """To the linear predictor, of a level; a ValueError of one line if it is none."""
-        if value not in self.effects:
+        if self.outside(value):
             raise ValueError(f"{self.name}: {value!r} is none of {', '.join(self.effects)}")
-        return float(self.effects[value])
+        if isinstance(value, str) and value in self.effects:
+            return float(self.effects[value])
+        return float(list(self.effects.values())[int(_number(value))])
+
+    def outside(self, value: Any) -> bool:
+        """Whether a value is no level."""
+        if isinstance(value, str) and value in self.effects:
+            return False
+        return isinstance(value, str) or _number(value) not in range(len(self.effects))
+
+    @property
+    def extent(self) -> str:
+        """What values there are, in words."""
+        return " or ".join(self.effects)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 Axis = Continuous | Categorical

@@ -6,6 +6,8 @@ from lightning_modules.contrastive_vae import ContrastiveVAEModule
 from lightning_modules.fusion import FusionModule
 from lightning_modules.image_diffusion import ImageDiffusionModule
 from lightning_modules.latent_diffusion import LatentDiffusionModule
+from lightning_modules.nomogram import NomogramModule
+from lightning_modules.nomogram_fit import NomogramSettings
 from lightning_modules.nonredundant_vae import NonRedundantVAEModule
 from lightning_modules.residual_vae import ResidualVAEModule
 from lightning_modules.restoration import RestorationModule
@@ -19,6 +21,8 @@ __all__ = [
     "FusionModule",
     "ImageDiffusionModule",
     "LatentDiffusionModule",
+    "NomogramModule",
+    "NomogramSettings",
     "NonRedundantVAEModule",
     "ResidualVAEModule",
     "RestorationModule",

@@ -1,23 +1,39 @@
 """Variational autoencoder of images and the score of an image that is read from it.
 
 The HLHS paper (J Ultrasound Med 2026) learns features of the four-chamber view without labels and makes one score of
-them; how, it does not say. The score here is fitted after training, by what `set_score` is given.
+them; how, it does not say. Here the score is fitted between training and test (`finalize`), and with it the nomogram
+where one is asked for.
 """
 
+import logging
+from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
+from evaluation.image_score import along_score, by_case, fit_score, image_scores, out_of_fold
+from lightning_modules.encoded_images import EncodedImages, encode_images
+from lightning_modules.nomogram_fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from lightning_modules.reads_nomogram import ReadsNomogram
+from models.fitted import NomogramPart
 from models.residual_vae.score import ImageScore, ScoreKind
 
 __all__ = ["ResidualVAEModule"]
 
+log = logging.getLogger(__name__)
+
+IN_SAMPLE = (
+    "score=reconstruction is not out of fold: the autoencoder was trained on most development images, so its errors "
+    "are smaller there than on new cases, and thresholds and coefficients do not carry over; probe and mahalanobis do"
+)
 Batch = dict[str, Any]
 
 
-class ResidualVAEModule(OptimizedModule):
+class ResidualVAEModule(OptimizedModule, ReadsNomogram):
     """Trains `net` to give back `{"image": (B, C, H, W)}` in [0, 1]: grey, then masks if there are any.
 
     Logs `train/loss` and its terms; `loss`, `error`, `kl` and `ssim` of the grey channel under `val/` and `test/`, of
@@ -29,7 +45,9 @@ class ResidualVAEModule(OptimizedModule):
         optimizer: Builds the optimiser.
         scheduler: Its learning-rate schedule.
         scheduler_interval: Whether the schedule counts epochs or steps.
-        score: Kind of the image score.
+        score: Kind of the image score. That of `reconstruction` is not out of fold: the autoencoder has seen the images
+            of training cases, those of positive ones too.
+        nomogram: How a nomogram of predictors and image score is fitted after training; none for the autoencoder alone.
     """
 
     def __init__(
@@ -41,15 +59,35 @@ class ResidualVAEModule(OptimizedModule):
         *,
         scheduler_interval: Literal["epoch", "step"] = "step",
         score: ScoreKind = "probe",
+        nomogram: NomogramSettings | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         self.net, self.criterion = net, criterion
         self.score = ImageScore(score, int(net.latent))  # type: ignore[arg-type]
+        self.settings = nomogram
+        self.nomogram = NomogramPart() if nomogram else None
 
     @property
     def metric_names(self) -> list[str]:
         """What may be monitored."""
         return ["train/loss", "val/loss", "val/error", "val/kl", "val/ssim"]
+
+    @property
+    def nomogram_notes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Of a score that is not out of fold."""
+        return (IN_SAMPLE,) if self.score.kind == "reconstruction" else ()
+
+    @property
+    def nomogram_method(self) -> dict[str, str]:
+        """What came before the regression."""
+        assert self.settings is not None
+        size = " x ".join(map(str, self.net.sizes[0]))  # type: ignore[index]
+        told = f"{self.score.kind} score, {self.settings.aggregate} of a case's images"
+        folds = "" if self.score.kind == "reconstruction" else ", out of fold in development"
+        return {
+            "preparation": f"images of {size} pixels, intensities in [0, 1]",
+            "model": f"variational autoencoder without labels; {told}{folds}; ",
+        }
 
     def forward(self, image: Tensor) -> Tensor:
         """Reconstruction (B, C, H, W) in [0, 1] through the mean latent."""
@@ -74,6 +112,66 @@ class ResidualVAEModule(OptimizedModule):
         """Take over what was fitted to latents (`ImageScore.take`); it becomes part of the checkpoint."""
         self.score.take(**numbers)
 
+    def finalize(self, datamodule: Any) -> None:
+        """Fit the image score and the nomogram to the cases of training and validation.
+
+        Their own scores are out of fold, by case; the score that is kept is that of all of them. Without a nomogram the
+        score is fitted where there are cases of both classes.
+
+        Args:
+            datamodule: With `cases`, `case_of` and `plain`, such as `FetalHeartDataModule`.
+
+        Raises:
+            ValueError: If no regression can be fitted to these cases.
+        """
+        cases = datamodule.cases("train", "val") if hasattr(datamodule, "cases") else None
+        if cases is None or cases.positive is None or cases.positive.all() or not cases.positive.any():
+            return
+        kind, settings = self.score.kind, self.settings or NomogramSettings()
+        images = encode_images(self, datamodule, ("train", "val"))
+        label = dict(zip(cases.names, cases.positive, strict=True))
+        positive = np.array([label[name] for name in images.case])
+        self.set_score(**fit_score(kind, images.latent, positive, images.case, settings.seed))
+        if self.nomogram is None:
+            return
+        if kind == "reconstruction":
+            log.warning("%s", IN_SAMPLE)
+        fold = case_folds(positive, images.case, settings)
+        held = out_of_fold(kind, images.latent, images.error, positive, images.case, fold, settings.seed)
+        home = dict(zip(images.case, fold, strict=True))
+        table = self._table(datamodule, cases, images, held)
+        of_cases = np.array([home[name] for name in cases.names])
+        fit_nomogram(self.nomogram, settings, table, of_cases, datamodule, along_score(images.latent, held, 9))
+
+    def case_table(self, datamodule: Any, *splits: str) -> CaseTable:
+        """The cases of some splits with their image scores, by what was fitted.
+
+        Args:
+            datamodule: As for `finalize`.
+            *splits: Names.
+        """
+        images = encode_images(self, datamodule, splits)
+        numbers = {name: value.cpu().numpy() for name, value in self.score.named_buffers()}
+        scores = image_scores(self.score.kind, numbers, images.latent, images.error)
+        return self._table(datamodule, datamodule.cases(*splits), images, scores)
+
+    def predicted_table(self, datamodule: Any, collected: Mapping[str, Any]) -> CaseTable | None:
+        """The cases that were predicted, by the scores of their images; none where there is no table of them."""
+        cases, ids = datamodule.cases("predict"), collected["id"]
+        if cases is None or self.nomogram is None:
+            return None
+        owner = np.array([datamodule.case_of(name) for name in ids])
+        images = EncodedImages(ids, owner, np.empty((len(ids), 0)), np.empty(len(ids)), np.empty(0))
+        return self._table(datamodule, cases, images, collected["score"])
+
+    def _table(self, datamodule: Any, cases: Any, images: EncodedImages, scores: np.ndarray) -> CaseTable:
+        assert self.settings is not None
+        own = by_case(scores, images.case, cases.names, self.settings.aggregate, self.settings.top)
+        x = np.column_stack([*(cases.values[name] for name in datamodule.predictors), own])
+        others = {name: cases.values[name] for name in datamodule.candidates if name in cases.values}
+        images = images.scored(scores)
+        return CaseTable(cases.names, cases.positive, cases.split, x, others, cases.readers, cases.probability, images)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
         image, size = batch["image"], len(batch["id"])
@@ -94,8 +192,10 @@ class ResidualVAEModule(OptimizedModule):
         return {"id": batch["id"], "image": batch["image"], "reconstruction": self._evaluate("test", batch)}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """`{"id": ..., "score": (B,)}`."""
-        return {"id": batch["id"], "score": self.image_score(batch["image"])}
+        """`{"id": ..., "score": (B,)}`; NaN where no score has been fitted, as without labels."""
+        score = self.image_score(batch["image"])
+        known = bool(self.score.fitted) or self.score.kind == "reconstruction"
+        return {"id": batch["id"], "score": score if known else torch.full_like(score, torch.nan)}
 
     def _evaluate(self, stage: str, batch: Batch) -> Tensor:
         image, size = batch["image"], len(batch["id"])

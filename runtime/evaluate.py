@@ -15,7 +15,7 @@ from runtime.errors import UserError, user_errors
 from runtime.start import try_out
 from runtime.train import finish
 
-__all__ = ["evaluate"]
+__all__ = ["check_cases", "evaluate", "with_overrides"]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ def evaluate(config: DictConfig) -> None:
     known = content["medzoo"].get("class_names")
     if known and datamodule.num_classes != len(known):
         raise UserError(f"the model knows other classes than the data, which have {', '.join(datamodule.class_names)}")
+    with user_errors("datamodule"):
+        check_cases(module, datamodule, "test")
     try_out(module, datamodule.test_dataloader(), ["predict_step"])
     run_folder.write_start(run, merged, datamodule.split, phantom=datamodule.phantom)
     logger = [built(save_dir=run) for built in instantiate_all({"csv": given["logger"]}, "logger")]
@@ -53,6 +55,12 @@ def evaluate(config: DictConfig) -> None:
     trainer.test(module, datamodule, verbose=False)
     if trainer.is_global_zero:
         finish(run, {name: float(value) for name, value in trainer.callback_metrics.items()})
+
+
+def check_cases(module: Any, datamodule: Any, split: str) -> None:
+    """Let a module that reads tables of cases refuse what it cannot read, before anything is computed."""
+    if hasattr(module, "check_cases"):
+        module.check_cases(datamodule, split)
 
 
 def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

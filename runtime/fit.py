@@ -18,6 +18,9 @@ from runtime.start import starting_point, try_out
 
 __all__ = ["Stage", "fit"]
 
+_JUDGED = ("test/", "development/")
+"""Metrics that the test logs."""
+
 
 @dataclass
 class Stage:
@@ -124,13 +127,14 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         finalize(trainer, module, stage.datamodule)
         if stage.trained and trainer.is_global_zero:
             checkpoint.refresh(stage.trained, module)
+        stage.trained = stage.trained or _untrained_checkpoint(trainer, config["test_checkpoint"])
         metrics = _metrics(trainer)
         if config["test_checkpoint"] == "best":  # in place of the validation metrics of the last epoch
             metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}
             metrics |= _best_score(trainer)
         trainer.test(module, stage.datamodule, verbose=False)
         trainer.strategy.barrier()  # a later stage of another process reads this checkpoint
-        metrics |= {name: value for name, value in _metrics(trainer).items() if name.startswith("test/")}
+        metrics |= {name: value for name, value in _metrics(trainer).items() if name.startswith(_JUDGED)}
     except BaseException:
         _close_loggers(trainer, "failed")
         raise
@@ -176,6 +180,15 @@ def _tested_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
         return last if last.is_file() else None
     best = _monitoring(trainer)
     return Path(best.best_model_path) if best and best.best_model_path else None
+
+
+def _untrained_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
+    """Where nothing is trained no callback writes a checkpoint; what was fitted is kept all the same."""
+    if trainer.max_epochs != 0 or not trainer.checkpoint_callbacks:
+        return None
+    path = Path(trainer.default_root_dir) / (run_folder.BEST if which == "best" else run_folder.LAST)
+    trainer.save_checkpoint(path, weights_only=False)
+    return path
 
 
 def _best_score(trainer: L.Trainer) -> dict[str, float]:

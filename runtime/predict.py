@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 from runtime import checkpoint
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from runtime.errors import UserError, user_errors
-from runtime.evaluate import with_overrides
+from runtime.evaluate import check_cases, with_overrides
 
 __all__ = ["predict", "predict_verb"]
 
 log = logging.getLogger(__name__)
 
-_OPTIONS = ("expansion", "perturb", "samples")  # of conf/predict.yaml, for models that forecast
+_OPTIONS = ("expansion", "perturb", "prevalence", "samples")  # of conf/predict.yaml, for models that take them
 _WRITER = {"_target_": "callbacks.PredictionWriter"}
 
 
@@ -39,7 +39,7 @@ def predict(ckpt_path: str | Path, input: str | Path, options: dict[str, Any] | 
     config = checkpoint.trusted_config(content, ckpt_path)
     module = checkpoint.rebuild(config, content, ckpt_path)
     _set_options(module, options or {})
-    datamodule = _datamodule(config, content, input)
+    datamodule = _datamodule(config, content, input, module)
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     arguments = {"_target_": "lightning.Trainer", "devices": 1, **quiet, **trainer}
     return make_trainer(arguments, Path.cwd()).predict(module, datamodule)
@@ -65,7 +65,7 @@ def predict_verb(config: DictConfig) -> None:
         raise UserError(f"{given['ckpt_path']}: this model predicts nothing from images; its test wrote what it makes")
     module = checkpoint.rebuild(merged, content, given["ckpt_path"])
     _set_options(module, {name: given[name] for name in _OPTIONS if given[name] not in (None, {})})
-    datamodule = _datamodule(merged, content, given["input"])
+    datamodule = _datamodule(merged, content, given["input"], module)
     writer = instantiate(writer_config, "predict_writer", output=given["output"])
     callbacks = [*instantiate_all(given["callbacks"], "callbacks"), writer]
     quiet = {"logger": False, "enable_checkpointing": False}
@@ -86,10 +86,11 @@ def _set_options(module: Any, options: dict[str, Any]) -> None:
             module.set_prediction(**options)
 
 
-def _datamodule(config: dict[str, Any], content: dict[str, Any], path: str | Path) -> Any:
+def _datamodule(config: dict[str, Any], content: dict[str, Any], path: str | Path, module: Any) -> Any:
     """The datamodule of a checkpoint, pointed at new data; the data are read here, so that errors come early."""
     datamodule = instantiate(config["datamodule"], "datamodule")
     datamodule.load_state_dict(content["medzoo"]["datamodule"])
     with user_errors("input"):
         datamodule.set_predict_input(path)
+        check_cases(module, datamodule, "predict")
     return datamodule

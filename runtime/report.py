@@ -128,7 +128,11 @@ def _main(metrics: dict[str, Any], expected: dict[str, Any]) -> dict[str, float]
     also = ("fit/minutes", "fit/epochs", "model/parameters")
     names = sorted(metrics, key=lambda name: (name not in expected, name))
     found = {name: metrics[name] for name in names if metrics[name] is not None}
-    return {name: value for name, value in found.items() if name.startswith("test/") or name in (*also, *expected)}
+    return {
+        name: value
+        for name, value in found.items()
+        if name.startswith(("test/", "development/")) or name in (*also, *expected)
+    }
 
 
 def _within(value: float, limits: list[float]) -> bool:

@@ -47,6 +47,7 @@ SMALLER = {
         "datamodule.batch_size=8",
         "lightning_module.net.channels=[8,16]",
     ],
+    "nomogram": ["datamodule.phantom={normal:40,hypoplastic:20}"],
     "liver_slices_pretraining": [
         "datamodule.phantom.cohort.patients=4",
         "datamodule.phantom.cohort.size=[8,32,32]",
@@ -130,6 +131,7 @@ NARROWER = {
     ],
 }
 NEEDED = {
+    "nomogram": ["datamodule.file=x"],
     "hematoma_slices_segmentation": ["datamodule.root=x", PLAN_2D],
     "liver_slices_pretraining": ["datamodule.root=x", PLAN_2D],
     "liver_pretraining": ["datamodule.root=x"],

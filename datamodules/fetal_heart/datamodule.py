@@ -33,6 +33,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         image_size: Height and width in pixels that images are brought to.
         channels: `grey`, or `grey_and_masks`: the image, then LV, RV, LA and RA as zeros and ones.
         case: Regular expression whose first group is the case in the name of an image.
+        class_names: Of label 0 and label 1: what the probability is called everywhere.
         predictors: Of the nomogram, beside the image score.
         candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
         missing: Whether a missing predictor is an error or is imputed.
@@ -56,6 +57,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         image_size: Sequence[int] = (128, 128),
         channels: Literal["grey", "grey_and_masks"] = "grey",
         case: str = "(.+)_[^_]*",
+        class_names: Sequence[str] = ("normal", "HLHS"),
         predictors: Sequence[str] = ("LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio"),
         candidates: Sequence[str] = (),
         missing: Literal["refuse", "impute"] = "refuse",
@@ -66,7 +68,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         **options: Any,
     ) -> None:
         super().__init__(
-            Path(root) / phantom.name if phantom else root, task="binary", class_names=["normal", "HLHS"], **options
+            Path(root) / phantom.name if phantom else root, task="binary", class_names=class_names, **options
         )
         if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
             raise ValueError(f"val_share={val_share} and test_share={test_share} leave no share for training")
@@ -80,6 +82,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         self.val_share, self.test_share, self.split_seed = val_share, test_share, split_seed
         self._image_shape = (1 if channels == "grey" else 1 + len(CHAMBERS), *image_size)
         self._cases: Cases | None = None
+        self._predicted: Cases | None = None
         self._owner: dict[str, str] = {}
         if channels != "grey" and self.augment is not None:
             self.augment = _binary_masks(self.augment)
@@ -98,8 +101,10 @@ class FetalHeartDataModule(InMemoryDataModule):
                 f"no folder {self.source / 'images'}: name the folder of a cohort as datamodule.root"
             )
 
-    def cases(self, *splits: str) -> Cases:
-        """The table of the cases of some splits, after `setup`."""
+    def cases(self, *splits: str) -> Any:
+        """The cases of some splits, after `setup`; of `predict`, none where images came without a table."""
+        if splits == ("predict",):
+            return self._predicted
         assert self._cases is not None
         return self._cases[np.flatnonzero(np.isin(self._cases.split, splits))]
 
@@ -120,9 +125,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         cases = cases if cases.split else self._drawn(cases)
         self._check(cases)
         self._cases, self._owner = cases, dict(zip(ids, owners, strict=True))
-        if shape[0] > 1:
-            masks = np.stack([_chambers(self.source, name, shape[1:]) for name in ids])
-            images = np.concatenate([images, masks], axis=1)
+        images = self._with_masks(self.source, ids, images)
         split = dict(zip(cases.names, cases.split, strict=True))
         truth = dict.fromkeys(cases.names, False)
         if cases.positive is not None:
@@ -135,14 +138,38 @@ class FetalHeartDataModule(InMemoryDataModule):
         return found
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read images to predict on; of a model that takes masks too there is no such reading.
+        """Read what to predict on: images alone, or with `cases.csv` beside them or above their folder `images`.
+
+        Args:
+            path: A folder as the cohort's, whose table needs no labels; a folder of images and `cases.csv`; or images,
+                of which only the image score is known.
 
         Raises:
-            ValueError: If the model takes masks.
+            ValueError: If the model takes masks and there are none, or tables and images do not fit.
         """
-        if self.has_masks:
-            raise ValueError("this model takes outlined chambers beside the image: train one with channels=grey")
-        super().set_predict_input(path)
+        folder = Path(path)
+        if not (folder / "cases.csv").is_file():
+            if self.has_masks:
+                raise ValueError(
+                    "this model takes outlined chambers beside the image: give a folder with images/, masks/ and "
+                    "cases.csv, or train one with datamodule.channels=grey"
+                )
+            super().set_predict_input(path)
+            return
+        shape = self.image_shape
+        views = folder / "images" if (folder / "images").is_dir() else folder
+        ids, images = read_images(views, (1, *shape[1:]))
+        self._predicted, owners = read_cases(folder, ids, self.predictors, self.case, labelled=False)
+        self._owner |= dict(zip(ids, owners, strict=True))
+        images = self._with_masks(folder, ids, images)
+        self._predict_input = ids, torch.from_numpy(images), {}
+
+    def _with_masks(self, root: Path, ids: Sequence[str], images: np.ndarray) -> np.ndarray:
+        """Grey images, and where the network takes them the chambers as further channels."""
+        if not self.has_masks:
+            return images
+        masks = np.stack([_chambers(root, name, self.image_shape[1:]) for name in ids])
+        return np.concatenate([images, masks], axis=1)
 
     def _drawn(self, cases: Cases) -> Cases:
         """With a split by case, each class by itself."""
@@ -170,7 +197,8 @@ class FetalHeartDataModule(InMemoryDataModule):
             positive = cases.positive[np.isin(cases.split, splits)]
             sick, well = int(positive.sum()), int((~positive).sum())
             if min(sick, well) < least:
-                told = f"{well} normal and {sick} HLHS {part} cases; at least {least} of each are needed"
+                names = [f"{count} {name}" for count, name in zip((well, sick), self.class_names, strict=True)]
+                told = f"{' and '.join(names)} {part} cases; at least {least} of each are needed"
                 raise ValueError(f"{self.source / 'cases.csv'}: {told}")
         for name in self.predictors:
             gaps = int(np.isnan(cases.values[name]).sum())

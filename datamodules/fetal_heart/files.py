@@ -22,7 +22,7 @@ from PIL import Image
 
 from evaluation.morphology import CHAMBERS, morphology
 
-__all__ = ["Cases", "mask_file", "mask_labels", "read_cases"]
+__all__ = ["Cases", "mask_file", "mask_labels", "read_cases", "read_table"]
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,9 @@ class Cases:
         )
 
 
-def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pattern: str) -> tuple[Cases, list[str]]:
+def read_cases(
+    root: Path, images: Sequence[str], predictors: Sequence[str], pattern: str, *, labelled: bool = True
+) -> tuple[Cases, list[str]]:
     """Read the tables, and measure what they lack in the masks.
 
     Args:
@@ -68,6 +70,7 @@ def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pat
         images: Names of the images without ending.
         predictors: Those that are wanted.
         pattern: Regular expression whose first group is the case in the name of an image.
+        labelled: Whether labels, splits and readers are read; of cases to predict they are not.
 
     Returns:
         The cases, and for each image the name of its case.
@@ -77,7 +80,7 @@ def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pat
         ValueError: If a case stands in the table twice, tables and images do not fit, a number is none, or a
             predictor is neither in the table nor to be measured.
     """
-    table = _table(root / "cases.csv", "case")
+    table = read_table(root / "cases.csv", "case")
     owners = [_case_of(name, pattern) for name in images]
     for name in sorted({*owners} ^ {*table}):
         said = (
@@ -89,13 +92,17 @@ def read_cases(root: Path, images: Sequence[str], predictors: Sequence[str], pat
     lacking = [key for key in predictors if key not in values]
     if lacking:
         values |= _measured(root, images, owners, table, names, lacking)
+    if not labelled:
+        return Cases(names, None, ["predict"] * len(names), {key: values[key] for key in predictors}, {}), owners
     cases = Cases(
         names,
         _positive(root, table, names),
         [table[name]["split"] for name in names] if "split" in table[names[0]] else [],
         {key: values[key] for key in predictors},
         _readers(root / "readers.csv", names),
-        _column(_table(root / "truth.csv", "case"), names, "probability") if (root / "truth.csv").is_file() else None,
+        _column(read_table(root / "truth.csv", "case"), names, "probability")
+        if (root / "truth.csv").is_file()
+        else None,
     )
     if wrong := {*cases.split} - {"train", "val", "test"}:
         raise ValueError(f"{root / 'cases.csv'}: split {sorted(wrong)[0]!r} is none of train, val, test")
@@ -126,8 +133,17 @@ def mask_file(root: Path, image: str) -> Path | None:
     return next((file for file in sorted((root / "masks").glob(f"{image}.*"))), None)
 
 
-def _table(file: Path, key: str) -> dict[str, dict[str, str]]:
-    """Rows by name."""
+def read_table(file: Path, key: str) -> dict[str, dict[str, str]]:
+    """Rows of a CSV by name.
+
+    Args:
+        file: The CSV.
+        key: The column of names.
+
+    Raises:
+        FileNotFoundError: If there is no file.
+        ValueError: If a row has no name, a name stands there twice, or there is no row.
+    """
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}: it lists the cases (docs/models/hlhs.md)")
     rows: dict[str, dict[str, str]] = {}

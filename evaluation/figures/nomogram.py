@@ -37,7 +37,7 @@ def nomogram_figure(
 
     Args:
         nomogram: What to draw.
-        outcome: What the probability is of, such as "risk of HLHS".
+        outcome: What the probability is of, such as "risk of HLHS"; may have two lines.
         names: What stands beside the axis of a predictor; by default its name with blanks for underscores.
         case: Values of a case that is read off as an example.
 
@@ -46,7 +46,7 @@ def nomogram_figure(
     """
     rows = len(nomogram.axes) + 4
     titles = [axis_title(axis, names or {}) for axis in nomogram.axes] + [capitalised(outcome), "Linear predictor"]
-    left = 0.45 + 0.082 * max(len(title) for title in titles)
+    left = 0.45 + 0.082 * max(len(line) for title in titles for line in title.split("\n"))
     width = left + _AXES + _RIGHT
     figure, axes = new_figure(width, _ROW * rows)
     figure.set_layout_engine("none")

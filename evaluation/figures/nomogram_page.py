@@ -20,6 +20,8 @@ def nomogram_html(
     outcome: str = "probability",
     names: Mapping[str, str] | None = None,
     case: Mapping[str, Any] | None = None,
+    share: float | None = None,
+    positive: str = "positive cases",
 ) -> str:
     """A section of a page with a field and a slider for each number, a list for levels, and the result.
 
@@ -33,6 +35,9 @@ def nomogram_html(
         outcome: What the probability is of, such as "risk of HLHS".
         names: What a field is called; by default the predictor's name with blanks for underscores.
         case: Values to start from; the middle of each axis and the first level by default.
+        share: Of positive cases in the study: the page then says that the probability holds for it, and has a field for
+            another prevalence (`evaluation.prevalence`).
+        positive: What these cases have, such as "HLHS".
 
     Returns:
         HTML to be placed in the body of a page; as a file of its own it opens as well.
@@ -47,10 +52,13 @@ def nomogram_html(
         "base": nomogram.base,
         "pointsPerUnit": nomogram.points_per_unit,
         "axes": [_effects(axis) for axis in nomogram.axes],
+        "share": share,
     }
     data = json.dumps(model, allow_nan=False).replace("<", "\\u003c")
     texts = {"title": html.escape(title), "outcome": html.escape(capitalised(outcome)), "rows": rows, "data": data}
-    return _PAGE.format(style=_STYLE, script=_SCRIPT, **texts)
+    field = _PREVALENCE.format(share=f"{share:.3g}", positive=html.escape(positive)) if share else ""
+    holds = f"at the study's share of {positive} ({share:.0%})" if share else ""
+    return _PAGE.format(style=_STYLE, script=_SCRIPT, prevalence=field, holds=html.escape(holds), **texts)
 
 
 def _effects(axis: Axis) -> dict[str, Any]:
@@ -99,6 +107,7 @@ _SCRIPT = """
   const model = JSON.parse(section.querySelector("[type='application/json']").textContent);
   const rows = [...section.querySelectorAll("tbody tr")];
   const output = section.querySelector("output"), note = section.querySelector(".note");
+  const asked = section.querySelector(".prevalence"), holds = output.querySelector(".holds").textContent;
   const show = () => {
     let total = 0;
     const missing = [], beyond = [];
@@ -116,10 +125,19 @@ _SCRIPT = """
       if (number && (value < Number(number.dataset.low) || value > Number(number.dataset.high)))
         beyond.push(`${name} (${number.dataset.low} to ${number.dataset.high})`);
     });
-    const probability = 1 / (1 + Math.exp(-(model.base + total / model.pointsPerUnit)));
+    const prevalence = asked ? asked.valueAsNumber : NaN;
+    const moved = prevalence > 0 && prevalence < 1;
+    const logit = p => Math.log(p / (1 - p));
+    const shift = moved ? logit(prevalence) - logit(model.share) : 0;
+    const probability = 1 / (1 + Math.exp(-(model.base + total / model.pointsPerUnit + shift)));
+    const wrong = asked && asked.value !== "" && !moved;
+    if (wrong) missing.push("prevalence between 0 and 1");
+    if (asked) asked.setAttribute("aria-invalid", String(Boolean(wrong)));
+    output.querySelector(".holds").textContent = moved ? `at a prevalence of ${prevalence}` : holds;
     const known = missing.length === 0;
     output.querySelector(".total").textContent = known ? total.toFixed(1) : "\u2013";
     output.querySelector(".probability").textContent = !known ? "\u2013"
+      : moved ? `${probability.toPrecision(2)} (1 in ${Number((1 / probability).toPrecision(3)).toLocaleString("en")})`
       : probability < 0.001 ? "below 0.001" : probability > 0.999 ? "above 0.999" : probability.toFixed(3);
     section.dataset.probability = known ? String(probability) : "";
     section.dataset.points = known ? String(total) : "";
@@ -134,8 +152,12 @@ _SCRIPT = """
     }
     row.addEventListener("input", show);
   }
+  if (asked) asked.addEventListener("input", show);
   show();
 })();
+"""
+_PREVALENCE = """<p><label><span>Prevalence of {positive} where it is used, if it is not the study's {share}</span>
+<input class="prevalence" type="number" step="any" min="0" max="1" placeholder="{share}"></label></p>
 """
 _PAGE = """<section class="nomogram" aria-label="{title}">
 <style>{style}</style>
@@ -144,7 +166,8 @@ _PAGE = """<section class="nomogram" aria-label="{title}">
 <thead><tr><th scope="col">Predictor</th><th></th><th scope="col" class="points">Points</th></tr></thead>
 <tbody>{rows}</tbody>
 </table>
-<output aria-live="polite">Total points <b class="total"></b>. {outcome} <b class="probability"></b></output>
+{prevalence}<output aria-live="polite">Total points <b class="total"></b>. {outcome} <span class="holds">{holds}</span>
+<b class="probability"></b></output>
 <p class="note" role="status"></p>
 <p>For research. It has not been validated for decisions about patients.</p>
 <noscript>This calculator needs JavaScript; the figure gives the same numbers on paper.</noscript>

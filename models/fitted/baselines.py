@@ -1,14 +1,14 @@
-"""What a forecast of follow-up volumes is compared with, as the training patients have it."""
+"""What a test compares a model with, as the training patients have it."""
 
-import torch
 from torch import Tensor
 
-from models.fitted.part import FittedPart
+from models.fitted.comparators import Filled, Trees
+from models.fitted.exact import ExactPart
 
-__all__ = ["VolumeBaselines"]
+__all__ = ["CohortBaselines", "VolumeBaselines"]
 
 
-class VolumeBaselines(FittedPart):
+class VolumeBaselines(ExactPart):
     """Numbers that `evaluation.followup_baselines.fit_baselines` gives and `baseline_forecasts` reads."""
 
     growth: Tensor
@@ -20,4 +20,19 @@ class VolumeBaselines(FittedPart):
 
     def __init__(self) -> None:
         super().__init__()
-        self.declare("growth", "fill", "weight", "unknown", "bias", "residuals", dtype=torch.float64)
+        self.declare("growth", "fill", "weight", "unknown", "bias", "residuals")
+
+
+class CohortBaselines(ExactPart):
+    """What a fusion of modalities is compared with.
+
+    `common` (K,) is how common each class is, which is said of patients who lack a modality. `clinical` is gradient
+    boosting of the clinical variables; it is fitted where there are two classes and clinical variables.
+    """
+
+    common: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.declare("common")
+        self.clinical = Filled(Trees())

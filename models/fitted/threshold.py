@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from models.fitted.part import FittedPart
+from models.fitted.exact import ExactPart
 
 __all__ = ["PatientThreshold"]
 
 
-class PatientThreshold(FittedPart):
+class PatientThreshold(ExactPart):
     """A threshold of patients' scores, 0.5 until it is fitted.
 
     Args:

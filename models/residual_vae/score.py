@@ -1,17 +1,19 @@
 """One number for an image by a trained autoencoder: larger for what is less like a normal heart."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from models.fitted.exact import ExactPart
 
 __all__ = ["ImageScore", "ScoreKind"]
 
 ScoreKind = Literal["probe", "mahalanobis", "reconstruction"]
 
 
-class ImageScore(nn.Module):
-    """A score of latents and errors; its numbers are fitted elsewhere and kept as state.
+class ImageScore(ExactPart):
+    """A score of latents and errors; its numbers are fitted after training and kept as state, in double precision.
 
     - `probe`: log odds by a logistic regression on the latent, weight . mean + bias;
     - `mahalanobis`: distance of the latent from the normal ones, sqrt((mean - centre)' precision (mean - centre));
@@ -30,21 +32,17 @@ class ImageScore(nn.Module):
     def __init__(self, kind: ScoreKind, latent: int) -> None:
         super().__init__()
         self.kind = kind
-        self.register_buffer("weight", torch.zeros(latent))
-        self.register_buffer("bias", torch.zeros(()))
-        self.register_buffer("centre", torch.zeros(latent))
-        self.register_buffer("precision", torch.eye(latent))
-
-    def take(self, **numbers: Any) -> None:
-        """Take what was fitted: `weight` (L,) and `bias`, or `centre` (L,) and `precision` (L, L)."""
-        for name, value in numbers.items():
-            getattr(self, name).copy_(torch.as_tensor(value))
+        self.register_buffer("weight", torch.zeros(latent, dtype=torch.float64))
+        self.register_buffer("bias", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("centre", torch.zeros(latent, dtype=torch.float64))
+        self.register_buffer("precision", torch.eye(latent, dtype=torch.float64))
 
     def forward(self, mean: Tensor, error: Tensor) -> Tensor:
-        """(B,) of latents (B, L) and mean squared errors (B,)."""
+        """(B,) in double precision, of latents (B, L) and mean squared errors (B,)."""
+        if self.kind == "reconstruction":
+            return error.to(self.device).double().sqrt()
+        mean = mean.to(self.device).double()
         if self.kind == "probe":
             return mean @ self.weight + self.bias
-        if self.kind == "reconstruction":
-            return error.sqrt()
         away = mean - self.centre
         return torch.einsum("bi,ij,bj->b", away, self.precision, away).clamp_min(1e-12).sqrt()

@@ -18,7 +18,7 @@ SMALL = [
     "datamodule.phantom={normal:60,hypoplastic:30,views:2,size:64}",
     "datamodule.image_size=[32,32]",
     "lightning_module.net={channels:[8,16,16],latent:16}",
-    "callbacks.nomogram.resamples=10",
+    "lightning_module.nomogram.resamples=10",
     "trainer.max_epochs=4",
     "trainer.check_val_every_n_epoch=2",
     "logger=csv_only",
@@ -95,6 +95,7 @@ def test_the_checkpoint_keeps_the_score_and_predicts_it(run, tmp_path):
     command = [f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}", f"input={images}", f"output={tmp_path / 'p.csv'}"]
     assert call_verb("predict", *command, "trainer.accelerator=cpu").code == 0
     assert len(rows(tmp_path / "p.csv")) == 180
+    assert [*rows(tmp_path / "p.csv")[0]] == ["id", "score"], "without a table of cases there is no probability"
 
 
 @pytest.mark.slow
@@ -124,7 +125,7 @@ def test_shuffled_labels_give_nothing_through_the_whole_pipeline(run, tmp_path):
 def test_what_does_not_fit_is_told_before_training(tmp_path):
     base = [*SMALL, f"datamodule.root={tmp_path}", f"hydra.run.dir={tmp_path / 'run'}"]
     for word, told in (
-        ("callbacks.nomogram.folds=1", "folds=1 must be 2 or more"),
+        ("lightning_module.nomogram.folds=1", "folds=1 must be 2 or more"),
         ("datamodule.predictors=[LV_diameter,LV_volume]", "LV_volume: no column of"),
         ("datamodule.test_share=0.95", "leave no share for training"),
         ("lightning_module.score=best", "lightning_module.score"),

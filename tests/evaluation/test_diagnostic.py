@@ -7,11 +7,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from evaluation.classification import bootstrap_auc, interval
 from evaluation.diagnostic import (
+    calibration_intervals,
     calibration_line,
     compare_readers,
     decision_curve,
     delong,
     delong_test,
+    net_benefit,
     rates,
     youden_threshold,
 )
@@ -235,3 +237,38 @@ def test_published_counts_of_the_nomogram_for_hypoplastic_left_hearts():
     assert area["auc"] == pytest.approx(1 - 3 / 320)
     assert area["standard_error"] == pytest.approx(0.0105, abs=5e-5)
     assert area["auc_high"] < 1 < area["auc"] + 1.96 * area["standard_error"] == pytest.approx(1.011, abs=5e-4)
+
+
+def test_intervals_of_the_calibration_line_are_those_of_statsmodels():
+    sm = pytest.importorskip("statsmodels.api")
+    rng = np.random.default_rng(3)
+    linear = rng.normal(-1, 1.5, 300)
+    positive = rng.uniform(size=300) < 1 / (1 + np.exp(-0.4 - 0.7 * linear))
+    prob = 1 / (1 + np.exp(-linear))
+    line, ends = calibration_line(positive, prob), calibration_intervals(positive, prob)
+    both = sm.Logit(positive.astype(float), sm.add_constant(linear)).fit(disp=0)
+    assert line["calibration_slope"] == pytest.approx(both.params[1], abs=1e-4)
+    told = [ends["calibration_slope_low"], ends["calibration_slope_high"]]
+    assert told == pytest.approx(both.conf_int()[1], abs=1e-3)
+    large = sm.GLM(positive.astype(float), np.ones(300), offset=linear, family=sm.families.Binomial()).fit()
+    assert line["calibration_intercept"] == pytest.approx(large.params[0], abs=1e-6)
+    told = [ends["calibration_intercept_low"], ends["calibration_intercept_high"]]
+    assert told == pytest.approx(large.conf_int()[0], abs=1e-5)
+
+
+def test_separated_probabilities_have_no_intervals_of_calibration():
+    ends = calibration_intervals(np.array([0, 0, 1, 1], bool), np.array([0.1, 0.2, 0.8, 0.9]))
+    assert np.isnan([*ends.values()]).all()
+
+
+def test_missing_scores_are_told_in_one_line():
+    positive, gap = np.array([0, 1, 0, 1], bool), np.array([0.1, np.nan, 0.3, 0.9])
+    for judge in (delong, calibration_line):
+        with pytest.raises(ValueError, match=r"^1 of 4 scores are missing or infinite: leave these cases out"):
+            judge(positive, gap)
+
+
+def test_net_benefit_at_a_threshold_is_on_the_decision_curve():
+    positive, prob = np.array([0, 1, 0, 1, 1], bool), np.array([0.1, 0.4, 0.6, 0.7, 0.9])
+    curve = decision_curve(positive, prob, np.array([0.3]))
+    assert net_benefit(positive, prob, 0.3) == {"net_benefit": curve["model"][0], "net_benefit_all": curve["all"][0]}

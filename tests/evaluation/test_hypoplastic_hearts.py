@@ -11,7 +11,6 @@ from evaluation.nomogram import nomogram_of
 from evaluation.odds import univariate_table
 from evaluation.optimism import optimism_table
 from evaluation.predictors import polarity_note
-from tests.conftest import ROOT
 from tests.evaluation.test_morphology import HEART, drawn
 
 NAMES = ("LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio")
@@ -71,13 +70,3 @@ def test_the_nomogram_tells_hypoplastic_hearts_and_says_what_the_model_says(hear
     assert 0 < row["optimism"] < 0.05
     assert row["corrected"] > 0.85
     assert row["low"] < row["corrected"] < row["high"]
-
-
-def test_the_guide_runs_as_it_stands(hearts, tmp_path):
-    code = (ROOT / "docs/how-to/nomogram.md").read_text().split("```python\n")[1].split("```")[0]
-    said = {"x": hearts[0], "positive": hearts[1], "names": NAMES, "resamples": 5, "folder": tmp_path}
-    exec(code, said)
-    assert (tmp_path / "nomogram.svg").stat().st_size > 10_000
-    assert "Risk of HLHS" in (tmp_path / "nomogram.html").read_text()
-    assert {row["axis"] for row in said["points"]} == {*NAMES, "Probability"}
-    assert len(said["alone"]) == len(said["together"]) == 3

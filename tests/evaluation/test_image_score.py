@@ -16,7 +16,7 @@ from evaluation.image_score import (
     image_scores,
     out_of_fold,
 )
-from evaluation.multimodal import Part, analyse, equation, odds_rows, optimism_rows
+from evaluation.multimodal import Part, develop, equation, judge, odds_rows, optimism_rows, validation_rows
 from evaluation.summary import table_one, tripod_rows
 
 
@@ -97,22 +97,28 @@ def table_of_two(seed):
 def analysis():
     development, test = table(160, 0), table(120, 1)
     fold = folds_by_case(development.positive, np.arange(160), 4)
-    return analyse(development, test, ["a", "b", "image_score"], fold, candidates=1), development, test
+    made = develop(development, ["a", "b", "image_score"], fold, candidates=1)
+    return made, development, test, predicted(made, test.x)
+
+
+def predicted(made, x):
+    return {name: fit(x[:, made.columns[name]]) for name, fit in made.fits.items()}
 
 
 def test_the_nomogram_says_what_its_model_says(analysis):
-    made, _, test = analysis
+    made, _, test, prob = analysis
     said = [made.nomogram.score(dict(zip(made.names, row, strict=True))).probability for row in test.x]
-    assert np.abs(np.array(said) - made.probabilities["nomogram"]).max() < 1e-12
-    assert equation(made).startswith("logit P(HLHS) = ")
-    assert made.numbers["auc"] > made.numbers["clinical_auc"]
+    assert np.abs(np.array(said) - prob["nomogram"]).max() < 1e-12
+    assert equation(made.regression.model, "HLHS").startswith("logit P(HLHS) = ")
+    numbers = judge(test.positive, prob, made.thresholds)
+    assert numbers["auc"] > numbers["clinical_auc"]
 
 
 def test_rows_for_all_models_and_readers(analysis):
-    made, development, test = analysis
+    made, development, test, prob = analysis
     calls = np.where(np.arange(120) < 10, np.nan, test.positive)
-    rows = made.rows(test.positive, {"six years": (calls, calls)})
-    assert [row["model"] for row in rows] == [*made.probabilities, "reader, six years"]
+    rows = model_rows(test.positive, prob, made.thresholds, {"six years": (calls, calls)}, "nomogram")
+    assert [row["model"] for row in rows] == [*prob, "reader, six years"]
     assert rows[-1]["cases"] == 110
     assert rows[0]["p (DeLong)"] == ""
     odds = odds_rows(made, development, ["c"])
@@ -125,6 +131,27 @@ def test_rows_for_all_models_and_readers(analysis):
     )
     assert odds[-1]["p"] == "<0.001"
     assert optimism_rows(development, made.names, 0, 20)[0]["optimism"] > 0
+
+
+def test_other_cases_are_judged_beside_the_development(analysis):
+    made, development, test, prob = analysis
+    numbers = judge(test.positive, prob, made.thresholds)
+    rows = validation_rows(optimism_rows(development, made.names, 0, 5), numbers)
+    assert [row["measure"] for row in rows][:2] == ["auc", "brier"]
+    assert rows[0]["test"] == numbers["auc"]
+    assert rows[0]["test low"] < numbers["auc"] < rows[0]["test high"]
+    assert rows[1]["test"] == pytest.approx(np.mean((prob["nomogram"] - test.positive) ** 2))
+    assert "test" not in validation_rows(optimism_rows(development, made.names, 0, 5), {})[0]
+    called, t = prob["nomogram"] >= numbers["threshold"], numbers["threshold"]
+    benefit = (called & test.positive).mean() - (called & ~test.positive).mean() * t / (1 - t)
+    assert numbers["net_benefit"] == pytest.approx(benefit)
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_cases_of_one_class_are_refused_in_one_line(value):
+    truth, prob = np.full(6, value), {"nomogram": np.linspace(0.1, 0.9, 6)}
+    with pytest.raises(ValueError, match=r"^all 6 cases are \w+: AUC and calibration need cases of both classes$"):
+        judge(truth, prob, {"nomogram": 0.5})
 
 
 def test_gaps_are_imputed_where_that_is_asked_for():
@@ -150,8 +177,8 @@ def test_three_cases_of_a_class_are_enough_to_run():
     positive = np.arange(24) % 8 == 0
     part = Part(rng.normal(size=(24, 2)) + positive[:, None], positive, np.empty((24, 0)))
     fold = folds_by_case(positive, np.arange(24), 3)
-    made = analyse(part, table_of_two(0), ["a", "image_score"], fold)
-    assert all(np.isfinite(prob).all() for prob in made.probabilities.values())
+    made = develop(part, ["a", "image_score"], fold)
+    assert all(np.isfinite(prob).all() for prob in predicted(made, table_of_two(0).x).values())
     assert any("Firth" in note or "cases of the rarer class" in note for note in made.notes)
 
 
@@ -179,10 +206,10 @@ def test_turned_labels_swap_the_rates_and_mirror_the_area():
 
 
 def test_figures_and_tables_are_drawn(analysis):
-    made, _, test = analysis
-    figure = models_roc_figure(test.positive, made.probabilities, {"one": test.positive.astype(float)})
+    _, _, test, prob = analysis
+    figure = models_roc_figure(test.positive, prob, {"one": test.positive.astype(float)})
     assert "reader, one" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert len(decisions_figure(test.positive, made.probabilities).axes[0].lines) == len(made.probabilities) + 2
+    assert len(decisions_figure(test.positive, prob).axes[0].lines) == len(prob) + 2
     values = {"train": {"a": np.array([1.0, np.nan, 3.0])}}
     rows = table_one(values, {"train": np.array([True, False, False])}, ["normal", "HLHS"])
     assert rows[1] == {"variable": "a", "train, normal": "3 (0), 1 missing", "train, HLHS": "1 (0)"}

@@ -1,0 +1,85 @@
+"""Hearts of the causal model as a table alone, as a registry keeps them: no images, no outlines.
+
+What a heart has is drawn as `causal.py` says. The table has its measures without error, and of its fibroelastosis e
+only what an examiner notes: `bright_lining` is 1 where e + N(0, 0.15) is above 0.5. `truth.csv` has the probability of
+HLHS in this cohort by the causal model, which knows e itself.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit
+
+from datamodules.phantoms.fetal_heart import causal
+from datamodules.phantoms.fetal_heart.cohort import sampling_shift
+from datamodules.phantoms.writing import appearing, is_there, write_table
+
+__all__ = ["FetalHeartTable"]
+
+VERSION = 1
+"""Counts changes of the generator that change its files."""
+
+
+class FetalHeartTable:
+    """What a table is made of; writes it once.
+
+    Args:
+        normal: Cases without HLHS.
+        hypoplastic: Cases with it.
+        missing: Share of the measures that are missing, at random.
+        seed: Of the cohort.
+
+    Raises:
+        ValueError: If the share does not lie in [0, 0.5].
+    """
+
+    def __init__(self, normal: int = 322, hypoplastic: int = 104, *, missing: float = 0.0, seed: int = 0) -> None:
+        if not 0 <= missing <= 0.5:
+            raise ValueError(f"missing={missing} must lie between 0 and 0.5")
+        self.normal, self.hypoplastic, self.missing, self.seed = normal, hypoplastic, missing, seed
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        gaps = f"_missing{self.missing:g}" if self.missing else ""
+        return f"heart_table_{self.normal}_{self.hypoplastic}{gaps}_seed{self.seed}"
+
+    def write(self, root: Path) -> None:
+        """Write `cases.csv` and `truth.csv` into a folder where they are missing."""
+        record = {"phantom": "heart_table", "version": VERSION, **vars(self)}
+        if is_there(root, record):
+            return
+        hearts = causal.draw_hearts(self.normal, self.hypoplastic, seed=self.seed)
+        rng = np.random.default_rng((self.seed, 4))
+        bright = hearts.fibroelastosis + rng.normal(0, 0.15, len(hearts.week)) > 0.5
+        measures = {
+            "age [years]": hearts.age,
+            "gestational_week [weeks]": hearts.week,
+            "LV_diameter [mm]": hearts.predictors["LV_diameter"],
+            "LA_RA_area_ratio": hearts.predictors["LA_RA_area_ratio"],
+            "LV_RV_area_ratio": hearts.predictors["LV_RV_area_ratio"],
+        }
+        lost = rng.uniform(size=(len(measures), len(bright))) < self.missing
+        names = [f"H{number:04d}" for number in range(len(bright))]
+        probability = expit(hearts.logit + sampling_shift(hearts))
+        with appearing(root) as folder:
+            write_table(
+                folder / "cases.csv",
+                [
+                    {
+                        "case": name,
+                        "HLHS": int(hearts.positive[row]),
+                        **{
+                            key: "" if lost[place, row] else f"{values[row]:.3f}"
+                            for place, (key, values) in enumerate(measures.items())
+                        },
+                        "bright_lining": int(bright[row]),
+                    }
+                    for row, name in enumerate(names)
+                ],
+            )
+            truth = zip(names, probability, strict=True)
+            write_table(folder / "truth.csv", [{"case": name, "probability": f"{p:.5f}"} for name, p in truth])
+            (folder / "README.txt").write_text(f"Synthetic cases: no heart was seen.\n\n{__doc__}\n{causal.__doc__}")
+            (folder / "phantom.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,97 @@
+"""Columns of a table as numbers: units behind a name, levels of what has two values, and what tells the outcome.
+
+A column `age [years]` or `age (years)` is the predictor `age` in years. A predictor that has two values, in numbers or
+in words, becomes 0 and 1 with these two as its levels, in order.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["named", "numbers_of", "tells_outcome", "unit_of"]
+
+Levels = tuple[str, str]
+
+_MISSING = {"", "na", "n/a", "nan", "none", "null", ".", "?"}
+_UNIT = re.compile(r"(.*\S)\s*[\[(]([^\])]*)[\])]\s*")
+_SAME = 0.98
+"""Agreement of a column of two values with the outcome from which on it is taken for the outcome itself."""
+
+
+def named(column: str) -> str:
+    """The name of a column without its unit."""
+    found = _UNIT.fullmatch(column)
+    return (found.group(1) if found else column).strip()
+
+
+def unit_of(column: str) -> str:
+    """The unit in a column's name; empty where there is none."""
+    found = _UNIT.fullmatch(column)
+    return found.group(2).strip() if found else ""
+
+
+def numbers_of(
+    cells: Sequence[str | None], name: str, cases: Sequence[str], levels: Levels | None = None
+) -> tuple[np.ndarray, Levels | None]:
+    """A column as numbers.
+
+    Args:
+        cells: N texts.
+        name: Of the column, for messages.
+        cases: N names, for messages.
+        levels: The two values that are known already, of which the first is 0; none to find them out.
+
+    Returns:
+        (N,) numbers, NaN where missing, and the levels of a column of two values; none where they are 0 and 1.
+
+    Raises:
+        ValueError: If a cell is neither a number nor a level.
+    """
+    texts = [_text(cell) for cell in cells]
+    known = sorted({text for text in texts if text}, key=_order)
+    words = [text for text in known if not _is_number(text)]
+    if levels is None and len(known) == 2 and known != ["0", "1"]:
+        levels = (known[0], known[1])
+    if levels is not None:
+        places = {level: place for place, level in enumerate(map(_text, levels))}
+        for text, case in zip(texts, cases, strict=True):
+            if text and text not in places:
+                raise ValueError(f"{name} of case {case} is {text!r}; known are {' and '.join(levels)}")
+        return np.array([places[text] if text else np.nan for text in texts], float), levels
+    if words:
+        case = cases[texts.index(words[0])]
+        raise ValueError(
+            f"{name} of case {case} is {words[0]!r}, which is no number; a predictor is a number or has two values: "
+            "make a column of 0 and 1 of each word"
+        )
+    return np.array([float(text) if text else np.nan for text in texts]), None
+
+
+def tells_outcome(values: np.ndarray, positive: np.ndarray) -> bool:
+    """Whether a column (N,) is the outcome (N,) in other words: of two values that nearly always agree with it."""
+    known = np.isfinite(values)
+    found = np.unique(values[known])
+    if len(found) != 2 or not known.any():
+        return False
+    agrees = float(np.mean((values[known] == found[1]) == positive[known]))
+    return max(agrees, 1 - agrees) >= _SAME
+
+
+def _text(cell: str | None) -> str:
+    """A cell without blanks, numbers in one way of writing; empty where nothing is known."""
+    text = (cell or "").strip()
+    if text.lower() in _MISSING:
+        return ""
+    return f"{float(text):.12g}" if _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def _order(text: str) -> tuple[bool, float, str]:
+    return (False, float(text), "") if _is_number(text) else (True, 0.0, text)

@@ -1,0 +1,310 @@
+"""A CSV of cases for a nomogram: nothing but an outcome and predictors."""
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.batches import ResumableBatches
+from datamodules.fetal_heart.files import Cases, read_table
+from datamodules.phantoms.phantom import Phantom
+from datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
+from evaluation.predictors import check_predictors
+
+__all__ = ["TableDataModule"]
+
+log = logging.getLogger(__name__)
+
+_IDS = ("case", "id", "patient")
+_SPLITS = ("train", "val", "test")
+
+
+class TableDataModule(L.LightningDataModule):
+    """Reads a CSV with a row for each case.
+
+    Where there is a column of splits, its training and validation cases are for the development and its test cases for
+    the test. Where there is none, all cases are for the development, and of a table that is given to `evaluate.py` all
+    for the test.
+
+    Args:
+        file: The CSV; of a phantom, none.
+        root: Folder that holds the cohort of a phantom.
+        phantom: Written to `root` where it is missing.
+        case: Column of the cases' names; by default `case`, `id` or `patient`, or rows are numbered.
+        outcome: Column of the diagnosis, 0 or 1, or two words.
+        positive: Which of two words is the diagnosis.
+        class_names: Of both classes, the diagnosis last; by default after `outcome` or `positive`.
+        predictors: Columns, with their unit or without it; by default all that can be one.
+        candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
+        levels: The two values of a predictor in the order of 0 and 1, where they should not be sorted.
+        missing: Whether a missing predictor is an error or is imputed.
+        split: Column of `train`, `val` and `test`, used where there is one.
+        batch_size: Cases in a batch.
+
+    Raises:
+        ValueError: If there is neither file nor phantom, or a predictor is named twice or is the outcome.
+    """
+
+    task = "binary"
+
+    def __init__(
+        self,
+        file: str | Path | None = None,
+        *,
+        root: str | Path | None = None,
+        phantom: Phantom | None = None,
+        case: str | None = None,
+        outcome: str = "label",
+        positive: str | None = None,
+        class_names: Sequence[str] | None = None,
+        predictors: Sequence[str] | None = None,
+        candidates: Sequence[str] = (),
+        levels: Mapping[str, Sequence[str]] | None = None,
+        missing: Literal["refuse", "impute"] = "refuse",
+        split: str = "split",
+        batch_size: int = 256,
+    ) -> None:
+        super().__init__()
+        if not file and not (phantom and root):
+            raise ValueError("no file: name a CSV with a row for each case as datamodule.file")
+        self.maker, self.phantom = (None, False) if file else (phantom, True)
+        self.source = Path(file) if file else Path(str(root)) / phantom.name / "cases.csv"  # type: ignore[union-attr]
+        self.case, self.outcome, self.positive, self.missing = case, outcome, positive, missing
+        self.split_column, self.batch_size = split, batch_size
+        names = class_names or ((f"not {positive}", positive) if positive else (f"no {outcome}", outcome))
+        if len(names) != 2:
+            raise ValueError(f"class_names={list(names)}: expected two, the diagnosis last")
+        self.class_names = list(map(str, names))
+        self.chosen = None if predictors is None else [named(name) for name in predictors]
+        self.candidates = [named(name) for name in candidates]
+        self._check_names([*(self.chosen or ()), *self.candidates])
+        self.levels = {named(name): (str(pair[0]), str(pair[1])) for name, pair in (levels or {}).items()}
+        self.units: dict[str, str] = {}
+        self.predictors: list[str] = list(self.chosen or ())
+        self._cases: Cases | None = None
+        self._predicted: Cases | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """Two."""
+        return 2
+
+    @property
+    def split(self) -> dict[str, list[str]]:
+        """Names of the cases of every split."""
+        return {name: self.cases(name).names for name in _SPLITS}
+
+    def cases(self, *splits: str) -> Any:
+        """The cases of some splits, after `setup`; of `predict`, those that were given."""
+        if splits == ("predict",):
+            return self._predicted
+        assert self._cases is not None
+        return self._cases[np.flatnonzero(np.isin(self._cases.split, splits))]
+
+    def prepare_data(self) -> None:
+        """Write the phantom; a user's own file must be there already."""
+        if self._predicted is None and self.maker:
+            self.maker.write(self.source.parent)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the file, once, and check it."""
+        if stage == "predict" or self._cases is not None:
+            return
+        table, columns = self._read(self.source)
+        positive = self._outcome(table, columns)
+        self._choose(table, columns, positive)
+        wanted = [*self.predictors, *self.candidates]
+        values = {name: self._values(table, columns, name) for name in wanted if name in columns or self._needs(name)}
+        truth = self.source.parent / "truth.csv" if self.maker else None
+        known = read_table(truth, "case") if truth else {}
+        probability = np.array([float(known[name]["probability"]) for name in table]) if known else None
+        split = self._splits(table, "test" if stage == "test" else "train")
+        self._cases = Cases([*table], positive, split, values, {}, probability)
+        self._check()
+
+    def train_dataloader(self) -> ResumableBatches:
+        """The development cases, in order."""
+        return self._batches(self.cases("train", "val"))
+
+    def val_dataloader(self) -> ResumableBatches:
+        """The same: nothing is chosen by them."""
+        return self.train_dataloader()
+
+    def test_dataloader(self) -> ResumableBatches:
+        """The test cases; where there are none the development cases, which are then not judged."""
+        cases = self.cases("test")
+        return self._batches(cases) if cases.names else self.train_dataloader()
+
+    def predict_dataloader(self) -> ResumableBatches:
+        """The cases that were read by `set_predict_input`."""
+        if self._predicted is None:
+            raise ValueError("nothing to predict on: call set_predict_input(path) first")
+        return self._batches(self._predicted)
+
+    def set_predict_input(self, path: str | Path) -> None:
+        """Read cases to predict, whose outcome need not be known.
+
+        Args:
+            path: A CSV with the predictors of the training, or a folder with such a `cases.csv`.
+        """
+        file = Path(path)
+        table, columns = self._read(file / "cases.csv" if file.is_dir() else file)
+        values = {name: self._values(table, columns, name) for name in self.predictors}
+        self._predicted = Cases([*table], None, ["predict"] * len(table), values, {})
+
+    def state_dict(self) -> dict[str, Any]:
+        """What other tables are read by; part of every checkpoint."""
+        return {
+            "predictors": list(self.predictors),
+            "levels": {name: list(pair) for name, pair in self.levels.items()},
+            "units": dict(self.units),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over `state_dict`: the predictors and their levels are those of the training."""
+        self.chosen = self.predictors = list(state_dict["predictors"])
+        self.levels |= {name: (pair[0], pair[1]) for name, pair in state_dict["levels"].items()}
+        self.units = dict(state_dict["units"])
+
+    def _read(self, file: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+        """Rows by case, and columns by the name of what they hold."""
+        if not file.is_file():
+            raise FileNotFoundError(f"no file {file}: name a CSV with a row for each case")
+        with file.open(newline="", encoding="utf-8-sig") as opened:
+            reader = csv.DictReader(opened)
+            header, rows = list(reader.fieldnames or ()), list(reader)
+        key = self.case or next((name for name in _IDS if name in header), None)
+        if self.case and self.case not in header:
+            raise ValueError(f"{file}: no column {self.case}; it has {', '.join(header)}")
+        table = read_table(file, key) if key else {f"row {place}": row for place, row in enumerate(rows, 2)}
+        if not table:
+            raise ValueError(f"{file}: no case")
+        columns = {named(column): column for column in header if column not in (key, self.split_column)}
+        return table, columns
+
+    def _outcome(self, table: Mapping[str, Mapping[str, str]], columns: Mapping[str, str]) -> np.ndarray:
+        """(N,) bool."""
+        column = columns.get(named(self.outcome))
+        if column is None:
+            raise ValueError(f"{self.source}: no column {self.outcome}; set datamodule.outcome to one of "
+                             f"{', '.join(columns)}")  # fmt: skip
+        cells = [(row.get(column) or "").strip() for row in table.values()]
+        for case, cell in zip(table, cells, strict=True):
+            if not cell:
+                raise ValueError(f"{self.source}: {self.outcome} of case {case} is missing; leave the case out")
+        words = sorted({*cells})
+        if self.positive is not None:
+            if self.positive not in words and len(words) > 1:
+                raise ValueError(f"{self.source}: no {self.outcome} is {self.positive}; it is {', '.join(words[:5])}")
+            return np.array([cell == self.positive for cell in cells])
+        if {*words} <= {"0", "1", "0.0", "1.0"}:
+            return np.array([float(cell) == 1 for cell in cells])
+        told = f"{self.outcome} is {', '.join(words[:5])}; say which is the diagnosis with datamodule.positive"
+        raise ValueError(f"{self.source}: {told}")
+
+    def _choose(self, table: Mapping[str, Mapping[str, str]], columns: Mapping[str, str], positive: np.ndarray) -> None:
+        """The predictors: those that were named, or all columns that can be one."""
+        self.units |= {name: unit_of(column) for name, column in columns.items() if unit_of(column)}
+        if self.chosen is not None:
+            for name in self.chosen:
+                if tells_outcome(self._values(table, columns, name), positive):
+                    raise ValueError(f"{name} is {self.outcome} in other words: it cannot be a predictor of it")
+            self.predictors = self.chosen
+            return
+        left: dict[str, str] = {}
+        for name in columns:
+            if name == named(self.outcome) or name in self.candidates:
+                continue
+            try:
+                values = self._values(table, columns, name)
+            except ValueError:
+                left[name] = "words"
+                continue
+            known = np.unique(values[np.isfinite(values)])
+            left[name] = "constant" if len(known) < 2 else self.outcome if tells_outcome(values, positive) else ""
+        self.predictors = [name for name, why in left.items() if not why]
+        self.levels = {name: pair for name, pair in self.levels.items() if name in self.predictors}
+        if out := [f"{name} ({why})" for name, why in left.items() if why]:
+            log.warning("%s: no predictors are %s", self.source, ", ".join(out))
+        log.info("predictors: %s", ", ".join(self.predictors))
+
+    def _needs(self, name: str) -> bool:
+        """A predictor that the table lacks is an error; a further candidate only of a development."""
+        return name in self.predictors
+
+    def _values(self, table: Mapping[str, Mapping[str, str]], columns: Mapping[str, str], name: str) -> np.ndarray:
+        if name not in columns:
+            raise ValueError(f"no column {name}; there are {', '.join(columns)}")
+        cells = [row.get(columns[name]) for row in table.values()]
+        values, levels = numbers_of(cells, name, [*table], self.levels.get(name))
+        if levels:
+            self.levels[name] = levels
+        return values
+
+    def _splits(self, table: Mapping[str, Mapping[str, str]], otherwise: str) -> list[str]:
+        if self.split_column not in next(iter(table.values())):
+            return [otherwise] * len(table)
+        for case, row in table.items():
+            if row[self.split_column] not in _SPLITS:
+                raise ValueError(f"{self.source}: {self.split_column} of case {case} is {row[self.split_column]!r}; "
+                                 "expected train, val or test")  # fmt: skip
+        return [row[self.split_column] for row in table.values()]
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        if len({*names}) < len(names):
+            raise ValueError(f"predictors and candidates name one twice: {', '.join(names)}")
+        if named(self.outcome).lower() in (name.lower() for name in names):
+            raise ValueError(f"{self.outcome} is the outcome: it cannot be a predictor of itself")
+
+    def _check(self) -> None:
+        """What no regression can be fitted to, or judged on, is told now."""
+        if not self.predictors:
+            raise ValueError(f"{self.source}: no column can be a predictor")
+        for part, splits, least in (("development", ("train", "val"), 3), ("test", ("test",), 1)):
+            cases = self.cases(*splits)
+            sick = int(cases.positive.sum())
+            if cases.names and min(sick, len(cases.names) - sick) < least:
+                counts = f"{len(cases.names) - sick} {self.class_names[0]} and {sick} {self.class_names[1]}"
+                raise ValueError(f"{self.source}: {counts} {part} cases; at least {least} of each are needed")
+        developed = self.cases("train", "val")
+        if not developed.names:
+            return
+        x = np.stack([developed.values[name] for name in self.predictors], axis=1)
+        for name, column in zip(self.predictors, x.T, strict=True):
+            gaps = int(np.isnan(column).sum())
+            if gaps and self.missing == "refuse":
+                told = f"missing in {gaps} of {len(column)} cases"
+                raise ValueError(f"{name}: {told}; mend them, leave it out, or set datamodule.missing=impute")
+        known = ~np.isnan(x).any(1)
+        check_predictors(x[known], developed.positive[known], self.predictors)
+
+    def _batches(self, cases: Cases) -> "_TableBatches":
+        x = np.stack([cases.values[name] for name in self.predictors], axis=1)
+        ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return _TableBatches(torch.from_numpy(x), cases.names, cases.positive, self.batch_size, *ranks)
+
+
+class _TableBatches(ResumableBatches):
+    """Batches of `{"id": list[str], "x": (B, K) float64}`, and `label` (B,) int64 where it is known, in order."""
+
+    def __init__(
+        self, x: Tensor, names: Sequence[str], positive: np.ndarray | None, batch_size: int, rank: int, world_size: int
+    ) -> None:
+        super().__init__(batch_size=batch_size, rank=rank, world_size=world_size)
+        self.x, self.names = x, list(names)
+        self.label = None if positive is None else torch.from_numpy(positive.astype(np.int64))
+
+    def plan(self, epoch: int) -> Sequence[Tensor]:
+        """Every case once."""
+        return self.ordered_plan(len(self.names))
+
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """Some cases."""
+        said: dict[str, Any] = {"id": [self.names[row] for row in chosen.tolist()], "x": self.x[chosen]}
+        return said if self.label is None else {**said, "label": self.label[chosen]}

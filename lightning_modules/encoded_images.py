@@ -1,0 +1,54 @@
+"""Images of cases as an autoencoder sees them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["EncodedImages", "encode_images"]
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """N images.
+
+    Attributes:
+        ids: N names.
+        case: (N,) names of their cases.
+        latent: (N, L) mean latents.
+        error: (N,) mean squared errors of the reconstructions.
+        score: (N,) image scores; empty until there are some.
+    """
+
+    ids: list[str]
+    case: np.ndarray
+    latent: np.ndarray
+    error: np.ndarray
+    score: np.ndarray
+
+    def scored(self, score: np.ndarray) -> "EncodedImages":
+        """The same with scores (N,)."""
+        return replace(self, score=score)
+
+
+@torch.no_grad()
+def encode_images(module: Any, datamodule: Any, splits: tuple[str, ...]) -> EncodedImages:
+    """Encode all images of some splits as they are, without augmentation.
+
+    Args:
+        module: With `latent` and `decode`.
+        datamodule: With `plain` and `case_of`.
+        splits: Names.
+    """
+    ids: list[str] = []
+    latents, errors = [], []
+    for batch in (batch for split in splits for batch in datamodule.plain(split)):
+        image = batch["image"].to(module.device)
+        latent = module.latent(image)
+        said = module.decode(latent)
+        ids += batch["id"]
+        latents.append(latent.cpu().double())
+        errors.append((said[:, 0] - image[:, 0]).cpu().double().square().flatten(1).mean(1))
+    case = np.array([datamodule.case_of(name) for name in ids])
+    return EncodedImages(ids, case, torch.cat(latents).numpy(), torch.cat(errors).numpy(), np.empty(0))

@@ -1,0 +1,89 @@
+"""A nomogram of a table alone: nothing is trained, all is fitted between training and test."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.nomogram_fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
+from lightning_modules.reads_nomogram import ReadsNomogram
+from models.fitted import NomogramPart
+
+__all__ = ["NomogramModule"]
+
+Batch = dict[str, Any]
+
+
+class NomogramModule(L.LightningModule, ReadsNomogram):
+    """Logistic regression of the predictors of a table, its nomogram and its comparators.
+
+    Args:
+        nomogram: How it is fitted.
+    """
+
+    def __init__(self, nomogram: NomogramSettings | None = None) -> None:
+        super().__init__()
+        self.settings = nomogram or NomogramSettings()
+        self.nomogram: NomogramPart = NomogramPart()
+        self.anchor = nn.Parameter(torch.zeros(()))  # trainers of several processes refuse a module without one
+
+    @property
+    def metric_names(self) -> list[str]:
+        """What a sweep may compare: figures of the development, corrected for optimism."""
+        names = ("auc", "brier", "calibration_slope", "calibration_intercept")
+        return [f"development/{name}{end}" for name in names for end in ("", "_corrected")]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One that moves nothing."""
+        return torch.optim.SGD([self.anchor], lr=0.0)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """0, since nothing is trained; `finalize` fits."""
+        return 0 * self.anchor
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Validation cases are development cases as those of training are."""
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """The cases, which the report judges together."""
+        return batch
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """`id` and predictors `x` (B, K), and where it is fitted `points` (B,) and `probability` (B,)."""
+        x: Tensor = batch["x"]
+        said = {"id": batch["id"], "x": x}
+        if not bool(self.nomogram.fitted):
+            return said
+        table = CaseTable(batch["id"], None, [], x.cpu().numpy(), {}, {})
+        return {**said, "probability": next(iter(self.case_probabilities(table).values()))}
+
+    def finalize(self, datamodule: Any) -> None:
+        """Fit the nomogram to the cases of training and validation.
+
+        Args:
+            datamodule: With `cases`, such as `TableDataModule`.
+
+        Raises:
+            ValueError: If no regression can be fitted to these cases.
+        """
+        table = self.case_table(datamodule, "train", "val")
+        assert table.positive is not None
+        fold = case_folds(table.positive, np.array(table.names), self.settings)
+        fit_nomogram(self.nomogram, self.settings, table, fold, datamodule)
+
+    def case_table(self, datamodule: Any, *splits: str) -> CaseTable:
+        """The cases of some splits."""
+        return _table(datamodule, datamodule.cases(*splits))
+
+    def predicted_table(self, datamodule: Any, collected: Mapping[str, Any]) -> CaseTable:
+        """The cases that were predicted."""
+        return _table(datamodule, datamodule.cases("predict"))
+
+
+def _table(datamodule: Any, cases: Any) -> CaseTable:
+    x = np.column_stack([cases.values[name] for name in datamodule.predictors])
+    others = {name: cases.values[name] for name in datamodule.candidates if name in cases.values}
+    return CaseTable(cases.names, cases.positive, cases.split, x, others, cases.readers, cases.probability)

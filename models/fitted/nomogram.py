@@ -1,0 +1,107 @@
+"""A nomogram with its comparators, as one part of a checkpoint: fitted once, then only read."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.fitted.comparators import Equation, Filled, Perceptron, SupportVectors, Trees
+from models.fitted.exact import ExactPart
+
+__all__ = ["NomogramPart"]
+
+_MODELS = {
+    "nomogram": Equation,
+    "clinical": Equation,
+    "score": Equation,
+    "forest": Trees,
+    "machine": SupportVectors,
+    "boosting": Trees,
+    "perceptron": Perceptron,
+}
+
+
+class NomogramPart(ExactPart):
+    """The equation, what fills gaps of new cases, axes, thresholds, comparators, and the report of the development.
+
+    `record` is what is no number: names, tables and notes. It lies in the buffer `text`, as JSON. `low` and `high` (K,)
+    are ranges of the predictors, `linear` (2,) that of the linear predictor, `share` is that of positive cases,
+    `threshold` (M,) of each model, `latent` (S, L) and `score` (S,) are the way along the image score.
+    """
+
+    low: Tensor
+    high: Tensor
+    linear: Tensor
+    share: Tensor
+    threshold: Tensor
+    latent: Tensor
+    score: Tensor
+    text: Tensor
+    models: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.declare("low", "high", "linear", "share", "threshold", "latent", "score")
+        self.declare("text", dtype=torch.uint8)
+        self.models = nn.ModuleDict({name: Filled(made()) for name, made in _MODELS.items()})
+
+    def keep(
+        self,
+        record: Mapping[str, Any],
+        numbers: Mapping[str, Any],
+        models: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]],
+    ) -> None:
+        """Take over what was fitted.
+
+        Args:
+            record: Plain containers; `models` lists name, key and columns of each model, the nomogram first.
+            numbers: Buffers of this part.
+            models: By key, arrays of what fills gaps (empty where nothing does) and of the model.
+        """
+        for key, (filler, arrays) in models.items():
+            if filler:
+                self.models[key].fill.take(**filler)
+            self.models[key].model.take(**arrays)
+        written = json.dumps(record, allow_nan=True).encode()
+        self.take(**numbers, text=torch.frombuffer(bytearray(written), dtype=torch.uint8))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Names, tables and notes."""
+        self.check_fitted()
+        return json.loads(bytes(self.text.tolist()).decode())
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """Arrays `intercept`, `coefficients`, `low`, `high`, `linear` and `share` of the nomogram."""
+        self.check_fitted()
+        equation = self.models["nomogram"].model
+        found = {name: getattr(equation, name) for name in ("intercept", "coefficients")}
+        found |= {name: getattr(self, name) for name in ("low", "high", "linear", "share")}
+        return {name: value.cpu().numpy() for name, value in found.items()}
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """By model, from which probability on a case is called positive."""
+        names = [name for name, _, _ in self.record["models"]]
+        return dict(zip(names, self.threshold.tolist(), strict=True))
+
+    @property
+    def fills_gaps(self) -> bool:
+        """Whether a case may lack predictors."""
+        return bool(self.models["nomogram"].fill.fitted)
+
+    def filled(self, x: Tensor) -> Tensor:
+        """Predictors (N, K) without gaps, where it fills them."""
+        return self.models["nomogram"].fill(self.exact(x))
+
+    def linear_predictor(self, x: Tensor) -> Tensor:
+        """(N,) of predictors (N, K)."""
+        return self.models["nomogram"].model.linear(self.filled(x))
+
+    def probabilities(self, x: Tensor) -> dict[str, Tensor]:
+        """(N,) by model, the nomogram first, of predictors (N, K)."""
+        x = self.exact(x)
+        return {name: self.models[key](x[:, columns]) for name, key, columns in self.record["models"]}
