@@ -14,7 +14,6 @@ from callbacks.classification_figures import save_figures
 from callbacks.collect import CollectPredictions
 from callbacks.prediction_writer import write_csv
 from evaluation.classification import auc
-from evaluation.comparators import boosting
 from evaluation.diagnostic import delong
 from evaluation.figures import areas_figure, importance_figure, subsets_figure, weights_figure
 from evaluation.representations import auc_of, compare_representations
@@ -84,21 +83,19 @@ class FusionReport(CollectPredictions):
 
     def _probs(self, data: Any, module: Any, collected: dict[str, Any]) -> dict[str, np.ndarray]:
         """Probabilities (N, K) of the fusion, of each modality alone, and of the baseline."""
-        train = data.table("train")
         common = module.baselines.common.cpu().numpy()
         probs = {"fusion": collected["prob"]}
         for index, name in enumerate(module.modalities):
             has = collected["present"][:, [index]]
             probs[name] = np.where(has, collected["unimodal"][:, index], common)
-        if len(common) == 2 and "clinical" in module.modalities:
-            own = module.modalities.index("clinical")
-            known, has = train["present"][:, own], collected["present"][:, [own]]
+        boosted = module.baselines.clinical
+        if bool(boosted.model.fitted):
+            has = collected["present"][:, [module.modalities.index("clinical")]]
             rows = data.table("test")
             place = {name: index for index, name in enumerate(rows["id"])}
             others = rows["clinical"][[place[name] for name in collected["id"]]]
-            name, fit = boosting([str(column) for column in range(others.shape[1])])
-            said = fit(train["clinical"][known], train["label"][known] == 1)(others)
-            probs[f"{name}, clinical"] = np.where(has, np.stack([1 - said, said], axis=1), common)
+            said = boosted(torch.from_numpy(others).to(boosted.model.device, torch.float64)).cpu().numpy()
+            probs[f"{boosted.model.title}, clinical"] = np.where(has, np.stack([1 - said, said], axis=1), common)
         return probs
 
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from evaluation.comparators import boosting
+from evaluation.plain import plain_filler, plain_model
 from lightning_modules.classification import classification_metrics
 from lightning_modules.concordance import ConcordanceIndex
 from lightning_modules.held_out import fit_to_validation
@@ -87,7 +89,8 @@ class FusionModule(OptimizedModule):
         if alignment_weight and alignment is None:
             raise ValueError("alignment_weight is above 0: give lightning_module.alignment, or set it to 0")
         self.net = FusionNetwork(encoders, fusion, modalities=modalities, dim=dim, num_classes=num_classes)
-        self.modalities, self.freeze_encoders = tuple(modalities), freeze_encoders
+        self.modalities, self.num_classes = tuple(modalities), num_classes
+        self.freeze_encoders = freeze_encoders
         if freeze_encoders:
             self.net.encoders.requires_grad_(False)
             self.net.heads.requires_grad_(False)
@@ -102,7 +105,7 @@ class FusionModule(OptimizedModule):
         self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
         self._kept: dict[str, Tensor] = {}
         self.patients = PatientThreshold(patient) if patient else None
-        self.baselines = CohortBaselines(num_classes)
+        self.baselines = CohortBaselines()
         self.val_concordance, self.test_concordance = ConcordanceIndex(), ConcordanceIndex()
 
     @property
@@ -136,8 +139,15 @@ class FusionModule(OptimizedModule):
             datamodule: With `ordered_dataloader` and `table`, such as `LiverCohortDataModule`.
         """
         fit_to_validation(self, datamodule, None, self.patients)
-        label = datamodule.table("train")["label"]
-        self.baselines.take(common=np.bincount(label, minlength=len(self.baselines.common)) / len(label))
+        train, classes = datamodule.table("train"), self.num_classes
+        self.baselines.take(common=np.bincount(train["label"], minlength=classes) / len(train["label"]))
+        if classes == 2 and "clinical" in self.modalities:
+            known = train["present"][:, self.modalities.index("clinical")]
+            rows = train["clinical"][known]
+            _, fit = boosting([str(column) for column in range(rows.shape[1])])
+            made: Any = fit(rows, train["label"][known] == 1)
+            self.baselines.clinical.fill.take(**plain_filler(made.fill))
+            self.baselines.clinical.model.take(**plain_model(made.model))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""

@@ -82,6 +82,11 @@ class Trees(ExactPart):
         self.declare("feature", "left", "right", "root", "form", dtype=torch.int64)
         self.declare("logistic", dtype=torch.bool)
 
+    @property
+    def title(self) -> str:
+        """Which learner grew them."""
+        return "XGBoost" if int(self.form) == 2 else "gradient boosting" if bool(self.logistic) else "random forest"
+
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities."""
         x = x.float().double() if int(self.form) else x
