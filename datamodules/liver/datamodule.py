@@ -2,21 +2,22 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.base import MatchedDataModule, mark, mark_file, matched
 from datamodules.batches import Augmentation
 from datamodules.liver.batches import CohortBatches
 from datamodules.liver.columns import Columns, check_predictors
 from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
 from datamodules.liver.reading import ImageSizes, read_images, stack_tables
 from datamodules.liver.records import MODALITIES, Outcome, Patient, read_patients
-from datamodules.liver.splits import SPLITS, drop_modalities, split_patients
+from datamodules.liver.splits import SPLITS, chosen_by_scanner, drop_modalities, split_patients
 from datamodules.liver.volumes import Around
 from datamodules.phantoms.liver import LiverPhantom
 
@@ -24,8 +25,11 @@ __all__ = ["LiverCohortDataModule"]
 
 log = logging.getLogger(__name__)
 
+_TELLING = 5
+"""Numbers that hardly two patients have in common."""
 
-class LiverCohortDataModule(L.LightningDataModule):
+
+class LiverCohortDataModule(MatchedDataModule):
     """Patients in the general layout (`datamodules/liver/records.py`), given as `CohortBatches`.
 
     All images are read into memory once, as uint8. Filling of gaps, scales and the choice of genes are learnt from the
@@ -128,6 +132,8 @@ class LiverCohortDataModule(L.LightningDataModule):
         self._patients: dict[str, list[Patient]] = {}
         self._batches: dict[str, CohortBatches] = {}
         self._predicting = False
+        self._order: list[int] | None = None
+        self._known_classes: list[str] = []
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -137,7 +143,7 @@ class LiverCohortDataModule(L.LightningDataModule):
     @property
     def class_names(self) -> list[str]:
         """In order of the label."""
-        return list(self.outcome.class_names)
+        return self._known_classes or list(self.outcome.class_names)
 
     @property
     def num_classes(self) -> int:
@@ -216,11 +222,11 @@ class LiverCohortDataModule(L.LightningDataModule):
                 "%s: %d patients left out, without a label or any of %s",
                 self.root, len(patients) - len(usable), ", ".join(self.use),
             )  # fmt: skip
-        splits = split_patients(usable, self.root, self.shares, self.split_seed, self.scanners, self.class_names)
+        splits = self._split(usable)
         if not self._state:
-            self._state = {"scanners": sorted({patient.scanner for patient in patients} - {""})}
+            self._state = {"scanners": sorted({patient.scanner for patient in patients} - {""}), **self._inputs()}
             self._state |= self._fit(splits["train"], genes)
-        self._batches = {name: self._read(splits[name], genes) for name in SPLITS}
+        self._batches = {name: self._read(splits[name], genes) for name in SPLITS if splits[name]}
         self._patients = splits
 
     def table(self, split: str) -> dict[str, Any]:
@@ -287,8 +293,58 @@ class LiverCohortDataModule(L.LightningDataModule):
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that new patients are read as those of the training were."""
+        """Take over `state_dict`, so that new patients are read as those of the training were.
+
+        Raises:
+            ValueError: If columns or modalities are not those of the training; in another order they are matched.
+        """
         self._state = state_dict
+        if "inputs" not in state_dict:
+            return
+        known = state_dict["inputs"]
+        matched(self.use, known["modalities"], "modalities")
+        if "clinical" not in self.use:
+            return
+        order = matched(self.columns.names, known["columns"], "clinical columns")
+        here = {known["columns"][place]: name for place, name in zip(order, self.columns.names, strict=True)}
+        self.columns = replace(
+            self.columns, allowed={here[name]: self.columns.allowed[here[name]] for name in known["columns"]}
+        )
+        for name, words in known["words"].items():
+            if words != _words(self.columns.allowed[here[name]]) or (name in known["logarithm"]) != (
+                here[name] in self.columns.logarithm
+            ):
+                raise ValueError(f"clinical.{name}: its numbers mean something else than in the training: {words}")
+
+    def use_classes(self, names: Sequence[str]) -> None:
+        """Let labels mean the classes of a model; see `MatchedDataModule`."""
+        self._order = matched(self.class_names, names, "classes")
+        self._known_classes = list(names)
+
+    def _inputs(self) -> dict[str, Any]:
+        """What the values of a batch mean."""
+        words = {name: _words(allowed) for name, allowed in self.columns.allowed.items()}
+        columns = {"columns": list(self.columns.names), "words": words, "logarithm": list(self.columns.logarithm)}
+        return {"inputs": {"modalities": list(self.use), **columns}}
+
+    def _split(self, patients: Sequence[Patient]) -> dict[str, list[Patient]]:
+        """By the table or at random, or of a checkpoint's test."""
+        by_name = {patient.id: patient for patient in patients}
+        found: dict[str, list[Patient]] = {}
+
+        def rule() -> dict[str, list[str]]:
+            names = self.outcome.class_names
+            found.update(split_patients(patients, self.root, self.shares, self.split_seed, self.scanners, names))
+            return {name: [patient.id for patient in each] for name, each in found.items()}
+
+        splits = self.divide({name: _marks(patient) for name, patient in by_name.items()}, rule, self.root)
+        if self._seen is None:
+            return found
+        splits["test"] = chosen_by_scanner(splits["test"], by_name, self.scanners["test"], self.root)
+        for number, said in enumerate(self.outcome.class_names):
+            if not any(by_name[name].label == number for name in splits["test"]):
+                raise ValueError(f"{self.root}: no test patient of class {said}; give at least one of each")
+        return {name: [by_name[one] for one in each] for name, each in splits.items()}
 
     def _fit(self, train: Sequence[Patient], genes: Sequence[str]) -> dict[str, Any]:
         state: dict[str, Any] = {}
@@ -313,12 +369,16 @@ class LiverCohortDataModule(L.LightningDataModule):
         scanners = {name: number for number, name in enumerate(self._state["scanners"])}
         beside = {
             "present": torch.from_numpy(present),
-            "label": torch.tensor([patient.label for patient in patients]),
+            "label": torch.tensor([self._label(patient) for patient in patients], dtype=torch.int64),
             "time": torch.tensor([patient.months for patient in patients], dtype=torch.float32),
-            "event": torch.tensor([patient.event for patient in patients]),
+            "event": torch.tensor([patient.event for patient in patients], dtype=torch.bool),
             "scanner": torch.tensor([scanners.get(patient.scanner, -1) for patient in patients]),
         }
         return CohortBatches(tensors, beside, [patient.id for patient in patients], batch_size=self.batch_size)
+
+    def _label(self, patient: Patient) -> int:
+        """As the classes of the model stand, -1 where unknown."""
+        return patient.label if self._order is None or patient.label < 0 else self._order[patient.label]
 
     def _table(self, patients: Sequence[Patient], present: np.ndarray, name: str, genes: Sequence[str]) -> Tensor:
         """(N, K) or (N, G) float32, 0 where it is missing."""
@@ -336,3 +396,20 @@ class LiverCohortDataModule(L.LightningDataModule):
         return CohortBatches(
             data.modalities, data.beside, data.ids, batch_size=self.batch_size, seed=self.seed, **ranks, **options
         )
+
+
+def _words(allowed: Sequence[float] | Mapping[str, float]) -> dict[str, float] | None:
+    """What the words of a column count as; none of a column of numbers."""
+    return {str(key): float(value) for key, value in allowed.items()} if isinstance(allowed, Mapping) else None
+
+
+def _marks(patient: Patient) -> list[int]:
+    """Of a patient's images, tiles, expression and findings, of which few could be another's too."""
+    marks = [mark_file(file) for name, file in patient.volumes.items() if name != "liver"]
+    if patient.tiles:
+        marks.append(mark(str([mark_file(file) for file in patient.tiles])))
+    if patient.genes is not None and len(patient.genes) >= _TELLING:
+        marks.append(mark(patient.genes))
+    if np.isfinite(patient.clinical).sum() >= _TELLING:
+        marks.append(mark(patient.clinical))
+    return marks

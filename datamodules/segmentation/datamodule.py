@@ -3,30 +3,32 @@
 import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
 import numpy as np
 import torch
 from rich.progress import track
 
+from datamodules.base import MatchedDataModule, mark_file, matched
 from datamodules.folds import held_out
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from datamodules.segmentation.cases import Case, Intensities, geometry, measure, raw_image, read_case
-from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
+from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles, find_images, read_dataset
 from datamodules.segmentation.pictures import alike, read_pictures
 from datamodules.segmentation.plan import Plan, make_plan
 
 __all__ = ["SegmentationDataModule"]
 
 
-class SegmentationDataModule(L.LightningDataModule):
+class SegmentationDataModule(MatchedDataModule):
     """A data set in nnU-Net's raw layout (`datamodules/segmentation/files.py`), or pictures (`pictures.py`).
 
     Training gives `PatchBatches`; validation, test and prediction give `CaseBatches`. The test is on `imagesTs` where
-    it has masks, else on the validation fold. Intensities are measured on the training cases of the fold alone and kept
-    in the checkpoint.
+    it has masks, else on the validation fold; of other data than the training's it is on all cases with masks, whose
+    classes and channels may stand in another order. Intensities are measured on the training cases of the fold alone
+    and kept in the checkpoint.
 
     Args:
         root: Folder with `dataset.json`, or with `images` and `masks`.
@@ -93,6 +95,9 @@ class SegmentationDataModule(L.LightningDataModule):
         self._state: dict[str, Any] = {}
         self._cases: dict[str, list[Case]] = {}
         self._predict: list[CaseFiles] = []
+        self._known_classes: tuple[str, ...] = ()
+        self._labels: list[int] | None = None
+        self._images: list[int] | None = None
 
     @functools.cached_property
     def files(self) -> DatasetFiles:
@@ -112,7 +117,7 @@ class SegmentationDataModule(L.LightningDataModule):
     @property
     def class_names(self) -> tuple[str, ...]:
         """By label value."""
-        return tuple(self._state.get("classes") or self._classes or self.files.classes)
+        return tuple(self._known_classes or self._state.get("classes") or self._data_classes)
 
     @property
     def num_classes(self) -> int:
@@ -180,22 +185,14 @@ class SegmentationDataModule(L.LightningDataModule):
         """Read all cases, once; prediction needs none of them."""
         if stage == "predict" or self._cases:
             return
-        files, parts = self.files, self._folds()
-        for given, found, key in (
-            (self._classes, files.classes, "classes"),
-            (self._channels, files.channels, "channels"),
-        ):
-            if given and list(given) != list(found):
-                raise ValueError(f"datamodule.{key}={list(given)}, but those of {self.root} are {list(found)}")
-        train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
-        val = [case for case in files.train if self._patient_of(case) in parts]
+        splits = self._split()
         if not self._state:
             self._state = {
-                "classes": list(files.classes),
+                "classes": list(self._data_classes),
+                "channels": list(self._data_channels),
                 "plan": vars(self.plan).copy(),
-                "intensities": [vars(each) if each else None for each in self._intensities(train)],
+                "intensities": [vars(each) if each else None for each in self._intensities(splits["train"])],
             }
-        splits = {"train": train, "val": val, "test": list(files.test) or val}
         chosen = [(name, case) for name, cases in splits.items() for case in cases]
         self._cases = {name: [] for name in splits}
         for name, case in track(chosen, "reading images", transient=True, disable=len(chosen) < 20):
@@ -235,6 +232,8 @@ class SegmentationDataModule(L.LightningDataModule):
     @property
     def held_out_cases(self) -> list[CaseFiles]:
         """Of patients that are not trained on: the validation fold, the test, and cases without masks."""
+        if self._seen and not self._cases["train"]:
+            return [case.files for case in self._cases["test"]]
         files, train = self.files, {case.id for case in self._cases["train"]}
         patients = {self._patient_of(case) for case in files.train if case.id in train}
         return [case for case in (*files.train, *files.test, *files.other) if self._patient_of(case) not in patients]
@@ -267,16 +266,93 @@ class SegmentationDataModule(L.LightningDataModule):
         return raw_image(case.files)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plan, classes and intensities of the training."""
+        """Plan, classes, channels and intensities of the training."""
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over `state_dict`, so that images can be read where the training data is not."""
         self._state = state_dict
 
+    def use_classes(self, names: Sequence[str]) -> None:
+        """Let label values and channels mean those of a model; see `MatchedDataModule`.
+
+        The one class of pictures has no name of its own, and is that of a model of one class.
+        """
+        data, model = list(self._data_classes), list(names)
+        if UNNAMED in (data, model) and len(data) == len(model) == 2:
+            data = model
+        order = matched(data, model, "classes")
+        if order[0] != 0:
+            raise ValueError(f"{self.root}: label 0 is {data[0]}, but {model[0]} is the background of the model")
+        self._labels = None if order == list(range(len(order))) else order
+        self._known_classes = tuple(model)
+        self._match_channels(self._state.get("channels"))
+
+    def _match_channels(self, model: Sequence[str] | None) -> None:
+        data = list(self._data_channels)
+        if model is None or (len(model) == len(data) == 1):  # what has no order cannot be in a wrong one
+            return
+        order = matched(data, model, "channels")
+        self._images = None if order == list(range(len(order))) else [order.index(k) for k in range(len(order))]
+
+    @property
+    def _data_classes(self) -> Sequence[str]:
+        return self._classes or self.files.classes
+
+    @property
+    def _data_channels(self) -> Sequence[str]:
+        return self._channels or self.files.channels
+
+    def _split(self) -> dict[str, list[CaseFiles]]:
+        """Cases of each split: of the fold, or of a checkpoint's test."""
+        cases: dict[str, list[CaseFiles]] = {}
+        for case in self.with_masks:
+            cases.setdefault(self._patient_of(case), []).append(case)
+        found: dict[str, list[CaseFiles]] = {}
+
+        def rule() -> dict[str, list[str]]:
+            found.update(self._fold_cases())
+            return {name: list(dict.fromkeys(map(self._patient_of, each))) for name, each in found.items()}
+
+        marks = {one: _marks(each) for one, each in cases.items()}
+        splits = self.divide(marks, rule, self.root)
+        if self._seen is None:
+            return found
+        found.setdefault("train", [])
+        found.setdefault("val", [])
+        return {**found, "test": self._wanted([case for one in splits["test"] for case in cases[one]])}
+
+    def _wanted(self, tested: list[CaseFiles]) -> list[CaseFiles]:
+        """Of those that could be tested, those whom the arguments ask for."""
+        return tested
+
+    def record(self, split: str, cases: Sequence[Case]) -> None:
+        """Let a checkpoint know that these were seen too."""
+        assert self._recorded is not None
+        self._recorded.marks[split].update(_marks([case.files for case in cases]))
+
+    @property
+    def with_masks(self) -> Sequence[CaseFiles]:
+        """All cases that may be trained on or tested."""
+        return (*self.files.train, *self.files.test)
+
+    def _fold_cases(self) -> dict[str, list[CaseFiles]]:
+        files, parts = self.files, self._folds()
+        for given, known, key in (
+            (self._classes, files.classes, "classes"),
+            (self._channels, files.channels, "channels"),
+        ):
+            if given and list(given) != list(known):
+                raise ValueError(f"datamodule.{key}={list(given)}, but those of {self.root} are {list(known)}")
+        train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
+        val = [case for case in files.train if self._patient_of(case) in parts]
+        return {"train": train, "val": val, "test": list(files.test) or val}
+
     def _read(self, case: CaseFiles) -> Case:
         intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]
-        return read_case(case, self.num_classes, self.plan.spacing, intensities)
+        if self._images and case not in self._predict:  # what is predicted on has the channels of the model
+            case = replace(case, images=tuple(case.images[index] for index in self._images))
+        return read_case(case, self.num_classes, self.plan.spacing, intensities, self._labels)
 
     def _intensities(self, train: Sequence[CaseFiles]) -> Sequence[Intensities | None]:
         if self.window is None:
@@ -323,3 +399,7 @@ class SegmentationDataModule(L.LightningDataModule):
     def _ranks(self) -> dict[str, int]:
         trainer = self.trainer
         return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
+
+
+def _marks(cases: Sequence[CaseFiles]) -> list[int]:
+    return [mark_file(file) for case in cases for file in case.images]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datamodules.segmentation.files import CaseFiles, DatasetFiles, is_picture
+from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles, is_picture
 
 __all__ = ["alike", "read_mask", "read_picture", "read_pictures"]
 
@@ -29,7 +29,7 @@ def read_pictures(root: Path) -> DatasetFiles:
     train, other = (tuple(case for case in cases if bool(case.mask) is there) for there in (True, False))
     if not train:
         raise FileNotFoundError(f"{root}: no picture in images/ has a mask of the same name in masks/")
-    return DatasetFiles(("background", "foreground"), ("grey",), train, (), other)
+    return DatasetFiles(tuple(UNNAMED), ("grey",), train, (), other)
 
 
 def read_picture(file: Path) -> np.ndarray:
