@@ -6,8 +6,10 @@ that `evaluate.py` is given are compared with them: whoever was never seen is te
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import lightning as L
 import numpy as np
 import torch
 
-__all__ = ["MatchedDataModule", "Seen", "mark", "mark_file", "matched"]
+__all__ = ["MatchedDataModule", "Seen", "mark", "mark_file", "matched", "telling"]
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +55,17 @@ class Seen:
         """From `state`."""
         return cls({name: each for name, each in state.items() if name != "patients"}, int(state["patients"]))
 
-    def splits_of(self, marks: Iterable[int]) -> set[str]:
-        """In which a patient with any of these marks was; empty for one that was never seen."""
-        given = set(marks)
-        return {name for name in (*SPLITS, "unused") if given & self.marks[name]}
+    def splits_of(self, *marks: Iterable[int]) -> set[str]:
+        """In which a patient was; empty for one that was never seen.
+
+        Args:
+            *marks: Those that tell most come first: others count where they are unknown, since files may be the same
+                though patients are not.
+        """
+        for given in map(set, marks):
+            if found := {name for name in (*SPLITS, "unused") if given & self.marks[name]}:
+                return found
+        return set()
 
 
 class MatchedDataModule(L.LightningDataModule):
@@ -112,12 +121,16 @@ class MatchedDataModule(L.LightningDataModule):
             ValueError: If nobody is left to test on.
         """
         place = source.resolve()
-        marks = {one: [*given, mark(f"{place}/{one}")] for one, given in patients.items()}
+        content = telling(patients)
+        marks = {
+            one: ([mark(f"{place}/{one}")], [mark(f"{one} {sorted(given)}")], content[one])
+            for one, given in patients.items()
+        }
         if self._seen is None:
             splits = {name: list(names) for name, names in rule().items()}
-            self._recorded = Seen.of(marks, splits)
+            self._recorded = Seen.of({one: [*chain(*given)] for one, given in marks.items()}, splits)
             return splits
-        before = {one: self._seen.splits_of(given) for one, given in marks.items()}
+        before = {one: self._seen.splits_of(*given) for one, given in marks.items()}
         new = [one for one, where in before.items() if not where]
         if len(new) == len(before):
             self._tell_all(new, source)
@@ -148,6 +161,12 @@ class MatchedDataModule(L.LightningDataModule):
                 "%s: %d of its patients have names of the training data, but other files: they count as others",
                 source, same,
             )  # fmt: skip
+
+
+def telling(patients: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """Marks without those that several patients have in common, such as that of an empty slice."""
+    counts = Counter(number for given in patients.values() for number in set(given))
+    return {one: [number for number in given if counts[number] == 1] for one, given in patients.items()}
 
 
 def mark(content: bytes | str | np.ndarray) -> int:

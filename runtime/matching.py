@@ -1,6 +1,5 @@
 """What a checkpoint knows of its data, and how other data are brought to it: classes, inputs, and who was seen."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +8,6 @@ from hydra.utils import get_object
 from runtime.errors import UserError, user_errors
 
 __all__ = ["check_same_order", "known_of", "match"]
-
-log = logging.getLogger(__name__)
 
 
 def known_of(datamodule: Any) -> dict[str, Any]:
@@ -55,30 +52,26 @@ def match(datamodule: Any, known: Mapping[str, Any], *, test: bool) -> None:
 
 
 def check_same_order(known: Mapping[str, Any], datamodule: Any, where: str) -> None:
-    """Refuse weights for data that have the same classes in another order; other classes are learnt anew, and told.
+    """Refuse weights for data that have the classes of their model in another order; other classes are learnt anew.
 
     Args:
         known: `medzoo` of the checkpoint that weights come from.
         datamodule: Of what is trained with them.
-        where: The checkpoint is named, for messages.
+        where: Names the checkpoint in the message.
 
     Raises:
         UserError: If the order differs.
     """
-    before, now = known.get("class_names"), _names(datamodule)
-    if not before or not now or list(before) == now:
-        return
-    if sorted(map(str.casefold, before)) == sorted(map(str.casefold, now)) and _folded(before) != _folded(now):
+    before, now = _folded(known.get("class_names")), _folded(_names(datamodule))
+    if before != now and sorted(before) == sorted(now):
         raise UserError(
-            f"{where}: its model has the classes in the order {', '.join(before)}, the data in the order "
-            f"{', '.join(now)}: bring the data to the order of the model"
+            f"{where} is a model of the classes {', '.join(known['class_names'])}, here they stand in the order "
+            f"{', '.join(_names(datamodule) or ())}: bring the data to the order of the model"
         )
-    if _folded(before) != _folded(now):
-        log.info("%s is a model of the classes %s; here they are %s", where, ", ".join(before), ", ".join(now))
 
 
-def _folded(names: Sequence[str]) -> list[str]:
-    return [name.casefold() for name in names]
+def _folded(names: Sequence[str] | None) -> list[str]:
+    return [str(name).strip().casefold() for name in names or ()]
 
 
 def _names(datamodule: Any) -> list[str] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from datamodules.base import mark_file
+from datamodules.base import mark, mark_file, telling
 from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml, read_mask
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
@@ -88,19 +88,22 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         """Read all slices, and mark the scans that they come from too."""
         super().setup(stage)
         if self._recorded and self.cohort.root.is_dir():
+            marks = self._cohort_marks()
             for patient in self.cohort.patients():
-                self._recorded.marks[patient.split].update(self._scan_marks(patient))
+                self._recorded.marks[patient.split].update(marks[patient.name])
 
     def _test_all_of_another_cohort(self) -> None:
         """A cohort of which no scan was seen in the training is for the test, whatever its hospitals are called."""
         patients = self.cohort.patients() if self._seen else []
-        if self._seen and not any(self._seen.splits_of(self._scan_marks(patient)) for patient in patients):
+        if self._seen and not any(map(self._seen.splits_of, self._cohort_marks().values())):
             self.cohort.splits = {"val": [], "test": sorted({patient.folder.parent.name for patient in patients})}
             self.source = self.source.with_name(self._folder_name())
 
-    @staticmethod
-    def _scan_marks(patient: Patient) -> list[int]:
-        return [mark_file(file) for time in TIMES if (file := patient.scan(time))]
+    def _cohort_marks(self) -> dict[str, list[int]]:
+        """Of each patient's scans, and of where they lie."""
+        home, patients = self.cohort.root.resolve(), self.cohort.patients()
+        scans = {one.name: [mark_file(file) for time in TIMES if (file := one.scan(time))] for one in patients}
+        return {name: [mark(f"{home}/{name}"), *given] for name, given in telling(scans).items()}
 
     @property
     def waiting(self) -> str:

@@ -117,7 +117,11 @@ class HematomaSlicesDataModule(InMemoryDataModule):
     def _folders(self) -> dict[tuple[str, str], Path]:
         """By split and class; other hospitals' slices, to be tested, may lie in one split alone."""
         places = {(split, name): self.source / split / name for split in SPLITS for name in CLASSES}
-        return {key: folder for key, folder in places.items() if folder.is_dir()}
+        return {
+            key: folder
+            for key, folder in places.items()
+            if folder.is_dir() and not (self._seen and not any(folder.iterdir()))
+        }
 
     def _read_splits(self) -> dict[str, Split]:
         parts: dict[str, list[Split]] = {split: [] for split in SPLITS}

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import MatchedDataModule, mark, mark_file, matched
+from datamodules.base import MatchedDataModule, matched
 from datamodules.batches import Augmentation
 from datamodules.liver.batches import CohortBatches
 from datamodules.liver.columns import Columns, check_predictors
+from datamodules.liver.matching import inputs_of, marks_of, match_inputs
 from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
 from datamodules.liver.reading import ImageSizes, read_images, stack_tables
 from datamodules.liver.records import MODALITIES, Outcome, Patient, read_patients
@@ -24,9 +25,6 @@ from datamodules.phantoms.liver import LiverPhantom
 __all__ = ["LiverCohortDataModule"]
 
 log = logging.getLogger(__name__)
-
-_TELLING = 5
-"""Numbers that hardly two patients have in common."""
 
 
 class LiverCohortDataModule(MatchedDataModule):
@@ -215,7 +213,7 @@ class LiverCohortDataModule(MatchedDataModule):
         """Read all patients, once; prediction needs none of them."""
         if stage == "predict" or self._patients:
             return
-        patients, genes = read_patients(self.root, self.columns, self.outcome)
+        patients, genes = self._read_tables(self.root)
         usable = [patient for patient in patients if patient.label >= 0 and any(map(patient.has.get, self.use))]
         if len(usable) < len(patients):
             log.warning(
@@ -224,7 +222,10 @@ class LiverCohortDataModule(MatchedDataModule):
             )  # fmt: skip
         splits = self._split(usable)
         if not self._state:
-            self._state = {"scanners": sorted({patient.scanner for patient in patients} - {""}), **self._inputs()}
+            self._state = {
+                "scanners": sorted({patient.scanner for patient in patients} - {""}),
+                "inputs": inputs_of(self.columns, self.use),
+            }
             self._state |= self._fit(splits["train"], genes)
         self._batches = {name: self._read(splits[name], genes) for name in SPLITS if splits[name]}
         self._patients = splits
@@ -276,7 +277,7 @@ class LiverCohortDataModule(MatchedDataModule):
             path: A folder in the general layout; label, time and event may be missing.
         """
         self._predicting = True
-        patients, genes = read_patients(Path(path), self.columns, self.outcome)
+        patients, genes = self._read_tables(Path(path))
         usable = [patient for patient in patients if any(map(patient.has.get, self.use))]
         if not usable:
             raise ValueError(f"{path}: no patient has any of {', '.join(self.use)}")
@@ -299,33 +300,19 @@ class LiverCohortDataModule(MatchedDataModule):
             ValueError: If columns or modalities are not those of the training; in another order they are matched.
         """
         self._state = state_dict
-        if "inputs" not in state_dict:
-            return
-        known = state_dict["inputs"]
-        matched(self.use, known["modalities"], "modalities")
-        if "clinical" not in self.use:
-            return
-        order = matched(self.columns.names, known["columns"], "clinical columns")
-        here = {known["columns"][place]: name for place, name in zip(order, self.columns.names, strict=True)}
-        self.columns = replace(
-            self.columns, allowed={here[name]: self.columns.allowed[here[name]] for name in known["columns"]}
-        )
-        for name, words in known["words"].items():
-            if words != _words(self.columns.allowed[here[name]]) or (name in known["logarithm"]) != (
-                here[name] in self.columns.logarithm
-            ):
-                raise ValueError(f"clinical.{name}: its numbers mean something else than in the training: {words}")
+        if "inputs" in state_dict:
+            self.columns = match_inputs(self.columns, self.use, state_dict["inputs"])
 
     def use_classes(self, names: Sequence[str]) -> None:
         """Let labels mean the classes of a model; see `MatchedDataModule`."""
         self._order = matched(self.class_names, names, "classes")
         self._known_classes = list(names)
 
-    def _inputs(self) -> dict[str, Any]:
-        """What the values of a batch mean."""
-        words = {name: _words(allowed) for name, allowed in self.columns.allowed.items()}
-        columns = {"columns": list(self.columns.names), "words": words, "logarithm": list(self.columns.logarithm)}
-        return {"inputs": {"modalities": list(self.use), **columns}}
+    def _read_tables(self, root: Path) -> tuple[list[Patient], tuple[str, ...]]:
+        """Patients, labelled as the classes of the model stand, and the names of genes."""
+        patients, genes = read_patients(root, self.columns, self.outcome)
+        order = dict(enumerate(self._order or ()))
+        return [replace(patient, label=order.get(patient.label, patient.label)) for patient in patients], genes
 
     def _split(self, patients: Sequence[Patient]) -> dict[str, list[Patient]]:
         """By the table or at random, or of a checkpoint's test."""
@@ -333,15 +320,15 @@ class LiverCohortDataModule(MatchedDataModule):
         found: dict[str, list[Patient]] = {}
 
         def rule() -> dict[str, list[str]]:
-            names = self.outcome.class_names
-            found.update(split_patients(patients, self.root, self.shares, self.split_seed, self.scanners, names))
+            how = self.shares, self.split_seed, self.scanners, self.class_names
+            found.update(split_patients(patients, self.root, *how))
             return {name: [patient.id for patient in each] for name, each in found.items()}
 
-        splits = self.divide({name: _marks(patient) for name, patient in by_name.items()}, rule, self.root)
+        splits = self.divide({name: marks_of(patient) for name, patient in by_name.items()}, rule, self.root)
         if self._seen is None:
             return found
         splits["test"] = chosen_by_scanner(splits["test"], by_name, self.scanners["test"], self.root)
-        for number, said in enumerate(self.outcome.class_names):
+        for number, said in enumerate(self.class_names):
             if not any(by_name[name].label == number for name in splits["test"]):
                 raise ValueError(f"{self.root}: no test patient of class {said}; give at least one of each")
         return {name: [by_name[one] for one in each] for name, each in splits.items()}
@@ -369,16 +356,12 @@ class LiverCohortDataModule(MatchedDataModule):
         scanners = {name: number for number, name in enumerate(self._state["scanners"])}
         beside = {
             "present": torch.from_numpy(present),
-            "label": torch.tensor([self._label(patient) for patient in patients], dtype=torch.int64),
+            "label": torch.tensor([patient.label for patient in patients], dtype=torch.int64),
             "time": torch.tensor([patient.months for patient in patients], dtype=torch.float32),
             "event": torch.tensor([patient.event for patient in patients], dtype=torch.bool),
             "scanner": torch.tensor([scanners.get(patient.scanner, -1) for patient in patients]),
         }
         return CohortBatches(tensors, beside, [patient.id for patient in patients], batch_size=self.batch_size)
-
-    def _label(self, patient: Patient) -> int:
-        """As the classes of the model stand, -1 where unknown."""
-        return patient.label if self._order is None or patient.label < 0 else self._order[patient.label]
 
     def _table(self, patients: Sequence[Patient], present: np.ndarray, name: str, genes: Sequence[str]) -> Tensor:
         """(N, K) or (N, G) float32, 0 where it is missing."""
@@ -396,20 +379,3 @@ class LiverCohortDataModule(MatchedDataModule):
         return CohortBatches(
             data.modalities, data.beside, data.ids, batch_size=self.batch_size, seed=self.seed, **ranks, **options
         )
-
-
-def _words(allowed: Sequence[float] | Mapping[str, float]) -> dict[str, float] | None:
-    """What the words of a column count as; none of a column of numbers."""
-    return {str(key): float(value) for key, value in allowed.items()} if isinstance(allowed, Mapping) else None
-
-
-def _marks(patient: Patient) -> list[int]:
-    """Of a patient's images, tiles, expression and findings, of which few could be another's too."""
-    marks = [mark_file(file) for name, file in patient.volumes.items() if name != "liver"]
-    if patient.tiles:
-        marks.append(mark(str([mark_file(file) for file in patient.tiles])))
-    if patient.genes is not None and len(patient.genes) >= _TELLING:
-        marks.append(mark(patient.genes))
-    if np.isfinite(patient.clinical).sum() >= _TELLING:
-        marks.append(mark(patient.clinical))
-    return marks
