@@ -16,6 +16,8 @@ from datamodules.batches import Augmentation, TensorBatches
 from datamodules.fetal_heart.files import Cases, mask_file, mask_labels, read_cases
 from datamodules.in_memory import InMemoryDataModule, Split
 from datamodules.npz_file import SPLITS
+from datamodules.outcomes import check_predictors as check_names
+from datamodules.outcomes import telling
 from datamodules.phantoms.fetal_heart import FetalHeartPhantom
 from datamodules.readers import read_images
 from evaluation.morphology import CHAMBERS
@@ -37,6 +39,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         case: Regular expression whose first group is the case in the name of an image.
         predictors: Of the nomogram, beside the image score.
         candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
+        known_before: Those of both that are known before the outcome although they are called like it.
         missing: Whether a missing predictor is an error or is imputed.
         smaller_in_positive: A predictor that HLHS makes smaller; if it is larger, labels are turned round. Null
             leaves this check out.
@@ -60,6 +63,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         case: str = "(.+)_[^_]*",
         predictors: Sequence[str] = ("LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio"),
         candidates: Sequence[str] = (),
+        known_before: Sequence[str] = (),
         missing: Literal["refuse", "impute"] = "refuse",
         smaller_in_positive: str | None = None,
         val_share: float = 0.1,
@@ -75,6 +79,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         named = [*predictors, *candidates]
         if len({*named}) < len(named):
             raise ValueError(f"predictors and candidates name one twice: {', '.join(named)}")
+        check_names(named, ("label", "diagnosis", "HLHS"), where="predictors and candidates", known=known_before)
         self.maker, self.phantom = phantom, phantom is not None
         self.channels, self.case, self.missing = channels, case, missing
         self.predictors, self.candidates = list(predictors), list(candidates)
@@ -214,6 +219,8 @@ class FetalHeartDataModule(InMemoryDataModule):
         x = np.stack([developed.values[name] for name in self.predictors], axis=1)
         known = ~np.isnan(x).any(1)
         check_predictors(x[known], developed.positive[known], self.predictors)
+        for name, why in telling(x, self.predictors, developed.positive.astype(int)).items():
+            log.warning("%s: %s; is it known before the diagnosis?", name, why)
         if self.smaller_in_positive:
             self._check_polarity(developed)
 

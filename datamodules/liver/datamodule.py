@@ -13,13 +13,14 @@ from torch import Tensor
 from datamodules.base import MatchedDataModule, matched
 from datamodules.batches import Augmentation
 from datamodules.liver.batches import CohortBatches
-from datamodules.liver.columns import Columns, check_predictors
+from datamodules.liver.columns import Columns
 from datamodules.liver.matching import inputs_of, marks_of, match_inputs
 from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
 from datamodules.liver.reading import ImageSizes, read_images, stack_tables
 from datamodules.liver.records import MODALITIES, Outcome, Patient, read_patients
 from datamodules.liver.splits import SPLITS, chosen_by_scanner, drop_modalities, split_patients
 from datamodules.liver.volumes import Around
+from datamodules.outcomes import check_predictors, check_telling
 from datamodules.phantoms.liver import LiverPhantom
 
 __all__ = ["LiverCohortDataModule"]
@@ -41,6 +42,8 @@ class LiverCohortDataModule(MatchedDataModule):
         months: Column of the time to death or end of follow-up.
         event: Column of 1 for dead.
         logarithm: Clinical columns of which log10(x + 1) is taken.
+        known_before: Clinical columns that are known before the outcome although they are called like it, or tell it
+            of nearly every training patient; all other such columns are refused.
         use: Modalities that batches hold, null for all.
         missing_rate: Share of what patients have that is taken away, the same in every run with this `split_seed`; what
             a lower rate takes away a higher takes too. Nobody loses the last of `use`.
@@ -80,6 +83,7 @@ class LiverCohortDataModule(MatchedDataModule):
         months: str | None = None,
         event: str | None = None,
         logarithm: Sequence[str] = (),
+        known_before: Sequence[str] = (),
         use: Sequence[str] | None = None,
         missing_rate: float = 0.0,
         spatial_size: Sequence[int] = (32, 64, 64),
@@ -102,8 +106,8 @@ class LiverCohortDataModule(MatchedDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.columns = Columns(dict(clinical), tuple(logarithm))
-        check_predictors(self.columns.names, (label, months, event))
+        self.columns = Columns(dict(clinical), tuple(logarithm), tuple(known_before))
+        check_predictors(self.columns.names, (label, months, event), known=known_before)
         self.outcome = Outcome(label, tuple(class_names), months, event)
         unknown = set(use or ()) - set(MODALITIES)
         if unknown or (use is not None and not use):
@@ -337,6 +341,11 @@ class LiverCohortDataModule(MatchedDataModule):
         state: dict[str, Any] = {}
         if "clinical" in self.use:
             rows = np.stack([patient.clinical for patient in train if patient.has["clinical"]])
+            label, months = (
+                np.array([getattr(patient, name) for patient in train if patient.has["clinical"]])
+                for name in ("label", "months")
+            )
+            check_telling(rows, self.columns.names, label, months, known=self.columns.known_before)
             state["clinical"] = ClinicalPreparation.fit(rows, self.columns.names).state()
         if "genomics" in self.use:
             measured = [patient.genes for patient in train if patient.genes is not None]
