@@ -1,6 +1,7 @@
 """Images with label maps: planned, normalised, split by patient, served as patches."""
 
 import functools
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +15,14 @@ from rich.progress import track
 from datamodules.folds import held_out
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from datamodules.segmentation.cases import Case, Intensities, geometry, measure, raw_image, read_case
-from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
+from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, is_picture, read_dataset
 from datamodules.segmentation.matching import MatchedCases
-from datamodules.segmentation.pictures import alike, read_pictures
+from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
 from datamodules.segmentation.plan import Plan, make_plan
 
 __all__ = ["SegmentationDataModule"]
+
+log = logging.getLogger(__name__)
 
 
 class SegmentationDataModule(MatchedCases):
@@ -35,8 +38,8 @@ class SegmentationDataModule(MatchedCases):
         fold: Which of the folds is for validation.
         folds: Into how many the patients of `imagesTr` are split.
         patient: Regular expression whose first group is the patient in the name of a case: all scans of a patient go
-            into one fold. Null is for slices as pictures that no name tells apart: one unlike the slice before begins a
-            new patient.
+            into one fold. Null is for slices as pictures whose names do not say it: `patients.csv` beside them does, or
+            else one quite unlike the slice before begins a new patient, and where likeness does not tell, it is asked.
         plan: Spacing, patch, batch size, strides, kernels and features (`Plan`); null has them planned from the data.
         classes: Names of the classes by label value; null takes those of `dataset.json`.
         channels: Names of the channels; likewise.
@@ -308,7 +311,16 @@ class SegmentationDataModule(MatchedCases):
 
     @functools.cached_property
     def _alike(self) -> dict[str, str]:
-        return alike([*self.files.train, *self.files.test, *self.files.other])
+        """Patients of slices whose names do not say them; where all are tested, each may stand for itself."""
+        cases = [*self.files.train, *self.files.test, *self.files.other]
+        if (said := listed(self.root, cases)) is not None:
+            return said
+        try:
+            return alike(cases, self.root)
+        except ValueError:
+            if self._seen is None:
+                raise
+            return {case.id: case.id for case in cases}
 
     def _patient_of(self, case: CaseFiles) -> str:
         if self.patient is None:
@@ -321,6 +333,7 @@ class SegmentationDataModule(MatchedCases):
     def _folds(self) -> set[str]:
         """Patients of the validation fold."""
         patients = sorted({self._patient_of(case) for case in self.files.train})
+        self._tell_patients(len(patients))
         if len(patients) < self.folds:
             raise ValueError(
                 f"{self.root}: {len(patients)} patients make no {self.folds} folds; set datamodule.folds lower"
@@ -329,6 +342,17 @@ class SegmentationDataModule(MatchedCases):
         if both:
             raise ValueError(f"{self.root}: patient {sorted(both)[0]} stands in imagesTr and in imagesTs")
         return held_out(patients, self.fold, self.folds)
+
+    def _tell_patients(self, count: int) -> None:
+        """That every picture counts as a patient, where names look as if several were of one."""
+        names, alone = [case.id for case in self.files.train], self.patient is not None
+        pattern = several_of_one_name(names)
+        if pattern and alone and count == len(names) and is_picture(self.files.train[0].images[0]):
+            log.warning(
+                "%s: every picture counts as a patient of its own; if names such as %s are of a patient's slices, set "
+                "datamodule.patient='%s'",
+                self.root, names[0], pattern,
+            )  # fmt: skip
 
     def _ranks(self) -> dict[str, int]:
         trainer = self.trainer
