@@ -18,6 +18,7 @@ from tests.datamodules import test_liver_cohort as liver
 from tests.datamodules import test_npz as npz
 from tests.datamodules import test_pictures as pictures
 from tests.datamodules import test_segmentation as volumes
+from tests.datamodules import test_unlabelled as pieces
 
 phantom, cohort = liver.phantom, liver.cohort
 
@@ -82,6 +83,23 @@ def test_marks_tell_files_apart_by_either_end_and_say_no_names(tmp_path):
     state = Seen.of({"Anna": [1, 2], "Bert": [3]}, {"train": ["Anna"]}).state()
     assert (state["train"].tolist(), state["unused"].tolist(), state["patients"]) == ([1, 2], [3], 2)
     assert "Anna" not in json.dumps({name: str(value) for name, value in state.items()})
+
+
+def test_pieces_of_other_images_are_all_for_the_test(tmp_path):
+    trained = ready(pieces.data(pieces.cohort(tmp_path / "own")))
+
+    def meet_pieces(root):
+        data = pieces.data(root)
+        data.evaluate_as(trained.seen)
+        return ready(data)
+
+    again = meet_pieces(tmp_path / "own")
+    assert again.split == {"test": trained.split["test"]}
+    assert torch.equal(again._pieces["test"], trained._pieces["test"])
+    pieces.cohort(tmp_path / "other", patients=7)
+    for number in range(6):
+        pieces.volume(tmp_path / "other" / f"p{number}" / "ct.nii.gz", np.full((8, 20, 24), 100 + number))
+    assert len(meet_pieces(tmp_path / "other").split["test"]) == 7
 
 
 # --------------------------------------------------------------------------------------------------------------- images
