@@ -115,13 +115,11 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         check_patients(self.source, found, CLASSES[1:] if self.expansion_only else CLASSES)
 
     def _folders(self) -> dict[tuple[str, str], Path]:
-        """By split and class; other hospitals' slices, to be tested, may lie in one split alone."""
+        """By split and class; those of other hospitals, to be tested, may lie in some of them alone."""
         places = {(split, name): self.source / split / name for split in SPLITS for name in CLASSES}
-        return {
-            key: folder
-            for key, folder in places.items()
-            if folder.is_dir() and not (self._seen and not any(folder.iterdir()))
-        }
+        if self._seen is None:
+            return places
+        return {key: folder for key, folder in places.items() if folder.is_dir() and any(folder.iterdir())}
 
     def _read_splits(self) -> dict[str, Split]:
         parts: dict[str, list[Split]] = {split: [] for split in SPLITS}
