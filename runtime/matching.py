@@ -1,5 +1,6 @@
 """What a checkpoint knows of its data, and how other data are brought to it: classes, inputs, and who was seen."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ from hydra.utils import get_object
 from runtime.errors import UserError, user_errors
 
 __all__ = ["check_same_order", "known_of", "match"]
+
+log = logging.getLogger(__name__)
 
 
 def known_of(datamodule: Any) -> dict[str, Any]:
@@ -41,6 +44,8 @@ def match(datamodule: Any, known: Mapping[str, Any], *, test: bool) -> None:
             datamodule.load_state_dict(known["datamodule"])
         if test and hasattr(datamodule, "evaluate_as"):
             datamodule.evaluate_as(known.get("seen"))
+            if not known.get("seen"):
+                log.warning("this checkpoint does not say whom it was trained on: tested is the data's own split")
         names = known.get("class_names")
         if names and hasattr(datamodule, "use_classes"):
             datamodule.use_classes(names)
