@@ -1,22 +1,22 @@
 """Classification of images that are wholly in memory, wherever they were read from."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.base import MatchedDataModule, mark, matched
 from datamodules.batches import Augmentation, TensorBatches
 from datamodules.npz_file import Task
 from datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
 from datamodules.radiomics.masks import make_masks
 from datamodules.readers import read_images
 
-__all__ = ["InMemoryDataModule", "Split"]
+__all__ = ["InMemoryDataModule", "Split", "chosen_of", "joined"]
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ Split = tuple[np.ndarray, np.ndarray, list[str]]
 """Images (N, C, *spatial) uint8, labels (N,) int64 or (N, L) float32, N ids."""
 
 
-class InMemoryDataModule(L.LightningDataModule):
+class InMemoryDataModule(MatchedDataModule):
     """Batches of `{"image": (B, C, *spatial) float32, "label": (B,) int64 or (B, L) float32, "id": list[str]}`.
 
     Images are kept as one uint8 tensor; intensities leave as (x / 255 - mean) / std. Subclasses say where images come
@@ -86,6 +86,7 @@ class InMemoryDataModule(L.LightningDataModule):
         self._ids: dict[str, list[str]] = {}
         self._image_shape: tuple[int, ...] | None = None
         self._predict_input: tuple[list[str], Tensor, dict[str, Tensor]] | None = None
+        self._order: list[int] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -156,10 +157,10 @@ class InMemoryDataModule(L.LightningDataModule):
             return
         for name, (images, labels, ids) in self.read().items():
             self._images[name] = torch.from_numpy(images)
-            self._labels[name] = torch.from_numpy(labels)
+            self._labels[name] = torch.from_numpy(self._in_order(labels))
             self._ids[name] = ids
-            self._beside[name] = self._described(images, name)
-        self._image_shape = tuple(self._images["train"].shape[1:])
+            self._beside[name] = self._described(images, name) if ids else {}
+        self._image_shape = tuple(self._images["test"].shape[1:])
         self._check_classes()
         self._report_duplicates()
 
@@ -206,11 +207,62 @@ class InMemoryDataModule(L.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs to know of the training data; part of every checkpoint."""
-        return {"image_shape": list(self.image_shape)}
+        return {"image_shape": list(self.image_shape), "hcr_names": self.hcr_names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that images can be read where the training file is not."""
+        """Take over `state_dict`, so that images can be read where the training file is not.
+
+        Raises:
+            ValueError: If the radiomics are not those of the training.
+        """
         self._image_shape = tuple(state_dict["image_shape"])
+        known = state_dict.get("hcr_names", self.hcr_names)
+        if known and list(known) != self.hcr_names:
+            raise ValueError(
+                f"the model knows {len(known)} radiomics ({', '.join(known[:3])}, ...), the data give "
+                f"{len(self.hcr_names)} others: leave datamodule.radiomics as it was in the training"
+            )
+
+    def use_classes(self, names: Sequence[str]) -> None:
+        """Let labels mean the classes of a model; see `MatchedDataModule`."""
+        order = matched(self.class_names, names, "classes")
+        self._order = None if order == list(range(len(names))) else order
+        self.class_names = list(names)
+
+    def _in_order(self, labels: np.ndarray) -> np.ndarray:
+        """Labels (N,) or (N, L) as the classes of the model stand."""
+        if self._order is None:
+            return labels
+        return labels[:, np.argsort(self._order)] if labels.ndim == 2 else np.asarray(self._order)[labels]
+
+    def _divided(
+        self, said: dict[str, Split], patient_of: Callable[[str], str], check: Callable[[dict[str, Split]], None]
+    ) -> dict[str, Split]:
+        """Splits as the folder or the table has them, or of a checkpoint's test: see `MatchedDataModule.divide`.
+
+        Args:
+            said: As they were read.
+            patient_of: From the id of an image to its patient.
+            check: What is asked of the splits of a training.
+        """
+        marks: dict[str, list[int]] = {}
+        for images, _, ids in said.values():
+            for image, name in zip(images, ids, strict=True):
+                marks.setdefault(patient_of(name), []).append(mark(image))
+
+        def rule() -> dict[str, list[str]]:
+            check(said)
+            return {name: list(dict.fromkeys(map(patient_of, ids))) for name, (*_, ids) in said.items()}
+
+        splits = self.divide(marks, rule, self.source)
+        if self._seen is None:
+            return said
+        images, labels, ids = joined([*said.values()])
+        found = {}
+        for name, patients in splits.items():
+            chosen = set(patients)
+            found[name] = chosen_of(np.array([patient_of(one) in chosen for one in ids], bool), images, labels, ids)
+        return found
 
     def _batches(self, split: str, **options: Any) -> TensorBatches:
         data = self._images[split], self._labels[split], self._ids[split]
@@ -247,6 +299,8 @@ class InMemoryDataModule(L.LightningDataModule):
     def _check_classes(self) -> None:
         """Without an example of a class there is nothing to learn, and no AUC to choose or to report by."""
         for split, labels in self._labels.items():
+            if self._seen and split != "test":
+                continue
             if labels.ndim == 2:
                 present = labels.any(0) & ~labels.all(0)
             else:
@@ -264,3 +318,14 @@ class InMemoryDataModule(L.LightningDataModule):
             count = sum(hash(row.tobytes()) in seen for row in self._images[name].numpy())
             if count:
                 log.warning("%s: %d of the %s images stand in the training images too", self.source.name, count, name)
+
+
+def chosen_of(chosen: np.ndarray, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
+    """Rows of a split of which `chosen` (N,) bool says so."""
+    return images[chosen], labels[chosen], [name for name, kept in zip(ids, chosen, strict=True) if kept]
+
+
+def joined(parts: Sequence[Split]) -> Split:
+    """All rows of some splits."""
+    images, labels, ids = zip(*parts, strict=True)
+    return np.concatenate(images), np.concatenate(labels), [one for part in ids for one in part]

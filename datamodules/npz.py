@@ -1,16 +1,25 @@
 """Image classification from one npz file in the layout of MedMNIST (`datamodules/npz_file.py` says what that is)."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
-from datamodules.in_memory import InMemoryDataModule, Split
+import numpy as np
+
+from datamodules.base import Seen, mark
+from datamodules.in_memory import InMemoryDataModule, Split, chosen_of
 from datamodules.npz_file import image_shape, read_npz
 
 __all__ = ["NPZDataModule"]
 
+log = logging.getLogger(__name__)
+
 
 class NPZDataModule(InMemoryDataModule):
     """Splits are those of the file, and ids are `<split>_<index>`.
+
+    The test of another file than that of the training is on its test images too, which is how such files are given out,
+    but for those that stand in the training images.
 
     Args:
         file: The npz file.
@@ -33,7 +42,29 @@ class NPZDataModule(InMemoryDataModule):
     def read(self) -> dict[str, Split]:
         """All of the file."""
         said = read_npz(self.file, task=self.task, num_classes=self.num_classes)
-        return {name: (images, labels, _ids(name, len(labels))) for name, (images, labels) in said.items()}
+        splits = {name: (images, labels, _ids(name, len(labels))) for name, (images, labels) in said.items()}
+        marks = {name: [mark(image) for image in images] for name, (images, *_) in splits.items()}
+        if self._seen is None:
+            each = {one: [key] for name, (*_, ids) in splits.items() for one, key in zip(ids, marks[name], strict=True)}
+            self._recorded = Seen.of(each, {name: ids for name, (*_, ids) in splits.items()})
+            return splits
+        return {**splits, "test": self._unseen(splits["test"], marks)}
+
+    def _unseen(self, test: Split, marks: dict[str, list[int]]) -> Split:
+        """Test images of another file that were not trained on; of the training's own file all, as published."""
+        assert self._seen is not None
+        if all(self._seen.marks[name] == set(found) for name, found in marks.items()):
+            return test
+        learnt = self._seen.marks["train"] | self._seen.marks["val"]
+        new = np.array([key not in learnt for key in marks["test"]])
+        if not new.any():
+            raise ValueError(f"{self.file}: the model was trained on all of its test images; name another file")
+        log.warning(
+            "%s is not the file of the training: tested are %d of its test images (not train and val); "
+            "%d stood in the training and are left out",
+            self.file, new.sum(), (~new).sum(),
+        )  # fmt: skip
+        return chosen_of(new, *test)
 
     def read_shape(self) -> tuple[int, ...]:
         """From the head of the file."""

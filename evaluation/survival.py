@@ -12,7 +12,7 @@ def concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> dict[s
     other was seen without it.
 
     Args:
-        time: (N,), of the event or of the end of observation.
+        time: (N,), of the event or of the end of observation; who has none (NaN) is in no pair.
         event: (N,) bool.
         risk: (N,), larger where the event is expected earlier.
 
@@ -21,6 +21,8 @@ def concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> dict[s
         `tied` in risk, which count half.
     """
     time, event, risk = np.asarray(time, float), np.asarray(event, bool), np.asarray(risk, float)
+    followed = np.isfinite(time)
+    time, event, risk = time[followed], event[followed], risk[followed]
     shorter = time[:, None] < time[None]
     first = event[:, None] & (shorter | ((time[:, None] == time[None]) & ~event[None]))
     concordant = int((first & (risk[:, None] > risk[None])).sum())

@@ -15,6 +15,7 @@ from hydra.utils import get_object
 
 from runtime.build import instantiate
 from runtime.errors import UserError
+from runtime.matching import known_of
 
 __all__ = ["EmbedConfig", "initialise", "load", "read", "rebuild", "refresh", "trusted_config"]
 
@@ -38,12 +39,7 @@ class EmbedConfig(L.Callback):
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add both."""
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        checkpoint["medzoo"] = {
-            "config": self.config,
-            "class_names": getattr(datamodule, "class_names", None),
-            "datamodule": datamodule.state_dict(),
-        }
+        checkpoint["medzoo"] = {"config": self.config, **known_of(trainer.datamodule)}  # type: ignore[attr-defined]
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from runtime import checkpoint, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from runtime.check import check_config
 from runtime.errors import UserError, user_errors
+from runtime.matching import match
 from runtime.start import try_out
 from runtime.train import finish
 
@@ -37,14 +38,12 @@ def evaluate(config: DictConfig) -> None:
     L.seed_everything(merged["seed"], workers=True, verbose=False)
     datamodule = instantiate(merged["datamodule"], "datamodule")
     module = checkpoint.rebuild(merged, content, given["ckpt_path"])
+    match(datamodule, content["medzoo"], test=True)
     with user_errors("datamodule"):
         datamodule.prepare_data()
         if waiting := getattr(datamodule, "waiting", ""):
             raise UserError(waiting)
         datamodule.setup("test")
-    known = content["medzoo"].get("class_names")
-    if known and datamodule.num_classes != len(known):
-        raise UserError(f"the model knows other classes than the data, which have {', '.join(datamodule.class_names)}")
     with user_errors("datamodule"):
         check_cases(module, datamodule, "test")
     try_out(module, datamodule.test_dataloader(), ["predict_step"])

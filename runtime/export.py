@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from runtime import checkpoint
 from runtime.build import instantiate, resolve
 from runtime.errors import UserError
+from runtime.matching import match
 
 __all__ = ["export", "export_verb"]
 
@@ -77,7 +78,7 @@ def export(ckpt_path: str | Path, output: str | Path, *, quantise: bool = False)
     if not hasattr(module, "export_step"):
         raise UserError(f"{ckpt_path}: {type(module).__name__} predicts by more than a graph; it cannot be exported")
     datamodule = instantiate(config["datamodule"], "datamodule")
-    datamodule.load_state_dict(content["medzoo"]["datamodule"])
+    match(datamodule, content["medzoo"], test=False)
     step = _Step(module).eval()
     example, other = (torch.rand(count, *datamodule.image_shape) for count in (2, 3))
     output.parent.mkdir(parents=True, exist_ok=True)

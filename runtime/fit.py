@@ -1,7 +1,7 @@
 """One stage of a run: built, checked, trained, and tested with its best checkpoint."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from runtime.build import instantiate, instantiate_all, make_trainer
 from runtime.cost import Cost
 from runtime.errors import user_errors
 from runtime.finalize import finalize
+from runtime.matching import check_same_order
 from runtime.start import starting_point, try_out
 
 __all__ = ["Stage", "fit"]
@@ -71,8 +72,17 @@ class Stage:
             batches = self.datamodule.train_dataloader()
         try_out(self.module, batches)
         data = self.datamodule
+        if self.config["init_from"]:
+            path = self.config["init_from"]
+            check_same_order(checkpoint.read(path)["medzoo"], data, f"init_from={path}")
         run_folder.write_start(self.folder, self.config, data.split, phantom=data.phantom)
         self.prepared = True
+
+    def check_handed_on(self, earlier: Iterable["Stage"]) -> None:
+        """Refuse weights of a finished stage whose classes stand in another order than those of this one's data."""
+        for stage in earlier if hasattr(self.module, "receive") and not self.waiting else ():
+            if stage.trained:
+                check_same_order(checkpoint.read(stage.trained)["medzoo"], self.datamodule, str(stage.trained))
 
     def result(self) -> L.LightningModule:
         """The trained module, as a later stage gets it."""
@@ -113,6 +123,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     module, config = stage.module, stage.config
     L.seed_everything(config["seed"], workers=True, verbose=False)  # whatever was built or trained before
     if hasattr(module, "receive"):
+        stage.check_handed_on(earlier)
         with user_errors("lightning_module"):
             module.receive(_Results(earlier))
     cost = Cost()

@@ -11,6 +11,7 @@ from runtime import checkpoint
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from runtime.errors import UserError, user_errors
 from runtime.evaluate import check_cases, with_overrides
+from runtime.matching import match
 
 __all__ = ["predict", "predict_verb"]
 
@@ -89,7 +90,7 @@ def _set_options(module: Any, options: dict[str, Any]) -> None:
 def _datamodule(config: dict[str, Any], content: dict[str, Any], path: str | Path, module: Any) -> Any:
     """The datamodule of a checkpoint, pointed at new data; the data are read here, so that errors come early."""
     datamodule = instantiate(config["datamodule"], "datamodule")
-    datamodule.load_state_dict(content["medzoo"]["datamodule"])
+    match(datamodule, content["medzoo"], test=False)
     with user_errors("input"):
         datamodule.set_predict_input(path)
         check_cases(module, datamodule, "predict")

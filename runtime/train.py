@@ -133,6 +133,7 @@ def _rehearse(run: Path, stages: list[Stage], compared: dict[str, Any]) -> None:
             check_names(stage.config, stage.module, ["monitor", "optimized_metric"] if last else ["monitor"])
             if run_folder.is_first_process():
                 stage.prepare()
+                stage.check_handed_on(stages)
                 phantom, split = phantom or stage.datamodule.phantom, stage.datamodule.split or split
             if stage is not first:
                 stage.clear()

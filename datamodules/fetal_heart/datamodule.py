@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,10 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from datamodules.base import mark, matched
 from datamodules.batches import Augmentation, TensorBatches
 from datamodules.fetal_heart.files import Cases, mask_file, mask_labels, read_cases
 from datamodules.in_memory import InMemoryDataModule, Split
 from datamodules.npz_file import SPLITS
+from datamodules.outcomes import check_predictors as check_names
+from datamodules.outcomes import telling
 from datamodules.phantoms.fetal_heart import FetalHeartPhantom
 from datamodules.readers import read_images
 from evaluation.morphology import CHAMBERS
@@ -36,6 +40,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         class_names: Of label 0 and label 1: what the probability is called everywhere.
         predictors: Of the nomogram, beside the image score.
         candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
+        known_before: Those of both that are known before the outcome although they are called like it.
         missing: Whether a missing predictor is an error or is imputed.
         smaller_in_positive: A predictor that HLHS makes smaller; if it is larger, labels are turned round. Null
             leaves this check out.
@@ -60,6 +65,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         class_names: Sequence[str] = ("normal", "HLHS"),
         predictors: Sequence[str] = ("LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio"),
         candidates: Sequence[str] = (),
+        known_before: Sequence[str] = (),
         missing: Literal["refuse", "impute"] = "refuse",
         smaller_in_positive: str | None = None,
         val_share: float = 0.1,
@@ -75,6 +81,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         named = [*predictors, *candidates]
         if len({*named}) < len(named):
             raise ValueError(f"predictors and candidates name one twice: {', '.join(named)}")
+        check_names(named, ("label", "diagnosis", "HLHS"), where="predictors and candidates", known=known_before)
         self.maker, self.phantom = phantom, phantom is not None
         self.channels, self.case, self.missing = channels, case, missing
         self.predictors, self.candidates = list(predictors), list(candidates)
@@ -91,6 +98,21 @@ class FetalHeartDataModule(InMemoryDataModule):
     def has_masks(self) -> bool:
         """Whether channels after the first are chambers."""
         return self.channels != "grey"
+
+    def state_dict(self) -> dict[str, Any]:
+        """What prediction needs to know of the training data, and the predictors in order."""
+        return {**super().state_dict(), "predictors": self.predictors}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over `state_dict`.
+
+        Raises:
+            ValueError: If the predictors are not those of the training; in another order they are matched.
+        """
+        super().load_state_dict(state_dict)
+        known = state_dict.get("predictors", self.predictors)
+        matched(self.predictors, known, "predictors")
+        self.predictors = list(known)
 
     def fetch(self) -> None:
         """Write the phantom; a user's own cohort must be there already."""
@@ -122,8 +144,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         shape = self.image_shape
         ids, images = read_images(self.source / "images", (1, *shape[1:]))
         cases, owners = read_cases(self.source, ids, [*self.predictors, *self.candidates], self.case)
-        cases = cases if cases.split else self._drawn(cases)
-        self._check(cases)
+        cases = self._split(cases, owners, images)
         self._cases, self._owner = cases, dict(zip(ids, owners, strict=True))
         images = self._with_masks(self.source, ids, images)
         split = dict(zip(cases.names, cases.split, strict=True))
@@ -132,7 +153,7 @@ class FetalHeartDataModule(InMemoryDataModule):
             truth = dict(zip(cases.names, cases.positive.tolist(), strict=True))
         found = {}
         for name in SPLITS:
-            rows = [row for row, owner in enumerate(owners) if split[owner] == name]
+            rows = [row for row, owner in enumerate(owners) if split.get(owner) == name]
             labels = np.array([truth[owners[row]] for row in rows], np.int64)
             found[name] = images[rows], labels, [ids[row] for row in rows]
         return found
@@ -171,6 +192,26 @@ class FetalHeartDataModule(InMemoryDataModule):
         masks = np.stack([_chambers(root, name, self.image_shape[1:]) for name in ids])
         return np.concatenate([images, masks], axis=1)
 
+    def _split(self, cases: Cases, owners: list[str], images: np.ndarray) -> Cases:
+        """With the split of the table, or drawn; or with all in the test whom a checkpoint has never seen."""
+        marks: dict[str, list[int]] = {name: [] for name in cases.names}
+        for owner, image in zip(owners, images, strict=True):
+            marks[owner].append(mark(image))
+
+        def rule() -> dict[str, list[str]]:
+            told = cases if cases.split else self._drawn(cases)
+            self._check(told)
+            return {
+                name: [one for one, said in zip(told.names, told.split, strict=True) if said == name] for name in SPLITS
+            }
+
+        splits = self.divide(marks, rule, self.source)
+        if self._seen:
+            self._check_tested(cases[np.flatnonzero(np.isin(cases.names, splits["test"]))])
+        place = {one: name for name in SPLITS for one in splits[name]}  # the test last
+        kept = np.array([row for row, name in enumerate(cases.names) if name in place], int)
+        return replace(cases[kept], split=[place[cases.names[row]] for row in kept])
+
     def _drawn(self, cases: Cases) -> Cases:
         """With a split by case, each class by itself."""
         rng = np.random.default_rng(self.split_seed)
@@ -200,18 +241,34 @@ class FetalHeartDataModule(InMemoryDataModule):
                 names = [f"{count} {name}" for count, name in zip((well, sick), self.class_names, strict=True)]
                 told = f"{' and '.join(names)} {part} cases; at least {least} of each are needed"
                 raise ValueError(f"{self.source / 'cases.csv'}: {told}")
-        for name in self.predictors:
-            gaps = int(np.isnan(cases.values[name]).sum())
-            if gaps and self.missing == "refuse":
-                told = f"missing in {gaps} of {len(cases.names)} cases"
-                raise ValueError(f"{name}: {told}; mend them, or set datamodule.missing=impute")
+        self._check_gaps(cases)
         developed = cases[np.flatnonzero(np.isin(cases.split, ("train", "val")))]
         assert developed.positive is not None
         x = np.stack([developed.values[name] for name in self.predictors], axis=1)
         known = ~np.isnan(x).any(1)
         check_predictors(x[known], developed.positive[known], self.predictors)
+        for name, why in telling(x, self.predictors, developed.positive.astype(int)).items():
+            log.warning("%s: %s; is it known before the diagnosis?", name, why)
         if self.smaller_in_positive:
             self._check_polarity(developed)
+
+    def _check_tested(self, cases: Cases) -> None:
+        """What cannot be scored is told before it is predicted."""
+        if cases.positive is None or not self.predictors:
+            return
+        sick, well = int(cases.positive.sum()), int((~cases.positive).sum())
+        if min(sick, well) < 1:
+            raise ValueError(f"{self.source / 'cases.csv'}: {well} normal and {sick} HLHS cases; a test needs both")
+        self._check_gaps(cases)
+        if self.smaller_in_positive:
+            self._check_polarity(cases)
+
+    def _check_gaps(self, cases: Cases) -> None:
+        for name in self.predictors:
+            gaps = int(np.isnan(cases.values[name]).sum())
+            if gaps and self.missing == "refuse":
+                told = f"missing in {gaps} of {len(cases.names)} cases"
+                raise ValueError(f"{name}: {told}; mend them, or set datamodule.missing=impute")
 
     def _check_polarity(self, cases: Cases) -> None:
         name = str(self.smaller_in_positive)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
 import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor
 
+from datamodules.base import MatchedDataModule, mark_file
 from datamodules.batches import Augmentation
 from datamodules.followup.batches import PairBatches, PatientBatches, SliceBatches
 from datamodules.followup.clinical import CLINICAL, read_clinical
@@ -19,7 +19,7 @@ from datamodules.followup.files import find_patients
 __all__ = ["FollowupDataModule"]
 
 
-class FollowupDataModule(L.LightningDataModule):
+class FollowupDataModule(MatchedDataModule):
     """Head CT at baseline and follow-up, with bleed masks and clinical variables, split by hospital.
 
     With `batches="slices"` all loaders give single slices (`SliceBatches`); with `"pairs"` training and validation give
@@ -129,12 +129,12 @@ class FollowupDataModule(L.LightningDataModule):
         if stage == "predict" or self._patients:
             return
         patients = load_cohort(self.root, self.cache_dir, image_size=self.image_size)
-        splits: dict[str, list[Patient]] = {"train": [], "val": [], "test": []}
-        for patient in patients:
-            of_val, of_test = patient.hospital in self.val_hospitals, patient.hospital in self.test_hospitals
-            splits["test" if of_test else "val" if of_val else "train"].append(patient)
-        self._check_splits(splits, sorted({patient.hospital for patient in patients}))
-        self._patients = splits
+        by_name = {patient.id: patient for patient in patients}
+        marks = {name: _marks(patient.folder) for name, patient in by_name.items()}
+        names = self.divide(marks, lambda: self._by_hospital(patients), self.root)
+        self._patients = {split: [by_name[name] for name in each] for split, each in names.items()}
+        if self._seen and len({patient.expansion for patient in self._patients["test"]} - {-1}) < 2:
+            raise ValueError(f"{self.root}: the test needs patients with and without expansion, of each at least one")
 
     def train_dataloader(self) -> Iterable[dict[str, Any]]:
         """Balanced, augmented batches."""
@@ -259,6 +259,14 @@ class FollowupDataModule(L.LightningDataModule):
     def _whole(self, patients: Sequence[Patient]) -> PatientBatches:
         return PatientBatches(patients, context_mm=self.context_mm, margin_mm=self.margin_mm, **self._ranks())
 
+    def _by_hospital(self, patients: Sequence[Patient]) -> dict[str, list[str]]:
+        splits: dict[str, list[Patient]] = {"train": [], "val": [], "test": []}
+        for patient in patients:
+            of_val, of_test = patient.hospital in self.val_hospitals, patient.hospital in self.test_hospitals
+            splits["test" if of_test else "val" if of_val else "train"].append(patient)
+        self._check_splits(splits, sorted({patient.hospital for patient in patients}))
+        return {split: [patient.id for patient in each] for split, each in splits.items()}
+
     def _check_splits(self, splits: dict[str, list[Patient]], hospitals: list[str]) -> None:
         """Every split has patients, training has both kinds, and no hospital is misspelt."""
         unknown = [name for name in (*self.val_hospitals, *self.test_hospitals) if name not in hospitals]
@@ -272,3 +280,12 @@ class FollowupDataModule(L.LightningDataModule):
             raise ValueError(f"{self.root}: training needs patients with and without expansion, of each at least one")
         ids = [patient.id for patients in splits.values() for patient in patients]
         assert len(set(ids)) == len(ids), "a patient stands in two splits"
+
+
+def _marks(folder: Path) -> list[int]:
+    """Of a patient's scans, whichever way they are stored."""
+    return [mark_file(file) for time in TIMES for file in sorted((folder / time).rglob("*")) if _is_scan(file)]
+
+
+def _is_scan(file: Path) -> bool:
+    return file.is_file() and file.name[0] != "." and not {"iph", "ivh"} & {file.name.split(".")[0], file.parent.name}

@@ -76,6 +76,8 @@ class Cohort:
             raise ValueError(f"hospital {sorted(both)[0]} is named for validation and for the test; choose one")
         self.root, self.phantom = Path(root) / phantom.name if phantom else Path(root), phantom
         self.splits = {"val": list(val_hospitals), "test": list(test_hospitals)}
+        self.whole = True
+        """Whether every hospital that is named has to be there, and one to train on; not where others are tested."""
 
     def fetch(self) -> None:
         """Write the phantom; a user's own cohort must be there already."""
@@ -93,7 +95,7 @@ class Cohort:
         found = find_patients(self.root)
         hospitals = {folder.parent.name for folder in found.values()}
         for name in (*self.splits["val"], *self.splits["test"]):
-            if name not in hospitals:
+            if self.whole and name not in hospitals:
                 raise ValueError(f"{self.root} has no hospital {name}; it has {', '.join(sorted(hospitals))}")
         patients = [Patient(name, self._split(folder.parent.name), folder) for name, folder in sorted(found.items())]
         for patient in patients:
@@ -101,7 +103,7 @@ class Cohort:
                 raise FileNotFoundError(
                     f"{patient.folder / 'baseline'} has no ct.nii.gz; add it, or move {patient.name} away"
                 )
-        if not any(patient.split == "train" for patient in patients):
+        if self.whole and not any(patient.split == "train" for patient in patients):
             raise ValueError(f"{self.root}: every hospital is for validation or the test; none is left to train on")
         return patients
 

@@ -4,7 +4,7 @@ import glob
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from datamodules.base import mark, mark_file, telling
 from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml, read_mask
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 class CutSlicesDataModule(HematomaSlicesDataModule):
     """Three slices of the baseline bleed of each patient, with the label that the volumes of both scans give.
 
+    Of a cohort of which a checkpoint has seen no scan, all hospitals are tested.
     A patient whose mask is empty, or whose label nobody knows, is left out and listed in `skipped.csv` there.
     Volumes are those of drawn masks where there are some. Pictures are upright, the patient's right on the left.
 
@@ -70,10 +72,38 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         self.cohort = Cohort(cohort, val_hospitals=val_hospitals, test_hospitals=test_hospitals, phantom=phantom)
         self.rule, self.masks = expansion or ExpansionRule(), masks
         self.cutting: dict[str, Any] = {"size": cut_size, "neighbours": neighbours, "box": box, "margin_mm": margin_mm}
-        how = [self.cohort.root.name, self.cohort.splits, bool(masks), asdict(self.rule), self.cutting]
-        digest = sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()
-        super().__init__(Path(root) / f"slices_{digest[:8]}", **options)
+        super().__init__(Path(root) / self._folder_name(), **options)
         self.phantom = phantom is not None
+
+    def _folder_name(self) -> str:
+        how = [self.cohort.root.name, self.cohort.splits, bool(self.masks), asdict(self.rule), self.cutting]
+        return f"slices_{sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:8]}"
+
+    def evaluate_as(self, seen: Mapping[str, Any] | None) -> None:
+        """Other cohorts have other hospitals; see `MatchedDataModule`."""
+        super().evaluate_as(seen)
+        self.cohort.whole = self._seen is None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read all slices, and mark the scans that they come from too."""
+        super().setup(stage)
+        if self._recorded and self.cohort.root.is_dir():
+            marks = self._cohort_marks()
+            for patient in self.cohort.patients():
+                self._recorded.marks[patient.split].update(marks[patient.name])
+
+    def _test_all_of_another_cohort(self) -> None:
+        """A cohort of which no scan was seen in the training is for the test, whatever its hospitals are called."""
+        patients = self.cohort.patients() if self._seen else []
+        if self._seen and not any(map(self._seen.splits_of, self._cohort_marks().values())):
+            self.cohort.splits = {"val": [], "test": sorted({patient.folder.parent.name for patient in patients})}
+            self.source = self.source.with_name(self._folder_name())
+
+    def _cohort_marks(self) -> dict[str, list[int]]:
+        """Of each patient's scans, and of where they lie."""
+        home, patients = self.cohort.root.resolve(), self.cohort.patients()
+        scans = {one.name: [mark_file(file) for time in TIMES if (file := one.scan(time))] for one in patients}
+        return {name: [mark(f"{home}/{name}"), *given] for name, given in telling(scans).items()}
 
     @property
     def waiting(self) -> str:
@@ -91,7 +121,8 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         if self.source.is_dir() and not self.cohort.root.is_dir():
             return  # cut elsewhere
         self.cohort.fetch()
-        if not self.source.is_dir():
+        self._test_all_of_another_cohort()
+        if self.cohort.whole and not self.source.is_dir():
             self._check_early()
         if self.masks and any(not self._files(name) for name in self._scans()):
             return
@@ -154,7 +185,8 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             pixels, bleed = (each[:, ::-1, ::-1] for each in (np.asarray(ct.dataobj).T, mask))
             for name, picture in roi_slices(pixels, bleed, spacing, **self.cutting).items():
                 Image.fromarray(picture).save(root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
-        check_patients(self.cohort.root, cut)
+        if self.cohort.whole:
+            check_patients(self.cohort.root, cut)
         return skipped
 
     def _label(self, patient: Patient) -> bool | None:

@@ -1,7 +1,7 @@
 """All scans of a cohort, for a network that outlines their bleeds."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.files import CaseFiles, DatasetFiles
 
 __all__ = ["HematomaScansDataModule", "case_id"]
+
+_CLASSES, _CHANNELS = ("background", "hematoma"), ("CT",)
 
 
 class HematomaScansDataModule(SegmentationDataModule):
@@ -44,6 +46,25 @@ class HematomaScansDataModule(SegmentationDataModule):
         """Write the phantom; a user's own cohort must be there already."""
         self.cohort.fetch()
 
+    def evaluate_as(self, seen: Mapping[str, Any] | None) -> None:
+        """Other cohorts have other hospitals; see `MatchedDataModule`."""
+        super().evaluate_as(seen)
+        self.cohort.whole = self._seen is None
+
+    @property
+    def with_masks(self) -> Sequence[CaseFiles]:
+        """All scans with masks, of whatever hospital."""
+        self.fetch()
+        return [case for patient in self.cohort.patients() for case in _cases(patient) if case.mask]
+
+    @property
+    def _data_classes(self) -> Sequence[str]:
+        return _CLASSES
+
+    @property
+    def _data_channels(self) -> Sequence[str]:
+        return _CHANNELS
+
     @functools.cached_property
     def files(self) -> DatasetFiles:
         """What is in the folder.
@@ -60,7 +81,7 @@ class HematomaScansDataModule(SegmentationDataModule):
             raise ValueError(f"{self.root}: no patient of a training hospital has an iph.nii.gz to learn from")
         known = {case.id for case in (*train, *test)}
         other = [case for cases in found.values() for case in cases if case.id not in known]
-        return DatasetFiles(("background", "hematoma"), ("CT",), tuple(train), tuple(test), tuple(other))
+        return DatasetFiles(_CLASSES, _CHANNELS, tuple(train), tuple(test), tuple(other))
 
     @property
     def held_out_cases(self) -> list[CaseFiles]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.in_memory import InMemoryDataModule, Split
+from datamodules.in_memory import InMemoryDataModule, Split, chosen_of, joined
 from datamodules.readers import read_images
 
 __all__ = ["CLASSES", "SPLITS", "HematomaSlicesDataModule", "check_patients"]
@@ -64,7 +64,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     def fetch(self) -> None:
         """A user's own slices must be there already."""
-        if self._unsplit:
+        if self._unsplit or (self._seen and self._folders()):
             return
         missing = [
             f"{split}/{name}" for split in SPLITS for name in CLASSES if not (self.source / split / name).is_dir()
@@ -85,13 +85,12 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     def read(self) -> dict[str, Split]:
         """All pictures; a patient in two splits is an error."""
-        said = self._read_unsplit() if self._unsplit else {split: self._read_split(split) for split in SPLITS}
-        slices = [(split, *pair) for split, (_, labels, ids) in said.items() for pair in zip(ids, labels, strict=True)]
-        found = [(split, self.patient_of(name), int(label)) for split, name, label in slices]
-        check_patients(self.source, found, CLASSES[1:] if self.expansion_only else CLASSES)
-        said["train"] = self._with_synthetic(*said["train"])
+        said = self._read_unsplit() if self._unsplit else self._read_splits()
+        said = self._divided(said, self.patient_of, self._check_patients)
+        if len(said["train"][2]):
+            said["train"] = self._with_synthetic(*said["train"])
         if self.expansion_only:
-            return {split: _chosen(labels == 1, images, labels, ids) for split, (images, labels, ids) in said.items()}
+            return {split: chosen_of(labels == 1, images, labels, ids) for split, (images, labels, ids) in said.items()}
         return said
 
     def plain(self, split: str) -> Iterator[dict[str, Any]]:
@@ -110,12 +109,24 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             raise ValueError(f"{self.source}: datamodule.patient={self.patient.pattern!r} does not match {name}")
         return found.group(1)
 
-    def _read_split(self, split: str) -> Split:
-        parts = []
-        for label, name in enumerate(CLASSES):
-            ids, pictures = read_images(self.source / split / name, self.shape)
-            parts.append((pictures, np.full(len(ids), label), ids))
-        return _joined(parts)
+    def _check_patients(self, said: dict[str, Split]) -> None:
+        slices = [(split, *pair) for split, (_, labels, ids) in said.items() for pair in zip(ids, labels, strict=True)]
+        found = [(split, self.patient_of(name), int(label)) for split, name, label in slices]
+        check_patients(self.source, found, CLASSES[1:] if self.expansion_only else CLASSES)
+
+    def _folders(self) -> dict[tuple[str, str], Path]:
+        """By split and class; those of other hospitals, to be tested, may lie in some of them alone."""
+        places = {(split, name): self.source / split / name for split in SPLITS for name in CLASSES}
+        if self._seen is None:
+            return places
+        return {key: folder for key, folder in places.items() if folder.is_dir() and any(folder.iterdir())}
+
+    def _read_splits(self) -> dict[str, Split]:
+        parts: dict[str, list[Split]] = {split: [] for split in SPLITS}
+        for (split, name), folder in self._folders().items():
+            ids, pictures = read_images(folder, self.shape)
+            parts[split].append((pictures, np.full(len(ids), CLASSES.index(name)), ids))
+        return {split: joined(part) for split, part in parts.items() if part}
 
     @property
     def _unsplit(self) -> dict[str, Path]:
@@ -139,8 +150,8 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             places = {"val": patients[:tenth], "test": patients[tenth : 2 * tenth], "train": patients[2 * tenth :]}
             for split, chosen in places.items():
                 mine = np.array([self.patient_of(one) in chosen for one in ids])
-                parts[split].append(_chosen(mine, pictures, np.full(len(ids), CLASSES.index(name)), ids))
-        return {split: _joined(part) for split, part in parts.items()}
+                parts[split].append(chosen_of(mine, pictures, np.full(len(ids), CLASSES.index(name)), ids))
+        return {split: joined(part) for split, part in parts.items()}
 
     def _with_synthetic(self, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
         wanted = 0 if self.balance == "none" else int((labels == 0).sum()) // _SHARE[self.balance] - int(labels.sum())
@@ -180,12 +191,3 @@ def check_patients(source: Path, found: Iterable[tuple[str, str, int]], classes:
                 raise ValueError(
                     f"{source}: {count} patients of class {name} in {split}; two are needed, so split otherwise"
                 )
-
-
-def _chosen(chosen: np.ndarray, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
-    return images[chosen], labels[chosen], [name for name, kept in zip(ids, chosen, strict=True) if kept]
-
-
-def _joined(parts: Sequence[Split]) -> Split:
-    images, labels, ids = zip(*parts, strict=True)
-    return np.concatenate(images), np.concatenate(labels), [one for part in ids for one in part]

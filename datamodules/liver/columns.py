@@ -7,21 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datamodules.outcomes import check_predictors, is_leak
+
 __all__ = ["MISSING", "Columns", "check_predictors", "is_leak"]
 
 MISSING = ("", "na", "nan", "none", "?", "[not available]", "[not applicable]", "[unknown]", "unknown", "'--")
 """Cells that say nothing, in lower case; the bracketed ones are those of TCGA."""
-
-# Outcomes, what is measured after treatment, and limits of assays that look like values. Matched in lower case.
-_LEAKS = (
-    r"(^|_)(os|pfs|pfi|dfs|dfi|dss|ttp)($|[_.])",
-    r"surviv|death|dead|died|deceased|alive|vital_status",
-    r"censor|progress|recur|relapse|metastasis_at_follow|new_tumou?r_event|tumou?r_status|neoplasm_cancer_status",
-    r"recist|easl|response|outcome_of|treatment_outcome|necrosis_after",
-    r"(^|_)fu($|_)|follow_?up|last_contact|days_to|time_to|interval_",
-    r"(lower|upper)_limit",
-)
-_HARMLESS = ("fetoprotein_outcome_value",)  # TCGA's name of a laboratory value
 
 
 @dataclass(frozen=True)
@@ -31,6 +22,7 @@ class Columns:
     Attributes:
         allowed: By column, the lowest and highest value, or a number for each word.
         logarithm: Columns of which log10(x + 1) is taken, since they spread over decades.
+        known_before: Columns that are known before the outcome, although they look like it.
 
     Raises:
         ValueError: If a range is none, a column of `logarithm` is not there or may be negative, or one is an outcome.
@@ -38,10 +30,11 @@ class Columns:
 
     allowed: Mapping[str, Sequence[float] | Mapping[str, float]]
     logarithm: Sequence[str] = ()
+    known_before: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check what can be checked without data."""
-        check_predictors(self.allowed)
+        check_predictors(self.allowed, known=self.known_before)
         for name, allowed in self.allowed.items():
             if not isinstance(allowed, Mapping) and (len(allowed) != 2 or allowed[0] >= allowed[1]):
                 raise ValueError(f"clinical.{name}={list(allowed)}: give [lowest, highest], or {{word: number, ...}}")
@@ -86,31 +79,6 @@ class Columns:
         if not allowed[0] <= value <= allowed[1]:
             raise ValueError(f"{where}: {name} is {value:g}, outside {allowed[0]:g} to {allowed[1]:g}; mend the unit")
         return math.log10(value + 1) if name in self.logarithm else value
-
-
-def check_predictors(names: Sequence[str] | Mapping[str, object], outcomes: Sequence[str | None] = ()) -> None:
-    """Refuse columns that know the outcome, or are measured after treatment, as predictors.
-
-    Args:
-        names: Of the predictors.
-        outcomes: Names of the columns that hold label, time and event.
-
-    Raises:
-        ValueError: One line that names all of them.
-    """
-    taken = {(name or "").lower() for name in outcomes}
-    leaks = [name for name in names if is_leak(name) or name.lower() in taken]
-    if leaks:
-        raise ValueError(
-            f"clinical: {', '.join(leaks)} tell the outcome, are measured after treatment or are limits of assays; "
-            "leave them out of the predictors"
-        )
-
-
-def is_leak(name: str) -> bool:
-    """Whether a column tells the outcome, is measured after treatment, or is a limit of an assay."""
-    said = re.sub(r"[\s\-]+", "_", name.strip().lower())
-    return said not in _HARMLESS and any(re.search(pattern, said) for pattern in _LEAKS)
 
 
 def _word(text: object) -> str:

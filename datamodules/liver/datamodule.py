@@ -2,22 +2,25 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.base import MatchedDataModule, matched
 from datamodules.batches import Augmentation
 from datamodules.liver.batches import CohortBatches
-from datamodules.liver.columns import Columns, check_predictors
+from datamodules.liver.columns import Columns
+from datamodules.liver.matching import inputs_of, marks_of, match_inputs
 from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
 from datamodules.liver.reading import ImageSizes, read_images, stack_tables
 from datamodules.liver.records import MODALITIES, Outcome, Patient, read_patients
-from datamodules.liver.splits import SPLITS, drop_modalities, split_patients
+from datamodules.liver.splits import SPLITS, chosen_by_scanner, drop_modalities, split_patients
 from datamodules.liver.volumes import Around
+from datamodules.outcomes import check_predictors, check_telling
 from datamodules.phantoms.liver import LiverPhantom
 
 __all__ = ["LiverCohortDataModule"]
@@ -25,7 +28,7 @@ __all__ = ["LiverCohortDataModule"]
 log = logging.getLogger(__name__)
 
 
-class LiverCohortDataModule(L.LightningDataModule):
+class LiverCohortDataModule(MatchedDataModule):
     """Patients in the general layout (`datamodules/liver/records.py`), given as `CohortBatches`.
 
     All images are read into memory once, as uint8. Filling of gaps, scales and the choice of genes are learnt from the
@@ -39,6 +42,8 @@ class LiverCohortDataModule(L.LightningDataModule):
         months: Column of the time to death or end of follow-up.
         event: Column of 1 for dead.
         logarithm: Clinical columns of which log10(x + 1) is taken.
+        known_before: Clinical columns that are known before the outcome although they are called like it, or tell it
+            of nearly every training patient; all other such columns are refused.
         use: Modalities that batches hold, null for all.
         missing_rate: Share of what patients have that is taken away, the same in every run with this `split_seed`; what
             a lower rate takes away a higher takes too. Nobody loses the last of `use`.
@@ -78,6 +83,7 @@ class LiverCohortDataModule(L.LightningDataModule):
         months: str | None = None,
         event: str | None = None,
         logarithm: Sequence[str] = (),
+        known_before: Sequence[str] = (),
         use: Sequence[str] | None = None,
         missing_rate: float = 0.0,
         spatial_size: Sequence[int] = (32, 64, 64),
@@ -100,8 +106,8 @@ class LiverCohortDataModule(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.columns = Columns(dict(clinical), tuple(logarithm))
-        check_predictors(self.columns.names, (label, months, event))
+        self.columns = Columns(dict(clinical), tuple(logarithm), tuple(known_before))
+        check_predictors(self.columns.names, (label, months, event), known=known_before)
         self.outcome = Outcome(label, tuple(class_names), months, event)
         unknown = set(use or ()) - set(MODALITIES)
         if unknown or (use is not None and not use):
@@ -128,6 +134,8 @@ class LiverCohortDataModule(L.LightningDataModule):
         self._patients: dict[str, list[Patient]] = {}
         self._batches: dict[str, CohortBatches] = {}
         self._predicting = False
+        self._order: list[int] | None = None
+        self._known_classes: list[str] = []
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -137,7 +145,7 @@ class LiverCohortDataModule(L.LightningDataModule):
     @property
     def class_names(self) -> list[str]:
         """In order of the label."""
-        return list(self.outcome.class_names)
+        return self._known_classes or list(self.outcome.class_names)
 
     @property
     def num_classes(self) -> int:
@@ -209,18 +217,21 @@ class LiverCohortDataModule(L.LightningDataModule):
         """Read all patients, once; prediction needs none of them."""
         if stage == "predict" or self._patients:
             return
-        patients, genes = read_patients(self.root, self.columns, self.outcome)
+        patients, genes = self._read_tables(self.root)
         usable = [patient for patient in patients if patient.label >= 0 and any(map(patient.has.get, self.use))]
         if len(usable) < len(patients):
             log.warning(
                 "%s: %d patients left out, without a label or any of %s",
                 self.root, len(patients) - len(usable), ", ".join(self.use),
             )  # fmt: skip
-        splits = split_patients(usable, self.root, self.shares, self.split_seed, self.scanners, self.class_names)
+        splits = self._split(usable)
         if not self._state:
-            self._state = {"scanners": sorted({patient.scanner for patient in patients} - {""})}
+            self._state = {
+                "scanners": sorted({patient.scanner for patient in patients} - {""}),
+                "inputs": inputs_of(self.columns, self.use),
+            }
             self._state |= self._fit(splits["train"], genes)
-        self._batches = {name: self._read(splits[name], genes) for name in SPLITS}
+        self._batches = {name: self._read(splits[name], genes) for name in SPLITS if splits[name]}
         self._patients = splits
 
     def table(self, split: str) -> dict[str, Any]:
@@ -275,7 +286,7 @@ class LiverCohortDataModule(L.LightningDataModule):
             path: A folder in the general layout; label, time and event may be missing.
         """
         self._predicting = True
-        patients, genes = read_patients(Path(path), self.columns, self.outcome)
+        patients, genes = self._read_tables(Path(path))
         usable = [patient for patient in patients if any(map(patient.has.get, self.use))]
         if not usable:
             raise ValueError(f"{path}: no patient has any of {', '.join(self.use)}")
@@ -292,13 +303,54 @@ class LiverCohortDataModule(L.LightningDataModule):
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that new patients are read as those of the training were."""
+        """Take over `state_dict`, so that new patients are read as those of the training were.
+
+        Raises:
+            ValueError: If columns or modalities are not those of the training; in another order they are matched.
+        """
         self._state = state_dict
+        if "inputs" in state_dict:
+            self.columns = match_inputs(self.columns, self.use, state_dict["inputs"])
+
+    def use_classes(self, names: Sequence[str]) -> None:
+        """Let labels mean the classes of a model; see `MatchedDataModule`."""
+        self._order = matched(self.class_names, names, "classes")
+        self._known_classes = list(names)
+
+    def _read_tables(self, root: Path) -> tuple[list[Patient], tuple[str, ...]]:
+        """Patients, labelled as the classes of the model stand, and the names of genes."""
+        patients, genes = read_patients(root, self.columns, self.outcome)
+        order = dict(enumerate(self._order or ()))
+        return [replace(patient, label=order.get(patient.label, patient.label)) for patient in patients], genes
+
+    def _split(self, patients: Sequence[Patient]) -> dict[str, list[Patient]]:
+        """By the table or at random, or of a checkpoint's test."""
+        by_name = {patient.id: patient for patient in patients}
+        found: dict[str, list[Patient]] = {}
+
+        def rule() -> dict[str, list[str]]:
+            how = self.shares, self.split_seed, self.scanners, self.class_names
+            found.update(split_patients(patients, self.root, *how))
+            return {name: [patient.id for patient in each] for name, each in found.items()}
+
+        splits = self.divide({name: marks_of(patient) for name, patient in by_name.items()}, rule, self.root)
+        if self._seen is None:
+            return found
+        splits["test"] = chosen_by_scanner(splits["test"], by_name, self.scanners["test"], self.root)
+        for number, said in enumerate(self.class_names):
+            if not any(by_name[name].label == number for name in splits["test"]):
+                raise ValueError(f"{self.root}: no test patient of class {said}; give at least one of each")
+        return {name: [by_name[one] for one in each] for name, each in splits.items()}
 
     def _fit(self, train: Sequence[Patient], genes: Sequence[str]) -> dict[str, Any]:
         state: dict[str, Any] = {}
         if "clinical" in self.use:
             rows = np.stack([patient.clinical for patient in train if patient.has["clinical"]])
+            label, months = (
+                np.array([getattr(patient, name) for patient in train if patient.has["clinical"]])
+                for name in ("label", "months")
+            )
+            check_telling(rows, self.columns.names, label, months, known=self.columns.known_before)
             state["clinical"] = ClinicalPreparation.fit(rows, self.columns.names).state()
         if "genomics" in self.use:
             measured = [patient.genes for patient in train if patient.genes is not None]
@@ -318,9 +370,9 @@ class LiverCohortDataModule(L.LightningDataModule):
         scanners = {name: number for number, name in enumerate(self._state["scanners"])}
         beside = {
             "present": torch.from_numpy(present),
-            "label": torch.tensor([patient.label for patient in patients]),
+            "label": torch.tensor([patient.label for patient in patients], dtype=torch.int64),
             "time": torch.tensor([patient.months for patient in patients], dtype=torch.float32),
-            "event": torch.tensor([patient.event for patient in patients]),
+            "event": torch.tensor([patient.event for patient in patients], dtype=torch.bool),
             "scanner": torch.tensor([scanners.get(patient.scanner, -1) for patient in patients]),
         }
         return CohortBatches(tensors, beside, [patient.id for patient in patients], batch_size=self.batch_size)

@@ -47,6 +47,9 @@ class Outcome:
     def read(self, row: Mapping[str, str], where: str) -> tuple[int, float, bool]:
         """Class (-1 unknown), months (NaN unknown) and event of a row.
 
+        Of who is known to have died and not when, or was followed and nobody says whether to a death, nothing is known:
+        the months are NaN.
+
         Raises:
             ValueError: If a cell says something else than it may.
         """
@@ -67,9 +70,25 @@ class Outcome:
             time = math.nan if months.lower() in MISSING else float(months)
         except ValueError:
             raise ValueError(f"{where}: {self.months} is '{months}', which is no number of months") from None
-        if time < 0:
-            raise ValueError(f"{where}: {self.months} is {time:g}; a time cannot be negative")
+        if time < 0 or math.isinf(time):
+            raise ValueError(f"{where}: {self.months} is {time:g}; a time cannot be negative or infinite")
+        if math.isnan(time) or (self.event and event.lower() in MISSING):
+            return known, math.nan, False
         return known, time, event == "1"
+
+    def half_known(self, rows: Sequence[Mapping[str, str]]) -> str:
+        """What to tell of rows with an event and no time, or a time and no event; empty where there are none."""
+        if not self.months or not self.event:
+            return ""
+        said = [[(row.get(key) or "").strip().lower() for key in (self.months, self.event)] for row in rows]
+        dead = sum(event == "1" and months in MISSING for months, event in said)
+        timed = sum(event in MISSING and months not in MISSING for months, event in said)
+        if not dead and not timed:
+            return ""
+        return (
+            f"{dead} patients with {self.event} 1 have no {self.months}, {timed} with {self.months} have no "
+            f"{self.event}: they are left out of survival"
+        )
 
 
 @dataclass(frozen=True)
@@ -129,6 +148,8 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
     """
     file = root / "patients.csv"
     rows = read_rows(file)
+    if told := outcome.half_known(rows):
+        log.warning("%s: %s", file, told)
     genes, expression = _read_genes(root / "genomics.tsv")
     patients, seen = [], set()
     for row in rows:

@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from datamodules.liver.records import MODALITIES, Patient
 
-__all__ = ["SPLITS", "drop_modalities", "split_patients"]
+__all__ = ["SPLITS", "chosen_by_scanner", "drop_modalities", "split_patients"]
 
 SPLITS = ("train", "val", "test")
 
@@ -43,10 +43,7 @@ def split_patients(
     if told and len(told) < len(patients):
         silent = next(patient.id for patient in patients if not patient.split)
         raise ValueError(f"{root}: patient {silent} has no split, others have; fill the column or remove it")
-    known = {patient.scanner for patient in patients}
-    strange = sorted({name for names in scanners.values() for name in names or ()} - known)
-    if strange:
-        raise ValueError(f"{root}: no patient of scanner {', '.join(strange)}; it has {', '.join(sorted(known))}")
+    _check_scanners(patients, {name for names in scanners.values() for name in names or ()}, root)
     names = {patient.id: patient.split for patient in patients} if told else _drawn(patients, root, shares, seed)
     splits: dict[str, list[Patient]] = {name: [] for name in SPLITS}
     for patient in patients:
@@ -61,6 +58,26 @@ def split_patients(
     together = [patient.id for chosen in splits.values() for patient in chosen]
     assert len(set(together)) == len(together), "a patient stands in two splits"
     return splits
+
+
+def chosen_by_scanner(
+    names: Sequence[str], patients: Mapping[str, Patient], scanners: Sequence[str] | None, root: Path
+) -> list[str]:
+    """Those of the patients who were scanned by one of `scanners`; all where it is none.
+
+    Raises:
+        ValueError: If a scanner is unknown.
+    """
+    if scanners is None:
+        return list(names)
+    _check_scanners(list(patients.values()), set(scanners), root)
+    return [name for name in names if patients[name].scanner in scanners]
+
+
+def _check_scanners(patients: Sequence[Patient], scanners: set[str], root: Path) -> None:
+    known = {patient.scanner for patient in patients}
+    if strange := sorted(scanners - known):
+        raise ValueError(f"{root}: no patient of scanner {', '.join(strange)}; it has {', '.join(sorted(known))}")
 
 
 def drop_modalities(patients: Sequence[Patient], use: Sequence[str], rate: float, seed: int) -> np.ndarray:

@@ -92,7 +92,11 @@ def raw_image(case: CaseFiles) -> np.ndarray:
 
 
 def read_case(
-    case: CaseFiles, classes: int, spacing: Sequence[float], intensities: Sequence[Intensities | None]
+    case: CaseFiles,
+    classes: int,
+    spacing: Sequence[float],
+    intensities: Sequence[Intensities | None],
+    labels: Sequence[int] | None = None,
 ) -> Case:
     """Read a case for a network.
 
@@ -101,6 +105,7 @@ def read_case(
         classes: Label values 0 to `classes - 1` are allowed.
         spacing: mm of a voxel to resample to.
         intensities: Of each channel; none scales the 0.5th to 99.5th percentile of the channel itself to 0 to 1.
+        labels: By label value of the file, that of the network, where classes stand in another order.
 
     Returns:
         The case.
@@ -109,14 +114,16 @@ def read_case(
         ValueError: If files lie on different grids, hold NaN, or a label value is not in `dataset.json`.
     """
     image, mask, here = _read(case, classes)
+    if labels is not None and mask is not None:
+        mask = np.asarray(labels, np.uint8)[mask]
     size = [round(n * old / new) for n, old, new in zip(image.shape[1:], here, spacing, strict=True)]
     pairs = zip(intensities, image, strict=True)
     normal = np.stack([(each or Intensities.of_image(channel)).normalise(channel) for each, channel in pairs])
     resampled = resample(torch.from_numpy(normal), size, here).numpy()
     if mask is None:
         return Case(case.id, resampled, None, None, here, image.shape[1:], case)
-    labels = F.one_hot(torch.from_numpy(mask).long(), classes).movedim(-1, 0).float()
-    smaller = mask if list(mask.shape) == size else resample(labels, size, here).argmax(0).numpy().astype(np.uint8)
+    each = F.one_hot(torch.from_numpy(mask).long(), classes).movedim(-1, 0).float()
+    smaller = mask if list(mask.shape) == size else resample(each, size, here).argmax(0).numpy().astype(np.uint8)
     return Case(case.id, resampled, smaller, mask, here, image.shape[1:], case)
 
 

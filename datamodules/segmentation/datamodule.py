@@ -1,12 +1,13 @@
 """Images with label maps: planned, normalised, split by patient, served as patches."""
 
 import functools
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
 import numpy as np
 import torch
 from rich.progress import track
@@ -14,27 +15,31 @@ from rich.progress import track
 from datamodules.folds import held_out
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from datamodules.segmentation.cases import Case, Intensities, geometry, measure, raw_image, read_case
-from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
-from datamodules.segmentation.pictures import alike, read_pictures
+from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, is_picture, read_dataset
+from datamodules.segmentation.matching import MatchedCases
+from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
 from datamodules.segmentation.plan import Plan, make_plan
 
 __all__ = ["SegmentationDataModule"]
 
+log = logging.getLogger(__name__)
 
-class SegmentationDataModule(L.LightningDataModule):
+
+class SegmentationDataModule(MatchedCases):
     """A data set in nnU-Net's raw layout (`datamodules/segmentation/files.py`), or pictures (`pictures.py`).
 
     Training gives `PatchBatches`; validation, test and prediction give `CaseBatches`. The test is on `imagesTs` where
-    it has masks, else on the validation fold. Intensities are measured on the training cases of the fold alone and kept
-    in the checkpoint.
+    it has masks, else on the validation fold; of other data than the training's it is on all cases with masks, whose
+    classes and channels may stand in another order. Intensities are measured on the training cases of the fold alone
+    and kept in the checkpoint.
 
     Args:
         root: Folder with `dataset.json`, or with `images` and `masks`.
         fold: Which of the folds is for validation.
         folds: Into how many the patients of `imagesTr` are split.
         patient: Regular expression whose first group is the patient in the name of a case: all scans of a patient go
-            into one fold. Null is for slices as pictures that no name tells apart: one unlike the slice before begins a
-            new patient.
+            into one fold. Null is for slices as pictures whose names do not say it: `patients.csv` beside them does, or
+            else one quite unlike the slice before begins a new patient, and where likeness does not tell, it is asked.
         plan: Spacing, patch, batch size, strides, kernels and features (`Plan`); null has them planned from the data.
         classes: Names of the classes by label value; null takes those of `dataset.json`.
         channels: Names of the channels; likewise.
@@ -112,7 +117,7 @@ class SegmentationDataModule(L.LightningDataModule):
     @property
     def class_names(self) -> tuple[str, ...]:
         """By label value."""
-        return tuple(self._state.get("classes") or self._classes or self.files.classes)
+        return tuple(self._known_classes or self._state.get("classes") or self._data_classes)
 
     @property
     def num_classes(self) -> int:
@@ -180,22 +185,14 @@ class SegmentationDataModule(L.LightningDataModule):
         """Read all cases, once; prediction needs none of them."""
         if stage == "predict" or self._cases:
             return
-        files, parts = self.files, self._folds()
-        for given, found, key in (
-            (self._classes, files.classes, "classes"),
-            (self._channels, files.channels, "channels"),
-        ):
-            if given and list(given) != list(found):
-                raise ValueError(f"datamodule.{key}={list(given)}, but those of {self.root} are {list(found)}")
-        train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
-        val = [case for case in files.train if self._patient_of(case) in parts]
+        splits = self._split()
         if not self._state:
             self._state = {
-                "classes": list(files.classes),
+                "classes": list(self._data_classes),
+                "channels": list(self._data_channels),
                 "plan": vars(self.plan).copy(),
-                "intensities": [vars(each) if each else None for each in self._intensities(train)],
+                "intensities": [vars(each) if each else None for each in self._intensities(splits["train"])],
             }
-        splits = {"train": train, "val": val, "test": list(files.test) or val}
         chosen = [(name, case) for name, cases in splits.items() for case in cases]
         self._cases = {name: [] for name in splits}
         for name, case in track(chosen, "reading images", transient=True, disable=len(chosen) < 20):
@@ -235,6 +232,8 @@ class SegmentationDataModule(L.LightningDataModule):
     @property
     def held_out_cases(self) -> list[CaseFiles]:
         """Of patients that are not trained on: the validation fold, the test, and cases without masks."""
+        if self._seen and not self._cases["train"]:
+            return [case.files for case in self._cases["test"]]
         files, train = self.files, {case.id for case in self._cases["train"]}
         patients = {self._patient_of(case) for case in files.train if case.id in train}
         return [case for case in (*files.train, *files.test, *files.other) if self._patient_of(case) not in patients]
@@ -267,16 +266,30 @@ class SegmentationDataModule(L.LightningDataModule):
         return raw_image(case.files)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plan, classes and intensities of the training."""
+        """Plan, classes, channels and intensities of the training."""
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over `state_dict`, so that images can be read where the training data is not."""
         self._state = state_dict
 
+    def _fold_cases(self) -> dict[str, list[CaseFiles]]:
+        files, parts = self.files, self._folds()
+        for given, known, key in (
+            (self._classes, files.classes, "classes"),
+            (self._channels, files.channels, "channels"),
+        ):
+            if given and list(given) != list(known):
+                raise ValueError(f"datamodule.{key}={list(given)}, but those of {self.root} are {list(known)}")
+        train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
+        val = [case for case in files.train if self._patient_of(case) in parts]
+        return {"train": train, "val": val, "test": list(files.test) or val}
+
     def _read(self, case: CaseFiles) -> Case:
         intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]
-        return read_case(case, self.num_classes, self.plan.spacing, intensities)
+        if self._images and case not in self._predict:  # what is predicted on has the channels of the model
+            case = replace(case, images=tuple(case.images[index] for index in self._images))
+        return read_case(case, self.num_classes, self.plan.spacing, intensities, self._labels)
 
     def _intensities(self, train: Sequence[CaseFiles]) -> Sequence[Intensities | None]:
         if self.window is None:
@@ -298,7 +311,16 @@ class SegmentationDataModule(L.LightningDataModule):
 
     @functools.cached_property
     def _alike(self) -> dict[str, str]:
-        return alike([*self.files.train, *self.files.test, *self.files.other])
+        """Patients of slices whose names do not say them; where all are tested, each may stand for itself."""
+        cases = [*self.files.train, *self.files.test, *self.files.other]
+        if (said := listed(self.root, cases)) is not None:
+            return said
+        try:
+            return alike(cases, self.root)
+        except ValueError:
+            if self._seen is None:
+                raise
+            return {case.id: case.id for case in cases}
 
     def _patient_of(self, case: CaseFiles) -> str:
         if self.patient is None:
@@ -311,6 +333,7 @@ class SegmentationDataModule(L.LightningDataModule):
     def _folds(self) -> set[str]:
         """Patients of the validation fold."""
         patients = sorted({self._patient_of(case) for case in self.files.train})
+        self._tell_patients(len(patients))
         if len(patients) < self.folds:
             raise ValueError(
                 f"{self.root}: {len(patients)} patients make no {self.folds} folds; set datamodule.folds lower"
@@ -319,6 +342,17 @@ class SegmentationDataModule(L.LightningDataModule):
         if both:
             raise ValueError(f"{self.root}: patient {sorted(both)[0]} stands in imagesTr and in imagesTs")
         return held_out(patients, self.fold, self.folds)
+
+    def _tell_patients(self, count: int) -> None:
+        """That every picture counts as a patient, where names look as if several were of one."""
+        names, alone = [case.id for case in self.files.train], self.patient is not None
+        pattern = several_of_one_name(names)
+        if pattern and alone and count == len(names) and is_picture(self.files.train[0].images[0]):
+            log.warning(
+                "%s: every picture counts as a patient of its own; if names such as %s are of a patient's slices, set "
+                "datamodule.patient='%s'",
+                self.root, names[0], pattern,
+            )  # fmt: skip
 
     def _ranks(self) -> dict[str, int]:
         trainer = self.trainer

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CaseFiles", "DatasetFiles", "find_images", "is_picture", "read_dataset"]
+__all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "is_picture", "read_dataset"]
 
 ENDING = ".nii.gz"
+UNNAMED = ["background", "foreground"]
+"""Classes of masks that say where something is and not what."""
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 

@@ -85,6 +85,23 @@ class PatientFoldersDataModule(SegmentationDataModule):
             self.names, tuple(self.images), with_mask[0], tuple(case for case in with_mask[1] if case.id in out), other
         )
 
+    @property
+    def with_masks(self) -> Sequence[CaseFiles]:
+        """All patients that may be trained on or tested, whoever is chosen."""
+        self.fetch()
+        return [case for case in self.all_cases if case.mask]
+
+    def _wanted(self, tested: list[CaseFiles]) -> list[CaseFiles]:
+        """Those whom `test_where` chooses.
+
+        Raises:
+            ValueError: If it is nobody.
+        """
+        chosen = {case.id for case in self._chosen(self.test_where)}
+        if self.test_where and not any(case.id in chosen for case in tested):
+            raise ValueError(f"{self.root}: nobody of test_where={self.test_where} can be tested; choose another")
+        return [case for case in tested if case.id in chosen]
+
     @functools.cached_property
     def all_cases(self) -> tuple[CaseFiles, ...]:
         """Patients that have all images."""

@@ -2,8 +2,11 @@
 
 <root>/images/<case>.{png,jpg,...}
 <root>/masks/<case>.{png,jpg,...}    foreground: a label value 1, or any channel above 127
+<root>/patients.csv                  case, patient: whose a picture is, where its name does not say; may be missing
 """
 
+import csv
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +14,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datamodules.segmentation.files import CaseFiles, DatasetFiles, is_picture
+from datamodules.segmentation.files import PICTURES, UNNAMED, CaseFiles, DatasetFiles, is_picture
 
-__all__ = ["alike", "read_mask", "read_picture", "read_pictures"]
+__all__ = ["alike", "listed", "read_mask", "read_picture", "read_pictures", "several_of_one_name"]
 
-_ALIKE = 0.6  # correlation; neighbouring slices of one head at 5 mm reach 0.85, those of two heads 0.1 to 0.6
+log = logging.getLogger(__name__)
+
+# Correlation with the slice before. Neighbours of one head at 5 mm reach 0.85 and more, those of two heads 0.1 to 0.7;
+# of one abdomen, 10 to 45 slices apart, 0.3 to 0.6, of two 0.1 to 0.6.
+_OTHER, _SAME = 0.3, 0.5
+_ASK = "say it by datamodule.patient (a pattern of their names), or list case and patient in patients.csv there"
+_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 def read_pictures(root: Path) -> DatasetFiles:
@@ -29,7 +38,7 @@ def read_pictures(root: Path) -> DatasetFiles:
     train, other = (tuple(case for case in cases if bool(case.mask) is there) for there in (True, False))
     if not train:
         raise FileNotFoundError(f"{root}: no picture in images/ has a mask of the same name in masks/")
-    return DatasetFiles(("background", "foreground"), ("grey",), train, (), other)
+    return DatasetFiles(tuple(UNNAMED), ("grey",), train, (), other)
 
 
 def read_picture(file: Path) -> np.ndarray:
@@ -63,26 +72,106 @@ def read_mask(file: Path) -> np.ndarray:
     return (brightest > (127 if top > 1 else 0)).astype(np.uint8)
 
 
-def alike(cases: Sequence[CaseFiles]) -> dict[str, str]:
+def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
     """Tell patients apart where nobody says whose a slice is: one that is unlike the slice before begins a new patient.
 
+    That two patients count as one does no harm, that one counts as two would let a network be tested on whom it has
+    seen. So only a slice that is quite unlike the one before begins a patient; nothing is guessed where some are
+    neither like nor unlike, where most begin a patient, and where names give no order.
+
     Args:
-        cases: All there are; numbers in their names give the order.
+        cases: All there are; the number that ends their names gives the order.
+        root: For messages.
 
     Returns:
-        By case, the first case of its patient. The bound is low: that two patients count as one does no harm, that one
-        counts as two would let a network be tested on whom it has seen.
+        By case, the first case of its patient.
+
+    Raises:
+        ValueError: If patients cannot be told apart.
     """
+    ordered = sorted(cases, key=lambda case: _in_order(case.id))
+    _check_names([case.id for case in ordered], root)
     groups: dict[str, str] = {}
-    before, patient = None, ""
-    for case in sorted(cases, key=lambda case: _in_order(case.id)):
-        with Image.open(case.images[0]) as image:
-            small = np.asarray(image.convert("L").resize((64, 64)), float)
+    before, patient, unsure = None, "", []
+    for case in ordered:
+        small = _small(case)
         with np.errstate(invalid="ignore"):  # an empty slice is like any other
-            same = before is not None and not np.corrcoef(before.ravel(), small.ravel())[0, 1] <= _ALIKE
-        patient = patient if same else case.id
+            alike = 1.0 if before is None else float(np.nan_to_num(np.corrcoef(before, small)[0, 1], nan=1.0))
+        if _OTHER < alike < _SAME:
+            unsure.append(f"{case.id} ({alike:.2f})")
+        patient = patient if patient and alike > _OTHER else case.id
         groups[case.id], before = patient, small
+    count = len(set(groups.values()))
+    if unsure or 2 * count > len(cases) > 1:
+        told = f"{len(unsure)} are neither like nor unlike" if unsure else f"{count} are unlike"
+        raise ValueError(
+            f"{root}: patients cannot be told apart by likeness to the slice before: of {len(cases)} slices {told}"
+            f"{', such as ' * bool(unsure)}{', '.join(unsure[:3])}; {_ASK}"
+        )
+    log.warning(
+        "%s: nobody says whose a slice is; by likeness %d patients are told apart in %d slices, of whom some may be "
+        "several; %s",
+        root, count, len(groups), _ASK,
+    )  # fmt: skip
     return groups
+
+
+def listed(root: Path, cases: Sequence[CaseFiles]) -> dict[str, str] | None:
+    """By case, its patient, as `patients.csv` in the folder says; none where there is no such file.
+
+    Raises:
+        ValueError: If it lacks a column, a case or a name, or gives a case two patients.
+    """
+    file = root / "patients.csv"
+    if not file.is_file():
+        return None
+    found: dict[str, str] = {}
+    with file.open(newline="", encoding="utf-8-sig") as opened:
+        for row in csv.DictReader(opened):
+            case, patient = (row.get("case") or "").strip(), (row.get("patient") or "").strip()
+            if not case or not patient:
+                raise ValueError(f"{file}: every row needs a case and a patient, in columns of these names")
+            name = Path(case).stem if Path(case).suffix.lower() in PICTURES else case
+            if found.setdefault(name, patient) != patient:
+                raise ValueError(f"{file}: case {name} is of {found[name]} and of {patient}")
+    if absent := [case.id for case in cases if case.id not in found]:
+        raise ValueError(f"{file}: no row for {', '.join(absent[:5])}{', ...' * (len(absent) > 5)}")
+    return found
+
+
+def several_of_one_name(names: Sequence[str]) -> str:
+    """A pattern of patients where the names of some slices differ in the last number alone; empty where none do."""
+    stems = [_stem(name) for name in names]
+    if len(set(stems)) < 2 or len(set(stems)) == len(stems):
+        return ""
+    joints = {stem[-1] for stem in stems if stem}
+    return rf"(.*){joints.pop() if len(joints) == 1 and not joints & {*_ALPHABET} else '[_-]?'}\d+"
+
+
+def _check_names(names: Sequence[str], root: Path) -> None:
+    if pattern := several_of_one_name(names):
+        raise ValueError(
+            f"{root}: names such as {names[0]} seem to say whose a slice is: set datamodule.patient='{pattern}' if "
+            f"this finds patients, or another pattern, or list case and patient in {root / 'patients.csv'}"
+        )
+    if len(set(map(_stem, names))) > 1 or not all(name[-1:].isdigit() for name in names):
+        raise ValueError(f"{root}: names such as {names[0]} give no order in which slices could be compared; {_ASK}")
+
+
+def _stem(name: str) -> str:
+    """The name without the number that ends it."""
+    return re.sub(r"\d+$", "", name)
+
+
+def _small(case: CaseFiles) -> np.ndarray:
+    """(4096,) of a slice."""
+    if not is_picture(case.images[0]):
+        raise ValueError(f"{case.images[0]}: patients are told apart by likeness in pictures alone; {_ASK}")
+    try:
+        with Image.open(case.images[0]) as image:
+            return np.asarray(image.convert("L").resize((64, 64)), float).ravel()
+    except OSError as error:
+        raise ValueError(f"{case.images[0]} could not be read as a picture ({error})") from error
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:

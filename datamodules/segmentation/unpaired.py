@@ -89,7 +89,7 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
             ValueError: If a kind has nobody to train on, or nobody held out.
         """
         super().setup(stage)
-        if stage == "predict" or self._others:
+        if stage == "predict" or self._others or self._seen:
             return
         out = self._folds()
         self._others = {"train": [], "val": []}
@@ -98,6 +98,7 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
         for split in ("train", "val"):
             if not self._others[split] or not self._cases[split]:
                 raise ValueError(f"{self.root}: a kind has no {split} patient; give more, or other folds")
+            self.record(split, self._others[split])
 
     @property
     def split(self) -> dict[str, list[str]]:

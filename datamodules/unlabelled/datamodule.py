@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor
 
+from datamodules.base import MatchedDataModule, mark_file
 from datamodules.batches import ResumableBatches
 from datamodules.folds import held_out
 from datamodules.phantoms.phantom import Phantom
@@ -63,12 +63,13 @@ class CorruptedBatches(ResumableBatches):
         }
 
 
-class UnlabelledDataModule(L.LightningDataModule):
+class UnlabelledDataModule(MatchedDataModule):
     """Pieces cut at random places of volumes and pictures; the same ones in each epoch, as in Models Genesis.
 
     Volumes are cut into cubes, or with a patch of two sides into pieces of their slices. Validation and test are on the
     patients of whom `split` says so, since those that a later network is tested on should not be seen before; without
-    it on the first fold of each source's patients. Of sources with fewer patients than folds all are trained on.
+    it on the first fold of each source's patients; of other data than the training's it is on
+    all. Of sources with fewer patients than folds all are trained on.
 
     Args:
         root: Folder that the patterns of the sources are below; of a phantom, the folder that holds its cohort.
@@ -155,20 +156,23 @@ class UnlabelledDataModule(L.LightningDataModule):
         """
         if self._pieces:
             return
-        chosen = [(source, file, split) for source in self.sources.values() for file, split in self._split_of(source)]
-        if not any(split == "val" for *_, split in chosen):
+        chosen = self._chosen()
+        if not self._seen and not any(split == "val" for *_, split in chosen):
             raise ValueError(
                 f"{self.root}: nobody is left for validation; set datamodule.folds lower, or another split"
             )
-        parts: dict[str, list[np.ndarray]] = {"train": [], "val": []}
+        parts: dict[str, list[np.ndarray]] = {"train": [], "val": []} if not self._seen else {"test": []}
         told = track(chosen, "reading images", transient=True, disable=len(chosen) < 20)
         for number, (source, file, split) in enumerate(told):
+            if not split:
+                continue
             pieces = self._cut(source.read(file.path), np.random.default_rng((self.seed, number)))
             parts[split] += pieces
             self._ids[split] += [file.id] * len(pieces)
         # half precision: a cube of the published size in 0.3 MB, finer than the noise of any scanner
         self._pieces = {name: torch.from_numpy(np.stack(pieces).astype(np.float16)) for name, pieces in parts.items()}
-        self._pieces["test"], self._ids["test"] = self._pieces["val"], self._ids["val"]
+        if not self._seen:
+            self._pieces["test"], self._ids["test"] = self._pieces["val"], self._ids["val"]
 
     def train_dataloader(self) -> CorruptedBatches:
         """Shuffled pieces."""
@@ -187,6 +191,26 @@ class UnlabelledDataModule(L.LightningDataModule):
         ranks: dict[str, Any] = {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
         size: dict[str, Any] = {"batch_size": self.batch_size, "seed": self.seed}
         return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, **size, **ranks, **options)
+
+    def _chosen(self) -> list[tuple[ImageSource, ImageFile, str]]:
+        """Files of each split; of a checkpoint's test the others have no split, so that pieces are cut as before."""
+        found = [
+            (f"{name}/{file.patient}", source, file, split)
+            for name, source in self.sources.items()
+            for file, split in self._split_of(source)
+        ]
+        marks: dict[str, list[int]] = {}
+        for patient, _, file, _ in found:
+            marks.setdefault(patient, []).append(mark_file(file.path))
+
+        def rule() -> dict[str, list[str]]:
+            train, val = ([each for each, *_, split in found if split == name] for name in ("train", "val"))
+            return {"train": [*dict.fromkeys(train)], "val": [*dict.fromkeys(val)], "test": [*dict.fromkeys(val)]}
+
+        test = set(self.divide(marks, rule, self.root)["test"])
+        if self._seen is None:
+            return [(source, file, split) for _, source, file, split in found]
+        return [(source, file, "test" if patient in test else "") for patient, source, file, _ in found]
 
     def _split_of(self, source: ImageSource) -> list[tuple[ImageFile, str]]:
         files = source.find(self.root)

@@ -29,12 +29,14 @@ class CoxLoss(nn.Module):
 
         Args:
             log_hazard: (B,).
-            time: (B,), of the event or of the end of observation.
+            time: (B,), of the event or of the end of observation; who has none (NaN) is left out.
             event: (B,) bool.
 
         Returns:
-            A scalar; 0, with a warning, where there is no event.
+            A scalar; 0, with a warning, where there is no event at a known time.
         """
+        followed = time.isfinite()
+        log_hazard, time, event = log_hazard[followed], time[followed], event[followed].bool()
         if not event.any():
             warnings.warn("a batch without events teaches no survival: use larger batches", stacklevel=2)
             return log_hazard.sum() * 0

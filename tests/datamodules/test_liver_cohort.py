@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 from datamodules import LiverCohortDataModule, LiverPhantom
 from datamodules.liver.columns import MISSING, check_predictors
 from datamodules.liver.preprocessing import ClinicalPreparation
+from datamodules.liver.records import Outcome
 from datamodules.transforms import BatchAugment
 from evaluation.diagnostic import delong
 from models import TableEncoder
@@ -215,6 +216,31 @@ def test_the_state_is_plain_and_prepares_new_patients_alike(cohort, tmp_path):
         assert torch.equal(new[key][places], old[key]), key
     assert (new["label"] == -1).all()
     assert new["time"].isnan().all()
+
+
+def test_half_known_follow_up_is_left_out_and_told(copy, caplog):
+    cells = [("12.5", "1"), ("12.5", "0"), ("", "1"), ("NA", "0"), ("7", ""), ("", "")]
+    read = Outcome("hcc", ("benign", "hcc"), "months", "event").read
+    said = [read({"hcc": "1", "months": months, "event": event}, "x") for months, event in cells]
+    assert said[:2] == [(1, 12.5, True), (1, 12.5, False)]
+    assert all(label == 1 and np.isnan(months) and not event for label, months, event in said[2:])
+    changes = {
+        2: {"time_months": "", "event": "1"},
+        5: {"time_months": "9", "event": ""},
+        8: {"time_months": "", "event": "1"},
+    }
+    edit(copy, lambda number, row: row.update(changes.get(number, {})))
+    data = ready(copy)
+    assert (
+        "2 patients with event 1 have no time_months, 1 with time_months have no event: they are left out of"
+        in caplog.text
+    )
+    unknown = sum(
+        int(batch["time"].isnan().sum())
+        for split in ("train", "val", "test")
+        for batch in [data._batches[split].beside]
+    )
+    assert unknown == 3
 
 
 def test_gaps_are_filled_as_scikit_learn_fills_them():

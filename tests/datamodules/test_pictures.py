@@ -16,19 +16,20 @@ PLAN = {
     "spacing": [1, 1], "patch": [16, 16], "batch_size": 2, "features": [4, 4],
     "strides": [[1, 1], [2, 2]], "kernels": [[3, 3]] * 2,
 }  # fmt: skip
+MSD = REAL_DATA / "liver" / "msd_liver_slices"
 CT_ICH = REAL_DATA / "head-ct" / "ct-ich_v1.0.0_slices"
 
 
-def write(root, heads, slices=4, size=24, first=100):
+def write(root, heads, slices=4, size=24, first=100, noise=50):
     """Slices that resemble those of the same head; a mask in each."""
     rng = np.random.default_rng(0)
     for name in ("images", "masks"):
         (root / name).mkdir(parents=True)
     for head in range(heads):
-        base = rng.integers(0, 200, (size, size))
+        base = rng.integers(0, 250 - noise, (size, size))
         for number in range(slices):
             name = f"{first + slices * head + number}.png"
-            Image.fromarray((base + rng.integers(0, 50, base.shape)).astype(np.uint8)).save(root / "images" / name)
+            Image.fromarray((base + rng.integers(0, noise, base.shape)).astype(np.uint8)).save(root / "images" / name)
             mask = np.zeros((size, size, 3), np.uint8)
             mask[4:9, 6:12] = (0, 80, 210)  # a coloured mask
             Image.fromarray(mask).save(root / "masks" / name)
@@ -41,7 +42,7 @@ def data(root, **options):
 
 def test_a_slice_unlike_the_one_before_begins_a_new_patient(tmp_path):
     write(tmp_path, heads=3)
-    groups = alike(read_pictures(tmp_path).train)
+    groups = alike(read_pictures(tmp_path).train, tmp_path)
     assert {name: [case for case, first in groups.items() if first == name] for name in ("100", "104", "108")} == {
         "100": ["100", "101", "102", "103"], "104": ["104", "105", "106", "107"], "108": ["108", "109", "110", "111"],
     }  # fmt: skip
@@ -49,7 +50,7 @@ def test_a_slice_unlike_the_one_before_begins_a_new_patient(tmp_path):
 
 def test_numbers_without_zeros_in_front_are_in_order(tmp_path):
     write(tmp_path, heads=3, first=2)
-    groups = alike(read_pictures(tmp_path).train)
+    groups = alike(read_pictures(tmp_path).train, tmp_path)
     assert {name: (int(name) - 2) // 4 for name in groups} == {name: (int(groups[name]) - 2) // 4 for name in groups}
 
 
@@ -111,9 +112,80 @@ def test_wrong_pictures_are_told(tmp_path):
 
 @pytest.mark.skipif(not CT_ICH.is_dir(), reason="no slices of CT-ICH; name a folder with MEDZOO_REAL_DATA")
 def test_real_slices_of_one_head_stay_together():
-    groups = alike(read_pictures(CT_ICH).train)
+    groups = alike(read_pictures(CT_ICH).train, CT_ICH)
     assert len(groups) == 36
-    assert {groups[str(number)] for number in range(10210, 10225)} == {"10210"}
-    assert len(set(groups.values())) == 5
-    assert groups["10186"] != groups["10187"]
+    heads = [(10185, 10187), (10187, 10198), (10198, 10199), (10199, 10208), (10208, 10210), (10210, 10225)]
+    whose = [{groups[name] for name in groups if first <= int(name) < last} for first, last in heads]
+    assert all(len(found) == 1 for found in whose), "no head is split"
+    assert [found.pop() for found in whose] == ["10185"] * 3 + ["10199"] * 2 + ["10210"], "some are one"
     assert sum(read_mask(case.mask).any() for case in read_pictures(CT_ICH).train) == 36
+
+
+@pytest.mark.skipif(not MSD.is_dir(), reason="no slices of MSD liver; name a folder with MEDZOO_REAL_DATA")
+def test_real_slices_of_the_liver_are_not_guessed(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"names such as flipped_10001_81 seem to say .* set datamodule.patient='\(\.\*\)_\\d\+'"
+    ):
+        data(MSD).setup()
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        order = sorted((MSD / name).iterdir(), key=lambda file: [int(part) for part in file.stem.split("_")[1:]])
+        for number, file in enumerate(order):
+            (tmp_path / name / f"{number + 100}.jpg").symlink_to(file)
+    with pytest.raises(ValueError, match="cannot be told apart by likeness to the slice before: of 175 slices"):
+        data(tmp_path).setup()
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"),
+    [
+        (130, r"of 16 slices \d+ are neither like nor unlike, such as 1\d\d \(0\.[34]"),
+        (190, "16 are unlike; say it by datamodule.patient"),
+    ],
+)
+def test_slices_that_are_neither_like_nor_unlike_are_asked_for(tmp_path, noise, said):
+    write(tmp_path, heads=4, noise=noise)  # slices of a head correlate by half, or less
+    with pytest.raises(ValueError, match=said):
+        data(tmp_path).setup()
+
+
+def test_how_many_patients_were_found_is_said(tmp_path, caplog):
+    data(write(tmp_path, heads=4)).setup()
+    assert "by likeness 4 patients are told apart in 16 slices, of whom some may be several; say it" in caplog.text
+
+
+def test_names_that_say_whose_a_slice_is_are_asked_for(tmp_path, caplog):
+    write(tmp_path, heads=4)
+    for folder in ("images", "masks"):
+        for file in list((tmp_path / folder).iterdir()):
+            number = int(file.stem)
+            file.rename(file.with_name(f"head{(number - 100) // 4}-{number % 4}.png"))
+    with pytest.raises(ValueError, match=r"names such as head0-0 .* set datamodule.patient='\(\.\*\)-\\d\+'"):
+        data(tmp_path).setup()
+    data(tmp_path, patient="(.*)").setup()
+    assert r"every picture counts as a patient of its own; if names such as head0-0" in caplog.text
+    caplog.clear()
+    data(tmp_path, patient=r"(.*)-\d+").setup()
+    assert not caplog.records
+    for number, name in enumerate(["anna", "bert", "carl"]):
+        Image.fromarray(np.full((24, 24), number, np.uint8)).save(tmp_path / "images" / f"{name}.png")
+    other = {"patient": None}
+    (tmp_path / "patients.csv").write_text("case,patient\nhead0-0.png,h0\n")
+    with pytest.raises(ValueError, match="no row for head0-1, head0-2, head0-3, head1-0, head1-1, "):
+        data(tmp_path, **other).setup()
+    names = [file.stem for file in (tmp_path / "images").iterdir()]
+    (tmp_path / "patients.csv").write_text("case,patient\n" + "".join(f"{name},{name[:5]}\n" for name in names))
+    made = data(tmp_path, **other)
+    made.setup()
+    heads = {name: {case[:5] for case in cases} for name, cases in made.split.items()}
+    assert not heads["train"] & heads["val"]
+    assert heads["train"] | heads["val"] == {"head0", "head1", "head2", "head3"}
+
+
+def test_names_without_an_order_are_asked_for(tmp_path):
+    write(tmp_path, heads=2)
+    for folder in ("images", "masks"):
+        for number, file in enumerate(sorted((tmp_path / folder).iterdir())):
+            file.rename(file.with_name(f"{'abcdefgh'[number] * 3}.png"))
+    with pytest.raises(ValueError, match="names such as aaa give no order"):
+        data(tmp_path).setup()

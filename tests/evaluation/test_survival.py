@@ -42,3 +42,12 @@ def test_pairs_by_hand():
 
 def test_nobody_to_compare():
     assert np.isnan(concordance(TIME, np.zeros(8, bool), RISK)["c_index"])
+
+
+def test_who_has_no_time_is_in_no_pair():
+    time, event, risk = (
+        np.append(TIME, [np.nan] * 3),
+        np.append(EVENT, [True, False, True]),
+        np.append(RISK, [9, 0, -9]),
+    )
+    assert concordance(time, event, risk) == concordance(TIME, EVENT, RISK)

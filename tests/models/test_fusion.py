@@ -89,6 +89,28 @@ def test_cox_does_not_depend_on_the_order_nor_on_the_unit(ties):
     torch.testing.assert_close(CoxLoss(ties)(HAZARD + 50, TIME / 12, EVENT), expected)
 
 
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
+@pytest.mark.parametrize("event", [False, True])
+def test_patients_without_a_time_teach_no_survival(ties, event):
+    hazard = torch.cat([HAZARD[:3], HAZARD.new_tensor([3.0, -9.0]), HAZARD[3:]]).requires_grad_()
+    time = torch.cat([TIME[:3], TIME.new_tensor([float("nan")] * 2), TIME[3:]])
+    events = torch.cat([EVENT[:3], torch.tensor([event] * 2), EVENT[3:]])
+    loss = CoxLoss(ties)(hazard, time, events)
+    torch.testing.assert_close(loss, CoxLoss(ties)(HAZARD, TIME, EVENT))
+    loss.backward()
+    assert hazard.grad[3:5].tolist() == [0, 0]
+    assert hazard.grad[:3].abs().sum() > 0
+
+
+def test_a_batch_without_a_known_time_has_a_loss_of_zero_and_a_gradient():
+    hazard = HAZARD.clone().requires_grad_()
+    with pytest.warns(UserWarning, match="a batch without events"):
+        loss = CoxLoss()(hazard, torch.full_like(TIME, float("nan")), EVENT)
+    loss.backward()
+    assert loss.item() == 0
+    assert hazard.grad.tolist() == [0] * len(HAZARD)
+
+
 def test_cox_without_events_teaches_nothing():
     hazard = HAZARD.clone().requires_grad_()
     with pytest.warns(UserWarning, match="larger batches"):

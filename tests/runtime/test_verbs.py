@@ -71,15 +71,39 @@ def test_evaluate_gives_the_numbers_of_the_training_run(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_evaluate_takes_other_data(trained, tmp_path):
-    other = next((trained.parent / "data").glob("*.npz"))
-    data = ["datamodule=npz", f"datamodule.file={other}", "datamodule.task=binary", "datamodule.class_names=[no,yes]"]
+def test_evaluate_takes_other_data_and_names_columns_as_the_model_does(trained, tmp_path):
+    source = next((trained.parent / "data").glob("*.npz"))
+    arrays = dict(np.load(source))
+    for split in ("train", "val", "test"):
+        arrays[f"{split}_labels"] = 1 - arrays[f"{split}_labels"]
+    np.savez(tmp_path / "turned.npz", **arrays)
     best = trained / "checkpoints" / "best.ckpt"
-    done = run_verb("evaluate", f"ckpt_path={best}", *data, f"hydra.run.dir={tmp_path / 'again'}")
-    assert done.code == 0, done.output
-    before, after = (json.loads((run / "metrics.json").read_text()) for run in (trained, tmp_path / "again"))
-    assert after["test/auc"] == pytest.approx(before["test/auc"], abs=1e-6)
-    assert "p_yes" in (tmp_path / "again" / "predictions" / "test.csv").read_text()
+    before = json.loads((trained / "metrics.json").read_text())
+    for file, names in ((source, "benign,malignant"), (tmp_path / "turned.npz", "MALIGNANT,benign")):
+        data = [
+            "datamodule=npz",
+            f"datamodule.file={file}",
+            "datamodule.task=binary",
+            f"datamodule.class_names=[{names}]",
+        ]
+        done = call_verb("evaluate", f"ckpt_path={best}", *data, f"hydra.run.dir={tmp_path / file.stem}")
+        assert done.code == 0, done.output
+        after = json.loads((tmp_path / file.stem / "metrics.json").read_text())
+        assert after["test/auc"] == pytest.approx(before["test/auc"], abs=1e-6)
+        table = (tmp_path / file.stem / "predictions" / "test.csv").read_text()
+        assert table == (trained / "predictions" / "test.csv").read_text()
+
+
+def test_data_of_other_classes_are_refused_and_listed(trained, tmp_path):
+    file = next((trained.parent / "data").glob("*.npz"))
+    best = trained / "checkpoints" / "best.ckpt"
+    data = ["datamodule=npz", f"datamodule.file={file}", "datamodule.task=binary", "datamodule.class_names=[no,yes]"]
+    done = call_verb("evaluate", f"ckpt_path={best}", *data, f"hydra.run.dir={tmp_path / 'again'}")
+    told = (
+        "datamodule: the model knows the classes benign, malignant, the data have no, yes: "
+        "give them the names of the model, in the order of the data"
+    )
+    assert (done.code, done.error) == (2, [told])
 
 
 @pytest.mark.slow
