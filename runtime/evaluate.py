@@ -44,7 +44,6 @@ def evaluate(config: DictConfig) -> None:
         if waiting := getattr(datamodule, "waiting", ""):
             raise UserError(waiting)
         datamodule.setup("test")
-    with user_errors("datamodule"):
         check_cases(module, datamodule, "test")
     try_out(module, datamodule.test_dataloader(), ["predict_step"])
     run_folder.write_start(run, merged, datamodule.split, phantom=datamodule.phantom)
