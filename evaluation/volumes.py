@@ -71,17 +71,17 @@ def abc2_ml(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice overlap 2 |a and b| / (|a| + |b|) of two masks of the same shape; two empty masks score 1."""
+    """Dice overlap 2 |a and b| / (|a| + |b|) of two masks of the same shape; NaN for two empty masks, as in nnU-Net."""
     a, b = np.asarray(a) > 0, np.asarray(b) > 0
     if a.shape != b.shape:
         raise ValueError(f"masks of different shapes {a.shape} and {b.shape} have no Dice")
     total = a.sum() + b.sum()
-    return float(2 * (a & b).sum() / total) if total else 1.0
+    return float(2 * (a & b).sum() / total) if total else float("nan")
 
 
 def volume_similarity(a: float, b: float) -> float:
-    """1 - |a - b| / (a + b) of two volumes in the same unit, in [0, 1]; two empty volumes score 1."""
-    return float(1 - abs(a - b) / (a + b)) if a + b > 0 else 1.0
+    """1 - |a - b| / (a + b) of two volumes in the same unit, in [0, 1]; NaN for two empty volumes."""
+    return float(1 - abs(a - b) / (a + b)) if a + b > 0 else float("nan")
 
 
 def slice_consistency(ct: np.ndarray, mask: np.ndarray, margin: int = 3) -> dict[str, float]:
