@@ -1,5 +1,6 @@
 """Callbacks: all that is neither mathematics nor data."""
 
+from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.calibrate import Calibrate
 from callbacks.classification_figures import ClassificationFigures
 from callbacks.explanation import GradCAMFigures
@@ -26,6 +27,7 @@ from callbacks.translation_figures import TranslationFigures
 from callbacks.vae_figures import VAEFigures
 
 __all__ = [
+    "BestCheckpoint",
     "Calibrate",
     "ClassificationFigures",
     "FiniteGuard",

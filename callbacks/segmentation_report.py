@@ -68,7 +68,9 @@ class SegmentationReport(L.Callback):
             return
         run = Path(trainer.default_root_dir)
         write_csv(run / "predictions" / "test.csv", [_written(row) for row in rows])
-        titles = ["no class" if np.isnan(overlap) else f"Dice {overlap:.2f}" for overlap, *_ in drawn]  # no names: figures may leave the machine
+        titles = [
+            "no class" if np.isnan(overlap) else f"Dice {overlap:.2f}" for overlap, *_ in drawn
+        ]  # no names: figures may leave the machine
         images = [trainer.datamodule.raw(name) for _, name, *_ in drawn]  # type: ignore[attr-defined]
         _, _, said, true, spacings = zip(*drawn, strict=True)
         figures = {"cases": segmentation_figure(titles, images, said, true, spacings, self.window)}
