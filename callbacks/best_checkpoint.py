@@ -40,9 +40,7 @@ class BestCheckpoint(ModelCheckpoint):
     ) -> None:
         super().__init__(monitor=monitor, mode=mode, save_top_k=save_top_k, **options)
         self.tie_break = tie_break
-        self._tied: list[
-            dict[str, Any]
-        ] = []  # `when` and `value` of tie_break of all with the best score, the kept first
+        self._tied: list[dict[str, Any]] = []  # all with the best score, the kept one first; `value` is tie_break's
         self._now: dict[str, Any] = {}
 
     def check_monitor_top_k(self, trainer: L.Trainer, current: Tensor | None = None) -> bool:

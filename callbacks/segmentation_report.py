@@ -68,9 +68,8 @@ class SegmentationReport(L.Callback):
             return
         run = Path(trainer.default_root_dir)
         write_csv(run / "predictions" / "test.csv", [_written(row) for row in rows])
-        titles = [
-            "no class" if np.isnan(overlap) else f"Dice {overlap:.2f}" for overlap, *_ in drawn
-        ]  # no names: figures may leave the machine
+        # No names: figures may leave the machine.
+        titles = ["no class" if np.isnan(overlap) else f"Dice {overlap:.2f}" for overlap, *_ in drawn]
         images = [trainer.datamodule.raw(name) for _, name, *_ in drawn]  # type: ignore[attr-defined]
         _, _, said, true, spacings = zip(*drawn, strict=True)
         figures = {"cases": segmentation_figure(titles, images, said, true, spacings, self.window)}
@@ -83,15 +82,23 @@ class SegmentationWriter(CaseWriter):
     pending = "predict_cases"
     _ending = ".nii.gz"
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+    def begin(self, module: L.LightningModule, datamodule: Any, made_by: dict[str, Any]) -> None:
         """See whether pictures or volumes are predicted on."""
-        if stage == "predict" and trainer.datamodule.spatial_dims == 2:  # type: ignore[attr-defined]
+        if datamodule.spatial_dims == 2:
             self._ending = ".png"
-        super().setup(trainer, pl_module, stage)
+        super().begin(module, datamodule, made_by)
 
     def place(self, name: str) -> Path:
         """A file for each case."""
         return self.output / f"{name}{self._ending}"
+
+    def there(self) -> list[Path]:
+        """All files that may be label maps."""
+        return sorted(self.output.glob(f"[!.]*{self._ending}"))
+
+    def made_of(self, case: Any) -> tuple[list[Path], str]:
+        """Its channels."""
+        return list(case.images), ""
 
     def on_predict_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int

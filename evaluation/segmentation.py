@@ -102,8 +102,8 @@ def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str,
 
     Returns:
         `dice`, `iou`, `hd95_mm` (of the cases where both have the class), `scored` (cases times classes where truth or
-        label map has the class), `missed` (those of them where only one has it), `volume_mae_ml`, `volume_bias_ml`; with
-        several classes also `dice_<name>` and `scored_<name>`.
+        label map has the class), `missed` (those of them where only one has it), `volume_mae_ml`, `volume_bias_ml`;
+        with several classes also `dice_<name>` and `scored_<name>`.
     """
     names = list(classes[1:])
     column = {key: np.array([[row[key.format(name)] for name in names] for row in rows]) for key in _KEYS}

@@ -8,7 +8,32 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist, squareform
 from skimage.measure import marching_cubes
 
-__all__ = ["abc2_ml", "dice", "mesh_volume_ml", "slice_consistency", "volume_ml", "volume_similarity"]
+__all__ = ["abc2_ml", "dice", "mesh_volume_ml", "slice_consistency", "volume_ml", "volume_similarity", "voxel_mm"]
+
+
+def voxel_mm(affine: np.ndarray) -> tuple[float, float, float]:
+    """Edge lengths of a box as large as the voxel of an affine, so that their product is its volume |det|.
+
+    A gantry that was tilted leaves a sheared affine: its slices lie nearer to each other than the length of its column
+    says (by 5.2% at 18.5 degrees). The longest edge, which is that across slices, is shortened to their distance.
+
+    Args:
+        affine: (4, 4) or (3, 3), from voxels to mm; pixdim, which may say otherwise, is not asked.
+
+    Returns:
+        mm along the axes of the file.
+
+    Raises:
+        ValueError: If the affine spans no volume.
+    """
+    columns = np.asarray(affine, dtype=float)[:3, :3]
+    edges, volume = np.linalg.norm(columns, axis=0), abs(np.linalg.det(columns))
+    if not (np.isfinite(volume) and volume > 0):
+        raise ValueError("its affine spans no volume: the header is damaged")
+    share = volume / edges.prod()
+    if share < 1 - 1e-6:  # else rounding of an affine with right angles
+        edges[np.argmax(edges)] *= share
+    return tuple(edges.tolist())
 
 
 def volume_ml(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
@@ -16,7 +41,7 @@ def volume_ml(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
 
     Args:
         mask: (..., X, Y, Z) zeros and ones, with as many spatial axes as there are spacings.
-        spacing_mm: Edge lengths of a voxel in mm.
+        spacing_mm: Edge lengths of a voxel in mm, of a file by `voxel_mm`.
 
     Returns:
         (...) volumes in mL, a scalar array for a single mask.

@@ -23,8 +23,8 @@ class AutoencoderModule(OptimizedModule):
     """Trains `net` to give back `{"image": (B, 3, H, W)}` of CT in [0, 1], IPH and IVH.
 
     Logs `train/loss` and its terms; `loss`, `ct_mae_hu`, `dice_iph`, `dice_ivh` under `val/` and `test/` (Dice over all
-    voxels of the split, at probability 0.5; NaN where none is said or true). The state holds `latent_mean` and `latent_std` (c,), measured before the
-    test that follows training.
+    voxels of the split, at probability 0.5; NaN where none is said or true). The state holds `latent_mean` and
+    `latent_std` (c,), measured before the test that follows training.
 
     Args:
         net: Autoencoder with `encode`, `sample` and `decode`, such as `MultiHeadAutoencoderKL`.

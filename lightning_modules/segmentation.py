@@ -26,7 +26,8 @@ class SegmentationModule(OptimizedModule):
     """Trains `net` on `{"image": (B, C, *patch), "mask": (B, *patch)}`; all else takes one whole case in a batch.
 
     Logs `train/loss`; `val/loss`, and `val/dice`, over all voxels of the split and the mean of all classes but the
-    background that are true or said somewhere (nnU-Net's pseudo Dice). `test_step` and `predict_step` give label maps on the grid of the file.
+    background that are true or said somewhere (nnU-Net's pseudo Dice). `test_step` and `predict_step` give label
+    maps on the grid of the file.
 
     Args:
         net: From an image to logits, the full resolution first.

@@ -31,6 +31,8 @@ def evaluate(config: DictConfig) -> None:
         UserError: If something given is wrong.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
+    if run_folder.is_first_process() and (run / "config.yaml").is_file():
+        raise UserError(f"{run} holds another run: name another hydra.run.dir, or leave it out for a new folder")
     given = resolve(config)
     content = checkpoint.read(given["ckpt_path"])
     merged = with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)

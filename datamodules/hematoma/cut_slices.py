@@ -21,6 +21,7 @@ from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
+from datamodules.spacing import spacing_mm
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
@@ -177,4 +178,4 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         if not said:
             return None, ()
         levels = np.mean([np.asarray(image.dataobj, np.float32).T for image in said], axis=0)
-        return levels > 127.5, tuple(float(side) for side in said[0].header.get_zooms()[::-1])
+        return levels > 127.5, spacing_mm(said[0])

@@ -15,6 +15,7 @@ from torch import Tensor
 from datamodules.segmentation.files import CaseFiles, is_picture
 from datamodules.segmentation.pictures import read_mask, read_picture
 from datamodules.segmentation.plan import ANISOTROPY
+from datamodules.spacing import spacing_mm
 
 __all__ = ["Case", "Intensities", "geometry", "measure", "raw_image", "read_case", "resample"]
 
@@ -81,7 +82,7 @@ def geometry(case: CaseFiles) -> tuple[tuple[float, ...], tuple[int, ...]]:
     if is_picture(case.images[0]):
         return (1.0, 1.0), read_picture(case.images[0]).shape
     header = _open(case.images[0])
-    return tuple(float(z) for z in header.header.get_zooms()[:3][::-1]), tuple(header.shape[:3][::-1])
+    return spacing_mm(header), tuple(header.shape[:3][::-1])
 
 
 def raw_image(case: CaseFiles) -> np.ndarray:
@@ -169,7 +170,7 @@ def _read(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None,
     image = np.stack([np.asarray(each.dataobj, np.float32).T for each in opened])
     if not np.isfinite(image).all():
         raise ValueError(f"{case.images[0]}: holds NaN or infinite intensities; replace them first")
-    spacing = tuple(float(side) for side in first.header.get_zooms()[:3][::-1])
+    spacing = spacing_mm(first)
     if case.mask is None:
         return image, None, spacing
     labels = _open(case.mask)
