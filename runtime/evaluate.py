@@ -44,6 +44,8 @@ def evaluate(config: DictConfig) -> None:
         if waiting := getattr(datamodule, "waiting", ""):
             raise UserError(waiting)
         datamodule.setup("test")
+        if hasattr(datamodule, "check_trained"):
+            datamodule.check_trained(content["medzoo"]["datamodule"])
     known = content["medzoo"].get("class_names")
     if known and datamodule.num_classes != len(known):
         raise UserError(f"the model knows other classes than the data, which have {', '.join(datamodule.class_names)}")

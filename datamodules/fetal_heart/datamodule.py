@@ -36,8 +36,9 @@ class FetalHeartDataModule(InMemoryDataModule):
         predictors: Of the nomogram, beside the image score.
         candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
         missing: Whether a missing predictor is an error or is imputed.
-        smaller_in_positive: A predictor that HLHS makes smaller; if it is larger, labels are turned round. Null
+        smaller_in_positive: A predictor that label 1 makes smaller; if it is larger, labels are turned round. Null
             leaves this check out.
+        class_names: Of label 0 and of label 1, the outcome, as tables and figures call them.
         val_share: Share of each class for validation, where the table has no column `split`.
         test_share: Share of each class for the test.
         split_seed: Of that draw.
@@ -60,13 +61,14 @@ class FetalHeartDataModule(InMemoryDataModule):
         candidates: Sequence[str] = (),
         missing: Literal["refuse", "impute"] = "refuse",
         smaller_in_positive: str | None = None,
+        class_names: Sequence[str] = ("normal", "HLHS"),
         val_share: float = 0.1,
         test_share: float = 0.2,
         split_seed: int = 0,
         **options: Any,
     ) -> None:
         super().__init__(
-            Path(root) / phantom.name if phantom else root, task="binary", class_names=["normal", "HLHS"], **options
+            Path(root) / phantom.name if phantom else root, task="binary", class_names=list(class_names), **options
         )
         if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
             raise ValueError(f"val_share={val_share} and test_share={test_share} leave no share for training")
@@ -170,7 +172,8 @@ class FetalHeartDataModule(InMemoryDataModule):
             positive = cases.positive[np.isin(cases.split, splits)]
             sick, well = int(positive.sum()), int((~positive).sum())
             if min(sick, well) < least:
-                told = f"{well} normal and {sick} HLHS {part} cases; at least {least} of each are needed"
+                names = self.class_names
+                told = f"{well} {names[0]} and {sick} {names[1]} {part} cases; at least {least} of each are needed"
                 raise ValueError(f"{self.source / 'cases.csv'}: {told}")
         for name in self.predictors:
             gaps = int(np.isnan(cases.values[name]).sum())

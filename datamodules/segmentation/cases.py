@@ -15,6 +15,7 @@ from torch import Tensor
 from datamodules.segmentation.files import CaseFiles, is_picture
 from datamodules.segmentation.pictures import read_mask, read_picture
 from datamodules.segmentation.plan import ANISOTROPY
+from datamodules.skull import bone_share
 from datamodules.spacing import spacing_mm
 
 __all__ = ["Case", "Intensities", "geometry", "measure", "raw_image", "read_case", "resample"]
@@ -66,6 +67,7 @@ class Case:
         spacing: mm of a voxel of the file.
         size: Voxels of the file.
         files: Where it comes from.
+        bone: Share of bone in the first channel of a volume, if that is CT (`datamodules/skull.py`).
     """
 
     id: str
@@ -75,6 +77,7 @@ class Case:
     spacing: tuple[float, ...]
     size: tuple[int, ...]
     files: CaseFiles
+    bone: float | None = None
 
 
 def geometry(case: CaseFiles) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -110,15 +113,16 @@ def read_case(
         ValueError: If files lie on different grids, hold NaN, or a label value is not in `dataset.json`.
     """
     image, mask, here = _read(case, classes)
+    bone = bone_share(image[0])
     size = [round(n * old / new) for n, old, new in zip(image.shape[1:], here, spacing, strict=True)]
     pairs = zip(intensities, image, strict=True)
     normal = np.stack([(each or Intensities.of_image(channel)).normalise(channel) for each, channel in pairs])
     resampled = resample(torch.from_numpy(normal), size, here).numpy()
     if mask is None:
-        return Case(case.id, resampled, None, None, here, image.shape[1:], case)
+        return Case(case.id, resampled, None, None, here, image.shape[1:], case, bone)
     labels = F.one_hot(torch.from_numpy(mask).long(), classes).movedim(-1, 0).float()
     smaller = mask if list(mask.shape) == size else resample(labels, size, here).argmax(0).numpy().astype(np.uint8)
-    return Case(case.id, resampled, smaller, mask, here, image.shape[1:], case)
+    return Case(case.id, resampled, smaller, mask, here, image.shape[1:], case, bone)
 
 
 def measure(cases: Sequence[CaseFiles], classes: int, voxels: int = 10_000_000, seed: int = 1234) -> list[Intensities]:

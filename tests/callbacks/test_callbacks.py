@@ -5,7 +5,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from callbacks import FiniteGuard, StepSeed
+from callbacks.classification_figures import save_figures
 from callbacks.prediction_writer import prediction_rows, write_csv
+from evaluation.figures.style import new_figure
 from lightning_modules import ClassificationModule
 from models import ClassificationLoss
 
@@ -98,3 +100,12 @@ def test_csv_is_all_or_nothing(tmp_path):
     with pytest.raises(ValueError, match="fields not in"):
         write_csv(tmp_path / "deep" / "x.csv", [{"a": 1}, {"a": 2, "b": 3}])
     assert (tmp_path / "deep" / "x.csv").read_text().split() == ["a", "1"], "the earlier file is untouched"
+
+
+@pytest.mark.parametrize("phantom", [True, False])
+def test_figures_of_phantoms_say_so_and_others_do_not(tmp_path, phantom):
+    figure, _ = new_figure(3, 2)
+    data = type("Data", (), {"phantom": phantom})
+    save_figures(type("Run", (), {"datamodule": data, "loggers": []}), {"one": figure}, tmp_path)
+    assert (tmp_path / "one.png").is_file()
+    assert [text.get_text() for text in figure.texts] == ["phantom"] * phantom

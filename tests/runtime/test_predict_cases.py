@@ -122,3 +122,18 @@ def test_a_folder_without_a_record_is_refused_unless_it_is_empty(made, tmp_path,
     else:
         (output / "made_by.json").write_text(record)
         refused(predict(made, "all", image, output), f"{output / 'made_by.json'}: damaged")
+
+
+def test_a_head_without_its_skull_is_refused_in_one_line(made, tmp_path):
+    content = torch.load(made / "all.ckpt", weights_only=True)
+    content["medzoo"]["datamodule"]["skull"] = "intact"
+    torch.save(content, tmp_path / "intact.ckpt")
+    image = made / "set" / "imagesTr" / "a_0000.nii.gz"
+    done = predict(tmp_path, "intact", image, tmp_path / "out")
+    assert (done.code, len(done.error)) == (2, 1), done.output
+    assert done.error[0].startswith(f"input: {image}: no bone (above 300 HU)")
+    words = [f"ckpt_path={tmp_path / 'intact.ckpt'}", f"hydra.run.dir={tmp_path / 'run'}", "trainer.accelerator=cpu"]
+    done = call_verb("evaluate", *words)
+    assert (done.code, len(done.error)) == (2, 1), done.output
+    assert "no bone (above 300 HU)" in done.error[0]
+    assert not (tmp_path / "out").exists()
