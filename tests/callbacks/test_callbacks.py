@@ -1,10 +1,11 @@
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import FiniteGuard, StepSeed
+from callbacks import FiniteGuard, PredictionWriter, ScoreWriter, StepSeed
 from callbacks.classification_figures import save_figures
 from callbacks.prediction_writer import prediction_rows, write_csv
 from evaluation.figures.style import new_figure
@@ -109,3 +110,15 @@ def test_figures_of_phantoms_say_so_and_others_do_not(tmp_path, phantom):
     save_figures(type("Run", (), {"datamodule": data, "loggers": []}), {"one": figure}, tmp_path)
     assert (tmp_path / "one.png").is_file()
     assert [text.get_text() for text in figure.texts] == ["phantom"] * phantom
+
+
+def test_a_file_of_older_predictions_is_replaced_and_told(tmp_path, caplog):
+    data = type("Data", (), {"class_names": ["no", "yes"], "task": "binary"})
+    run = type("Run", (), {"datamodule": data, "is_global_zero": True, "default_root_dir": str(tmp_path)})
+    for name in ("first", "second"):
+        collected = {"id": [name], "prob": np.array([[0.1, 0.9]]), "score": np.array([0.5])}
+        for writer in (PredictionWriter(tmp_path / "classes.csv"), ScoreWriter(tmp_path / "scores.csv")):
+            writer.finish(run, None, "predict", collected)
+        assert len(caplog.records) == 2 * (name == "second")
+    assert "classes.csv: the predictions that stood there are replaced" in caplog.text
+    assert "second" in (tmp_path / "classes.csv").read_text()

@@ -51,11 +51,24 @@ def test_an_image_without_tissue_tells_nothing():
     assert skull_of(None) is None
 
 
-def test_training_images_of_both_kinds_are_told(caplog):
-    assert skull_of_all([0.16, 0.2, 0.01, None]) == "intact"
-    assert skull_of_all([0.0, 0.001]) == "stripped"
-    assert skull_of_all([]) is None
+@pytest.mark.parametrize(
+    ("shares", "kind"),
+    [
+        ([0.16, 0.2, 0.1], "intact"),
+        ([0.0, 0.001], "stripped"),
+        ([0.16] * 9 + [0.02], "intact"),
+        ([0.02, 0.01, 0.004, 0.03], None),  # abdomens
+        ([0.02, 0.01, 0.07], None),
+        ([None, None], None),
+        ([], None),
+    ],
+)
+def test_training_images_have_something_in_common_or_not(shares, kind, caplog):
+    assert skull_of_all(shares) == kind
     assert not caplog.records
+
+
+def test_training_images_of_both_kinds_are_told(caplog):
     assert skull_of_all([0.16, 0.0, 0.0]) is None
     assert "2 of 3 training images have no skull" in caplog.text
 

@@ -137,3 +137,11 @@ def test_a_head_without_its_skull_is_refused_in_one_line(made, tmp_path):
     assert (done.code, len(done.error)) == (2, 1), done.output
     assert "no bone (above 300 HU)" in done.error[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_another_run_is_not_evaluated_into(made, tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 1")
+    done = call_verb("evaluate", f"ckpt_path={made / 'all.ckpt'}", f"hydra.run.dir={tmp_path}")
+    assert (done.code, len(done.error)) == (2, 1), done.output
+    assert f"{tmp_path} holds another run" in done.error[0]
+    assert (tmp_path / "config.yaml").read_text() == "seed: 1"
