@@ -25,7 +25,8 @@ class BestCheckpoint(ModelCheckpoint):
     Args:
         monitor: Metric that decides which epoch is best.
         mode: Whether it should be high (`max`) or low (`min`).
-        tie_break: Metric that decides between equal ones, lower being better; one that is not logged breaks no tie.
+        tie_break: Metric that decides between equal ones, lower being better; null, or one that is not logged, breaks
+            no tie.
         save_top_k: Only with 1 are ties broken.
         **options: Of Lightning's callback.
     """
@@ -34,7 +35,7 @@ class BestCheckpoint(ModelCheckpoint):
         self,
         monitor: str | None = None,
         mode: str = "min",
-        tie_break: str = "val/loss",
+        tie_break: str | None = "val/loss",
         save_top_k: int = 1,
         **options: Any,
     ) -> None:
@@ -77,7 +78,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def _save_monitor_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
         """Note how this epoch does, and save it where it is the best."""
-        loss = monitor_candidates.get(self.tie_break) if self.monitor != self.tie_break else None
+        loss = monitor_candidates.get(self.tie_break or "") if self.monitor != self.tie_break else None
         self._now = {"when": _position(trainer), "order": trainer.global_step}
         if loss is not None and not torch.isnan(loss):
             self._now["value"] = float(loss)

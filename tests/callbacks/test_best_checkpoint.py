@@ -71,6 +71,7 @@ def test_ties_survive_an_interruption(tmp_path, caplog, stopped, file):
         ({"auc": [0.5, 0.9, 0.9 + 1e-8, 0.8], "loss": [0.1, 0.3, 0.4, 0.1]}, {}, 1),  # equal but for rounding
         ({"auc": [0.5, 0.9, 0.901, 0.8], "loss": [0.1, 0.3, 0.4, 0.1]}, {}, 2),  # a better value always wins
         ({"auc": [0.9, 0.9, 0.9]}, {}, 0),  # no loss is logged
+        ({"auc": [0.9, 0.9, 0.9], "loss": [0.3, 0.2, 0.1]}, {"tie_break": None}, 0),
         ({"auc": [0.9, 0.9, 0.9], "loss": [float("nan"), 0.3, 0.2]}, {}, 0),  # nothing to compare with
         ({"auc": [float("nan")] * 3, "loss": [0.3, 0.1, 0.2]}, {}, 1),  # of a class that no case has
         ({"auc": [float("nan"), 0.1, float("nan")], "loss": [0.3, 0.4, 0.2]}, {}, 1),
