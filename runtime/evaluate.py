@@ -56,6 +56,8 @@ def evaluate(config: DictConfig) -> None:
     trainer = make_trainer(given["trainer"], run, callbacks=callbacks, logger=logger, enable_checkpointing=True)
     trainer.test(module, datamodule, verbose=False)
     if trainer.is_global_zero:
+        if datamodule.phantom:
+            log.info("phantom images, as in training; for your own say datamodule=<name> datamodule.root=<folder>")
         finish(run, {name: float(value) for name, value in trainer.callback_metrics.items()})
 
 
