@@ -68,7 +68,9 @@ def _switched() -> bool:
 
 
 def _overrides() -> list[str]:
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    """As written: one may hold an interpolation."""
+    words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    return words
 
 
 def _is_leftover(config: DictConfig, path: str) -> bool:

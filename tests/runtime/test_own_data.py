@@ -73,3 +73,9 @@ def test_what_the_command_line_says_is_never_left_out(tmp_path, word, message):
     words = ["experiment=hlhs_demo", "datamodule=fetal_heart", f"datamodule.root={tmp_path}", word]
     with pytest.raises(UserError, match=message):
         resolve_stages(compose(tmp_path, *words))
+
+
+def test_an_override_may_hold_an_interpolation(tmp_path):
+    words = ["experiment=liver_slices_pretraining_demo", "datamodule=liver_pictures_phantom"]
+    words += ["stages.genesis.datamodule.phantom=${stages.scratch.datamodule.phantom}"]
+    assert "genesis" in resolve_stages(compose(tmp_path, *words))
