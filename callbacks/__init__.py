@@ -1,5 +1,6 @@
 """Callbacks: all that is neither mathematics nor data."""
 
+from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.classification_figures import ClassificationFigures
 from callbacks.explanation import GradCAMFigures
 from callbacks.finite_guard import FiniteGuard
@@ -25,6 +26,7 @@ from callbacks.translation_figures import TranslationFigures
 from callbacks.vae_figures import VAEFigures
 
 __all__ = [
+    "BestCheckpoint",
     "ClassificationFigures",
     "FiniteGuard",
     "FollowupReport",

@@ -76,11 +76,14 @@ class ClassificationFigures(CollectPredictions):
 
 
 def save_figures(trainer: L.Trainer, figures: dict[str, Figure], folder: Path) -> None:
-    """Write figures as PNG and send them to every logger that takes images."""
+    """Write figures as PNG and send them to every logger that takes images; those of phantoms say so."""
     folder.mkdir(parents=True, exist_ok=True)
+    phantom = getattr(getattr(trainer, "datamodule", None), "phantom", False)
     for name, figure in figures.items():
         file = folder / f"{name}.png"
-        figure.savefig(file)
+        if phantom:
+            figure.text(1, 0, "phantom", ha="right", va="top", size=8, color="gray")
+        figure.savefig(file, bbox_inches="tight" if phantom else None)
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image(f"figures/{name}", [str(file)])

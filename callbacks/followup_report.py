@@ -23,6 +23,7 @@ from evaluation.figures import (
 from evaluation.followup import IPH, IVH, SampledFollowups, compare
 from evaluation.followup_baselines import Forecast, baseline_forecasts, comparison_table
 from evaluation.forecasts import expansion_score, forecast_metrics, interval, pit, weighted_mean
+from evaluation.segmentation import known_mean
 
 __all__ = ["FollowupReport", "sampled_followups"]
 
@@ -31,6 +32,7 @@ OF_A_PATIENT = (
     *("dice_iph", "dice_ivh", "volume_similarity", "ssim", "midline_error_mm"),
     *("slice_difference", "slice_dice", "real_slice_difference", "real_slice_dice"),
 )
+OVERLAPS = ("dice_iph", "dice_ivh")  # undefined without blood in forecast and follow-up: how many are counted is told
 OF_A_FORECAST = (
     *("name", "crps", "crps_low", "crps_high", "skill", "volume_mae_ml", "volume_bias_ml"),
     *("coverage_50", "coverage_90", "expansion_auc"),
@@ -196,7 +198,8 @@ def _own_metrics(rows: list[dict[str, Any]], truth: dict[str, np.ndarray]) -> di
     new = truth["followup_ivh_ml"][dry] >= NEW_IVH_ML
     if 0 < new.sum() < len(new):
         metrics["new_ivh_auc"] = float(auc(new, weighted_mean(truth["ivh_samples"], truth["weights"])[dry])[0])
-    return metrics | {name: float(np.nanmean([row[name] for row in rows])) for name in OF_A_PATIENT}
+    metrics |= {f"{name}_scored": int(np.isfinite([row[name] for row in rows]).sum()) for name in OVERLAPS}
+    return metrics | {name: known_mean([row[name] for row in rows]) for name in OF_A_PATIENT}
 
 
 def _effects(rows: list[dict[str, Any]], datamodule: Any) -> dict[str, float]:

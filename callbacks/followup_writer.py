@@ -1,5 +1,6 @@
 """What predict.py writes of a forecast: follow-ups as NIfTI on the input's grid, maps, volumes and figures."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ class FollowupWriter(CaseWriter):
     def place(self, name: str) -> Path:
         """A folder for each patient."""
         return self.output / name
+
+    def there(self) -> list[Path]:
+        """All folders of forecasts."""
+        return sorted(file.parent for file in self.output.glob("[!.]*/volumes.csv"))
+
+    def made_of(self, case: Any) -> tuple[list[Path], str]:
+        """Scans and masks, what is known of the patient, and how thick slices are."""
+        files = [file for time in ("baseline", "followup") for file in sorted((case.folder / time).rglob("*.nii.gz"))]
+        return files, json.dumps([case.clinical.tolist(), case.grid.affine.tolist()])
 
     def on_predict_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int

@@ -1,6 +1,7 @@
 """Writes predictions as one CSV row for each image, into the run folder: they never leave the machine."""
 
 import csv
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import lightning as L
 from callbacks.collect import CollectPredictions
 
 __all__ = ["PredictionWriter", "write_csv"]
+
+log = logging.getLogger(__name__)
 
 
 class PredictionWriter(CollectPredictions):
@@ -31,6 +34,8 @@ class PredictionWriter(CollectPredictions):
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         default = "predictions.csv" if stage == "predict" else f"predictions/{stage}.csv"
         self.written = Path(self.output or Path(trainer.default_root_dir) / default)
+        if stage == "predict" and self.written.exists():
+            log.warning("%s: the predictions that stood there are replaced", self.written)
         rows = prediction_rows(collected, datamodule.class_names, multilabel=datamodule.task == "multilabel")
         write_csv(self.written, rows)
 

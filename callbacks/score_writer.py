@@ -1,5 +1,6 @@
 """Writes image scores as one CSV row for each image."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from callbacks.collect import CollectPredictions
 from callbacks.prediction_writer import write_csv
 
 __all__ = ["ScoreWriter"]
+
+log = logging.getLogger(__name__)
 
 
 class ScoreWriter(CollectPredictions):
@@ -27,5 +30,7 @@ class ScoreWriter(CollectPredictions):
         """Write the file on the first rank."""
         if stage == "predict" and trainer.is_global_zero:
             self.written = self.output
+            if self.written.exists():
+                log.warning("%s: the predictions that stood there are replaced", self.written)
             pairs = zip(collected["id"], collected["score"], strict=True)
             write_csv(self.written, [{"id": name, "score": f"{score:.6f}"} for name, score in pairs])

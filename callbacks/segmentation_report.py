@@ -14,7 +14,7 @@ from callbacks.classification_figures import save_figures
 from callbacks.collect import gather
 from callbacks.prediction_writer import write_csv
 from evaluation.figures import segmentation_figure
-from evaluation.segmentation import case_scores, grouped_dice, summary
+from evaluation.segmentation import case_scores, grouped_dice, known_mean, summary
 
 __all__ = ["SegmentationReport", "SegmentationWriter"]
 
@@ -48,7 +48,7 @@ class SegmentationReport(L.Callback):
         classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
         scores = case_scores(said, true, spacing, classes)
         self._rows.append({"id": batch["id"][0], **scores})
-        overlap = float(np.mean([scores[f"dice_{name}"] for name in classes[1:]]))
+        overlap = known_mean([scores[f"dice_{name}"] for name in classes[1:]])
         self._drawn.append((overlap, batch["id"][0], said, true, spacing))
         self._drawn = _spread(self._drawn, 4 * self.cases)  # all of them may not fit into memory
 
@@ -68,7 +68,8 @@ class SegmentationReport(L.Callback):
             return
         run = Path(trainer.default_root_dir)
         write_csv(run / "predictions" / "test.csv", [_written(row) for row in rows])
-        titles = [f"Dice {overlap:.2f}" for overlap, *_ in drawn]  # no names: figures may leave the machine
+        # No names: figures may leave the machine.
+        titles = ["no class" if np.isnan(overlap) else f"Dice {overlap:.2f}" for overlap, *_ in drawn]
         images = [trainer.datamodule.raw(name) for _, name, *_ in drawn]  # type: ignore[attr-defined]
         _, _, said, true, spacings = zip(*drawn, strict=True)
         figures = {"cases": segmentation_figure(titles, images, said, true, spacings, self.window)}
@@ -81,15 +82,23 @@ class SegmentationWriter(CaseWriter):
     pending = "predict_cases"
     _ending = ".nii.gz"
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+    def begin(self, module: L.LightningModule, datamodule: Any, made_by: dict[str, Any]) -> None:
         """See whether pictures or volumes are predicted on."""
-        if stage == "predict" and trainer.datamodule.spatial_dims == 2:  # type: ignore[attr-defined]
+        if datamodule.spatial_dims == 2:
             self._ending = ".png"
-        super().setup(trainer, pl_module, stage)
+        super().begin(module, datamodule, made_by)
 
     def place(self, name: str) -> Path:
         """A file for each case."""
         return self.output / f"{name}{self._ending}"
+
+    def there(self) -> list[Path]:
+        """All files that may be label maps."""
+        return sorted(self.output.glob(f"[!.]*{self._ending}"))
+
+    def made_of(self, case: Any) -> tuple[list[Path], str]:
+        """Its channels."""
+        return list(case.images), ""
 
     def on_predict_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
@@ -108,8 +117,8 @@ class SegmentationWriter(CaseWriter):
 
 
 def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
-    """The worst, the best, and some in between, by Dice."""
-    ordered = sorted(drawn, key=lambda each: each[:2])
+    """The worst, the best, and some in between, by Dice; cases without one come last."""
+    ordered = sorted(drawn, key=lambda each: (np.isnan(each[0]), *each[:2]))
     if len(ordered) <= count:
         return ordered
     return [ordered[round(place)] for place in np.linspace(0, len(ordered) - 1, count)]

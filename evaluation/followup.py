@@ -92,7 +92,7 @@ def compare(sampled: SampledFollowups, followup: np.ndarray) -> dict[str, float]
         followup: (Z, 3, H, W) CT in [0, 1], IPH, IVH.
 
     Returns:
-        `dice_iph`, `dice_ivh` of the voxels that bleed in most samples (two empty masks score 1),
+        `dice_iph`, `dice_ivh` of the voxels that bleed in most samples (NaN where both are empty),
         `volume_similarity`, `midline_mm` of the real scan and `midline_error_mm` of the weighted mean forecast, and of
         the slices that are forecast how much neighbours differ (`evaluation.volumes.slice_consistency`), on average
         over samples and in the real scan: `slice_difference`, `slice_dice`, `real_slice_difference`, `real_slice_dice`.

@@ -23,8 +23,8 @@ class AutoencoderModule(OptimizedModule):
     """Trains `net` to give back `{"image": (B, 3, H, W)}` of CT in [0, 1], IPH and IVH.
 
     Logs `train/loss` and its terms; `loss`, `ct_mae_hu`, `dice_iph`, `dice_ivh` under `val/` and `test/` (Dice over all
-    voxels of the split, at probability 0.5). The state holds `latent_mean` and `latent_std` (c,), measured by
-    `finalize`.
+    voxels of the split, at probability 0.5; NaN where none is said or true). The state holds `latent_mean` and
+    `latent_std` (c,), measured by `finalize`.
 
     Args:
         net: Autoencoder with `encode`, `sample` and `decode`, such as `MultiHeadAutoencoderKL`.
@@ -192,5 +192,4 @@ class AutoencoderModule(OptimizedModule):
     def _log_dice(self, stage: str) -> None:
         for name, counts in self._counts.items():
             both, said, true = self.trainer.strategy.reduce(counts, reduce_op="sum")
-            dice = 2 * both / (said + true) if said + true > 0 else torch.ones(())
-            self.log(f"{stage}/dice_{name}", dice.float(), rank_zero_only=False)
+            self.log(f"{stage}/dice_{name}", (2 * both / (said + true)).float(), rank_zero_only=False)

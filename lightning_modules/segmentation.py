@@ -26,7 +26,8 @@ class SegmentationModule(OptimizedModule):
     """Trains `net` on `{"image": (B, C, *patch), "mask": (B, *patch)}`; all else takes one whole case in a batch.
 
     Logs `train/loss`; `val/loss`, and `val/dice`, over all voxels of the split and the mean of all classes but the
-    background. `test_step` and `predict_step` give label maps on the grid of the file.
+    background that are true or said somewhere (nnU-Net's pseudo Dice). `test_step` and `predict_step` give label
+    maps on the grid of the file.
 
     Args:
         net: From an image to logits, the full resolution first.
@@ -113,9 +114,8 @@ class SegmentationModule(OptimizedModule):
         counts = self._counts
         if self.trainer.world_size > 1:
             counts = self.all_gather(counts).sum(0)  # type: ignore[union-attr]
-        both, said, true = counts[:, 1:]
-        dice = (2 * both / (said + true).clamp(min=1)).mean()
-        self.log("val/dice", dice.float(), prog_bar=True)
+        both, said, true = counts[:, 1:].double()
+        self.log("val/dice", (2 * both / (said + true)).nanmean().float(), prog_bar=True)  # 0 / 0: left out
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As `predict_step`."""

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from runtime.check import check_config
 from runtime.errors import UserError, user_errors
+from runtime.own_data import expected_of, without_leftovers
 
 __all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers", "resolve"]
 
@@ -60,16 +61,20 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: If a value is missing, an interpolation fails, or a target does not fit.
     """
+    built = None
     if "datamodule" in config:  # first, because the sizes of all else follow from it
+        config = without_leftovers(config)
         with user_errors():
             data = OmegaConf.to_container(config.datamodule, resolve=True, throw_on_missing=True)
         check_config(data, "datamodule")
         if isinstance(data, dict) and "_target_" in data:
             with user_errors("datamodule"):
-                _built(json.dumps(data, sort_keys=True))
+                built = _built(json.dumps(data, sort_keys=True))
     with user_errors():
         plain = {str(key): _plain(config[key]) for key in config if key != "stages"}
     check_config(plain)
+    if built is not None and "expected" in plain:
+        plain["expected"] = expected_of(plain["expected"], built)
     return plain
 
 

@@ -9,7 +9,7 @@ import difflib
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pydantic
@@ -17,7 +17,7 @@ from hydra.utils import get_object
 
 from runtime.errors import UserError
 
-__all__ = ["check_config", "did_you_mean"]
+__all__ = ["check_config", "did_you_mean", "misfits"]
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -35,6 +35,11 @@ def check_config(config: Any, path: str = "") -> None:
     problems = list(_problems(config, path))
     if problems:
         raise UserError("\n".join(problems))
+
+
+def misfits(config: Any, path: str = "") -> list[str]:
+    """The keys that `check_config` would complain about."""
+    return [problem.partition(": ")[0] for problem in _problems(config, path)]
 
 
 def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
@@ -126,7 +131,9 @@ def _complaint(value: Any, annotation: Any, default: Any) -> str:
         return ""
     try:
         adapter = pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
-        adapter.validate_json(json.dumps(value), strict=True)
+        fitting = adapter.validate_json(json.dumps(value), strict=True)
+        if isinstance(value, dict) and not isinstance(fitting, Mapping):  # a dataclass, which YAML says by _target_
+            return f"expected {getattr(annotation, '__name__', annotation)}, given by its _target_"
     except pydantic.ValidationError as error:
         objects = ("is_instance_of", "callable_type", "needs_python_object")  # what YAML can only say by _target_
         reasons = dict.fromkeys(detail["msg"] for detail in error.errors() if detail["type"] not in objects)

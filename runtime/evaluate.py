@@ -32,6 +32,8 @@ def evaluate(config: DictConfig) -> None:
         UserError: If something given is wrong.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
+    if run_folder.is_first_process() and (run / "config.yaml").is_file():
+        raise UserError(f"{run} holds another run: name another hydra.run.dir, or leave it out for a new folder")
     given = resolve(config)
     content = checkpoint.read(given["ckpt_path"])
     merged = with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
@@ -52,6 +54,8 @@ def evaluate(config: DictConfig) -> None:
     trainer = make_trainer(given["trainer"], run, callbacks=callbacks, logger=logger, enable_checkpointing=True)
     trainer.test(module, datamodule, verbose=False)
     if trainer.is_global_zero:
+        if datamodule.phantom:
+            log.info("phantom images, as in training; for your own say datamodule=<name> datamodule.root=<folder>")
         finish(run, {name: float(value) for name, value in trainer.callback_metrics.items()})
 
 

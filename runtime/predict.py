@@ -50,7 +50,8 @@ def predict_verb(config: DictConfig) -> None:
     """Predict on `input` with the module in `ckpt_path` and write `output`, where null is the writer's own choice.
 
     The writer is the callback `predict_writer` of the training config. It takes `output`, and names the file or folder
-    that it wrote in its attribute `written`.
+    that it wrote in its attribute `written`. One that goes on where it stopped is told what makes its predictions, by
+    `begin(module, datamodule, made_by)`.
 
     Args:
         config: As composed from `conf/predict.yaml`.
@@ -65,9 +66,13 @@ def predict_verb(config: DictConfig) -> None:
     if writer_config is None:
         raise UserError(f"{given['ckpt_path']}: this model predicts nothing from images; its test wrote what it makes")
     module = checkpoint.rebuild(merged, content, given["ckpt_path"])
-    _set_options(module, {name: given[name] for name in _OPTIONS if given[name] not in (None, {})})
+    asked = {name: given[name] for name in _OPTIONS if given[name] not in (None, {})}
+    _set_options(module, asked)
     datamodule = _datamodule(merged, content, given["input"], module)
     writer = instantiate(writer_config, "predict_writer", output=given["output"])
+    if hasattr(writer, "begin"):  # looks at what is in the folder already
+        with user_errors("output"):
+            writer.begin(module, datamodule, {"checkpoint": str(given["ckpt_path"]), **asked})
     callbacks = [*instantiate_all(given["callbacks"], "callbacks"), writer]
     quiet = {"logger": False, "enable_checkpointing": False}
     trainer = make_trainer(given["trainer"], Path.cwd(), callbacks=callbacks, **quiet)

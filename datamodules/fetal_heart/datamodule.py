@@ -42,7 +42,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
         known_before: Those of both that are known before the outcome although they are called like it.
         missing: Whether a missing predictor is an error or is imputed.
-        smaller_in_positive: A predictor that HLHS makes smaller; if it is larger, labels are turned round. Null
+        smaller_in_positive: A predictor that label 1 makes smaller; if it is larger, labels are turned round. Null
             leaves this check out.
         val_share: Share of each class for validation, where the table has no column `split`.
         test_share: Share of each class for the test.
@@ -74,7 +74,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         **options: Any,
     ) -> None:
         super().__init__(
-            Path(root) / phantom.name if phantom else root, task="binary", class_names=class_names, **options
+            Path(root) / phantom.name if phantom else root, task="binary", class_names=list(class_names), **options
         )
         if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
             raise ValueError(f"val_share={val_share} and test_share={test_share} leave no share for training")
@@ -238,8 +238,8 @@ class FetalHeartDataModule(InMemoryDataModule):
             positive = cases.positive[np.isin(cases.split, splits)]
             sick, well = int(positive.sum()), int((~positive).sum())
             if min(sick, well) < least:
-                names = [f"{count} {name}" for count, name in zip((well, sick), self.class_names, strict=True)]
-                told = f"{' and '.join(names)} {part} cases; at least {least} of each are needed"
+                names = self.class_names
+                told = f"{well} {names[0]} and {sick} {names[1]} {part} cases; at least {least} of each are needed"
                 raise ValueError(f"{self.source / 'cases.csv'}: {told}")
         self._check_gaps(cases)
         developed = cases[np.flatnonzero(np.isin(cases.split, ("train", "val")))]

@@ -187,7 +187,9 @@ def _positive(root: Path, table: dict[str, dict[str, str]], names: Sequence[str]
     labels = _column(table, names, "label")
     for name, label in zip(names, labels, strict=True):
         if label not in (0, 1):
-            raise ValueError(f"{root / 'cases.csv'}: label of case {name} is {label:g}; expected 0, or 1 for HLHS")
+            raise ValueError(
+                f"{root / 'cases.csv'}: label of case {name} is {label:g}; expected 0, or 1 for the outcome"
+            )
     return labels == 1
 
 

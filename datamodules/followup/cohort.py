@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 HU_WINDOW = (0.0, 100.0)
 TIMES = ("baseline", "followup")
+_MEASURED = "volumes by the affine"  # of what is cached; another way to measure makes another cache
 GROWTH_ML, GROWTH_RATIO = 6.0, 0.33  # expansion: at least one of the two (the "classic" definition)
 
 
@@ -160,7 +161,7 @@ def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: 
     """A patient from the cache, else read into it. The key covers path, size and time of every file."""
     files = sorted(path for path in folder.rglob("*.nii.gz"))
     stamp = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    facts = json.dumps([stamp, image_size, row.values.tolist(), row.expansion])
+    facts = json.dumps([_MEASURED, stamp, image_size, row.values.tolist(), row.expansion])
     store = cache / hashlib.sha256(facts.encode()).hexdigest()[:16]
     if not (store / "patient.json").is_file():
         patient = read_patient(folder, name, row, image_size)

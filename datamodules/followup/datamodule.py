@@ -15,6 +15,7 @@ from datamodules.followup.batches import PairBatches, PatientBatches, SliceBatch
 from datamodules.followup.clinical import CLINICAL, read_clinical
 from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
 from datamodules.followup.files import find_patients
+from datamodules.skull import bone_share, check_skull, skull_of_all
 
 __all__ = ["FollowupDataModule"]
 
@@ -78,6 +79,7 @@ class FollowupDataModule(MatchedDataModule):
         self._latents: dict[tuple[str, str, bool], np.ndarray] | None = None
         self._predict: list[Patient] = []
         self._predicting = False
+        self._state: dict[str, Any] = {}
 
     @property
     def in_channels(self) -> int:
@@ -135,6 +137,9 @@ class FollowupDataModule(MatchedDataModule):
         self._patients = {split: [by_name[name] for name in each] for split, each in names.items()}
         if self._seen and len({patient.expansion for patient in self._patients["test"]} - {-1}) < 2:
             raise ValueError(f"{self.root}: the test needs patients with and without expansion, of each at least one")
+        if "skull" not in self._state:
+            self._state = {"skull": skull_of_all([_bone(patient) for patient in self._patients["train"]])}
+        self.check_trained(self._state)
 
     def train_dataloader(self) -> Iterable[dict[str, Any]]:
         """Balanced, augmented batches."""
@@ -174,6 +179,7 @@ class FollowupDataModule(MatchedDataModule):
             read_patient(folder, name, table.get(name) or table.get(folder.name), self.image_size)
             for name, folder in sorted(folders.items())
         ]
+        check_skull(((patient.folder, _bone(patient)) for patient in self._predict), self._state.get("skull"))
 
     def leave_out(self, done: Sequence[str]) -> None:
         """Do not predict these patients (again)."""
@@ -232,11 +238,24 @@ class FollowupDataModule(MatchedDataModule):
                 self._latents[patient.id, time, mirrored] = np.load(file, mmap_mode="r")
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: what prediction needs stands in the config."""
-        return {}
+        """Whether the heads of the training had their skull; all else that prediction needs stands in the config."""
+        return self._state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to take over."""
+        """Take over `state_dict`, so that other heads are refused."""
+        self._state = dict(state_dict)
+
+    def check_trained(self, state_dict: dict[str, Any]) -> None:
+        """Compare validation and test scans with those that a network was trained on.
+
+        Args:
+            state_dict: Of the datamodule of that training.
+
+        Raises:
+            ValueError: If a head has its skull and those of the training had none, or the other way round.
+        """
+        patients = [*self._patients["val"], *self._patients["test"]]
+        check_skull(((patient.folder, _bone(patient)) for patient in patients), state_dict.get("skull"))
 
     def _ranks(self) -> dict[str, int]:
         trainer = self.trainer
@@ -289,3 +308,8 @@ def _marks(folder: Path) -> list[int]:
 
 def _is_scan(file: Path) -> bool:
     return file.is_file() and file.name[0] != "." and not {"iph", "ivh"} & {file.name.split(".")[0], file.parent.name}
+
+
+def _bone(patient: Patient) -> float:
+    """Share of bone at baseline, of CT that ends at 100 HU; every fourth slice tells as much as all of them."""
+    return bone_share(patient.baseline[::4, 0], 255)

@@ -15,6 +15,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from evaluation.volumes import voxel_mm
+
 __all__ = ["Grid", "Scan", "find_patients", "read_scan"]
 
 KINDS = ("ct", "iph", "ivh")
@@ -36,8 +38,8 @@ class Grid:
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """(x, y, z) mm of the array."""
-        sizes = nib.affines.voxel_sizes(self.affine)
+        """(x, y, z) mm of the array; their product is the volume of a voxel."""
+        sizes = voxel_mm(self.affine)
         order = nib.orientations.io_orientation(self.affine)[:, 0]
         return tuple(float(sizes[int(np.flatnonzero(order == axis)[0])]) for axis in range(3))  # type: ignore[return-value]
 

@@ -18,6 +18,7 @@ import numpy as np
 from datamodules.followup.clinical import read_clinical
 from datamodules.followup.files import find_patients
 from datamodules.phantoms.head import HeadPhantom
+from datamodules.spacing import spacing_mm
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
@@ -139,4 +140,4 @@ def drawn_ml(patient: Patient, time: str, rule: ExpansionRule) -> float | None:
 def read_mask(file: Path) -> tuple[np.ndarray, tuple[float, ...]]:
     """(Z, H, W) bool, and mm of a voxel (z, y, x)."""
     image: Any = nib.as_closest_canonical(nib.load(file))
-    return np.asarray(image.dataobj).T > 0, tuple(float(side) for side in image.header.get_zooms()[:3][::-1])
+    return np.asarray(image.dataobj).T > 0, spacing_mm(image)

@@ -22,12 +22,15 @@ from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
+from datamodules.spacing import spacing_mm
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
 __all__ = ["CutSlicesDataModule"]
 
 log = logging.getLogger(__name__)
+
+_MEASURED = "volumes by the affine"  # slices that were labelled by other volumes are cut anew
 
 
 class CutSlicesDataModule(HematomaSlicesDataModule):
@@ -143,12 +146,13 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             log.warning("%d patients left out, all in %s: %s", len(skipped), self.source / "skipped.csv", told)
 
     def _made_of(self) -> list[list[Any]]:
-        """Names, sizes and times of all files that slices and labels come from."""
+        """How volumes are measured, and names, sizes and times of all files that slices and labels come from."""
         drawn = [p.mask(time, kind) for p in self.cohort.patients() for time in TIMES for kind in self.rule.kinds]
         scans = [p.scan(time) for p in self.cohort.patients() for time in TIMES]
         said = [file for name in self._scans() for file in self._files(name)] if self.masks else []
         files = [file for file in (*drawn, *scans, *said, self.cohort.root / "clinical.csv") if file and file.is_file()]
-        return [["/".join(file.parts[-4:]), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        facts = [["/".join(file.parts[-4:]), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        return [[_MEASURED], *facts]
 
     def _check_early(self) -> None:
         """Too few patients with expansion should not be found out when a network has been trained for days."""
@@ -209,4 +213,4 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         if not said:
             return None, ()
         levels = np.mean([np.asarray(image.dataobj, np.float32).T for image in said], axis=0)
-        return levels > 127.5, tuple(float(side) for side in said[0].header.get_zooms()[::-1])
+        return levels > 127.5, spacing_mm(said[0])

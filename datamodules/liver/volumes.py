@@ -14,6 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from datamodules.segmentation.batches import crop
+from datamodules.spacing import spacing_mm
 
 __all__ = ["Around", "read_ct", "read_mr", "read_tiles", "window"]
 
@@ -131,7 +132,7 @@ def _read(file: Path) -> tuple[np.ndarray, tuple[float, ...], np.ndarray]:
         raise ValueError(f"{file}: {data.ndim} axes of shape {data.shape}; expected a volume")
     if not np.isfinite(data).all():
         raise ValueError(f"{file}: holds NaN or infinite intensities; replace them first")
-    return data.T, tuple(float(side) for side in image.header.get_zooms()[:3][::-1]), image.affine
+    return data.T, spacing_mm(image), image.affine
 
 
 def _middle(files: Mapping[str, Path], shape: Sequence[int], affine: np.ndarray, around: Around) -> np.ndarray:

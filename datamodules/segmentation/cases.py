@@ -15,6 +15,8 @@ from torch import Tensor
 from datamodules.segmentation.files import CaseFiles, is_picture
 from datamodules.segmentation.pictures import read_mask, read_picture
 from datamodules.segmentation.plan import ANISOTROPY
+from datamodules.skull import bone_share
+from datamodules.spacing import spacing_mm
 
 __all__ = ["Case", "Intensities", "geometry", "measure", "raw_image", "read_case", "resample"]
 
@@ -65,6 +67,7 @@ class Case:
         spacing: mm of a voxel of the file.
         size: Voxels of the file.
         files: Where it comes from.
+        bone: Share of bone in the first channel of a volume, if that is CT (`datamodules/skull.py`).
     """
 
     id: str
@@ -74,6 +77,7 @@ class Case:
     spacing: tuple[float, ...]
     size: tuple[int, ...]
     files: CaseFiles
+    bone: float | None = None
 
 
 def geometry(case: CaseFiles) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -81,7 +85,7 @@ def geometry(case: CaseFiles) -> tuple[tuple[float, ...], tuple[int, ...]]:
     if is_picture(case.images[0]):
         return (1.0, 1.0), read_picture(case.images[0]).shape
     header = _open(case.images[0])
-    return tuple(float(z) for z in header.header.get_zooms()[:3][::-1]), tuple(header.shape[:3][::-1])
+    return spacing_mm(header), tuple(header.shape[:3][::-1])
 
 
 def raw_image(case: CaseFiles) -> np.ndarray:
@@ -116,15 +120,16 @@ def read_case(
     image, mask, here = _read(case, classes)
     if labels is not None and mask is not None:
         mask = np.asarray(labels, np.uint8)[mask]
+    bone = bone_share(image[0])
     size = [round(n * old / new) for n, old, new in zip(image.shape[1:], here, spacing, strict=True)]
     pairs = zip(intensities, image, strict=True)
     normal = np.stack([(each or Intensities.of_image(channel)).normalise(channel) for each, channel in pairs])
     resampled = resample(torch.from_numpy(normal), size, here).numpy()
     if mask is None:
-        return Case(case.id, resampled, None, None, here, image.shape[1:], case)
+        return Case(case.id, resampled, None, None, here, image.shape[1:], case, bone)
     each = F.one_hot(torch.from_numpy(mask).long(), classes).movedim(-1, 0).float()
     smaller = mask if list(mask.shape) == size else resample(each, size, here).argmax(0).numpy().astype(np.uint8)
-    return Case(case.id, resampled, smaller, mask, here, image.shape[1:], case)
+    return Case(case.id, resampled, smaller, mask, here, image.shape[1:], case, bone)
 
 
 def measure(cases: Sequence[CaseFiles], classes: int, voxels: int = 10_000_000, seed: int = 1234) -> list[Intensities]:
@@ -176,7 +181,7 @@ def _read(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None,
     image = np.stack([np.asarray(each.dataobj, np.float32).T for each in opened])
     if not np.isfinite(image).all():
         raise ValueError(f"{case.images[0]}: holds NaN or infinite intensities; replace them first")
-    spacing = tuple(float(side) for side in first.header.get_zooms()[:3][::-1])
+    spacing = spacing_mm(first)
     if case.mask is None:
         return image, None, spacing
     labels = _open(case.mask)

@@ -19,6 +19,7 @@ from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images,
 from datamodules.segmentation.matching import MatchedCases
 from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
 from datamodules.segmentation.plan import Plan, make_plan
+from datamodules.skull import bone_share, check_skull, skull_of_all
 
 __all__ = ["SegmentationDataModule"]
 
@@ -197,6 +198,9 @@ class SegmentationDataModule(MatchedCases):
         self._cases = {name: [] for name in splits}
         for name, case in track(chosen, "reading images", transient=True, disable=len(chosen) < 20):
             self._cases[name].append(self._read(case))
+        if "skull" not in self._state:
+            self._state["skull"] = skull_of_all([case.bone for case in self._cases["train"]]) if self._in_hu else None
+        self.check_trained(self._state)
 
     def train_dataloader(self) -> PatchBatches:
         """Random, augmented patches."""
@@ -243,8 +247,15 @@ class SegmentationDataModule(MatchedCases):
 
         Args:
             path: A NIfTI file, or a folder of them named as in `imagesTr`.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If a head CT has its skull and those of the training had none, or the other way round.
         """
         self._predict = list(find_images(Path(path), self.in_channels))
+        trained = self._state.get("skull")
+        if trained:
+            check_skull(((case.images[0], bone_share(raw_image(case))) for case in self._predict), trained)
 
     def leave_out(self, done: Sequence[str]) -> None:
         """Do not predict these cases (again)."""
@@ -266,7 +277,7 @@ class SegmentationDataModule(MatchedCases):
         return raw_image(case.files)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plan, classes, channels and intensities of the training."""
+        """Plan, classes, channels and intensities of the training, and whether its heads had their skull."""
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -284,6 +295,23 @@ class SegmentationDataModule(MatchedCases):
         train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
         val = [case for case in files.train if self._patient_of(case) in parts]
         return {"train": train, "val": val, "test": list(files.test) or val}
+
+    def check_trained(self, state_dict: dict[str, Any]) -> None:
+        """Compare validation and test images with those that a network was trained on.
+
+        Args:
+            state_dict: Of the datamodule of that training.
+
+        Raises:
+            ValueError: If a head CT has its skull and those of the training had none, or the other way round.
+        """
+        cases = [*self._cases["val"], *self._cases["test"]]
+        check_skull(((case.files.images[0], case.bone) for case in cases), state_dict.get("skull"))
+
+    @property
+    def _in_hu(self) -> bool:
+        """Whether the first channel is CT as the scanner gives it."""
+        return self.spatial_dims == 3 and self.window != "image" and self.files.channels[0].lower() == "ct"
 
     def _read(self, case: CaseFiles) -> Case:
         intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]

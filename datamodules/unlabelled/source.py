@@ -13,6 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from datamodules.segmentation.cases import resample
 from datamodules.segmentation.files import ENDING, PICTURES
 from datamodules.segmentation.pictures import read_picture
+from datamodules.spacing import spacing_mm
 
 __all__ = ["ImageFile", "ImageSource"]
 
@@ -116,4 +117,4 @@ def _read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
         raise ValueError(f"{path} could not be read as NIfTI ({error})") from error
     if image.ndim != 3:
         raise ValueError(f"{path}: an image of shape {image.shape[::-1]}; expected one volume")
-    return image, tuple(float(side) for side in volume.header.get_zooms()[:3][::-1])  # type: ignore[attr-defined]
+    return image, spacing_mm(volume)

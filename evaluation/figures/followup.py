@@ -58,7 +58,7 @@ def patient_figure(
         spacing_mm: Spacing along (Z, H, W) in mm.
         weights: (N,) weights of the samples, equal by default.
         baseline_ivh: (Z, H, W) zeros and ones.
-        followup_ct: (Z, H, W) HU of the real follow-up.
+        followup_ct: (Z, H, W) HU of the follow-up that was seen.
         followup_iph: (Z, H, W) its IPH.
         followup_ivh: (Z, H, W) its IVH.
         followup_ml: Its IPH volume in mL.
@@ -69,7 +69,7 @@ def patient_figure(
     before = (baseline_iph, BASELINE)
     panels = [Panel("Baseline", baseline_ct, [(baseline_iph, IPH), (baseline_ivh, IVH)])]
     if followup_ct is not None:
-        panels.append(Panel("Real follow-up", followup_ct, [(followup_iph, IPH), (followup_ivh, IVH)]))
+        panels.append(Panel("Follow-up", followup_ct, [(followup_iph, IPH), (followup_ivh, IVH)]))
     panels.append(Panel("Mean forecast", mean_followup_ct, [(probability, IPH), before]))
     panels.append(Panel("Probability of IPH", baseline_ct, [before], probability))
     slices, box = lesion_slices(baseline_iph), brain_box(baseline_ct)
@@ -82,7 +82,7 @@ def patient_figure(
     below = _merged(figure, grid[-1, :-1])
     _volume_panel(below, volumes_ml, weights, baseline_ml, _bins(volumes_ml, baseline_ml, followup_ml))
     if followup_ml is not None:
-        below.axvline(followup_ml, color=COLOURS[3], linewidth=2, label=f"real follow-up, {followup_ml:.1f} mL")
+        below.axvline(followup_ml, color=COLOURS[3], linewidth=2, label=f"follow-up, {followup_ml:.1f} mL")
     below.set_ylabel("share of samples")
     grid[-1, -1].axis("off")
     grid[-1, -1].legend(*below.get_legend_handles_labels(), loc="center left", fontsize=8, frameon=False)

@@ -69,7 +69,7 @@ def forecast_figure(
         (expanded, "^", COLOURS[1], "expanded"),
     ):
         axes.plot(place[chosen], truth[chosen], marker, color=colour, markersize=4.5, label=f"real, {name}")
-    axes.set(xlabel="patients, by real follow-up volume", ylabel="IPH volume [mL]", xticks=[], ylim=(0, None))
+    axes.set(xlabel="patients, by follow-up volume", ylabel="IPH volume [mL]", xticks=[], ylim=(0, None))
     axes.set_xlim(-0.8, len(truth) - 0.2)
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

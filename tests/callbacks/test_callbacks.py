@@ -1,11 +1,14 @@
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import FiniteGuard, StepSeed
+from callbacks import FiniteGuard, PredictionWriter, ScoreWriter, StepSeed
+from callbacks.classification_figures import save_figures
 from callbacks.prediction_writer import prediction_rows, write_csv
+from evaluation.figures.style import new_figure
 from lightning_modules import ClassificationModule
 from models import ClassificationLoss
 
@@ -98,3 +101,24 @@ def test_csv_is_all_or_nothing(tmp_path):
     with pytest.raises(ValueError, match="fields not in"):
         write_csv(tmp_path / "deep" / "x.csv", [{"a": 1}, {"a": 2, "b": 3}])
     assert (tmp_path / "deep" / "x.csv").read_text().split() == ["a", "1"], "the earlier file is untouched"
+
+
+@pytest.mark.parametrize("phantom", [True, False])
+def test_figures_of_phantoms_say_so_and_others_do_not(tmp_path, phantom):
+    figure, _ = new_figure(3, 2)
+    data = type("Data", (), {"phantom": phantom})
+    save_figures(type("Run", (), {"datamodule": data, "loggers": []}), {"one": figure}, tmp_path)
+    assert (tmp_path / "one.png").is_file()
+    assert [text.get_text() for text in figure.texts] == ["phantom"] * phantom
+
+
+def test_a_file_of_older_predictions_is_replaced_and_told(tmp_path, caplog):
+    data = type("Data", (), {"class_names": ["no", "yes"], "task": "binary"})
+    run = type("Run", (), {"datamodule": data, "is_global_zero": True, "default_root_dir": str(tmp_path)})
+    for name in ("first", "second"):
+        collected = {"id": [name], "prob": np.array([[0.1, 0.9]]), "score": np.array([0.5])}
+        for writer in (PredictionWriter(tmp_path / "classes.csv"), ScoreWriter(tmp_path / "scores.csv")):
+            writer.finish(run, None, "predict", collected)
+        assert len(caplog.records) == 2 * (name == "second")
+    assert "classes.csv: the predictions that stood there are replaced" in caplog.text
+    assert "second" in (tmp_path / "classes.csv").read_text()

@@ -33,7 +33,9 @@ def test_the_report_scores_every_case_and_draws_some(data, tmp_path):
     run = trainer(tmp_path / "run", SegmentationReport(cases=2))
     run.test(module(), data, verbose=False)
     said = {name: float(value) for name, value in run.callback_metrics.items()}
-    assert set(said) == {f"test/{n}" for n in ("dice", "iou", "hd95_mm", "missed", "volume_mae_ml", "volume_bias_ml")}
+    assert set(said) == {
+        f"test/{n}" for n in ("dice", "iou", "hd95_mm", "scored", "missed", "volume_mae_ml", "volume_bias_ml")
+    }
     with (tmp_path / "run" / "predictions" / "test.csv").open() as opened:
         rows = list(csv.DictReader(opened))
     assert [row["id"] for row in rows] == data.split["test"]
@@ -47,8 +49,9 @@ def test_label_maps_lie_on_the_grid_of_their_image_and_are_written_once(data, tm
     writer = SegmentationWriter(output)
     trainer(tmp_path, writer).predict(model, data)
     assert writer.written == output
-    files = sorted(output.iterdir())
+    files = sorted(output.glob("*.nii.gz"))
     assert [file.name for file in files] == [f"p{number}.nii.gz" for number in range(6)], "nothing partial is left"
+    assert {file.name for file in output.iterdir()} == {*(file.name for file in files), "made_by.json"}
     for file in files:
         image, source = nib.load(file), nib.load(tmp_path / "set" / "imagesTr" / f"{file.name[:2]}_0000.nii.gz")
         assert image.shape == source.shape

@@ -72,7 +72,7 @@ def test_patient(patient, known):
     assert "baseline, 20.0 mL" in shown
     assert "expansion from 26.0 mL" in shown
     assert f"forecast mean, {0.1 * 60 + 0.7 * 40:.1f} mL" in shown
-    assert ("real follow-up, 23.0 mL" in shown) == known == ("Real follow-up" in shown)
+    assert ("follow-up, 23.0 mL" in shown) == known == ("Follow-up" in shown)
     assert shown.count("2 cm") == (12 if known else 9)  # of 65 mm
 
 

@@ -39,8 +39,9 @@ def test_dice_equals_monai():
 
 def test_dice_and_similarity_of_empty_masks():
     empty, full = np.zeros((2, 2)), np.ones((2, 2))
-    assert (dice(empty, empty), dice(empty, full), dice(full, full)) == (1.0, 0.0, 1.0)
-    assert (volume_similarity(0, 0), volume_similarity(0, 4), volume_similarity(3, 1)) == (1.0, 0.0, 0.5)
+    assert (dice(empty, full), dice(full, full)) == (0.0, 1.0)
+    assert (volume_similarity(0, 4), volume_similarity(3, 1)) == (0.0, 0.5)
+    assert np.isnan([dice(empty, empty), volume_similarity(0, 0)]).all()
 
 
 def test_dice_of_different_grids_is_refused():

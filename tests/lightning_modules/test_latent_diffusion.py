@@ -214,3 +214,15 @@ def test_dice_is_over_all_voxels_of_the_split(tmp_path):
         assert said[f"test/dice_{name}"] == pytest.approx(
             2 * (a & b).sum().item() / (a.sum() + b.sum()).item(), abs=1e-6
         )
+
+
+def test_dice_without_blood_in_scan_and_reconstruction_is_undefined(tmp_path):
+    stage = AutoencoderModule(autoencoder(), HemorrhageAutoencoderLoss(), ADAM)
+    images = torch.rand(2, 3, 16, 16) * torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+    stage.net.decode = lambda mean: torch.cat([images[:, :1], torch.full((2, 2, 16, 16), -9.0)], dim=1)
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    batches = [{"image": images, "id": ["x"] * 2}]
+    (said,) = trainer.test(stage, torch.utils.data.DataLoader(batches, batch_size=None), verbose=False)
+    assert said["test/dice_iph"] != said["test/dice_iph"], "NaN"
+    assert said["test/ct_mae_hu"] == pytest.approx(0)

@@ -1,5 +1,6 @@
 from functools import partial
 
+import lightning as L
 import pytest
 import torch
 import torch.nn.functional as F
@@ -92,3 +93,36 @@ def test_training_learns():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+class Says(nn.Module):
+    """Two classes by brightness; of a third nothing is ever said."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(4.0))
+
+    def forward(self, x):
+        return [torch.cat([-self.gain * x, self.gain * x, torch.full_like(x, -99.0)], dim=1)]
+
+
+@pytest.mark.parametrize(("third", "expected"), [(False, 1.0), (True, 0.5)])
+def test_a_class_that_is_nowhere_has_no_part_in_the_dice_of_validation(third, expected, tmp_path):
+    first, second = case(), case()
+    if third:
+        first["mask"][0, 0, 0, 0] = 2
+    else:
+        second["image"], second["mask"] = -second["image"].abs(), torch.zeros_like(second["mask"])
+    model, quiet = module(Says(), num_classes=3), dict.fromkeys(("logger", "enable_checkpointing"), False)
+    run = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, enable_progress_bar=False, **quiet)
+    run.validate(model, torch.utils.data.DataLoader([first, second], batch_size=None), verbose=False)
+    assert float(run.callback_metrics["val/dice"]) == pytest.approx(expected, abs=0.01)
+
+
+def test_dice_of_validation_without_any_foreground_is_undefined(tmp_path):
+    batch = case()
+    batch["image"], batch["mask"] = -batch["image"].abs(), torch.zeros_like(batch["mask"])
+    quiet = dict.fromkeys(("logger", "enable_checkpointing"), False)
+    run = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, enable_progress_bar=False, **quiet)
+    run.validate(module(), torch.utils.data.DataLoader([batch], batch_size=None), verbose=False)
+    assert torch.isnan(run.callback_metrics["val/dice"])

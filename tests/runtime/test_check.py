@@ -24,6 +24,7 @@ def partial(**keywords):
         ({"_target_": "lightning.Trainer", "precision": "fp8"}, "precision: 'fp8' does not fit"),
         ({"_target_": "datamodules.MedMNISTDataModule", "name": "x", "batchsize": 3}, "did you mean 'batch_size'"),
         ({"_target_": "datamodules.MedMNISTDataModule", "name": "x", "batch_size": "3"}, "valid integer"),
+        ({"_target_": "datamodules.LiverCohortDataModule", "phantom": {"patients": 3}}, "phantom: .*by its _target_"),
     ],
 )
 def test_what_does_not_fit_is_named(config, message):

@@ -4,6 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from runtime import report
+from runtime.train import finish
 
 
 @pytest.fixture
@@ -62,3 +63,8 @@ def test_curves_of_steps_are_drawn_where_epochs_are_too_few(run, monkeypatch):
     (run / "metrics.csv").write_text("\n".join([*lines, "1,0,,3,9,,", "2,0,2,1,9,4,", "2,,,,,,7"]) + "\n")
     report.write(run, {}, {})
     assert drawn == {"train/loss": ([2], [2]), "train/loss_step": ([1, 2], [3, 1]), "val/loss": ([2], [4])}
+
+
+def test_a_mean_of_nothing_is_null_in_the_metrics(run):
+    finish(run, {"test/dice": float("nan"), "test/scored": 0}, {"test/dice": [0.8, 0.9]})
+    assert json.loads((run / "metrics.json").read_text()) == {"test/dice": None, "test/scored": 0}

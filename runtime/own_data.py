@@ -1,0 +1,93 @@
+"""An experiment on other data than its own: what it says of its own does not stick to them."""
+
+import copy
+import logging
+import re
+from functools import cache
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runtime.check import misfits
+
+__all__ = ["expected_of", "without_leftovers"]
+
+log = logging.getLogger(__name__)
+
+_SWITCH = re.compile(r"\+*datamodule(@[^=]*)?=")
+
+
+def without_leftovers(config: DictConfig) -> DictConfig:
+    """The config of a stage without keys that an experiment sets for its own `datamodule` and another does not take.
+
+    A demo says how large its phantom is. With `datamodule=...` on the command line that would be left in a config where
+    nothing reads it.
+
+    Args:
+        config: As composed for one stage.
+
+    Returns:
+        The config; a copy where something was left out, which the log names.
+    """
+    if not _switched():
+        return config
+    try:
+        data = OmegaConf.to_container(config.datamodule, resolve=True)
+    except OmegaConfBaseException:
+        return config  # told where the whole is resolved
+    left_out = [path for path in misfits(data, "datamodule") if _is_leftover(config, path)]
+    if not left_out:
+        return config
+    config = copy.deepcopy(config)
+    OmegaConf.set_struct(config, False)
+    for path in left_out:
+        parent, _, key = path.rpartition(".")
+        OmegaConf.select(config, parent).pop(key)
+    _tell(f"{', '.join(left_out)}: left out, the experiment says so of its own data")
+    return config
+
+
+def expected_of(expected: dict[str, Any] | None, datamodule: Any) -> dict[str, Any]:
+    """Ranges that an experiment measured, where its data are the phantom that it measured them on.
+
+    Args:
+        expected: As the config has them.
+        datamodule: Of the run.
+    """
+    if not expected or (datamodule.phantom and not _switched()):
+        return expected or {}
+    _tell("expected: left out, the experiment measured these ranges on its own data")
+    return {}
+
+
+def _switched() -> bool:
+    """Whether the command line names data."""
+    return any(_SWITCH.match(word) for word in _overrides())
+
+
+def _overrides() -> list[str]:
+    """As written: one may hold an interpolation."""
+    words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    return words
+
+
+def _is_leftover(config: DictConfig, path: str) -> bool:
+    """Whether a key is there, and nobody wrote it, or what it holds, on the command line."""
+    parent, _, key = path.rpartition(".")
+    node = OmegaConf.select(config, parent) if "[" not in path else None
+    if not isinstance(node, DictConfig) or key not in node or OmegaConf.is_missing(node, key):
+        return False
+    words = [re.sub(r"^(stages\.[^.]+\.)", "", word.lstrip("+~").partition("=")[0]) for word in _overrides()]
+    return not any(
+        word == path or f"{word}.".startswith(f"{path}.") or path.startswith(f"{word}.")
+        for word in words
+        if word != "datamodule"
+    )
+
+
+@cache
+def _tell(message: str) -> None:
+    """Once, not for every stage."""
+    log.info("%s", message)
