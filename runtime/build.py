@@ -19,13 +19,15 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from runtime.check import check_config
+from runtime.composition import install
 from runtime.errors import UserError, user_errors
 
 __all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers", "resolve"]
 
 
 def register_resolvers() -> None:
-    """Make `${data:...}` and `${run:}`, the run folder, known to OmegaConf."""
+    """Make `${data:...}` and `${run:}`, the run folder, known to OmegaConf, and our rules of composition to Hydra."""
+    install()
     OmegaConf.register_new_resolver("data", _data_property, replace=True)
     OmegaConf.register_new_resolver("run", _run_folder, replace=True)
 

@@ -17,7 +17,7 @@ from hydra.utils import get_object
 
 from runtime.errors import UserError
 
-__all__ = ["check_config", "did_you_mean"]
+__all__ = ["check_config", "did_you_mean", "takes"]
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -42,6 +42,15 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
     options = sorted(known)
     close = difflib.get_close_matches(word, options, n=1)
     return f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(options)}"
+
+
+def takes(target: str, argument: str) -> bool | None:
+    """Whether what `_target_` names takes an argument; none where it hands any on, or cannot be imported."""
+    try:
+        known, _, open_ended = _parameters(get_object(target))
+    except Exception:
+        return None
+    return argument in known or (None if open_ended else False)
 
 
 def _problems(node: Any, path: str) -> Iterator[str]:
