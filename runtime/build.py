@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from runtime.check import check_config
+from runtime.check import check_config, did_you_mean
 from runtime.composition import install
 from runtime.errors import UserError, user_errors
 
@@ -72,7 +72,18 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     with user_errors():
         plain = {str(key): _plain(config[key]) for key in config if key != "stages"}
     check_config(plain)
+    _check_entries(plain)
     return plain
+
+
+def _check_entries(config: dict[str, Any]) -> None:
+    """Refuse a callback or logger that is none: `+callbacks.bst.verbose=true` would come to nothing."""
+    for part in ("callbacks", "logger"):
+        entries = config.get(part) or {}
+        for name, entry in entries.items() if "_target_" not in entries else ():
+            if entry and (not isinstance(entry, dict) or "_target_" not in entry):
+                hint = did_you_mean(name, entries.keys() - {name})
+                raise UserError(f"{part}.{name}: says no _target_, so nothing would come of it; {hint}")
 
 
 def _plain(node: Any) -> Any:

@@ -124,7 +124,12 @@ def _taken(config: DictConfig, key: str) -> bool:
 def _found(config: Any, key: str) -> Any:
     """The node or value at a key, interpolations as they are written."""
     for part in key.split("."):
-        if not isinstance(config, DictConfig) or config._is_none() or config._is_missing() or config._is_interpolation():
+        if (
+            not isinstance(config, DictConfig)
+            or config._is_none()
+            or config._is_missing()
+            or config._is_interpolation()
+        ):
             return _ABSENT
         if part not in config.keys():  # noqa: SIM118 (`in` alone says no to missing values)
             return _ABSENT

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from runtime import checkpoint
 from runtime.build import instantiate, resolve
 from runtime.errors import UserError
+from runtime.extras import install_hint
 
 __all__ = ["export", "export_verb"]
 
 log = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-4  # of a probability, between two programs that add in another order
-_EXTRA = "it needs the packages of pip install -e '.[export]'"
 
 
 class _Step(nn.Module):
@@ -117,7 +117,7 @@ def _to_onnx(
         import onnxscript  # noqa: F401 (torch writes ONNX with it)
         from onnxruntime.quantization import quantize_dynamic
     except ImportError as error:
-        raise UserError(f"output={file.suffix}: {_EXTRA} ({error})") from error
+        raise UserError(f"output={file.suffix}: {install_hint('onnx')} ({error})") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of onnxscript, about its own future
         program: Any = torch.onnx.export(
