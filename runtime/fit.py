@@ -13,7 +13,7 @@ from runtime import checkpoint, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer
 from runtime.cost import Cost
 from runtime.errors import user_errors
-from runtime.start import starting_point, try_out
+from runtime.start import SameSchedule, starting_point, try_out
 
 __all__ = ["Stage", "fit"]
 
@@ -112,7 +112,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         with user_errors("lightning_module"):
             module.receive(_Results(earlier))
     cost = Cost()
-    trainer = _trainer(stage, cost)
+    trainer = _trainer(stage, cost, SameSchedule())
     try:
         began = time.monotonic()
         trainer.fit(module, stage.datamodule, ckpt_path=stage.start, weights_only=True)

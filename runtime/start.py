@@ -13,10 +13,11 @@ from runtime import checkpoint, run_folder
 from runtime.check import did_you_mean
 from runtime.errors import UserError
 
-__all__ = ["check_names", "starting_point", "try_out"]
+__all__ = ["SameSchedule", "check_names", "starting_point", "try_out"]
 
 log = logging.getLogger(__name__)
 
+_ENDS = ("total_steps", "T_max", "total_iters")  # where schedules of PyTorch keep their length
 DRY_STEPS = ("training_step", "predict_step")
 
 
@@ -115,11 +116,41 @@ def _check_schedule(content: dict[str, Any], config: dict[str, Any]) -> None:
     """A learning-rate schedule with an end cannot be made longer."""
     before = content["medzoo"]["config"]
     lengths = [trained["trainer"].get("max_epochs") for trained in (before, config)]
-    if {"total_steps", "T_max"} & set(before["lightning_module"].get("scheduler") or {}) and lengths[0] != lengths[1]:
+    if {*_ENDS, "epochs"} & set(before["lightning_module"].get("scheduler") or {}) and lengths[0] != lengths[1]:
         raise UserError(
             f"the learning-rate schedule of this checkpoint ends after {lengths[0]} epochs, so it cannot go on to "
             f"{lengths[1]}: start a new schedule from its weights with init_from=<checkpoint>"
         )
+
+
+class SameSchedule(L.Callback):
+    """Refuses, before the first step, to go on with a schedule that was made for a run of another length.
+
+    The length of a run in steps depends on the batch size, the devices, the accumulation, the data and the limits.
+    """
+
+    def __init__(self) -> None:
+        self._written: list[dict[str, Any]] = []
+
+    def on_load_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remember the schedules of the run that is resumed."""
+        self._written = checkpoint.get("lr_schedulers", [])
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Compare them with those of this run, which take over their state next.
+
+        Raises:
+            UserError: If one ends elsewhere.
+        """
+        for written, config in zip(self._written, trainer.lr_scheduler_configs, strict=False):
+            made = config.scheduler.state_dict()  # type: ignore[union-attr]
+            for end in _ENDS:
+                if written.get(end, made.get(end)) != made.get(end):
+                    raise UserError(
+                        f"the learning-rate schedule of this checkpoint ends after {written[end]} {config.interval}s, "
+                        f"and that of this run after {made[end]}: keep the batch size, devices, accumulation, limits and "
+                        "length, or start a new schedule from its weights with init_from=<checkpoint>"
+                    )
 
 
 def _readable(path: Path, module: L.LightningModule) -> Path:
