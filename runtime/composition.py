@@ -105,7 +105,7 @@ def _obsolete(config: DictConfig, recipes: Sequence[Any], node: str) -> Iterator
         given = _found(recipe, node)
         for key in given if isinstance(given, DictConfig) else ():
             if node != "datamodule" or (isinstance(target, str) and takes(target, str(key)) is False):
-                yield f"{node}.{key}"
+                yield f"{node}.{key!s}"
 
 
 def _taken(config: DictConfig, key: str) -> bool:

@@ -29,7 +29,7 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str
     text = str(error)
     missing = re.search(r"Could not (?:find|load) '(.+)/(.+?)'", text)
     if missing:
-        return _no_option(*missing.groups(), _listed(text))
+        return _no_option(missing.group(1), missing.group(2), _listed(text))
     unset = re.search(r"You must specify '(.+?)'", text)
     if unset:
         return f"choose {unset.group(1)}=...; {did_you_mean('', _listed(text))}"

@@ -13,7 +13,7 @@ from runtime import checkpoint, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer
 from runtime.cost import Cost
 from runtime.errors import user_errors
-from runtime.start import SameSchedule, starting_point, try_out
+from runtime.start import SameSchedule, check_intensities, goes_on, starting_point, try_out
 
 __all__ = ["Stage", "fit"]
 
@@ -42,7 +42,9 @@ class Stage:
         """Make the datamodule and the module, with the weights that training starts from."""
         L.seed_everything(self.config["seed"], workers=True, verbose=False)
         self.datamodule = instantiate(self.config["datamodule"], "datamodule")
-        self.module = instantiate(self.config["lightning_module"], "lightning_module")
+        part = self.config["lightning_module"]
+        part = checkpoint.without_pretrained(part) if goes_on(self.config, self.folder) else part
+        self.module = instantiate(part, "lightning_module")
         self.start = starting_point(self.config, self.folder, self.module)
 
     def clear(self) -> None:
@@ -65,6 +67,7 @@ class Stage:
                 return
             self.datamodule.setup("fit")
             batches = self.datamodule.train_dataloader()
+        check_intensities(self.module, self.datamodule)
         try_out(self.module, batches)
         data = self.datamodule
         run_folder.write_start(self.folder, self.config, data.split, phantom=data.phantom)

@@ -13,11 +13,12 @@ from runtime import checkpoint, run_folder
 from runtime.check import did_you_mean
 from runtime.errors import UserError
 
-__all__ = ["SameSchedule", "check_names", "starting_point", "try_out"]
+__all__ = ["SameSchedule", "check_intensities", "check_names", "goes_on", "starting_point", "try_out"]
 
 log = logging.getLogger(__name__)
 
 _ENDS = ("total_steps", "T_max", "total_iters")  # where schedules of PyTorch keep their length
+_NEAR = 0.02
 DRY_STEPS = ("training_step", "predict_step")
 
 
@@ -70,10 +71,41 @@ def try_out(module: L.LightningModule, batches: Any, steps: Sequence[str] = DRY_
         module.train(training)
 
 
+def check_intensities(module: L.LightningModule, datamodule: Any) -> None:
+    """Refuse data that a pretrained network would see otherwise than the images it was trained on.
+
+    Args:
+        module: Its networks say in `trained_on` what mean and standard deviation their weights expect, if any.
+        datamodule: Its `mean` and `std` normalise intensities in [0, 1]; without them, images come in [0, 1].
+
+    Raises:
+        UserError: If they differ.
+    """
+    given = (float(getattr(datamodule, "mean", 0.0)), float(getattr(datamodule, "std", 1.0)))
+    for part in module.modules():
+        wanted = tuple(sum(values) / len(values) for values in getattr(part, "trained_on", ()))
+        if not wanted or all(abs(a - b) < _NEAR for a, b in zip(given, wanted, strict=True)):
+            continue
+        trained = f"mean {wanted[0]:.3f} and std {wanted[1]:.3f}"
+        told = f"its weights were trained on images of {trained}, the data have {given[0]:g} and {given[1]:g}"
+        if not hasattr(datamodule, "mean"):
+            log.warning("pretrained network: %s", told)
+            continue
+        raise UserError(
+            f"pretrained network: {told}; write datamodule.mean={wanted[0]:.3f} datamodule.std={wanted[1]:.3f}"
+        )
+
+
 def _first_two(batch: Any) -> Any:
     if isinstance(batch, dict):
         return {name: _first_two(value) for name, value in batch.items()}
     return batch[:2]
+
+
+def goes_on(config: dict[str, Any], folder: Path) -> bool:
+    """Whether a stage takes its weights from a checkpoint, so that it needs no pretrained ones."""
+    resumed = config["auto_resume"] and (folder / run_folder.LAST).is_file()
+    return bool(resumed or config["init_from"] or config["ckpt_path"])
 
 
 def starting_point(config: dict[str, Any], folder: Path, module: L.LightningModule) -> Path | None:
@@ -143,12 +175,12 @@ class SameSchedule(L.Callback):
             UserError: If one ends elsewhere.
         """
         for written, config in zip(self._written, trainer.lr_scheduler_configs, strict=False):
-            made = config.scheduler.state_dict()  # type: ignore[union-attr]
+            made = config.scheduler.state_dict()
             for end in _ENDS:
                 if written.get(end, made.get(end)) != made.get(end):
                     raise UserError(
                         f"the learning-rate schedule of this checkpoint ends after {written[end]} {config.interval}s, "
-                        f"and that of this run after {made[end]}: keep the batch size, devices, accumulation, limits and "
+                        f"and that of this run after {made[end]}: keep batch size, devices, accumulation, limits and "
                         "length, or start a new schedule from its weights with init_from=<checkpoint>"
                     )
 
