@@ -143,4 +143,4 @@ def _remove(config: Any, key: str) -> None:
     node = _found(config, parent)
     if isinstance(node, DictConfig) and last in node.keys():  # noqa: SIM118
         with open_dict(node):
-            node.pop(last)
+            del node[last]  # `pop` would resolve it
