@@ -99,13 +99,18 @@ def _node(default: ResultDefault) -> str:
 
 
 def _obsolete(config: DictConfig, recipes: Sequence[Any], node: str) -> Iterator[str]:
-    """Keys that recipes set at `node` for another object than the one that is there now."""
+    """Keys that recipes set at `node` for another object than the one that is there now.
+
+    What is taken from elsewhere in the config, such as `features: ${stages.first...}`, follows where it fits.
+    """
     target = _found(config, f"{node}._target_")
     for recipe in recipes:
         given = _found(recipe, node)
-        for key in given if isinstance(given, DictConfig) else ():
-            if node != "datamodule" or (isinstance(target, str) and takes(target, str(key)) is False):
-                yield f"{node}.{key!s}"
+        for key in map(str, given) if isinstance(given, DictConfig) else ():
+            fits = takes(target, key) if isinstance(target, str) else None
+            keeps = fits is True and OmegaConf.is_interpolation(given, key)
+            if (fits is False) if node == "datamodule" else not keeps:
+                yield f"{node}.{key}"
 
 
 def _taken(config: DictConfig, key: str) -> bool:

@@ -30,7 +30,17 @@ def test_another_network_comes_as_its_file_says(experiment, tmp_path):
         chosen = OmegaConf.select(config, node)
         if chosen is None:  # of a stage that the recipe leaves out
             continue
-        assert OmegaConf.to_container(chosen) == OmegaConf.to_container(OmegaConf.load(NETS[other])), group
+        choices = HydraConfig.get().runtime.choices
+        module = choices.get(group.replace("/net", "").removesuffix(".net")) or choices["lightning_module"]
+        asked = OmegaConf.load(ROOT / "conf" / "lightning_module" / f"{module}.yaml").get("net") or {}
+        expected = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(NETS[other]), asked))
+        assert OmegaConf.to_container(chosen) == expected, group
+
+
+def test_sizes_that_come_from_another_stage_follow_to_another_network(tmp_path):
+    group = "lightning_module/net@stages.genesis.lightning_module.net=umamba"
+    net = compose(tmp_path, "experiment=liver_pretraining_demo", group).stages.genesis.lightning_module.net
+    assert OmegaConf.to_container(net)["features"] == "${stages.scratch.lightning_module.net.features}"
 
 
 @pytest.mark.parametrize("net", ["vit_tiny", "ghostnet", "resnet18", "resnet50", "resnet18_3d"])
