@@ -17,13 +17,19 @@ class Progress(RichProgressBar):
         super().__init__(leave=False)
         self._watched = sys.stdout.isatty()
         self._started = 0.0
+        self._validated = False  # in this epoch
         if not self._watched:
             self.disable()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note the time."""
-        self._started = time.monotonic()
+        self._started, self._validated = time.monotonic(), False
         super().on_train_epoch_start(trainer, pl_module)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note that the epoch has numbers of its own."""
+        super().on_validation_end(trainer, pl_module)
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print a line where there is no bar."""
@@ -38,7 +44,8 @@ class Progress(RichProgressBar):
         return _position(self.trainer)
 
     def _numbers(self, trainer: L.Trainer) -> dict[str, Any]:
-        return {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == "train/loss"}
+        shown = {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == "train/loss"}
+        return {k: v for k, v in shown.items() if self._validated or k == "train/loss"}  # not those of an epoch before
 
 
 def _position(trainer: L.Trainer) -> str:

@@ -71,6 +71,28 @@ class ResumableBatches:
         # Ranks may hold one item more or less, and must still come to as many batches.
         return list(mine.split(self.batch_size) if self.world_size == 1 else mine.tensor_split(batches))
 
+    def shuffled_plan(self, count: int, epoch: int, *, drop_last: bool = False) -> list[Tensor]:
+        """Batches in an order drawn for the epoch; a last one of a single item joins the one before.
+
+        A single item makes no batch statistics: normalisation over a batch of one refuses, or gives zeros.
+
+        Args:
+            count: Number of items; up to `world_size - 1` are left out so that ranks stay even.
+            epoch: Number of the epoch.
+            drop_last: Leave out the items that do not fill a last batch.
+
+        Returns:
+            Indices of each batch of this rank. Ranks interleave, so that the union of their n-th batches is the n-th
+            batch of a single process with `world_size` times the batch size.
+        """
+        order = torch.randperm(count, generator=self.generator(epoch))
+        together = self.world_size * (self.batch_size if drop_last else 1)
+        even = count - count % together
+        parts = list(order[:even][self.rank :: self.world_size].split(self.batch_size))
+        if len(parts) > 1 and len(parts[-1]) == 1 < self.batch_size:
+            parts[-2:] = [torch.cat(parts[-2:])]
+        return parts
+
     def balanced_plan(self, groups: Sequence[Tensor], epoch: int) -> list[Tensor]:
         """Batches that hold as many items of each group, in an order drawn for the epoch.
 
@@ -136,8 +158,8 @@ class TensorBatches(ResumableBatches):
         mean: Subtracted from intensities in [0, 1].
         std: Divides what is left.
         augment: Applied to float images in [0, 1] before normalisation.
-        shuffle: A new order in each epoch; an epoch then drops up to `world_size - 1` images so that ranks stay even.
-            Without it every image is given exactly once, over all ranks.
+        shuffle: A new order in each epoch (`shuffled_plan`); an epoch then drops up to `world_size - 1` images so that
+            ranks stay even. Without it every image is given exactly once, over all ranks.
         drop_last: With `shuffle`, drop the images that do not fill a last batch, other ones in each epoch.
         balanced: With `shuffle`, every batch holds as many images of each class; those of a rare one come round again.
         **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
@@ -174,19 +196,12 @@ class TensorBatches(ResumableBatches):
         self.mean, self.std = mean, std
 
     def plan(self, epoch: int) -> list[Tensor]:
-        """Indices of each batch of an epoch.
-
-        Ranks interleave, so that the union of their n-th batches is the n-th batch of a single process with
-        `world_size` times the batch size.
-        """
+        """Indices of each batch of an epoch."""
         if not self.shuffle:
             return self.ordered_plan(len(self.images))
         if self.balanced and self.labels is not None:
             return self.balanced_plan([(self.labels == value).nonzero()[:, 0] for value in self.labels.unique()], epoch)
-        order = torch.randperm(len(self.images), generator=self.generator(epoch))
-        together = self.world_size * (self.batch_size if self.drop_last else 1)
-        even = len(order) - len(order) % together
-        return list(order[:even][self.rank :: self.world_size].split(self.batch_size))
+        return self.shuffled_plan(len(self.images), epoch, drop_last=self.drop_last)
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """`{"image": (B, C, *spatial) float32, "label": (B,) or (B, L), "id": list of B names}`."""

@@ -18,7 +18,8 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from runtime.check import check_config
+from runtime.check import check_config, did_you_mean
+from runtime.composition import install
 from runtime.errors import UserError, user_errors
 from runtime.own_data import expected_of, without_leftovers
 
@@ -26,7 +27,8 @@ __all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers
 
 
 def register_resolvers() -> None:
-    """Make `${data:...}` and `${run:}`, the run folder, known to OmegaConf."""
+    """Make `${data:...}` and `${run:}`, the run folder, known to OmegaConf, and our rules of composition to Hydra."""
+    install()
     OmegaConf.register_new_resolver("data", _data_property, replace=True)
     OmegaConf.register_new_resolver("run", _run_folder, replace=True)
 
@@ -73,9 +75,20 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     with user_errors():
         plain = {str(key): _plain(config[key]) for key in config if key != "stages"}
     check_config(plain)
+    _check_entries(plain)
     if built is not None and "expected" in plain:
         plain["expected"] = expected_of(plain["expected"], built)
     return plain
+
+
+def _check_entries(config: dict[str, Any]) -> None:
+    """Refuse a callback or logger that is none: `+callbacks.bst.verbose=true` would come to nothing."""
+    for part in ("callbacks", "logger"):
+        entries = config.get(part) or {}
+        for name, entry in entries.items() if "_target_" not in entries else ():
+            if entry and (not isinstance(entry, dict) or "_target_" not in entry):
+                hint = did_you_mean(name, entries.keys() - {name})
+                raise UserError(f"{part}.{name}: says no _target_, so nothing would come of it; {hint}")
 
 
 def _plain(node: Any) -> Any:

@@ -16,8 +16,9 @@ import pydantic
 from hydra.utils import get_object
 
 from runtime.errors import UserError
+from runtime.extras import install_hint
 
-__all__ = ["check_config", "did_you_mean", "misfits"]
+__all__ = ["arguments_of", "check_config", "did_you_mean", "misfits", "takes"]
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -49,6 +50,23 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(options)}"
 
 
+def takes(target: str, argument: str) -> bool | None:
+    """Whether what `_target_` names takes an argument; none where it hands any on, or cannot be imported."""
+    try:
+        known, _, open_ended = _parameters(get_object(target))
+    except Exception:
+        return None
+    return argument in known or (None if open_ended else False)
+
+
+def arguments_of(target: str | None) -> set[str]:
+    """Names of the arguments of what `_target_` names; none where it names nothing that can be imported."""
+    try:
+        return {*_parameters(get_object(target))[0]} if target else set()
+    except Exception:
+        return set()
+
+
 def _problems(node: Any, path: str) -> Iterator[str]:
     if isinstance(node, list):
         for index, entry in enumerate(node):
@@ -65,7 +83,7 @@ def _target_problems(node: dict[str, Any], path: str) -> Iterator[str]:
     try:
         target = get_object(node["_target_"])
     except Exception as error:
-        yield f"{path}._target_: cannot import {node['_target_']} ({error})"
+        yield f"{path}._target_: cannot import {node['_target_']} ({error}){_hint(error)}"
         return
     known, required, open_ended = _parameters(target)
     given = [key for key in node if key not in _HYDRA_KEYS]
@@ -81,6 +99,15 @@ def _target_problems(node: dict[str, Any], path: str) -> Iterator[str]:
             complaint = _complaint(node[key], hints[key], known.get(key))
             if complaint:
                 yield f"{path}.{key}: {node[key]!r} does not fit; {complaint}"
+
+
+def _hint(error: BaseException | None) -> str:
+    """The extra that a failed import wants."""
+    while error is not None:
+        if isinstance(error, ImportError) and (hint := install_hint(error.name or "")):
+            return f"; {hint}"
+        error = error.__cause__
+    return ""
 
 
 def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], bool]:

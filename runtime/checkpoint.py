@@ -17,7 +17,16 @@ from runtime.build import instantiate
 from runtime.errors import UserError
 from runtime.matching import known_of
 
-__all__ = ["EmbedConfig", "initialise", "load", "read", "rebuild", "refresh", "trusted_config"]
+__all__ = [
+    "EmbedConfig",
+    "initialise",
+    "load",
+    "read",
+    "rebuild",
+    "refresh",
+    "trusted_config",
+    "without_pretrained",
+]
 
 # Where objects that a checkpoint's config names may be defined; MEDZOO_TRUST=package,... adds your own.
 TRUSTED = (
@@ -82,15 +91,30 @@ def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
         UserError: If it names anything but parts of this zoo and of the libraries under it (`TRUSTED`).
     """
     config = content["medzoo"]["config"]
-    _make_safe(config, Path(path))
-    return config
+    _check_targets(config, Path(path))
+    return without_pretrained(config)
 
 
-def _make_safe(node: Any, path: Path) -> None:
-    """Refuse targets that could do more than build a part of a run; do not download weights that the file brings."""
+def without_pretrained(node: Any) -> Any:
+    """A copy of a config that fetches no pretrained weights, for a network that gets those of a checkpoint.
+
+    `pretrained: <stage>` of a module stays: it fetches nothing when the module is built.
+    """
+    if isinstance(node, list):
+        return [without_pretrained(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: False if key == "pretrained" and value is True else without_pretrained(value)
+        for key, value in node.items()
+    }
+
+
+def _check_targets(node: Any, path: Path) -> None:
+    """Refuse targets that could do more than build a part of a run."""
     if isinstance(node, list):
         for entry in node:
-            _make_safe(entry, path)
+            _check_targets(entry, path)
     if not isinstance(node, dict):
         return
     if "_target_" in node:
@@ -101,10 +125,8 @@ def _make_safe(node: Any, path: Path) -> None:
                 f"{path} names {node['_target_']}, which is not of this zoo; if you trust the file, "
                 f"set MEDZOO_TRUST={node['_target_'].split('.')[0]}"
             )
-    if node.get("pretrained"):
-        node["pretrained"] = False
     for entry in node.values():
-        _make_safe(entry, path)
+        _check_targets(entry, path)
 
 
 def _within(name: str, packages: tuple[str, ...]) -> bool:

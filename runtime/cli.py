@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,6 +24,7 @@ from runtime import run_folder
 from runtime.build import register_resolvers
 from runtime.check import did_you_mean
 from runtime.errors import UserError, user_errors
+from runtime.explain import explain
 from runtime.stages import comparisons_of, resolve_stages, whole
 from runtime.sweep import run_job
 
@@ -61,14 +63,15 @@ def main(verb: Callable[[DictConfig], Any], config_name: str) -> None:
     except UserError as error:
         _stop(str(error), error)
     except (HydraException, OmegaConfBaseException) as error:
-        _stop(_explain(error, config_name), error)
+        _stop(explain(error, config_name, sys.argv[1:]), error)
 
 
 def _job(verb: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Run the verb, or in a sweep a process that does; mistakes end the process without Hydra's own remarks."""
     try:
         _check_top_level(config)
-        return run_job(config) if HydraConfig.get().mode == RunMode.MULTIRUN else verb(config)
+        with user_errors(kinds=(ImportError,)):
+            return run_job(config) if HydraConfig.get().mode == RunMode.MULTIRUN else verb(config)
     except UserError as error:
         _stop(str(error), error)
 
@@ -95,6 +98,7 @@ def _stop(message: str, error: BaseException) -> None:
 
 def _overrides(arguments: list[str], config_name: str) -> list[str]:
     """The command line, with the folder of the run to resume where one is asked for."""
+    _check_flags(arguments)
     if config_name != "train" and MULTIRUN & set(arguments):
         raise UserError(f"{config_name}.py runs once: leave out -m")
     arguments = [f"++{a}" if a.startswith(_FREE[config_name]) else a for a in arguments]
@@ -111,6 +115,22 @@ def _overrides(arguments: list[str], config_name: str) -> list[str]:
     return [*arguments, f'hydra.run.dir="{found}"'] if found else arguments
 
 
+def _check_flags(arguments: list[str]) -> None:
+    """Refuse flags that Hydra would guess at, and those that exclude each other."""
+    flags = {flag for action in get_args_parser()._actions for flag in action.option_strings}
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and name not in flags:
+            if "=" in argument:
+                raise UserError(f"{argument}: settings are written without dashes: {argument.lstrip('-')}")
+            raise UserError(f"{argument}: no such flag; {did_you_mean(argument, flags)}")
+    shown = any(argument.partition("=")[0] in ("--cfg", "-c") for argument in arguments)
+    if shown and MULTIRUN & {*arguments}:
+        raise UserError("--cfg shows the config of one run: leave out -m")
+    if "--resolve" in arguments and not shown:
+        raise UserError("--resolve belongs to --cfg: write --cfg job --resolve")
+
+
 def _compose(arguments: list[str], config_name: str) -> DictConfig:
     """The config that a command line describes, without Hydra's own part, which `HydraConfig` then holds."""
     words = [argument for argument in arguments if "=" in argument or argument.startswith("~")]
@@ -119,50 +139,3 @@ def _compose(arguments: list[str], config_name: str) -> DictConfig:
     GlobalHydra.instance().clear()
     HydraConfig.instance().set_config(config)
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-
-def _explain(error: Exception, config_name: str) -> str:
-    """One line for what Hydra found wrong with the command line."""
-    text = str(error)
-    missing = re.search(r"Could not find '(.+)/(.+?)'", text)
-    if missing:
-        group, option = missing.groups()
-        options = _listed(text)
-        return f"{group}={option}: no such option; {did_you_mean(option, options)}"
-    unset = re.search(r"You must specify '(.+?)'", text)
-    if unset:
-        options = _listed(text)
-        return f"choose {unset.group(1)}=...; {did_you_mean('', options)}"
-    unknown = re.search(r"full_key: (\S+)", f"{text}\n{error.__cause__}")
-    if "not in struct" in f"{text} {error.__cause__}" and unknown:
-        key = unknown.group(1)
-        config = _without_mistake(config_name)
-        if key.split(".")[0] == "lightning_module" and config.get("stages"):
-            return f"{key}: this run has several stages; say which with stages.<{'|'.join(config.stages)}>.{key}=..."
-        parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
-        siblings = [str(name) for name in parent] if isinstance(parent, DictConfig) else []
-        return f"{key}: no such key; {did_you_mean(key.split('.')[-1], siblings)}"
-    if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}': {' '.join(str(error).split()).split(' See http')[0]}"
-    try:
-        with user_errors():
-            raise error
-    except UserError as told:
-        return str(told)
-    except HydraException:
-        return " ".join(text.split())
-
-
-def _listed(text: str) -> list[str]:
-    """The options that Hydra lists in a message."""
-    listed = text.partition("Available options")[2].partition("Config search")[0]
-    return [line.strip() for line in listed.splitlines()[1:] if line.strip()]
-
-
-def _without_mistake(config_name: str) -> DictConfig:
-    """The config that the command line describes by its choices alone."""
-    groups = r"[+~]*([\w/]+/\w+|experiment|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath)="
-    kept = [argument for argument in sys.argv[1:] if re.match(groups, argument)]
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(config_name, kept)

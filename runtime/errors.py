@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from hydra.errors import InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
+from runtime.extras import install_hint
+
 __all__ = ["UserError", "user_errors"]
 
 
@@ -13,8 +15,11 @@ class UserError(Exception):
     """Something in the config, the files or the command that its author can mend; ends a verb with exit code 2."""
 
 
+_KINDS = (ValueError, TypeError, OSError, ImportError, InstantiationException, OmegaConfBaseException)
+
+
 @contextmanager
-def user_errors(where: str = "") -> Iterator[None]:
+def user_errors(where: str = "", kinds: tuple[type[BaseException], ...] = _KINDS) -> Iterator[None]:
     """Turn complaints about values and files into `UserError`.
 
     Constructors and data checks complain with `ValueError`, `TypeError` or `OSError`; before training starts these mean
@@ -22,13 +27,14 @@ def user_errors(where: str = "") -> Iterator[None]:
 
     Args:
         where: The part of the config that was at work, put before the message.
+        kinds: The errors that are mistakes.
 
     Raises:
         UserError: In place of the errors named.
     """
     try:
         yield
-    except (ValueError, TypeError, OSError, ImportError, InstantiationException, OmegaConfBaseException) as error:
+    except kinds as error:
         key, cause = _cause(error)
         place = ".".join(part for part in (where, key) if part)
         raise UserError(f"{place}: {_one_line(cause)}" if place else _one_line(cause)) from error
@@ -49,6 +55,8 @@ def _cause(error: BaseException) -> tuple[str, BaseException]:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, ImportError) and (hint := install_hint(error.name or "")):
+        return f"{error}: {hint}"
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"no file or folder {error.filename}"
     if isinstance(error, InstantiationException) and "Error locating target" in str(error):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from runtime import checkpoint
 from runtime.build import instantiate, resolve
 from runtime.errors import UserError
+from runtime.extras import install_hint
 from runtime.matching import match
 
 __all__ = ["export", "export_verb"]
@@ -25,7 +26,6 @@ __all__ = ["export", "export_verb"]
 log = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-4  # of a probability, between two programs that add in another order
-_EXTRA = "it needs the packages of pip install -e '.[export]'"
 
 
 class _Step(nn.Module):
@@ -118,7 +118,7 @@ def _to_onnx(
         import onnxscript  # noqa: F401 (torch writes ONNX with it)
         from onnxruntime.quantization import quantize_dynamic
     except ImportError as error:
-        raise UserError(f"output={file.suffix}: {_EXTRA} ({error})") from error
+        raise UserError(f"output={file.suffix}: {install_hint('onnx')} ({error})") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of onnxscript, about its own future
         program: Any = torch.onnx.export(

@@ -15,7 +15,7 @@ from runtime.cost import Cost
 from runtime.errors import user_errors
 from runtime.finalize import finalize
 from runtime.matching import check_same_order
-from runtime.start import starting_point, try_out
+from runtime.start import SameSchedule, check_intensities, goes_on, starting_point, try_out
 
 __all__ = ["Stage", "fit"]
 
@@ -47,7 +47,9 @@ class Stage:
         """Make the datamodule and the module, with the weights that training starts from."""
         L.seed_everything(self.config["seed"], workers=True, verbose=False)
         self.datamodule = instantiate(self.config["datamodule"], "datamodule")
-        self.module = instantiate(self.config["lightning_module"], "lightning_module")
+        part = self.config["lightning_module"]
+        part = checkpoint.without_pretrained(part) if goes_on(self.config, self.folder) else part
+        self.module = instantiate(part, "lightning_module")
         self.start = starting_point(self.config, self.folder, self.module)
 
     def clear(self) -> None:
@@ -70,6 +72,7 @@ class Stage:
                 return
             self.datamodule.setup("fit")
             batches = self.datamodule.train_dataloader()
+        check_intensities(self.module, self.datamodule)
         try_out(self.module, batches)
         data = self.datamodule
         if self.config["init_from"]:
@@ -127,7 +130,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         with user_errors("lightning_module"):
             module.receive(_Results(earlier))
     cost = Cost()
-    trainer = _trainer(stage, cost)
+    trainer = _trainer(stage, cost, SameSchedule())
     try:
         began = time.monotonic()
         trainer.fit(module, stage.datamodule, ckpt_path=stage.start, weights_only=True)

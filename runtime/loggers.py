@@ -15,6 +15,8 @@ __all__ = ["csv_logger", "wandb_logger"]
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 15  # seconds for W&B to answer
+
 
 def csv_logger(save_dir: str | Path, step: int = 0) -> CSVLogger:
     """A logger that writes `<save_dir>/metrics.csv`.
@@ -76,7 +78,7 @@ def wandb_logger(
     if is_first_process() and not id_file.is_file():
         write_text(id_file, uuid.uuid4().hex[:12])
     os.environ.setdefault("WANDB_SILENT", "true")  # its remarks; where the run goes is logged below
-    connection = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
+    connection = os.environ.get("WANDB_MODE") or _reachable()
     logger = WandbLogger(
         name=run_name,
         save_dir=str(save_dir),
@@ -86,8 +88,12 @@ def wandb_logger(
         resume="allow",
         mode=connection,
         log_model=False,  # checkpoints stay here: a sweep would fill the storage
-        settings=wandb.Settings(console="off", disable_code=True, disable_git=True, x_disable_meta=True, silent=True),
+        settings=wandb.Settings(
+            console="off", disable_code=True, disable_git=True, x_disable_meta=True, silent=True, init_timeout=_PATIENCE
+        ),
     )
+    logger._wandb_init.pop("anonymous", None)  # W&B warns of it, whatever it says
+    _start(logger)
     if is_first_process():
         logger.experiment.config.update(config, allow_val_change=True)
         logger.experiment.define_metric("val/loss", summary="min")
@@ -95,3 +101,36 @@ def wandb_logger(
         where = logger.experiment.url or f"offline; send it with: wandb sync {save_dir}/wandb/offline-run-*"
         log.info("W&B: %s", where)
     return logger
+
+
+def _reachable() -> str:
+    """Where runs go: `online` where somebody is logged in and the service answers, else `offline`."""
+    import wandb
+
+    if not is_first_process():  # only the first one sends
+        return "offline"
+    try:
+        return "online" if wandb.login(prompt=False, timeout=_PATIENCE) else "offline"
+    except Exception as error:  # of many kinds: no network, a refused key, a proxy
+        log.warning("W&B: going on offline, the service did not take the login (%s)", _first_line(error))
+        os.environ["WANDB_MODE"] = "offline"  # of later stages too, which need not wait again
+        return "offline"
+
+
+def _start(logger: WandbLogger) -> None:
+    """Start the run, offline where the service fails at the last moment."""
+    if not is_first_process():
+        return
+    try:
+        _ = logger.experiment
+    except Exception as error:
+        if logger._wandb_init["mode"] == "offline":
+            raise
+        log.warning("W&B: going on offline, the service did not take the run (%s)", _first_line(error))
+        logger._wandb_init["mode"] = "offline"
+        logger._offline = True  # Lightning then says so to later stages too
+        _ = logger.experiment
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

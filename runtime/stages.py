@@ -6,7 +6,7 @@
 A run of one stage is a run whose only stage has no name, so its folder is the run folder itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -181,22 +181,48 @@ def _check_keys(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None
             raise UserError(f"{key}: this run has several stages; say which with stages.<{'|'.join(stages)}>.{key}=...")
     if [*stages.values()][-1].get("ckpt_path"):
         raise UserError(f"stages.{[*stages][-1]}.ckpt_path: the last stage has to be trained; test it with evaluate.py")
-    _check_effect(stages)
+    _check_effect(root, stages)
 
 
-def _check_effect(stages: dict[str, dict[str, Any]]) -> None:
-    """An override that every stage overrides in turn would be ignored without a word."""
+def _check_effect(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None:
+    """Refuse what the command line says of the whole run and every stage says for itself: it would do nothing."""
     given: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # as written: one may hold an interpolation
     for override in given:
-        key = override.lstrip("+").partition("=")[0]
-        if all(_sets(stage, key) for stage in stages.values()):
-            raise UserError(f"{key}: every stage has its own; say which with stages.<{'|'.join(stages)}>.{override}")
+        key, _, package = override.lstrip("+~").partition("=")[0].partition("@")
+        node = package or key.replace("/", ".")
+        if node.split(".")[0] not in {*root, "lightning_module"} - _OF_THE_RUN:
+            continue
+        missing = override.startswith("~")
+        if not any(_reaches(root, stage, node, missing=missing) for stage in stages.values()):
+            which = f"{key}@stages.<{'|'.join(stages)}>.{node}" if "/" in key else f"stages.<{'|'.join(stages)}>.{node}"
+            value = "" if missing else f"={override.partition('=')[2]}"
+            raise UserError(f"{key}: every stage has its own; say which with {'~' if missing else ''}{which}{value}")
 
 
-def _sets(stage: Any, key: str) -> bool:
-    """Whether nothing is left of a root value at `key` once the stage is merged over it."""
+def _reaches(root: dict[str, Any], stage: dict[str, Any], key: str, *, missing: bool) -> bool:
+    """Whether a stage has anything of what stands in the root at `key`, or also lacks what was taken out there."""
+    if missing:
+        return _at(_over(root, stage), key) is None
+    return _holds_mark(_over(_marked(root, key.split(".")), stage))
+
+
+_MARK = object()
+
+
+def _marked(node: Any, path: Sequence[str]) -> Any:
+    """A copy in which all values at a path, or below it, are replaced by a mark."""
+    if path:
+        return {**node, path[0]: _marked(node.get(path[0]), path[1:])} if isinstance(node, dict) else _MARK
+    if not isinstance(node, dict) or not node:
+        return _MARK
+    return {key: value if key == "_target_" else _marked(value, ()) for key, value in node.items()}
+
+
+def _holds_mark(node: Any) -> bool:
+    return node is _MARK or (isinstance(node, dict) and any(_holds_mark(value) for value in node.values()))
+
+
+def _at(node: Any, key: str) -> Any:
     for part in key.split("."):
-        if not isinstance(stage, dict) or part not in stage:
-            return False
-        stage = stage[part]
-    return not isinstance(stage, dict) or "_target_" in stage
+        node = node.get(part) if isinstance(node, dict) else None
+    return node

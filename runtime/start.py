@@ -13,10 +13,12 @@ from runtime import checkpoint, run_folder
 from runtime.check import did_you_mean
 from runtime.errors import UserError
 
-__all__ = ["check_names", "starting_point", "try_out"]
+__all__ = ["SameSchedule", "check_intensities", "check_names", "goes_on", "starting_point", "try_out"]
 
 log = logging.getLogger(__name__)
 
+_ENDS = ("total_steps", "T_max", "total_iters")  # where schedules of PyTorch keep their length
+_NEAR = 0.02
 DRY_STEPS = ("training_step", "predict_step")
 
 
@@ -69,10 +71,41 @@ def try_out(module: L.LightningModule, batches: Any, steps: Sequence[str] = DRY_
         module.train(training)
 
 
+def check_intensities(module: L.LightningModule, datamodule: Any) -> None:
+    """Refuse data that a pretrained network would see otherwise than the images it was trained on.
+
+    Args:
+        module: Its networks say in `trained_on` what mean and standard deviation their weights expect, if any.
+        datamodule: Its `mean` and `std` normalise intensities in [0, 1]; without them, images come in [0, 1].
+
+    Raises:
+        UserError: If they differ.
+    """
+    given = (float(getattr(datamodule, "mean", 0.0)), float(getattr(datamodule, "std", 1.0)))
+    for part in module.modules():
+        wanted = tuple(sum(values) / len(values) for values in getattr(part, "trained_on", ()))
+        if not wanted or all(abs(a - b) < _NEAR for a, b in zip(given, wanted, strict=True)):
+            continue
+        trained = f"mean {wanted[0]:.3f} and std {wanted[1]:.3f}"
+        told = f"its weights were trained on images of {trained}, the data have {given[0]:g} and {given[1]:g}"
+        if not hasattr(datamodule, "mean"):
+            log.warning("pretrained network: %s", told)
+            continue
+        raise UserError(
+            f"pretrained network: {told}; write datamodule.mean={wanted[0]:.3f} datamodule.std={wanted[1]:.3f}"
+        )
+
+
 def _first_two(batch: Any) -> Any:
     if isinstance(batch, dict):
         return {name: _first_two(value) for name, value in batch.items()}
     return batch[:2]
+
+
+def goes_on(config: dict[str, Any], folder: Path) -> bool:
+    """Whether a stage takes its weights from a checkpoint, so that it needs no pretrained ones."""
+    resumed = config["auto_resume"] and (folder / run_folder.LAST).is_file()
+    return bool(resumed or config["init_from"] or config["ckpt_path"])
 
 
 def starting_point(config: dict[str, Any], folder: Path, module: L.LightningModule) -> Path | None:
@@ -115,11 +148,41 @@ def _check_schedule(content: dict[str, Any], config: dict[str, Any]) -> None:
     """A learning-rate schedule with an end cannot be made longer."""
     before = content["medzoo"]["config"]
     lengths = [trained["trainer"].get("max_epochs") for trained in (before, config)]
-    if {"total_steps", "T_max"} & set(before["lightning_module"].get("scheduler") or {}) and lengths[0] != lengths[1]:
+    if {*_ENDS, "epochs"} & set(before["lightning_module"].get("scheduler") or {}) and lengths[0] != lengths[1]:
         raise UserError(
             f"the learning-rate schedule of this checkpoint ends after {lengths[0]} epochs, so it cannot go on to "
             f"{lengths[1]}: start a new schedule from its weights with init_from=<checkpoint>"
         )
+
+
+class SameSchedule(L.Callback):
+    """Refuses, before the first step, to go on with a schedule that was made for a run of another length.
+
+    The length of a run in steps depends on the batch size, the devices, the accumulation, the data and the limits.
+    """
+
+    def __init__(self) -> None:
+        self._written: list[dict[str, Any]] = []
+
+    def on_load_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remember the schedules of the run that is resumed."""
+        self._written = checkpoint.get("lr_schedulers", [])
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Compare them with those of this run, which take over their state next.
+
+        Raises:
+            UserError: If one ends elsewhere.
+        """
+        for written, config in zip(self._written, trainer.lr_scheduler_configs, strict=False):
+            made = config.scheduler.state_dict()
+            for end in _ENDS:
+                if written.get(end, made.get(end)) != made.get(end):
+                    raise UserError(
+                        f"the learning-rate schedule of this checkpoint ends after {written[end]} {config.interval}s, "
+                        f"and that of this run after {made[end]}: keep batch size, devices, accumulation, limits and "
+                        "length, or start a new schedule from its weights with init_from=<checkpoint>"
+                    )
 
 
 def _readable(path: Path, module: L.LightningModule) -> Path:

@@ -53,15 +53,10 @@ class CohortBatches(ResumableBatches):
         self.augment, self.shuffle = dict(augment or {}), shuffle
 
     def plan(self, epoch: int) -> list[Tensor]:
-        """Indices of the patients of each batch; a last one of a single patient joins the one before."""
+        """Indices of the patients of each batch."""
         if not self.shuffle:
             return self.ordered_plan(len(self.ids))
-        order = torch.randperm(len(self.ids), generator=self.generator(epoch))
-        even = len(order) - len(order) % self.world_size
-        parts = list(order[:even][self.rank :: self.world_size].split(self.batch_size))
-        if len(parts) > 1 and len(parts[-1]) == 1:  # one patient makes no batch statistics
-            parts[-2:] = [torch.cat(parts[-2:])]
-        return parts
+        return self.shuffled_plan(len(self.ids), epoch)
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """The patients `chosen`."""

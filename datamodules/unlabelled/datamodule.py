@@ -46,9 +46,7 @@ class CorruptedBatches(ResumableBatches):
         """Indices of each batch; in training, as many for every rank."""
         if not self.shuffle:
             return self.ordered_plan(len(self.pieces))
-        order = torch.randperm(len(self.pieces), generator=self.generator(epoch))
-        even = len(order) - len(order) % self.world_size
-        return list(order[:even][self.rank :: self.world_size].split(self.batch_size))
+        return self.shuffled_plan(len(self.pieces), epoch)
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """The pieces `chosen`; what is done to one depends on the seed, the epoch and the piece alone."""

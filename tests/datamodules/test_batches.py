@@ -37,6 +37,15 @@ def test_every_image_once_an_epoch_in_an_order_of_its_own():
     assert len(batches) == 5
 
 
+@pytest.mark.parametrize(("size", "sizes"), [(7, [7, 7, 8]), (3, [3] * 6 + [4]), (22, [22]), (1, [1] * 22)])
+def test_a_last_batch_of_one_joins_the_one_before(size, sizes):
+    batches = loader(batch_size=size)
+    made = [batch["id"] for batch in batches]
+    assert [len(names) for names in made] == sizes
+    assert sorted(name for names in made for name in names) == sorted(IDS), "nobody is left out"
+    assert len(batches) == len(sizes)
+
+
 def test_the_same_seed_gives_the_same_batches_with_augmentation():
     augment = BatchAugment(flip=[0, 1], noise=0.1)
     assert same(list(loader(augment=augment)), list(loader(augment=augment)))
@@ -111,9 +120,14 @@ def test_an_abandoned_epoch_is_not_resumed():
 def test_ranks_share_an_epoch_without_overlap():
     one = loader(batch_size=10, shuffle=True)
     ranks = [loader(rank=rank, world_size=2) for rank in (0, 1)]
-    for single, left, right in zip(one, *ranks, strict=False):
-        assert set(single["id"]) == set(left["id"]) | set(right["id"]), "two halves of the batch of one process"
+    single = [set(batch["id"]) for batch in one]
+    together = []
+    for left, right in zip(*ranks, strict=True):
         assert not set(left["id"]) & set(right["id"])
+        together.append(set(left["id"]) | set(right["id"]))
+    assert together[0] == single[0], "two halves of the batch of one process"
+    assert together[1] == single[1] | single[2], "a last batch of one on each rank joins the one before"
+    assert len(together) == 2
 
 
 def test_ranks_have_equally_many_batches_in_training_and_lose_nothing_in_evaluation():

@@ -145,3 +145,11 @@ def test_real_ct_mr_and_slices_are_cut_together():
     batch = next(iter(made.train_dataloader()))
     assert 0.05 < batch["target"].mean() < 0.7
     assert any(batch["corruption"])
+
+
+def test_a_last_batch_of_one_joins_the_one_before(tmp_path):
+    module = data(cohort(tmp_path), crops=3, batch_size=4, folds=2)
+    module.prepare_data()
+    module.setup("fit")
+    sizes = [len(batch["id"]) for batch in module.train_dataloader()]
+    assert sizes == [4, 5]

@@ -1,5 +1,7 @@
 import csv
+import logging
 
+import pytest
 import wandb
 
 from runtime.loggers import csv_logger, wandb_logger
@@ -30,3 +32,37 @@ def test_a_resumed_csv_keeps_earlier_rows_and_drops_those_to_come(tmp_path):
     assert [(row["step"], row["loss"], row["auc"]) for row in rows] == [
         ("0", "1.0", ""), ("1", "0.9", ""), ("2", "0.5", "0.9"),
     ]  # fmt: skip
+
+
+OPTIONS = {"run_name": "x", "config": {"seed": 1}, "project": "p", "monitor": "val/auc", "mode": "max"}
+
+
+@pytest.mark.parametrize("where", ["login", "init"])
+def test_a_run_goes_on_offline_where_the_service_is_away(where, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_MODE", "x")  # so that it is put back
+    monkeypatch.delenv("WANDB_MODE")
+    begin, tried = wandb.init, []
+
+    def fails(*args, mode="online", **options):
+        tried.append(mode)
+        if mode == "online":
+            raise wandb.errors.CommError("no way out\nand more lines")
+        return begin(*args, mode=mode, **options)
+
+    monkeypatch.setattr(wandb, "login", fails if where == "login" else lambda **_: True)
+    monkeypatch.setattr(wandb, "init", fails)
+    with caplog.at_level(logging.WARNING, "runtime.loggers"):
+        logger = wandb_logger(tmp_path, **OPTIONS)
+    assert logger.experiment.offline
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "runtime.loggers"]
+    assert "going on offline" in told
+    assert told.endswith("(no way out)")
+    assert "online" in tried
+    wandb.finish()
+
+
+def test_nothing_is_said_of_anonymity(tmp_path, monkeypatch, caplog, capfd):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    wandb_logger(tmp_path, **OPTIONS)
+    wandb.finish()
+    assert "anonymous" not in caplog.text + "".join(capfd.readouterr())

@@ -2,9 +2,10 @@ import csv
 import signal
 
 import pytest
+import timm
 import torch
 
-from tests.conftest import SMALL, TINY_VIT, run_verb, train
+from tests.conftest import SMALL, TINY_VIT, call_verb, run_verb, train
 
 # Six steps an epoch, a checkpoint after every fourth: step 4 and 8 lie inside an epoch. Dropout and augmentation draw
 # random numbers, the moving average and Adam carry state.
@@ -43,3 +44,28 @@ def test_a_killed_run_resumes_to_the_weights_of_one_that_was_not(tmp_path, kill_
         for name in ("whole", "parts")
     ]
     assert steps[0] == steps[1], "every step is logged once"
+
+
+@pytest.mark.slow
+def test_a_pretrained_run_goes_on_without_the_file_of_its_weights(tmp_path):
+    torch.manual_seed(0)
+    file = tmp_path / "weights.pth"
+    torch.save(timm.create_model("resnet10t", num_classes=10).state_dict(), file)
+    words = [
+        "lightning_module/net=timm",
+        "~lightning_module.net.widen_factor",
+        "lightning_module.net.name=resnet10t",
+        "lightning_module.net.pretrained=true",
+        f"+lightning_module.net.pretrained_cfg_overlay={{file: {file}}}",
+        "lightning_module/scheduler=constant",
+    ]
+    wrong = call_verb("train", *SMALL, *words, f"hydra.run.dir={tmp_path / 'x'}", f"datamodule.root={tmp_path}")
+    assert (wrong.code, len(wrong.error)) == (2, 1), wrong.output
+    assert "write datamodule.mean=0.449 datamodule.std=0.226" in wrong.error[0]
+    words += ["datamodule.mean=0.449", "datamodule.std=0.226"]
+    train(tmp_path / "first", *words, "trainer.max_epochs=1")
+    file.unlink()
+    assert "no file" in call_verb("train", *SMALL, *words, f"hydra.run.dir={tmp_path / 'x'}").error[0]
+    last = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    train(tmp_path / "second", *words, f"ckpt_path={last}")
+    train(tmp_path / "third", *words, f"init_from={last}", "trainer.max_epochs=1")

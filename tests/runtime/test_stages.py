@@ -158,6 +158,14 @@ MISTAKES = {
         ["trainer.max_steps=9", "stages.first.trainer.max_steps=9"],
         "trainer.max_steps: every stage has its own; say which with stages.<first|second>.trainer.max_steps=9",
     ),
+    "added where every stage has its own": (
+        ["+lightning_module.net.grad_checkpointing=true"],
+        "lightning_module.net.grad_checkpointing: every stage has its own; say which with stages.<first|second>.",
+    ),
+    "chosen where every stage has its own": (
+        ["+lightning_module/net=vit_tiny"],
+        "say which with lightning_module/net@stages.<first|second>.lightning_module.net=vit_tiny",
+    ),
     "go on from": (["ckpt_path=last"], "ckpt_path: this run has several stages"),
     "start from": (["init_from=x.ckpt"], "init_from: this run has several stages"),
     "nothing to train": (["stages.second.ckpt_path=x.ckpt"], "the last stage has to be trained"),
@@ -174,6 +182,33 @@ def test_a_mistake_in_any_stage_is_told_before_the_first_is_trained(case, tmp_pa
     assert len(done.error) == 1, done.output
     assert message in done.error[0], done.output
     assert not list(tmp_path.glob("run/**/*.ckpt")), "nothing was trained"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "trainer.precision=bf16-mixed",
+        "callbacks.figures.resamples=5",
+        "~callbacks.figures",
+        "callbacks.figures=null",
+        "callbacks/ema=ema",
+        "callbacks.best.verbose=true",
+        "logger=none",
+        "seed=3",
+        "auto_resume=true",
+        "datamodule.batch_size=4",
+        "trainer.max_steps=5",
+    ],
+)
+def test_what_some_stage_reads_may_be_said_of_the_whole_run(word, tmp_path):
+    assert resolve_stages(compose(tmp_path, *TWO, word)).keys() == {"first", "second"}
+
+
+@pytest.mark.parametrize("word", ["callbacks.figures=null", "callbacks.figures.mistakes=3", "~callbacks.figures"])
+def test_what_every_stage_replaces_may_not(word, tmp_path):
+    own = [f"++stages.{name}.callbacks.figures={{_target_: callbacks.FiniteGuard}}" for name in ("first", "second")]
+    with pytest.raises(UserError, match=r"every stage has its own; say which with ~?stages\.<first\|second>"):
+        resolve_stages(compose(tmp_path, *TWO, *own, word))
 
 
 def test_stages_run_in_order_and_hand_on_what_they_learnt(staged):

@@ -1,0 +1,151 @@
+"""Two rules that Hydra's composition lacks; every verb composes by them.
+
+A recipe (`experiment=...`) sets keys of the objects that it chose. Where the command line chooses another object, the
+recipe's keys of the old one do not follow: a part of `lightning_module`, such as a network, comes as its own file says;
+another `datamodule` keeps what its class takes, such as the batch size.
+
+An argument that a class takes may be set though its file does not list it: `callbacks.best.verbose=true`.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import hydra._internal.hydra as hydra_main
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from runtime.check import takes
+
+__all__ = ["install"]
+
+_PARTS = ("lightning_module", "datamodule")
+_ABSENT = object()
+
+
+def install() -> None:
+    """Let Hydra compose by the rules above."""
+    hydra_main.ConfigLoaderImpl = _Loader  # type: ignore[misc]
+
+
+class _Loader(ConfigLoaderImpl):
+    """Hydra's loader, which knows the command line while it merges files."""
+
+    _config_name: str | None = None
+    _given: Sequence[Override] = ()
+    _changed: Sequence[str] = ()  # where the command line has another object than the recipe
+    _forgotten: frozenset[str] = frozenset()  # keys that recipes set for objects that are no longer there
+
+    def _load_configuration_impl(self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any) -> Any:
+        self._config_name, self._changed, self._forgotten = config_name, (), frozenset()
+        self._given, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
+        return super()._load_configuration_impl(config_name, overrides, *args, **kwargs)
+
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
+        self._changed = self._changed_nodes(defaults, repo)
+        config = super()._compose_config_from_defaults_list(defaults, repo)
+        if self._changed:
+            recipes = [self._load_single_config(default, repo).config for default in defaults if _is_recipe(default)]
+            self._forgotten = frozenset(key for node in self._changed for key in _obsolete(config, recipes, node))
+            config = super()._compose_config_from_defaults_list(defaults, repo)
+        self._make_room(config, repo)
+        return config
+
+    def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
+        loaded = copy.copy(super()._load_single_config(default, repo))
+        if self._changed:  # read more than once, and what is composed of it is one with it
+            loaded.config = copy.deepcopy(loaded.config)
+        for key in self._forgotten if _is_recipe(default) else ():
+            _remove(loaded.config, key)
+        return loaded
+
+    def _changed_nodes(self, defaults: list[ResultDefault], repo: Any) -> list[str]:
+        """Where the command line has another file than the recipe."""
+        groups = [o for o in self._given if repo.group_exists(o.key_or_group) and not o.is_sweep_override()]
+        chosen = [o for o in groups if o.key_or_group.split("/")[0] in _PARTS]
+        if not chosen:
+            return []
+        kept = [override for override in self._given if override not in chosen]
+        before = create_defaults_list(repo, self._config_name, kept, prepend_hydra=True, skip_missing=True).defaults
+        files = [{_node(d): d.config_path for d in each if not _is_recipe(d)} for each in (before, defaults)]
+        nodes = {override.package or override.key_or_group.replace("/", ".") for override in chosen}
+        return [node for node in sorted(nodes) if files[0].get(node) != files[1].get(node)]
+
+    def _make_room(self, config: DictConfig, repo: Any) -> None:
+        """Let the command line set arguments that a class takes, and delete or set what a recipe would have had."""
+        for override in self._given:
+            key = override.key_or_group
+            if override.is_add() or override.is_force_add() or repo.group_exists(key) or key.startswith("hydra."):
+                continue
+            if _found(config, key) is not _ABSENT:
+                continue
+            if key in self._forgotten or (not override.is_delete() and _taken(config, key)):
+                with open_dict(config):
+                    OmegaConf.update(config, key, "" if override.is_delete() else None, force_add=True)
+
+
+def _is_recipe(default: ResultDefault) -> bool:
+    """Whether a file speaks of the whole config: an experiment, not the root."""
+    path = default.config_path or ""
+    return default.package in ("", "_global_") and "/" in path and not path.startswith("hydra/")
+
+
+def _node(default: ResultDefault) -> str:
+    return default.package or ""
+
+
+def _obsolete(config: DictConfig, recipes: Sequence[Any], node: str) -> Iterator[str]:
+    """Keys that recipes set at `node` for another object than the one that is there now.
+
+    What is taken from elsewhere in the config, such as `features: ${stages.first...}`, follows where it fits.
+    """
+    target = _found(config, f"{node}._target_")
+    for recipe in recipes:
+        given = _found(recipe, node)
+        for key in map(str, given) if isinstance(given, DictConfig) else ():
+            fits = takes(target, key) if isinstance(target, str) else None
+            keeps = fits is True and OmegaConf.is_interpolation(given, key)
+            if (fits is False) if node == "datamodule" else not keeps:
+                yield f"{node}.{key}"
+
+
+def _taken(config: DictConfig, key: str) -> bool:
+    """Whether the object that `key` is an argument of takes it, though its file does not list it."""
+    parts = key.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        node = _found(config, ".".join(parts[:end]))
+        if isinstance(node, DictConfig):
+            target = _found(node, "_target_")
+            return isinstance(target, str) and takes(target, parts[end]) is True
+        if node is not _ABSENT:  # a value, or nothing: it has no arguments
+            return False
+    return False
+
+
+def _found(config: Any, key: str) -> Any:
+    """The node or value at a key, interpolations as they are written."""
+    for part in key.split("."):
+        if (
+            not isinstance(config, DictConfig)
+            or config._is_none()
+            or config._is_missing()
+            or config._is_interpolation()
+        ):
+            return _ABSENT
+        if part not in config.keys():  # noqa: SIM118 (`in` alone says no to missing values)
+            return _ABSENT
+        child = config._get_node(part)
+        config = child if isinstance(child, DictConfig) else child._value()  # type: ignore[union-attr]
+    return config
+
+
+def _remove(config: Any, key: str) -> None:
+    parent, _, last = key.rpartition(".")
+    node = _found(config, parent)
+    if isinstance(node, DictConfig) and last in node.keys():  # noqa: SIM118
+        with open_dict(node):
+            del node[last]  # `pop` would resolve it
