@@ -95,8 +95,8 @@ def test_external_validation_agrees_with_other_programs(done):
     for name in ("nomogram", "random forest", "SVM", "MLP"):
         assert roc_auc_score(truth, [float(row[name]) for row in cases]) > 0.9, name
     prob = np.array([float(row["nomogram"]) for row in cases])
-    assert metrics["test/auc"] == pytest.approx(roc_auc_score(truth, prob), abs=1e-9)
-    assert metrics["test/brier"] == pytest.approx(brier_score_loss(truth, prob), abs=1e-8)
+    assert metrics["test/auc"] == pytest.approx(roc_auc_score(truth, prob), abs=1e-6)
+    assert metrics["test/brier"] == pytest.approx(brier_score_loss(truth, prob), abs=1e-6)
     both = sm.Logit(truth, sm.add_constant(logit(prob))).fit(disp=0)
     assert metrics["test/calibration_slope"] == pytest.approx(both.params[1], abs=1e-3)
     large = sm.GLM(truth, np.ones(len(truth)), offset=logit(prob), family=sm.families.Binomial()).fit()

@@ -32,7 +32,7 @@ def unit_of(column: str) -> str:
 
 
 def numbers_of(
-    cells: Sequence[str | None], name: str, cases: Sequence[str], levels: Levels | None = None
+    cells: Sequence[str | None], name: str, cases: Sequence[str], levels: Levels | None = None, *, find: bool = True
 ) -> tuple[np.ndarray, Levels | None]:
     """A column as numbers.
 
@@ -40,7 +40,9 @@ def numbers_of(
         cells: N texts.
         name: Of the column, for messages.
         cases: N names, for messages.
-        levels: The two values that are known already, of which the first is 0; none to find them out.
+        levels: The two values that are known already, of which the first is 0.
+        find: Whether levels are found out where none are known; in a later table, a column without them holds numbers,
+            also where it has two rows.
 
     Returns:
         (N,) numbers, NaN where missing, and the levels of a column of two values; none where they are 0 and 1.
@@ -51,7 +53,7 @@ def numbers_of(
     texts = [_text(cell) for cell in cells]
     known = sorted({text for text in texts if text}, key=_order)
     words = [text for text in known if not _is_number(text)]
-    if levels is None and len(known) == 2 and known != ["0", "1"]:
+    if find and levels is None and len(known) == 2 and known != ["0", "1"]:
         levels = (known[0], known[1])
     if levels is not None:
         places = {level: place for place, level in enumerate(map(_text, levels))}

@@ -87,6 +87,7 @@ class TableDataModule(L.LightningDataModule):
         self.levels = {named(name): (str(pair[0]), str(pair[1])) for name, pair in (levels or {}).items()}
         self.units: dict[str, str] = {}
         self.predictors: list[str] = list(self.chosen or ())
+        self._learnt = False
         self._cases: Cases | None = None
         self._predicted: Cases | None = None
 
@@ -127,6 +128,7 @@ class TableDataModule(L.LightningDataModule):
         split = self._splits(table, "test" if stage == "test" else "train")
         self._cases = Cases([*table], positive, split, values, {}, probability)
         self._check()
+        self._learnt = True
 
     def train_dataloader(self) -> ResumableBatches:
         """The development cases, in order."""
@@ -171,6 +173,7 @@ class TableDataModule(L.LightningDataModule):
         self.chosen = self.predictors = list(state_dict["predictors"])
         self.levels |= {name: (pair[0], pair[1]) for name, pair in state_dict["levels"].items()}
         self.units = dict(state_dict["units"])
+        self._learnt = True
 
     def _read(self, file: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
         """Rows by case, and columns by the name of what they hold."""
@@ -242,7 +245,7 @@ class TableDataModule(L.LightningDataModule):
         if name not in columns:
             raise ValueError(f"no column {name}; there are {', '.join(columns)}")
         cells = [row.get(columns[name]) for row in table.values()]
-        values, levels = numbers_of(cells, name, [*table], self.levels.get(name))
+        values, levels = numbers_of(cells, name, [*table], self.levels.get(name), find=not self._learnt)
         if levels:
             self.levels[name] = levels
         return values

@@ -111,6 +111,10 @@ def test_new_tables_are_read_as_the_first_one_was(tmp_path):
     assert second.predictors == ["age", "sex", "size"]
     assert second.cases("test").values["sex"].tolist() == [1] * 12
     assert len(second.cases("test").names) == 12, "a table that is only tested is tested as a whole"
+    assert second.cases("test").values["age"].max() > 1
+    few = {name: values[:2] for name, values in other.items()}
+    second.set_predict_input(written(tmp_path, few, "few.csv"))
+    assert second.cases("predict").values["age"].tolist() == [float(age) for age in few["age [years]"]], "no levels"
     second.set_predict_input(file)
     assert next(iter(second.predict_dataloader()))["x"].shape == (12, 3)
 

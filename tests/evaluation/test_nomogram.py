@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from evaluation.figures import nomogram_html
 from evaluation.imputation import fit_imputed, impute
 from evaluation.logistic import fit_logistic
 from evaluation.nomogram import Nomogram, nomogram_of
@@ -113,6 +114,26 @@ def test_categories_have_points_and_a_protective_level_has_none():
     assert nomogram.points({"sex": "female", "age": 20}) == pytest.approx({"sex": 0, "age": 0})
     assert nomogram.points({"sex": "male", "age": 44}) == pytest.approx({"sex": 100, "age": 96})
     assert nomogram.score({"sex": "male", "age": 30}).linear_predictor == pytest.approx(-1 + 0.6)
+
+
+def test_a_predictor_of_0_and_1_has_two_ticks_and_no_value_between():
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(size=80), rng.uniform(size=80) < 0.5], axis=1).astype(float)
+    positive = x @ [1, 1] + rng.normal(size=80) > 0.5
+    fit = fit_logistic(x, positive, ["age", "sex"])
+    for levels, labels in (({}, ["0", "1"]), ({"sex": ("f", "m")}, ["f", "m"])):
+        nomogram = nomogram_of(fit, x, levels=levels)
+        assert [label for label, _ in nomogram.ticks(nomogram.axes[1])] == labels
+        page = nomogram_html(nomogram)
+        assert page.count('type="range"') == 1
+        assert (
+            "".join(f"<option>{label}</option>" for label in labels).replace("<option>", "<option selected>", 1) in page
+        )
+        said = [nomogram.score({"age": age, "sex": sex}).probability for age, sex in x]
+        assert np.abs(said - fit.predict(x)).max() < 1e-12
+    assert nomogram.points({"age": 0, "sex": "m"}) == nomogram.points({"age": 0, "sex": 1})
+    with pytest.raises(ValueError, match=r"sex: 0.5 is none of f, m"):
+        nomogram.points({"age": 0, "sex": 0.5})
 
 
 def test_total_axis_reaches_to_the_fitted_linear_predictors():

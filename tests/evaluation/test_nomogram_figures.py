@@ -175,3 +175,18 @@ def test_a_page_starts_from_a_case(tmp_path):
     assert float(slid[0]) == 1.4
     page = nomogram_html(GOLDEN, case=CASE)
     assert re.findall(r'type="number" step="any" value="([^"]*)"', page) == [f"{value!r}" for value in CASE.values()]
+
+
+def test_a_browser_moves_the_probability_to_another_prevalence(tmp_path):
+    page = nomogram_html(GOLDEN, case=CASE, share=0.24, positive="HLHS")
+    asked = """<script>
+const field = document.querySelector(".prevalence");
+field.value = "0.00025";
+field.dispatchEvent(new Event("input", {bubbles: true}));
+</script>"""
+    (point, probability, _, shown), _ = run_in_browser(page + asked, [list(CASE.values())], tmp_path)
+    linear = GOLDEN.score(CASE).linear_predictor + np.log(0.00025 / 0.99975 * 0.76 / 0.24)
+    assert float(point) == pytest.approx(GOLDEN.score(CASE).points)
+    assert float(probability) == pytest.approx(1 / (1 + np.exp(-linear)), rel=1e-9)
+    assert shown.endswith(")")
+    assert "(1 in " in shown

@@ -1,6 +1,7 @@
 """The autoencoder as a module: it learns real ultrasound, and its score is one of the image."""
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import lightning as L
@@ -9,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import FetalHeartDataModule, MedMNISTDataModule
-from lightning_modules import ResidualVAEModule
+from datamodules import FetalHeartDataModule, FetalHeartPhantom, MedMNISTDataModule
+from evaluation.nomogram_reading import read_nomogram
+from lightning_modules import NomogramSettings, ResidualVAEModule
 from models import ImageVAELoss, ResidualVAE
 from tests.conftest import REAL_DATA
 
@@ -65,3 +67,45 @@ def test_scores_are_of_each_image_and_differentiable(kind):
     scores.sum().backward()
     assert image.grad.abs().sum() > 0
     assert set(made.predict_step({"id": ["a"], "image": image[:1].detach()}, 0)) == {"id", "score"}
+
+
+def hearts(root, **options):
+    phantom = FetalHeartPhantom(8, 6, views=1, size=32, readers=False)
+    data = FetalHeartDataModule(
+        root, phantom=phantom, image_size=[32, 32], mean=0.0, std=1.0, batch_size=8, predictors=[], **options
+    )
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def test_the_score_is_fitted_where_there_are_labels_and_unknown_where_there_are_none(tmp_path):
+    data, made = hearts(tmp_path), module((32, 32)).eval()
+    batch = {"id": ["a"], "image": torch.rand(1, 1, 32, 32)}
+    assert made.predict_step(batch, 0)["score"].isnan().all(), "no number is made up"
+    with torch.no_grad():
+        made.finalize(data)
+        assert made.predict_step(batch, 0)["score"].isfinite().all()
+    data._cases = replace(data._cases, positive=None)
+    other = module((32, 32)).eval()
+    other.finalize(data)
+    assert not bool(other.score.fitted)
+
+
+def test_a_score_that_is_not_out_of_fold_says_so():
+    assert module((16, 20)).nomogram_notes == ()
+    (note,) = module((16, 20), score="reconstruction").nomogram_notes
+    assert "is not out of fold" in note
+
+
+def test_a_nomogram_is_named_after_the_classes(tmp_path):
+    data = hearts(tmp_path, class_names=["clear", "pneumonia"])
+    made = module((32, 32), nomogram=NomogramSettings(folds=2, resamples=1)).eval()
+    with torch.no_grad():
+        made.finalize(data)
+        reading = read_nomogram(made.nomogram)
+        table = made.case_table(data, "test")
+    assert reading.outcome == "pneumonia"
+    assert [axis.name for axis in reading.nomogram.axes] == ["image_score"]
+    assert table.x.shape == (len(table.names), 1)
+    assert [*made.case_probabilities(table)][:2] == ["nomogram", "image score"]
