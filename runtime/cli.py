@@ -80,7 +80,7 @@ def _check_top_level(config: DictConfig) -> None:
     groups = [str(name) for default in root.defaults if isinstance(default, DictConfig) for name in default]
     known = {str(key) for key in root} | {re.split("[@ ]", group)[-1] for group in groups}
     known |= {"datamodule", "lightning_module"}  # of the checkpoint's config, for evaluate and predict
-    known -= {"hydra", "defaults", "hydra/job_logging", "local", "debug", "experiment", "search"}
+    known -= {"hydra", "defaults", "hydra/job_logging", "local", "debug", "experiment", "preset", "search"}
     for key in map(str, config):
         if key not in known:
             raise UserError(f"{key}: no such key; {did_you_mean(key, known)}")
@@ -161,7 +161,7 @@ def _listed(text: str) -> list[str]:
 
 def _without_mistake(config_name: str) -> DictConfig:
     """The config that the command line describes by its choices alone."""
-    groups = r"[+~]*([\w/]+/\w+|experiment|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath)="
+    groups = r"[+~]*([\w/]+/\w+|experiment|preset|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath)="
     kept = [argument for argument in sys.argv[1:] if re.match(groups, argument)]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
