@@ -2,8 +2,8 @@
 
 A network learns the sizes of its data by interpolation: `num_classes: ${data:num_classes}` is the property
 `num_classes` of the datamodule that the same config describes. Building a datamodule is cheap and reads no images, so
-this also works in `--cfg job --resolve`. `${net:drop_last,true}` is what the class of the network says of itself, or the
-default. Saved configs hold the plain numbers.
+this also works in `--cfg job --resolve`. `${net:drop_last,true}` is what the class of the network says of itself, or
+the default. Saved configs hold the plain numbers.
 """
 
 import contextlib
@@ -42,10 +42,11 @@ def _data_property(name: str, *, _root_: DictConfig) -> Any:
 
 def _net_attribute(name: str, default: Any, *, _root_: DictConfig) -> Any:
     """Of the class of `lightning_module.net`, or of the first class in it that has it: a network may hold others."""
-    left = [OmegaConf.to_container(_root_.lightning_module.net)]
+    net = _root_.lightning_module.net
+    left: list[Any] = [OmegaConf.to_container(net)] if OmegaConf.is_dict(net) else []
     while left:
         node = left.pop(0)
-        left += [child for child in node.values() if isinstance(child, dict)] if isinstance(node, dict) else []
+        left += [child for child in node.values() if isinstance(child, dict)]
         with contextlib.suppress(Exception):  # a target that cannot be imported is told of when all targets are checked
             return getattr(hydra.utils.get_object(node["_target_"]), name)
     return default

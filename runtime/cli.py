@@ -161,7 +161,8 @@ def _listed(text: str) -> list[str]:
 
 def _without_mistake(config_name: str) -> DictConfig:
     """The config that the command line describes by its choices alone."""
-    groups = r"[+~]*([\w/]+/\w+|experiment|preset|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath)="
+    roots = "experiment|preset|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath"
+    groups = rf"[+~]*([\w/]+/\w+|{roots})="
     kept = [argument for argument in sys.argv[1:] if re.match(groups, argument)]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):

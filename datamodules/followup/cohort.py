@@ -127,7 +127,7 @@ def lesion_slices(
 ) -> np.ndarray:
     """(Z,) bool: slices with IPH at baseline, and those within a margin of one; only these are forecast.
 
-    With `whole_slices` the margin is rounded up to whole slices, as in HemExp's code: 10 mm are 3 slices of 4 mm, not 2.
+    With `whole_slices` the margin is rounded up to slices, as in HemExp's code: 10 mm are 3 slices of 4 mm, not 2.
     """
     if whole_slices:
         margin_mm = math.ceil(margin_mm / spacing_z - 1e-6) * spacing_z

@@ -264,8 +264,13 @@ class FollowupDataModule(L.LightningDataModule):
         )
 
     def _whole(self, patients: Sequence[Patient]) -> PatientBatches:
-        margin = {"margin_mm": self.margin_mm, "whole_slices": self.whole_slices}
-        return PatientBatches(patients, context_mm=self.context_mm, **margin, **self._ranks())
+        return PatientBatches(
+            patients,
+            context_mm=self.context_mm,
+            margin_mm=self.margin_mm,
+            whole_slices=self.whole_slices,
+            **self._ranks(),
+        )
 
     def _check_splits(self, splits: dict[str, list[Patient]], hospitals: list[str]) -> None:
         """Every split has patients, training has both kinds, and no hospital is misspelt."""

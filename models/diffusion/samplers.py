@@ -195,10 +195,10 @@ def sampling_times(schedule: NoiseSchedule, steps: int, spacing: Spacing = "time
     Args:
         schedule: The schedule.
         steps: Number of times, at least 1.
-        spacing: `time`: equal steps of t, down to 0. `trailing`: steps of T / `steps`, as HemExp and the code it is made
-            of take them; the last pass is one step before time -1 (at 3 with 250 passes of 1000 times). `lambda`: equal
-            steps of log(alpha / sigma) from T - 2 on, down to 0; the step before it is left out because the clipped end
-            of a schedule is a jump that would swallow half of the range.
+        spacing: `time`: equal steps of t, down to 0. `trailing`: steps of T / `steps`, as HemExp takes them; the
+            last pass is one step before time -1 (at 3 with 250 passes of 1000 times). `lambda`: equal steps of
+            log(alpha / sigma) from T - 2 on, down to 0; the step before it is left out because the clipped end of a
+            schedule is a jump that would swallow half of the range.
 
     Returns:
         `steps` decreasing integers; the single time T - 1 for one step.

@@ -1,6 +1,6 @@
 """Weights of HemExp's U-Net under the names used here.
 
-HemExp (arXiv:2606.15304; github.com/orhunutkuaydin/HemExp, commit 92bb358, MIT): names and shapes are those of its code.
+HemExp (arXiv:2606.15304; github.com/orhunutkuaydin/HemExp, commit 92bb358, MIT).
 """
 
 import re
@@ -38,7 +38,7 @@ _RULES = [  # tried in order, each on what the ones before made of a name
 def upstream_unet_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a U-Net trained with the authors' code, for `ConditionalUNet(4, 4, 12, memory_tokens=4)`.
 
-    What theirs lacks is set so that nothing differs: an unknown clinical value counts as 0, an unknown flag adds nothing.
+    What theirs lacks is set so that nothing differs: an unknown clinical value counts as 0, an unknown flag nothing.
 
     Args:
         state: Weights of the U-Net alone, read with `weights_only=True`.

@@ -70,9 +70,7 @@ class NNFormer(nn.Module):
             for width, count, window, rate in zip(dims, heads, windows, rates, strict=True)
         )
         self.norms = nn.ModuleList(_Norm(width) for width in dims)
-        self.down = nn.ModuleList(
-            _Down(conv, width, step, keeps) for width, step in zip(dims[:-1], steps, strict=True)
-        )
+        self.down = nn.ModuleList(_Down(conv, width, step, keeps) for width, step in zip(dims[:-1], steps, strict=True))
         self.up = nn.ModuleList(_Up(up, width, step) for width, step in zip(dims[:-1], steps, strict=True))
         self.decoder = nn.ModuleList(
             _Stage(width, count, window, rate, skip=True)
@@ -145,7 +143,7 @@ class _Norm(nn.LayerNorm):
 class _Down(nn.Sequential):
     """Twice the channels at a lower resolution.
 
-    An odd number of slices, of which the patch kept each, is rounded down (7 to 3 in the ACDC form), other odd sides up.
+    An odd number of slices that the patch kept is rounded down (7 to 3 in the ACDC form), other odd sides up.
     """
 
     def __init__(self, conv: Any, width: int, stride: Sequence[int], keeps: Sequence[bool]) -> None:
@@ -166,7 +164,7 @@ class _Up(nn.Sequential):
         super().__init__(_Norm(2 * width), up(2 * width, width, tuple(stride), tuple(stride)))
         self.stride = tuple(stride)
 
-    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
+    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:  # type: ignore[override]
         least = [side * step for side, step in zip(x.shape[2:], self.stride, strict=True)]
         gives = [min(max(side, low), low + step - 1) for side, low, step in zip(size, least, self.stride, strict=True)]
         return crop(self[1](self[0](x), output_size=gives), size)
