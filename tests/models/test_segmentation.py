@@ -75,6 +75,17 @@ def test_unetrpp_has_as_many_parameters_as_published():
     assert millions(net) == pytest.approx(42.95, abs=0.005)  # issue 78 of its repository: 42.95 M for Synapse
 
 
+@pytest.mark.parametrize(("shared", "count"), [(False, 121.2), (True, 88.9)])
+def test_unetrpp_for_thick_slices_has_as_many_parameters_as_its_code(shared, count):
+    """121.2 M in the code's form for lung; half of the projections are one where keys and values share them."""
+    net = UNETRPP(3, 1, 3, img_size=(32, 192, 192), shared=shared)
+    assert millions(net) == pytest.approx(count, abs=0.05)
+
+
+def test_nnformer_for_thick_slices_has_as_many_parameters_as_its_code():
+    assert millions(NNFormer(3, 1, 4, deep_supervision=False)) == 37.1602
+
+
 def test_nnformer_has_nearly_as_many_parameters_as_published():
     windows = [(4, 4, 4), (4, 4, 4), (8, 8, 8), (4, 4, 4)]
     net = NNFormer(3, 1, 14, dim=192, patch=(2, 4, 4), heads=(6, 12, 24, 48), windows=windows)
