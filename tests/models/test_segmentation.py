@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba, upstream_state
+from models.segmentation.padding import crop_logits, pad_to_multiple
 from models.segmentation.unetrpp import EfficientPairedAttention
 from models.segmentation.windows import WindowAttention, _merge, _partition
 
@@ -47,6 +48,25 @@ def test_any_size_fits_and_heads_come_at_their_own_resolution(name, size):
         ratios = [whole / side for whole, side in zip(size, each.shape[2:], strict=True)]
         assert all(0.75 * 2**level <= ratio <= 2**level for ratio in ratios), "rounded up"
     assert len(small(name, len(size), deep_supervision=False).eval()(torch.randn(1, 1, *size))) == 1
+
+
+def test_images_are_padded_at_the_end_and_logits_cut_to_their_share():
+    x = torch.arange(1.0, 36).view(1, 1, 5, 7)
+    padded = pad_to_multiple(x, (4, 2))
+    assert padded.shape == (1, 1, 8, 8)
+    assert torch.equal(padded[..., :5, :7], x)
+    assert padded.sum() == x.sum()
+    assert pad_to_multiple(x, (5, 7)) is x
+    full, half, odd = crop_logits([torch.rand(1, 2, 8, 8), torch.rand(1, 2, 4, 4), torch.rand(1, 2, 3, 2)], (5, 7))
+    assert [each.shape[2:] for each in (full, half, odd)] == [(5, 7), (3, 4), (2, 2)], "rounded up"
+    logits = torch.rand(1, 2, 4, 4)
+    assert torch.equal(crop_logits([torch.rand(1, 2, 8, 8), logits], (5, 7))[1], logits[..., :3, :4])
+
+
+@pytest.mark.parametrize("slices", [1, 2, 3, 5, 7])
+def test_nnformer_takes_any_number_of_slices_that_its_patch_keeps(slices):
+    net = NNFormer(3, 1, 2, dim=8, heads=(1, 2, 2, 2), windows=[(2, 2, 2)] * 4, patch=(1, 2, 2)).eval()
+    assert net(torch.randn(1, 1, slices, 16, 16))[0].shape == (1, 2, slices, 16, 16)
 
 
 @pytest.mark.parametrize("name", NETS)
