@@ -1,16 +1,16 @@
 """Sampling 16 follow-ups of a patient as this zoo does it, beside the way of the original code, with the same network.
 
 The original (github.com/orhunutkuaydin/HemExp, 92bb358) draws one sample after another; for each it takes slices two
-at a time, encodes their three baseline slices again, denoises them by 250 steps of DDIM with noise of their own, and
-decodes.
+at a time, encodes their three baseline slices again and draws their latents, denoises them by 250 steps of DDIM with
+noise of their own, and decodes. Its settings are those of `preset=hemexp_original`.
 Here the baseline is encoded once, all samples and slices are denoised together by DPM-Solver++(2M), slices share their
 noise, and the decoded change is added to the scan.
 
 The peer's time is that of one sample, times 16: its samples follow one another. Its volumes come from the same 250
-steps taken for all slices at once, which gives the same distribution sooner; they are decoded as the zoo does it, so
-that the rows compare samplers. CRPS is the mean over test patients of the phantom cohort; the energy distance is
-between the two sets of growths in mL of all patients, divided by the root of their mean spread. Both sides compute in
-the precision of the run.
+steps taken for all slices at once, which gives the same distribution sooner; as in the original they are what is
+decoded, where the zoo corrects by the baseline, on a margin of whole slices. CRPS is the mean over test patients of the
+phantom cohort; the energy distance is between the two sets of growths in mL of all patients, divided by the root of
+their mean spread. Both sides compute in the precision of the run.
 
 The network is that of the newest finished `hemexp_demo` run, else one is trained (minutes): the numbers say nothing of
 a network of full size, where the ratio of passes counts alone.
@@ -31,34 +31,32 @@ if not __package__:  # python benchmarks/hemexp_sampling.py: imports start at th
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 
 from benchmarks.row import Row, print_rows
 from callbacks.followup_report import sampled_followups
 from evaluation.followup import compare
 from evaluation.forecasts import coverage, crps, energy_distance
-from models import DDIM
 from runtime import checkpoint
 from runtime.build import instantiate
 
-__all__ = ["original_sample", "run"]
+__all__ = ["as_original", "original_sample", "run"]
 
-PATIENTS, SAMPLES, ORIGINAL_STEPS, TIMED = 12, 16, 250, 2
+PATIENTS, SAMPLES, TIMED = 12, 16, 2
+PRESET: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "preset" / "hemexp_original.yaml"))
+ORIGINAL = PRESET["stages"]["diffusion"]
 
 
 def run() -> list[Row]:
     """Sample the first test patients both ways."""
     path = _checkpoint()
     module: Any = checkpoint.load(path)
-    datamodule = instantiate(module.config["datamodule"], "datamodule")
-    datamodule.prepare_data()
-    datamodule.setup("test")
-    batches = [batch for _, batch in zip(range(PATIENTS), datamodule.test_dataloader(), strict=False)]
+    batches = _patients(module.config["datamodule"])
     module.set_prediction(samples=SAMPLES)
-    peer = copy.deepcopy(module)
-    peer.sampler, peer.noise_length_mm = DDIM(ORIGINAL_STEPS), 0.0
+    peer, their_batches = as_original(module), _patients(module.config["datamodule"] | ORIGINAL["datamodule"])
     ours, seconds = _forecasts(module, batches)
-    theirs, _ = _forecasts(peer, batches)
-    slow = [SAMPLES * _seconds(peer, batch) for batch in batches[:TIMED]]
+    theirs, _ = _forecasts(peer, their_batches)
+    slow = [SAMPLES * _seconds(peer, batch) for batch in their_batches[:TIMED]]
     fast = float(np.mean(seconds[:TIMED]))
     scores = [np.mean([row["crps"] for row in rows]) for rows in (ours, theirs)]
     spread = [np.concatenate([row["growth"] for row in rows]) for rows in (ours, theirs)]
@@ -75,6 +73,16 @@ def run() -> list[Row]:
     ]
 
 
+def as_original(module: Any) -> Any:
+    """A copy with the same weights that samples as `preset=hemexp_original` does."""
+    peer, settings = copy.deepcopy(module), ORIGINAL["lightning_module"]
+    peer.sampler = instantiate(settings["sampler"], "sampler")
+    peer.noise_length_mm = settings["noise_length_mm"]
+    for name in ("sample_latents", "correct_baseline"):
+        setattr(peer.diffusion, name, settings["diffusion"][name])
+    return peer
+
+
 def original_sample(module: Any, batch: dict[str, Any]) -> torch.Tensor:
     """One follow-up the way of the original: (S, 3, H, W), slices two at a time, each pair encoded anew."""
     diffusion, parts = module.diffusion, []
@@ -89,6 +97,14 @@ def original_sample(module: Any, batch: dict[str, Any]) -> torch.Tensor:
         )
         parts.append(diffusion.decode(around[:, 1] + change))
     return torch.cat(parts)
+
+
+def _patients(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The first test patients."""
+    datamodule = instantiate(config, "datamodule")
+    datamodule.prepare_data()
+    datamodule.setup("test")
+    return [batch for _, batch in zip(range(PATIENTS), datamodule.test_dataloader(), strict=False)]
 
 
 def _forecasts(module: Any, batches: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[float]]:

@@ -150,8 +150,8 @@ class LatentDiffusionModule(OptimizedModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss at the same times and noise in every epoch."""
-        context, followup = self._latents(batch)
         generator = torch.Generator().manual_seed(batch_idx)
+        context, followup = self._latents(batch, generator)
         size = len(followup)
         t = (torch.arange(size) + 0.5 * (batch_idx % 2)) / size * self.diffusion.schedule.timesteps
         noise = torch.randn(followup.shape, generator=generator).to(followup)
@@ -267,13 +267,13 @@ class LatentDiffusionModule(OptimizedModule):
             raise ValueError(f"{name}={value}: expected {low:g} to {high:g}")
         return (value - low) / (high - low)
 
-    def _latents(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _latents(self, batch: Batch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Context (B, 3 c, h, w) and follow-up (B, c, h, w), from the cache or encoded now."""
         if "latent" in batch:
             return batch["latent"].to(self.device), batch["followup_latent"].to(self.device)
         slices = batch["image"].to(self.device).unflatten(1, (3, -1)).flatten(0, 1)
-        context = self.diffusion.encode(slices).unflatten(0, (-1, 3)).flatten(1, 2)
-        return context, self.diffusion.encode(batch["followup"].to(self.device))
+        context = self.diffusion.encode(slices, generator).unflatten(0, (-1, 3)).flatten(1, 2)
+        return context, self.diffusion.encode(batch["followup"].to(self.device), generator)
 
     def _flags(self, batch: Batch, clinical: Tensor, count: int) -> tuple[float, Tensor, Tensor]:
         """Probability of expansion, flags of `count` samples, and their weights.

@@ -2,9 +2,11 @@
 
 A network learns the sizes of its data by interpolation: `num_classes: ${data:num_classes}` is the property
 `num_classes` of the datamodule that the same config describes. Building a datamodule is cheap and reads no images, so
-this also works in `--cfg job --resolve`. Saved configs hold the plain numbers.
+this also works in `--cfg job --resolve`. `${net:drop_last,true}` is what the class of the network says of itself, or
+the default. Saved configs hold the plain numbers.
 """
 
+import contextlib
 import json
 import logging
 import warnings
@@ -27,9 +29,10 @@ __all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers
 
 
 def register_resolvers() -> None:
-    """Make `${data:...}` and `${run:}`, the run folder, known to OmegaConf, and our rules of composition to Hydra."""
+    """Make `${data:...}`, `${net:...}` and `${run:}`, the run folder, known to OmegaConf, and our rules to Hydra."""
     install()
     OmegaConf.register_new_resolver("data", _data_property, replace=True)
+    OmegaConf.register_new_resolver("net", _net_attribute, replace=True)
     OmegaConf.register_new_resolver("run", _run_folder, replace=True)
 
 
@@ -38,6 +41,18 @@ def _data_property(name: str, *, _root_: DictConfig) -> Any:
     if not hasattr(datamodule, name):
         raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
     return getattr(datamodule, name)
+
+
+def _net_attribute(name: str, default: Any, *, _root_: DictConfig) -> Any:
+    """Of the class of `lightning_module.net`, or of the first class in it that has it: a network may hold others."""
+    net = _root_.lightning_module.net
+    left: list[Any] = [OmegaConf.to_container(net)] if OmegaConf.is_dict(net) else []
+    while left:
+        node = left.pop(0)
+        left += [child for child in node.values() if isinstance(child, dict)]
+        with contextlib.suppress(Exception):  # a target that cannot be imported is told of when all targets are checked
+            return getattr(hydra.utils.get_object(node["_target_"]), name)
+    return default
 
 
 def _run_folder() -> str:

@@ -83,7 +83,7 @@ def _check_top_level(config: DictConfig) -> None:
     groups = [str(name) for default in root.defaults if isinstance(default, DictConfig) for name in default]
     known = {str(key) for key in root} | {re.split("[@ ]", group)[-1] for group in groups}
     known |= {"datamodule", "lightning_module"}  # of the checkpoint's config, for evaluate and predict
-    known -= {"hydra", "defaults", "hydra/job_logging", "local", "debug", "experiment", "search"}
+    known -= {"hydra", "defaults", "hydra/job_logging", "local", "debug", "experiment", "preset", "search"}
     for key in map(str, config):
         if key not in known:
             raise UserError(f"{key}: no such key; {did_you_mean(key, known)}")

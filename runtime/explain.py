@@ -102,7 +102,8 @@ def _listed(text: str) -> list[str]:
 
 def _without_mistake(config_name: str, arguments: Sequence[str]) -> DictConfig:
     """The config that the command line describes by its choices alone."""
-    groups = r"[+~]*([\w/]+/\w+|experiment|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath)="
+    roots = "experiment|preset|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath"
+    groups = rf"[+~]*([\w/]+/\w+|{roots})="
     kept = [argument for argument in arguments if re.match(groups, argument)]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):

@@ -85,6 +85,8 @@ class PairBatches(ResumableBatches):
         batch_size: Pairs in a batch of this rank.
         context_mm: Distance of the context slices.
         margin_mm: Slices this near to a slice with IPH belong to the region that is forecast.
+        whole_slices: Round the margin up to whole slices.
+        all_slices: Give every slice, not those of that region alone.
         flip: Whether half of the training pairs are mirrored, left to right.
         latents: By (patient id, time, mirrored), (Z, c, h, w) each.
         shuffle: Whether this is training: as many pairs of expanders as of stable patients in each batch.
@@ -100,6 +102,8 @@ class PairBatches(ResumableBatches):
         batch_size: int,
         context_mm: float,
         margin_mm: float,
+        whole_slices: bool = False,
+        all_slices: bool = False,
         flip: bool = False,
         latents: dict[tuple[str, str, bool], np.ndarray] | None = None,
         shuffle: bool = False,
@@ -110,11 +114,10 @@ class PairBatches(ResumableBatches):
         super().__init__(batch_size=batch_size, seed=seed, rank=rank, world_size=world_size)
         self.patients, self.context_mm, self.flip = patients, context_mm, flip and shuffle
         self.latents, self.shuffle = latents, shuffle
-        self._items = [
-            (number, int(z))
-            for number, patient in enumerate(patients)
-            for z in np.flatnonzero(lesion_slices(patient.baseline, patient.grid.spacing[2], margin_mm))
-        ]
+        self._items = []
+        for number, patient in enumerate(patients):
+            near = lesion_slices(patient.baseline, patient.grid.spacing[2], margin_mm, whole_slices=whole_slices)
+            self._items += [(number, int(z)) for z in np.flatnonzero(near | all_slices)]
         labels = np.array([patients[number].expansion for number, _ in self._items])
         self._groups = [torch.tensor(np.flatnonzero(labels == flag)) for flag in (1, 0)]
 
@@ -165,6 +168,7 @@ class PatientBatches:
         patients: What to forecast.
         context_mm: Distance of the context slices.
         margin_mm: Margin of the region that is forecast.
+        whole_slices: Round the margin up to whole slices.
         rank: Index of this process.
         world_size: Number of processes.
     """
@@ -175,11 +179,12 @@ class PatientBatches:
         *,
         context_mm: float,
         margin_mm: float,
+        whole_slices: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.patients = list(patients)[rank::world_size]
-        self.context_mm, self.margin_mm = context_mm, margin_mm
+        self.context_mm, self.margin_mm, self.whole_slices = context_mm, margin_mm, whole_slices
 
     def __len__(self) -> int:
         """Patients of this rank."""
@@ -188,16 +193,19 @@ class PatientBatches:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """One patient after the other."""
         for patient in self.patients:
-            yield patient_batch(patient, self.context_mm, self.margin_mm)
+            yield patient_batch(patient, self.context_mm, self.margin_mm, whole_slices=self.whole_slices)
 
 
-def patient_batch(patient: Patient, context_mm: float, margin_mm: float) -> dict[str, Any]:
+def patient_batch(
+    patient: Patient, context_mm: float, margin_mm: float, *, whole_slices: bool = False
+) -> dict[str, Any]:
     """A patient as a batch.
 
     Args:
         patient: The patient.
         context_mm: Distance of the context slices.
         margin_mm: Margin of the region that is forecast.
+        whole_slices: Round it up to whole slices.
 
     Returns:
         `image` (Z, 3, H, W) baseline; `followup` likewise, where there is one; `slices` (S,) indices of the region that
@@ -206,7 +214,7 @@ def patient_batch(patient: Patient, context_mm: float, margin_mm: float) -> dict
         text, `id` and `hospital`, lists of one.
     """
     spacing = patient.grid.spacing
-    chosen = np.flatnonzero(lesion_slices(patient.baseline, spacing[2], margin_mm))
+    chosen = np.flatnonzero(lesion_slices(patient.baseline, spacing[2], margin_mm, whole_slices=whole_slices))
     batch: dict[str, Any] = {
         "id": [patient.id],
         "hospital": [patient.hospital],

@@ -6,6 +6,7 @@ A volume is kept as uint8 (Z, 3, H, W): CT from 0 to 100 HU in steps of 0.4 HU, 
 import hashlib
 import json
 import logging
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +123,15 @@ def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: i
     )
 
 
-def lesion_slices(baseline: np.ndarray, spacing_z: float, margin_mm: float) -> np.ndarray:
-    """(Z,) bool: slices with IPH at baseline, and those within a margin of one; only these are forecast."""
+def lesion_slices(
+    baseline: np.ndarray, spacing_z: float, margin_mm: float, *, whole_slices: bool = False
+) -> np.ndarray:
+    """(Z,) bool: slices with IPH at baseline, and those within a margin of one; only these are forecast.
+
+    With `whole_slices` the margin is rounded up to slices, as in HemExp's code: 10 mm are 3 slices of 4 mm, not 2.
+    """
+    if whole_slices:
+        margin_mm = math.ceil(margin_mm / spacing_z - 1e-6) * spacing_z
     with_bleed = np.flatnonzero(baseline[:, 1].any(axis=(1, 2)))
     distance = np.abs(np.arange(len(baseline))[:, None] - with_bleed[None]).min(1) * spacing_z
     return distance <= margin_mm + 1e-6

@@ -34,6 +34,8 @@ class FollowupDataModule(MatchedDataModule):
         image_size: H = W in pixels to crop or pad to; divisible by 4 for the autoencoder.
         context_mm: Distance of the two context slices from the slice that is forecast.
         margin_mm: Slices this near to the baseline's bleed are forecast; the others are taken from the baseline.
+        whole_slices: Round the margin up to whole slices, as the original does.
+        train_on: Slices of the training pairs: those of that region, or all, as the original does.
         batch_size: Slices or pairs in a batch of one device.
         augment: Augments training slices; CT and masks in [0, 1].
         flip: Whether training pairs are mirrored, left to right, at random.
@@ -58,6 +60,8 @@ class FollowupDataModule(MatchedDataModule):
         image_size: int = 384,
         context_mm: float = 5.0,
         margin_mm: float = 10.0,
+        whole_slices: bool = False,
+        train_on: Literal["region", "all"] = "region",
         batch_size: int = 16,
         augment: Augmentation | None = None,
         flip: bool = True,
@@ -74,6 +78,7 @@ class FollowupDataModule(MatchedDataModule):
         self.val_hospitals, self.test_hospitals = list(val_hospitals), list(test_hospitals)
         self.batches, self.image_size, self.batch_size = batches, image_size, batch_size
         self.context_mm, self.margin_mm = context_mm, margin_mm
+        self.whole_slices, self.train_on = whole_slices, train_on
         self.augment, self.flip, self.seed = augment, flip, seed
         self._patients: dict[str, list[Patient]] = {}
         self._latents: dict[tuple[str, str, bool], np.ndarray] | None = None
@@ -269,6 +274,8 @@ class FollowupDataModule(MatchedDataModule):
             patients,
             context_mm=self.context_mm,
             margin_mm=self.margin_mm,
+            whole_slices=self.whole_slices,
+            all_slices=shuffle and self.train_on == "all",
             flip=self.flip,
             latents=self._latents,
             shuffle=shuffle,
@@ -276,7 +283,13 @@ class FollowupDataModule(MatchedDataModule):
         )
 
     def _whole(self, patients: Sequence[Patient]) -> PatientBatches:
-        return PatientBatches(patients, context_mm=self.context_mm, margin_mm=self.margin_mm, **self._ranks())
+        return PatientBatches(
+            patients,
+            context_mm=self.context_mm,
+            margin_mm=self.margin_mm,
+            whole_slices=self.whole_slices,
+            **self._ranks(),
+        )
 
     def _by_hospital(self, patients: Sequence[Patient]) -> dict[str, list[str]]:
         splits: dict[str, list[Patient]] = {"train": [], "val": [], "test": []}

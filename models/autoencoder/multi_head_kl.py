@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from monai.networks.nets import AutoencoderKL
 from torch import Tensor, nn
 
-__all__ = ["MultiHeadAutoencoderKL"]
+__all__ = ["MultiHeadAutoencoderKL", "upstream_autoencoder_state"]
 
 
 class MultiHeadAutoencoderKL(nn.Module):
@@ -113,3 +113,24 @@ class _FoldedHeads(nn.Module):
         weight = torch.einsum("hf,fcyx->hcyx", head, self.features.weight)
         bias = self.heads(cast(Tensor, self.features.bias)[:, None, None]).flatten()
         return F.conv2d(x, weight, bias, padding=self.features.padding)
+
+
+def upstream_autoencoder_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of an autoencoder trained with the authors' code, for `MultiHeadAutoencoderKL(middle_attention=True)`.
+
+    Theirs has MONAI's last convolution and three heads after it, ours both in one block.
+
+    Args:
+        state: Weights of the autoencoder, read with `weights_only=True`.
+
+    Returns:
+        A state that `load_state_dict` takes.
+    """
+    prefix = "backbone.decoder.blocks."
+    last = f"{prefix}{max(int(name.split('.')[3]) for name in state if name.startswith(prefix))}."
+    heads = ("ct_head", "iph_head", "ivh_head")
+    kept = {name: value for name, value in state.items() if not name.startswith(heads)}
+    renamed = {name.replace(f"{last}conv.", f"{last}features."): value for name, value in kept.items()}
+    for kind in ("weight", "bias"):
+        renamed[f"{last}heads.{kind}"] = torch.cat([state[f"{head}.{kind}"] for head in heads])
+    return renamed

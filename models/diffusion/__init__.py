@@ -7,6 +7,7 @@ from models.diffusion.noise import slice_correlated_noise
 from models.diffusion.samplers import DDIM, DDPM, DPMSolverPP2M, Sampler, sampling_times
 from models.diffusion.schedules import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
 from models.diffusion.ukan import DiffusionUKAN
+from models.diffusion.upstream import upstream_unet_state
 
 __all__ = [
     "DDIM",
@@ -24,4 +25,5 @@ __all__ = [
     "sampling_times",
     "sigmoid_schedule",
     "slice_correlated_noise",
+    "upstream_unet_state",
 ]

@@ -58,18 +58,27 @@ class LinearAttention(nn.Module):
     """Attention at a cost linear in the number of pixels (Shen et al. 2021, arXiv:1812.01243), with its shortcut.
 
     Keys are a distribution over pixels and gather one context a head, which each pixel's query reads.
+
+    Args:
+        channels: C.
+        heads: Attention heads.
+        dim_head: Channels of each head.
+        memory_tokens: Learned keys and values beside those of the pixels.
     """
 
-    def __init__(self, channels: int, heads: int = 4, dim_head: int = 32) -> None:
+    def __init__(self, channels: int, heads: int = 4, dim_head: int = 32, memory_tokens: int = 0) -> None:
         super().__init__()
         self.heads, self.dim_head = heads, dim_head
         self.norm = RMSNorm(channels)
         self.to_qkv = nn.Conv2d(channels, 3 * heads * dim_head, 1, bias=False)
         self.to_out = nn.Sequential(nn.Conv2d(heads * dim_head, channels, 1), RMSNorm(channels))
+        self.memory = nn.Parameter(torch.randn(2, heads, dim_head, memory_tokens)) if memory_tokens else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend over (B, C, H, W)."""
         query, key, value = rearrange(self.to_qkv(self.norm(x)), "b (n h d) y x -> n b h d (y x)", n=3, h=self.heads)
+        if self.memory is not None:
+            key, value = _joined(self.memory, key, value, dim=-1)
         query = query.softmax(dim=-2) * self.dim_head**-0.5
         context = key.softmax(dim=-1) @ value.transpose(-1, -2)
         read = rearrange(context.transpose(-1, -2) @ query, "b h d (y x) -> b (h d) y x", y=x.shape[2])
@@ -77,20 +86,29 @@ class LinearAttention(nn.Module):
 
 
 class FullAttention(nn.Module):
-    """Attention of every pixel to every pixel, with its shortcut."""
+    """Attention of every pixel to every pixel, with its shortcut; arguments as of `LinearAttention`."""
 
-    def __init__(self, channels: int, heads: int = 4, dim_head: int = 32) -> None:
+    def __init__(self, channels: int, heads: int = 4, dim_head: int = 32, memory_tokens: int = 0) -> None:
         super().__init__()
         self.heads = heads
         self.norm = RMSNorm(channels)
         self.to_qkv = nn.Conv2d(channels, 3 * heads * dim_head, 1, bias=False)
         self.to_out = nn.Conv2d(heads * dim_head, channels, 1)
+        self.memory = nn.Parameter(torch.randn(2, heads, memory_tokens, dim_head)) if memory_tokens else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend over (B, C, H, W)."""
         query, key, value = rearrange(self.to_qkv(self.norm(x)), "b (n h d) y x -> n b h (y x) d", n=3, h=self.heads)
+        if self.memory is not None:
+            key, value = _joined(self.memory, key, value, dim=-2)
         read = F.scaled_dot_product_attention(query, key, value)
         return self.to_out(rearrange(read, "b h (y x) d -> b (h d) y x", y=x.shape[2])) + x
+
+
+def _joined(memory: Tensor, key: Tensor, value: Tensor, dim: int) -> list[Tensor]:
+    """Learned keys and values (2, heads, ...) before those of the pixels (B, heads, ...), along the tokens."""
+    pairs = zip(memory.to(key.dtype), (key, value), strict=True)
+    return [torch.cat((learned.expand(len(key), -1, -1, -1), pixels), dim=dim) for learned, pixels in pairs]
 
 
 def sinusoidal_embedding(t: Tensor, dim: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 HemExp (arXiv:2606.15304; github.com/orhunutkuaydin/HemExp, MIT), whose network is that of lucidrains'
 denoising-diffusion-pytorch (MIT). Differences: unknown clinical values and an unknown flag are learned, attention has
-no extra memory tokens, and the last convolution starts at zero, so that the untrained network predicts v = 0.
+no memory tokens by default (the original has 4), and the last convolution starts at zero, so that the untrained network
+predicts v = 0. `upstream.py` renames the original's weights.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ class ConditionalUNet(nn.Module):
         heads: Attention heads.
         dim_head: Channels of each head.
         num_clinical: Number of clinical variables.
+        memory_tokens: Learned keys and values in each attention beside those of the pixels; 4 in the original.
         full_attention: For each level, full attention rather than linear; None: only the deepest.
         dropout: In the residual blocks, in [0, 1).
 
@@ -49,6 +51,7 @@ class ConditionalUNet(nn.Module):
         heads: int = 4,
         dim_head: int = 32,
         num_clinical: int = 7,
+        memory_tokens: int = 0,
         full_attention: Sequence[bool] | None = None,
         dropout: float = 0.0,
     ) -> None:
@@ -73,7 +76,7 @@ class ConditionalUNet(nn.Module):
             self.downs.append(
                 _Down(
                     [ResidualBlock(narrow, narrow, embedding, dropout) for _ in range(blocks_per_level)],
-                    attention(narrow, heads, dim_head),
+                    attention(narrow, heads, dim_head, memory_tokens),
                     nn.Conv2d(narrow, wide, 2, stride=2)
                     if level < levels - 1
                     else nn.Conv2d(narrow, wide, 3, padding=1),
@@ -82,13 +85,13 @@ class ConditionalUNet(nn.Module):
             enlarge = nn.Upsample(scale_factor=2, mode="nearest") if level > 0 else nn.Identity()
             up = _Up(
                 [ResidualBlock(wide + narrow, wide, embedding, dropout) for _ in range(blocks_per_level)],
-                attention(wide, heads, dim_head),
+                attention(wide, heads, dim_head, memory_tokens),
                 nn.Sequential(enlarge, nn.Conv2d(wide, narrow, 3, padding=1)),
             )
             self.ups.insert(0, up)
         deepest = widths[-1]
         self.middle_in = ResidualBlock(deepest, deepest, embedding, dropout)
-        self.middle_attention = FullAttention(deepest, heads, dim_head)
+        self.middle_attention = FullAttention(deepest, heads, dim_head, memory_tokens)
         self.middle_out = ResidualBlock(deepest, deepest, embedding, dropout)
         self.last = ResidualBlock(2 * dim, dim, embedding, dropout)
         self.head = nn.Conv2d(dim, out_channels, 1)

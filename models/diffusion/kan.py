@@ -17,8 +17,8 @@ class KANLinear(nn.Module):
     """y = W SiLU(x) + sum over k of S_k B_k(x), with cubic splines B_k on an even grid.
 
     Splines are computed in float32 whatever autocast says. Beyond the grid and three intervals around it they are 0,
-    and the SiLU alone is left. Spline weights start as small noise; the original's are the least-squares fit of small
-    noise, which is the same but for its correlations.
+    and the SiLU alone is left. Spline weights start as small noise, with a standard deviation of 0.0058; the original's
+    are the least-squares fit of small noise, correlated and with one of 0.0088.
 
     Args:
         in_features: Inputs.

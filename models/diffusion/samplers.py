@@ -1,7 +1,8 @@
 """Samplers of a diffusion that predicts velocities: ancestral (DDPM), DDIM and DPM-Solver++ of second order.
 
 A sampler holds its settings only. Called with a function that predicts the velocity, it walks from noise at time T - 1
-to a clean sample in `steps` passes of the network, the last of them at time 0, and returns that pass's clean estimate.
+to a clean sample in `steps` passes of the network, the last of them at time 0 (unless `trailing`), and returns that
+pass's clean estimate.
 """
 
 import math
@@ -21,7 +22,7 @@ Draw = Callable[[Tensor], Tensor]
 """Fresh unit Gaussian noise like its argument (B, ...)."""
 Progress = Callable[[int, int], None]
 """Told after each pass how many are done, of how many."""
-Spacing = Literal["time", "lambda"]
+Spacing = Literal["time", "trailing", "lambda"]
 
 
 class Sampler:
@@ -29,7 +30,7 @@ class Sampler:
 
     Args:
         steps: Passes of the network.
-        spacing: Steps of equal length in `time`, or in `lambda`, the log of alpha / sigma.
+        spacing: Steps of equal length in `time`, or in `lambda`, the log of alpha / sigma; see `sampling_times`.
     """
 
     def __init__(self, steps: int, *, spacing: Spacing = "time") -> None:
@@ -189,13 +190,15 @@ class DPMSolverPP2M(Sampler):
 
 
 def sampling_times(schedule: NoiseSchedule, steps: int, spacing: Spacing = "time") -> list[int]:
-    """Times of the passes, from T - 1 down to 0, all different.
+    """Times of the passes, from T - 1 down, all different.
 
     Args:
         schedule: The schedule.
         steps: Number of times, at least 1.
-        spacing: `time`: equal steps of t. `lambda`: equal steps of log(alpha / sigma) from T - 2 on; the step before it
-            is left out because the clipped end of a schedule is a jump that would swallow half of the range.
+        spacing: `time`: equal steps of t, down to 0. `trailing`: steps of T / `steps`, as HemExp takes them; the
+            last pass is one step before time -1 (at 3 with 250 passes of 1000 times). `lambda`: equal steps of
+            log(alpha / sigma) from T - 2 on, down to 0; the step before it is left out because the clipped end of a
+            schedule is a jump that would swallow half of the range.
 
     Returns:
         `steps` decreasing integers; the single time T - 1 for one step.
@@ -206,6 +209,8 @@ def sampling_times(schedule: NoiseSchedule, steps: int, spacing: Spacing = "time
     last = schedule.timesteps - 1
     if not 1 <= steps <= schedule.timesteps:
         raise ValueError(f"steps={steps} does not fit a schedule of {last + 1} times: expected 1 to {last + 1}")
+    if spacing == "trailing":
+        return torch.linspace(-1, last, steps + 1, dtype=torch.float64).long().flip(0)[:-1].tolist()
     if steps < 3 or spacing == "time":
         return torch.linspace(last, 0, steps, dtype=torch.float64).round().long().tolist()
     lambdas = (schedule.alphas.double() / schedule.sigmas.double()).log()

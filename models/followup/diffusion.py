@@ -2,7 +2,8 @@
 
 HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). Different here: slices share correlated noise, the
 baseline is encoded once for all samples, samples of all slices are denoised together, and the autoencoder's error on
-the scan itself is subtracted: what does not change stays sharp.
+the scan itself is subtracted: what does not change stays sharp. `sample_latents` and `correct_baseline` choose between
+both ways.
 """
 
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class FollowupDiffusion(nn.Module):
         lesion_weight: What the error near a bleed at baseline counts more than elsewhere. Where one looks depends on
             what is known beforehand alone, so the best distribution stays the same; it is only found sooner.
         lesion_margin: How far "near" reaches, in pixels of the latent.
+        sample_latents: Draw a scan's latent from its distribution, as the original does, instead of taking the mean.
+        correct_baseline: Subtract the autoencoder's error on the baseline from what is decoded; the original does not.
     """
 
     latent_mean: Tensor
@@ -58,10 +61,13 @@ class FollowupDiffusion(nn.Module):
         gamma: float | None = 1.0,
         lesion_weight: float = 0.0,
         lesion_margin: int = 2,
+        sample_latents: bool = False,
+        correct_baseline: bool = True,
     ) -> None:
         super().__init__()
         self.autoencoder, self.net, self.schedule, self.gamma = autoencoder.requires_grad_(False), net, schedule, gamma
         self.lesion_weight, self.lesion_margin = lesion_weight, lesion_margin
+        self.sample_latents, self.correct_baseline = sample_latents, correct_baseline
         channels = int(autoencoder.latent_channels)  # type: ignore[arg-type]
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))
@@ -73,10 +79,17 @@ class FollowupDiffusion(nn.Module):
         return self
 
     @torch.no_grad()
-    def encode(self, image: Tensor) -> Tensor:
-        """Latents (B, c, h, w) of slices (B, 3, H, W), normalised by channel."""
-        mean, _ = self.autoencoder.encode(image.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
-        return (mean.float() - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
+    def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Latents (B, c, h, w) of slices (B, 3, H, W), normalised by channel.
+
+        Args:
+            image: CT, IPH and IVH.
+            generator: On the CPU; source of the noise with `sample_latents`.
+        """
+        latent, sigma = self.autoencoder.encode(image.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+        if self.sample_latents:
+            latent = latent + sigma * torch.randn(latent.shape, generator=generator).to(latent)
+        return (latent.float() - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
 
     def decode(self, latent: Tensor) -> Tensor:
         """CT, and logits of IPH and IVH, (B, 3, H, W), of normalised latents (B, c, h, w)."""
@@ -160,12 +173,15 @@ class FollowupDiffusion(nn.Module):
             N samples of S slices.
         """
         needed, place = context.unique(return_inverse=True)
-        latents = torch.cat([self.encode(part) for part in image[needed].split(images_at_once)])
+        latents = torch.cat([self.encode(part, generator) for part in image[needed].split(images_at_once)])
         around = latents[place].flatten(1, 2)  # (S, 3 c, h, w)
         before = latents[place[:, 1]]
         shape = (len(flags), *before.shape)
         noise = slice_correlated_noise((slices * spacing_z).tolist(), shape, noise_length_mm, generator).to(before)
-        error = reconstruction_error(image[slices], torch.cat([self.decode(x) for x in before.split(images_at_once)]))
+        error = before.new_zeros(())
+        if self.correct_baseline:
+            decoded = torch.cat([self.decode(part) for part in before.split(images_at_once)])
+            error = reconstruction_error(image[slices], decoded)
         group = max(1, images_at_once // len(slices))  # samples that are denoised together, all their slices at once
         volumes = []
         for start in range(0, len(flags), group):

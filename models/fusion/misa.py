@@ -29,6 +29,7 @@ class MISAFusion(nn.Module):
         num_classes: K.
         hidden: Width of a part.
         heads: Of the transformer layer.
+        feedforward: Width of the transformer layer's feed-forward part.
         dropout: Of the transformer and the head; the original has 0.1 and 0.5.
         similarity: Weight of the discrepancy of the shared parts, a mean over pairs.
         difference: Weight of what private parts have in common with shared ones and each other, a sum over pairs.
@@ -43,6 +44,7 @@ class MISAFusion(nn.Module):
         num_classes: int,
         hidden: int = 128,
         heads: int = 2,
+        feedforward: int = 2048,
         dropout: float = 0.5,
         similarity: float = 1.0,
         difference: float = 0.3,
@@ -57,7 +59,7 @@ class MISAFusion(nn.Module):
         self.private = nn.ModuleList([nn.Linear(hidden, hidden) for _ in modalities])
         self.shared = nn.Linear(hidden, hidden)
         self.rebuild = nn.ModuleList([nn.Linear(hidden, hidden) for _ in modalities])
-        self.transformer = nn.TransformerEncoderLayer(hidden, heads, 4 * hidden, batch_first=True)
+        self.transformer = nn.TransformerEncoderLayer(hidden, heads, feedforward, batch_first=True)
         self.missing = nn.Parameter(torch.zeros(2 * count, hidden))
         self.head = nn.Sequential(
             nn.Linear(2 * count * hidden, 3 * hidden),

@@ -6,8 +6,10 @@ from ImageNet to start from.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from monai.networks.layers.factories import Conv
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
@@ -29,10 +31,14 @@ class NNFormer(nn.Module):
         patch: Size of the patch that becomes a token, each side 1, 2 or 4.
         heads: Attention heads of each stage.
         windows: Sides of the windows of each stage.
+        strides: Of each downsampling, one entry for each axis. None takes those published for this patch: 2, but 1 at
+            first on an axis that the patch keeps whole (slices: 1, 2, 2 in the ACDC form).
         depth: Blocks of each stage, plain and shifted by turns.
         drop_path: Rate of the last block; it grows linearly.
-        deep_supervision: Give the logits of all decoder stages, not only of the last.
+        deep_supervision: Give the logits of all decoder stages, not only of the last (as the ACDC form does).
     """
+
+    drop_last = False  # in its loss the lowest head counts like the others, half of the one above it
 
     def __init__(
         self,
@@ -44,6 +50,7 @@ class NNFormer(nn.Module):
         patch: Sequence[int] = (1, 4, 4),
         heads: Sequence[int] = (3, 6, 12, 24),
         windows: Sequence[Sequence[int]] = ((3, 5, 5), (3, 5, 5), (7, 10, 10), (3, 5, 5)),
+        strides: Sequence[Sequence[int]] | None = None,
         depth: int = 2,
         drop_path: float = 0.2,
         deep_supervision: bool = True,
@@ -52,6 +59,10 @@ class NNFormer(nn.Module):
         stages, conv, up = len(heads), Conv[Conv.CONV, spatial_dims], Conv[Conv.CONVTRANS, spatial_dims]
         self.patch, self.deep_supervision = tuple(patch), deep_supervision
         dims = [dim * 2**stage for stage in range(stages)]
+        steps = _published_strides(patch, stages) if strides is None else [tuple(step) for step in strides]
+        if len(steps) != stages - 1:
+            raise ValueError(f"strides has {len(steps)} entries: expected {stages - 1}, one between each two of heads")
+        keeps = [side == 1 for side in patch]
         rates = torch.linspace(0, drop_path, stages * depth).view(stages, depth).tolist()
         self.embed = _embedding(conv, in_channels, dim, self.patch)
         self.encoder = nn.ModuleList(
@@ -59,10 +70,8 @@ class NNFormer(nn.Module):
             for width, count, window, rate in zip(dims, heads, windows, rates, strict=True)
         )
         self.norms = nn.ModuleList(_Norm(width) for width in dims)
-        self.down = nn.ModuleList(
-            nn.Sequential(nn.GELU(), _Norm(width), conv(width, 2 * width, 3, 2, 1)) for width in dims[:-1]
-        )
-        self.up = nn.ModuleList(nn.Sequential(_Norm(2 * width), up(2 * width, width, 2, 2)) for width in dims[:-1])
+        self.down = nn.ModuleList(_Down(conv, width, step, keeps) for width, step in zip(dims[:-1], steps, strict=True))
+        self.up = nn.ModuleList(_Up(up, width, step) for width, step in zip(dims[:-1], steps, strict=True))
         self.decoder = nn.ModuleList(
             _Stage(width, count, window, rate, skip=True)
             for width, count, window, rate in zip(dims[:-1], heads, windows, rates, strict=False)
@@ -84,8 +93,7 @@ class NNFormer(nn.Module):
         outputs: list[Tensor] = []
         for up, stage in zip(reversed(self.up), reversed(self.decoder), strict=True):
             skip = skips.pop()
-            above = crop(up(x), skip.shape[2:])
-            x = stage(above, skip)
+            x = stage(up(x, skip.shape[2:]), skip)
             outputs.insert(0, x)
         return crop_logits([head(x) for head, x in zip(self.heads, outputs, strict=False)], size)
 
@@ -130,6 +138,48 @@ class _Norm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class _Down(nn.Sequential):
+    """Twice the channels at a lower resolution.
+
+    An odd number of slices that the patch kept is rounded down (7 to 3 in the ACDC form), other odd sides up.
+    """
+
+    def __init__(self, conv: Any, width: int, stride: Sequence[int], keeps: Sequence[bool]) -> None:
+        kernel = tuple(1 if step == 1 else 3 for step in stride)
+        super().__init__(nn.GELU(), _Norm(width), conv(width, 2 * width, kernel, tuple(stride)))
+        self.kernel, self.keeps = kernel, tuple(keeps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rounds = [whole and side % 2 == 1 and side > 1 for side, whole in zip(x.shape[2:], self.keeps, strict=True)]
+        pads = [0 if size == 1 or down else 1 for size, down in zip(self.kernel, rounds, strict=True)]
+        return super().forward(x) if not any(pads) else self[2](F.pad(self[1](self[0](x)), _both_ends(pads)))
+
+
+class _Up(nn.Sequential):
+    """Half the channels at the resolution of the skip."""
+
+    def __init__(self, up: Any, width: int, stride: Sequence[int]) -> None:
+        super().__init__(_Norm(2 * width), up(2 * width, width, tuple(stride), tuple(stride)))
+        self.stride = tuple(stride)
+
+    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:  # type: ignore[override]
+        least = [side * step for side, step in zip(x.shape[2:], self.stride, strict=True)]
+        gives = [min(max(side, low), low + step - 1) for side, low, step in zip(size, least, self.stride, strict=True)]
+        return crop(self[1](self[0](x), output_size=gives), size)
+
+
+def _published_strides(patch: Sequence[int], stages: int) -> list[tuple[int, ...]]:
+    """Slices that the patch keeps are kept once more: their distance is still the larger one."""
+    twos = (2,) * len(patch)
+    first = tuple(min(side, 2) for side in patch) if max(patch) > 1 else twos
+    return [first, *[twos] * (stages - 2)][: stages - 1]
+
+
+def _both_ends(pads: Sequence[int]) -> list[int]:
+    """As `F.pad` takes it, the last axis first."""
+    return [pad for side in reversed(pads) for pad in (side, side)]
 
 
 def _embedding(conv: type[nn.Module], in_channels: int, dim: int, patch: Sequence[int]) -> nn.Sequential:

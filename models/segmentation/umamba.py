@@ -34,8 +34,9 @@ class UMamba(nn.Module):
         mamba: `none`, the residual U-Net alone; `bot`, a layer at the lowest resolution; `enc`, one after each stage
             (in 2-D after every other one, as released).
         deep_supervision: Give the logits of all decoder stages, not only of the last.
-        released_for: The patch size to build the released network for: nothing is added to Mamba's output, and where a
-            stage has no more pixels than channels, the channels are the tokens, which locks the network to this size.
+        released_for: The patch size to build the released network for: nothing is added to Mamba's output; where a
+            stage has no more pixels than channels, the channels are the tokens, which locks the network to this size;
+            and in 2-D the last stage of the decoder gets no features of the encoder.
         scan: Method of the selective scan.
     """
 
@@ -72,7 +73,8 @@ class UMamba(nn.Module):
         }
         self.encoder = _Encoder(spatial_dims, in_channels, features, strides, kernels, layers if mamba == "enc" else {})
         self.mamba_layer = layers[stages - 1] if mamba == "bot" else nn.Identity()
-        self.decoder = _Decoder(spatial_dims, out_channels, features, strides, kernels, deep_supervision)
+        last_skip = released_for is None or spatial_dims == 3
+        self.decoder = _Decoder(spatial_dims, out_channels, features, kernels, deep_supervision, last_skip)
         for part in (self.encoder.stem, self.encoder.stages, self.decoder):
             part.apply(init_he)
 
@@ -123,12 +125,12 @@ class _Decoder(nn.Module):
         spatial_dims: int,
         out_channels: int,
         features: Sequence[int],
-        strides: Sequence[Sequence[int]],
         kernels: Sequence[Sequence[int]],
         deep_supervision: bool,
+        last_skip: bool,
     ) -> None:
         super().__init__()
-        self.deep_supervision = deep_supervision
+        self.deep_supervision, self.last_skip = deep_supervision, last_skip
         conv, count = Conv[Conv.CONV, spatial_dims], len(features) - 1
         two = math.ceil(count / 2 + 0.5)  # so many stages have two blocks
         self.upsample_layers, self.stages, self.seg_layers = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
@@ -137,16 +139,18 @@ class _Decoder(nn.Module):
             ones = (1,) * spatial_dims
             self.upsample_layers.append(_Upsample(conv(below, skip, 1)))
             blocks = 2 if index < two else 1
-            self.stages.append(_stage(spatial_dims, 2 * skip, skip, kernels[-2 - index], ones, blocks))
+            width = 2 * skip if last_skip or index < count - 1 else skip
+            self.stages.append(_stage(spatial_dims, width, skip, kernels[-2 - index], ones, blocks))
             self.seg_layers.append(conv(skip, out_channels, 1))
 
     def forward(self, skips: list[Tensor]) -> list[Tensor]:
         x = skips[-1]
         logits: list[Tensor] = []
         for index, stage in enumerate(self.stages):
-            skip = skips[-2 - index]
-            x = stage(torch.cat([self.upsample_layers[index](x, skip.shape[2:]), skip], dim=1))
-            if self.deep_supervision or index == len(self.stages) - 1:
+            skip, last = skips[-2 - index], index == len(self.stages) - 1
+            x = self.upsample_layers[index](x, skip.shape[2:])
+            x = stage(x if last and not self.last_skip else torch.cat([x, skip], dim=1))
+            if self.deep_supervision or last:
                 logits.insert(0, self.seg_layers[index](x))
         return logits
 

@@ -39,7 +39,10 @@ class UNETRPP(nn.Module):
         convs: Residual convolution blocks in each transformer block.
         deep_supervision: Give the logits of three resolutions, not only of the first.
         released: Scramble the spatial attention as the published code does, for its weights.
+        shared: One projection of keys and values to tokens (Synapse), or one for each (lung, ACDC).
     """
+
+    drop_last = False  # in its loss the lowest head counts like the others, half of the one above it
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class UNETRPP(nn.Module):
         convs: int = 2,
         deep_supervision: bool = True,
         released: bool = False,
+        shared: bool = True,
     ) -> None:
         super().__init__()
         self.multiple = [side * 2 ** (len(dims) - 1) for side in stem]
@@ -69,16 +73,14 @@ class UNETRPP(nn.Module):
         stages = list(zip(grids, dims, projections, strict=True))
 
         def blocks(grid: Sequence[int], dim: int, tokens: int) -> nn.Sequential:
-            return nn.Sequential(*(_Block(grid, dim, tokens, heads, dropout, convs, released) for _ in range(depth)))
+            return nn.Sequential(
+                *(_Block(grid, dim, tokens, heads, dropout, convs, released, shared) for _ in range(depth))
+            )
 
         full = dims[0] // 2
         self.down = nn.ModuleList(
-            nn.Sequential(
-                conv(before, after, step, step, bias=False), nn.GroupNorm(before if index == 0 else after, after)
-            )
-            for index, (before, after, step) in enumerate(
-                zip([in_channels, *dims[:-1]], dims, [tuple(stem), 2, 2, 2], strict=True)
-            )
+            nn.Sequential(conv(before, after, step, step, bias=False), nn.GroupNorm(before, after))
+            for before, after, step in zip([in_channels, *dims[:-1]], dims, [tuple(stem), 2, 2, 2], strict=True)
         )
         self.encoder = nn.ModuleList(blocks(*stage) for stage in stages)
         self.up = nn.ModuleList(up(below, above, 2, 2, bias=False) for above, below in pairwise(dims))
@@ -116,15 +118,24 @@ class EfficientPairedAttention(nn.Module):
         heads: Attention heads.
         dropout: Rate on the attention weights.
         released: Scramble the spatial output as the published code does.
+        shared: Project keys and values to tokens by one layer, not by one each.
     """
 
     def __init__(
-        self, grid: Sequence[int], dim: int, tokens: int, heads: int, dropout: float, released: bool = False
+        self,
+        grid: Sequence[int],
+        dim: int,
+        tokens: int,
+        heads: int,
+        dropout: float,
+        released: bool = False,
+        shared: bool = True,
     ) -> None:
         super().__init__()
         self.grid, self.heads, self.released = tuple(grid), heads, released
         self.qkvv = nn.Linear(dim, 4 * dim, bias=False)
-        self.to_tokens = nn.Linear(math.prod(grid), tokens)  # shared by keys and values
+        self.to_tokens = nn.Linear(math.prod(grid), tokens)
+        self.values_to_tokens = None if shared else nn.Linear(math.prod(grid), tokens)
         self.channel_temperature = nn.Parameter(torch.ones(heads, 1, 1))
         self.space_temperature = nn.Parameter(torch.ones(heads, 1, 1))
         self.dropout = nn.Dropout(dropout)
@@ -135,8 +146,8 @@ class EfficientPairedAttention(nn.Module):
         q, k, channel_v, space_v = (
             self.qkvv(x).unflatten(-1, (4, self.heads, -1)).permute(2, 0, 3, 4, 1)
         )  # (B, h, d, N)
-        weight = _resized(self.to_tokens.weight, self.grid, grid, "mean")
-        few_k, few_v = (F.linear(part, weight, self.to_tokens.bias) for part in (k, space_v))  # (B, h, d, tokens)
+        few_k = self._projected(k, self.to_tokens, grid)
+        few_v = self._projected(space_v, self.values_to_tokens or self.to_tokens, grid)
         q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
         over_channels = ((q @ k.transpose(-2, -1)) * self.channel_temperature).softmax(-1)
         channel = (self.dropout(over_channels) @ channel_v).permute(0, 3, 1, 2).flatten(2)
@@ -145,6 +156,10 @@ class EfficientPairedAttention(nn.Module):
         space = self.dropout(over_space) @ few_v.transpose(-2, -1)  # (B, h, N, d)
         space = space.permute(0, 3, 1, 2).reshape(x.shape) if self.released else space.transpose(1, 2).flatten(2)
         return torch.cat([self.space_out(space), self.channel_out(channel)], dim=-1)
+
+    def _projected(self, x: Tensor, layer: nn.Linear, grid: Sequence[int]) -> Tensor:
+        """(B, h, d, N) to (B, h, d, tokens)."""
+        return F.linear(x, _resized(layer.weight, self.grid, grid, "mean"), layer.bias)
 
 
 class _Block(nn.Module):
@@ -159,12 +174,13 @@ class _Block(nn.Module):
         dropout: float,
         convs: int,
         released: bool,
+        shared: bool,
     ) -> None:
         super().__init__()
         axes, self.grid = len(grid), tuple(grid)
         self.position = nn.Parameter(torch.zeros(1, math.prod(grid), dim))
         self.norm, self.scale = nn.LayerNorm(dim), nn.Parameter(1e-6 * torch.ones(dim))
-        self.attention = EfficientPairedAttention(grid, dim, tokens, heads, dropout, released)
+        self.attention = EfficientPairedAttention(grid, dim, tokens, heads, dropout, released, shared)
         self.convs = nn.Sequential(*(UnetResBlock(axes, dim, dim, 3, 1, "batch") for _ in range(convs)))
         drop = nn.Dropout3d(0.1) if axes == 3 else nn.Dropout2d(0.1)
         self.out = nn.Sequential(drop, Conv[Conv.CONV, axes](dim, dim, 1))

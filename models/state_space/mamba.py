@@ -103,7 +103,7 @@ class MambaLayer(nn.Module):
         elif sequence.shape[-1] != self.tokens:
             raise ValueError(
                 f"channels are tokens here, of {self.tokens} pixels; this image of {tuple(x.shape[2:])} has "
-                f"{sequence.shape[-1]}: use the size of training, or channel_tokens=false"
+                f"{sequence.shape[-1]}: use the size of training, or train a network with released_for=null"
             )
         with torch.autocast(x.device.type, enabled=False):
             y = self.mamba(self.norm(sequence.to(self.norm.weight.dtype)))

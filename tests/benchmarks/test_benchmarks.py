@@ -127,6 +127,15 @@ def test_the_original_way_of_sampling_goes_through_every_slice():
     assert torch.allclose(still, model.diffusion.decode(latents), atol=1e-5)
 
 
+def test_the_original_samples_as_its_preset_says():
+    model = module()
+    peer = hemexp_sampling.as_original(model)
+    assert (peer.sampler.steps, peer.sampler.spacing, peer.noise_length_mm) == (250, "trailing", 0.0)
+    assert peer.diffusion.sample_latents
+    assert not peer.diffusion.correct_baseline
+    assert not model.diffusion.sample_latents, "a copy"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["hemexp_sampling", "light_deployment", "lightning_overhead", "loading", "umamba_memory"]

@@ -91,6 +91,9 @@ def test_the_forecast_region_is_the_bleed_and_a_margin():
     baseline[5:7, 1] = 255
     assert np.flatnonzero(lesion_slices(baseline, 5.0, 10.0)).tolist() == [3, 4, 5, 6, 7, 8]
     assert np.flatnonzero(lesion_slices(baseline, 5.0, 0.0)).tolist() == [5, 6]
+    assert np.flatnonzero(lesion_slices(baseline, 4.0, 10.0)).tolist() == [3, 4, 5, 6, 7, 8]
+    assert np.flatnonzero(lesion_slices(baseline, 4.0, 10.0, whole_slices=True)).tolist() == [*range(2, 10)]
+    assert np.flatnonzero(lesion_slices(baseline, 5.0, 10.0, whole_slices=True)).tolist() == [3, 4, 5, 6, 7, 8]
 
 
 def test_windows_and_masks_survive_the_cache(cohort, tmp_path):
@@ -118,6 +121,26 @@ def test_pairs_are_balanced_and_mirrored_together(cohort, tmp_path):
     before_m, after_m = mirrored._pair(0, 4, True)
     assert np.array_equal(before_m, before[..., ::-1])
     assert np.array_equal(after_m, after[..., ::-1])
+
+
+def test_training_pairs_are_of_the_region_or_of_all_slices(cohort, tmp_path):
+    pairs = {}
+    for train_on in ("region", "all"):
+        data = datamodule(cohort, tmp_path, train_on=train_on)
+        data.setup()
+        pairs[train_on] = [len(loader._items) for loader in (data.train_dataloader(), data.val_dataloader())]
+    assert pairs["all"][0] == sum(len(patient.baseline) for patient in data._patients["train"]) > pairs["region"][0]
+    assert pairs["all"][1] == pairs["region"][1], "validation stays as it is"
+
+
+def test_the_margin_of_whole_slices_reaches_training_and_test(cohort, tmp_path):
+    slices = {}
+    for whole in (False, True):
+        data = datamodule(cohort, tmp_path, margin_mm=1.0, whole_slices=whole)
+        data.setup()
+        slices[whole] = len(data.train_dataloader()._items), len(next(iter(data.test_dataloader()))["slices"])
+    assert slices[True][0] > slices[False][0]
+    assert slices[True][1] == slices[False][1] + 2
 
 
 def test_latents_stand_in_for_images(cohort, tmp_path):

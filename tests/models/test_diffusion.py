@@ -160,6 +160,12 @@ def test_times_fall_from_the_noisiest_to_the_cleanest(name, spacing, steps):
     assert steps == 1 or times[-1] == 0
 
 
+def test_trailing_times_end_one_step_before_the_beginning():
+    schedule = sigmoid_schedule()
+    assert sampling_times(schedule, 10, "trailing") == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
+    assert [sampling_times(schedule, steps, "trailing")[-1] for steps in (1, 100, 250, 1000)] == [999, 9, 3, 0]
+
+
 def test_lambda_spacing_takes_equal_steps_of_lambda():
     schedule = sigmoid_schedule(10_000)
     lambdas = (schedule.alphas / schedule.sigmas).log()[sampling_times(schedule, 20, "lambda")]

@@ -168,3 +168,37 @@ def test_errors_near_the_bleed_count_more():
     expected = (error * weight).sum() / weight.sum()
     assert model.loss(context, followup, *rest, iph).item() == pytest.approx(expected.item(), rel=1e-3)
     assert model.loss(context, followup, *rest).item() == pytest.approx(error.mean().item(), rel=1e-3)
+
+
+class Spread(Half):
+    """As `Half`, with latents that have a spread; decoded a little too bright."""
+
+    def encode(self, image):
+        mean, sigma = super().encode(image)
+        return mean, 0.1 * sigma
+
+    def decode(self, z):
+        return super().decode(z) + 0.05
+
+
+def still(**options):
+    schedule = sigmoid_schedule()
+    return FollowupDiffusion(Spread(), Still(schedule), schedule, **options)
+
+
+def test_a_latent_is_the_mean_or_drawn_from_its_distribution():
+    image, repeat = torch.rand(4, 3, 64, 64), lambda: torch.Generator().manual_seed(3)
+    mean, drawn = still().encode(image), still(sample_latents=True).encode(image, repeat())
+    torch.testing.assert_close(mean, image[..., ::2, ::2] / 2)
+    torch.testing.assert_close((drawn - mean).std(), torch.tensor(0.1), atol=0.003, rtol=0)
+    assert torch.equal(still(sample_latents=True).encode(image, repeat()), drawn)
+    assert not torch.equal(still(sample_latents=True).encode(image), drawn)
+
+
+def test_without_correction_a_forecast_is_what_is_decoded(patient):
+    flags, before = torch.zeros(1, dtype=torch.long), patient["image"][patient["slices"]]
+    plain, corrected = (forecast(still(correct_baseline=choice), patient, flags) for choice in (False, True))
+    decoded = Spread().decode(Spread().encode(before)[0])
+    torch.testing.assert_close(plain.ct[0], decoded[:, 0].clamp(0, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(plain.iph[0], decoded[:, 1].sigmoid(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(corrected.ct[0], before[:, 0], atol=1e-4, rtol=0)

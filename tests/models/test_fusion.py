@@ -231,7 +231,7 @@ def test_weights_of_those_present_sum_to_1_and_others_are_0(fusion):
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_the_order_of_patients_does_not_matter(fusion):
+def test_the_order_of_patients_does_not_matter(fusion, float64):  # in float32 a row is rounded by its place
     inputs, present = patients()
     net, order = trained(fusion), torch.randperm(12)
     output = net(inputs, present)[0]

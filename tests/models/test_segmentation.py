@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba, upstream_state
+from models.segmentation.padding import crop_logits, pad_to_multiple
 from models.segmentation.unetrpp import EfficientPairedAttention
 from models.segmentation.windows import WindowAttention, _merge, _partition
 
@@ -49,6 +50,25 @@ def test_any_size_fits_and_heads_come_at_their_own_resolution(name, size):
     assert len(small(name, len(size), deep_supervision=False).eval()(torch.randn(1, 1, *size))) == 1
 
 
+def test_images_are_padded_at_the_end_and_logits_cut_to_their_share():
+    x = torch.arange(1.0, 36).view(1, 1, 5, 7)
+    padded = pad_to_multiple(x, (4, 2))
+    assert padded.shape == (1, 1, 8, 8)
+    assert torch.equal(padded[..., :5, :7], x)
+    assert padded.sum() == x.sum()
+    assert pad_to_multiple(x, (5, 7)) is x
+    full, half, odd = crop_logits([torch.rand(1, 2, 8, 8), torch.rand(1, 2, 4, 4), torch.rand(1, 2, 3, 2)], (5, 7))
+    assert [each.shape[2:] for each in (full, half, odd)] == [(5, 7), (3, 4), (2, 2)], "rounded up"
+    logits = torch.rand(1, 2, 4, 4)
+    assert torch.equal(crop_logits([torch.rand(1, 2, 8, 8), logits], (5, 7))[1], logits[..., :3, :4])
+
+
+@pytest.mark.parametrize("slices", [1, 2, 3, 5, 7])
+def test_nnformer_takes_any_number_of_slices_that_its_patch_keeps(slices):
+    net = NNFormer(3, 1, 2, dim=8, heads=(1, 2, 2, 2), windows=[(2, 2, 2)] * 4, patch=(1, 2, 2)).eval()
+    assert net(torch.randn(1, 1, slices, 16, 16))[0].shape == (1, 2, slices, 16, 16)
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_every_parameter_learns_and_a_trained_network_can_be_copied(name):
     net = small(name)
@@ -73,6 +93,17 @@ def test_half_precision_stays_finite_and_near(name, dtype):
 def test_unetrpp_has_as_many_parameters_as_published():
     net = UNETRPP(3, 1, 14, img_size=(64, 128, 128), stem=(2, 4, 4), convs=1, dropout=0.15)
     assert millions(net) == pytest.approx(42.95, abs=0.005)  # issue 78 of its repository: 42.95 M for Synapse
+
+
+@pytest.mark.parametrize(("shared", "count"), [(False, 121.2), (True, 88.9)])
+def test_unetrpp_for_thick_slices_has_as_many_parameters_as_its_code(shared, count):
+    """121.2 M in the code's form for lung; half of the projections are one where keys and values share them."""
+    net = UNETRPP(3, 1, 3, img_size=(32, 192, 192), shared=shared)
+    assert millions(net) == pytest.approx(count, abs=0.05)
+
+
+def test_nnformer_for_thick_slices_has_as_many_parameters_as_its_code():
+    assert millions(NNFormer(3, 1, 4, deep_supervision=False)) == 37.1602
 
 
 def test_nnformer_has_nearly_as_many_parameters_as_published():
@@ -106,7 +137,7 @@ def test_mamba_layers_add_what_the_sizes_say():
 def test_released_umamba_is_locked_to_its_patch():
     net = small("umamba", released_for=(8, 4, 4))
     assert net(torch.randn(1, 1, 8, 4, 4))[0].shape == (1, 2, 8, 4, 4)
-    with pytest.raises(ValueError, match="channels are tokens here, of 2 pixels"):
+    with pytest.raises(ValueError, match=r"channels are tokens here, of 2 pixels.*with released_for=null"):
         net(torch.randn(1, 1, 8, 8, 8))
 
 

@@ -52,6 +52,10 @@ def test_paper_size():
         count += 2 * block(i + o, o) + attention(o, level < 3) + 9 * o * i + i
     count += 2 * block(8 * d, 8 * d) + attention(8 * d, False) + block(2 * d, d) + d * 4 + 4
     assert sum(weight.numel() for weight in net.parameters()) == count == 79_752_779
+    with torch.device("meta"):
+        original = ConditionalUNet(4, 4, 12, memory_tokens=4)
+    more = 7 + 7 * 4 * d + 4 * d  # unknown values with their indicators, and the unknown flag
+    assert sum(weight.numel() for weight in original.parameters()) == 79_758_916 + more
 
 
 def test_an_untrained_network_predicts_zero(batch):

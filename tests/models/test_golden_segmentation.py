@@ -1,0 +1,106 @@
+"""The segmentation networks give what the published code gives."""
+
+import pytest
+import torch
+
+from models import UNETRPP, NNFormer, PlainUNet, UMamba
+from tests.models.golden import check, fill, numbers
+
+PLAN = {"features": [8, 16, 24, 32]}
+THICK = PLAN | {
+    "strides": [(1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2)],
+    "kernels": [(1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)],
+}
+FLAT = PLAN | {"strides": [(1, 1), (2, 2), (2, 2), (2, 2)], "kernels": [(3, 3)] * 4}
+SYNAPSE = {"img_size": (32, 32, 32), "stem": (2, 4, 4), "depth": 2, "convs": 1, "shared": True}
+LUNG = {"img_size": (16, 32, 32), "stem": (1, 4, 4), "depth": 1, "convs": 2, "shared": False}
+
+
+def umamba(axes, kind):
+    sizes, patch = (THICK, (8, 16, 16)) if axes == 3 else (FLAT, (32, 32))
+    net = UMamba(axes, 1, 3, **sizes, mamba=kind, released_for=patch)
+    layers = ["encoder.stem", "encoder.mamba_layers", "encoder"] if kind == "enc" else ["encoder", "mamba_layer"]
+    return fill(net, " ".join([*layers, "decoder.stages", "decoder"])), (2, 1, *patch)
+
+
+def plain():
+    net = PlainUNet(3, 1, 3, **THICK)
+    ways = " ".join(f"{part}.{stage}" for part in ("decoder", "up", "heads") for stage in (2, 1, 0))
+    return fill(net, f"encoder {ways}"), (2, 1, 8, 32, 32)
+
+
+def unetrpp(img_size, depth, **form):
+    net = UNETRPP(3, 1, 3, img_size=img_size, dims=(16, 32, 64, 128), depth=depth, dropout=0.0, released=True, **form)
+
+    def stage(at):
+        return [name for block in range(depth) for name in (f"{at}.{block}.scale", f"{at}.{block}")]
+
+    order = ["down", *(name for index in range(4) for name in stage(f"encoder.{index}")), "skip"]
+    for index in (2, 1, 0):
+        order += [f"up.{index}", *stage(f"decoder.{index}")]
+    return fill(net, " ".join([*order, "last_up last heads"])), (1, 1, *img_size)
+
+
+def nnformer(depth, size, classes, **form):
+    net = NNFormer(3, 1, classes, depth=depth, **form)
+
+    def block(at, *, projects):
+        joined = [f"{at}.attention.query.{kind}+{at}.attention.key_value.{kind}" for kind in ("weight", "bias")]
+        return [f"{at}.norm1", f"{at}.attention.bias", *(joined if projects else []), f"{at}.attention", at]
+
+    order = ["embed.0 embed.3 embed.2 embed.5 embed.6 embed.9 embed"]
+    for stage in range(4):
+        for index in range(depth):
+            order += block(f"encoder.{stage}.blocks.{index}", projects=True)
+        order += [f"down.{stage}.2 down.{stage}"] if stage < 3 else []
+    order.append("norms")
+    for stage in range(3):
+        for index in range(depth):
+            order += block(f"decoder.{stage}.blocks.{index}", projects=index > 0)
+        order.append(f"up.{stage}")
+    return fill(net, " ".join([*order, "heads"])), size
+
+
+NNFORMER_SYNAPSE = {
+    "dim": 24,
+    "patch": (2, 4, 4),
+    "heads": (2, 4, 6, 12),
+    "windows": [(4, 4, 4), (4, 4, 4), (2, 2, 2), (1, 1, 1)],
+}
+NNFORMER_ACDC = {
+    "dim": 12,
+    "patch": (1, 4, 4),
+    "heads": (1, 2, 3, 6),
+    "windows": [(7, 4, 4), (7, 4, 4), (7, 4, 4), (3, 2, 2)],
+    "deep_supervision": False,
+}
+NETWORKS = {
+    "umamba_enc_3d": lambda: umamba(3, "enc"),
+    "umamba_bot_3d": lambda: umamba(3, "bot"),
+    "umamba_enc_2d": lambda: umamba(2, "enc"),
+    "umamba_bot_2d": lambda: umamba(2, "bot"),
+    "nnunet_plain_3d": plain,
+    "unetrpp_synapse": lambda: unetrpp(**SYNAPSE),
+    "unetrpp_lung": lambda: unetrpp(**LUNG),
+    "nnformer_synapse": lambda: nnformer(2, (2, 1, 16, 32, 32), 3, **NNFORMER_SYNAPSE),
+    "nnformer_acdc": lambda: nnformer(1, (1, 1, 14, 64, 64), 2, **NNFORMER_ACDC),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_are_those_of_the_published_code(name, float64):
+    net, size = NETWORKS[name]()
+    with torch.no_grad():
+        logits = net(numbers("input", 0, *size))
+    check(name, {f"logits {level}": each for level, each in enumerate(logits)}, 1e-8)
+
+
+def test_the_strides_of_the_acdc_form_follow_from_its_patch_and_can_be_said(float64):
+    published = nnformer(1, (1, 1, 14, 64, 64), 2, **NNFORMER_ACDC)[0]
+    said = nnformer(1, (1, 1, 14, 64, 64), 2, strides=[(1, 2, 2), (2, 2, 2), (2, 2, 2)], **NNFORMER_ACDC)[0]
+    x = numbers("input", 0, 1, 1, 14, 64, 64)
+    assert torch.equal(said(x)[0], published(x)[0])
+    other = NNFormer(3, 1, 2, strides=[(2, 2, 2)] * 3, depth=1, **NNFORMER_ACDC)
+    assert [other.down[0][2].kernel_size, published.down[0][2].kernel_size] == [(3, 3, 3), (1, 3, 3)]
+    with pytest.raises(ValueError, match="strides has 2 entries: expected 3"):
+        NNFormer(3, 1, 2, strides=[(2, 2, 2)] * 2, **NNFORMER_ACDC)
