@@ -122,8 +122,12 @@ class AutoencoderModule(OptimizedModule):
         self._log_dice("test")
 
     def finalize(self, datamodule: Any) -> None:
-        """Measure mean and standard deviation of each latent channel on training slices."""
-        self.measure_latents(datamodule.train_dataloader())
+        """Measure mean and standard deviation of each latent channel on training slices.
+
+        Args:
+            datamodule: With `unshared_dataloader`: one process measures for all.
+        """
+        self.measure_latents(datamodule.unshared_dataloader())
 
     @torch.no_grad()
     def measure_latents(self, batches: Iterable[Batch]) -> None:

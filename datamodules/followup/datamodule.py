@@ -150,6 +150,10 @@ class FollowupDataModule(MatchedDataModule):
         """Balanced, augmented batches."""
         return self._loader("train", shuffle=True)
 
+    def unshared_dataloader(self) -> Iterable[dict[str, Any]]:
+        """The training batches of a process that is alone, on every process: to fit something on them."""
+        return self._loader("train", shuffle=True, rank=0, world_size=1)
+
     def val_dataloader(self) -> Iterable[dict[str, Any]]:
         """Every validation slice or pair once, in order."""
         return self._loader("val")
@@ -266,8 +270,9 @@ class FollowupDataModule(MatchedDataModule):
         trainer = self.trainer
         return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
 
-    def _loader(self, split: str, *, shuffle: bool = False) -> Iterable[dict[str, Any]]:
-        patients, options = self._patients[split], {"batch_size": self.batch_size, "seed": self.seed, **self._ranks()}
+    def _loader(self, split: str, *, shuffle: bool = False, **ranks: int) -> Iterable[dict[str, Any]]:
+        patients, ranks = self._patients[split], ranks or self._ranks()
+        options = {"batch_size": self.batch_size, "seed": self.seed, **ranks}
         if self.batches == "slices":
             return SliceBatches(patients, augment=self.augment if shuffle else None, shuffle=shuffle, **options)
         return PairBatches(
