@@ -28,7 +28,7 @@ class NomogramModule(L.LightningModule, ReadsNomogram):
         super().__init__()
         self.settings = nomogram or NomogramSettings()
         self.nomogram: NomogramPart = NomogramPart()
-        self.anchor = nn.Parameter(torch.zeros(()))  # trainers of several processes refuse a module without one
+        self.anchor = nn.Parameter(torch.zeros(1))  # trainers of several processes refuse a module without one
 
     @property
     def metric_names(self) -> list[str]:
@@ -38,11 +38,11 @@ class NomogramModule(L.LightningModule, ReadsNomogram):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One that moves nothing."""
-        return torch.optim.SGD([self.anchor], lr=0.0)
+        return torch.optim.SGD([self.anchor], lr=0.0, momentum=0.9)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """0, since nothing is trained; `finalize` fits."""
-        return 0 * self.anchor
+        return self.anchor.sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Validation cases are development cases as those of training are."""

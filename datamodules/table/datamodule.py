@@ -1,6 +1,5 @@
 """A CSV of cases for a nomogram: nothing but an outcome and predictors."""
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,20 +8,18 @@ from typing import Any, Literal
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
 
 from datamodules.batches import ResumableBatches
 from datamodules.fetal_heart.files import Cases, read_table
 from datamodules.phantoms.phantom import Phantom
+from datamodules.table.batches import TableBatches
 from datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
+from datamodules.table.rows import SPLITS, Rows, outcome_of, read_rows, splits_of
 from evaluation.predictors import check_predictors
 
 __all__ = ["TableDataModule"]
 
 log = logging.getLogger(__name__)
-
-_IDS = ("case", "id", "patient")
-_SPLITS = ("train", "val", "test")
 
 
 class TableDataModule(L.LightningDataModule):
@@ -99,7 +96,7 @@ class TableDataModule(L.LightningDataModule):
     @property
     def split(self) -> dict[str, list[str]]:
         """Names of the cases of every split."""
-        return {name: self.cases(name).names for name in _SPLITS}
+        return {name: self.cases(name).names for name in SPLITS}
 
     def cases(self, *splits: str) -> Any:
         """The cases of some splits, after `setup`; of `predict`, those that were given."""
@@ -118,14 +115,14 @@ class TableDataModule(L.LightningDataModule):
         if stage == "predict" or self._cases is not None:
             return
         table, columns = self._read(self.source)
-        positive = self._outcome(table, columns)
+        positive = outcome_of(table, columns, self.outcome, self.positive, self.source)
         self._choose(table, columns, positive)
         wanted = [*self.predictors, *self.candidates]
         values = {name: self._values(table, columns, name) for name in wanted if name in columns or self._needs(name)}
         truth = self.source.parent / "truth.csv" if self.maker else None
         known = read_table(truth, "case") if truth else {}
         probability = np.array([float(known[name]["probability"]) for name in table]) if known else None
-        split = self._splits(table, "test" if stage == "test" else "train")
+        split = splits_of(table, self.split_column, "test" if stage == "test" else "train", self.source)
         self._cases = Cases([*table], positive, split, values, {}, probability)
         self._check()
         self._learnt = True
@@ -175,43 +172,10 @@ class TableDataModule(L.LightningDataModule):
         self.units = dict(state_dict["units"])
         self._learnt = True
 
-    def _read(self, file: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-        """Rows by case, and columns by the name of what they hold."""
-        if not file.is_file():
-            raise FileNotFoundError(f"no file {file}: name a CSV with a row for each case")
-        with file.open(newline="", encoding="utf-8-sig") as opened:
-            reader = csv.DictReader(opened)
-            header, rows = list(reader.fieldnames or ()), list(reader)
-        key = self.case or next((name for name in _IDS if name in header), None)
-        if self.case and self.case not in header:
-            raise ValueError(f"{file}: no column {self.case}; it has {', '.join(header)}")
-        table = read_table(file, key) if key else {f"row {place}": row for place, row in enumerate(rows, 2)}
-        if not table:
-            raise ValueError(f"{file}: no case")
-        columns = {named(column): column for column in header if column not in (key, self.split_column)}
-        return table, columns
+    def _read(self, file: Path) -> tuple[Rows, dict[str, str]]:
+        return read_rows(file, self.case, self.split_column)
 
-    def _outcome(self, table: Mapping[str, Mapping[str, str]], columns: Mapping[str, str]) -> np.ndarray:
-        """(N,) bool."""
-        column = columns.get(named(self.outcome))
-        if column is None:
-            raise ValueError(f"{self.source}: no column {self.outcome}; set datamodule.outcome to one of "
-                             f"{', '.join(columns)}")  # fmt: skip
-        cells = [(row.get(column) or "").strip() for row in table.values()]
-        for case, cell in zip(table, cells, strict=True):
-            if not cell:
-                raise ValueError(f"{self.source}: {self.outcome} of case {case} is missing; leave the case out")
-        words = sorted({*cells})
-        if self.positive is not None:
-            if self.positive not in words and len(words) > 1:
-                raise ValueError(f"{self.source}: no {self.outcome} is {self.positive}; it is {', '.join(words[:5])}")
-            return np.array([cell == self.positive for cell in cells])
-        if {*words} <= {"0", "1", "0.0", "1.0"}:
-            return np.array([float(cell) == 1 for cell in cells])
-        told = f"{self.outcome} is {', '.join(words[:5])}; say which is the diagnosis with datamodule.positive"
-        raise ValueError(f"{self.source}: {told}")
-
-    def _choose(self, table: Mapping[str, Mapping[str, str]], columns: Mapping[str, str], positive: np.ndarray) -> None:
+    def _choose(self, table: Rows, columns: Mapping[str, str], positive: np.ndarray) -> None:
         """The predictors: those that were named, or all columns that can be one."""
         self.units |= {name: unit_of(column) for name, column in columns.items() if unit_of(column)}
         if self.chosen is not None:
@@ -241,7 +205,7 @@ class TableDataModule(L.LightningDataModule):
         """A predictor that the table lacks is an error; a further candidate only of a development."""
         return name in self.predictors
 
-    def _values(self, table: Mapping[str, Mapping[str, str]], columns: Mapping[str, str], name: str) -> np.ndarray:
+    def _values(self, table: Rows, columns: Mapping[str, str], name: str) -> np.ndarray:
         if name not in columns:
             raise ValueError(f"no column {name}; there are {', '.join(columns)}")
         cells = [row.get(columns[name]) for row in table.values()]
@@ -249,15 +213,6 @@ class TableDataModule(L.LightningDataModule):
         if levels:
             self.levels[name] = levels
         return values
-
-    def _splits(self, table: Mapping[str, Mapping[str, str]], otherwise: str) -> list[str]:
-        if self.split_column not in next(iter(table.values())):
-            return [otherwise] * len(table)
-        for case, row in table.items():
-            if row[self.split_column] not in _SPLITS:
-                raise ValueError(f"{self.source}: {self.split_column} of case {case} is {row[self.split_column]!r}; "
-                                 "expected train, val or test")  # fmt: skip
-        return [row[self.split_column] for row in table.values()]
 
     def _check_names(self, names: Sequence[str]) -> None:
         if len({*names}) < len(names):
@@ -287,27 +242,7 @@ class TableDataModule(L.LightningDataModule):
         known = ~np.isnan(x).any(1)
         check_predictors(x[known], developed.positive[known], self.predictors)
 
-    def _batches(self, cases: Cases) -> "_TableBatches":
+    def _batches(self, cases: Cases) -> TableBatches:
         x = np.stack([cases.values[name] for name in self.predictors], axis=1)
         ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return _TableBatches(torch.from_numpy(x), cases.names, cases.positive, self.batch_size, *ranks)
-
-
-class _TableBatches(ResumableBatches):
-    """Batches of `{"id": list[str], "x": (B, K) float64}`, and `label` (B,) int64 where it is known, in order."""
-
-    def __init__(
-        self, x: Tensor, names: Sequence[str], positive: np.ndarray | None, batch_size: int, rank: int, world_size: int
-    ) -> None:
-        super().__init__(batch_size=batch_size, rank=rank, world_size=world_size)
-        self.x, self.names = x, list(names)
-        self.label = None if positive is None else torch.from_numpy(positive.astype(np.int64))
-
-    def plan(self, epoch: int) -> Sequence[Tensor]:
-        """Every case once."""
-        return self.ordered_plan(len(self.names))
-
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
-        """Some cases."""
-        said: dict[str, Any] = {"id": [self.names[row] for row in chosen.tolist()], "x": self.x[chosen]}
-        return said if self.label is None else {**said, "label": self.label[chosen]}
+        return TableBatches(torch.from_numpy(x), cases.names, cases.positive, self.batch_size, *ranks)

@@ -163,6 +163,8 @@ def test_the_phantom_is_the_causal_model(tmp_path):
     assert cases.probability.mean() == pytest.approx(20 / 60, abs=1e-3)
     assert "HLHS" not in made.predictors
     assert not ready(tmp_path / FetalHeartTable(40, 20, seed=3).name / "cases.csv", outcome="HLHS").phantom
+    parts = ready(None, root=tmp_path, phantom=FetalHeartTable(40, 20, test_share=0.3), outcome="HLHS").split
+    assert [0, 8] <= [len(parts["val"]), len(parts["test"])] <= [0, 30]
     gaps = FetalHeartTable(40, 20, missing=0.2, seed=3)
     gaps.write(tmp_path / "gaps")
     x = ready(tmp_path / "gaps" / "cases.csv", outcome="HLHS", missing="impute").cases("train").values["age"]

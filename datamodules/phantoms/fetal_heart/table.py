@@ -28,22 +28,33 @@ class FetalHeartTable:
         normal: Cases without HLHS.
         hypoplastic: Cases with it.
         missing: Share of the measures that are missing, at random.
+        test_share: Share of the cases that a column `split` gives to the test; without one there is no such column.
         seed: Of the cohort.
 
     Raises:
-        ValueError: If the share does not lie in [0, 0.5].
+        ValueError: If a share does not lie in [0, 0.5].
     """
 
-    def __init__(self, normal: int = 322, hypoplastic: int = 104, *, missing: float = 0.0, seed: int = 0) -> None:
-        if not 0 <= missing <= 0.5:
-            raise ValueError(f"missing={missing} must lie between 0 and 0.5")
-        self.normal, self.hypoplastic, self.missing, self.seed = normal, hypoplastic, missing, seed
+    def __init__(
+        self,
+        normal: int = 322,
+        hypoplastic: int = 104,
+        *,
+        missing: float = 0.0,
+        test_share: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        if not (0 <= missing <= 0.5 and 0 <= test_share <= 0.5):
+            raise ValueError(f"missing={missing} and test_share={test_share} must lie between 0 and 0.5")
+        self.normal, self.hypoplastic, self.missing = normal, hypoplastic, missing
+        self.test_share, self.seed = test_share, seed
 
     @property
     def name(self) -> str:
         """Of its folder."""
         gaps = f"_missing{self.missing:g}" if self.missing else ""
-        return f"heart_table_{self.normal}_{self.hypoplastic}{gaps}_seed{self.seed}"
+        tested = f"_test{self.test_share:g}" if self.test_share else ""
+        return f"heart_table_{self.normal}_{self.hypoplastic}{gaps}{tested}_seed{self.seed}"
 
     def write(self, root: Path) -> None:
         """Write `cases.csv` and `truth.csv` into a folder where they are missing."""
@@ -61,6 +72,7 @@ class FetalHeartTable:
             "LV_RV_area_ratio": hearts.predictors["LV_RV_area_ratio"],
         }
         lost = rng.uniform(size=(len(measures), len(bright))) < self.missing
+        tested = rng.uniform(size=len(bright)) < self.test_share
         names = [f"H{number:04d}" for number in range(len(bright))]
         probability = expit(hearts.logit + sampling_shift(hearts))
         with appearing(root) as folder:
@@ -75,6 +87,7 @@ class FetalHeartTable:
                             for place, (key, values) in enumerate(measures.items())
                         },
                         "bright_lining": int(bright[row]),
+                        **({"split": ("train", "test")[int(tested[row])]} if self.test_share else {}),
                     }
                     for row, name in enumerate(names)
                 ],
