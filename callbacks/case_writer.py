@@ -34,6 +34,7 @@ class CaseWriter(L.Callback):
             return
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         done = [name for name in getattr(datamodule, self.pending) if self.place(name).exists()]
+        done = trainer.strategy.broadcast(done)  # ranks share out the same cases, whoever writes the first
         if done:
             log.info("already in %s, left as they are: %s", self.output, ", ".join(done))
         datamodule.leave_out(done)

@@ -72,6 +72,8 @@ def predict_validation(trainer: L.Trainer, pl_module: L.LightningModule) -> Coll
     parts = []
     with torch.no_grad(), trainer.precision_plugin.forward_context():
         for batch in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
+            if batch.get("stand_in"):  # another rank predicts it
+                continue
             moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
             parts.append(_to_numpy({"label": batch["label"], **pl_module.predict_step(moved, 0)}))
     parts = gather(parts)
@@ -85,6 +87,8 @@ def _to_numpy(outputs: Collected) -> Collected:
 
 def _merge(parts: list[Collected]) -> Collected:
     ids = [name for part in parts for name in part["id"]]
+    if not parts:
+        raise ValueError("there is nothing to test or to predict on")
     order = np.argsort(ids, kind="stable")
     merged: Collected = {"id": [ids[i] for i in order]}
     for key in parts[0]:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from runtime.check import check_config
 from runtime.errors import UserError, user_errors
+from runtime.ranks import StandIns
 
 __all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers", "resolve"]
 
@@ -119,6 +120,7 @@ def make_trainer(config: dict[str, Any], run: Path, **extra: Any) -> L.Trainer:
         UserError: If the machine lacks what is asked for, such as a second GPU.
     """
     _quieten()
+    extra["callbacks"] = [StandIns(), *extra.get("callbacks", [])]
     try:
         return instantiate(config, "trainer", default_root_dir=str(run), **extra)
     except MisconfigurationException as error:  # raised by Lightning outside the usual types

@@ -13,6 +13,7 @@ from runtime import checkpoint, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer
 from runtime.cost import Cost
 from runtime.errors import user_errors
+from runtime.ranks import fitting_strategy
 from runtime.start import starting_point, try_out
 
 __all__ = ["Stage", "fit"]
@@ -37,12 +38,14 @@ class Stage:
     module: Any = None
     start: Path | None = None
     prepared: bool = False
+    strategy: Any = "auto"
 
     def build(self) -> None:
         """Make the datamodule and the module, with the weights that training starts from."""
         L.seed_everything(self.config["seed"], workers=True, verbose=False)
         self.datamodule = instantiate(self.config["datamodule"], "datamodule")
         self.module = instantiate(self.config["lightning_module"], "lightning_module")
+        self.strategy = fitting_strategy(self.config["trainer"], self.module)
         self.start = starting_point(self.config, self.folder, self.module)
 
     def clear(self) -> None:
@@ -160,7 +163,8 @@ def _trainer(stage: Stage, *extra: L.Callback) -> L.Trainer:
     callbacks = [checkpoint.EmbedConfig(config), *extra, *instantiate_all(config["callbacks"], "callbacks")]
     if not loggers:  # Lightning's monitor refuses to run without one
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
-    return make_trainer(config["trainer"], stage.folder, callbacks=callbacks, logger=loggers)
+    trainer = {**config["trainer"], "strategy": stage.strategy}
+    return make_trainer(trainer, stage.folder, callbacks=callbacks, logger=loggers)
 
 
 def _metrics(trainer: L.Trainer) -> dict[str, float]:

@@ -223,9 +223,9 @@ class SegmentationDataModule(L.LightningDataModule):
         """Every test case once."""
         return CaseBatches(self._cases["test"], **self._ranks())
 
-    def predict_dataloader(self) -> Iterable[dict[str, Any]]:
+    def predict_dataloader(self) -> CaseBatches:
         """The images that were found by `set_predict_input`, read one by one."""
-        yield from map(self._batch, self._predict)
+        return CaseBatches(self._predict, self._read, **self._ranks())
 
     def held_out_dataloader(self, names: Collection[str]) -> Iterable[dict[str, Any]]:
         """Those of `held_out_cases` that have one of these names, read one by one."""
