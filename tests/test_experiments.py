@@ -1,4 +1,4 @@
-"""Every experiment in `conf/experiment` is composed; every full one, made small, is trained, tested, loaded, resumed."""
+"""Every experiment in `conf/experiment` is composed; every full one, made small, is trained, tested and resumed."""
 
 import json
 import os

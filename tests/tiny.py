@@ -61,10 +61,11 @@ def tiny(experiment: str, run: Path, data: Path, **trainer: Any) -> DictConfig:
 
 def main(runs: Path, data: Path, experiments: list[str]) -> None:
     """Train experiments one after the other, as one of several processes."""
+    devices = int(os.environ["WORLD_SIZE"])  # Lightning takes it away with its first trainer
     for experiment in experiments:
         began = time.monotonic()
         (runs / experiment).mkdir(exist_ok=True)
-        train(tiny(experiment, runs / experiment, data, devices=int(os.environ["WORLD_SIZE"])))
+        train(tiny(experiment, runs / experiment, data, devices=devices))
         if os.environ["LOCAL_RANK"] == "0":
             print(f"{experiment}: {time.monotonic() - began:.1f} s", flush=True)
     torch.distributed.destroy_process_group()

@@ -84,7 +84,7 @@ class Listed(L.LightningDataModule):
         self.batches = batches
 
     def test_dataloader(self):
-        return self.batches
+        return torch.utils.data.DataLoader(self.batches, batch_size=None)
 
 
 @pytest.mark.slow
