@@ -52,9 +52,9 @@ class Interrupted(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Save, or end the other processes."""
-        if isinstance(exception, SIGTERMException) or trainer.state.fn != "fit":
+        if isinstance(exception, SIGTERMException):
             return
-        if trainer.world_size == 1:
+        if trainer.world_size == 1 and trainer.state.fn == "fit":
             trainer.save_checkpoint(self._folder(trainer) / "interrupted.ckpt")
         elif isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
             trainer.strategy.launcher.kill(signal.SIGKILL)

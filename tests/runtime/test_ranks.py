@@ -110,6 +110,13 @@ def test_two_processes_measure_what_one_does(tmp_path, count, size):
     assert texts[0].count("\n") == texts[1].count("\n") == count + 1
 
 
+def group(process):
+    """Running processes of the group that a process leads."""
+    process.poll()
+    listed = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True).stdout
+    return [int(pid) for pid in listed.split()]
+
+
 @pytest.mark.slow
 def test_sigterm_ends_all_processes_and_leaves_a_checkpoint_that_resumes(tmp_path):
     words = [*SMALL, f"datamodule.root={tmp_path / 'data'}", f"hydra.run.dir={tmp_path / 'run'}", "trainer.devices=2"]
@@ -125,12 +132,12 @@ def test_sigterm_ends_all_processes_and_leaves_a_checkpoint_that_resumes(tmp_pat
             while not last.is_file() and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.2)
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+            deadline = time.monotonic() + 30
+            while (left := group(process)) and time.monotonic() < deadline:
+                time.sleep(0.2)
         finally:
-            with_children = process.pid
-            left = subprocess.run(["pgrep", "-g", str(with_children)], capture_output=True, text=True).stdout.split()
-            for pid in left:
-                os.kill(int(pid), signal.SIGKILL)
+            for pid in group(process):
+                os.kill(pid, signal.SIGKILL)
     assert last.is_file(), log.read_text()[-3000:]
     assert not left, "no process is left behind"
     steps = torch.load(last, weights_only=True)["global_step"]
