@@ -8,6 +8,7 @@ from callbacks.followup_report import FollowupReport
 from callbacks.followup_writer import FollowupWriter
 from callbacks.fusion_report import FusionReport
 from callbacks.held_out_masks import HeldOutMasks
+from callbacks.interrupted import Interrupted
 from callbacks.latent_figures import LatentFigures
 from callbacks.latent_shift import LatentShiftFigures
 from callbacks.nomogram_report import NomogramReport
@@ -34,6 +35,7 @@ __all__ = [
     "FusionReport",
     "GradCAMFigures",
     "HeldOutMasks",
+    "Interrupted",
     "LatentFigures",
     "LatentShiftFigures",
     "NomogramReport",

@@ -73,6 +73,8 @@ def _to_numpy(outputs: Collected) -> Collected:
 
 def _merge(parts: list[Collected]) -> Collected:
     ids = [name for part in parts for name in part["id"]]
+    if not parts:
+        raise ValueError("there is nothing to test or to predict on")
     order = np.argsort(ids, kind="stable")
     merged: Collected = {"id": [ids[i] for i in order]}
     for key in parts[0]:

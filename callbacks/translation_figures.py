@@ -46,9 +46,11 @@ class TranslationFigures(L.Callback):
         with torch.no_grad():
             back = (module.to_b(2 * translated - 1) + 1) / 2
         like = torch.cat([batch["image"] for batch in trainer.datamodule.val_dataloader()])  # type: ignore[attr-defined]
-        rows = {"B": raw, "B as A": translated, "and back": back, "others of A": like[: len(raw)]}
+        rows = {"B": raw, "B as A": translated, "and back": back, "others of A": like}
+        shown = min(len(images) for images in rows.values())  # a short validation has few of A
         turned = [-2, -1] if trainer.datamodule.spatial_dims == 3 else []  # type: ignore[attr-defined] # RAS to front up
         drawn = {
-            name: [image[:1].flip(turned).float().cpu().numpy() for image in images] for name, images in rows.items()
+            name: [image[:1].flip(turned).float().cpu().numpy() for image in images[:shown]]
+            for name, images in rows.items()
         }
         save_figures(trainer, {"translation": pairs_figure(drawn)}, Path(trainer.default_root_dir) / "figures")

@@ -3,6 +3,10 @@
 A `torch.utils.data.DataLoader` asks a data set for one image at a time, which for 28-pixel images costs a hundred times
 more than the images themselves. In `TensorBatches` a batch is one indexing operation and a few tensor operations.
 
+Evaluation deals out whole batches to the ranks, so that any number of devices sees the batches that one would see. A
+rank that is left without one repeats the first, with `stand_in` true: ranks wait for each other, and
+`runtime.ranks.StandIns` takes care that it counts for nothing.
+
 All randomness is a function of (seed, epoch, batch, rank) rather than of a running state. So a run gives the same
 batches however often it is interrupted, no worker repeats another's numbers, and ranks draw different augmentations.
 """
@@ -37,6 +41,7 @@ class ResumableBatches:
         self.epoch = 0
         self._next_batch = 0  # after the batch given last
         self._resume_at = 0
+        self.stands_in = False  # whether the batches of this rank repeat those of another, and count for nothing
 
     def plan(self, epoch: int) -> Sequence[Tensor]:
         """Indices of the items in each batch of this rank, as many batches for every rank, since ranks wait."""
@@ -52,12 +57,13 @@ class ResumableBatches:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The batches of an epoch, from where it was left."""
+        self.stands_in = False
         parts = self.plan(self.epoch)
         start, self._resume_at = self._resume_at, 0
         for index, batch in enumerate(self.made(parts, start), start=start):
             last = index + 1 == len(parts)
             self.epoch, self._next_batch = (self.epoch + 1, 0) if last else (self.epoch, index + 1)
-            yield batch
+            yield {**batch, "stand_in": True} if self.stands_in else batch
 
     def made(self, parts: Sequence[Tensor], start: int) -> Iterator[dict[str, Any]]:
         """The batches of the items `parts` from number `start` on; subclasses may make them ahead."""
@@ -65,11 +71,14 @@ class ResumableBatches:
             yield self.batch(parts[index], index)
 
     def ordered_plan(self, count: int) -> list[Tensor]:
-        """Every one of `count` items exactly once over all ranks, in order: for evaluation."""
-        batches = math.ceil(math.ceil(count / self.world_size) / self.batch_size)
-        mine = torch.arange(count)[self.rank :: self.world_size]
-        # Ranks may hold one item more or less, and must still come to as many batches.
-        return list(mine.split(self.batch_size) if self.world_size == 1 else mine.tensor_split(batches))
+        """Every one of `count` items exactly once over all ranks, in order: for evaluation.
+
+        A rank that is left without a batch stands in with the first one, and says so in `stands_in`.
+        """
+        batches = torch.arange(count).split(self.batch_size) if count else ()
+        mine = list(batches[self.rank :: self.world_size])
+        self.stands_in = bool(batches) and not mine
+        return mine or list(batches[:1])
 
     def shuffled_plan(self, count: int, epoch: int, *, drop_last: bool = False) -> list[Tensor]:
         """Batches in an order drawn for the epoch; a last one of a single item joins the one before.

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.counts import VoxelCounts
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 
 __all__ = ["AutoencoderModule"]
@@ -66,7 +67,7 @@ class AutoencoderModule(OptimizedModule):
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))
         self.register_buffer("latents_measured", torch.tensor(False))
-        self._counts: dict[str, Tensor] = {}
+        self.counts = VoxelCounts(len(MASKS))
 
     @property
     def metric_names(self) -> list[str]:
@@ -81,11 +82,10 @@ class AutoencoderModule(OptimizedModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch; with a discriminator, also the steps of both optimisers."""
         image = batch["image"]
-        mean, sigma = self.net.encode(image)  # type: ignore[operator]
-        reconstruction = self.net.decode(self.net.sample(mean, sigma))  # type: ignore[operator]
-        terms = self.criterion(reconstruction, image, mean, sigma, self.global_step)
-        if self.adversarial is not None:
-            terms = self._adversarial_step(terms, reconstruction[:, :1], image[:, :1], batch_idx)
+        if self.adversarial is None:
+            terms, _ = self._reconstruct(image)
+        else:
+            terms = self._adversarial_step(self.adversarial, image, batch_idx)
         size = len(batch["id"])
         self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
         self.log(
@@ -95,11 +95,11 @@ class AutoencoderModule(OptimizedModule):
 
     def on_validation_epoch_start(self) -> None:
         """Count anew."""
-        self._counts = {}
+        self.counts.reset()
 
     def on_test_epoch_start(self) -> None:
         """Count anew."""
-        self._counts = {}
+        self.counts.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and errors of the reconstruction."""
@@ -152,29 +152,27 @@ class AutoencoderModule(OptimizedModule):
         schedulers = [] if self._scheduler is None else [self._scheduler(generator)]
         return [generator, self._discriminator_optimizer(params=self.adversarial.parameters())], schedulers
 
-    def _adversarial_step(
-        self, terms: dict[str, Tensor], fake: Tensor, real: Tensor, batch_idx: int
-    ) -> dict[str, Tensor]:
+    def _reconstruct(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Terms of the loss through a sampled latent, and the reconstruction."""
+        mean, sigma = self.net.encode(image)  # type: ignore[operator]
+        reconstruction = self.net.decode(self.net.sample(mean, sigma))  # type: ignore[operator]
+        return self.criterion(reconstruction, image, mean, sigma, self.reached_step), reconstruction
+
+    def _adversarial_step(self, adversarial: Any, image: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Add the discriminator's term and take the steps; every `accumulate`-th batch moves the weights."""
-        generator, discriminator = self.optimizers()  # type: ignore[attr-defined]
-        moves = (batch_idx + 1) % self.accumulate == 0
-        term = self.adversarial.generator_loss(fake, self.global_step)  # type: ignore[union-attr, operator]
-        terms = {**terms, "adversarial": term, "loss": terms["loss"] + term}
-        self.toggle_optimizer(generator)
-        self.manual_backward(terms["loss"] / self.accumulate)
-        if moves:
-            generator.step()
-            generator.zero_grad()
-        self.untoggle_optimizer(generator)
-        self.toggle_optimizer(discriminator)
-        judged = self.adversarial.discriminator_loss(fake.detach(), real, self.global_step)  # type: ignore[union-attr, operator]
-        self.manual_backward(judged / self.accumulate)
-        if moves:
-            discriminator.optimizer.step()  # not through Lightning, which would count it as a step of training
-            discriminator.zero_grad()
-            for schedule in [self.lr_schedulers()] if self._scheduler else []:
-                schedule.step()  # type: ignore[union-attr]
-        self.untoggle_optimizer(discriminator)
+        step: dict[str, Any] = {"accumulate": self.accumulate, "moves": (batch_idx + 1) % self.accumulate == 0}
+        now = self.reached_step  # of generator and discriminator alike, although the generator moves first
+        with self.learning(0):
+            terms, reconstruction = self._reconstruct(image)
+            fake, real = reconstruction[:, :1], image[:, :1]
+            term = adversarial.generator_loss(fake, now)
+            terms = {**terms, "adversarial": term, "loss": terms["loss"] + term}
+            self.descend(0, terms["loss"], **step)
+        with self.learning(1):
+            judged = adversarial.discriminator_loss(fake.detach(), real, now)
+            self.descend(1, judged, **step)
+        if step["moves"] and self.takes_steps and self._scheduler:
+            self.lr_schedulers().step()  # type: ignore[union-attr]
         return {**terms, "discriminator": judged}
 
     def _evaluate(self, stage: str, batch: Batch) -> Tensor:
@@ -187,13 +185,10 @@ class AutoencoderModule(OptimizedModule):
         error = ((reconstruction[:, :1] - image[:, :1]).abs() * brain).sum() / brain.sum().clamp_min(1)
         numbers = {f"{stage}/loss": terms["loss"], f"{stage}/ct_mae_hu": HU_RANGE * error}
         self.log_dict(numbers, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
-        for channel, name in enumerate(MASKS, start=1):
-            said, true = reconstruction[:, channel] > 0.5, image[:, channel] > 0.5
-            counts = torch.stack([(said & true).sum(), said.sum(), true.sum()]).double()
-            self._counts[name] = self._counts.get(name, 0) + counts
+        said, true = ((each[:, 1:] > 0.5).movedim(1, -1).flatten(0, -2) for each in (reconstruction, image))
+        self.counts.update(said, true)
         return reconstruction
 
     def _log_dice(self, stage: str) -> None:
-        for name, counts in self._counts.items():
-            both, said, true = self.trainer.strategy.reduce(counts, reduce_op="sum")
+        for name, (both, said, true) in zip(MASKS, self.counts.compute().T, strict=True):
             self.log(f"{stage}/dice_{name}", (2 * both / (said + true)).float(), rank_zero_only=False)

@@ -113,6 +113,11 @@ class FusionModule(OptimizedModule):
         """What may be monitored."""
         return ["train/loss", "val/loss", *self.val_metrics, *(["val/c_index"] if self.survival_weight else [])]
 
+    @property
+    def ddp_strategy(self) -> str:
+        """As in the base class; here the modalities in a batch decide which parameters it uses."""
+        return "ddp_find_unused_parameters_true"
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Outputs (B, K + 1), weights (B, M) and tokens (B, M, dim)."""
         return self.net(batch, batch["present"])

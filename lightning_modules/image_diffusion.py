@@ -94,7 +94,7 @@ class ImageDiffusionModule(OptimizedModule):
         return (self.schedule.min_snr_weight(t, self.gamma) * error).mean()
 
     def _evaluate(self, stage: str, batch: Batch, index: int) -> None:
-        image, generator = batch["image"], torch.Generator().manual_seed(index)
+        image, generator = batch["image"], torch.Generator().manual_seed(self.place(index))
         t = ((torch.arange(len(image)) + 0.5) / len(image) * self.schedule.timesteps).long()
         noise = torch.randn(image.shape, generator=generator)
         loss = self._loss(image, t.to(self.device), noise.to(image))

@@ -150,10 +150,10 @@ class LatentDiffusionModule(OptimizedModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss at the same times and noise in every epoch."""
-        generator = torch.Generator().manual_seed(batch_idx)
+        place, size = self.place(batch_idx), len(batch["id"])
+        generator = torch.Generator().manual_seed(place)
         context, followup = self._latents(batch, generator)
-        size = len(followup)
-        t = (torch.arange(size) + 0.5 * (batch_idx % 2)) / size * self.diffusion.schedule.timesteps
+        t = (torch.arange(size) + 0.5 * (place % 2)) / size * self.diffusion.schedule.timesteps
         noise = torch.randn(followup.shape, generator=generator).to(followup)
         everyone = torch.zeros(size, dtype=torch.bool, device=self.device)
         clinical, flag = batch["clinical"].to(self.device), batch["label"].to(self.device)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+from lightning_modules.counts import VoxelCounts
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from lightning_modules.transfer import receive_network
 
@@ -64,7 +65,7 @@ class SegmentationModule(OptimizedModule):
         self.net, self.criterion, self.num_classes = net, criterion, num_classes
         self.patch_size, self.overlap, self.windows_at_once = list(patch_size), overlap, windows_at_once
         self.mirror = [axes for count in range(len(mirror) + 1) for axes in itertools.combinations(mirror, count)]
-        self._counts = torch.zeros(3, num_classes)
+        self.val_counts = VoxelCounts(num_classes)
         self.pretrained = pretrained
 
     @property
@@ -100,21 +101,18 @@ class SegmentationModule(OptimizedModule):
 
     def on_validation_epoch_start(self) -> None:
         """Count anew."""
-        self._counts = torch.zeros(3, self.num_classes, device=self.device)
+        self.val_counts.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss, and voxels that are right and wrong."""
         logits = on_grid(self(batch["image"]), batch["size"])
         self.log("val/loss", self.criterion([logits], batch["mask"]), on_epoch=True, batch_size=1, sync_dist=True)
         said, true = (F.one_hot(each, self.num_classes).flatten(0, -2) for each in (logits.argmax(1), batch["mask"]))
-        self._counts += torch.stack([(said * true).sum(0), said.sum(0), true.sum(0)])
+        self.val_counts.update(said, true)
 
     def on_validation_epoch_end(self) -> None:
         """Dice over all voxels of the split."""
-        counts = self._counts
-        if self.trainer.world_size > 1:
-            counts = self.all_gather(counts).sum(0)  # type: ignore[union-attr]
-        both, said, true = counts[:, 1:].double()
+        both, said, true = self.val_counts.compute()[:, 1:].double()
         self.log("val/dice", (2 * both / (said + true)).nanmean().float(), prog_bar=True)  # 0 / 0: left out
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from evaluation.synthesis import kernel_distance
+from lightning_modules.counts import KeptRows
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from lightning_modules.segmentation import SegmentationModule
 from models.translation import ImagePool
@@ -69,7 +70,7 @@ class TranslationModule(OptimizedModule):
         self.downstream, self.trained = downstream.requires_grad_(False), trained
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.pool_a, self.pool_b = ImagePool(pool), ImagePool(pool)
-        self._features: dict[str, list[Tensor]] = {}
+        self.features = nn.ModuleDict({name: KeptRows() for name in ("a", "b", "translated")})
 
     @property
     def metric_names(self) -> list[str]:
@@ -98,21 +99,14 @@ class TranslationModule(OptimizedModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """A step of the generators, then one of the discriminators."""
         a, b = 2 * batch["image"] - 1, 2 * batch["other"] - 1
-        if self._trainer is None:  # tried out before training
-            return self._generators(a, b)[0]
-        generator, discriminator = self.optimizers()  # type: ignore[attr-defined]
-        self.toggle_optimizer(generator)
-        loss, fake_a, fake_b = self._generators(a, b)
-        self.manual_backward(loss)
-        generator.step()
-        generator.zero_grad()
-        self.untoggle_optimizer(generator)
-        self.toggle_optimizer(discriminator)
-        judged = _judged(self.judge_a, a, self.pool_a(fake_a)) + _judged(self.judge_b, b, self.pool_b(fake_b))
-        self.manual_backward(judged)
-        discriminator.optimizer.step()  # not through Lightning, which would count it as a step of training
-        discriminator.zero_grad()
-        self.untoggle_optimizer(discriminator)
+        with self.learning(0):
+            loss, fake_a, fake_b = self._generators(a, b)
+            self.descend(0, loss)
+        if self.takes_steps:  # a rehearsal leaves the pools as they are
+            fake_a, fake_b = self.pool_a(fake_a), self.pool_b(fake_b)
+        with self.learning(1):
+            judged = _judged(self.judge_a, a, fake_a.detach()) + _judged(self.judge_b, b, fake_b.detach())
+            self.descend(1, judged)
         numbers = {"train/loss": loss, "train/discriminator": judged}
         self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=len(a), sync_dist=True)
         return loss
@@ -125,7 +119,8 @@ class TranslationModule(OptimizedModule):
 
     def on_validation_epoch_start(self) -> None:
         """Collect anew."""
-        self._features = {"a": [], "b": [], "translated": []}
+        for kept in self.features.values():
+            kept.reset()  # type: ignore[operator]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The way there and back."""
@@ -136,16 +131,16 @@ class TranslationModule(OptimizedModule):
             "val/cycle", cycle / 4, on_epoch=True, batch_size=len(a), sync_dist=True
         )  # of both, in units of [0, 1]
         for name, images in (("a", a), ("b", b), ("translated", fake_a)):
-            self._features[name].append(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))
+            self.features[name].update(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))  # type: ignore[operator]
 
     def on_validation_epoch_end(self) -> None:
         """Distances of the kinds."""
-        found = {name: torch.cat(parts).double().cpu().numpy() for name, parts in self._features.items()}
+        found = {name: kept.compute().double().cpu().numpy() for name, kept in self.features.items()}  # type: ignore[operator]
         distances = {"kid": ("translated", "a"), "raw_kid": ("b", "a")}
         numbers = {
             f"val/{name}": 1000 * kernel_distance(*(found[each] for each in pair)) for name, pair in distances.items()
         }
-        self.log_dict(numbers, prog_bar=True, sync_dist=True)
+        self.log_dict(numbers, prog_bar=True, rank_zero_only=False)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """What `downstream` makes of a translated case, and `translated`, the case."""

@@ -139,20 +139,10 @@ class TwoPartVAEModule(OptimizedModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch; with an estimator, also the steps of both optimisers."""
-        steps = self.mi is not None and torch.is_grad_enabled() and self._trainer is not None
-        if steps and batch_idx == 0 and self.mi_every and self.current_epoch % self.mi_every == 0:
-            self._fit_estimator()
-        if steps:
-            self.toggle_optimizer(self.optimizers()[0])  # type: ignore[index]
-        code = self.encode(batch)
-        parts = self.draw(batch, code)
-        terms = self.terms(batch, code, parts)
-        pair = self.penalised(batch, parts)
-        if self.mi is not None and len(pair[0]):
-            terms["mi"] = self.mi(*pair)
-            terms["loss"] = terms["loss"] + self.mi_weight * terms["mi"]
-        if steps:
-            self._step_both(terms["loss"], (pair[0].detach(), pair[1].detach()))
+        if self.mi is None:
+            terms, _ = self._objective(batch)
+        else:
+            terms = self._adversarial_step(batch, batch_idx)
         size = len(batch["id"])
         self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
         loss = terms["loss"]
@@ -213,33 +203,47 @@ class TwoPartVAEModule(OptimizedModule):
         schedulers = [] if self._scheduler is None else [self._scheduler(optimizer)]
         return [optimizer, self._mi_optimizer(params=self.mi.parameters())], schedulers
 
-    def _step_both(self, loss: Tensor, pair: Pair) -> None:
-        """A step of the VAE, then, with `mi_every` 0, one of the estimator on what the VAE said before."""
-        optimizer, of_mi = self.optimizers()  # type: ignore[attr-defined]
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
-        self.untoggle_optimizer(optimizer)
-        if not self.mi_every and len(pair[0]) > 1:
-            self._step_estimator(of_mi, pair)
+    def _objective(self, batch: Batch) -> tuple[Terms, Pair]:
+        """Terms of the loss through a sampled code, with the penalty, and the pairs that are penalised."""
+        code = self.encode(batch)
+        parts = self.draw(batch, code)
+        terms = self.terms(batch, code, parts)
+        pair = self.penalised(batch, parts)
+        if self.mi is not None and len(pair[0]):
+            terms["mi"] = self.mi(*pair)
+            terms["loss"] = terms["loss"] + self.mi_weight * terms["mi"]
+        return terms, pair
 
-    def _step_estimator(self, optimizer: Any, pair: Pair) -> None:
-        self.toggle_optimizer(optimizer)
-        optimizer.zero_grad()
-        self.manual_backward(self.mi.loss(*pair))  # type: ignore[union-attr, operator]
-        optimizer.optimizer.step()  # not through Lightning, which would count it as a step of training
-        self.untoggle_optimizer(optimizer)
+    def _adversarial_step(self, batch: Batch, batch_idx: int) -> Terms:
+        """A step of the VAE, then, with `mi_every` 0, one of the estimator on what the VAE said before."""
+        if self.takes_steps and batch_idx == 0 and self.mi_every and self.current_epoch % self.mi_every == 0:
+            self._fit_estimator()
+        with self.learning(0):
+            terms, pair = self._objective(batch)
+            self.descend(0, terms["loss"])
+        if not self.mi_every or not self.takes_steps:
+            self._step_estimator((pair[0].detach(), pair[1].detach()))
+        return terms
+
+    def _step_estimator(self, pair: Pair) -> None:
+        """A step on pairs without gradient; of fewer than two there is nothing to learn."""
+        few, alone = len(pair[0]) < 2, self._trainer is None or self.trainer.world_size == 1
+        if few and alone:
+            return
+        estimator: Any = self.mi
+        with self.learning(1):  # other ranks may have pairs, and wait for this backward pass
+            loss = sum(0 * weight.sum() for weight in estimator.parameters()) if few else estimator.loss(*pair)
+            self.descend(1, loss)
 
     def _fit_estimator(self) -> None:
         """The paper's alternating schedule: the estimator learns on all training images, the VAE rests."""
-        optimizer = self.optimizers()[1]  # type: ignore[index]
         with torch.no_grad():
             batches = [self._moved(batch) for batch in self.trainer.datamodule.ordered_dataloader("train")]  # type: ignore[attr-defined]
             codes = [(batch, self.encode(batch)) for batch in batches]
         for _ in range(self.mi_steps):
             pairs = [self.penalised(batch, self.draw(batch, code)) for batch, code in codes]
             first, second = (torch.cat(part) for part in zip(*pairs, strict=True))
-            self._step_estimator(optimizer, (first, second))
+            self._step_estimator((first, second))
 
     def _evaluate(self, stage: str, batch: Batch) -> None:
         code = self.encode(batch)

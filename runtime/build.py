@@ -24,6 +24,7 @@ from runtime.check import check_config, did_you_mean
 from runtime.composition import install
 from runtime.errors import UserError, user_errors
 from runtime.own_data import expected_of, without_leftovers
+from runtime.ranks import StandIns
 
 __all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers", "resolve"]
 
@@ -152,6 +153,7 @@ def make_trainer(config: dict[str, Any], run: Path, **extra: Any) -> L.Trainer:
         UserError: If the machine lacks what is asked for, such as a second GPU.
     """
     _quieten()
+    extra["callbacks"] = [StandIns(), *extra.get("callbacks", [])]
     try:
         return instantiate(config, "trainer", default_root_dir=str(run), **extra)
     except MisconfigurationException as error:  # raised by Lightning outside the usual types

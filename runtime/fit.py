@@ -15,6 +15,7 @@ from runtime.cost import Cost
 from runtime.errors import user_errors
 from runtime.finalize import finalize
 from runtime.matching import check_same_order
+from runtime.ranks import fitting_strategy
 from runtime.start import SameSchedule, check_intensities, goes_on, starting_point, try_out
 
 __all__ = ["Stage", "fit"]
@@ -42,6 +43,7 @@ class Stage:
     module: Any = None
     start: Path | None = None
     prepared: bool = False
+    strategy: Any = "auto"
 
     def build(self) -> None:
         """Make the datamodule and the module, with the weights that training starts from."""
@@ -50,6 +52,7 @@ class Stage:
         part = self.config["lightning_module"]
         part = checkpoint.without_pretrained(part) if goes_on(self.config, self.folder) else part
         self.module = instantiate(part, "lightning_module")
+        self.strategy = fitting_strategy(self.config["trainer"], self.module)
         self.start = starting_point(self.config, self.folder, self.module)
 
     def clear(self) -> None:
@@ -180,7 +183,8 @@ def _trainer(stage: Stage, *extra: L.Callback) -> L.Trainer:
     callbacks = [checkpoint.EmbedConfig(config), *extra, *instantiate_all(config["callbacks"], "callbacks")]
     if not loggers:  # Lightning's monitor refuses to run without one
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
-    return make_trainer(config["trainer"], stage.folder, callbacks=callbacks, logger=loggers)
+    trainer = {**config["trainer"], "strategy": stage.strategy}
+    return make_trainer(trainer, stage.folder, callbacks=callbacks, logger=loggers)
 
 
 def _metrics(trainer: L.Trainer) -> dict[str, float]:

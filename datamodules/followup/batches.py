@@ -1,6 +1,6 @@
 """Batches of the follow-up layout: single slices, pairs of slices with context, and whole patients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -161,7 +161,7 @@ class PairBatches(ResumableBatches):
         return before.reshape(-1, *before.shape[2:]), np.ascontiguousarray(after)
 
 
-class PatientBatches:
+class PatientBatches(ResumableBatches):
     """Whole patients, one a batch, shared out between ranks: for testing and predicting (see `patient_batch`).
 
     Args:
@@ -183,17 +183,18 @@ class PatientBatches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.patients = list(patients)[rank::world_size]
+        super().__init__(batch_size=1, rank=rank, world_size=world_size)
+        self.patients = list(patients)
         self.context_mm, self.margin_mm, self.whole_slices = context_mm, margin_mm, whole_slices
 
-    def __len__(self) -> int:
-        """Patients of this rank."""
-        return len(self.patients)
+    def plan(self, epoch: int) -> list[Tensor]:
+        """Every patient once, over all ranks."""
+        return self.ordered_plan(len(self.patients))
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """One patient after the other."""
-        for patient in self.patients:
-            yield patient_batch(patient, self.context_mm, self.margin_mm, whole_slices=self.whole_slices)
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """One patient."""
+        patient = self.patients[int(chosen)]
+        return patient_batch(patient, self.context_mm, self.margin_mm, whole_slices=self.whole_slices)
 
 
 def patient_batch(

@@ -98,20 +98,21 @@ class CaseBatches(ResumableBatches):
 
     Args:
         cases: In order.
+        read: Makes a case of an entry of `cases` when its batch is asked for; none where they are cases already.
         **options: `rank` and `world_size` of `ResumableBatches`.
     """
 
-    def __init__(self, cases: Sequence[Case], **options: int) -> None:
+    def __init__(self, cases: Sequence[Any], read: Callable[[Any], Case] | None = None, **options: int) -> None:
         super().__init__(batch_size=1, **options)
-        self.cases = list(cases)
+        self.cases, self.read = list(cases), read
 
     def plan(self, epoch: int) -> list[Tensor]:
         """Every case once, over all ranks."""
-        return [part for part in self.ordered_plan(len(self.cases)) if len(part)]
+        return self.ordered_plan(len(self.cases))
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """One case."""
-        case = self.cases[int(chosen)]
+        case = self.cases[int(chosen)] if self.read is None else self.read(self.cases[int(chosen)])
         said = {"image": torch.from_numpy(case.image)[None], "spacing": torch.tensor(case.spacing), "id": [case.id]}
         if case.truth is None:
             return {**said, "size": case.size}

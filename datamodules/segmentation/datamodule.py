@@ -224,9 +224,9 @@ class SegmentationDataModule(MatchedCases):
         """Every test case once."""
         return CaseBatches(self._cases["test"], **self._ranks())
 
-    def predict_dataloader(self) -> Iterable[dict[str, Any]]:
+    def predict_dataloader(self) -> CaseBatches:
         """The images that were found by `set_predict_input`, read one by one."""
-        yield from map(self._batch, self._predict)
+        return CaseBatches(self._predict, self._read, **self._ranks())
 
     def held_out_dataloader(self, names: Collection[str]) -> Iterable[dict[str, Any]]:
         """Those of `held_out_cases` that have one of these names, read one by one."""
@@ -382,6 +382,6 @@ class SegmentationDataModule(MatchedCases):
                 self.root, names[0], pattern,
             )  # fmt: skip
 
-    def _ranks(self) -> dict[str, int]:
+    def _ranks(self) -> dict[str, Any]:
         trainer = self.trainer
         return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}

@@ -43,11 +43,14 @@ class UnpairedBatches(ResumableBatches):
 
     def plan(self, epoch: int) -> list[Tensor]:
         """As many batches as asked for; what is in them is drawn when they are made."""
+        if self.fixed:  # for evaluation: so many over all ranks
+            return self.ordered_plan(self.batches * self.batch_size)
         return [torch.arange(self.batch_size)] * self.batches
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """Slices of random cases."""
-        rng = np.random.default_rng((self.seed, 0 if self.fixed else self.epoch + 1, index, self.rank))
+        key = (0, int(chosen[0]) // self.batch_size, 0) if self.fixed else (self.epoch + 1, index, self.rank)
+        rng = np.random.default_rng((self.seed, *key))
         drawn = [[kind[int(rng.integers(len(kind)))] for _ in chosen] for kind in (self.cases, self.others)]
         images = [torch.from_numpy(np.stack([self._piece(case, rng) for case in cases])) for cases in drawn]
         return {"image": images[0], "other": images[1], "id": [case.id for case in drawn[0]]}

@@ -100,15 +100,20 @@ def test_a_position_in_another_epoch_is_forgotten():
     assert len(ids(other)) == 22
 
 
-@pytest.mark.parametrize("count", [9, 16, 17, 22])
-def test_ranks_have_equally_many_batches_in_evaluation_too(count):
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("count", [1, 2, 9, 16, 17, 22])
+def test_ranks_evaluate_the_batches_that_one_process_would(count, size):
+    parts = {"batch_size": size, "shuffle": False}
+    one = [batch["id"] for batch in TensorBatches(IMAGES[:count], LABELS[:count], IDS[:count], **parts)]
     ranks = [
-        TensorBatches(IMAGES[:count], LABELS[:count], IDS[:count], batch_size=4, rank=rank, world_size=2)
-        for rank in (0, 1)
+        [*TensorBatches(IMAGES[:count], LABELS[:count], IDS[:count], **parts, rank=rank, world_size=3)]
+        for rank in range(3)
     ]
-    assert len(list(ranks[0])) == len(list(ranks[1])) == len(ranks[0])
-    assert sorted(name for batches in ranks for name in ids(batches)) == sorted(IDS[:count])
-    assert max(len(batch["id"]) for batches in ranks for batch in batches) <= 4
+    counted = [batch["id"] for batches in ranks for batch in batches if not batch.get("stand_in")]
+    assert sorted(counted) == sorted(one), "each image once"
+    assert all(ranks), "no rank is left without a batch"
+    stand_ins = [batch["id"] for batches in ranks for batch in batches if batch.get("stand_in")]
+    assert stand_ins == [one[0]] * max(0, 3 - len(one))
 
 
 def test_an_abandoned_epoch_is_not_resumed():

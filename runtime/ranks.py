@@ -1,0 +1,149 @@
+"""Several processes: the strategy that a module needs, and ranks that are left without a batch in evaluation."""
+
+import logging
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import Tensor
+from torchmetrics import Metric
+
+from runtime.errors import UserError
+
+__all__ = ["StandIns", "fitting_strategy"]
+
+FINDS_UNUSED = "ddp_find_unused_parameters_true"
+
+
+def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> Any:
+    """Choose the strategy that trains a module on the devices of a run.
+
+    Args:
+        config: The `trainer` node.
+        module: Says in `ddp_strategy`, if it has it, what it needs on several devices.
+
+    Returns:
+        What stands in the config; the module's own need in place of `auto` on several devices.
+
+    Raises:
+        UserError: If the strategy in the config cannot train the module.
+    """
+    given, needed = config.get("strategy", "auto"), getattr(module, "ddp_strategy", "ddp")
+    if needed != FINDS_UNUSED or _finds_unused(given) or _processes(config) == 1:
+        return given
+    if given == "auto":
+        return needed
+    raise UserError(
+        f"trainer.strategy={_name(given)} cannot train {type(module).__name__}: not every backward pass reaches all of "
+        f"its parameters; leave trainer.strategy=auto, which is {needed} here"
+    )
+
+
+def _finds_unused(strategy: Any) -> bool:
+    if isinstance(strategy, dict):
+        return bool(strategy.get("find_unused_parameters"))
+    return str(strategy).endswith("find_unused_parameters_true")
+
+
+def _name(strategy: Any) -> str:
+    return strategy.get("_target_", "") if isinstance(strategy, dict) else str(strategy)
+
+
+def _processes(config: dict[str, Any]) -> int:
+    """How many processes a trainer of this config has."""
+    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = log.level
+    log.setLevel(logging.ERROR)  # the trainer itself says what devices there are
+    try:
+        known: dict[str, Any] = {
+            name: config[name] for name in ("accelerator", "devices", "num_nodes") if name in config
+        }
+        known |= dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+        return L.Trainer(**known).world_size
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {error}") from error
+    finally:
+        log.setLevel(level)
+
+
+class StandIns(L.Callback):
+    """Makes a batch with `stand_in` count for nothing: it keeps a rank in step that has no batch of its own.
+
+    Its step runs, so that the rank takes part in what all ranks do together. What it logs weighs nothing, metrics are
+    put back, and other callbacks are not shown it.
+    """
+
+    def __init__(self) -> None:
+        self._before: list[tuple[Metric, dict[str, Any]]] = []
+        self._callbacks: list[L.Callback] | None = None
+        self._module: L.LightningModule | None = None
+
+    def on_validation_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *_: int) -> None:
+        """Set the rank aside."""
+        self._set_aside(trainer, pl_module, batch)
+
+    def on_test_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *_: int) -> None:
+        """Set the rank aside."""
+        self._set_aside(trainer, pl_module, batch)
+
+    def on_predict_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *_: int) -> None:
+        """Set the rank aside."""
+        self._set_aside(trainer, pl_module, batch)
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: int
+    ) -> None:
+        """Let it count again."""
+        self._put_back(trainer)
+
+    def on_test_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: int
+    ) -> None:
+        """Let it count again."""
+        self._put_back(trainer)
+
+    def on_predict_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: int
+    ) -> None:
+        """Let it count again."""
+        self._put_back(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Let other callbacks hear of it."""
+        hidden = [callback for callback in self._callbacks or [] if callback is not self]
+        self._put_back(trainer)
+        for callback in hidden:
+            callback.on_exception(trainer, pl_module, exception)
+
+    def _set_aside(self, trainer: L.Trainer, module: L.LightningModule, batch: Any) -> None:
+        if not isinstance(batch, dict) or not batch.get("stand_in"):
+            return
+        self._module = module
+        metrics = [each for each in module.modules() if isinstance(each, Metric)]
+        self._before = [(metric, _copy(metric.metric_state)) for metric in metrics]
+        logged = module.log
+
+        def log(name: str, value: Any, *arguments: Any, **options: Any) -> None:
+            weightless = torch.zeros_like(value) if isinstance(value, Tensor) else value
+            logged(name, weightless, *arguments, **{**options, "batch_size": 0})
+
+        module.log = log  # type: ignore[method-assign]
+        self._callbacks, trainer.callbacks = trainer.callbacks, [self]  # type: ignore[attr-defined]
+
+    def _put_back(self, trainer: L.Trainer) -> None:
+        if self._callbacks is None:
+            return
+        trainer.callbacks, self._callbacks = self._callbacks, None  # type: ignore[attr-defined]
+        del self._module.__dict__["log"]
+        for metric, before in self._before:
+            for name, value in before.items():
+                # Of what was added nothing stays but its shape, without which ranks could not put theirs together.
+                added = getattr(metric, name)
+                rows = [*value, *(part[:0] for part in added[len(value) :])] if isinstance(value, list) else value
+                setattr(metric, name, rows)
+        self._before = []
+
+
+def _copy(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, list) else value.clone() for name, value in state.items()}
