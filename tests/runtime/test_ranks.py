@@ -120,7 +120,7 @@ def group(process):
 @pytest.mark.slow
 def test_sigterm_ends_all_processes_and_leaves_a_checkpoint_that_resumes(tmp_path):
     words = [*SMALL, f"datamodule.root={tmp_path / 'data'}", f"hydra.run.dir={tmp_path / 'run'}", "trainer.devices=2"]
-    words += ["trainer.accelerator=cpu", "trainer.max_epochs=400"]
+    words += ["trainer.accelerator=cpu", "trainer.max_epochs=400", "lightning_module/scheduler=constant"]
     command = [sys.executable, "train.py", *words]
     last, log = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "log.txt"
     with log.open("w") as opened:
