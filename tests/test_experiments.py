@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import lightning as L
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -13,9 +14,10 @@ from omegaconf import OmegaConf
 import runtime
 from runtime.build import instantiate, instantiate_all, make_trainer
 from runtime.checkpoint import EmbedConfig
+from runtime.run_folder import BEST, LAST
 from runtime.stages import resolve_stages
 from runtime.train import train
-from tests.conftest import EXPERIMENTS, ROOT, compose
+from tests.conftest import EXPERIMENTS, ROOT, call_verb, compose
 from tests.tiny import FULL, tiny, words
 
 
@@ -56,7 +58,7 @@ def test_demo_inherits_from_its_experiment(experiment):
 
 
 @pytest.mark.parametrize("experiment", FULL)
-def test_experiment_trains_tests_loads_and_resumes(experiment, phantoms, tmp_path):
+def test_experiment_trains_tests_resumes_and_is_evaluated_elsewhere(experiment, phantoms, tmp_path, monkeypatch):
     run = tmp_path / "run"
     config = tiny(experiment, run, phantoms)
     plain = resolve_stages(config)
@@ -65,6 +67,8 @@ def test_experiment_trains_tests_loads_and_resumes(experiment, phantoms, tmp_pat
 
     for stage, each in plain.items():
         check(each, run / stage)
+    stage = [*plain][-1]
+    check_elsewhere(plain[stage], run / stage, monkeypatch)
 
 
 def check(config, folder):
@@ -86,6 +90,36 @@ def check(config, folder):
             "every optimiser has taken a step with a gradient, that of a discriminator too"
         )
     assert resume(config, folder / "resumed", file) == 2 * content["global_step"]
+
+
+def check_elsewhere(config, folder, monkeypatch):
+    """Evaluation on another cohort changes neither the checkpoint nor a buffer: nothing is fitted anew."""
+    file = folder / (BEST if config["test_checkpoint"] == "best" else LAST)
+    kept, before = torch.load(file, weights_only=True)["state_dict"], file.read_bytes()
+    test, tested = L.Trainer.test, []
+
+    def spied(trainer, module, *arguments, **options):
+        found = test(trainer, module, *arguments, **options)
+        for name, value in module.state_dict().items():
+            torch.testing.assert_close(value, kept[name], rtol=0, atol=0, equal_nan=True, msg=name)
+        tested.append(module)
+        return found
+
+    monkeypatch.setattr(L.Trainer, "test", spied)
+    other = [*another_cohort(config["datamodule"], "datamodule")]
+    done = call_verb("evaluate", f"ckpt_path={file}", *other, f"hydra.run.dir={folder / 'elsewhere'}")
+    assert done.code == 0, done.output
+    assert tested
+    assert file.read_bytes() == before
+
+
+def another_cohort(config, path):
+    """Overrides that draw another phantom."""
+    for key, value in config.items():
+        if key == "phantom_seed" or (key == "seed" and ".phantom" in path):
+            yield f"{path}.{key}={value + 6}"
+        elif isinstance(value, dict):
+            yield from another_cohort(value, f"{path}.{key}")
 
 
 def resume(config, folder, ckpt_path):
