@@ -40,6 +40,8 @@ class NomogramWriter(CollectPredictions):
         if stage != "predict" or not trainer.is_global_zero:
             return
         self.written = self.output
+        if self.written.exists():
+            log.warning("%s: the predictions that stood there are replaced", self.written)
         table = pl_module.predicted_table(trainer.datamodule, collected)  # type: ignore[attr-defined]
         if table is None:
             log.info("image scores alone: for probabilities, give a folder with cases.csv beside its images")

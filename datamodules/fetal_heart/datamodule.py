@@ -37,13 +37,13 @@ class FetalHeartDataModule(InMemoryDataModule):
         image_size: Height and width in pixels that images are brought to.
         channels: `grey`, or `grey_and_masks`: the image, then LV, RV, LA and RA as zeros and ones.
         case: Regular expression whose first group is the case in the name of an image.
-        class_names: Of label 0 and label 1: what the probability is called everywhere.
         predictors: Of the nomogram, beside the image score.
         candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
         known_before: Those of both that are known before the outcome although they are called like it.
         missing: Whether a missing predictor is an error or is imputed.
         smaller_in_positive: A predictor that label 1 makes smaller; if it is larger, labels are turned round. Null
             leaves this check out.
+        class_names: Of label 0 and of label 1, the outcome, as tables and figures call them.
         val_share: Share of each class for validation, where the table has no column `split`.
         test_share: Share of each class for the test.
         split_seed: Of that draw.
@@ -62,12 +62,12 @@ class FetalHeartDataModule(InMemoryDataModule):
         image_size: Sequence[int] = (128, 128),
         channels: Literal["grey", "grey_and_masks"] = "grey",
         case: str = "(.+)_[^_]*",
-        class_names: Sequence[str] = ("normal", "HLHS"),
         predictors: Sequence[str] = ("LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio"),
         candidates: Sequence[str] = (),
         known_before: Sequence[str] = (),
         missing: Literal["refuse", "impute"] = "refuse",
         smaller_in_positive: str | None = None,
+        class_names: Sequence[str] = ("normal", "HLHS"),
         val_share: float = 0.1,
         test_share: float = 0.2,
         split_seed: int = 0,
