@@ -258,7 +258,8 @@ class FetalHeartDataModule(InMemoryDataModule):
             return
         sick, well = int(cases.positive.sum()), int((~cases.positive).sum())
         if min(sick, well) < 1:
-            raise ValueError(f"{self.source / 'cases.csv'}: {well} normal and {sick} HLHS cases; a test needs both")
+            counts = " and ".join(f"{n} {name}" for n, name in zip((well, sick), self.class_names, strict=True))
+            raise ValueError(f"{self.source / 'cases.csv'}: {counts} cases; a test needs both")
         self._check_gaps(cases)
         if self.smaller_in_positive:
             self._check_polarity(cases)

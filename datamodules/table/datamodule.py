@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
 import numpy as np
 import torch
 
+from datamodules.base import MatchedDataModule, mark, matched
 from datamodules.batches import ResumableBatches
 from datamodules.fetal_heart.files import Cases, read_table
 from datamodules.phantoms.phantom import Phantom
@@ -22,12 +22,12 @@ __all__ = ["TableDataModule"]
 log = logging.getLogger(__name__)
 
 
-class TableDataModule(L.LightningDataModule):
+class TableDataModule(MatchedDataModule):
     """Reads a CSV with a row for each case.
 
     Where there is a column of splits, its training and validation cases are for the development and its test cases for
-    the test. Where there is none, all cases are for the development, and of a table that is given to `evaluate.py` all
-    for the test.
+    the test. Where there is none, all cases are for the development. Of a table that is given to `evaluate.py` all
+    cases are tested that the training never saw.
 
     Args:
         file: The CSV; of a phantom, none.
@@ -74,6 +74,7 @@ class TableDataModule(L.LightningDataModule):
         self.source = Path(file) if file else Path(str(root)) / phantom.name / "cases.csv"  # type: ignore[union-attr]
         self.case, self.outcome, self.positive, self.missing = case, outcome, positive, missing
         self.split_column, self.batch_size = split, batch_size
+        self._said_classes = class_names is not None
         names = class_names or ((f"not {positive}", positive) if positive else (f"no {outcome}", outcome))
         if len(names) != 2:
             raise ValueError(f"class_names={list(names)}: expected two, the diagnosis last")
@@ -122,8 +123,12 @@ class TableDataModule(L.LightningDataModule):
         truth = self.source.parent / "truth.csv" if self.maker else None
         known = read_table(truth, "case") if truth else {}
         probability = np.array([float(known[name]["probability"]) for name in table]) if known else None
-        split = splits_of(table, self.split_column, "test" if stage == "test" else "train", self.source)
-        self._cases = Cases([*table], positive, split, values, {}, probability)
+        splits = self.divide(
+            self._marks(table, columns), lambda: splits_of(table, self.split_column, self.source), self.source
+        )
+        place = {case: name for name in SPLITS for case in splits[name]}
+        cases = Cases([*table], positive, [place.get(case, "") for case in table], values, {}, probability)
+        self._cases = cases[np.flatnonzero([case in place for case in table])]
         self._check()
         self._learnt = True
 
@@ -213,6 +218,17 @@ class TableDataModule(L.LightningDataModule):
         if levels:
             self.levels[name] = levels
         return values
+
+    def use_classes(self, names: Sequence[str]) -> None:
+        """Take the names of a model's classes, unless others were given: which is the diagnosis, `outcome` says."""
+        if self._said_classes:
+            matched(self.class_names, names, "classes")
+        self.class_names = list(names)
+
+    def _marks(self, table: Rows, columns: Mapping[str, str]) -> dict[str, list[int]]:
+        """Of each case, its name with its outcome and predictors: values alone are shared by many."""
+        wanted = [columns[name] for name in (named(self.outcome), *self.predictors)]
+        return {case: [mark(str([case, *(row.get(column) for column in wanted)]))] for case, row in table.items()}
 
     def _check_names(self, names: Sequence[str]) -> None:
         if len({*names}) < len(names):

@@ -81,15 +81,15 @@ def outcome_of(table: Rows, columns: Mapping[str, str], outcome: str, positive: 
     raise ValueError(f"{source}: {told}")
 
 
-def splits_of(table: Rows, column: str, otherwise: str, source: Path) -> list[str]:
-    """The split of each case; `otherwise` where there is no such column.
+def splits_of(table: Rows, column: str, source: Path) -> dict[str, list[str]]:
+    """Cases of each split; all for the development where there is no such column.
 
     Raises:
         ValueError: If a cell is none of `train`, `val` and `test`.
     """
     if column not in next(iter(table.values())):
-        return [otherwise] * len(table)
+        return {"train": [*table], "val": [], "test": []}
     for case, row in table.items():
         if row[column] not in SPLITS:
             raise ValueError(f"{source}: {column} of case {case} is {row[column]!r}; expected train, val or test")
-    return [row[column] for row in table.values()]
+    return {name: [case for case, row in table.items() if row[column] == name] for name in SPLITS}

@@ -39,6 +39,14 @@ def ready(file, stage="fit", **options):
     return made
 
 
+def test_a_table_that_was_trained_on_is_no_test(tmp_path):
+    file = written(tmp_path, columns())
+    first, again = ready(file), TableDataModule(file)
+    again.evaluate_as(first.seen)
+    with pytest.raises(ValueError, match="trained on all that would be tested; name other data"):
+        again.setup("test")
+
+
 @pytest.mark.parametrize(
     ("column", "name", "unit"),
     [("age [years]", "age", "years"), ("size (mm)", "size", "mm"), ("ratio", "ratio", ""), (" x [ ] ", "x", "")],
@@ -107,6 +115,7 @@ def test_new_tables_are_read_as_the_first_one_was(tmp_path):
     file = written(tmp_path, {name: other[name] for name in reversed(other)}, "b.csv")
     second = TableDataModule(file)
     second.load_state_dict(first.state_dict())
+    second.evaluate_as(first.seen)
     second.setup("test")
     assert second.predictors == ["age", "sex", "size"]
     assert second.cases("test").values["sex"].tolist() == [1] * 12
