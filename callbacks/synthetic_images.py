@@ -1,5 +1,6 @@
 """Makes images at the end of a test, looks whether they are like real ones or copies of them, and writes them."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from evaluation.synthesis import copies, frechet_distance, kernel_distance
 
 __all__ = ["SyntheticImages"]
 
+log = logging.getLogger(__name__)
+
 
 class SyntheticImages(L.Callback):
     """Writes `synthetic/NNNNN.png` and `synthetic/manifest.csv`, and draws made images beside training images.
@@ -24,7 +27,8 @@ class SyntheticImages(L.Callback):
     Logs `test/kid` (times 1000) and `test/fid` of made images against training images, `test/real_kid` and
     `test/real_fid` of real test images against them, which is as good as can be, and `test/copied`, the share of made
     images that are suspiciously near to a training image (`evaluation.synthesis.copies`). Other features give other
-    numbers: only those of the same `features` can be compared.
+    numbers: only those of the same `features` can be compared. Where the training images are not at hand, as on another
+    cohort, only the distances from its images are logged, `test/kid_elsewhere` and `test/fid_elsewhere`.
 
     Args:
         count: Images made.
@@ -42,22 +46,27 @@ class SyntheticImages(L.Callback):
         with trainer.precision_plugin.forward_context():
             made = pl_module.generate(self.count, self.seed)  # type: ignore[operator]
         (real, names), (other, _) = (_images(datamodule, split) for split in ("train", "test"))
-        said = copies(made.numpy(), real.numpy(), np.array([datamodule.patient_of(name) for name in names]))
-        features = [self._features(images) for images in (made, real, other)]
-        numbers = {
-            "kid": 1000 * kernel_distance(features[0], features[1]),
-            "fid": frechet_distance(features[0], features[1]),
-            "real_kid": 1000 * kernel_distance(features[2], features[1]),
-            "real_fid": frechet_distance(features[2], features[1]),
-            "copied": float(said["copied"].mean()),
-        }
+        said: dict[str, np.ndarray] = {}
+        if names:
+            numbers = self._distances(made, real)
+            numbers |= {f"real_{name}": value for name, value in self._distances(other, real).items()}
+            said = copies(made.numpy(), real.numpy(), np.array([datamodule.patient_of(name) for name in names]))
+            numbers["copied"] = float(said["copied"].mean())
+        else:
+            numbers = {f"{name}_elsewhere": value for name, value in self._distances(made, other).items()}
+            log.warning("%s: other images than those of the training, so nothing is said of copies", datamodule.source)
         pl_module.log_dict({f"test/{name}": torch.tensor(value) for name, value in numbers.items()})
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and said:
             run = Path(trainer.default_root_dir)
             self._write(run / "synthetic", made, [names[index] for index in said["nearest"]], said)
             shown = [made[:16], real[said["nearest"][:16]], real[:: max(1, len(real) // 16)][:16]]
             titles = ["made", "nearest training image of each", "training images"]
             save_figures(trainer, {"synthetic": image_grid(titles, [x[:, 0].numpy() for x in shown])}, run / "figures")
+
+    def _distances(self, made: Tensor, real: Tensor) -> dict[str, float]:
+        """Of made images from real ones; KID times 1000."""
+        one, other = self._features(made), self._features(real)
+        return {"kid": 1000 * kernel_distance(one, other), "fid": frechet_distance(one, other)}
 
     def _features(self, images: Tensor) -> np.ndarray:
         if self.features is None:
@@ -81,4 +90,5 @@ class SyntheticImages(L.Callback):
 def _images(datamodule: Any, split: str) -> tuple[Tensor, list[str]]:
     """Images in [0, 1] and ids of a split, as they are, without augmentation."""
     batches = list(datamodule.plain(split))
-    return torch.cat([batch["image"] for batch in batches]), [name for batch in batches for name in batch["id"]]
+    images = torch.cat([batch["image"] for batch in batches]) if batches else torch.empty(0)
+    return images, [name for batch in batches for name in batch["id"]]

@@ -17,8 +17,9 @@ __all__ = ["VAEFigures"]
 class VAEFigures(L.Callback):
     """Draws `figures/reconstruction.png` of test images and `figures/traversal.png` of the latent.
 
-    Single numbers of a latent share what images differ in, so its principal directions among validation images are
-    traversed, from 2.5 standard deviations below the mean of all to 2.5 above.
+    Single numbers of a latent share what images differ in, so its principal directions among validation images
+    (of another cohort, which has none, among its test images) are traversed, from 2.5 standard deviations below the
+    mean of all to 2.5 above.
 
     Args:
         images: Test images drawn, the first of as many batches, then of each the second, and so on.
@@ -58,7 +59,8 @@ class VAEFigures(L.Callback):
     @torch.no_grad()
     def _traversal(self, trainer: L.Trainer, pl_module: Any) -> tuple[list[str], list[np.ndarray]]:
         """Titles and images (steps, H, W) of each direction."""
-        batches = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        batches = [*data.val_dataloader()] or [*data.test_dataloader()]
         latents = torch.cat([pl_module.latent(batch["image"].to(pl_module.device)).float() for batch in batches])
         mean = latents.mean(0)
         _, sizes, directions = torch.linalg.svd(latents - mean, full_matrices=False)

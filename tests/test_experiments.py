@@ -127,7 +127,7 @@ def resume(config, folder, ckpt_path):
     datamodule = instantiate(config["datamodule"], "datamodule")
     module = instantiate(config["lightning_module"], "lightning_module")
     callbacks = [EmbedConfig(config), *instantiate_all(config["callbacks"], "callbacks")]
-    callbacks = [callback for callback in callbacks if type(callback).__name__ != "LearningRateMonitor"]
+    callbacks = [one for one in callbacks if type(one).__name__ not in ("LearningRateMonitor", "StopAfter")]
     trainer = make_trainer(config["trainer"], folder, callbacks=callbacks, logger=False)
     trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
     return trainer.global_step

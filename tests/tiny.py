@@ -24,7 +24,7 @@ FULL = [name for name in EXPERIMENTS if not name.endswith("_demo")]
 TRAINER = {
     "accelerator": "cpu",
     "max_epochs": 2,
-    "max_steps": 4,
+    "max_steps": -1,
     "accumulate_grad_batches": 1,
     "limit_train_batches": 2,
     "limit_val_batches": 2,
