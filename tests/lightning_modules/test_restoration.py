@@ -8,7 +8,15 @@ from torch import nn
 
 from lightning_modules import ClassificationModule, RestorationModule, SegmentationModule
 from lightning_modules.transfer import take_over
-from models import ChannelBranches, ClassificationLoss, DeepSupervisionDiceCELoss, PlainUNet, UMamba, UNetEncoder
+from models import (
+    ChannelBranches,
+    ClassificationLoss,
+    DeepSupervisionDiceCELoss,
+    GenesisUNet,
+    PlainUNet,
+    UMamba,
+    UNetEncoder,
+)
 
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 
@@ -76,6 +84,21 @@ def test_an_imaging_encoder_takes_the_way_down(dims):
     assert net(image).shape == (2, 5)
     assert torch.allclose(net(image), net.head(deepest.flatten(2).mean(2)))
     assert net(torch.rand(1, 1, *(13,) * dims)).shape == (1, 5), "images of any size"
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_unet_of_models_genesis_restores_and_hands_on(dims):
+    torch.manual_seed(0)
+    stage = RestorationModule(GenesisUNet(dims, 1, 1, **sizes(dims)), ADAM)
+    stage.training_step(batch(dims), 0).backward()
+    net = GenesisUNet(dims, 1, 3, **sizes(dims), batch_statistics=False, deep_supervision=True)
+    before, given = {name: weight.clone() for name, weight in net.state_dict().items()}, stage.net.state_dict()
+    options = {"num_classes": 3, "patch_size": [8] * dims}
+    model = SegmentationModule(net, DeepSupervisionDiceCELoss(), ADAM, **options, pretrained="genesis")
+    model.receive({"genesis": stage})
+    for name, weight in net.state_dict().items():
+        assert torch.equal(weight, (before if name.startswith("heads") else given)[name]), name
+    assert given["encoder.0.1.running_mean"].any(), "what the other option of the norm needs is learnt"
 
 
 def test_heads_of_u_mamba_stay_too():
