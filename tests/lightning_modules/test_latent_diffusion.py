@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -226,3 +227,17 @@ def test_dice_without_blood_in_scan_and_reconstruction_is_undefined(tmp_path):
     (said,) = trainer.test(stage, torch.utils.data.DataLoader(batches, batch_size=None), verbose=False)
     assert said["test/dice_iph"] != said["test/dice_iph"], "NaN"
     assert said["test/ct_mae_hu"] == pytest.approx(0)
+
+
+def test_the_effect_of_a_variable_is_a_volume_in_ml(monkeypatch):
+    model, batch = module(expansion=0.25, effect_samples=4), patient()
+    batch["image"][0, 1, :2, :5] = 1  # bleeds where nothing is forecast
+
+    def forecast(batch, clinical, flag):
+        iph = torch.zeros(len(flag), 3, 16, 16)
+        iph[flag == 0, 0, 0, :4], iph[flag == 1, 0, 0, :8] = 1, 1
+        return SimpleNamespace(iph=iph)
+
+    monkeypatch.setattr(model, "forecast", forecast)
+    voxels = 0.75 * 4 + 0.25 * 8 + 10
+    assert model._mean_volume(batch, {"Age": 60}) == pytest.approx(voxels * 3 * 3 * 5 / 1000)
