@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import lightning as L
 import pytest
 import torch
 from torch import nn
@@ -142,3 +143,19 @@ def test_groups_of_channels_have_branches_of_their_own():
     assert not torch.allclose(early(image)[0], early(mixed)[0])
     with pytest.raises(ValueError, match="at least one channel in each group"):
         ChannelBranches(branch, [[0], []])
+
+
+def test_errors_of_a_test_are_means_over_the_images_of_all_processes(tmp_path, monkeypatch):
+    model, asked, log = restoration(), [], L.LightningModule.log_dict
+    monkeypatch.setattr(model, "log_dict", lambda *said, **how: asked.append(how) or log(model, *said, **how))
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    images, targets = torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    parts = [
+        {"image": images[part], "target": targets[part], "id": list("abc")[part]} for part in (slice(2), slice(2, 3))
+    ]
+    (said,) = trainer.test(model, torch.utils.data.DataLoader(parts, batch_size=None), verbose=False)
+    assert said["test/corrupted_loss"] == pytest.approx((images - targets).square().mean().item(), rel=1e-5)
+    with torch.no_grad():
+        assert said["test/loss"] == pytest.approx((model(images) - targets).square().mean().item(), rel=1e-5)
+    assert all(how["sync_dist"] for how in asked)
