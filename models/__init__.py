@@ -36,7 +36,7 @@ from models.losses import (
 )
 from models.radiomics_vae import RadiomicsVAE, SalientVAE
 from models.residual_vae import ImageVAELoss, ResidualVAE
-from models.segmentation import UNETRPP, ChannelBranches, NNFormer, PlainUNet, UMamba, UNetEncoder
+from models.segmentation import UNETRPP, ChannelBranches, GenesisUNet, NNFormer, PlainUNet, UMamba, UNetEncoder
 from models.translation import ResNetGenerator
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "EarlyFusion",
     "FollowupDiffusion",
     "FusionNetwork",
+    "GenesisUNet",
     "HemorrhageAutoencoderLoss",
     "ImageVAELoss",
     "LateFusion",

@@ -25,17 +25,17 @@ class DensityRatio(nn.Module):
     Args:
         first_features: F.
         second_features: D.
-        hidden: Width of the hidden layers.
+        hidden: Width of the hidden layers; None: as wide as both parts together, as in SepVAE's code.
         layers: Hidden layers; 1 makes the paper's "2-layer MLP", 2 that of SepVAE.
         cut: Cut each logit at 0 in the penalty; without, the mean logit may fall below 0 (Abid and Zou 2019).
     """
 
     def __init__(
-        self, *, first_features: int, second_features: int, hidden: int = 64, layers: int = 1, cut: bool = True
+        self, *, first_features: int, second_features: int, hidden: int | None = 64, layers: int = 1, cut: bool = True
     ) -> None:
         super().__init__()
-        self.cut = cut
-        self.net = _perceptron(first_features + second_features, hidden, layers, 1)
+        self.cut, both = cut, first_features + second_features
+        self.net = _perceptron(both, both if hidden is None else hidden, layers, 1)
 
     def logits(self, first: Tensor, second: Tensor) -> Tensor:
         """(B,) log ratios of pairs (B, F) and (B, D)."""

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from datamodules import LiverCohortDataModule, LiverPhantom
 from datamodules.liver.columns import MISSING, check_predictors
-from datamodules.liver.preprocessing import ClinicalPreparation
+from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
 from datamodules.liver.records import Outcome
 from datamodules.transforms import BatchAugment
 from evaluation.diagnostic import delong
@@ -359,3 +359,20 @@ def test_the_real_hcc_table_goes_through_imputation_into_the_clinical_branch_and
         assert said["auc_low"] > 0.60
     with pytest.raises(ValueError, match="1_survives_0_dies"):
         check_predictors([*names, "1_survives_0_dies"])
+
+
+def test_genes_are_logarithms_of_one_more():
+    train = np.array([[0, 1, 5.0], [7, 1, 5.0]])
+    genes = GenePreparation.fit(train, ["A", "B", "C"], ["A", "C"])
+    assert genes.scaler.mean == pytest.approx([1.5, np.log2(6)])
+    assert genes.scaler.scale == pytest.approx([1.5, 1])
+    assert genes(np.array([[31.0, 11]]), ["A", "C"]) == pytest.approx(np.array([[7 / 3, 1]]))
+
+
+def test_of_many_absent_genes_five_are_named():
+    names = list("ABCDEFG")
+    genes = GenePreparation.fit(np.arange(14.0).reshape(2, 7), names, names)
+    with pytest.raises(ValueError, match="has no gene A, B, C, D, E, which the training had"):
+        genes(np.ones((1, 1)), ["H"])
+    with pytest.raises(ValueError, match=r"has no gene A, B, C, D, E; mend datamodule\.genes"):
+        GenePreparation.fit(np.ones((2, 1)), ["H"], names)

@@ -108,3 +108,17 @@ def test_real_volumes_of_the_abdomen_are_read_around_the_liver(kind, tmp_path):
     assert inside.std() < (image / 255).std()
     if kind == "ct":
         assert 20 < np.median(inside) * 400 - 160 < 180
+
+
+def test_the_middle_of_the_liver_is_found_by_mm_on_a_grid_of_another_origin(tmp_path):
+    hu = np.full((24, 24, 24), -1000, np.int16)
+    hu[14:18, 10:14, 6:10] = 240
+    shifted = np.eye(4)
+    shifted[:3, 3] = (6, 4, 2)
+    labels = (hu[6:, 4:, 2:] > 0).astype(np.uint8)
+    files = {
+        "ct": save(tmp_path / "ct.nii.gz", hu, np.eye(4)),
+        "liver": save(tmp_path / "liver.nii.gz", labels, shifted),
+    }
+    cube = read_ct(files, size=(4, 4, 4), spacing=(1.0, 1.0, 1.0), hu_window=(-1000, 240))
+    assert (cube == 255).all(), "the cut is the liver itself"

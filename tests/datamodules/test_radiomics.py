@@ -1,6 +1,7 @@
 """Radiomics of odd input, their cache and their scaler."""
 
 import logging
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -259,3 +260,9 @@ def test_the_scaler_refuses_other_features():
         scaler.transform(np.ones((2, 2)), ["b", "a"])
     with pytest.raises(ValueError, match="do not fit 3 names"):
         FeatureScaler.fit(np.ones((2, 2)), ["a", "b", "c"])
+
+
+def test_a_fitted_scale_cannot_be_changed():
+    scaler = FeatureScaler.fit(np.arange(6.0).reshape(3, 2), ["a", "b"])
+    with pytest.raises(FrozenInstanceError):
+        scaler.mean = np.zeros(2)

@@ -3,8 +3,10 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
+from scipy.special import expit
 
+from evaluation import likelihood
 from evaluation.diagnostic import rates
 from evaluation.likelihood import likelihood_ratio_p, maximise, profile_interval
 from evaluation.logistic import fit_logistic, recentred
@@ -278,3 +280,16 @@ def test_recentred_firth_has_the_mean_of_the_cases_and_the_same_odds():
     assert recentred(plain, *rare).intercept == pytest.approx(plain.intercept, abs=1e-8)
     apart = fit_logistic(*SEPARATED, ["x"])
     assert recentred(apart, *SEPARATED).intercept == pytest.approx(0, abs=1e-8)
+
+
+@pytest.mark.parametrize("penalised", [False, True])
+def test_a_search_that_ends_beside_the_maximum_is_told(penalised, monkeypatch):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=60)
+    positive, design = generator.random(60) < expit(x), np.stack([np.ones(60), x], 1)
+    top = maximise(design, positive, penalised=penalised)
+    monkeypatch.setattr(likelihood, "minimize", lambda *_, **__: OptimizeResult(x=np.zeros(2)))
+    with pytest.raises(ValueError, match="no maximum within reach"):  # three steps from 0: a score of 2e-5 is left
+        maximise(design, positive, penalised=penalised)
+    monkeypatch.setattr(likelihood, "minimize", lambda *_, **__: OptimizeResult(x=top.coefficients + 0.1))
+    assert maximise(design, positive, penalised=penalised).coefficients == pytest.approx(top.coefficients, abs=1e-6)

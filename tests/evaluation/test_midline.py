@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from datamodules.phantoms.head.patient import simulate
-from evaluation.midline import midline_shift_mm
+from evaluation.midline import _ideal_midline, midline_shift_mm
 
 
 def head(shift_mm, spacing=(5.0, 2.5, 2.5), turn=0.0, off_centre=0.0, seed=0):
@@ -63,3 +63,10 @@ def test_head_phantom():
             said.append(midline_shift_mm(scan.ct.T, np.abs(np.diag(patient.affine))[2::-1], bleed))
     assert np.corrcoef(said, true)[0, 1] > 0.93
     assert np.abs(np.subtract(said, true)).mean() < 1.2
+
+
+def test_narrow_rows_do_not_move_the_ideal_midline():
+    brain = np.zeros((3, 60, 61), bool)
+    brain[:, :28, 10:51] = True  # middle 30
+    brain[:, 28:, 50:60] = True  # a quarter as wide, and off the middle
+    assert _ideal_midline(brain, (5.0, 1.0, 2.0)) == pytest.approx(60)

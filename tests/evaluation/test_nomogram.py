@@ -1,3 +1,5 @@
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 
@@ -185,3 +187,10 @@ def test_what_cannot_be_drawn_or_read_is_said_in_one_line(make, message):
     with pytest.raises(ValueError, match=message) as raised:
         make()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("axis", [Continuous("age", 0.1, 20, 80), Categorical("sex", {"F": 0.0, "M": 0.5})])
+def test_an_axis_cannot_be_changed_after_its_ticks_are_drawn(axis):
+    assert axis.ticks
+    with pytest.raises(FrozenInstanceError):
+        axis.name = "another"

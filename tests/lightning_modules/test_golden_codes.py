@@ -25,7 +25,7 @@ def module_of(folder, words, net, widths, monkeypatch, noise):
     """What a preset makes of a network whose samples have known noise."""
     config = [*resolve_stages(compose(folder, *words)).values()][-1]["lightning_module"]
     config |= {"net": net, "scheduler": None, "task": "binary", "num_classes": 2}
-    config["mi"] |= {"first_features": widths[0], "second_features": widths[1], "hidden": sum(widths)}
+    config["mi"] |= {"first_features": widths[0], "second_features": widths[1]}
     module = instantiate({key: value for key, value in config.items() if key != "net"}, "module", net=net).double()
     fresh = iter(noise)
     for file in (lightning_modules.contrastive_vae, lightning_modules.nonredundant_vae):

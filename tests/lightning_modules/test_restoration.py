@@ -2,13 +2,22 @@
 
 from functools import partial
 
+import lightning as L
 import pytest
 import torch
 from torch import nn
 
 from lightning_modules import ClassificationModule, RestorationModule, SegmentationModule
 from lightning_modules.transfer import take_over
-from models import ChannelBranches, ClassificationLoss, DeepSupervisionDiceCELoss, PlainUNet, UMamba, UNetEncoder
+from models import (
+    ChannelBranches,
+    ClassificationLoss,
+    DeepSupervisionDiceCELoss,
+    GenesisUNet,
+    PlainUNet,
+    UMamba,
+    UNetEncoder,
+)
 
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 
@@ -78,6 +87,21 @@ def test_an_imaging_encoder_takes_the_way_down(dims):
     assert net(torch.rand(1, 1, *(13,) * dims)).shape == (1, 5), "images of any size"
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_unet_of_models_genesis_restores_and_hands_on(dims):
+    torch.manual_seed(0)
+    stage = RestorationModule(GenesisUNet(dims, 1, 1, **sizes(dims)), ADAM)
+    stage.training_step(batch(dims), 0).backward()
+    net = GenesisUNet(dims, 1, 3, **sizes(dims), batch_statistics=False, deep_supervision=True)
+    before, given = {name: weight.clone() for name, weight in net.state_dict().items()}, stage.net.state_dict()
+    options = {"num_classes": 3, "patch_size": [8] * dims}
+    model = SegmentationModule(net, DeepSupervisionDiceCELoss(), ADAM, **options, pretrained="genesis")
+    model.receive({"genesis": stage})
+    for name, weight in net.state_dict().items():
+        assert torch.equal(weight, (before if name.startswith("heads") else given)[name]), name
+    assert given["encoder.0.1.running_mean"].any(), "what the other option of the norm needs is learnt"
+
+
 def test_heads_of_u_mamba_stay_too():
     nets = [UMamba(2, 1, classes, **sizes(2), mamba="none") for classes in (1, 3)]
     before = {name: weight.clone() for name, weight in nets[1].state_dict().items()}
@@ -119,3 +143,19 @@ def test_groups_of_channels_have_branches_of_their_own():
     assert not torch.allclose(early(image)[0], early(mixed)[0])
     with pytest.raises(ValueError, match="at least one channel in each group"):
         ChannelBranches(branch, [[0], []])
+
+
+def test_errors_of_a_test_are_means_over_the_images_of_all_processes(tmp_path, monkeypatch):
+    model, asked, log = restoration(), [], L.LightningModule.log_dict
+    monkeypatch.setattr(model, "log_dict", lambda *said, **how: asked.append(how) or log(model, *said, **how))
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    images, targets = torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    parts = [
+        {"image": images[part], "target": targets[part], "id": list("abc")[part]} for part in (slice(2), slice(2, 3))
+    ]
+    (said,) = trainer.test(model, torch.utils.data.DataLoader(parts, batch_size=None), verbose=False)
+    assert said["test/corrupted_loss"] == pytest.approx((images - targets).square().mean().item(), rel=1e-5)
+    with torch.no_grad():
+        assert said["test/loss"] == pytest.approx((model(images) - targets).square().mean().item(), rel=1e-5)
+    assert all(how["sync_dist"] for how in asked)

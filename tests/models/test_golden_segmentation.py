@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from models import UNETRPP, NNFormer, PlainUNet, UMamba
+from models import UNETRPP, GenesisUNet, NNFormer, PlainUNet, UMamba
+from models.segmentation import upstream_genesis_state
 from tests.models.golden import check, fill, numbers
 
 PLAN = {"features": [8, 16, 24, 32]}
@@ -104,3 +105,57 @@ def test_the_strides_of_the_acdc_form_follow_from_its_patch_and_can_be_said(floa
     assert [other.down[0][2].kernel_size, published.down[0][2].kernel_size] == [(3, 3, 3), (1, 3, 3)]
     with pytest.raises(ValueError, match="strides has 2 entries: expected 3"):
         NNFormer(3, 1, 2, strides=[(2, 2, 2)] * 2, **NNFORMER_ACDC)
+
+
+def genesis(**form):
+    order = "encoder up.2 decoder.2 up.1 decoder.1 up.0 decoder.0 heads"
+    return fill(GenesisUNet(3, 1, 1, **form), order)
+
+
+def genesis_outputs(net):
+    """What the network gives, and the features that it makes of the pattern on the way."""
+    seen = {}
+    for name, stage in {"deepest features": net.encoder[-1], "last features": net.decoder[0]}.items():
+        stage.register_forward_hook(lambda _, __, output, name=name: seen.update({name: output}))
+    with torch.no_grad():
+        (logits,) = net(numbers("share", 0, 1, 1, 16, 16, 16))
+    return {"output": logits.sigmoid()} | seen
+
+
+def test_the_unet_of_models_genesis_is_the_published_one(float64):
+    net = genesis()
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    check("genesis_unet", genesis_outputs(net), 1e-8)
+    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items()), "prediction learns nothing"
+    others = genesis_outputs(genesis(batch_statistics=False))
+    with pytest.raises(AssertionError, match="genesis_unet, output: off"):
+        check("genesis_unet", others, 1e-8)
+
+
+def published_names():
+    for way, widths in {"down": (64, 128, 256, 512), "up": (256, 128, 64)}.items():
+        for width in widths:
+            if way == "up":
+                yield from (f"up_tr{width}.up_conv.{kind}" for kind in ("weight", "bias"))
+            for place in (0, 1):
+                yield from (f"{way}_tr{width}.ops.{place}.conv1.{kind}" for kind in ("weight", "bias"))
+                kinds = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
+                yield from (f"{way}_tr{width}.ops.{place}.bn1.{kind}" for kind in kinds)
+    yield from (f"out_tr.final_conv.{kind}" for kind in ("weight", "bias"))
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_of_models_genesis_load(prefix, float64):
+    net, wanted = GenesisUNet(3, 1, 1).double().eval(), genesis().state_dict()
+    ordered = [f"encoder.{level}" for level in range(4)]
+    ordered += [f"{part}.{level}" for level in (2, 1, 0) for part in ("up", "decoder")] + ["heads"]
+    values = [value for start in ordered for name, value in wanted.items() if name.startswith(f"{start}.")]
+    theirs = dict(zip((prefix + name for name in published_names()), values, strict=True))
+    net.load_state_dict(upstream_genesis_state(theirs))
+    check("genesis_unet", genesis_outputs(net), 1e-8)
+
+
+@pytest.mark.parametrize("name", ["down_tr64.ops.2.conv1.weight", "up_tr1024.up_conv.bias", "encoder.0.0.weight"])
+def test_a_name_that_is_none_of_models_genesis_is_told(name):
+    with pytest.raises(ValueError, match=f"{name} is no parameter of the U-Net of Models Genesis"):
+        upstream_genesis_state({name: torch.zeros(1)})

@@ -75,6 +75,12 @@ def test_pairs_of_two_images_are_never_of_one():
     assert all((first != second).all() for first, second in seen[1::2])
 
 
+@pytest.mark.parametrize(("hidden", "width"), [(7, 7), (None, 5)])
+def test_a_discriminator_is_as_wide_as_told_or_as_both_parts(hidden, width):
+    estimator = DensityRatio(first_features=2, second_features=3, hidden=hidden, layers=2)
+    assert [layer.weight.shape for layer in estimator.net[::2]] == [(width, 5), (width, width), (1, width)]
+
+
 def test_one_image_has_no_other_to_be_told_from():
     estimator = DensityRatio(first_features=1, second_features=1)
     assert estimator.loss(torch.ones(1, 1), torch.ones(1, 1)).item() == 0

@@ -29,7 +29,12 @@ def build(file, spatial_dims):
     return instantiate({**config, **EXTRA.get(file.stem, {})})
 
 
-SEGMENTERS = [file for file in CONFIGS if file.stem in ("umamba", "nnunet", "nnunet_branches", "nnformer", "unetrpp")]
+SEGMENTERS = [
+    file
+    for file in CONFIGS
+    if (found := re.search(r"^_target_: models\.(\w+)", file.read_text(), re.MULTILINE))
+    and found[1] in models.segmentation.__all__
+]
 DENOISERS = [file for file in CONFIGS if file.stem == "diffusion_ukan"]
 VAES = [file for file in CONFIGS if file.stem in ("radiomics_vae", "salient_vae")]
 CLASSIFIERS = [file for file in CONFIGS if file not in SEGMENTERS + DENOISERS + VAES]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.segmentation import UNETRPP, NNFormer, PlainUNet, UMamba, upstream_state
+from models.segmentation import UNETRPP, GenesisUNet, NNFormer, PlainUNet, UMamba, upstream_state
 from models.segmentation.padding import crop_logits, pad_to_multiple
 from models.segmentation.unetrpp import EfficientPairedAttention
 from models.segmentation.windows import WindowAttention, _merge, _partition
@@ -235,3 +235,33 @@ def test_sizes_that_do_not_fit_are_told():
         UNETRPP(2, 1, 2, img_size=(10, 16), stem=(1, 4))
     with pytest.raises(ValueError, match="must be equally long: 2, 1, 2"):
         UMamba(2, 1, 2, [4, 8], [(1, 1)], [(3, 3)] * 2)
+
+
+def test_the_unet_of_models_genesis_has_the_published_size():
+    assert sum(weight.numel() for weight in GenesisUNet(3, 1, 1).parameters()) == pytest.approx(19.1e6, rel=0.01)
+
+
+@pytest.mark.parametrize("batch_statistics", [True, False])
+def test_batch_statistics_are_those_of_the_images_predicted_together(batch_statistics):
+    torch.manual_seed(0)
+    net = GenesisUNet(2, 1, 2, (4, 8), (1, 2), (3, 3), batch_statistics=batch_statistics)
+    images = torch.rand(2, 1, 9, 11) * torch.tensor([1.0, 5.0])[:, None, None, None]
+    net(images)
+    net.eval()
+    alone, together = net(images[:1])[0], net(images)[0][:1]
+    assert torch.allclose(alone, together, atol=1e-5) is not batch_statistics
+    (one,) = net(images[:1, :, :2, :2])
+    assert one.shape == (1, 2, 2, 2), "one value a channel at the lowest resolution"
+    assert one.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (((4, 8), (1, 2, 2), (3, 3)), "must be equally long: 2, 3, 2"),
+        (((4, 8), (2, 2), (3, 3)), r"strides\[0\] is 2: nothing is pooled before the first stage"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_unet_of_models_genesis_are_told(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        GenesisUNet(2, 1, 2, *sizes)

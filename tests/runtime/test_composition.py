@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from runtime.build import resolve
+from runtime.build import instantiate, resolve
 from runtime.stages import resolve_stages
 from tests.conftest import EXPERIMENTS, ROOT, call_verb, compose
 
@@ -41,6 +42,24 @@ def test_sizes_that_come_from_another_stage_follow_to_another_network(tmp_path):
     group = "lightning_module/net@stages.genesis.lightning_module.net=umamba"
     net = compose(tmp_path, "experiment=liver_pretraining_demo", group).stages.genesis.lightning_module.net
     assert OmegaConf.to_container(net)["features"] == "${stages.scratch.lightning_module.net.features}"
+
+
+def test_the_unet_of_models_genesis_goes_from_restoration_to_segmentation(tmp_path):
+    groups = [
+        f"lightning_module/net@stages.{name}.lightning_module.net=genesis_unet" for name in ("scratch", "genesis")
+    ]
+    stages = resolve_stages(compose(tmp_path, "experiment=liver_pretraining_demo", *groups))
+    nets = {name: stage["lightning_module"]["net"] for name, stage in stages.items()}
+    assert {net["_target_"] for net in nets.values()} == {"models.GenesisUNet"}
+    assert stages["pretrained"]["lightning_module"]["pretrained"] == "genesis"
+    with torch.device("meta"):
+        shapes = {
+            name: {
+                key: value.shape for key, value in instantiate(net, "net").state_dict().items() if "heads" not in key
+            }
+            for name, net in nets.items()
+        }
+    assert shapes["scratch"] == shapes["genesis"] == shapes["pretrained"]
 
 
 @pytest.mark.parametrize("net", ["vit_tiny", "ghostnet", "resnet18", "resnet50", "resnet18_3d"])
