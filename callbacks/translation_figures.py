@@ -45,8 +45,10 @@ class TranslationFigures(L.Callback):
         raw, translated = (torch.cat(column) for column in zip(*self._drawn, strict=True))
         with torch.no_grad():
             back = (module.to_b(2 * translated - 1) + 1) / 2
-        like = torch.cat([batch["image"] for batch in trainer.datamodule.val_dataloader()])  # type: ignore[attr-defined]
-        rows = {"B": raw, "B as A": translated, "and back": back, "others of A": like}
+        rows = {"B": raw, "B as A": translated, "and back": back}
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if data.split.get("val"):  # another cohort has none of A
+            rows["others of A"] = torch.cat([batch["image"] for batch in data.val_dataloader()])
         shown = min(len(images) for images in rows.values())  # a short validation has few of A
         turned = [-2, -1] if trainer.datamodule.spatial_dims == 3 else []  # type: ignore[attr-defined] # RAS to front up
         drawn = {

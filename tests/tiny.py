@@ -38,7 +38,7 @@ def words(experiment: str, kind: str) -> list[str]:
     """What the file of an experiment says, or that of its parent."""
     file = ROOT / "tests" / "conf" / "tiny" / f"{experiment}.yaml"
     if file.is_file():
-        return list(OmegaConf.load(file).get(kind, []))
+        return OmegaConf.to_container(OmegaConf.load(file)).get(kind, [])  # type: ignore[union-attr, return-value]
     defaults = OmegaConf.load(ROOT / "conf" / "experiment" / f"{experiment}.yaml").get("defaults", [])
     parents = [name for name in defaults if name in EXPERIMENTS]
     return words(parents[0], kind) if parents else []
