@@ -164,7 +164,8 @@ def rebuild(config: dict[str, Any], content: dict[str, Any], path: str | Path) -
         UserError: If the weights do not fit the module, or what is fitted after training is missing.
     """
     module = _built(config, content, path)
-    parts = [name for name, part in module.named_modules() if hasattr(part, "check_fitted")]
+    fitted = [name for name, part in module.named_modules() if hasattr(part, "check_fitted")]
+    parts = [name for name in fitted if not any(name.startswith(f"{other}.") for other in fitted)]
     if parts and not content["medzoo"].get("finalized"):
         raise UserError(
             f"{path} was written during training, before {', '.join(parts)} could be fitted: finish the run with "

@@ -142,9 +142,9 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         if stage.trained:
             checkpoint.initialise(module, checkpoint.read(stage.trained), stage.trained)
         finalize(trainer, module, stage.datamodule)
+        stage.trained = stage.trained or _untrained_checkpoint(trainer, config["test_checkpoint"])
         if stage.trained and trainer.is_global_zero:
             checkpoint.refresh(stage.trained, module)
-        stage.trained = stage.trained or _untrained_checkpoint(trainer, config["test_checkpoint"])
         metrics = _metrics(trainer)
         if config["test_checkpoint"] == "best":  # in place of the validation metrics of the last epoch
             metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}

@@ -256,7 +256,7 @@ def test_statistics_of_the_training_are_kept(tmp_path):
     trained = ready(volumes.module(volumes.write_dataset(tmp_path / "own", [f"p{n}_baseline" for n in range(6)])))
     other = volumes.write_dataset(tmp_path / "other", [f"q{n}_baseline" for n in range(2)])
     for file in (other / "imagesTr").iterdir():
-        volumes.save(file, np.full((10, 12, 6), 900, np.float32))
+        volumes.save(file, np.full((10, 12, 6), 250, np.float32))
     data = meet(volumes.module(other), trained, tmp_path)
     assert data.state_dict()["intensities"] == trained.state_dict()["intensities"]
 

@@ -39,6 +39,7 @@ def test_weights_that_a_run_starts_from_are_asked_for_their_order(tmp_path, monk
     torch.save({"medzoo": {"class_names": ["a", "b"]}}, tmp_path / "best.ckpt")
     given = data("b", "a", prepare_data=print, setup=print, train_dataloader=list)
     monkeypatch.setattr(fit, "try_out", print)
+    monkeypatch.setattr(fit, "check_intensities", print)
     stage = Stage("", {"init_from": str(tmp_path / "best.ckpt")}, tmp_path / "run", datamodule=given)
     with pytest.raises(UserError, match=r"init_from=.*best.ckpt is a model of the classes a, b, here .* b, a:"):
         stage.prepare()
