@@ -47,6 +47,11 @@ class OptimizedModule(L.LightningModule):
         super().__init__()
         self._optimizer, self._scheduler, self._interval = optimizer, scheduler, scheduler_interval
 
+    def log(self, name: str, value: Any, *, batch_size: float | None = None, **options: Any) -> None:  # type: ignore[override]
+        """Log as Lightning does, which truncates whole numbers that ranks average: 5 and 4 cases would be 4 each."""
+        size = None if batch_size is None else float(batch_size)
+        super().log(name, value, batch_size=size, **options)  # type: ignore[arg-type]
+
     @property
     def ddp_strategy(self) -> str:
         """Strategy of Lightning that training on several devices needs; several optimisers leave out parameters."""

@@ -153,7 +153,7 @@ def test_every_experiment_trains_and_tests_on_two_processes(tmp_path):
         for rank in (0, 1)
     ]
     try:
-        codes = [process.wait(timeout=900) for process in ranks]
+        codes = [process.wait(timeout=1800) for process in ranks]
     finally:
         for process, log in zip(ranks, logs, strict=True):
             process.kill()
