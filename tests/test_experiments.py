@@ -74,8 +74,10 @@ def test_experiment_trains_tests_resumes_and_is_evaluated_elsewhere(experiment, 
 def check(config, folder):
     """One stage that was trained."""
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["fit/steps"] > 0
     assert [name for name in metrics if name.startswith("test/")]
+    if config["trainer"]["max_epochs"] == 0:  # all is fitted by `finalize`
+        return
+    assert metrics["fit/steps"] > 0
     file = folder / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)
     assert not torch.serialization.get_unsafe_globals_in_checkpoint(file), "the checkpoint holds plain data only"

@@ -55,7 +55,9 @@ def tiny(experiment: str, run: Path, data: Path, **trainer: Any) -> DictConfig:
     with open_dict(config):
         for part in (config, *(config.stages or {}).values()):
             if part is config or "trainer" in (part or {}):
-                part.trainer = OmegaConf.merge(part.get("trainer") or {}, TRAINER, trainer)
+                own = part.get("trainer") or {}
+                untrained = {"max_epochs": 0} if own.get("max_epochs") == 0 else {}
+                part.trainer = OmegaConf.merge(own, TRAINER, trainer, untrained)
     return config
 
 
