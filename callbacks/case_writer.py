@@ -15,15 +15,15 @@ __all__ = ["CaseWriter"]
 
 log = logging.getLogger(__name__)
 
-RECORD = "made_by.json"
 _REMEDY = "name another output, or remove that folder"
 
 
 class CaseWriter(L.Callback):
     """Leaves out what is there already, so an interrupted prediction goes on where it stopped.
 
-    `made_by.json` in the folder says which checkpoint and which options made it, and from which images. What another
-    model, other options or another image of the same name made is refused, since old results would pass for new ones.
+    `<output>.made_by.json` beside the folder says which checkpoint and which options made it, and from which images.
+    What another model, other options or another image of the same name made is refused, since old results would pass
+    for new ones.
 
     Args:
         output: The folder; `predictions` by default.
@@ -34,6 +34,8 @@ class CaseWriter(L.Callback):
 
     def __init__(self, output: str | Path | None = None) -> None:
         self.output = Path(output or "predictions")
+        folder = self.output.resolve()
+        self.record = folder.with_name(f"{folder.name}.made_by.json")
         self.written: Path | None = None
 
     def place(self, name: str) -> Path:
@@ -63,15 +65,16 @@ class CaseWriter(L.Callback):
         made_by = {**made_by, "sha256": _digest_model(module, datamodule)}
         record = {"made_by": made_by, "cases": {name: _digest(*self.made_of(case)) for name, case in cases.items()}}
         done = [name for name in cases if self.place(name).exists()]
-        known = self._known()
+        stale = next(iter(self.there()), None)
+        known = self._known() if stale else None
         if known:
             _check_origin(self.output, known["made_by"], made_by)
             for name in done:
                 if known["cases"].get(name) != record["cases"][name]:
                     raise ValueError(f"{self.place(name)}: made of another image of this name; {_REMEDY}")
             record["cases"] = known["cases"] | record["cases"]
-        elif stale := next(iter(self.there()), None):
-            raise ValueError(f"{stale}: a prediction, and no {RECORD} beside it tells what made it; {_REMEDY}")
+        elif stale:
+            raise ValueError(f"{stale}: a prediction, and no {self.record.name} tells what made it; {_REMEDY}")
         if done:
             log.info("already in %s, left as they are: %s", self.output, ", ".join(done))
         datamodule.leave_out(done)
@@ -84,20 +87,19 @@ class CaseWriter(L.Callback):
             self.begin(pl_module, trainer.datamodule, {})  # type: ignore[attr-defined]
 
     def _known(self) -> dict[str, Any] | None:
-        file = self.output / RECORD
         try:
-            known = json.loads(file.read_text(encoding="utf-8"))
+            known = json.loads(self.record.read_text(encoding="utf-8"))
             return {"made_by": dict(known["made_by"]), "cases": dict(known["cases"])}
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file}: damaged; {_REMEDY}") from error
+            raise ValueError(f"{self.record}: damaged; {_REMEDY}") from error
 
     def _write(self, record: dict[str, Any]) -> None:
         self.output.mkdir(parents=True, exist_ok=True)
-        partial = self.output / f".{RECORD}.{os.getpid()}.partial"
+        partial = self.record.with_name(f".{self.record.name}.{os.getpid()}.partial")
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.output / RECORD)
+        partial.replace(self.record)
 
 
 def _check_origin(folder: Path, known: dict[str, Any], now: dict[str, Any]) -> None:

@@ -44,13 +44,13 @@ def words(experiment: str, kind: str) -> list[str]:
     return words(parents[0], kind) if parents else []
 
 
-def tiny(experiment: str, run: Path, data: Path, **trainer: Any) -> DictConfig:
+def tiny(experiment: str, run: Path, data: Path, *more: str, **trainer: Any) -> DictConfig:
     """The config of an experiment, made small, on the phantom of its demo: nothing is downloaded in a test."""
     compose(run, f"experiment={experiment}_demo")
     phantom = HydraConfig.get().runtime.choices["datamodule"]
     smaller = [word.replace("{folder}", str(data)) for word in words(experiment, "tiny")]
     stop = "+callbacks.stop._target_=tests.stop.StopAfter"
-    given = [f"experiment={experiment}", f"datamodule={phantom}", *smaller, f"datamodule.root={data}"]
+    given = [f"experiment={experiment}", f"datamodule={phantom}", *smaller, f"datamodule.root={data}", *more]
     config = compose(run, *given, "logger=csv_only", stop)
     with open_dict(config):
         for part in (config, *(config.stages or {}).values()):

@@ -5,7 +5,7 @@ from nibabel import Nifti1Image, as_closest_canonical
 
 from evaluation.expansion import ExpansionRule
 from evaluation.figures import followup, forecasts, head
-from evaluation.followup_baselines import Forecast, comparison_table, no_change
+from evaluation.followup_baselines import Forecast, comparison_table
 from evaluation.forecasts import expansion_score, pit
 
 SPACING = (5.0, 2.0, 2.5)  # z, y, x
@@ -131,9 +131,8 @@ def test_forecasts_mark_who_expanded(cohort):
 
 def test_bars_are_the_table(cohort):
     samples, truth, baseline = cohort
-    rows = comparison_table(
-        {"ours": Forecast(samples)}, {"no change": no_change(baseline)}, truth, baseline, resamples=9
-    )
+    no_change = Forecast(baseline[:, None])
+    rows = comparison_table({"ours": Forecast(samples)}, {"no change": no_change}, truth, baseline, resamples=9)
     axes = forecasts.baseline_figure(rows).axes[0]
     assert [bar.get_width() for bar in axes.containers[0]] == [row["crps"] for row in rows]
     assert f"{rows[0]['skill']:+.0%}" in text_of(axes.figure)

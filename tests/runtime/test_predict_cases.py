@@ -83,7 +83,7 @@ def test_the_same_checkpoint_goes_on_wherever_it_lies(made, tmp_path):
     assert done.code == 0, done.output
     assert sorted(file.name[0] for file in output.glob("*.nii.gz")) == ["a", "b", "c", "d"]
     assert (output / "a.nii.gz").stat().st_mtime_ns == written
-    assert set(json.loads((output / "made_by.json").read_text())["cases"]) == {"a", "b", "c", "d"}
+    assert set(json.loads((tmp_path / "out.made_by.json").read_text())["cases"]) == {"a", "b", "c", "d"}
 
 
 def test_another_image_of_the_same_name_is_not_taken_for_the_first(made, tmp_path):
@@ -104,9 +104,9 @@ def test_other_settings_are_refused(made, tmp_path):
     content["medzoo"]["config"]["lightning_module"]["mirror"] = [0]
     torch.save(content, tmp_path / "mirrored.ckpt")
     refused(predict(tmp_path, "mirrored", image, output), "holds predictions of")
-    record = json.loads((output / "made_by.json").read_text())
+    record = json.loads((tmp_path / "out.made_by.json").read_text())
     record["made_by"]["samples"] = 8
-    (output / "made_by.json").write_text(json.dumps(record))
+    (tmp_path / "out.made_by.json").write_text(json.dumps(record))
     refused(predict(made, "all", image, output), "holds predictions made otherwise (samples was 8)")
 
 
@@ -114,14 +114,14 @@ def test_other_settings_are_refused(made, tmp_path):
 def test_a_folder_without_a_record_is_refused_unless_it_is_empty(made, tmp_path, record):
     image, output = made / "set" / "imagesTr" / "a_0000.nii.gz", tmp_path / "out"
     output.mkdir()
+    (output / "z.nii.gz").write_bytes(b"from elsewhere")
     if record is None:
-        (output / "z.nii.gz").write_bytes(b"from elsewhere")
-        refused(predict(made, "all", image, output), f"{output / 'z.nii.gz'}: a prediction, and no made_by.json")
-        (output / "z.nii.gz").unlink()
-        assert predict(made, "all", image, output).code == 0
+        refused(predict(made, "all", image, output), f"{output / 'z.nii.gz'}: a prediction, and no out.made_by.json")
     else:
-        (output / "made_by.json").write_text(record)
-        refused(predict(made, "all", image, output), f"{output / 'made_by.json'}: damaged")
+        (tmp_path / "out.made_by.json").write_text(record)
+        refused(predict(made, "all", image, output), f"{tmp_path / 'out.made_by.json'}: damaged")
+    (output / "z.nii.gz").unlink()
+    assert predict(made, "all", image, output).code == 0
 
 
 def test_a_head_without_its_skull_is_refused_in_one_line(made, tmp_path):
