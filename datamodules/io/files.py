@@ -1,0 +1,70 @@
+"""Files of any kind: which of a folder count, what is said of a damaged one, and how one is written."""
+
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+__all__ = ["hidden", "listed", "opening", "written"]
+
+_LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx")
+_CUT_SHORT = (EOFError, zlib.error, zipfile.BadZipFile, struct.error)
+_DAMAGE = (*_CUT_SHORT, OSError, ValueError, RuntimeError, ImageFileError, HeaderDataError)
+
+
+def hidden(path: Path) -> bool:
+    """Whether a file or folder is no data: its name begins with a dot, or an operating system left it there."""
+    return path.name.startswith(".") or path.name.lower() in _LEFT_BY_SYSTEMS
+
+
+def listed(folder: Path, pattern: str = "*") -> list[Path]:
+    """What of a folder matches, in order of name; hidden files, and all in hidden folders below it, are passed over.
+
+    Args:
+        folder: Where to look.
+        pattern: As `Path.glob` takes it, so `**/*.png` looks in folders below.
+    """
+    found = sorted(folder.glob(pattern))
+    return [path for path in found if not any(hidden(Path(part)) for part in path.relative_to(folder).parts)]
+
+
+@contextmanager
+def opening(file: Path, kind: str) -> Iterator[None]:
+    """Turn what libraries raise at a damaged file into one line with its name.
+
+    Args:
+        file: What is read within.
+        kind: What it should be, for the message: `a NIfTI volume`, `a picture`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no file {file}") from error
+    except _DAMAGE as error:
+        why = "it is cut short or damaged" if isinstance(error, _CUT_SHORT) else " ".join(str(error).split())
+        raise ValueError(f"{file} could not be read as {kind} ({why}); copy it again, or leave it out") from error
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A place to write to, which becomes `path` when all is there, so that nobody meets half a file.
+
+    Its name ends as `path` does, since libraries choose a format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
