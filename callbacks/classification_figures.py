@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from callbacks.collect import CollectPredictions, gather
-from callbacks.prediction_writer import write_csv
+from callbacks.csv_writer import write_csv
 from evaluation.classification import class_table
 from evaluation.figures import calibration_figure, confusion_figure, mistakes_figure, roc_figure
 

@@ -11,7 +11,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from callbacks.classification_figures import save_figures
 from callbacks.collect import gather
-from callbacks.prediction_writer import write_csv
+from callbacks.csv_writer import write_csv
 from evaluation.classification import auc
 from evaluation.figures import (
     baseline_figure,

@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 
 from callbacks.case_writer import CaseWriter
+from callbacks.csv_writer import write_csv
 from callbacks.followup_report import draw_patient, sampled_followups
-from callbacks.prediction_writer import write_csv
 from evaluation.figures import counterfactual_figure
 from evaluation.followup import IPH, IVH, SampledFollowups
 

@@ -12,7 +12,7 @@ from scipy.special import logit
 
 from callbacks.classification_figures import save_figures
 from callbacks.collect import CollectPredictions
-from callbacks.prediction_writer import write_csv
+from callbacks.csv_writer import write_csv
 from evaluation.classification import auc
 from evaluation.diagnostic import delong
 from evaluation.figures import areas_figure, importance_figure, subsets_figure, weights_figure

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from callbacks.classification_figures import save_figures
 from callbacks.collect import CollectPredictions
-from callbacks.prediction_writer import write_csv
+from callbacks.csv_writer import write_csv
 from evaluation.figures import shift_figure
 from evaluation.latent_shift import Shift, latent_shift, shift_map, shift_shares
 

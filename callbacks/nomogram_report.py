@@ -7,10 +7,10 @@ import lightning as L
 import torch
 
 from callbacks.classification_figures import save_figures
+from callbacks.csv_writer import write_csv
 from callbacks.nomogram_figures import heat_maps, nomogram_figures, score_traversal
 from callbacks.nomogram_study import Study
 from callbacks.nomogram_tables import write_tables
-from callbacks.prediction_writer import write_csv
 from callbacks.tripod import tripod_of
 from evaluation.diagnostic import delong
 from evaluation.multimodal import judge

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from callbacks.csv_writer import write_csv
 from callbacks.nomogram_study import Study
-from callbacks.prediction_writer import write_csv
 from evaluation.comparators import model_rows
 from evaluation.figures import nomogram_html
 from evaluation.multimodal import NOMOGRAM, equation, validation_rows

@@ -1,14 +1,13 @@
 """Writes what a nomogram says of new cases, one CSV row for each."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 
-from callbacks.collect import CollectPredictions
-from callbacks.prediction_writer import write_csv
+from callbacks.csv_writer import CsvWriter
+from callbacks.score_writer import score_rows
 from evaluation.multimodal import NOMOGRAM
 from evaluation.nomogram_reading import Reading, read_nomogram
 from evaluation.prevalence import at_prevalence
@@ -18,41 +17,26 @@ __all__ = ["NomogramWriter"]
 log = logging.getLogger(__name__)
 
 
-class NomogramWriter(CollectPredictions):
+class NomogramWriter(CsvWriter):
     """Writes a row for each case: id, class by the threshold, probability and points, and the predictors they are of.
 
     The probability holds at the share of positive cases of the study, or at the prevalence that was asked for; the
     column `prevalence` says which. The class is that of the study's threshold either way. `imputed` names predictors
     that were filled, `warnings` values beyond those of the development cases. Of images without a table of cases only
     the score of each image is known, and written.
-
-    Args:
-        output: The file; `predictions.csv` by default.
     """
 
-    def __init__(self, output: str | Path | None = None) -> None:
-        super().__init__()
-        self.written: Path | None = None
-        self.output = Path(output or "predictions.csv")
-
-    def finish(self, trainer: L.Trainer, pl_module: Any, stage: str, collected: dict[str, Any]) -> None:
-        """Write the file on the first rank."""
-        if stage != "predict" or not trainer.is_global_zero:
-            return
-        self.written = self.output
-        if self.written.exists():
-            log.warning("%s: the predictions that stood there are replaced", self.written)
-        table = pl_module.predicted_table(trainer.datamodule, collected)  # type: ignore[attr-defined]
+    def rows(self, trainer: L.Trainer, module: Any, collected: dict[str, Any]) -> list[dict[str, Any]]:
+        """One row for each case, or each image."""
+        table = module.predicted_table(trainer.datamodule, collected)  # type: ignore[attr-defined]
         if table is None:
             log.info("image scores alone: for probabilities, give a folder with cases.csv beside its images")
-            pairs = zip(collected["id"], collected["score"], strict=True)
-            write_csv(self.written, [{"id": name, "score": f"{score:.6f}"} for name, score in pairs])
-            return
-        rows = case_rows(pl_module, table)
+            return score_rows(collected)
+        rows = case_rows(module, table)
         beyond = sum(bool(row["warnings"]) for row in rows)
         if beyond:
             log.warning("%d of %d cases lie beyond the development cases: see the column warnings", beyond, len(rows))
-        write_csv(self.written, rows)
+        return rows
 
 
 def case_rows(module: Any, table: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import torch
 
 from callbacks.classification_figures import save_figures
 from callbacks.collect import CollectPredictions
-from callbacks.prediction_writer import write_csv
+from callbacks.csv_writer import write_csv
 from evaluation.by_patient import patient_scores
 from evaluation.diagnostic import calibration_line, delong, rates
 from evaluation.figures import decision_figure, expansion_roc_figure

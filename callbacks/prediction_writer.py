@@ -1,18 +1,14 @@
 """Writes predictions as one CSV row for each image, into the run folder: they never leave the machine."""
 
-import csv
-import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
 from callbacks.collect import CollectPredictions
+from callbacks.csv_writer import replace_csv, write_csv
 
-__all__ = ["PredictionWriter", "write_csv"]
-
-log = logging.getLogger(__name__)
+__all__ = ["PredictionWriter"]
 
 
 class PredictionWriter(CollectPredictions):
@@ -34,10 +30,8 @@ class PredictionWriter(CollectPredictions):
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         default = "predictions.csv" if stage == "predict" else f"predictions/{stage}.csv"
         self.written = Path(self.output or Path(trainer.default_root_dir) / default)
-        if stage == "predict" and self.written.exists():
-            log.warning("%s: the predictions that stood there are replaced", self.written)
         rows = prediction_rows(collected, datamodule.class_names, multilabel=datamodule.task == "multilabel")
-        write_csv(self.written, rows)
+        (replace_csv if stage == "predict" else write_csv)(self.written, rows)
 
 
 def prediction_rows(
@@ -67,14 +61,3 @@ def prediction_rows(
             row["label"] = named(label > 0.5) if multilabel else class_names[int(label)]
         rows.append(row)
     return rows
-
-
-def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows of equal keys, all or nothing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as opened:
-        writer = csv.DictWriter(opened, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(file)

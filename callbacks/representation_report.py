@@ -9,7 +9,7 @@ import torch
 
 from callbacks.classification_figures import save_figures
 from callbacks.collect import CollectPredictions
-from callbacks.prediction_writer import write_csv
+from callbacks.csv_writer import write_csv
 from evaluation.figures import areas_figure, correlation_figure, projection_figure
 from evaluation.redundancy import redundancy
 from evaluation.representations import compare_representations

@@ -12,7 +12,7 @@ from PIL import Image
 from callbacks.case_writer import CaseWriter
 from callbacks.classification_figures import save_figures
 from callbacks.collect import gather
-from callbacks.prediction_writer import write_csv
+from callbacks.csv_writer import write_csv
 from evaluation.figures import segmentation_figure
 from evaluation.segmentation import case_scores, grouped_dice, known_mean, summary
 

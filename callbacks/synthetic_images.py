@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from callbacks.classification_figures import save_figures
-from callbacks.prediction_writer import write_csv
+from callbacks.csv_writer import write_csv
 from evaluation.figures import image_grid
 from evaluation.synthesis import copies, frechet_distance, kernel_distance
 

@@ -12,8 +12,10 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import get_object
+from omegaconf import OmegaConf
 
 from runtime.build import instantiate
+from runtime.check import check_config
 from runtime.errors import UserError
 from runtime.matching import known_of
 
@@ -25,6 +27,7 @@ __all__ = [
     "rebuild",
     "refresh",
     "trusted_config",
+    "with_overrides",
     "without_pretrained",
 ]
 
@@ -93,6 +96,30 @@ def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
     config = content["medzoo"]["config"]
     _check_targets(config, Path(path))
     return without_pretrained(config)
+
+
+def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The config of a checkpoint, with what the command says of its data and its module instead.
+
+    A whole new part (`datamodule=npz`) replaces the one in the checkpoint, single keys change it.
+
+    Args:
+        trained: The config in the checkpoint.
+        given: The config of the verb.
+
+    Returns:
+        A checked plain config.
+
+    Raises:
+        UserError: If an override does not fit what it overrides.
+    """
+    merged = OmegaConf.create(trained)
+    for part in ("datamodule", "lightning_module"):
+        change = given.get(part) or {}
+        merged[part] = change if "_target_" in change else OmegaConf.merge(merged[part], change)
+    plain = OmegaConf.to_container(merged)
+    check_config({part: plain[part] for part in ("datamodule", "lightning_module")})  # type: ignore[index, call-overload]
+    return plain  # type: ignore[return-value]
 
 
 def without_pretrained(node: Any) -> Any:

@@ -2,21 +2,19 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from runtime import checkpoint, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
-from runtime.check import check_config
 from runtime.errors import UserError, user_errors
-from runtime.matching import match
+from runtime.matching import check_cases, match
 from runtime.start import try_out
 from runtime.train import finish
 
-__all__ = ["check_cases", "evaluate", "with_overrides"]
+__all__ = ["evaluate"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ def evaluate(config: DictConfig) -> None:
         raise UserError(f"{run} holds another run: name another hydra.run.dir, or leave it out for a new folder")
     given = resolve(config)
     content = checkpoint.read(given["ckpt_path"])
-    merged = with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
+    merged = checkpoint.with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
     L.seed_everything(merged["seed"], workers=True, verbose=False)
     datamodule = instantiate(merged["datamodule"], "datamodule")
     module = checkpoint.rebuild(merged, content, given["ckpt_path"])
@@ -57,33 +55,3 @@ def evaluate(config: DictConfig) -> None:
         if datamodule.phantom:
             log.info("phantom images, as in training; for your own say datamodule=<name> datamodule.root=<folder>")
         finish(run, {name: float(value) for name, value in trainer.callback_metrics.items()})
-
-
-def check_cases(module: Any, datamodule: Any, split: str) -> None:
-    """Let a module that reads tables of cases refuse what it cannot read, before anything is computed."""
-    if hasattr(module, "check_cases"):
-        module.check_cases(datamodule, split)
-
-
-def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The config of a checkpoint, with what the command says of its data and its module instead.
-
-    A whole new part (`datamodule=npz`) replaces the one in the checkpoint, single keys change it.
-
-    Args:
-        trained: The config in the checkpoint.
-        given: The config of the verb.
-
-    Returns:
-        A checked plain config.
-
-    Raises:
-        UserError: If an override does not fit what it overrides.
-    """
-    merged = OmegaConf.create(trained)
-    for part in ("datamodule", "lightning_module"):
-        change = given.get(part) or {}
-        merged[part] = change if "_target_" in change else OmegaConf.merge(merged[part], change)
-    plain = OmegaConf.to_container(merged)
-    check_config({part: plain[part] for part in ("datamodule", "lightning_module")})  # type: ignore[index, call-overload]
-    return plain  # type: ignore[return-value]

@@ -8,7 +8,7 @@ from hydra.utils import get_object
 
 from runtime.errors import UserError, user_errors
 
-__all__ = ["check_same_order", "known_of", "match"]
+__all__ = ["check_cases", "check_same_order", "known_of", "match"]
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,12 @@ def match(datamodule: Any, known: Mapping[str, Any], *, test: bool) -> None:
             f"datamodule: the model knows the classes {', '.join(names)}, the data have "
             f"{', '.join(_names(datamodule) or ['none'])}"
         )
+
+
+def check_cases(module: Any, datamodule: Any, split: str) -> None:
+    """Let a module that reads tables of cases refuse what it cannot read, before anything is computed."""
+    if hasattr(module, "check_cases"):
+        module.check_cases(datamodule, split)
 
 
 def check_same_order(known: Mapping[str, Any], datamodule: Any, where: str) -> None:

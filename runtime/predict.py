@@ -10,8 +10,7 @@ from omegaconf import DictConfig
 from runtime import checkpoint
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from runtime.errors import UserError, user_errors
-from runtime.evaluate import check_cases, with_overrides
-from runtime.matching import match
+from runtime.matching import check_cases, match
 
 __all__ = ["predict", "predict_verb"]
 
@@ -61,7 +60,7 @@ def predict_verb(config: DictConfig) -> None:
     """
     given = resolve(config)
     content = checkpoint.read(given["ckpt_path"])
-    merged = with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
+    merged = checkpoint.with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
     writer_config = merged.get("predict_writer", _WRITER)
     if writer_config is None:
         raise UserError(f"{given['ckpt_path']}: this model predicts nothing from images; its test wrote what it makes")
