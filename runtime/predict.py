@@ -68,6 +68,8 @@ def predict_verb(config: DictConfig) -> None:
     asked = {name: given[name] for name in _OPTIONS if given[name] not in (None, {})}
     _set_options(module, asked)
     datamodule = _datamodule(merged, content, given["input"], module)
+    if datamodule.phantom:
+        log.warning("%s was trained on phantoms: what it says of people means nothing", given["ckpt_path"])
     writer = instantiate(writer_config, "predict_writer", output=given["output"])
     if hasattr(writer, "begin"):  # looks at what is in the folder already
         with user_errors("output"):

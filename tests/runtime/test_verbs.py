@@ -48,6 +48,7 @@ def test_predict_needs_the_checkpoint_alone(trained, tmp_path):
         f"output={tmp_path / 'out.csv'}", f"datamodule.root={tmp_path / 'nowhere'}",
     )  # fmt: skip
     assert done.code == 0, done.output
+    assert "was trained on phantoms" in done.output
     assert not (tmp_path / "nowhere").exists(), "training data are not fetched for a prediction"
     written = rows(tmp_path / "out.csv")
     tested = rows(trained / "predictions" / "test.csv")
