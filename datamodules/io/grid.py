@@ -85,10 +85,14 @@ class Grid:
         return np.expand_dims(picture[::-1, ::-1], self.shape.index(1))
 
     @property
-    def pixel(self) -> tuple[float, float]:
+    def pixel(self) -> tuple[float, ...]:
         """Mm of a pixel of the slice, H and W."""
-        height, width = np.delete(self.spacing, self.shape.index(1)).tolist()
-        return height, width
+        return tuple(np.delete(self.spacing, self.shape.index(1)).tolist())
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """H and W of the slice."""
+        return tuple(np.delete(self.shape, self.shape.index(1)).tolist())
 
     def turned(self) -> "Grid":
         """The grid of a file that has the axes of the array."""

@@ -14,6 +14,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
+from nibabel.filebasedimages import ImageFileError
 
 from datamodules.io.files import opening
 from datamodules.io.grid import Grid, from_itk
@@ -51,7 +52,7 @@ class Header:
 
 @dataclass(frozen=True)
 class _Said:
-    """As a format says it: voxels along its axes, affine in RAS, bytes of a voxel (0: a kind we do not read)."""
+    """As a format says it: affine in RAS, bytes of a voxel (0 of what we do not read), and where the first stands."""
 
     shape: tuple[int, ...]
     affine: np.ndarray
@@ -59,6 +60,7 @@ class _Said:
     load: Callable[[], np.ndarray]
     packed: bool = False
     nifti: Any = None
+    start: int = 0
 
 
 def volume_ending(file: Path) -> str:
@@ -70,8 +72,8 @@ def read_header(file: Path) -> Header:
     """Read and check a header.
 
     - A last axis of 1 counts as none, a missing one as 1; several volumes in a file are refused.
-    - Of the two geometries of NIfTI the affine counts (sform, else qform); a pixdim that differs by more than 1% is told,
-      as are two that point elsewhere, and none, where nibabel's default stands (x to the left).
+    - Of the geometries of NIfTI the affine counts (sform, else qform). It is told if pixdim differs by more than 1%, if
+      both point elsewhere, and if there is neither: nibabel's default stands then, x to the left.
     - Units other than mm, voxels below 0.01 or above 50 mm, axes that span no volume, more than 2^32 voxels, or more
       than the file can hold are refused. Of a single slice, its thickness may be anything.
 
@@ -97,19 +99,25 @@ def read_header(file: Path) -> Header:
 
 
 def _nifti(file: Path) -> _Said:
-    image: Any = nib.load(file, mmap=False)
+    try:
+        image: Any = nib.load(file, mmap=False)
+    except ImageFileError as error:  # no header to be found in it
+        raise EOFError from error
     if not isinstance(image, nib.Nifti1Image):
         raise ValueError("it holds something else than a volume")
     dtype, packed = image.header.get_data_dtype(), file.name.lower().endswith(".gz")
     voxel = dtype.itemsize if dtype.kind in "iuf" else 0
 
-    def load() -> np.ndarray:
-        end = image.dataobj.offset + math.prod(image.shape) * voxel
-        proxy = image.from_bytes(_unzipped(file, end)).dataobj if packed else image.dataobj
-        scaled = (proxy.slope, proxy.inter) != (1, 0)
-        return proxy.get_scaled(np.float32) if scaled else proxy.get_unscaled()
+    proxy: Any = image.dataobj
 
-    return _Said(image.shape, image.affine, voxel, load, packed, image.header)
+    def load() -> np.ndarray:
+        end, voxels = proxy.offset + math.prod(image.shape) * voxel, proxy
+        if packed:
+            voxels = image.from_bytes(_unzipped(file, end)).dataobj
+        scaled = (proxy.slope, proxy.inter) != (1, 0)
+        return np.asarray(voxels, np.float32) if scaled else voxels.get_unscaled()
+
+    return _Said(image.shape, image.affine, voxel, load, packed, image.header, int(proxy.offset))
 
 
 def _unzipped(file: Path, size: int) -> bytes:
@@ -160,7 +168,9 @@ def _itk_voxels(file: Path) -> tuple[Path, bool, int]:
         said = head[: end.end()] if end else head
         coding = re.search(rb"(?im)^encoding:\s*(\w+)", said)
         name = coding.group(1).lower() if coding else b""
-        known = end and name in (b"raw", b"gzip", b"gz") and not re.search(rb"(?im)^(data ?file|(line|byte) skip):", said)
+        known = (
+            end and name in (b"raw", b"gzip", b"gz") and not re.search(rb"(?im)^(data ?file|(line|byte) skip):", said)
+        )
         return file, name in (b"gzip", b"gz"), end.end() if end and known else -1
     end = re.search(rb"(?m)^ElementDataFile\s*=\s*(\S+)[ \t]*\r?(\n|\Z)", head)
     said = head[: end.end()] if end else head
@@ -216,11 +226,14 @@ def _check_size(file: Path, said: _Said) -> None:
         raise ValueError(f"{file}: its voxels are colours or complex numbers; expected one number each")
     voxels, size = math.prod(said.shape), file.stat().st_size
     if voxels > _MOST:
-        raise ValueError(f"{file}: its header says {voxels:.3g} voxels; expected at most {_MOST:.3g}; cut it, or mend it")
-    if file.suffix.lower() != ".mhd" and voxels * said.voxel > size * (_DENSEST if said.packed else 1):
         raise ValueError(
-            f"{file}: {size} bytes cannot hold the {' x '.join(map(str, said.shape))} voxels that its header says: it is "
-            "cut short or damaged; copy it again"
+            f"{file}: its header says {voxels:.3g} voxels; expected at most {_MOST:.3g}; cut it, or mend it"
+        )
+    most = size * (_DENSEST if said.packed else 1)
+    if file.suffix.lower() != ".mhd" and said.start + voxels * said.voxel > most:
+        raise ValueError(
+            f"{file}: {size} bytes cannot hold the {' x '.join(map(str, said.shape))} voxels that its header says: it "
+            "is cut short or damaged; copy it again"
         )
 
 
@@ -232,7 +245,9 @@ def _check_affine(file: Path, said: _Said) -> None:
             raise ValueError("its affine spans no volume: the header is damaged")
     except ValueError as error:
         raise ValueError(f"{file}: {error}; export it anew") from error
-    odd = [edge for edge, n in zip(edges, (*said.shape, 1), strict=False) if n > 1 and not _SMALLEST <= edge <= _LARGEST]
+    odd = [
+        edge for edge, n in zip(edges, (*said.shape, 1), strict=False) if n > 1 and not _SMALLEST <= edge <= _LARGEST
+    ]
     if odd:
         raise ValueError(
             f"{file}: its voxels are {' x '.join(f'{edge:.3g}' for edge in edges)} mm; expected {_SMALLEST:g} to "

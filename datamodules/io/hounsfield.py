@@ -15,7 +15,7 @@ _SAMPLE = 1_000_000
 def check_offset(ct: np.ndarray, file: Path) -> None:
     """Refuse a CT whose rescale intercept is missing, such as one with air at 0 and water at 1024.
 
-    Where no air lies at -1000, much of the volume has the density of soft tissue plus 1024, and little else is as dense.
+    No air lies at -1000, and much of the volume, but little else above it, has the density of soft tissue plus 1024.
     Bone is less than a quarter of what lies above 0, even where the air around a head has been set to 0, and calcified
     spots in a head without its skull are fewer still. Or a good part is denser than any tissue.
 
