@@ -1,11 +1,8 @@
-"""Headers of volumes: what each format says of its voxels, checked before any of them is read."""
+"""Headers of volumes, checked before any of their voxels is read."""
 
 import functools
-import gzip
 import logging
 import math
-import re
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +10,15 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
-from nibabel.filebasedimages import ImageFileError
 
 from datamodules.io.files import opening
-from datamodules.io.grid import Grid, from_itk
+from datamodules.io.formats import FORMATS, VOLUMES, Said, volume_ending
+from datamodules.io.grid import Grid
 from evaluation.volumes import voxel_mm
 
-__all__ = ["VOLUMES", "Header", "read_header", "volume_ending"]
+__all__ = ["Header", "read_header"]
 
 log = logging.getLogger(__name__)
-
-VOLUMES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-"""How the names of volumes end; `.npy`, whose voxels are 1 mm in z, y, x, is read too where it is named."""
 
 _SMALLEST, _LARGEST = 0.01, 50.0  # mm of a voxel
 _MOST = 2**32  # voxels
@@ -33,8 +26,6 @@ _DENSEST = 1100  # bytes that deflate can make of one
 _FLATTEST = 0.3  # volume of a voxel beside that of a box of its edges; at a tilt of 30 degrees it is 0.87
 _GEOMETRY = ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
              "qoffset_z", "srow_x", "srow_y", "srow_z")  # fmt: skip
-_ITK = {sitk.sitkUInt8: 1, sitk.sitkInt8: 1, sitk.sitkUInt16: 2, sitk.sitkInt16: 2, sitk.sitkUInt32: 4,
-        sitk.sitkInt32: 4, sitk.sitkUInt64: 8, sitk.sitkInt64: 8, sitk.sitkFloat32: 4, sitk.sitkFloat64: 8}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,24 +39,6 @@ class Header:
 
     grid: Grid
     load: Callable[[], np.ndarray]
-
-
-@dataclass(frozen=True)
-class _Said:
-    """As a format says it: affine in RAS, bytes of a voxel (0 of what we do not read), and where the first stands."""
-
-    shape: tuple[int, ...]
-    affine: np.ndarray
-    voxel: int
-    load: Callable[[], np.ndarray]
-    packed: bool = False
-    nifti: Any = None
-    start: int = 0
-
-
-def volume_ending(file: Path) -> str:
-    """How the name of a volume ends, in lower case; empty where it is none."""
-    return next((end for end in (*VOLUMES, ".npy") if file.name.lower().endswith(end)), "")
 
 
 def read_header(file: Path) -> Header:
@@ -84,7 +57,7 @@ def read_header(file: Path) -> Header:
     ending = volume_ending(file)
     if not ending:
         raise ValueError(f"{file}: no volume; expected a name ending in {', '.join((*VOLUMES, '.npy'))}")
-    kind, reader = _FORMATS[ending]
+    kind, reader = FORMATS[ending]
     with opening(file, kind):
         said = reader(file)
     if said.nifti is not None:
@@ -96,106 +69,6 @@ def read_header(file: Path) -> Header:
     if said.nifti is not None:
         _tell_geometry(file, said)
     return Header(Grid(said.shape, said.affine, header), said.load)
-
-
-def _nifti(file: Path) -> _Said:
-    try:
-        image: Any = nib.load(file, mmap=False)
-    except ImageFileError as error:  # no header to be found in it
-        raise EOFError from error
-    if not isinstance(image, nib.Nifti1Image):
-        raise ValueError("it holds something else than a volume")
-    dtype, packed = image.header.get_data_dtype(), file.name.lower().endswith(".gz")
-    voxel = dtype.itemsize if dtype.kind in "iuf" else 0
-
-    proxy: Any = image.dataobj
-
-    def load() -> np.ndarray:
-        end, voxels = proxy.offset + math.prod(image.shape) * voxel, proxy
-        if packed:
-            voxels = image.from_bytes(_unzipped(file, end)).dataobj
-        scaled = (proxy.slope, proxy.inter) != (1, 0)
-        return np.asarray(voxels, np.float32) if scaled else voxels.get_unscaled()
-
-    return _Said(image.shape, image.affine, voxel, load, packed, image.header, int(proxy.offset))
-
-
-def _unzipped(file: Path, size: int) -> bytes:
-    """The first bytes of a gzip file, read to its end, where its checksum stands."""
-    with gzip.open(file) as opened:
-        content = opened.read(size)
-        while opened.read(1 << 20):
-            pass
-    return content
-
-
-def _itk(file: Path) -> _Said:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(file))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise EOFError from error
-    voxel = _ITK.get(reader.GetPixelIDValue(), 0)
-    parts = reader.GetNumberOfComponents()
-    shape = reader.GetSize() + ((parts,) if parts > 1 else ())
-    size = math.prod(shape) * voxel
-    stored, packed, plain = _itk_voxels(file)
-
-    def load() -> np.ndarray:
-        content = stored.read_bytes()[plain:] if plain >= 0 else b""
-        if packed:  # ITK reads damaged ones without a word
-            unpacked = zlib.decompressobj(zlib.MAX_WBITS | 32)
-            content = unpacked.decompress(content)
-            if not unpacked.eof:
-                raise EOFError
-        if plain >= 0 and len(content) < size:
-            raise EOFError
-        try:
-            return sitk.GetArrayFromImage(reader.Execute()).T
-        except RuntimeError as error:
-            raise EOFError from error
-
-    return _Said(shape, from_itk(reader), voxel, load, packed or plain < 0)
-
-
-def _itk_voxels(file: Path) -> tuple[Path, bool, int]:
-    """Where voxels stand, whether they are compressed, and at which byte they begin; -1 where that is not known."""
-    with file.open("rb") as opened:
-        head = opened.read(1 << 16)
-    if file.suffix.lower() == ".nrrd":
-        end = re.search(rb"\r?\n\r?\n", head)
-        said = head[: end.end()] if end else head
-        coding = re.search(rb"(?im)^encoding:\s*(\w+)", said)
-        name = coding.group(1).lower() if coding else b""
-        known = (
-            end and name in (b"raw", b"gzip", b"gz") and not re.search(rb"(?im)^(data ?file|(line|byte) skip):", said)
-        )
-        return file, name in (b"gzip", b"gz"), end.end() if end and known else -1
-    end = re.search(rb"(?m)^ElementDataFile\s*=\s*(\S+)[ \t]*\r?(\n|\Z)", head)
-    said = head[: end.end()] if end else head
-    packed = bool(re.search(rb"(?im)^CompressedData\s*=\s*True", said))
-    text = re.search(rb"(?im)^(BinaryData\s*=\s*False|HeaderSize\s*=)", said)
-    if end is None or text or end.group(1) == b"LIST":
-        return file, packed, -1
-    if end.group(1) == b"LOCAL":
-        return file, packed, end.end()
-    return file.parent / end.group(1).decode(), packed, 0
-
-
-def _npy(file: Path) -> _Said:
-    array = np.load(file, mmap_mode="r", allow_pickle=False)
-    voxel = array.dtype.itemsize if array.dtype.kind in "biuf" else 0
-    shape = array.shape[:-1] if array.ndim == 4 and array.shape[-1] == 1 else array.shape
-    return _Said(shape[::-1], np.eye(4), voxel, lambda: np.load(file, allow_pickle=False).reshape(shape).T)
-
-
-_FORMATS = {
-    **dict.fromkeys((".nii.gz", ".nii"), ("a NIfTI volume", _nifti)),
-    **dict.fromkeys((".mha", ".mhd"), ("a MetaImage volume", _itk)),
-    ".nrrd": ("an NRRD volume", _itk),
-    ".npy": ("an array", _npy),
-}
 
 
 def _bare(header: Any) -> Any:
@@ -221,7 +94,7 @@ def _check_shape(file: Path, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{file}: {several} volumes in one file ({said}); split it into files of one volume each")
 
 
-def _check_size(file: Path, said: _Said) -> None:
+def _check_size(file: Path, said: Said) -> None:
     if not said.voxel:
         raise ValueError(f"{file}: its voxels are colours or complex numbers; expected one number each")
     voxels, size = math.prod(said.shape), file.stat().st_size
@@ -237,7 +110,7 @@ def _check_size(file: Path, said: _Said) -> None:
         )
 
 
-def _check_affine(file: Path, said: _Said) -> None:
+def _check_affine(file: Path, said: Said) -> None:
     try:
         voxel_mm(said.affine)
         edges = np.linalg.norm(said.affine[:3, :3], axis=0)
@@ -255,7 +128,7 @@ def _check_affine(file: Path, said: _Said) -> None:
         )
 
 
-def _tell_geometry(file: Path, said: _Said) -> None:
+def _tell_geometry(file: Path, said: Said) -> None:
     """Warn where a header says two things of its geometry, or nothing."""
     header, long = said.nifti, np.array((*said.shape, 1)[:3]) > 1
     coded = [int(header[f"{kind}_code"]) > 0 for kind in ("sform", "qform")]

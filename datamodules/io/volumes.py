@@ -12,8 +12,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from datamodules.io.files import opening, written
+from datamodules.io.formats import VOLUMES, volume_ending
 from datamodules.io.grid import Grid, to_itk
-from datamodules.io.headers import VOLUMES, read_header, volume_ending
+from datamodules.io.headers import read_header
 
 __all__ = ["Volume", "geometry", "label_map", "read_mask", "read_volume", "write_like"]
 
