@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import nibabel as nib
 import numpy as np
 import torch
 from rich.progress import track
@@ -37,13 +36,5 @@ class HeldOutMasks(L.Callback):
                 name = batch["id"][0]
                 moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
                 said: Any = pl_module.predict_step(moved, 0)
-                _write(1 - said["probability"][0, 0].float().cpu().numpy(), sources[name], files[name])
-
-
-def _write(probability: np.ndarray, source: Path, file: Path) -> None:
-    levels = np.rint(255 * probability).astype(np.uint8)
-    image = nib.Nifti1Image(levels.T, nib.load(source).affine)  # type: ignore[attr-defined]
-    image.header.set_xyzt_units("mm")
-    partial = file.with_name(f".{file.name.removesuffix('.nii.gz')}.partial.nii.gz")
-    nib.save(image, partial)
-    partial.rename(file)
+                levels = np.rint(255 * (1 - said["probability"][0, 0].float().cpu().numpy())).astype(np.uint8)
+                datamodule.write_like(levels, sources[name], files[name])

@@ -3,26 +3,26 @@
 import zipfile
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import torch
 import torch.nn.functional as F
-from nibabel.filebasedimages import ImageFileError
 from PIL import Image
+
+from datamodules.io import VOLUMES, read_volume
 
 __all__ = ["read_images"]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _ARRAYS = (".npy", ".npz")
-_VOLUMES = (".nii", ".nii.gz")
 
 
 def read_images(path: Path, shape: tuple[int, ...]) -> tuple[list[str], np.ndarray]:
     """Read one file, or every readable file of a folder in order of name.
 
     Args:
-        path: A picture (PNG, JPEG, BMP, TIFF), a volume (NIfTI), an array (npy: one image, or images along the first
-            axis), an npz with `images` or `test_images`, or a folder of such files.
+        path: A picture (PNG, JPEG, BMP, TIFF), a volume (NIfTI, NRRD, MetaImage; z, y, x in RAS, or one slice as a
+            picture), an array (npy: one image, or images along the first axis), an npz with `images` or `test_images`,
+            or a folder of such files.
         shape: (C, *spatial) wanted. Intensities that are not uint8 are stretched so that their range fills 0..255;
             other sizes are interpolated linearly; colour becomes grey (ITU-R 601 weights), and grey is repeated.
 
@@ -36,7 +36,7 @@ def read_images(path: Path, shape: tuple[int, ...]) -> tuple[list[str], np.ndarr
     if not path.exists():
         raise FileNotFoundError(f"no file or folder {path}: set input to an image, a folder of images, or an npz")
     files = sorted(file for file in path.iterdir() if _ending(file)) if path.is_dir() else [path]
-    endings = ", ".join((*_PICTURES, *_VOLUMES, *_ARRAYS))
+    endings = ", ".join((*_PICTURES, *VOLUMES, *_ARRAYS))
     if not files or not _ending(files[0]):
         raise ValueError(f"{path}: no image to read; expected files ending in {endings}")
     ids: list[str] = []
@@ -53,25 +53,37 @@ def read_images(path: Path, shape: tuple[int, ...]) -> tuple[list[str], np.ndarr
 
 def _ending(file: Path) -> str:
     name = file.name.lower()
-    return next((end for end in (*_PICTURES, *_VOLUMES[::-1], *_ARRAYS) if name.endswith(end)), "")
+    return next((end for end in (*_PICTURES, *VOLUMES, *_ARRAYS) if name.endswith(end)), "")
 
 
 def _arrays_in(file: Path, spatial_dims: int) -> list[np.ndarray]:
     """Images in a file, each (*spatial) or (*spatial, 3)."""
     ending = _ending(file)
+    if ending in VOLUMES:
+        return [_volume(file, spatial_dims)]
     try:
         if ending in _PICTURES:
             with Image.open(file) as picture:
                 as_is = picture.mode in ("L", "F") or picture.mode.startswith("I")  # 8-bit, float and integer grey
                 return [np.asarray(picture if as_is else picture.convert("RGB"))]
-        if ending in _VOLUMES:
-            return [np.asarray(nibabel.load(file).dataobj)]  # type: ignore[attr-defined]
         loaded = np.load(file, allow_pickle=False)
         array = loaded if ending == ".npy" else _images_of_npz(loaded)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, ImageFileError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file} could not be read as an image ({error})") from error
     axes = array.ndim - (1 if array.ndim > spatial_dims and array.shape[-1] == 3 else 0)
     return [array] if axes == spatial_dims else list(array)
+
+
+def _volume(file: Path, spatial_dims: int) -> np.ndarray:
+    """(z, y, x), or the picture of a volume of one slice where a model takes pictures."""
+    volume = read_volume(file)
+    if spatial_dims == 3:
+        return volume.array
+    if not volume.grid.is_slice:
+        raise ValueError(
+            f"{file}: a volume of {len(volume.array)} slices; this model takes {spatial_dims} spatial axes"
+        )
+    return volume.grid.to_picture(volume.array)
 
 
 def _images_of_npz(archive: np.lib.npyio.NpzFile) -> np.ndarray:

@@ -14,7 +14,8 @@ from datamodules.batches import Augmentation
 from datamodules.followup.batches import PairBatches, PatientBatches, SliceBatches
 from datamodules.followup.clinical import CLINICAL, read_clinical
 from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
-from datamodules.followup.files import find_patients
+from datamodules.followup.files import find_patients, fitted, put_back, read_volume
+from datamodules.io import write_like
 from datamodules.skull import bone_share, check_skull, skull_of_all
 
 __all__ = ["FollowupDataModule"]
@@ -199,6 +200,23 @@ class FollowupDataModule(MatchedDataModule):
         """By id, what is to be predicted."""
         return {patient.id: patient for patient in self._predict}
 
+    def baseline_hu(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Baseline CT of a patient who is predicted on, in HU: whole (Z, Y, X), and (Z, H, W) as networks see it."""
+        whole = read_volume(self.predict_patients[name].folder / "baseline", "ct").array.astype(np.float32)
+        return whole, fitted(whole, self.image_size)
+
+    def write_on_baseline(self, array: np.ndarray, name: str, file: Path, background: np.ndarray | None = None) -> None:
+        """Write a forecast onto the grid of a patient's baseline.
+
+        Args:
+            array: (Z, H, W).
+            name: The patient, who is predicted on.
+            file: Where to.
+            background: (Z, Y, X) around it; 0 by default.
+        """
+        grid = self.predict_patients[name].grid
+        write_like(put_back(array, np.zeros(grid.shape) if background is None else background), grid, file)
+
     def clinical(self, split: str) -> dict[str, np.ndarray]:
         """What is known of the patients of a split without looking at slices: for baselines and risk models.
 
@@ -212,7 +230,8 @@ class FollowupDataModule(MatchedDataModule):
         patients = self._patients[split]
         volumes = {
             f"{time}_ml": np.array(
-                [(getattr(p, time)[:, 1] > 0).sum() * np.prod(p.grid.spacing) / 1000 for p in patients], dtype=float
+                [(getattr(p, time)[:, 1] > 0).sum() * np.prod(p.grid.spacing[::-1]) / 1000 for p in patients],
+                dtype=float,
             )
             for time in TIMES
         }

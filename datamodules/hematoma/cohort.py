@@ -10,19 +10,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import nibabel as nib
-import numpy as np
 
 from datamodules.followup.clinical import read_clinical
 from datamodules.followup.files import find_patients
+from datamodules.io import read_mask
 from datamodules.phantoms.head import HeadPhantom
-from datamodules.spacing import spacing_mm
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
-__all__ = ["TIMES", "Cohort", "Patient", "drawn_ml", "read_mask"]
+__all__ = ["TIMES", "Cohort", "Patient", "drawn_ml"]
 
 TIMES = ("baseline", "followup")
 
@@ -134,10 +130,5 @@ def drawn_ml(patient: Patient, time: str, rule: ExpansionRule) -> float | None:
     files = [patient.mask(time, kind) for kind in rule.kinds]
     if None in files:
         return None
-    return float(sum(volume_ml(*read_mask(file)) for file in files if file))
-
-
-def read_mask(file: Path) -> tuple[np.ndarray, tuple[float, ...]]:
-    """(Z, H, W) bool, and mm of a voxel (z, y, x)."""
-    image: Any = nib.as_closest_canonical(nib.load(file))
-    return np.asarray(image.dataobj).T > 0, spacing_mm(image)
+    drawn = [read_mask(file, (0, 1)) for file in files if file]
+    return float(sum(volume_ml(mask.array, mask.spacing) for mask in drawn))

@@ -10,19 +10,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from PIL import Image
 from rich.progress import track
 
 from datamodules.base import mark, mark_file, telling
-from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml, read_mask
+from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
+from datamodules.io import Volume, check_hu, check_same_grid, read_mask, read_volume
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
-from datamodules.spacing import spacing_mm
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
@@ -180,14 +179,17 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
                 (root / split / name).mkdir(parents=True)
         for patient in track(patients, "cutting slices", transient=True, disable=len(patients) < 20):
             expanded = known[patient.name] if patient.name in known else self._label(patient)
-            mask, spacing = self._mask(patient, TIMES[0])
-            if expanded is None or mask is None or not mask.any():
+            mask = self._mask(patient, TIMES[0])
+            if expanded is None or mask is None or not mask.array.any():
                 skipped[patient.name] = "no label" if expanded is None else "the mask is empty"
                 continue
             cut.append((patient.split, patient.name, int(expanded)))
-            ct: Any = nib.as_closest_canonical(nib.load(patient.scan(TIMES[0])))  # type: ignore[arg-type]
-            pixels, bleed = (each[:, ::-1, ::-1] for each in (np.asarray(ct.dataobj).T, mask))
-            for name, picture in roi_slices(pixels, bleed, spacing, **self.cutting).items():
+            file = patient.folder / TIMES[0] / "ct.nii.gz"
+            ct = read_volume(file)
+            check_hu(ct.array, file, stripped=True)
+            check_same_grid(patient.folder / TIMES[0] / "iph.nii.gz", mask.grid, file, ct.grid)
+            pixels, bleed = (each[:, ::-1, ::-1] for each in (ct.array, mask.array))
+            for name, picture in roi_slices(pixels, bleed, ct.spacing, **self.cutting).items():
                 Image.fromarray(picture).save(root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
         if self.cohort.whole:
             check_patients(self.cohort.root, cut)
@@ -199,18 +201,18 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         for time in TIMES:
             volume = drawn_ml(patient, time, self.rule)
             if volume is None and self.masks and not self.rule.include_ivh and patient.scan(time):
-                mask, spacing = self._mask(patient, time)
-                volume = None if mask is None else float(volume_ml(mask, spacing))
+                mask = self._mask(patient, time)
+                volume = None if mask is None else float(volume_ml(mask.array, mask.spacing))
             volumes.append(volume)
         return None if None in volumes else bool(self.rule(*volumes))  # type: ignore[arg-type]
 
-    def _mask(self, patient: Patient, time: str) -> tuple[np.ndarray | None, tuple[float, ...]]:
-        """(Z, H, W) bool, the mean of what networks say or as it was drawn, and mm of a voxel."""
+    def _mask(self, patient: Patient, time: str) -> Volume | None:
+        """(Z, H, W) bool, the mean of what networks say or as it was drawn; none where there is none."""
         if self.masks is None:
             drawn = patient.mask(time)
-            return read_mask(drawn) if drawn else (None, ())
-        said = [nib.as_closest_canonical(nib.load(file)) for file in self._files(case_id(patient.name, time))]
+            return read_mask(drawn, (0, 1)) if drawn else None
+        said = [read_volume(file) for file in self._files(case_id(patient.name, time))]
         if not said:
-            return None, ()
-        levels = np.mean([np.asarray(image.dataobj, np.float32).T for image in said], axis=0)
-        return levels > 127.5, spacing_mm(said[0])
+            return None
+        levels = np.mean([volume.array.astype(np.float32) for volume in said], axis=0)
+        return Volume(levels > 127.5, said[0].grid)

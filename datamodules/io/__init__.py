@@ -1,5 +1,28 @@
 """The only room that opens image, table and archive files: each kind has one reader, and each question one answer."""
 
 from datamodules.io.files import hidden, listed, opening, written
+from datamodules.io.formats import VOLUMES, volume_ending
+from datamodules.io.grid import Grid, check_same_grid, from_itk, to_itk
+from datamodules.io.hounsfield import check_hu, check_offset
+from datamodules.io.volumes import Volume, geometry, label_map, read_mask, read_volume, write_like
 
-__all__ = ["hidden", "listed", "opening", "written"]
+__all__ = [
+    "VOLUMES",
+    "Grid",
+    "Volume",
+    "check_hu",
+    "check_offset",
+    "check_same_grid",
+    "from_itk",
+    "geometry",
+    "hidden",
+    "label_map",
+    "listed",
+    "opening",
+    "read_mask",
+    "read_volume",
+    "to_itk",
+    "volume_ending",
+    "write_like",
+    "written",
+]

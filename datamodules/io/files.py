@@ -15,7 +15,7 @@ __all__ = ["hidden", "listed", "opening", "written"]
 
 _LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx")
 _CUT_SHORT = (EOFError, zlib.error, zipfile.BadZipFile, struct.error)
-_DAMAGE = (*_CUT_SHORT, OSError, ValueError, RuntimeError, ImageFileError, HeaderDataError)
+_DAMAGE = (*_CUT_SHORT, OSError, ValueError, RuntimeError, OverflowError, ImageFileError, HeaderDataError)
 
 
 def hidden(path: Path) -> bool:

@@ -1,16 +1,14 @@
 """Reads one raw scan: a CT (DICOM folder or NIfTI) and the masks drawn on it."""
 
 import logging
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk
-from nibabel.filebasedimages import ImageFileError
 
+from datamodules.io import Volume, check_offset, read_mask, read_volume, to_itk
 from datamodules.preparation.dicom import read_series
 from datamodules.preparation.slices import Slices
 
@@ -82,16 +80,17 @@ def read_ct(path: Path, slice_spacing: float | None = None) -> sitk.Image:
     """
     if path.is_dir():
         return _oriented(read_series(path).to_image(slice_spacing))
-    image = _read_nifti(path)
-    values = sitk.GetArrayFromImage(image)
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path}: holds NaN or infinite values; expected a CT in HU")
+    volume = read_volume(path)
+    values = volume.array
+    if min(values.shape) < 2:
+        raise ValueError(f"{path}: size {values.shape[::-1]}; expected one 3-D volume")
+    check_offset(values, path)
     if values.min() > -500 or values.max() < 300:
         raise ValueError(
             f"{path}: values from {values.min():g} to {values.max():g}; expected a whole head in HU, "
             "with air near -1000 and bone above 300, before any windowing or skull strip"
         )
-    return _oriented(_like(np.rint(np.clip(values, -1024, 3071)).astype(np.int16), image))
+    return _to_itk(np.rint(np.clip(values, -1024, 3071)).astype(np.int16), volume, path)
 
 
 def same_grid(one: sitk.Image, other: sitk.Image) -> bool:
@@ -107,17 +106,14 @@ def same_grid(one: sitk.Image, other: sitk.Image) -> bool:
 
 
 def _read_mask(file: Path, ct: sitk.Image, ct_path: Path, slices: Slices | None, spacing: float | None) -> sitk.Image:
-    mask = _read_nifti(file)
-    values = np.unique(sitk.GetArrayViewFromImage(mask))
-    if not np.isin(values, (0, 1)).all():
-        raise ValueError(f"{file}: holds values {values[:5].tolist()}; expected a mask of 0 and 1")
-    mask = sitk.Cast(mask, sitk.sitkUInt8)
-    if same_grid(_oriented(mask), ct):
-        return _like(sitk.GetArrayFromImage(_oriented(mask)), ct)
+    volume = read_mask(file, (0, 1))
+    mask = _to_itk(volume.array, volume, file)
+    if same_grid(mask, ct):
+        return _like(volume.array, ct)
     drawn = _on_slices(mask, slices) if slices else None
     if slices is None or drawn is None:
         raise ValueError(
-            f"{file}: {_grid(_oriented(mask))} is not the grid of {ct_path}: {_grid(ct)}; "
+            f"{file}: {_grid(mask)} is not the grid of {ct_path}: {_grid(ct)}; "
             "resample the mask onto the CT (nearest neighbour), or draw it there"
         )
     log.info("%s: drawn on the slices as acquired, brought onto the even grid with them", file)
@@ -135,18 +131,12 @@ def _on_slices(mask: sitk.Image, slices: Slices) -> np.ndarray | None:
     return sitk.GetArrayFromImage(mask) if mask.GetSize() == (columns, rows, count) and in_plane and at_start else None
 
 
-def _read_nifti(path: Path) -> sitk.Image:
-    try:
-        np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]  # ITK reads a file that is cut short as zeros
-        image = sitk.ReadImage(str(path))
-    except (RuntimeError, OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
-        why = "its axes are not at right angles" if "orthonormal" in str(error) else "it is cut short or no NIfTI"
-        raise ValueError(
-            f"{path}: cannot be read, {why}; give the DICOM files or a file from another converter"
-        ) from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1 or min(image.GetSize()) < 2:
-        raise ValueError(f"{path}: size {image.GetSize()}; expected one 3-D volume")
-    return image
+def _to_itk(array: np.ndarray, volume: Volume, file: Path) -> sitk.Image:
+    """An image on the grid of a volume, whose axes must be at right angles, as registration and resampling ask."""
+    axes = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
+        raise ValueError(f"{file}: its axes are not at right angles; give the DICOM files, or resample it")
+    return to_itk(array, volume.affine)
 
 
 def _oriented(image: sitk.Image) -> sitk.Image:

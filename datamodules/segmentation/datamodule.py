@@ -14,11 +14,12 @@ from rich.progress import track
 
 from datamodules.folds import held_out
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
-from datamodules.segmentation.cases import Case, Intensities, geometry, measure, raw_image, read_case
+from datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case
 from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, is_picture, read_dataset
 from datamodules.segmentation.matching import MatchedCases
 from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
 from datamodules.segmentation.plan import Plan, make_plan
+from datamodules.segmentation.results import WrittenCases
 from datamodules.skull import bone_share, check_skull, skull_of_all
 
 __all__ = ["SegmentationDataModule"]
@@ -26,7 +27,7 @@ __all__ = ["SegmentationDataModule"]
 log = logging.getLogger(__name__)
 
 
-class SegmentationDataModule(MatchedCases):
+class SegmentationDataModule(MatchedCases, WrittenCases):
     """A data set in nnU-Net's raw layout (`datamodules/segmentation/files.py`), or pictures (`pictures.py`).
 
     Training gives `PatchBatches`; validation, test and prediction give `CaseBatches`. The test is on `imagesTs` where
@@ -112,7 +113,7 @@ class SegmentationDataModule(MatchedCases):
         """Sizes for the data set: as given, as the training had them, or from the headers of all training cases."""
         if given := self._state.get("plan") or self._plan:
             return Plan(**given)
-        spacings, shapes = zip(*map(geometry, self.files.train), strict=True)
+        spacings, shapes = zip(*geometries(self.files.train), strict=True)
         return make_plan(spacings, shapes, classes=len(self.files.classes), gb=self.gb)
 
     @property
@@ -132,7 +133,7 @@ class SegmentationDataModule(MatchedCases):
 
     @property
     def spatial_dims(self) -> int:
-        """3, or 2 where images have one slice."""
+        """3, or 2 for pictures, and for volumes where all have one slice."""
         return len(self.patch_size)
 
     @property
@@ -199,7 +200,11 @@ class SegmentationDataModule(MatchedCases):
         for name, case in track(chosen, "reading images", transient=True, disable=len(chosen) < 20):
             self._cases[name].append(self._read(case))
         if "skull" not in self._state:
-            self._state["skull"] = skull_of_all([case.bone for case in self._cases["train"]]) if self._in_hu else None
+            self._state["skull"] = (
+                skull_of_all([case.bone for case in self._cases["train"]])
+                if self.spatial_dims == 3 and self._in_hu
+                else None
+            )
         self.check_trained(self._state)
 
     def train_dataloader(self) -> PatchBatches:
@@ -246,7 +251,7 @@ class SegmentationDataModule(MatchedCases):
         """Find what to predict on.
 
         Args:
-            path: A NIfTI file, or a folder of them named as in `imagesTr`.
+            path: A volume or a picture, or a folder of them, volumes named as in `imagesTr`.
 
         Raises:
             FileNotFoundError: If there is none.
@@ -262,11 +267,6 @@ class SegmentationDataModule(MatchedCases):
         self._predict = [case for case in self._predict if case.id not in done]
 
     @property
-    def predict_cases(self) -> dict[str, CaseFiles]:
-        """By id, what is to be predicted."""
-        return {case.id: case for case in self._predict}
-
-    @property
     def patients(self) -> dict[str, str]:
         """Whom each test case is of, by id."""
         return {case.id: self._patient_of(case.files) for case in self._cases["test"]}
@@ -274,7 +274,7 @@ class SegmentationDataModule(MatchedCases):
     def raw(self, name: str) -> np.ndarray:
         """First channel of a test case as it stands in its file, z first."""
         case = next(case for case in self._cases["test"] if case.id == name)
-        return raw_image(case.files)
+        return raw_image(case.files, self.spatial_dims)
 
     def state_dict(self) -> dict[str, Any]:
         """Plan, classes, channels and intensities of the training, and whether its heads had their skull."""
@@ -311,13 +311,14 @@ class SegmentationDataModule(MatchedCases):
     @property
     def _in_hu(self) -> bool:
         """Whether the first channel is CT as the scanner gives it."""
-        return self.spatial_dims == 3 and self.window != "image" and self.files.channels[0].lower() == "ct"
+        channels = self._state.get("channels") or self.files.channels
+        return self.window != "image" and channels[0].lower() == "ct"
 
     def _read(self, case: CaseFiles) -> Case:
         intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]
         if self._images and case not in self._predict:  # what is predicted on has the channels of the model
             case = replace(case, images=tuple(case.images[index] for index in self._images))
-        return read_case(case, self.num_classes, self.plan.spacing, intensities, self._labels)
+        return read_case(case, self.num_classes, self.plan.spacing, intensities, self._labels, ct=self._in_hu)
 
     def _intensities(self, train: Sequence[CaseFiles]) -> Sequence[Intensities | None]:
         if self.window is None:

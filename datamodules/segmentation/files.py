@@ -4,12 +4,16 @@
 <root>/imagesTr/<case>_0000.nii.gz         a file for each channel; with one channel, <case>.nii.gz will do
 <root>/labelsTr/<case>.nii.gz
 <root>/imagesTs, <root>/labelsTs           the test, where there is one
+
+Files end as `file_ending` of dataset.json says: .nii.gz where it says nothing, .nii, .nrrd, .mha or .mhd.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from datamodules.io import VOLUMES, hidden, listed, volume_ending
 
 __all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "is_picture", "read_dataset"]
 
@@ -64,72 +68,81 @@ def read_dataset(root: Path) -> DatasetFiles:
 
     Raises:
         FileNotFoundError: If there is no `dataset.json`, or no training case.
-        ValueError: If it names no classes, or a training case lacks its mask.
+        ValueError: If it names no classes, or files of another kind, or a training case lacks its mask.
     """
     file = root / "dataset.json"
     if not file.is_file():
         raise FileNotFoundError(f"no {file}: set datamodule.root to a data set in nnU-Net's raw layout")
     said = json.loads(file.read_text())
     classes, channels = _classes(said, file), _names(said.get("channel_names") or said.get("modality") or {"0": "CT"})
-    train = _cases(root, "Tr", len(channels))
+    ending = said.get("file_ending", ENDING)
+    if ending not in VOLUMES:
+        known = f"volumes end in {', '.join(VOLUMES)}; pictures go into images/ and masks/, without dataset.json"
+        raise ValueError(f"{file}: file_ending {ending}, but {known}")
+    train = _cases(root, "Tr", len(channels), ending)
     if not train:
-        raise FileNotFoundError(f"{root / 'imagesTr'} holds no case: expected files such as case_0000{ENDING}")
+        raise FileNotFoundError(f"{root / 'imagesTr'} holds no case: expected files such as case_0000{ending}")
     missing = [case.id for case in train if case.mask is None]
     if missing:
         raise ValueError(
             f"{root / 'labelsTr'} has no mask for {', '.join(missing[:5])}; add it, or move the image away"
         )
-    rest = _cases(root, "Ts", len(channels))
+    rest = _cases(root, "Ts", len(channels), ending)
     test, other = (tuple(case for case in rest if bool(case.mask) is there) for there in (True, False))
     return DatasetFiles(classes, channels, train, test, other)
 
 
 def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
-    """Cases to predict on: one NIfTI file or picture, or a folder of them, NIfTI named as in `imagesTr`.
+    """Cases to predict on: one volume or picture, or a folder of them, volumes named as in `imagesTr`.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a case lacks a channel.
+        ValueError: If a case lacks a channel, or stands there in two formats.
     """
     if path.is_file() and channels == 1:
-        name = path.stem if is_picture(path) else path.name.removesuffix(ENDING).removesuffix("_0000")
-        return (CaseFiles(name, (path,)),)
-    found = _images(path, channels) if path.is_dir() else {}
+        ending = volume_ending(path) or path.suffix
+        return (CaseFiles(path.name[: len(path.name) - len(ending)].removesuffix("_0000"), (path,)),)
+    found: dict[str, tuple[Path, ...]] = {}
+    for ending in VOLUMES if path.is_dir() else ():
+        more = _images(path, channels, ending)
+        if both := found.keys() & more.keys():
+            name = sorted(both)[0]
+            raise ValueError(f"{path}: {found[name][0].name} and {more[name][0].name} are both {name}; remove one")
+        found |= more
     if not found and path.is_dir() and channels == 1:
         found = {file.stem: (file,) for file in sorted(path.iterdir()) if is_picture(file)}
     if not found:
-        raise FileNotFoundError(
-            f"no images in {path}: expected a .nii.gz file, a folder of <case>_0000{ENDING}, or pictures"
-        )
+        named = f"a volume ({', '.join(VOLUMES)}), a folder of <case>_0000{ENDING} or the like, or pictures"
+        raise FileNotFoundError(f"no images in {path}: expected {named}")
     return tuple(CaseFiles(name, files) for name, files in found.items())
 
 
 def is_picture(file: Path) -> bool:
     """Whether its name says that it is one; hidden files, which macOS leaves about, are none."""
-    return file.suffix.lower() in PICTURES and file.name[0] != "."
+    return file.suffix.lower() in PICTURES and not hidden(file)
 
 
-def _cases(root: Path, split: str, channels: int) -> tuple[CaseFiles, ...]:
+def _cases(root: Path, split: str, channels: int, ending: str) -> tuple[CaseFiles, ...]:
     folder, masks = root / f"images{split}", root / f"labels{split}"
     cases = []
-    for name, files in (_images(folder, channels) if folder.is_dir() else {}).items():
-        mask = masks / f"{name}{ENDING}"
+    for name, files in (_images(folder, channels, ending) if folder.is_dir() else {}).items():
+        mask = masks / f"{name}{ending}"
         cases.append(CaseFiles(name, files, mask if mask.is_file() else None))
     return tuple(cases)
 
 
-def _images(folder: Path, channels: int) -> dict[str, tuple[Path, ...]]:
+def _images(folder: Path, channels: int, ending: str) -> dict[str, tuple[Path, ...]]:
     """Files of each case; hidden ones, which macOS leaves about, are no images."""
-    files = [file for file in sorted(folder.iterdir()) if file.name.endswith(ENDING) and file.name[0] != "."]
-    numbered = {file.name.removesuffix(ENDING)[:-5] for file in files if file.name.endswith(f"_0000{ENDING}")}
+    names = [file.name.removesuffix(ending) for file in listed(folder, f"*{ending}")]
+    numbered = [name.removesuffix("_0000") for name in names if name.endswith("_0000")]
     cases = {}
-    for name in sorted(numbered):
-        cases[name] = tuple(folder / f"{name}_{channel:04d}{ENDING}" for channel in range(channels))
+    for name in numbered:
+        cases[name] = tuple(folder / f"{name}_{channel:04d}{ending}" for channel in range(channels))
         missing = [file.name for file in cases[name] if not file.is_file()]
         if missing:
             raise ValueError(f"{folder}: {name} lacks {', '.join(missing)}; dataset.json names {channels} channels")
     if channels == 1 and not numbered:  # the old layout of tasks with one channel
-        cases = {file.name.removesuffix(ENDING): (file,) for file in files}
+        cases = {name: (folder / f"{name}{ending}",) for name in names}
     return cases
 
 

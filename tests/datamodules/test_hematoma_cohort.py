@@ -144,8 +144,9 @@ def test_masks_of_networks_are_waited_for_averaged_and_cut_by(tmp_path, caplog):
     write_masks(tmp_path, 0, dict.fromkeys(names, low))
     write_masks(tmp_path, 1, {**dict.fromkeys(names, high), "B0_baseline": np.zeros((32, 32, 6))})
     write_masks(tmp_path, 0, {"B0_baseline": np.zeros((32, 32, 6)), "C0_baseline": low})
-    mask, spacing = data._mask(data.cohort.patients()[0], "baseline")
-    assert spacing == (5, 1, 1)
+    said = data._mask(data.cohort.patients()[0], "baseline")
+    mask = said.array
+    assert said.spacing == (5, 1, 1)
     assert np.argwhere(mask).min(0).tolist() == [3, 10, 10]
     assert np.argwhere(mask).max(0).tolist() == [3, 19, 19]
     assert mask.sum() == 100

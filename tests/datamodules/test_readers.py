@@ -33,7 +33,7 @@ def test_other_sizes_are_interpolated(tmp_path):
 
 def test_volumes_and_arrays(tmp_path):
     volume = np.linspace(-1000, 1000, 4 * 5 * 6).reshape(4, 5, 6).astype(np.float32)
-    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(volume.T, np.eye(4)), tmp_path / "v.nii.gz")  # x, y, z
     np.save(tmp_path / "w.npy", np.stack([volume, volume]))
     ids, images = read_images(tmp_path, (1, 4, 5, 6))
     assert ids == ["v", "w_00000", "w_00001"]

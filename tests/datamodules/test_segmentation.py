@@ -142,7 +142,7 @@ def test_a_case_of_another_spacing_is_resampled_and_keeps_its_truth(tmp_path):
     [
         (lambda image, mask: (image, mask[:-1], AFFINE), r"\(9, 12, 6\) voxels, but a_0000.nii.gz has \(10, 12, 6\)"),
         (lambda image, mask: (image, mask, AFFINE * 2), "lies on another grid"),
-        (lambda image, mask: (image, mask + 3, AFFINE), "label 3, 4, but the classes are 0 to 1"),
+        (lambda image, mask: (image, mask + 3, AFFINE), "label 3, 4; expected 0, 1"),
         (lambda image, mask: (image * np.nan, mask, AFFINE), "NaN or infinite"),
     ],
 )

@@ -13,12 +13,12 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
+from datamodules.io import Volume, to_itk
 from datamodules.liver.records import read_rows
 from datamodules.preparation.liver.cohort import ImportedPatient, write_cohort
 from datamodules.preparation.liver.segmentation_set import LabelledScan, write_segmentation_set
@@ -174,23 +174,14 @@ def _labelled(one: Person, wanted: tuple[str, ...]) -> LabelledScan:
     return LabelledScan(one.id, [first, *(_onto(other, first) for other in others)], mask, test=split == "test")
 
 
-def _liver(one: Person) -> Any:
+def _liver(one: Person) -> Volume:
     name = "t1" if "t1" in one.scans else "t2"
     image, mask = one.scans[name]
     return with_labels(read_turned(image), mask, (0, 1))
 
 
-def _onto(image: Any, grid: Any) -> Any:
+def _onto(image: Volume, grid: Volume) -> Volume:
     """Resampled linearly to another image's grid; 0 where there is nothing."""
-    moved = sitk.Resample(_to_itk(image), _to_itk(grid), sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-    return nib.Nifti1Image(sitk.GetArrayFromImage(moved).T, grid.affine)
-
-
-def _to_itk(image: Any) -> sitk.Image:
-    """Both in RAS millimetres, which is all that matters between the two."""
-    said = sitk.GetImageFromArray(np.asarray(image.dataobj, np.float32).T)
-    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    said.SetSpacing(spacing.tolist())
-    said.SetDirection((image.affine[:3, :3] / spacing).ravel().tolist())
-    said.SetOrigin(image.affine[:3, 3].tolist())
-    return said
+    here, there = (to_itk(one.array.astype(np.float32), one.affine) for one in (image, grid))
+    moved = sitk.Resample(here, there, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    return Volume(sitk.GetArrayFromImage(moved), grid.grid)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from rich.progress import track
 
+from datamodules.io import Volume, write_like
 from datamodules.liver.columns import is_leak
 from datamodules.phantoms.writing import appearing
 
@@ -31,7 +31,7 @@ class ImportedPatient:
         label: Class, empty where unknown.
         months: Survival or follow-up, empty where unknown.
         event: 1 for dead, 0, or empty.
-        volumes: Images of nibabel by `ct`, `t1`, `t2`, `liver`, or any other name.
+        volumes: By `ct`, `t1`, `t2`, `liver`, or any other name.
         tiles: Pictures to copy.
         split: `train`, `val`, `test`, or empty.
     """
@@ -41,7 +41,7 @@ class ImportedPatient:
     label: str = ""
     months: str = ""
     event: str = ""
-    volumes: Mapping[str, Any] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
     tiles: Sequence[Path] = ()
     split: str = ""
 
@@ -99,8 +99,8 @@ def column_name(text: object) -> str:
 def _write_files(home: Path, patient: ImportedPatient) -> None:
     if patient.volumes or patient.tiles:
         home.mkdir()
-    for name, image in patient.volumes.items():
-        nib.save(image, home / f"{name}.nii.gz")
+    for name, volume in patient.volumes.items():
+        write_like(volume.array, volume, home / f"{name}.nii.gz")
     if patient.tiles:
         (home / "tiles").mkdir()
     for number, tile in enumerate(patient.tiles):

@@ -11,12 +11,11 @@ survival comes in weeks and leaves in months; `Sex` is 1 for men and 2 for women
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
+from datamodules.io import Grid, Volume, from_itk
 from datamodules.preparation.dicom import read_series
 from datamodules.preparation.liver.cohort import ImportedPatient, column_name, predictors, write_cohort
 from datamodules.preparation.liver.dicom_seg import Series, find_series, read_segments
@@ -121,7 +120,7 @@ def _patient(name: str, row: dict[str, str], folder: Path | None) -> ImportedPat
     )
 
 
-def _volumes(ct: Series, seg: Series) -> dict[str, Any]:
+def _volumes(ct: Series, seg: Series) -> dict[str, Volume]:
     """The CT, the liver (1) with its mass (2), and any other segment under its own name; segments may overlap."""
     slices = read_series(ct.folder)
     masks = read_segments(seg.folder, slices)
@@ -131,16 +130,13 @@ def _volumes(ct: Series, seg: Series) -> dict[str, Any]:
     for mass in [name for name in masks if name.startswith(("mass", "tumor", "tumour"))]:
         liver[masks.pop(mass)] = 2
     others = {column_name(name): mask.astype(np.uint8) for name, mask in masks.items()}
-    labels = {name: _to_nifti(slices.mask_to_image(mask)) for name, mask in {"liver": liver, **others}.items()}
-    return {"ct": _to_nifti(slices.to_image()), **labels}
+    labels = {name: _to_volume(slices.mask_to_image(mask)) for name, mask in {"liver": liver, **others}.items()}
+    return {"ct": _to_volume(slices.to_image()), **labels}
 
 
-def _to_nifti(image: sitk.Image) -> Any:
-    """From DICOM's axes, left and back, to NIfTI's, right and front."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    return nib.Nifti1Image(sitk.GetArrayFromImage(image).T, np.diag([-1, -1, 1, 1]) @ affine)
+def _to_volume(image: sitk.Image) -> Volume:
+    grid = Grid(image.GetSize(), from_itk(image))
+    return Volume(grid.to_array(sitk.GetArrayFromImage(image).T), grid)
 
 
 def _text(cell: object) -> str:
