@@ -1,20 +1,17 @@
 """DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
 
 from datamodules.fetal_heart import FetalHeartDataModule, FetalHeartPhantom
-from datamodules.followup import FollowupDataModule, FollowupPhantomDataModule
+from datamodules.followup import FollowupDataModule
 from datamodules.hematoma import CutSlicesDataModule, HematomaScansDataModule, HematomaSlicesDataModule
 from datamodules.liver import LiverCohortDataModule
 from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
-from datamodules.phantoms.head import HeadPhantom
+from datamodules.phantoms.head import HeadPhantom, HeadPictures, HeadScans
 from datamodules.phantoms.liver import LiverPhantom, LiverPictures
 from datamodules.segmentation import (
     PatientFoldersDataModule,
-    PicturesPhantomDataModule,
     SegmentationDataModule,
-    SegmentationPhantomDataModule,
-    SlicesPhantomDataModule,
     UnpairedFoldersDataModule,
 )
 from datamodules.table import FetalHeartTable, TableDataModule
@@ -26,8 +23,9 @@ __all__ = [
     "FetalHeartPhantom",
     "FetalHeartTable",
     "FollowupDataModule",
-    "FollowupPhantomDataModule",
     "HeadPhantom",
+    "HeadPictures",
+    "HeadScans",
     "HematomaScansDataModule",
     "HematomaSlicesDataModule",
     "ImageSource",
@@ -38,10 +36,7 @@ __all__ = [
     "MedMNISTPhantomDataModule",
     "NPZDataModule",
     "PatientFoldersDataModule",
-    "PicturesPhantomDataModule",
     "SegmentationDataModule",
-    "SegmentationPhantomDataModule",
-    "SlicesPhantomDataModule",
     "TableDataModule",
     "UnlabelledDataModule",
     "UnpairedFoldersDataModule",

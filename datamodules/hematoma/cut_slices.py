@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from datamodules.base import mark, mark_file, telling
 from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
@@ -22,6 +21,7 @@ from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModul
 from datamodules.io import Volume, check_hu, check_same_grid, read_mask, read_volume
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
+from datamodules.seen import mark, mark_file, telling
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
@@ -75,14 +75,18 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         self.rule, self.masks = expansion or ExpansionRule(), masks
         self.cutting: dict[str, Any] = {"size": cut_size, "neighbours": neighbours, "box": box, "margin_mm": margin_mm}
         super().__init__(Path(root) / self._folder_name(), **options)
-        self.phantom = phantom is not None
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the cohort is synthetic."""
+        return self.cohort.phantom is not None
 
     def _folder_name(self) -> str:
         how = [self.cohort.root.name, self.cohort.splits, bool(self.masks), asdict(self.rule), self.cutting]
         return f"slices_{sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:8]}"
 
     def evaluate_as(self, seen: Mapping[str, Any] | None) -> None:
-        """Other cohorts have other hospitals; see `MatchedDataModule`."""
+        """Other cohorts have other hospitals; see `BaseDataModule`."""
         super().evaluate_as(seen)
         self.cohort.whole = self._seen is None
 
@@ -99,7 +103,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         patients = self.cohort.patients() if self._seen else []
         if self._seen and not any(map(self._seen.splits_of, self._cohort_marks().values())):
             self.cohort.splits = {"val": [], "test": sorted({patient.folder.parent.name for patient in patients})}
-            self.source = self.source.with_name(self._folder_name())
+            self.root = self.root.with_name(self._folder_name())
 
     def _cohort_marks(self) -> dict[str, list[int]]:
         """Of each patient's scans, and of where they lie."""
@@ -110,7 +114,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
     @property
     def waiting(self) -> str:
         """As long as not every scan has its mask, nothing can be cut."""
-        if self.masks is None or self.source.is_dir():
+        if self.masks is None or self.root.is_dir():
             return super().waiting
         lacking = [name for name in self._scans() if not self._files(name)]
         if not lacking:
@@ -120,29 +124,29 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
 
     def fetch(self) -> None:
         """Cut the slices when all masks are there, and again when scans or masks have changed since."""
-        if self.source.is_dir() and not self.cohort.root.is_dir():
+        if self.root.is_dir() and not self.cohort.root.is_dir():
             return  # cut elsewhere
         self.cohort.fetch()
         self._test_all_of_another_cohort()
-        if self.cohort.whole and not self.source.is_dir():
+        if self.cohort.whole and not self.root.is_dir():
             self._check_early()
         if self.masks and any(not self._files(name) for name in self._scans()):
             return
         made_of = json.dumps(self._made_of())
-        note = self.source / "made_of.json"
+        note = self.root / "made_of.json"
         if note.is_file():
             if note.read_text() == made_of:
                 return
-            log.info("%s: scans or masks have changed, cut anew", self.source)
-            shutil.rmtree(self.source)
-        with appearing(self.source) as root:
+            log.info("%s: scans or masks have changed, cut anew", self.root)
+            shutil.rmtree(self.root)
+        with appearing(self.root) as root:
             skipped = self._cut_all(root)
             text = "patient,why\n" + "".join(f"{name},{why}\n" for name, why in skipped.items())
             (root / "skipped.csv").write_text(text)
             (root / "made_of.json").write_text(made_of)
         if skipped:
             told = ", ".join(f"{name} ({why})" for name, why in [*skipped.items()][:5])
-            log.warning("%d patients left out, all in %s: %s", len(skipped), self.source / "skipped.csv", told)
+            log.warning("%d patients left out, all in %s: %s", len(skipped), self.root / "skipped.csv", told)
 
     def _made_of(self) -> list[list[Any]]:
         """How volumes are measured, and names, sizes and times of all files that slices and labels come from."""

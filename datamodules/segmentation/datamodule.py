@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from datamodules.folds import held_out
+from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case
 from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, is_picture, read_dataset
@@ -21,6 +21,7 @@ from datamodules.segmentation.pictures import alike, listed, read_pictures, seve
 from datamodules.segmentation.plan import Plan, make_plan
 from datamodules.segmentation.results import WrittenCases
 from datamodules.skull import bone_share, check_skull, skull_of_all
+from datamodules.splits import held_out
 
 __all__ = ["SegmentationDataModule"]
 
@@ -36,7 +37,8 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
     and kept in the checkpoint.
 
     Args:
-        root: Folder with `dataset.json`, or with `images` and `masks`.
+        root: Folder with `dataset.json`, or with `images` and `masks`; of a phantom, the folder that holds its own.
+        phantom: Written below `root` where it is missing.
         fold: Which of the folds is for validation.
         folds: Into how many the patients of `imagesTr` are split.
         patient: Regular expression whose first group is the patient in the name of a case: all scans of a patient go
@@ -59,13 +61,14 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         ValueError: If a number is out of range.
     """
 
-    phantom = False
+    layout = "datamodule.root to a data set in nnU-Net's raw layout, or pictures"
     task = "segmentation"
 
     def __init__(
         self,
         root: str | Path,
         *,
+        phantom: Phantom | None = None,
         fold: int = 0,
         folds: int = 5,
         patient: str | None = "(.*)",
@@ -81,7 +84,7 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         threads: int = 2,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(root, phantom)
         if not 0 <= fold < folds or folds < 2:
             raise ValueError(f"fold={fold} of folds={folds}: give at least 2 folds, and one of 0 to {folds - 1}")
         if not 0 <= foreground <= 1 or batches < 1:
@@ -91,13 +94,12 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         bounds: Sequence[float] = window if window and not isinstance(window, str) else (0.0, 1.0)
         if len(bounds) != 2 or bounds[0] >= bounds[1] or (isinstance(window, str) and window != "image"):
             raise ValueError(f"window={window}: expected two numbers, the lower first, or image")
-        self.root, self.fold, self.folds = Path(root), fold, folds
+        self.fold, self.folds = fold, folds
         self.window, self.labelled = window, labelled
         self.patient = re.compile(patient) if patient else None
         self._plan, self._classes, self._channels, self.gb = plan, classes, channels, gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
         self.threads, self.seed = threads, seed
-        self._state: dict[str, Any] = {}
         self._cases: dict[str, list[Case]] = {}
         self._predict: list[CaseFiles] = []
 
@@ -171,18 +173,6 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         """Ids of every split."""
         return {name: [case.id for case in cases] for name, cases in self._cases.items()}
 
-    def prepare_data(self) -> None:
-        """Get the data set where it is missing; prediction needs none."""
-        if not self._predict:
-            self.fetch()
-
-    def fetch(self) -> None:
-        """Get the data set; a user's own must be there already."""
-        if not self.root.is_dir():
-            raise FileNotFoundError(
-                f"no folder {self.root}: set datamodule.root to a data set in nnU-Net's raw layout, or pictures"
-            )
-
     def setup(self, stage: str | None = None) -> None:
         """Read all cases, once; prediction needs none of them."""
         if stage == "predict" or self._cases:
@@ -218,25 +208,25 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
             threads=self.threads,
             batch_size=self.batch_size,
             seed=self.seed,
-            **self._ranks(),
+            **self.ranks,
         )
 
     def val_dataloader(self) -> CaseBatches:
         """Every validation case once."""
-        return CaseBatches(self._cases["val"], **self._ranks())
+        return CaseBatches(self._cases["val"], **self.ranks)
 
     def test_dataloader(self) -> CaseBatches:
         """Every test case once."""
-        return CaseBatches(self._cases["test"], **self._ranks())
+        return CaseBatches(self._cases["test"], **self.ranks)
 
     def predict_dataloader(self) -> CaseBatches:
         """The images that were found by `set_predict_input`, read one by one."""
-        return CaseBatches(self._predict, self._read, **self._ranks())
+        return CaseBatches(self._predict, self._read, **self.ranks)
 
     def held_out_dataloader(self, names: Collection[str]) -> Iterable[dict[str, Any]]:
         """Those of `held_out_cases` that have one of these names, read one by one."""
-        ranks, cases = self._ranks(), [case for case in self.held_out_cases if case.id in names]
-        yield from map(self._batch, cases[ranks.get("rank", 0) :: ranks.get("world_size", 1)])
+        ranks, cases = self.ranks, [case for case in self.held_out_cases if case.id in names]
+        yield from map(self._batch, cases[ranks["rank"] :: ranks["world_size"]])
 
     @property
     def held_out_cases(self) -> list[CaseFiles]:
@@ -257,6 +247,7 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
             FileNotFoundError: If there is none.
             ValueError: If a head CT has its skull and those of the training had none, or the other way round.
         """
+        self._predicting = True
         self._predict = list(find_images(Path(path), self.in_channels))
         trained = self._state.get("skull")
         if trained:
@@ -275,14 +266,6 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         """First channel of a test case as it stands in its file, z first."""
         case = next(case for case in self._cases["test"] if case.id == name)
         return raw_image(case.files, self.spatial_dims)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plan, classes, channels and intensities of the training, and whether its heads had their skull."""
-        return self._state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that images can be read where the training data is not."""
-        self._state = state_dict
 
     def _fold_cases(self) -> dict[str, list[CaseFiles]]:
         files, parts = self.files, self._folds()
@@ -382,7 +365,3 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
                 "datamodule.patient='%s'",
                 self.root, names[0], pattern,
             )  # fmt: skip
-
-    def _ranks(self) -> dict[str, Any]:
-        trainer = self.trainer
-        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}

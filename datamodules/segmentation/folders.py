@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.folds import held_out
 from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.files import ENDING, CaseFiles, DatasetFiles
+from datamodules.splits import held_out
 
 __all__ = ["PatientFoldersDataModule"]
 
@@ -48,17 +48,9 @@ class PatientFoldersDataModule(SegmentationDataModule):
         phantom: Phantom | None = None,
         **options: Any,
     ) -> None:
-        root = Path(root) / phantom.name if phantom else Path(root)
-        super().__init__(root, classes=classes, channels=images, **options)
+        super().__init__(root, phantom=phantom, classes=classes, channels=images, **options)
         self.images, self.mask, self.names = list(images), mask, tuple(classes)
         self.train_where, self.test_where = dict(train_where or {}), dict(test_where or {})
-        self._phantom, self.phantom = phantom, phantom is not None
-
-    def fetch(self) -> None:
-        """Write the phantom; a user's own cohort must be there already."""
-        if self._phantom:
-            self._phantom.write(self.root)
-        super().fetch()
 
     @functools.cached_property
     def files(self) -> DatasetFiles:

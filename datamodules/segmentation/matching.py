@@ -1,29 +1,26 @@
 """Cases with label maps as a trained network knows them: label values, channels, and who was never seen."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from datamodules.base import MatchedDataModule, mark_file, matched
+from datamodules.base import BaseDataModule
+from datamodules.seen import mark_file, matched
 from datamodules.segmentation.cases import Case
 from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles
 
 __all__ = ["MatchedCases"]
 
 
-class MatchedCases(MatchedDataModule):
-    """Of a datamodule of cases, what `evaluate.py` asks for; see `MatchedDataModule`."""
+class MatchedCases(BaseDataModule):
+    """Of a datamodule of cases, what `evaluate.py` asks for; see `BaseDataModule`."""
 
-    root: Path
     _classes: Sequence[str] | None
     _channels: Sequence[str] | None
-    _state: dict[str, Any]
     _known_classes: tuple[str, ...] = ()
     _labels: list[int] | None = None
     _images: list[int] | None = None
 
     def use_classes(self, names: Sequence[str]) -> None:
-        """Let label values and channels mean those of a model; see `MatchedDataModule`.
+        """Let label values and channels mean those of a model; see `BaseDataModule`.
 
         The one class of pictures has no name of its own, and is that of a model of one class.
         """

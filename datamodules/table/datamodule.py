@@ -8,13 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from datamodules.base import MatchedDataModule, mark, matched
+from datamodules.base import BaseDataModule
 from datamodules.batches import ResumableBatches
 from datamodules.fetal_heart.files import Cases, read_table
 from datamodules.phantoms.phantom import Phantom
+from datamodules.seen import SPLITS, mark, matched
+from datamodules.splits import stated
 from datamodules.table.batches import TableBatches
 from datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
-from datamodules.table.rows import SPLITS, Rows, outcome_of, read_rows, splits_of
+from datamodules.table.rows import Rows, outcome_of, read_rows
 from evaluation.predictors import check_predictors
 
 __all__ = ["TableDataModule"]
@@ -22,7 +24,7 @@ __all__ = ["TableDataModule"]
 log = logging.getLogger(__name__)
 
 
-class TableDataModule(MatchedDataModule):
+class TableDataModule(BaseDataModule):
     """Reads a CSV with a row for each case.
 
     Where there is a column of splits, its training and validation cases are for the development and its test cases for
@@ -48,6 +50,7 @@ class TableDataModule(MatchedDataModule):
         ValueError: If there is neither file nor phantom, or a predictor is named twice or is the outcome.
     """
 
+    layout = "datamodule.file to a CSV with a row for each case"
     task = "binary"
 
     def __init__(
@@ -67,11 +70,10 @@ class TableDataModule(MatchedDataModule):
         split: str = "split",
         batch_size: int = 256,
     ) -> None:
-        super().__init__()
         if not file and not (phantom and root):
             raise ValueError("no file: name a CSV with a row for each case as datamodule.file")
-        self.maker, self.phantom = (None, False) if file else (phantom, True)
-        self.source = Path(file) if file else Path(str(root)) / phantom.name / "cases.csv"  # type: ignore[union-attr]
+        super().__init__(file or str(root), None if file else phantom)
+        self.source = self.root / "cases.csv" if self.maker else self.root
         self.case, self.outcome, self.positive, self.missing = case, outcome, positive, missing
         self.split_column, self.batch_size = split, batch_size
         self._said_classes = class_names is not None
@@ -106,11 +108,6 @@ class TableDataModule(MatchedDataModule):
         assert self._cases is not None
         return self._cases[np.flatnonzero(np.isin(self._cases.split, splits))]
 
-    def prepare_data(self) -> None:
-        """Write the phantom; a user's own file must be there already."""
-        if self._predicted is None and self.maker:
-            self.maker.write(self.source.parent)
-
     def setup(self, stage: str | None = None) -> None:
         """Read the file, once, and check it."""
         if stage == "predict" or self._cases is not None:
@@ -123,9 +120,7 @@ class TableDataModule(MatchedDataModule):
         truth = self.source.parent / "truth.csv" if self.maker else None
         known = read_table(truth, "case") if truth else {}
         probability = np.array([float(known[name]["probability"]) for name in table]) if known else None
-        splits = self.divide(
-            self._marks(table, columns), lambda: splits_of(table, self.split_column, self.source), self.source
-        )
+        splits = self.divide(self._marks(table, columns), lambda: self._stated(table), self.source)
         place = {case: name for name in SPLITS for case in splits[name]}
         cases = Cases([*table], positive, [place.get(case, "") for case in table], values, {}, probability)
         self._cases = cases[np.flatnonzero([case in place for case in table])]
@@ -157,7 +152,7 @@ class TableDataModule(MatchedDataModule):
         Args:
             path: A CSV with the predictors of the training, or a folder with such a `cases.csv`.
         """
-        file = Path(path)
+        self._predicting, file = True, Path(path)
         table, columns = self._read(file / "cases.csv" if file.is_dir() else file)
         values = {name: self._values(table, columns, name) for name in self.predictors}
         self._predicted = Cases([*table], None, ["predict"] * len(table), values, {})
@@ -176,6 +171,11 @@ class TableDataModule(MatchedDataModule):
         self.levels |= {name: (pair[0], pair[1]) for name, pair in state_dict["levels"].items()}
         self.units = dict(state_dict["units"])
         self._learnt = True
+
+    def _stated(self, table: Rows) -> dict[str, list[str]]:
+        """Cases of each split; all for the development where no column says it."""
+        said = {case: (row.get(self.split_column) or "").strip() for case, row in table.items()}
+        return stated(said, self.source, self.split_column) or {"train": [*table], "val": [], "test": []}
 
     def _read(self, file: Path) -> tuple[Rows, dict[str, str]]:
         return read_rows(file, self.case, self.split_column)
@@ -260,5 +260,4 @@ class TableDataModule(MatchedDataModule):
 
     def _batches(self, cases: Cases) -> TableBatches:
         x = np.stack([cases.values[name] for name in self.predictors], axis=1)
-        ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return TableBatches(torch.from_numpy(x), cases.names, cases.positive, self.batch_size, *ranks)
+        return TableBatches(torch.from_numpy(x), cases.names, cases.positive, self.batch_size, **self.ranks)

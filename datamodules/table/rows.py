@@ -9,12 +9,11 @@ import numpy as np
 from datamodules.fetal_heart.files import read_table
 from datamodules.table.columns import named
 
-__all__ = ["SPLITS", "Rows", "outcome_of", "read_rows", "splits_of"]
+__all__ = ["Rows", "outcome_of", "read_rows"]
 
 Rows = Mapping[str, Mapping[str, str]]
 """Cells by column, by case."""
 
-SPLITS = ("train", "val", "test")
 _IDS = ("case", "id", "patient")
 
 
@@ -79,17 +78,3 @@ def outcome_of(table: Rows, columns: Mapping[str, str], outcome: str, positive: 
         return np.array([float(cell) == 1 for cell in cells])
     told = f"{outcome} is {', '.join(words[:5])}; say which is the diagnosis with datamodule.positive"
     raise ValueError(f"{source}: {told}")
-
-
-def splits_of(table: Rows, column: str, source: Path) -> dict[str, list[str]]:
-    """Cases of each split; all for the development where there is no such column.
-
-    Raises:
-        ValueError: If a cell is none of `train`, `val` and `test`.
-    """
-    if column not in next(iter(table.values())):
-        return {"train": [*table], "val": [], "test": []}
-    for case, row in table.items():
-        if row[column] not in SPLITS:
-            raise ValueError(f"{source}: {column} of case {case} is {row[column]!r}; expected train, val or test")
-    return {name: [case for case, row in table.items() if row[column] == name] for name in SPLITS}

@@ -63,7 +63,7 @@ def test_the_same_seed_writes_the_same_cohort(cohort, tmp_path):
 
 def test_masks_measure_what_the_causal_model_drew(tmp_path):
     made = ready(tmp_path, FetalHeartPhantom(20, 12, views=2, size=128))
-    with (made.source / "truth.csv").open() as opened:
+    with (made.root / "truth.csv").open() as opened:
         truth = {row["case"]: row for row in csv.DictReader(opened)}
     for split in ("train", "val", "test"):
         cases = made.cases(split)
