@@ -8,6 +8,7 @@ import lightning as L
 import nibabel as nib
 import numpy as np
 import torch
+from PIL import Image
 from rich.progress import track
 
 __all__ = ["HeldOutMasks"]
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 class HeldOutMasks(L.Callback):
     """Writes `held_out/<case>.nii.gz`: the probability of foreground in 255ths (uint8), on the grid of the file.
 
+    Of pictures it is `<case>.png`.
     With one such folder for each fold, a training patient stands in that of the one network that has not seen them, and
     all others in all of them, to be averaged. What is there already is left, so an interrupted run goes on.
     """
@@ -28,7 +30,8 @@ class HeldOutMasks(L.Callback):
             return
         folder, datamodule = Path(trainer.default_root_dir) / "held_out", trainer.datamodule  # type: ignore[attr-defined]
         folder.mkdir(parents=True, exist_ok=True)
-        files = {case.id: folder / f"{case.id}.nii.gz" for case in datamodule.held_out_cases}
+        ending = ".png" if datamodule.spatial_dims == 2 else ".nii.gz"
+        files = {case.id: folder / f"{case.id}{ending}" for case in datamodule.held_out_cases}
         sources = {case.id: case.images[0] for case in datamodule.held_out_cases if not files[case.id].exists()}
         quiet = len(sources) < 20 or not trainer.is_global_zero
         batches = datamodule.held_out_dataloader(sources)
@@ -42,6 +45,11 @@ class HeldOutMasks(L.Callback):
 
 def _write(probability: np.ndarray, source: Path, file: Path) -> None:
     levels = np.rint(255 * probability).astype(np.uint8)
+    if file.suffix == ".png":
+        partial = file.with_name(f".{file.name}.partial.png")
+        Image.fromarray(levels).save(partial)
+        partial.rename(file)
+        return
     image = nib.Nifti1Image(levels.T, nib.load(source).affine)  # type: ignore[attr-defined]
     image.header.set_xyzt_units("mm")
     partial = file.with_name(f".{file.name.removesuffix('.nii.gz')}.partial.nii.gz")

@@ -94,7 +94,7 @@ class SegmentationWriter(CaseWriter):
 
     def there(self) -> list[Path]:
         """All files that may be label maps."""
-        return sorted(self.output.glob(f"[!.]*{self._ending}"))
+        return sorted(self.output.glob(f"**/[!.]*{self._ending}"))
 
     def made_of(self, case: Any) -> tuple[list[Path], str]:
         """Its channels."""
@@ -105,7 +105,9 @@ class SegmentationWriter(CaseWriter):
     ) -> None:
         """Write one case."""
         name, mask = outputs["id"][0], outputs["mask"][0].cpu().numpy()
-        partial = self.output / f".{name}.partial{self._ending}"
+        place = self.place(name)
+        partial = place.with_name(f".{place.name}.partial{self._ending}")
+        partial.parent.mkdir(parents=True, exist_ok=True)  # of an image in a folder below the input
         if self._ending == ".png":
             Image.fromarray(mask * (255 // max(1, trainer.datamodule.num_classes - 1))).save(partial)  # type: ignore[attr-defined]
         else:
@@ -113,7 +115,7 @@ class SegmentationWriter(CaseWriter):
             image = nib.Nifti1Image(mask.T, source.affine)
             image.header.set_xyzt_units("mm")
             nib.save(image, partial)
-        partial.rename(self.place(name))
+        partial.rename(place)
 
 
 def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from nibabel.filebasedimages import ImageFileError
 from torch import Tensor
 
-from datamodules.segmentation.files import CaseFiles, is_picture
-from datamodules.segmentation.pictures import read_mask, read_picture
+from datamodules.io.label_pictures import read_label_picture
+from datamodules.io.pictures import is_picture, read_picture
+from datamodules.segmentation.files import CaseFiles
 from datamodules.segmentation.plan import ANISOTROPY
 from datamodules.skull import bone_share
 from datamodules.spacing import spacing_mm
@@ -173,7 +174,7 @@ def resample(image: Tensor, size: Sequence[int], spacing: Sequence[float]) -> Te
 def _read(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
     """(C, *spatial) float32, (*spatial) uint8, mm of a voxel."""
     if is_picture(case.images[0]):
-        return _read_picture(case)
+        return _read_picture(case, classes)
     opened = [_open(file) for file in case.images]
     first = opened[0]
     for file, image in zip(case.images[1:], opened[1:], strict=True):
@@ -194,9 +195,9 @@ def _read(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None,
     return image, mask.astype(np.uint8), spacing
 
 
-def _read_picture(case: CaseFiles) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
+def _read_picture(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
     image = read_picture(case.images[0])
-    mask = None if case.mask is None else read_mask(case.mask)
+    mask = None if case.mask is None else read_label_picture(case.mask, classes, case.colours)
     if mask is not None and mask.shape != image.shape:
         raise ValueError(f"{case.mask}: {mask.shape} pixels, but {case.images[0].name} has {image.shape}; resample one")
     return image[None], mask, (1.0, 1.0)

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "is_picture", "read_dataset"]
+from datamodules.io import named
+from datamodules.io.pictures import PICTURES, is_picture
+
+__all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "read_dataset"]
 
 ENDING = ".nii.gz"
 UNNAMED = ["background", "foreground"]
 """Classes of masks that say where something is and not what."""
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,14 @@ class CaseFiles:
         id: Name of the case.
         images: A file for each channel.
         mask: The label map, none where there is none.
+        colours: Of a mask that is a picture, by label value the red, green and blue that mean it; none where it holds
+            label values.
     """
 
     id: str
     images: tuple[Path, ...]
     mask: Path | None = None
+    colours: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,17 +101,12 @@ def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
         return (CaseFiles(name, (path,)),)
     found = _images(path, channels) if path.is_dir() else {}
     if not found and path.is_dir() and channels == 1:
-        found = {file.stem: (file,) for file in sorted(path.iterdir()) if is_picture(file)}
+        found = {name: (file,) for name, file in named(path, PICTURES, below=True).items()}
     if not found:
         raise FileNotFoundError(
             f"no images in {path}: expected a .nii.gz file, a folder of <case>_0000{ENDING}, or pictures"
         )
     return tuple(CaseFiles(name, files) for name, files in found.items())
-
-
-def is_picture(file: Path) -> bool:
-    """Whether its name says that it is one; hidden files, which macOS leaves about, are none."""
-    return file.suffix.lower() in PICTURES and file.name[0] != "."
 
 
 def _cases(root: Path, split: str, channels: int) -> tuple[CaseFiles, ...]:

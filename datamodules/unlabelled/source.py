@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from nibabel.filebasedimages import ImageFileError
 
+from datamodules.io.pictures import is_picture, read_picture
 from datamodules.segmentation.cases import resample
-from datamodules.segmentation.files import ENDING, PICTURES
-from datamodules.segmentation.pictures import read_picture
+from datamodules.segmentation.files import ENDING
 from datamodules.spacing import spacing_mm
 
 __all__ = ["ImageFile", "ImageSource"]
@@ -74,7 +74,7 @@ class ImageSource:
         first = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
         fixed = Path(*parts[:first])
         paths = [path for path in sorted(fixed.glob("/".join(parts[first:]))) if path.name[0] != "."]
-        paths = [path for path in paths if path.name.endswith((ENDING, ".nii", *PICTURES))]
+        paths = [path for path in paths if path.name.endswith((ENDING, ".nii")) or is_picture(path)]
         if not paths:
             raise FileNotFoundError(
                 f"no image {root / self.files}: set datamodule.root, or the pattern of datamodule.sources"
@@ -108,7 +108,7 @@ class ImageSource:
 
 def _read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
     """An image, z first, and the mm of its voxels."""
-    if path.name.endswith(PICTURES):
+    if is_picture(path):
         return read_picture(path), (1.0, 1.0)
     try:
         volume = nib.load(path)

@@ -83,7 +83,7 @@ ONES = np.ones((6, 1), int)
         ({"test_labels": ONES * 2}, "label 2 is outside 0..1"),
         ({"test_labels": -ONES}, "label -1 is outside 0..1"),
         ({"test_labels": ONES * 0.5}, "expected one integer"),
-        ({"test_labels": np.array([{}] * 6)}, "damaged"),
+        ({"test_labels": np.array([{}] * 6)}, "holds Python objects"),
         ({"train_labels": ONES}, "no train image of class a"),
         ({"val_labels": ONES * 0}, "no val image of class b"),
     ],

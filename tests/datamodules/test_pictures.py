@@ -7,7 +7,9 @@ from PIL import Image
 
 from callbacks import SegmentationWriter
 from datamodules import SegmentationDataModule
-from datamodules.segmentation.pictures import alike, read_mask, read_picture, read_pictures
+from datamodules.io.label_pictures import read_label_picture
+from datamodules.io.pictures import read_picture
+from datamodules.segmentation.pictures import alike, read_pictures
 from models import PlainUNet
 from tests.conftest import REAL_DATA
 from tests.lightning_modules.test_segmentation import module
@@ -67,12 +69,12 @@ def test_no_patient_is_in_two_splits(tmp_path, fold):
 def test_masks_are_label_values_or_bright_in_any_channel(tmp_path):
     for name, levels in {"label": [[0, 1]], "grey": [[20, 200]], "empty": [[0, 0]]}.items():
         Image.fromarray(np.array(levels, np.uint8)).save(tmp_path / f"{name}.png")
-        assert read_mask(tmp_path / f"{name}.png").tolist() == ([[0, 0]] if name == "empty" else [[0, 1]])
+        assert read_label_picture(tmp_path / f"{name}.png").tolist() == ([[0, 0]] if name == "empty" else [[0, 1]])
     write(tmp_path / "set", heads=1)
-    assert read_mask(tmp_path / "set" / "masks" / "100.png").sum() == 30
+    assert read_label_picture(tmp_path / "set" / "masks" / "100.png").sum() == 30
     Image.fromarray(np.full((2, 2), 2, np.uint8)).save(tmp_path / "two.png")
     with pytest.raises(ValueError, match="its brightest pixel is 2; a mask holds 0 and 1, or 255"):
-        read_mask(tmp_path / "two.png")
+        read_label_picture(tmp_path / "two.png")
 
 
 def test_label_maps_of_pictures_are_pictures(tmp_path):
@@ -118,7 +120,7 @@ def test_real_slices_of_one_head_stay_together():
     whose = [{groups[name] for name in groups if first <= int(name) < last} for first, last in heads]
     assert all(len(found) == 1 for found in whose), "no head is split"
     assert [found.pop() for found in whose] == ["10185"] * 3 + ["10199"] * 2 + ["10210"], "some are one"
-    assert sum(read_mask(case.mask).any() for case in read_pictures(CT_ICH).train) == 36
+    assert sum(read_label_picture(case.mask).any() for case in read_pictures(CT_ICH).train) == 36
 
 
 @pytest.mark.skipif(not MSD.is_dir(), reason="no slices of MSD liver; name a folder with MEDZOO_REAL_DATA")
