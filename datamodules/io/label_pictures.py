@@ -84,7 +84,7 @@ def _values(page: Page) -> np.ndarray:
     if page.levels is not None:
         levels = page.levels.astype(np.uint8) if page.levels.dtype == bool else page.levels
         full = levels.dtype.itemsize == 2 and (levels % 257 == 0).all()  # 8 bits, written as 16
-        return levels // (257 if full else page.scale)
+        return levels // 257 if full else levels // page.scale if page.scale > 1 else levels
     if page.image.mode == "P" and (page.image.getpalette() or [1])[:3] == [0, 0, 0]:
         return np.where(_transparent(page), 0, np.asarray(page.image))
     return _grey(_colours(page))
@@ -160,7 +160,7 @@ def _flat_tones(values: np.ndarray) -> np.ndarray:
     pixels = (values if values.ndim == 3 else values[..., None]).astype(np.int16)
     flat = np.ones(pixels.shape[:2], bool)
     for axis in (0, 1):
-        even = np.moveaxis((np.abs(np.diff(pixels, axis=axis)) <= _FLAT).all(-1), axis, 0)
+        even = np.moveaxis(np.abs(np.diff(pixels, axis=axis)).max(-1) <= _FLAT, axis, 0)
         turned = np.moveaxis(flat, axis, 0)
         turned[1:] &= even
         turned[:-1] &= even
