@@ -95,7 +95,7 @@ class SegmentationWriter(CaseWriter):
 
     def there(self) -> list[Path]:
         """All files that may be label maps."""
-        return sorted(file for file in self.output.glob("[!.]*") if file.name.endswith(self._formats))
+        return sorted(file for file in self.output.glob("**/[!.]*") if file.name.endswith(self._formats))
 
     def made_of(self, case: Any) -> tuple[list[Path], str]:
         """Its channels."""
@@ -107,12 +107,14 @@ class SegmentationWriter(CaseWriter):
         """Write one case."""
         name, mask = outputs["id"][0], outputs["mask"][0].cpu().numpy()
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        place = self.place(name)
+        place.parent.mkdir(parents=True, exist_ok=True)  # of an image in a folder below the input
         if self._endings[name] == ".png":
-            partial = self.output / f".{name}.partial.png"
+            partial = place.with_name(f".{place.name}.partial.png")
             Image.fromarray(mask * (255 // max(1, data.num_classes - 1))).save(partial)
-            partial.rename(self.place(name))
+            partial.rename(place)
         else:
-            data.write_like(mask, data.predict_cases[name].images[0], self.place(name))
+            data.write_like(mask, data.predict_cases[name].images[0], place)
 
 
 def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:

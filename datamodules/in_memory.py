@@ -185,10 +185,10 @@ class InMemoryDataModule(BaseDataModule):
         """Read what to predict on, brought to the size and channels of the training images.
 
         Args:
-            path: An image or volume file, a folder of them, or an npz (`datamodules/readers.py`).
+            path: An image or volume file, a folder of them and of such folders, or an npz (`datamodules/readers.py`).
         """
         self._predicting = True
-        ids, images = read_images(Path(path), self.image_shape)
+        ids, images = read_images(Path(path), self.image_shape, below=True)
         self._predict_input = ids, torch.from_numpy(images), self._described(images)
 
     def predict_dataloader(self) -> TensorBatches:

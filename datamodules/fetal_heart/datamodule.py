@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.batches import Augmentation, TensorBatches
-from datamodules.fetal_heart.files import Cases, mask_file, mask_labels, read_cases
+from datamodules.fetal_heart.files import Cases, mask_file, mask_values, read_cases
 from datamodules.in_memory import InMemoryDataModule, Split
 from datamodules.npz_file import SPLITS
 from datamodules.outcomes import check_predictors as check_names
@@ -285,7 +285,7 @@ def _chambers(root: Path, image: str, size: Sequence[int]) -> np.ndarray:
     file = mask_file(root, image)
     if file is None:
         raise ValueError(f"{root / 'masks'}: no mask of image {image}; set datamodule.channels=grey")
-    labels = mask_labels(file)
+    labels = mask_values(file)
     each = torch.from_numpy(np.stack([labels == value for value in CHAMBERS.values()])).float()[None]
     return (F.interpolate(each, list(size), mode="bilinear", antialias=True)[0] > 0.5).numpy().astype(np.uint8) * 255
 

@@ -10,6 +10,7 @@ A predictor is a column of `cases.csv`, or else measured in the masks: the mean 
 """
 
 import csv
+import glob
 import logging
 import re
 from collections.abc import Sequence
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from datamodules.io import listed
+from datamodules.io.label_pictures import read_label_picture
 from evaluation.morphology import CHAMBERS, morphology
 
-__all__ = ["Cases", "mask_file", "mask_labels", "read_cases", "read_table"]
+__all__ = ["Cases", "mask_file", "mask_values", "read_cases", "read_table"]
 
 log = logging.getLogger(__name__)
 
@@ -109,28 +111,14 @@ def read_cases(
     return cases, owners
 
 
-def mask_labels(file: Path) -> np.ndarray:
-    """(H, W) of a mask: 0 and the values of `CHAMBERS`.
-
-    Raises:
-        ValueError: If it cannot be read, is coloured, or holds other labels.
-    """
-    try:
-        with Image.open(file) as picture:
-            labels = np.asarray(picture)
-    except OSError as error:
-        raise ValueError(f"{file} could not be read as a picture ({error})") from error
-    if labels.ndim != 2:
-        raise ValueError(f"{file}: a mask holds one label for each pixel, this one has shape {labels.shape}")
-    others = sorted({*np.unique(labels).tolist()} - {0, *CHAMBERS.values()})
-    if others:
-        raise ValueError(f"{file}: the mask holds the labels {', '.join(map(str, others[:5]))}; known are 0 to 4")
-    return labels
-
-
 def mask_file(root: Path, image: str) -> Path | None:
     """The mask of an image, none where it is not outlined."""
-    return next((file for file in sorted((root / "masks").glob(f"{image}.*"))), None)
+    return next(iter(listed(root / "masks", f"{glob.escape(image)}.*")), None)
+
+
+def mask_values(file: Path) -> np.ndarray:
+    """(H, W) of a mask: 0 and the values of `CHAMBERS`."""
+    return read_label_picture(file, 1 + len(CHAMBERS))
 
 
 def read_table(file: Path, key: str) -> dict[str, dict[str, str]]:
@@ -209,8 +197,9 @@ def _measured(
         if file is None:
             continue
         spacing = _number(table[owner].get("spacing_mm"), f"cases.csv: spacing_mm of case {owner}")
+        labels = mask_values(file)
         try:
-            sizes, notes = morphology(mask_labels(file), (spacing, spacing))
+            sizes, notes = morphology(labels, (spacing, spacing))
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
         found[owner].append(sizes)

@@ -1,6 +1,6 @@
 """The only room that opens image, table and archive files: each kind has one reader, and each question one answer."""
 
-from datamodules.io.files import hidden, listed, opening, written
+from datamodules.io.files import hidden, listed, named, opening, some, written
 from datamodules.io.formats import VOLUMES, volume_ending
 from datamodules.io.grid import Grid, check_same_grid, from_itk, to_itk
 from datamodules.io.hounsfield import check_hu, check_offset
@@ -18,9 +18,11 @@ __all__ = [
     "hidden",
     "label_map",
     "listed",
+    "named",
     "opening",
     "read_mask",
     "read_volume",
+    "some",
     "to_itk",
     "volume_ending",
     "write_like",

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from datamodules.io import named
+from datamodules.io.pictures import PICTURES
 from datamodules.liver.columns import MISSING, Columns
 
 __all__ = ["MODALITIES", "Outcome", "Patient", "read_patients", "read_rows"]
@@ -25,7 +27,6 @@ __all__ = ["MODALITIES", "Outcome", "Patient", "read_patients", "read_rows"]
 log = logging.getLogger(__name__)
 
 MODALITIES = ("ct", "mr", "histology", "clinical", "genomics")
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _volumes(folder: Path) -> dict[str, Path]:
 def _tiles(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
-    return tuple(file for file in sorted(folder.iterdir()) if file.suffix.lower() in _PICTURES and file.name[0] != ".")
+    return tuple(named(folder, PICTURES).values())
 
 
 def _read_genes(file: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:

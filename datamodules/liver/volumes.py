@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
 from datamodules.io import Volume, check_hu, read_mask, read_volume
+from datamodules.io.pictures import read_picture
 from datamodules.segmentation.batches import crop
 
 __all__ = ["Around", "read_ct", "read_mr", "read_tiles", "window"]
@@ -104,15 +104,8 @@ def read_tiles(files: Sequence[Path], count: int, size: int) -> np.ndarray:
     chosen = np.arange(count) % len(files) if len(files) < count else np.arange(count) * len(files) // count
     tiles = {}
     for number in sorted(set(chosen.tolist())):
-        try:
-            with Image.open(files[number]) as opened:
-                picture = opened.convert("RGB")
-                resized = (
-                    picture if picture.size == (size, size) else picture.resize((size, size), Image.Resampling.BILINEAR)
-                )
-                tiles[number] = np.asarray(resized).transpose(2, 0, 1)
-        except OSError as error:
-            raise ValueError(f"{files[number]} could not be read as a picture ({error})") from error
+        tile = read_picture(files[number], colour=True, size=(size, size))
+        tiles[number] = np.rint(tile).astype(np.uint8).transpose(2, 0, 1)
     return np.stack([tiles[number] for number in chosen.tolist()])
 
 

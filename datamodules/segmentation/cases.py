@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules import io
-from datamodules.segmentation.files import CaseFiles, is_picture
-from datamodules.segmentation.pictures import read_mask, read_picture
+from datamodules.io.label_pictures import read_label_picture
+from datamodules.io.pictures import is_picture, read_picture
+from datamodules.segmentation.files import CaseFiles
 from datamodules.segmentation.plan import ANISOTROPY
 from datamodules.skull import bone_share
 
@@ -184,7 +185,7 @@ def resample(image: Tensor, size: Sequence[int], spacing: Sequence[float]) -> Te
 def _read(case: CaseFiles, classes: int, axes: int = 3) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
     """(C, *spatial) float32, (*spatial) uint8, mm of a voxel; with 2 axes, of the picture of one slice."""
     if is_picture(case.images[0]):
-        return _read_picture(case)
+        return _read_picture(case, classes)
     volumes = [io.read_volume(file) for file in case.images]
     grid = volumes[0].grid
     for file, volume in zip(case.images[1:], volumes[1:], strict=True):
@@ -203,9 +204,9 @@ def _read(case: CaseFiles, classes: int, axes: int = 3) -> tuple[np.ndarray, np.
     return image, None if case.mask is None else np.ascontiguousarray(arrays[-1]), spacing
 
 
-def _read_picture(case: CaseFiles) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
+def _read_picture(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
     image = read_picture(case.images[0])
-    mask = None if case.mask is None else read_mask(case.mask)
+    mask = None if case.mask is None else read_label_picture(case.mask, classes, case.colours)
     if mask is not None and mask.shape != image.shape:
         raise ValueError(f"{case.mask}: {mask.shape} pixels, but {case.images[0].name} has {image.shape}; resample one")
     return image[None], mask, (1.0, 1.0)

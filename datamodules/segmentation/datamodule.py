@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from datamodules.io.label_pictures import class_colours
+from datamodules.io.pictures import is_picture
 from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case
-from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, is_picture, read_dataset
+from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
 from datamodules.segmentation.matching import MatchedCases
 from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
 from datamodules.segmentation.plan import Plan, make_plan
@@ -45,7 +47,9 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
             into one fold. Null is for slices as pictures whose names do not say it: `patients.csv` beside them does, or
             else one quite unlike the slice before begins a new patient, and where likeness does not tell, it is asked.
         plan: Spacing, patch, batch size, strides, kernels and features (`Plan`); null has them planned from the data.
-        classes: Names of the classes by label value; null takes those of `dataset.json`.
+        classes: Names of the classes by label value; null takes those of `dataset.json`, of pictures background and
+            foreground. Where masks are coloured pictures, the colours too: `{liver: [255, 0, 0]}`; the background is
+            what is called so, else what is black.
         channels: Names of the channels; likewise.
         gb: GPU memory that the planner aims at.
         window: Intensities that become 0 and 1, where they are not to be measured: those of a network that was trained
@@ -73,7 +77,7 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         folds: int = 5,
         patient: str | None = "(.*)",
         plan: Mapping[str, Any] | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str] | Mapping[str, Sequence[int]] | None = None,
         channels: Sequence[str] | None = None,
         gb: float = 8.0,
         window: Sequence[float] | Literal["image"] | None = None,
@@ -97,7 +101,9 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         self.fold, self.folds = fold, folds
         self.window, self.labelled = window, labelled
         self.patient = re.compile(patient) if patient else None
-        self._plan, self._classes, self._channels, self.gb = plan, classes, channels, gb
+        coloured = class_colours(classes) if isinstance(classes, Mapping) else {}
+        self._classes, self._colours = list(coloured) or classes, list(coloured.values())  # type: ignore[assignment]
+        self._plan, self._channels, self.gb = plan, channels, gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
         self.threads, self.seed = threads, seed
         self._cases: dict[str, list[Case]] = {}
@@ -108,7 +114,11 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         """What is in the folder, which is fetched or written first where that can be done."""
         self.fetch()
         flat = (self.root / "images").is_dir() and not (self.root / "dataset.json").is_file()
-        return read_pictures(self.root) if flat else read_dataset(self.root)
+        if flat:
+            return read_pictures(self.root, self._classes or (), self._colours)
+        if self._colours:
+            raise ValueError(f"{self.root}: colours of datamodule.classes are for masks in masks/; name classes alone")
+        return read_dataset(self.root)
 
     @functools.cached_property
     def plan(self) -> Plan:

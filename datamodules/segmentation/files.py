@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datamodules.io import VOLUMES, hidden, listed, volume_ending
+from datamodules.io import VOLUMES, listed, named, volume_ending
+from datamodules.io.pictures import PICTURES
 
-__all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "is_picture", "read_dataset"]
+__all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "read_dataset"]
 
 ENDING = ".nii.gz"
 UNNAMED = ["background", "foreground"]
 """Classes of masks that say where something is and not what."""
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,14 @@ class CaseFiles:
         id: Name of the case.
         images: A file for each channel.
         mask: The label map, none where there is none.
+        colours: Of a mask that is a picture, by label value the red, green and blue that mean it; none where it holds
+            label values.
     """
 
     id: str
     images: tuple[Path, ...]
     mask: Path | None = None
+    colours: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,11 @@ def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
             raise ValueError(f"{path}: {found[name][0].name} and {more[name][0].name} are both {name}; remove one")
         found |= more
     if not found and path.is_dir() and channels == 1:
-        found = {file.stem: (file,) for file in sorted(path.iterdir()) if is_picture(file)}
+        found = {name: (file,) for name, file in named(path, PICTURES, below=True).items()}
     if not found:
-        named = f"a volume ({', '.join(VOLUMES)}), a folder of <case>_0000{ENDING} or the like, or pictures"
-        raise FileNotFoundError(f"no images in {path}: expected {named}")
+        wanted = f"a volume ({', '.join(VOLUMES)}), a folder of <case>_0000{ENDING} or the like, or pictures"
+        raise FileNotFoundError(f"no images in {path}: expected {wanted}")
     return tuple(CaseFiles(name, files) for name, files in found.items())
-
-
-def is_picture(file: Path) -> bool:
-    """Whether its name says that it is one; hidden files, which macOS leaves about, are none."""
-    return file.suffix.lower() in PICTURES and not hidden(file)
 
 
 def _cases(root: Path, split: str, channels: int, ending: str) -> tuple[CaseFiles, ...]:

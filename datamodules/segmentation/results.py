@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from datamodules import io
+from datamodules.io.pictures import is_picture
 from datamodules.segmentation.cases import Case
-from datamodules.segmentation.files import CaseFiles, is_picture
+from datamodules.segmentation.files import CaseFiles
 
 __all__ = ["WrittenCases"]
 

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from datamodules.io import VOLUMES, check_offset, hidden, read_volume
+from datamodules.io.pictures import is_picture, read_picture
 from datamodules.segmentation.cases import resample
-from datamodules.segmentation.files import PICTURES
-from datamodules.segmentation.pictures import read_picture
 
 __all__ = ["ImageFile", "ImageSource"]
 
@@ -72,7 +71,7 @@ class ImageSource:
         first = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
         fixed = Path(*parts[:first])
         paths = [path for path in sorted(fixed.glob("/".join(parts[first:]))) if not hidden(path)]
-        paths = [path for path in paths if path.name.endswith((*VOLUMES, *PICTURES))]
+        paths = [path for path in paths if path.name.endswith(VOLUMES) or is_picture(path)]
         if not paths:
             raise FileNotFoundError(
                 f"no image {root / self.files}: set datamodule.root, or the pattern of datamodule.sources"
@@ -106,7 +105,7 @@ class ImageSource:
 
 def _read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
     """An image, z first, and the mm of its voxels."""
-    if path.name.endswith(PICTURES):
+    if is_picture(path):
         return read_picture(path), (1.0, 1.0)
     volume = read_volume(path)
     return volume.array.astype(np.float32, copy=False), volume.spacing

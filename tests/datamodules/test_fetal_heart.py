@@ -188,7 +188,7 @@ def test_a_mask_with_other_labels_is_named(own, tmp_path):
     labels = np.array(Image.open(file))
     labels[0, 0] = 9
     Image.fromarray(labels).save(file)
-    assert "H0002_0.png: the mask holds the labels 9; known are 0 to 4" in refused(own, tmp_path / "run")
+    assert "H0002_0.png: holds the values 9; expected label values 0 to 4" in refused(own, tmp_path / "run")
 
 
 def test_gaps_are_let_through_where_they_are_imputed(own):

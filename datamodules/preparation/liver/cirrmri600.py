@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from datamodules.io import Volume, to_itk
+from datamodules.io import Volume, listed, to_itk
 from datamodules.liver.records import read_rows
 from datamodules.preparation.liver.cohort import ImportedPatient, write_cohort
 from datamodules.preparation.liver.segmentation_set import LabelledScan, write_segmentation_set
@@ -99,7 +99,7 @@ class CirrMRI600CohortPreparation:
             FileNotFoundError: If there are no scans or no table.
             ValueError: If a file or a cell is not as it should be.
         """
-        tables = sorted(Path(self.input).rglob("*CompleteData*.csv"))
+        tables = listed(Path(self.input), "**/*CompleteData*.csv")
         if not tables:
             raise FileNotFoundError(f"no *CompleteData*.csv below {self.input}: unpack the zip with the metadata there")
         rows = {row["Patient ID"].strip(): row for row in read_rows(tables[0])}
@@ -137,10 +137,10 @@ def find_cirrmri600(root: Path) -> list[Person]:
     people: dict[str, Person] = {}
     for weighting in ("t1", "t2"):
         for split in _SPLITS:
-            for folder in root.rglob(f"{split}_images"):
+            for folder in listed(root, f"**/{split}_images"):
                 if f"cirrhosis_{weighting}_3d" in (part.casefold() for part in folder.parts):
                     _add(people, folder, "cirrhosis", weighting, _SPLITS[split])
-        for folder in root.rglob(f"{weighting.upper()}_images"):
+        for folder in listed(root, f"**/{weighting.upper()}_images"):
             if f"{weighting}_w_healthy" in (part.casefold() for part in folder.parts):
                 _add(people, folder, "healthy", weighting, "")
     if not people:
@@ -152,7 +152,7 @@ def find_cirrmri600(root: Path) -> list[Person]:
 
 
 def _add(people: dict[str, Person], folder: Path, group: str, weighting: str, split: str) -> None:
-    for image in sorted(folder.glob("*.nii.gz")):
+    for image in listed(folder, "*.nii.gz"):
         mask = folder.with_name(folder.name.replace("images", "masks")) / image.name
         if not mask.is_file():
             raise ValueError(f"{image} has no mask {mask}")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from datamodules.io import Grid, Volume, from_itk
+from datamodules.io import Grid, Volume, from_itk, listed
 from datamodules.preparation.dicom import read_series
 from datamodules.preparation.liver.cohort import ImportedPatient, column_name, predictors, write_cohort
 from datamodules.preparation.liver.dicom_seg import Series, find_series, read_segments
@@ -52,10 +52,10 @@ class HCCTACESegPreparation:
             ValueError: If a file is not as it should be.
         """
         root = Path(self.input)
-        tables = [file for file in sorted(root.rglob("*.xlsx")) if file.name[0] not in ".~"]
+        tables = [file for file in listed(root, "**/*.xlsx") if file.name[0] != "~"]
         if not tables:
             raise FileNotFoundError(f"no .xlsx with the clinical data below {root}")
-        folders = {path.name: path for path in sorted(root.rglob("HCC_*")) if path.is_dir()}
+        folders = {path.name: path for path in listed(root, "**/HCC_*") if path.is_dir()}
         if not folders:
             raise FileNotFoundError(f"no folder HCC_<number> below {root}")
         rows = read_table(tables[0])

@@ -21,6 +21,7 @@ from typing import TextIO
 
 import numpy as np
 
+from datamodules.io import listed
 from datamodules.liver.columns import MISSING
 from datamodules.preparation.liver.cohort import ImportedPatient, predictors, write_cohort
 
@@ -55,11 +56,11 @@ class TCGALIHCPreparation:
             ValueError: If a table is not as it should be.
         """
         root = Path(self.input)
-        tables = [file for pattern in _CLINICAL for file in sorted(root.rglob(pattern))]
+        tables = [file for pattern in _CLINICAL for file in listed(root, f"**/{pattern}")]
         if not tables:
             raise FileNotFoundError(f"no clinical table below {root}: expected one of {', '.join(_CLINICAL)}")
-        survival = [read_table(file) for file in sorted(root.rglob("*.survival.tsv*"))[:1]]
-        expression = [read_expression(file) for file in sorted(root.rglob("*.star_fpkm.tsv*"))[:1]]
+        survival = [read_table(file) for file in listed(root, "**/*.survival.tsv*")[:1]]
+        expression = [read_expression(file) for file in listed(root, "**/*.star_fpkm.tsv*")[:1]]
         patients = _patients(read_table(tables[0]), survival[0] if survival else {}, _tiles(root))
         write_cohort(Path(self.output), patients, expression[0] if expression else None)
 
@@ -150,9 +151,9 @@ def _late(row: dict[str, str]) -> str:
 def _tiles(root: Path) -> dict[str, list[Path]]:
     """By patient, of diagnostic slides (DX) of the primary tumour, in order of slide and name."""
     found: dict[str, list[Path]] = {}
-    for folder in sorted(path for path in root.rglob("TCGA-*") if path.is_dir()):
+    for folder in (path for path in listed(root, "**/TCGA-*") if path.is_dir()):
         if re.match(r"TCGA-\w{2}-\w{4}-01Z-00-DX", folder.name):
-            pictures = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg"))
+            pictures = [file for file in listed(folder) if file.suffix.lower() in (".png", ".jpg", ".jpeg")]
             found.setdefault(folder.name[:12], []).extend(pictures)
     return found
 
