@@ -24,8 +24,8 @@ _DAMAGE = (*_CUT_SHORT, *_LOST, OSError, ValueError, RuntimeError, ImageFileErro
 
 
 def hidden(path: Path) -> bool:
-    """Whether a file or folder is no data: its name begins with a dot, or an operating system left it there."""
-    return path.name.startswith(".") or path.name.lower() in _LEFT_BY_SYSTEMS
+    """Whether a file or folder is no data: its name begins with a dot, or a system or an open Excel left it there."""
+    return path.name.startswith((".", "~$")) or path.name.lower() in _LEFT_BY_SYSTEMS
 
 
 def listed(folder: Path, pattern: str = "*") -> list[Path]:
