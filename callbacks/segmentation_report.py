@@ -45,11 +45,13 @@ class SegmentationReport(L.Callback):
         """Score one case."""
         said, true = outputs["mask"][0].cpu().numpy(), batch["mask"][0].cpu().numpy()
         spacing = batch["spacing"].double().tolist()
-        classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
-        scores = case_scores(said, true, spacing, classes)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        classes = data.class_names
+        scores = case_scores(said, true, spacing, classes, regions=data.regions, ignore=data.ignore)
         self._rows.append({"id": batch["id"][0], **scores})
         overlap = known_mean([scores[f"dice_{name}"] for name in classes[1:]])
-        self._drawn.append((overlap, batch["id"][0], said, true, spacing))
+        shown = true if data.ignore is None else np.where(true == data.ignore, 0, true)
+        self._drawn.append((overlap, batch["id"][0], said, shown, spacing))
         self._drawn = _spread(self._drawn, 4 * self.cases)  # all of them may not fit into memory
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -107,7 +109,9 @@ class SegmentationWriter(CaseWriter):
         name, mask = outputs["id"][0], outputs["mask"][0].cpu().numpy()
         partial = self.output / f".{name}.partial{self._ending}"
         if self._ending == ".png":
-            Image.fromarray(mask * (255 // max(1, trainer.datamodule.num_classes - 1))).save(partial)  # type: ignore[attr-defined]
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            highest = max(data.regions_class_order or [data.num_classes - 1])
+            Image.fromarray(mask * (255 // max(1, highest))).save(partial)
         else:
             source: Any = nib.load(trainer.datamodule.predict_cases[name].images[0])  # type: ignore[attr-defined]
             image = nib.Nifti1Image(mask.T, source.affine)
