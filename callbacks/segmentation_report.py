@@ -46,11 +46,13 @@ class SegmentationReport(L.Callback):
         """Score one case."""
         said, true = outputs["mask"][0].cpu().numpy(), batch["mask"][0].cpu().numpy()
         spacing = batch["spacing"].double().tolist()
-        classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
-        scores = case_scores(said, true, spacing, classes)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        classes = data.class_names
+        scores = case_scores(said, true, spacing, classes, regions=data.regions, ignore=data.ignore)
         self._rows.append({"id": batch["id"][0], **scores})
         overlap = known_mean([scores[f"dice_{name}"] for name in classes[1:]])
-        self._drawn.append((overlap, batch["id"][0], said, true, spacing))
+        shown = true if data.ignore is None else np.where(true == data.ignore, 0, true)
+        self._drawn.append((overlap, batch["id"][0], said, shown, spacing))
         self._drawn = _spread(self._drawn, 4 * self.cases)  # all of them may not fit into memory
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -110,8 +112,9 @@ class SegmentationWriter(CaseWriter):
         place = self.place(name)
         place.parent.mkdir(parents=True, exist_ok=True)  # of an image in a folder below the input
         if self._endings[name] == ".png":
+            highest = max(data.regions_class_order or [data.num_classes - 1])
             partial = place.with_name(f".{place.name}.partial.png")
-            Image.fromarray(mask * (255 // max(1, data.num_classes - 1))).save(partial)
+            Image.fromarray(mask * (255 // max(1, highest))).save(partial)
             partial.rename(place)
         else:
             data.write_like(mask, data.predict_cases[name].images[0], place)

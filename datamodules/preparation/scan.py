@@ -9,8 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from datamodules.io import Volume, check_offset, read_mask, read_volume, to_itk
-from datamodules.preparation.dicom import read_series
-from datamodules.preparation.slices import Slices
+from datamodules.io.dicom import read_series
+from datamodules.io.slices import Slices
 
 __all__ = ["Scan", "read_ct", "read_scan", "same_grid"]
 
@@ -30,12 +30,13 @@ class Scan:
         return Scan(change(self.ct), change(self.iph), change(self.ivh))
 
 
-def read_scan(folder: Path, slice_spacing: float | None = None) -> Scan:
+def read_scan(folder: Path, slice_spacing: float | None = None, series: str | int | None = None) -> Scan:
     """Read `ct/` or `ct.nii.gz`, `iph.nii.gz` and, where there is one, `ivh.nii.gz`.
 
     Args:
         folder: Folder of one scan.
         slice_spacing: Distance in mm between slices, for DICOM series that are uneven; None takes their median.
+        series: Number, description or UID of the DICOM series, where `ct/` holds several.
 
     Returns:
         The scan.
@@ -44,11 +45,10 @@ def read_scan(folder: Path, slice_spacing: float | None = None) -> Scan:
         FileNotFoundError: If the CT or `iph.nii.gz` is missing.
         ValueError: If a file is not as expected, or a mask is on another grid than the CT.
     """
-    series = folder / "ct"
-    path = series if series.is_dir() else folder / "ct.nii.gz"
+    path = folder / "ct" if (folder / "ct").is_dir() else folder / "ct.nii.gz"
     if not path.exists():
         raise FileNotFoundError(f"{folder}: no CT; expected a folder ct/ with DICOM files, or ct.nii.gz")
-    slices = read_series(path) if path.is_dir() else None
+    slices = read_series(path, series) if path.is_dir() else None
     ct = _oriented(slices.to_image(slice_spacing)) if slices else read_ct(path)
     if not (folder / "iph.nii.gz").is_file():
         raise FileNotFoundError(
@@ -65,12 +65,13 @@ def read_scan(folder: Path, slice_spacing: float | None = None) -> Scan:
     return Scan(ct, masks["iph"], masks["ivh"])
 
 
-def read_ct(path: Path, slice_spacing: float | None = None) -> sitk.Image:
+def read_ct(path: Path, slice_spacing: float | None = None, series: str | int | None = None) -> sitk.Image:
     """Read a CT from a folder of DICOM files or a NIfTI file.
 
     Args:
         path: Folder or file.
         slice_spacing: As for `read_scan`.
+        series: As for `read_scan`.
 
     Returns:
         int16 image in HU, in RAS orientation.
@@ -79,7 +80,7 @@ def read_ct(path: Path, slice_spacing: float | None = None) -> sitk.Image:
         ValueError: If the file is no 3-D CT in HU.
     """
     if path.is_dir():
-        return _oriented(read_series(path).to_image(slice_spacing))
+        return _oriented(read_series(path, series).to_image(slice_spacing))
     volume = read_volume(path)
     values = volume.array
     if min(values.shape) < 2:

@@ -144,7 +144,13 @@ def read_case(
     return Case(case.id, resampled, smaller, mask, here, image.shape[1:], case, bone)
 
 
-def measure(cases: Sequence[CaseFiles], classes: int, voxels: int = 10_000_000, seed: int = 1234) -> list[Intensities]:
+def measure(
+    cases: Sequence[CaseFiles],
+    classes: int,
+    voxels: int = 10_000_000,
+    seed: int = 1234,
+    ignore: int | None = None,
+) -> list[Intensities]:
     """Intensities of the foreground of training cases, each channel by itself.
 
     Args:
@@ -152,6 +158,7 @@ def measure(cases: Sequence[CaseFiles], classes: int, voxels: int = 10_000_000, 
         classes: As for `read_case`.
         voxels: Of all cases together; each gives the same number, drawn with replacement.
         seed: Of the drawing.
+        ignore: Label value of what is not annotated, which is no foreground.
 
     Raises:
         ValueError: If no case has foreground.
@@ -160,7 +167,8 @@ def measure(cases: Sequence[CaseFiles], classes: int, voxels: int = 10_000_000, 
     rng, each = np.random.default_rng(seed), max(1, voxels // len(cases))
     for case in cases:
         image, mask, _ = _read(case, classes)
-        foreground = image[:, mask > 0] if mask is not None else image[:, :0]
+        known = True if ignore is None else mask != ignore
+        foreground = image[:, (mask > 0) & known] if mask is not None else image[:, :0]
         if foreground.shape[1]:
             drawn.append(foreground[:, rng.integers(0, foreground.shape[1], min(each, foreground.shape[1]))])
     if not drawn:

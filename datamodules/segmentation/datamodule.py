@@ -126,17 +126,12 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         if given := self._state.get("plan") or self._plan:
             return Plan(**given)
         spacings, shapes = zip(*geometries(self.files.train), strict=True)
-        return make_plan(spacings, shapes, classes=len(self.files.classes), gb=self.gb)
+        return make_plan(spacings, shapes, classes=self.num_classes, gb=self.gb)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """By label value."""
+        """By label value, or of regions; the first is the background."""
         return tuple(self._known_classes or self._state.get("classes") or self._data_classes)
-
-    @property
-    def num_classes(self) -> int:
-        """Background included."""
-        return len(self.class_names)
 
     @property
     def in_channels(self) -> int:
@@ -194,7 +189,7 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
                 "channels": list(self._data_channels),
                 "plan": vars(self.plan).copy(),
                 "intensities": [vars(each) if each else None for each in self._intensities(splits["train"])],
-            }
+            } | ({"regions": self.regions} if self.regions else {})
         chosen = [(name, case) for name, cases in splits.items() for case in cases]
         self._cases = {name: [] for name in splits}
         for name, case in track(chosen, "reading images", transient=True, disable=len(chosen) < 20):
@@ -216,6 +211,8 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
             foreground=self.foreground,
             augment=self.augment,
             threads=self.threads,
+            ignore=self.ignore,
+            regions=self.regions,
             batch_size=self.batch_size,
             seed=self.seed,
             **self.ranks,
@@ -284,7 +281,9 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
             (self._channels, files.channels, "channels"),
         ):
             if given and list(given) != list(known):
-                raise ValueError(f"datamodule.{key}={list(given)}, but those of {self.root} are {list(known)}")
+                kind = "regions" if self.regions and key == "classes" else "those"
+                where = f"{self.root / 'dataset.json'}" if files.labels else f"{self.root}"
+                raise ValueError(f"datamodule.{key}={list(given)}, but {kind} of {where} are {list(known)}")
         train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
         val = [case for case in files.train if self._patient_of(case) in parts]
         return {"train": train, "val": val, "test": list(files.test) or val}
@@ -311,11 +310,11 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]
         if self._images and case not in self._predict:  # what is predicted on has the channels of the model
             case = replace(case, images=tuple(case.images[index] for index in self._images))
-        return read_case(case, self.num_classes, self.plan.spacing, intensities, self._labels, ct=self._in_hu)
+        return read_case(case, self.labels.count, self.plan.spacing, intensities, self._order, ct=self._in_hu)
 
     def _intensities(self, train: Sequence[CaseFiles]) -> Sequence[Intensities | None]:
         if self.window is None:
-            return measure(train, len(self.files.classes))
+            return measure(train, self.labels.count, ignore=self.ignore)
         channels = len(self.files.channels)
         return [None if isinstance(self.window, str) else Intensities.window(*self.window)] * channels
 

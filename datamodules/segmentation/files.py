@@ -11,10 +11,10 @@ Files end as `file_ending` of dataset.json says: .nii.gz where it says nothing, 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from datamodules.io import VOLUMES, listed, named, volume_ending
 from datamodules.io.pictures import PICTURES
+from datamodules.segmentation.labels import Labels, read_labels
 
 __all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "read_dataset"]
 
@@ -46,11 +46,12 @@ class DatasetFiles:
     """What `dataset.json` says, and the files found.
 
     Attributes:
-        classes: Names by label value, 0 is the background.
+        classes: Names by label value, or of regions; the first is the background.
         channels: Names of the channels.
         train: Cases with masks.
         test: Cases of `imagesTs` that have masks.
         other: All others; they can be predicted on.
+        labels: What label values mean, where they are not just those of the classes.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +59,7 @@ class DatasetFiles:
     train: tuple[CaseFiles, ...]
     test: tuple[CaseFiles, ...]
     other: tuple[CaseFiles, ...] = ()
+    labels: Labels | None = None
 
 
 def read_dataset(root: Path) -> DatasetFiles:
@@ -77,7 +79,7 @@ def read_dataset(root: Path) -> DatasetFiles:
     if not file.is_file():
         raise FileNotFoundError(f"no {file}: set datamodule.root to a data set in nnU-Net's raw layout")
     said = json.loads(file.read_text())
-    classes, channels = _classes(said, file), _names(said.get("channel_names") or said.get("modality") or {"0": "CT"})
+    labels, channels = read_labels(said, file), _names(said.get("channel_names") or said.get("modality") or {"0": "CT"})
     ending = said.get("file_ending", ENDING)
     if ending not in VOLUMES:
         known = f"volumes end in {', '.join(VOLUMES)}; pictures go into images/ and masks/, without dataset.json"
@@ -92,7 +94,7 @@ def read_dataset(root: Path) -> DatasetFiles:
         )
     rest = _cases(root, "Ts", len(channels), ending)
     test, other = (tuple(case for case in rest if bool(case.mask) is there) for there in (True, False))
-    return DatasetFiles(classes, channels, train, test, other)
+    return DatasetFiles(labels.names, channels, train, test, other, labels)
 
 
 def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
@@ -142,15 +144,6 @@ def _images(folder: Path, channels: int, ending: str) -> dict[str, tuple[Path, .
     if channels == 1 and not numbered:  # the old layout of tasks with one channel
         cases = {name: (folder / f"{name}{ending}",) for name in names}
     return cases
-
-
-def _classes(said: dict[str, Any], file: Path) -> tuple[str, ...]:
-    labels = said.get("labels") or {}
-    by_name = {name: value for name, value in labels.items() if not str(name).isdigit()}
-    pairs = {int(value): name for name, value in by_name.items()} or {int(k): str(v) for k, v in labels.items()}
-    if sorted(pairs) != list(range(len(pairs))) or len(pairs) < 2:
-        raise ValueError(f"{file}: labels must be background 0 and classes 1, 2, ...; it says {labels}")
-    return tuple(pairs[value] for value in range(len(pairs)))
 
 
 def _names(channels: dict[str, str]) -> tuple[str, ...]:

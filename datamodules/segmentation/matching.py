@@ -6,6 +6,7 @@ from datamodules.base import BaseDataModule
 from datamodules.seen import mark_file, matched
 from datamodules.segmentation.cases import Case
 from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles
+from datamodules.segmentation.labels import Labels
 
 __all__ = ["MatchedCases"]
 
@@ -19,6 +20,38 @@ class MatchedCases(BaseDataModule):
     _labels: list[int] | None = None
     _images: list[int] | None = None
 
+    @property
+    def labels(self) -> Labels:
+        """What label values mean, as `dataset.json` says where there is one."""
+        said = self.files.labels if (self.root / "dataset.json").is_file() else None
+        return said or Labels(tuple(self.class_names))
+
+    @property
+    def regions(self) -> list[list[int]] | None:
+        """Label values of each class but the background where they are regions, else none."""
+        return [list(values) for values in self.labels.regions] or self._state.get("regions")
+
+    @property
+    def regions_class_order(self) -> list[int] | None:
+        """For each region the label value that it is written as; none without regions."""
+        return list(self.labels.order) or None
+
+    @property
+    def ignore(self) -> int | None:
+        """Label value of what is not annotated: no part of losses, scores and predictions; none where all is."""
+        return self.labels.ignore
+
+    @property
+    def num_classes(self) -> int:
+        """What a network says of a voxel: the background and each class, or each region."""
+        regions = self.regions
+        if regions and len(regions) != len(self.class_names) - 1:
+            raise ValueError(
+                f"{self.root / 'dataset.json'}: its labels are the regions {', '.join(self.labels.names[1:])}, but "
+                f"datamodule.classes={list(self.class_names)}; set that to null"
+            )
+        return len(self.class_names) - bool(regions)
+
     def use_classes(self, names: Sequence[str]) -> None:
         """Let label values and channels mean those of a model; see `BaseDataModule`.
 
@@ -30,9 +63,19 @@ class MatchedCases(BaseDataModule):
         order = matched(data, model, "classes")
         if order[0] != 0:
             raise ValueError(f"{self.root}: label 0 is {data[0]}, but {model[0]} is the background of the model")
+        declared = [list(values) for values in self.labels.regions]
+        if (self.root / "dataset.json").is_file() and (
+            declared != self._state.get("regions", []) or (declared and order != sorted(order))
+        ):
+            raise ValueError(f"{self.root / 'dataset.json'}: its regions are not those of the model, in that order")
         self._labels = None if order == list(range(len(order))) else order
         self._known_classes = tuple(model)
         self._match_channels(self._state.get("channels"))
+
+    @property
+    def _order(self) -> list[int] | None:
+        """By label value of the file, that of the model; what is not annotated stays the highest."""
+        return self._labels and [*self._labels, *([] if self.ignore is None else [self.ignore])]
 
     def _match_channels(self, model: Sequence[str] | None) -> None:
         data = list(self._data_channels)
@@ -85,6 +128,11 @@ class MatchedCases(BaseDataModule):
     @property
     def files(self) -> DatasetFiles:
         """What is in the folder."""
+        raise NotImplementedError
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the background and all classes or regions."""
         raise NotImplementedError
 
     def _patient_of(self, case: CaseFiles) -> str:

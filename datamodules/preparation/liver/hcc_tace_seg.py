@@ -16,9 +16,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from datamodules.io import Grid, Volume, from_itk, listed
-from datamodules.preparation.dicom import read_series
+from datamodules.io.dicom import read_series
+from datamodules.io.dicom_seg import Series, find_series, read_segments
 from datamodules.preparation.liver.cohort import ImportedPatient, column_name, predictors, write_cohort
-from datamodules.preparation.liver.dicom_seg import Series, find_series, read_segments
 
 __all__ = ["HCCTACESegPreparation", "pre_procedural", "read_table"]
 
@@ -122,7 +122,7 @@ def _patient(name: str, row: dict[str, str], folder: Path | None) -> ImportedPat
 
 def _volumes(ct: Series, seg: Series) -> dict[str, Volume]:
     """The CT, the liver (1) with its mass (2), and any other segment under its own name; segments may overlap."""
-    slices = read_series(ct.folder)
+    slices = read_series(ct.folder, ct.uid)
     masks = read_segments(seg.folder, slices)
     if "liver" not in masks:
         raise ValueError(f"{seg.folder}: no segment 'Liver'; it has {', '.join(masks)}")
