@@ -57,7 +57,11 @@ class MatchedCases(BaseDataModule):
 
         The one class of pictures has no name of its own, and is that of a model of one class.
         """
-        data, model = list(self._data_classes), list(names)
+        self._known_classes = tuple(names)
+        try:
+            data, model = list(self._data_classes), list(names)
+        except FileNotFoundError:  # images are predicted on where the training data is not
+            return
         if UNNAMED in (data, model) and len(data) == len(model) == 2:
             data = model
         order = matched(data, model, "classes")
@@ -69,7 +73,6 @@ class MatchedCases(BaseDataModule):
         ):
             raise ValueError(f"{self.root / 'dataset.json'}: its regions are not those of the model, in that order")
         self._labels = None if order == list(range(len(order))) else order
-        self._known_classes = tuple(model)
         self._match_channels(self._state.get("channels"))
 
     @property

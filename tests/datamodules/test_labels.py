@@ -199,6 +199,10 @@ def test_other_regions_than_those_of_the_model_are_refused(tmp_path):
     data.load_state_dict(model.state_dict())
     with pytest.raises(ValueError, match="its regions are not those of the model"):
         data.use_classes(model.class_names)
+    elsewhere = SegmentationDataModule(tmp_path / "gone", plan=PLAN, folds=3)
+    elsewhere.load_state_dict(model.state_dict())
+    elsewhere.use_classes(model.class_names)
+    assert (elsewhere.num_classes, elsewhere.regions) == (2, [[1, 2], [2]]), "to predict where the data is not"
     same = SegmentationDataModule(tmp_path / "one", plan=PLAN, folds=3)
     same.load_state_dict(model.state_dict())
     same.use_classes(model.class_names)
