@@ -30,8 +30,7 @@ class HeldOutMasks(L.Callback):
             return
         folder, datamodule = Path(trainer.default_root_dir) / "held_out", trainer.datamodule  # type: ignore[attr-defined]
         folder.mkdir(parents=True, exist_ok=True)
-        ending = ".png" if datamodule.spatial_dims == 2 else ".nii.gz"
-        files = {case.id: folder / f"{case.id}{ending}" for case in datamodule.held_out_cases}
+        files = {case.id: folder / f"{case.id}{_ending(case.images[0])}" for case in datamodule.held_out_cases}
         sources = {case.id: case.images[0] for case in datamodule.held_out_cases if not files[case.id].exists()}
         quiet = len(sources) < 20 or not trainer.is_global_zero
         batches = datamodule.held_out_dataloader(sources)
@@ -41,6 +40,10 @@ class HeldOutMasks(L.Callback):
                 moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
                 said: Any = pl_module.predict_step(moved, 0)
                 _write(1 - said["probability"][0, 0].float().cpu().numpy(), sources[name], files[name])
+
+
+def _ending(source: Path) -> str:
+    return ".nii.gz" if source.name.endswith((".nii.gz", ".nii")) else ".png"
 
 
 def _write(probability: np.ndarray, source: Path, file: Path) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from PIL import Image
 from rich.progress import track
 
 from datamodules.base import mark, mark_file, telling
@@ -20,6 +19,7 @@ from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml, read_m
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
+from datamodules.io.pictures import write_picture
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
 from datamodules.spacing import spacing_mm
@@ -188,7 +188,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             ct: Any = nib.as_closest_canonical(nib.load(patient.scan(TIMES[0])))  # type: ignore[arg-type]
             pixels, bleed = (each[:, ::-1, ::-1] for each in (np.asarray(ct.dataobj).T, mask))
             for name, picture in roi_slices(pixels, bleed, spacing, **self.cutting).items():
-                Image.fromarray(picture).save(root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
+                write_picture(picture, root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
         if self.cohort.whole:
             check_patients(self.cohort.root, cut)
         return skipped

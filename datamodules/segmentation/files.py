@@ -7,14 +7,17 @@
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datamodules.io import named
+from datamodules.io import listed, named, some
 from datamodules.io.pictures import PICTURES, is_picture
 
 __all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "read_dataset"]
+
+log = logging.getLogger(__name__)
 
 ENDING = ".nii.gz"
 UNNAMED = ["background", "foreground"]
@@ -100,6 +103,10 @@ def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
         name = path.stem if is_picture(path) else path.name.removesuffix(ENDING).removesuffix("_0000")
         return (CaseFiles(name, (path,)),)
     found = _images(path, channels) if path.is_dir() else {}
+    if found:
+        used = {file for files in found.values() for file in files}
+        if left := [file.name for file in listed(path) if file not in used]:
+            log.warning("%s: %d of what lies there is no such image and left out: %s", path, len(left), some(left))
     if not found and path.is_dir() and channels == 1:
         found = {name: (file,) for name, file in named(path, PICTURES, below=True).items()}
     if not found:

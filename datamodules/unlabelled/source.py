@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from nibabel.filebasedimages import ImageFileError
 
+from datamodules.io import listed
 from datamodules.io.pictures import is_picture, read_picture
 from datamodules.segmentation.cases import resample
 from datamodules.segmentation.files import ENDING
@@ -73,8 +74,11 @@ class ImageSource:
         parts = (root / self.files).parts
         first = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
         fixed = Path(*parts[:first])
-        paths = [path for path in sorted(fixed.glob("/".join(parts[first:]))) if path.name[0] != "."]
-        paths = [path for path in paths if path.name.endswith((ENDING, ".nii")) or is_picture(path)]
+        paths = [
+            path
+            for path in listed(fixed, "/".join(parts[first:]))
+            if path.name.endswith((ENDING, ".nii")) or is_picture(path)
+        ]
         if not paths:
             raise FileNotFoundError(
                 f"no image {root / self.files}: set datamodule.root, or the pattern of datamodule.sources"
