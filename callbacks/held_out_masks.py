@@ -29,8 +29,11 @@ class HeldOutMasks(L.Callback):
             return
         folder, datamodule = Path(trainer.default_root_dir) / "held_out", trainer.datamodule  # type: ignore[attr-defined]
         folder.mkdir(parents=True, exist_ok=True)
-        ending = ".png" if datamodule.spatial_dims == 2 else ".nii.gz"
-        files = {case.id: folder / f"{case.id}{ending}" for case in datamodule.held_out_cases}
+        volumes = tuple(end for end in datamodule.formats if end != ".png")
+        files = {
+            case.id: folder / f"{case.id}{'.nii.gz' if case.images[0].name.endswith(volumes) else '.png'}"
+            for case in datamodule.held_out_cases
+        }
         sources = {case.id: case.images[0] for case in datamodule.held_out_cases if not files[case.id].exists()}
         quiet = len(sources) < 20 or not trainer.is_global_zero
         batches = datamodule.held_out_dataloader(sources)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from rich.progress import track
 
 from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml
@@ -19,6 +18,7 @@ from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
 from datamodules.io import Volume, check_hu, check_same_grid, read_mask, read_volume
+from datamodules.io.pictures import write_picture
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
 from datamodules.seen import mark, mark_file, telling
@@ -194,7 +194,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             check_same_grid(patient.folder / TIMES[0] / "iph.nii.gz", mask.grid, file, ct.grid)
             pixels, bleed = (each[:, ::-1, ::-1] for each in (ct.array, mask.array))
             for name, picture in roi_slices(pixels, bleed, ct.spacing, **self.cutting).items():
-                Image.fromarray(picture).save(root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
+                write_picture(picture, root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
         if self.cohort.whole:
             check_patients(self.cohort.root, cut)
         return skipped

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.in_memory import InMemoryDataModule, Split, chosen_of, joined
+from datamodules.io import listed
 from datamodules.readers import read_images
 
 __all__ = ["CLASSES", "SPLITS", "HematomaSlicesDataModule", "check_patients"]
@@ -117,7 +118,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         places = {(split, name): self.root / split / name for split in SPLITS for name in CLASSES}
         if self._seen is None:
             return places
-        return {key: folder for key, folder in places.items() if folder.is_dir() and any(folder.iterdir())}
+        return {key: folder for key, folder in places.items() if folder.is_dir() and listed(folder)}
 
     def _read_splits(self) -> dict[str, Split]:
         parts: dict[str, list[Split]] = {split: [] for split in SPLITS}

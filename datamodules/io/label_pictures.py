@@ -27,16 +27,19 @@ def class_colours(classes: Mapping[str, Colour]) -> dict[str, tuple[int, int, in
     Raises:
         ValueError: If a colour is none, or is given twice.
     """
-    given = {str(name): tuple(map(int, colour)) for name, colour in classes.items()}
-    for name, colour in given.items():
-        if len(colour) != 3 or not all(0 <= level <= 255 for level in colour):
-            raise ValueError(f"datamodule.classes: {name} is {list(colour)}; a colour is [red, green, blue], 0 to 255")
+    given = {}
+    for name, colour in classes.items():
+        levels = list(colour) if isinstance(colour, Sequence) else []
+        if len(levels) != 3 or not all(level in range(256) for level in levels):
+            raise ValueError(f"datamodule.classes: {name} is {colour}; a colour is [red, green, blue], 0 to 255")
+        given[str(name)] = (int(levels[0]), int(levels[1]), int(levels[2]))
+    for colour in given.values():
         same = [other for other, found in given.items() if found == colour]
         if len(same) > 1:
             raise ValueError(f"datamodule.classes: {' and '.join(same)} are both {list(colour)}; give each its own")
     black = next((name for name, colour in given.items() if colour == (0, 0, 0)), "background")
     first = "background" if "background" in given else black
-    return {first: given.get(first, (0, 0, 0)), **given}  # type: ignore[dict-item]
+    return {first: given.get(first, (0, 0, 0)), **given}
 
 
 def read_label_picture(file: Path, classes: int = 2, colours: Sequence[Colour] = ()) -> np.ndarray:

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datamodules.io.arrays import stretched
-from datamodules.io.files import hidden, opening
+from datamodules.io.files import hidden, opening, written
 
-__all__ = ["PICTURES", "Page", "is_picture", "read_page", "read_pages", "read_picture", "stored_pages"]
+__all__ = ["PICTURES", "Page", "is_picture", "read_page", "read_pages", "read_picture", "stored_pages", "write_picture"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 """Endings of their names, in small letters."""
@@ -97,6 +97,12 @@ def read_pages(file: Path, *, colour: bool = False) -> list[np.ndarray]:
         ValueError: As of `read_picture`, but for several pages.
     """
     return [_shown(page, file, colour=colour) for page in stored_pages(file)]
+
+
+def write_picture(pixels: np.ndarray, file: Path) -> None:
+    """Write (H, W) or (H, W, 3) uint8, all or nothing, in the format that the name says."""
+    with written(file) as partial:
+        Image.fromarray(pixels).save(partial)
 
 
 def read_page(file: Path) -> Page:

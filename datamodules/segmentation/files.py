@@ -9,14 +9,17 @@ Files end as `file_ending` of dataset.json says: .nii.gz where it says nothing, 
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.io import VOLUMES, listed, named, volume_ending
+from datamodules.io import VOLUMES, listed, named, some, volume_ending
 from datamodules.io.pictures import PICTURES
 from datamodules.segmentation.labels import Labels, read_labels
 
 __all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "read_dataset"]
+
+log = logging.getLogger(__name__)
 
 ENDING = ".nii.gz"
 UNNAMED = ["background", "foreground"]
@@ -114,6 +117,10 @@ def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
             name = sorted(both)[0]
             raise ValueError(f"{path}: {found[name][0].name} and {more[name][0].name} are both {name}; remove one")
         found |= more
+    if found:
+        used = {file for files in found.values() for file in files}
+        if left := [file.name for file in listed(path) if file not in used]:
+            log.warning("%s: %d of what lies there is no such image and left out: %s", path, len(left), some(left))
     if not found and path.is_dir() and channels == 1:
         found = {name: (file,) for name, file in named(path, PICTURES, below=True).items()}
     if not found:

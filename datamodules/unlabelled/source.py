@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datamodules.io import VOLUMES, check_offset, hidden, read_volume
+from datamodules.io import VOLUMES, check_offset, listed, read_volume
 from datamodules.io.pictures import is_picture, read_picture
 from datamodules.segmentation.cases import resample
 
@@ -70,8 +70,9 @@ class ImageSource:
         parts = (root / self.files).parts
         first = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
         fixed = Path(*parts[:first])
-        paths = [path for path in sorted(fixed.glob("/".join(parts[first:]))) if not hidden(path)]
-        paths = [path for path in paths if path.name.endswith(VOLUMES) or is_picture(path)]
+        paths = [
+            path for path in listed(fixed, "/".join(parts[first:])) if path.name.endswith(VOLUMES) or is_picture(path)
+        ]
         if not paths:
             raise FileNotFoundError(
                 f"no image {root / self.files}: set datamodule.root, or the pattern of datamodule.sources"

@@ -131,6 +131,6 @@ def test_the_background_comes_first():
     assert [*class_colours({"gland": black, "background": white})] == ["background", "gland"]
     with pytest.raises(ValueError, match="liver and spleen are both"):
         class_colours({"liver": red, "spleen": red})
-    for wrong in ([255, 0], [256, 0, 0]):
+    for wrong in ([255, 0], [256, 0, 0], [0.5, 0, 0], "red", 3):
         with pytest.raises(ValueError, match=r"a colour is .red, green, blue., 0 to 255"):
             class_colours({"liver": wrong})
