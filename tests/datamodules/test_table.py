@@ -145,7 +145,7 @@ def test_a_column_of_splits_is_followed(tmp_path):
         ({}, {"case": "nr"}, "no column nr"),
         ({"size (mm)": ["", *range(59)]}, {}, "size: missing in 1 of 60 cases; .* datamodule.missing=impute"),
         ({"id": ["p0", *[f"p{k}" for k in range(59)]]}, {}, "p0 stands there twice"),
-        ({"split": ["train", "dev"] * 30}, {}, "split of case p1 is 'dev'; expected train, val or test"),
+        ({"split": ["train", "dev"] * 30}, {}, "split of p1 is 'dev'; expected train, val or test"),
         ({}, {"predictors": ["age", "age [years]"]}, "name one twice"),
     ],
 )
