@@ -3,6 +3,7 @@
 from datamodules.fetal_heart import FetalHeartDataModule, FetalHeartPhantom
 from datamodules.followup import FollowupDataModule
 from datamodules.hematoma import CutSlicesDataModule, HematomaScansDataModule, HematomaSlicesDataModule
+from datamodules.image_folder import ImageFolderDataModule
 from datamodules.liver import LiverCohortDataModule
 from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
@@ -28,6 +29,7 @@ __all__ = [
     "HeadScans",
     "HematomaScansDataModule",
     "HematomaSlicesDataModule",
+    "ImageFolderDataModule",
     "ImageSource",
     "LiverCohortDataModule",
     "LiverPhantom",

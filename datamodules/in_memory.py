@@ -187,8 +187,11 @@ class InMemoryDataModule(BaseDataModule):
         Args:
             path: An image or volume file, a folder of them and of such folders, or an npz (`datamodules/readers.py`).
         """
-        self._predicting = True
         ids, images = read_images(Path(path), self.image_shape, below=True)
+        self._predict_on(ids, images)
+
+    def _predict_on(self, ids: list[str], images: np.ndarray) -> None:
+        self._predicting = True
         self._predict_input = ids, torch.from_numpy(images), self._described(images)
 
     def predict_dataloader(self) -> TensorBatches:

@@ -1,6 +1,7 @@
 """Images from files of any common kind, as uint8 arrays of a wanted shape: the input of `predict.py`."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ from datamodules.io import VOLUMES, named, read_volume, some
 from datamodules.io.arrays import ARRAYS, npz_keys, read_npy, read_npz, stretched
 from datamodules.io.pictures import PICTURES, read_pages
 
-__all__ = ["read_images"]
+__all__ = ["ENDINGS", "find_images", "read_each", "read_images"]
 
 log = logging.getLogger(__name__)
 
-_ENDINGS = (*PICTURES, *VOLUMES, *ARRAYS)
+ENDINGS = (*PICTURES, *VOLUMES, *ARRAYS)
 _FLAT = 4  # numbers at a place that are channels rather than columns
 
 
@@ -39,39 +40,75 @@ def read_images(path: Path, shape: tuple[int, ...], *, below: bool = False) -> t
         FileNotFoundError: If there is nothing at `path`.
         ValueError: If there is no image, one cannot be read, or it has too few or too many axes.
     """
+    found = read_each(find_images(path, below=below), shape)
+    ids: list[str] = []
+    for name, images in found.items():
+        ids += [name] if len(images) == 1 else [f"{name}_{index:05d}" for index in range(len(images))]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{path}: two images have one name; rename one")
+    return ids, np.concatenate([*found.values()])
+
+
+def find_images(path: Path, *, below: bool = False) -> dict[str, Path]:
+    """Images of a folder by path below it without ending, or the one image that is named.
+
+    Args:
+        path: A file or a folder.
+        below: Whether folders in the folder are looked into too.
+
+    Raises:
+        FileNotFoundError: If there is nothing at `path`.
+        ValueError: If there is no image.
+    """
     if not path.exists():
         raise FileNotFoundError(f"no file or folder {path}: set input to an image, a folder of images, or an npz")
-    files = named(path, _ENDINGS, below=below) if path.is_dir() else {_short(path): path}
+    files = named(path, ENDINGS, below=below) if path.is_dir() else {_short(path): path}
     if not files or not _ending(next(iter(files.values()))):
-        raise ValueError(f"{path}: no image to read; expected files ending in {', '.join(_ENDINGS)}")
-    ids: list[str] = []
-    images: list[np.ndarray] = []
+        raise ValueError(f"{path}: no image to read; expected files ending in {', '.join(ENDINGS)}")
+    return files
+
+
+def read_each(
+    files: Mapping[str, Path], shape: tuple[int, ...], *, window: tuple[float, float] | None = None
+) -> dict[str, np.ndarray]:
+    """All images of each file.
+
+    Args:
+        files: By name.
+        shape: (C, *spatial) wanted, as of `read_images`.
+        window: Intensities of volumes that become 0 and 255; null stretches each image that is not of 8 bits.
+
+    Returns:
+        By name, (N, *shape) uint8, N at least 1.
+
+    Raises:
+        ValueError: If one cannot be read, or has too few or too many axes; how many there are of this kind is told.
+    """
+    found: dict[str, np.ndarray] = {}
     damaged: dict[str, str] = {}
     for name, file in files.items():
         try:
-            found = [_to_shape(array, shape, file) for array in _arrays_in(file, shape)]
+            images = [_to_shape(array, shape, file) for array in _arrays_in(file, shape, window)]
+            if not images:
+                raise ValueError(f"{file}: holds no image")
+            found[name] = np.stack(images)
         except ValueError as error:
             damaged[name] = str(error)
-            continue
-        ids += [name] if len(found) == 1 else [f"{name}_{index:05d}" for index in range(len(found))]
-        images += found
     if damaged:
         also = f"; {len(damaged)} files of {len(files)} are like this: {some(list(damaged))}" * (len(damaged) > 1)
         raise ValueError(next(iter(damaged.values())) + also)
-    if not images or len(set(ids)) < len(ids):
-        raise ValueError(f"{path}: " + ("two images have one name; rename one" if images else "holds no image"))
-    return ids, np.stack(images)
+    return found
 
 
 def _ending(file: Path) -> str:
-    return max((end for end in _ENDINGS if file.name.lower().endswith(end)), key=len, default="")
+    return max((end for end in ENDINGS if file.name.lower().endswith(end)), key=len, default="")
 
 
 def _short(file: Path) -> str:
     return file.name[: len(file.name) - len(_ending(file))]
 
 
-def _arrays_in(file: Path, shape: tuple[int, ...]) -> list[np.ndarray]:
+def _arrays_in(file: Path, shape: tuple[int, ...], window: tuple[float, float] | None = None) -> list[np.ndarray]:
     """Images in a file, each (*spatial) or (*spatial, 3) float32 from 0 to 255."""
     ending, axes = _ending(file), len(shape) - 1
     if ending in PICTURES:
@@ -79,7 +116,11 @@ def _arrays_in(file: Path, shape: tuple[int, ...]) -> list[np.ndarray]:
         whole = axes == 3 and len(pages) > 1 and len({page.shape for page in pages}) == 1
         return [np.stack(pages)] if whole else pages
     if ending in VOLUMES:
-        return [stretched(_volume(file, axes), file)]
+        volume = _volume(file, axes)
+        if window:
+            low, high = window
+            return [255 * np.clip((volume.astype(np.float32) - low) / (high - low), 0, 1)]
+        return [stretched(volume, file)]
     array = _plain(read_npy(file) if ending == ".npy" else read_npz(file, _key(file)), axes, file)
     several = array.ndim - _has_colour(array, axes) > axes
     return [stretched(each, file) for each in array] if several else [stretched(array, file)]

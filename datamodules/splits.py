@@ -38,15 +38,19 @@ def by_share(
         classes: Of each patient.
         source: For messages.
         val: Share for validation.
-        test: Share for the test.
+        test: Share for the test; 0 leaves it to others.
         seed: Of the draw.
 
     Raises:
         ValueError: If there are too few patients.
     """
     names, labels = list(classes), list(classes.values())
+    rest, tested = names, list[str]()
     try:
-        rest, tested, labels, _ = train_test_split(names, labels, test_size=test, stratify=labels, random_state=seed)
+        if test:
+            rest, tested, labels, _ = train_test_split(
+                names, labels, test_size=test, stratify=labels, random_state=seed
+            )
         train, chosen = train_test_split(rest, test_size=val / (1 - test), stratify=labels, random_state=seed)
     except ValueError as error:
         raise ValueError(f"{source}: {len(names)} patients with labels cannot be split ({error})") from None
