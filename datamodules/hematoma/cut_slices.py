@@ -17,7 +17,7 @@ from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
-from datamodules.io import Volume, check_hu, check_same_grid, read_mask, read_volume
+from datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume
 from datamodules.io.pictures import write_picture
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
@@ -153,7 +153,8 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         drawn = [p.mask(time, kind) for p in self.cohort.patients() for time in TIMES for kind in self.rule.kinds]
         scans = [p.scan(time) for p in self.cohort.patients() for time in TIMES]
         said = [file for name in self._scans() for file in self._files(name)] if self.masks else []
-        files = [file for file in (*drawn, *scans, *said, self.cohort.root / "clinical.csv") if file and file.is_file()]
+        table = find_table(self.cohort.root, "clinical")
+        files = [file for file in (*drawn, *scans, *said, table) if file and file.is_file()]
         facts = [["/".join(file.parts[-4:]), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         return [[_MEASURED], *facts]
 

@@ -4,12 +4,24 @@ import datetime
 import io
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datamodules.io.text import Line
 
 __all__ = ["cells_of_workbook"]
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """What is in a sheet, and what of it would not be seen: merged cells, and formulas without values."""
+
+    title: str
+    visible: bool
+    lines: list[Line]
+    merged: list[str]
+    unknown: list[str]
 
 
 def cells_of_workbook(data: bytes, file: Path, sheet: str = "") -> tuple[list[Line], list[str]]:
@@ -23,10 +35,35 @@ def cells_of_workbook(data: bytes, file: Path, sheet: str = "") -> tuple[list[Li
     Raises:
         ValueError: If it cannot be read, there is no such sheet, or a formula has no value.
     """
+    sheets = _sheets(data, file)
+    filled = [one for one in sheets if one.visible and (one.lines or one.unknown)]
+    found = [one for one in sheets if one.title.strip().casefold() == sheet.casefold()] if sheet else filled
+    if sheet and not found:
+        raise ValueError(f"{file}: no sheet '{sheet}'; it has {', '.join(one.title for one in sheets)}")
+    if not found:
+        return [], []
+    chosen, notes = found[0], []
+    if chosen.unknown:
+        raise ValueError(
+            f"{file}: cell {chosen.unknown[0]} of sheet '{chosen.title}' has a formula without a value; open the file "
+            "in Excel and save it, or save it as CSV"
+        )
+    if len(filled) > 1 and not sheet:
+        others = ", ".join(f"'{one.title}'" for one in filled if one is not chosen)
+        notes.append(f"sheet '{chosen.title}' is read, and not {others}")
+    if chosen.merged:
+        notes.append(f"merged cells ({chosen.merged[0]}, ...) count as the first and empty ones")
+    return chosen.lines, notes
+
+
+def _sheets(data: bytes, file: Path) -> list[_Sheet]:
+    import openpyxl  # takes a third of a second, and few tables are workbooks
+
     try:
-        return _read(data, file, sheet)
-    except ValueError:
-        raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a sheet has beside cells
+            values, formulas = (openpyxl.load_workbook(io.BytesIO(data), data_only=flag) for flag in (True, False))
+        return [_sheet(one, formulas[one.title]) for one in values.worksheets]
     except Exception as error:  # whatever the library meets in a damaged file
         told = " ".join(str(error).split())
         raise ValueError(
@@ -34,59 +71,22 @@ def cells_of_workbook(data: bytes, file: Path, sheet: str = "") -> tuple[list[Li
         ) from error
 
 
-def _read(data: bytes, file: Path, sheet: str) -> tuple[list[Line], list[str]]:
-    values, formulas = _opened(data)
-    filled = [one for one in values.worksheets if one.sheet_state == "visible" and any(map(_text, _cells(one)))]
-    if sheet:
-        found = [one for one in values.worksheets if one.title.strip().casefold() == sheet.casefold()]
-        if not found:
-            raise ValueError(f"{file}: no sheet '{sheet}'; it has {', '.join(values.sheetnames)}")
-    else:
-        found = filled
-    if not found:
-        return [], []
-    chosen, notes = found[0], []
-    if len(filled) > 1 and not sheet:
-        others = ", ".join(f"'{one.title}'" for one in filled if one is not chosen)
-        notes.append(f"sheet '{chosen.title}' is read, and not {others}")
-    if merged := sorted(cells.coord for cells in chosen.merged_cells.ranges):
-        notes.append(f"merged cells ({merged[0]}, ...) count as the first and empty ones")
-    _check_formulas(chosen, formulas[chosen.title], file)
-    return _lines(chosen), notes
+def _sheet(values: Any, formulas: Any) -> _Sheet:
+    """Of the cells that are in the file: a stray one in the last row would make `iter_rows` walk through a million.
 
-
-def _opened(data: bytes) -> list[Any]:
-    """The workbook with values, and with formulas."""
-    import openpyxl  # takes a third of a second, and few tables are workbooks
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what a sheet has beside cells
-        return [openpyxl.load_workbook(io.BytesIO(data), data_only=flag) for flag in (True, False)]
-
-
-def _cells(sheet: Any) -> list[Any]:
-    """Those that are in the file: a stray one in the last row would make `iter_rows` walk through a million."""
-    return [cell for _, cell in sorted(sheet._cells.items())]
-
-
-def _check_formulas(sheet: Any, formulas: Any, file: Path) -> None:
-    """A program that is not Excel may write formulas without values, which would look like empty cells."""
-    for cell in _cells(formulas):
-        said = sheet._cells.get((cell.row, cell.column))
-        if cell.data_type == "f" and (said is None or (said.value is None and said.data_type == "n")):
-            raise ValueError(
-                f"{file}: cell {cell.coordinate} of sheet '{sheet.title}' has a formula without a value; open the file "
-                "in Excel and save it, or save it as CSV"
-            )
-
-
-def _lines(sheet: Any) -> list[Line]:
+    A program that is not Excel may write formulas without values, which would look like empty cells.
+    """
     rows: dict[int, dict[int, str]] = {}
-    for cell in _cells(sheet):
+    for (row, column), cell in sorted(values._cells.items()):
         if text := _text(cell):
-            rows.setdefault(cell.row, {})[cell.column] = text
+            rows.setdefault(row, {})[column] = text
     width = max((column for cells in rows.values() for column in cells), default=0)
-    return [(row, [cells.get(column, "") for column in range(1, width + 1)]) for row, cells in rows.items()]
+    lines = [(row, [cells.get(column, "") for column in range(1, width + 1)]) for row, cells in rows.items()]
+    empty = {place for place, cell in values._cells.items() if cell.value is None and cell.data_type == "n"}
+    computed = [place for place, cell in sorted(formulas._cells.items()) if cell.data_type == "f"]
+    unknown = [formulas._cells[place].coordinate for place in computed if place in empty or place not in values._cells]
+    merged = sorted(cells.coord for cells in values.merged_cells.ranges)
+    return _Sheet(values.title, values.sheet_state == "visible", lines, merged, unknown)
 
 
 def _text(cell: Any) -> str:

@@ -316,7 +316,10 @@ def test_a_damaged_workbook_is_told(tmp_path):
     whole = file.read_bytes()
     with zipfile.ZipFile(tmp_path / "b.xlsx", "w") as packed:
         packed.writestr("word/document.xml", "<x/>")
-    for content in (whole[:-30], (tmp_path / "b.xlsx").read_bytes()):
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "d.xlsx", "w") as packed:
+        for name in old.namelist():
+            packed.writestr(name, old.read(name)[: 99 if name == "[Content_Types].xml" else None])
+    for content in (whole[:-30], *((tmp_path / name).read_bytes() for name in ("b.xlsx", "d.xlsx"))):
         with pytest.raises(ValueError, match=r"c\.xlsx could not be read as an Excel workbook"):
             read_table(written(tmp_path, content, "c.xlsx"))
 
