@@ -15,6 +15,7 @@ from datamodules.base import mark, matched
 from datamodules.batches import Augmentation, TensorBatches
 from datamodules.fetal_heart.files import Cases, mask_file, mask_labels, read_cases
 from datamodules.in_memory import InMemoryDataModule, Split
+from datamodules.io import find_table
 from datamodules.npz_file import SPLITS
 from datamodules.outcomes import check_predictors as check_names
 from datamodules.outcomes import telling
@@ -169,7 +170,7 @@ class FetalHeartDataModule(InMemoryDataModule):
             ValueError: If the model takes masks and there are none, or tables and images do not fit.
         """
         folder = Path(path)
-        if not (folder / "cases.csv").is_file():
+        if not find_table(folder, "cases").is_file():
             if self.has_masks:
                 raise ValueError(
                     "this model takes outlined chambers beside the image: give a folder with images/, masks/ and "
@@ -228,19 +229,21 @@ class FetalHeartDataModule(InMemoryDataModule):
         if self.smaller_in_positive not in (None, *self.predictors, *self.candidates):
             raise ValueError(f"smaller_in_positive={self.smaller_in_positive}: expected one of the predictors")
         if cases.positive is None and self.predictors:
-            raise ValueError(f"{self.source / 'cases.csv'}: no column label; without it set datamodule.predictors=[]")
+            raise ValueError(
+                f"{find_table(self.source, 'cases')}: no column label; without it set datamodule.predictors=[]"
+            )
         if cases.positive is None or not self.predictors:
             return
         counts = {name: sum(one == name for one in cases.split) for name in SPLITS}
         if min(counts.values()) == 0:
-            raise ValueError(f"{self.source / 'cases.csv'}: {counts} cases; each split needs some")
+            raise ValueError(f"{find_table(self.source, 'cases')}: {counts} cases; each split needs some")
         for part, splits, least in (("development", ("train", "val"), 3), ("test", ("test",), 1)):
             positive = cases.positive[np.isin(cases.split, splits)]
             sick, well = int(positive.sum()), int((~positive).sum())
             if min(sick, well) < least:
                 names = self.class_names
                 told = f"{well} {names[0]} and {sick} {names[1]} {part} cases; at least {least} of each are needed"
-                raise ValueError(f"{self.source / 'cases.csv'}: {told}")
+                raise ValueError(f"{find_table(self.source, 'cases')}: {told}")
         self._check_gaps(cases)
         developed = cases[np.flatnonzero(np.isin(cases.split, ("train", "val")))]
         assert developed.positive is not None
@@ -259,7 +262,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         sick, well = int(cases.positive.sum()), int((~cases.positive).sum())
         if min(sick, well) < 1:
             counts = " and ".join(f"{n} {name}" for n, name in zip((well, sick), self.class_names, strict=True))
-            raise ValueError(f"{self.source / 'cases.csv'}: {counts} cases; a test needs both")
+            raise ValueError(f"{find_table(self.source, 'cases')}: {counts} cases; a test needs both")
         self._check_gaps(cases)
         if self.smaller_in_positive:
             self._check_polarity(cases)

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, scale_clinical
+from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
 from datamodules.followup.files import Grid, Scan, find_patients, read_scan
+from datamodules.io import find_table
 
 __all__ = ["HU_WINDOW", "Patient", "lesion_slices", "load_cohort", "read_patient", "save_array"]
 
@@ -69,17 +70,16 @@ def load_cohort(root: Path, cache: Path, *, image_size: int) -> list[Patient]:
         FileNotFoundError: If files are missing.
         ValueError: If a file or the table is not as it should be; the message names it.
     """
-    folders, table = find_patients(root), read_clinical(root / "clinical.csv")
+    folders, file = find_patients(root), find_table(root, "clinical")
+    rows = rows_of(folders, read_clinical(file), file)
     unfinished = [name for name, folder in folders.items() if not (folder / "followup").is_dir()]
     if unfinished:
         log.warning("no follow-up, left out of training and test: %s", ", ".join(unfinished))
     patients = []
     for name in track(sorted(set(folders) - set(unfinished)), "reading patients", transient=True):
-        folder = folders[name]
-        row = table.get(name) or table.get(folder.name)
-        if row is None:
-            raise ValueError(f"{root / 'clinical.csv'} has no row for patient {name} in {folder}")
-        patients.append(_cached(folder, name, row, cache, image_size))
+        if name not in rows:
+            raise ValueError(f"{file} has no row for patient {name} in {folders[name]}")
+        patients.append(_cached(folders[name], name, rows[name], cache, image_size))
     if not patients:
         raise ValueError(f"no patient in {root} has both baseline and followup")
     _report_spacings(patients)

@@ -1,5 +1,6 @@
 """The follow-up layout as training batches: slices for an autoencoder, pairs for a forecast, patients for its test."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +13,15 @@ from torch import Tensor
 from datamodules.base import MatchedDataModule, mark_file
 from datamodules.batches import Augmentation
 from datamodules.followup.batches import PairBatches, PatientBatches, SliceBatches
-from datamodules.followup.clinical import CLINICAL, read_clinical
+from datamodules.followup.clinical import CLINICAL, read_clinical, rows_of
 from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
 from datamodules.followup.files import find_patients
+from datamodules.io import find_table
 from datamodules.skull import bone_share, check_skull, skull_of_all
 
 __all__ = ["FollowupDataModule"]
+
+log = logging.getLogger(__name__)
 
 
 class FollowupDataModule(MatchedDataModule):
@@ -171,22 +175,30 @@ class FollowupDataModule(MatchedDataModule):
 
         Args:
             path: A patient's folder (with `baseline/`), or a folder in the follow-up layout. Clinical variables come
-                from the nearest `clinical.csv` in it or up to two folders above; without one they are unknown.
+                from the nearest `clinical.csv` (or .tsv, .xlsx) in it or up to two folders above; whom it lacks, they
+                are unknown of.
 
         Raises:
             FileNotFoundError: If there is no patient.
-            ValueError: If a scan or the table is not as it should be.
+            ValueError: If a scan or the table is not as it should be, or the table has a patient under almost the same
+                id.
         """
         path, self._predicting = Path(path), True
         if not path.is_dir():
             raise FileNotFoundError(f"no folder {path}: expected a patient's, with baseline/ct.nii.gz and iph.nii.gz")
         single = (path / "baseline").is_dir()
         folders = {path.name: path} if single else find_patients(path)
-        tables = [folder / "clinical.csv" for folder in (path, path.parent, path.parent.parent)]
-        table = next((read_clinical(file) for file in tables if file.is_file()), {})
+        tables = [find_table(folder, "clinical") for folder in (path, path.parent, path.parent.parent)]
+        file = next((table for table in tables if table.is_file()), None)
+        rows = rows_of(folders, read_clinical(file), file) if file else {}
+        if unknown := sorted(set(folders) - set(rows)):
+            log.warning(
+                "%s: all clinical variables but the volume are unknown of %d patients: %s%s",
+                file or f"no clinical.csv in {path} or above it", len(unknown), ", ".join(unknown[:5]),
+                ", ..." * (len(unknown) > 5),
+            )  # fmt: skip
         self._predict = [
-            read_patient(folder, name, table.get(name) or table.get(folder.name), self.image_size)
-            for name, folder in sorted(folders.items())
+            read_patient(folder, name, rows.get(name), self.image_size) for name, folder in sorted(folders.items())
         ]
         check_skull(((patient.folder, _bone(patient)) for patient in self._predict), self._state.get("skull"))
 

@@ -8,18 +8,21 @@ slice tree of the original code is read too: `slices/<hospital>/<hospital>_<pati
 with `slice_thickness.csv` (Patient_ID, slice_thickness in mm) beside `clinical.csv`.
 """
 
-import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from datamodules.io import find_table, match_ids, number, read_table
 from evaluation.volumes import voxel_mm
 
 __all__ = ["Grid", "Scan", "find_patients", "read_scan"]
 
 KINDS = ("ct", "iph", "ivh")
+_THICKNESS = (0.1, 20)
+"""mm; less is given in cm, more is no head CT."""
 
 
 @dataclass(frozen=True)
@@ -189,11 +192,16 @@ def _read_slices(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _thickness(folder: Path) -> float:
     """Slice thickness in mm of the patient whose slices lie in `slices/<hospital>/<patient>/<time>/<kind>`."""
-    table, patient = folder.parents[4] / "slice_thickness.csv", folder.parents[1].name
+    table, patient = find_table(folder.parents[4], "slice_thickness"), folder.parents[1].name
     if not table.is_file():
         raise FileNotFoundError(f"no {table}: volumes need the slice thickness (Patient_ID, slice_thickness in mm)")
-    with table.open(newline="", encoding="utf-8-sig") as opened:
-        for row in csv.DictReader(opened):
-            if row["Patient_ID"] in (patient, patient.partition("_")[2]):
-                return float(row["slice_thickness"])
-    raise ValueError(f"{table} has no row for {patient}")
+    rows = read_table(table).by("Patient_ID")
+    names = (patient, patient.removeprefix(f"{folder.parents[2].name}_"))
+    row = next((rows[name] for name in names if name in rows), None)
+    if row is None:
+        match_ids(names, rows, table)
+        raise ValueError(f"{table} has no row for {patient}")
+    thickness = number(row, "slice_thickness", *_THICKNESS)
+    if math.isnan(thickness):
+        raise ValueError(f"{row.where}: slice_thickness is missing; write it in mm")
+    return thickness

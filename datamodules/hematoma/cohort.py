@@ -17,6 +17,7 @@ import numpy as np
 
 from datamodules.followup.clinical import read_clinical
 from datamodules.followup.files import find_patients
+from datamodules.io import find_table, match_ids
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.spacing import spacing_mm
 from evaluation.expansion import ExpansionRule
@@ -113,10 +114,12 @@ class Cohort:
 
         The table knows the classic rule alone, so with another one it is not asked.
         """
-        table = self.root / "clinical.csv"
+        table, patients = find_table(self.root, "clinical"), self.patients()
         written = read_clinical(table) if table.is_file() and rule == ExpansionRule() else {}
+        if written:
+            match_ids([patient.name for patient in patients if not patient.scan("followup")], written, table)
         labels = {}
-        for patient in self.patients():
+        for patient in patients:
             volumes = [drawn_ml(patient, time, rule) for time in TIMES]
             if volumes[0] is not None and volumes[1] is not None:
                 labels[patient.name] = bool(rule(volumes[0], volumes[1]))

@@ -20,6 +20,7 @@ from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml, read_m
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
+from datamodules.io import find_table
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
 from datamodules.spacing import spacing_mm
@@ -150,7 +151,8 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         drawn = [p.mask(time, kind) for p in self.cohort.patients() for time in TIMES for kind in self.rule.kinds]
         scans = [p.scan(time) for p in self.cohort.patients() for time in TIMES]
         said = [file for name in self._scans() for file in self._files(name)] if self.masks else []
-        files = [file for file in (*drawn, *scans, *said, self.cohort.root / "clinical.csv") if file and file.is_file()]
+        table = find_table(self.cohort.root, "clinical")
+        files = [file for file in (*drawn, *scans, *said, table) if file and file.is_file()]
         facts = [["/".join(file.parts[-4:]), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         return [[_MEASURED], *facts]
 

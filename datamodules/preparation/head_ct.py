@@ -14,7 +14,8 @@ import numpy as np
 import SimpleITK as sitk
 from rich.progress import track
 
-from datamodules.preparation.cohort import RawPatient, copy_clinical, find_raw_patients
+from datamodules.io import find_table, write_table
+from datamodules.preparation.cohort import RawPatient, copied, find_raw_patients, read_rows
 from datamodules.preparation.dicom import holds_dicom
 from datamodules.preparation.registration import RigidRegistration
 from datamodules.preparation.resample import crop_in_plane, onto_baseline, with_pixel_size
@@ -30,8 +31,8 @@ class HeadCTPreparation:
     """Prepares one scan, or all patients below a folder.
 
     Args:
-        input: Folder `<hospital>/<patient>/{baseline,followup}/` with `clinical.csv`; or one scan without masks: a
-            folder of DICOM files, or a NIfTI file.
+        input: Folder `<hospital>/<patient>/{baseline,followup}/` with `clinical.csv` (or .tsv, .xlsx); or one scan
+            without masks: a folder of DICOM files, or a NIfTI file.
         output: Root of the follow-up layout; for one scan the folder for its `ct.nii.gz`.
         skull_strip: Finds the brain; None leaves the head as it is, to draw masks on.
         registration: Finds where the follow-up lies.
@@ -97,7 +98,8 @@ class HeadCTPreparation:
 
     def _prepare_all(self) -> None:
         patients = find_raw_patients(self.input)
-        rows = copy_clinical(self.input / "clinical.csv", patients)
+        table = find_table(self.input, "clinical")
+        rows = read_rows(table, patients)
         waiting = [p for p in patients if not self._is_done(self.output / p.hospital / p.name, p.times)]
         if len(waiting) < len(patients):
             log.info("%d patients are prepared already, skipped", len(patients) - len(waiting))
@@ -105,7 +107,7 @@ class HeadCTPreparation:
         if alone:
             log.warning("no follow-up, prepared for prediction only: %s", ", ".join(alone))
         self.output.mkdir(parents=True, exist_ok=True)
-        rows.write(self.output / "clinical.csv")
+        write_table(self.output / "clinical.csv", copied(rows, table), [row.columns for row in rows.values()])
         failed = [patient.name for patient in track(waiting, "preparing patients") if not self._prepare(patient)]
         shutil.rmtree(self.output / ".partial", ignore_errors=True)
         if failed:

@@ -2,21 +2,24 @@
 
 <root>/<patient>/<image>.nii.gz    such as t1.nii.gz and t2.nii.gz
 <root>/<patient>/<mask>.nii.gz
-<root>/patients.csv                where patients are chosen by it: a column `id`, and those chosen by
+<root>/patients.csv (.tsv, .xlsx)  where patients are chosen by it: a column `id`, and those chosen by
 """
 
-import csv
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datamodules.folds import held_out
+from datamodules.io import find_table, match_ids, plain, read_table
 from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.files import ENDING, CaseFiles, DatasetFiles
 
 __all__ = ["PatientFoldersDataModule"]
+
+log = logging.getLogger(__name__)
 
 Where = Mapping[str, str | int | float]
 
@@ -120,14 +123,16 @@ class PatientFoldersDataModule(SegmentationDataModule):
         """Those whose row of `patients.csv` has these values."""
         if not where:
             return list(self.all_cases)
-        with (self.root / "patients.csv").open(newline="", encoding="utf-8-sig") as file:
-            rows = {row["id"]: row for row in csv.DictReader(file)}
-        for column in where:
-            if rows and column not in next(iter(rows.values())):
-                raise ValueError(f"{self.root / 'patients.csv'}: no column {column}")
+        file = find_table(self.root, "patients")
+        table = read_table(file)
+        table.need("id", *where)
+        rows = table.by("id")
+        if absent := match_ids([case.id for case in self.all_cases], rows, file):
+            log.warning("%s: %d patients have no row, left out: %s", file, len(absent), ", ".join(absent[:5]))
+        wanted = {column: plain(str(value)) for column, value in where.items()}
         return [
             case for case in self.all_cases
-            if case.id in rows and all(rows[case.id][column] == str(value) for column, value in where.items())
+            if case.id in rows and all(plain(rows[case.id][column]) == value for column, value in wanted.items())
         ]  # fmt: skip
 
     def _folds(self) -> set[str]:

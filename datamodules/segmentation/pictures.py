@@ -5,7 +5,6 @@
 <root>/patients.csv                  case, patient: whose a picture is, where its name does not say; may be missing
 """
 
-import csv
 import logging
 import re
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from datamodules.io import find_table, match_ids, read_table
 from datamodules.segmentation.files import PICTURES, UNNAMED, CaseFiles, DatasetFiles, is_picture
 
 __all__ = ["alike", "listed", "read_mask", "read_picture", "read_pictures", "several_of_one_name"]
@@ -122,19 +122,20 @@ def listed(root: Path, cases: Sequence[CaseFiles]) -> dict[str, str] | None:
     Raises:
         ValueError: If it lacks a column, a case or a name, or gives a case two patients.
     """
-    file = root / "patients.csv"
+    file = find_table(root, "patients")
     if not file.is_file():
         return None
     found: dict[str, str] = {}
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        for row in csv.DictReader(opened):
-            case, patient = (row.get("case") or "").strip(), (row.get("patient") or "").strip()
-            if not case or not patient:
-                raise ValueError(f"{file}: every row needs a case and a patient, in columns of these names")
-            name = Path(case).stem if Path(case).suffix.lower() in PICTURES else case
-            if found.setdefault(name, patient) != patient:
-                raise ValueError(f"{file}: case {name} is of {found[name]} and of {patient}")
-    if absent := [case.id for case in cases if case.id not in found]:
+    table = read_table(file)
+    table.need("case", "patient")
+    for row in table.rows:
+        case, patient = row["case"], row["patient"]
+        if not case or not patient:
+            raise ValueError(f"{row.where}: every row needs a case and a patient")
+        name = Path(case).stem if Path(case).suffix.lower() in PICTURES else case
+        if found.setdefault(name, patient) != patient:
+            raise ValueError(f"{row.where}: case {name} is of {found[name]} and of {patient}")
+    if absent := match_ids([case.id for case in cases], found, file):
         raise ValueError(f"{file}: no row for {', '.join(absent[:5])}{', ...' * (len(absent) > 5)}")
     return found
 

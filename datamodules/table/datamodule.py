@@ -1,4 +1,4 @@
-"""A CSV of cases for a nomogram: nothing but an outcome and predictors."""
+"""A table of cases for a nomogram: nothing but an outcome and predictors."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,8 @@ import torch
 
 from datamodules.base import MatchedDataModule, mark, matched
 from datamodules.batches import ResumableBatches
-from datamodules.fetal_heart.files import Cases, read_table
+from datamodules.fetal_heart.files import Cases
+from datamodules.io import find_table, read_table
 from datamodules.phantoms.phantom import Phantom
 from datamodules.table.batches import TableBatches
 from datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
@@ -23,14 +24,14 @@ log = logging.getLogger(__name__)
 
 
 class TableDataModule(MatchedDataModule):
-    """Reads a CSV with a row for each case.
+    """Reads a table (CSV, TSV or XLSX) with a row for each case.
 
     Where there is a column of splits, its training and validation cases are for the development and its test cases for
     the test. Where there is none, all cases are for the development. Of a table that is given to `evaluate.py` all
     cases are tested that the training never saw.
 
     Args:
-        file: The CSV; of a phantom, none.
+        file: The table; of a phantom, none.
         root: Folder that holds the cohort of a phantom.
         phantom: Written to `root` where it is missing.
         case: Column of the cases' names; by default `case`, `id` or `patient`, or rows are numbered.
@@ -121,7 +122,7 @@ class TableDataModule(MatchedDataModule):
         wanted = [*self.predictors, *self.candidates]
         values = {name: self._values(table, columns, name) for name in wanted if name in columns or self._needs(name)}
         truth = self.source.parent / "truth.csv" if self.maker else None
-        known = read_table(truth, "case") if truth else {}
+        known = read_table(truth).by("case") if truth else {}
         probability = np.array([float(known[name]["probability"]) for name in table]) if known else None
         splits = self.divide(
             self._marks(table, columns), lambda: splits_of(table, self.split_column, self.source), self.source
@@ -155,10 +156,10 @@ class TableDataModule(MatchedDataModule):
         """Read cases to predict, whose outcome need not be known.
 
         Args:
-            path: A CSV with the predictors of the training, or a folder with such a `cases.csv`.
+            path: A table with the predictors of the training, or a folder with such a `cases.csv`.
         """
         file = Path(path)
-        table, columns = self._read(file / "cases.csv" if file.is_dir() else file)
+        table, columns = self._read(find_table(file, "cases") if file.is_dir() else file)
         values = {name: self._values(table, columns, name) for name in self.predictors}
         self._predicted = Cases([*table], None, ["predict"] * len(table), values, {})
 
@@ -178,7 +179,12 @@ class TableDataModule(MatchedDataModule):
         self._learnt = True
 
     def _read(self, file: Path) -> tuple[Rows, dict[str, str]]:
-        return read_rows(file, self.case, self.split_column)
+        table, columns = read_rows(file, self.case, self.split_column)
+        for name in self.predictors if self._learnt else ():
+            here, there = unit_of(columns.get(name, "")), self.units.get(name, "")
+            if here and there and here.casefold() != there.casefold():
+                raise ValueError(f"{file}: {name} is in {here}, and in the training it was in {there}; convert it")
+        return table, columns
 
     def _choose(self, table: Rows, columns: Mapping[str, str], positive: np.ndarray) -> None:
         """The predictors: those that were named, or all columns that can be one."""
@@ -195,8 +201,8 @@ class TableDataModule(MatchedDataModule):
                 continue
             try:
                 values = self._values(table, columns, name)
-            except ValueError:
-                left[name] = "words"
+            except ValueError as error:
+                left[name] = "words" if "which is no number" in str(error) else str(error)
                 continue
             known = np.unique(values[np.isfinite(values)])
             left[name] = "constant" if len(known) < 2 else self.outcome if tells_outcome(values, positive) else ""
@@ -213,8 +219,9 @@ class TableDataModule(MatchedDataModule):
     def _values(self, table: Rows, columns: Mapping[str, str], name: str) -> np.ndarray:
         if name not in columns:
             raise ValueError(f"no column {name}; there are {', '.join(columns)}")
-        cells = [row.get(columns[name]) for row in table.values()]
-        values, levels = numbers_of(cells, name, [*table], self.levels.get(name), find=not self._learnt)
+        cells = [row[columns[name]] for row in table.values()]
+        comma = any(columns[name] in row.commas for row in table.values())
+        values, levels = numbers_of(cells, name, [*table], self.levels.get(name), find=not self._learnt, comma=comma)
         if levels:
             self.levels[name] = levels
         return values

@@ -221,6 +221,36 @@ def test_missing_values_stay_unknown(copied):
     assert np.isfinite(scaled).sum() == 6
 
 
+def test_decimal_commas_of_a_german_excel_are_read(copied):
+    rows, plain = table(copied), read_clinical(copied / "clinical.csv")
+    lines = [";".join(rows[0]), *(";".join(row.values()).replace(".", ",") for row in rows)]
+    (copied / "clinical.csv").write_bytes("\r\n".join([*lines, ";;"]).encode("utf-16"))
+    read = read_clinical(copied / "clinical.csv")
+    assert [*read] == [*plain]
+    for name, row in read.items():
+        assert np.array_equal(row.values, plain[name].values, equal_nan=True)
+        assert row.expansion == plain[name].expansion
+        assert float(row.columns["IPH_baseline_ml"]) == float(plain[name].columns["IPH_baseline_ml"])
+
+
+def test_prediction_finds_its_rows_or_says_whose_it_does_not(copied, tmp_path, caplog):
+    rows, folder = table(copied), folder_of(copied)
+    (copied / "clinical.csv").rename(copied / "clinical.tsv")
+    data = datamodule(copied, tmp_path)
+    lines = ["\t".join(rows[0]), *("\t".join(row.values()) for row in rows)]
+    (copied / "clinical.tsv").write_text("\n".join(lines))
+    data.set_predict_input(folder)
+    assert np.isfinite(data._predict[0].clinical).all()
+    assert "unknown of" not in caplog.text
+    rest = [line for line in lines if not line.startswith(f"{folder.name}\t")]
+    (copied / "clinical.tsv").write_text("\n".join(rest))
+    data.set_predict_input(folder)
+    assert f"all clinical variables but the volume are unknown of 1 patients: {folder.name}" in caplog.text
+    (copied / "clinical.tsv").write_text("\n".join(lines).replace(f"{folder.name}\t", f"{folder.name} \t".lower()))
+    with pytest.raises(ValueError, match=f"none of '{folder.name}' but one of '{folder.name.lower()}'"):
+        data.set_predict_input(folder)
+
+
 def test_the_slice_tree_of_the_original_is_read(cohort, tmp_path):
     source = folder_of(cohort)
     root = tmp_path / "tree"
@@ -234,6 +264,12 @@ def test_the_slice_tree_of_the_original_is_read(cohort, tmp_path):
     thickness = float(nib.load(source / "baseline" / "ct.nii.gz").header.get_zooms()[2])
     (root / "slice_thickness.csv").write_text(f"Patient_ID,slice_thickness\n7,{thickness}\n")
     tree = read_patient(root / "slices" / "H1" / "H1_7", "7", None, 48)
+    (root / "slice_thickness.csv").write_text("Patient_ID,slice_thickness\nH1_007,5\n")
+    with pytest.raises(ValueError, match="none of 'H1_7' but one of 'H1_007'"):
+        read_patient(root / "slices" / "H1" / "H1_7", "7", None, 48)
+    (root / "slice_thickness.csv").write_text("Patient_ID,slice_thickness\n7,500\n")
+    with pytest.raises(ValueError, match="slice_thickness is 500, outside"):
+        read_patient(root / "slices" / "H1" / "H1_7", "7", None, 48)
     layout = read_patient(source, "x", None, 48)
     assert np.array_equal(tree.baseline, layout.baseline)
     assert tree.grid.spacing == pytest.approx(layout.grid.spacing)
@@ -316,9 +352,12 @@ def test_a_patient_without_followup_is_left_out_and_told(copied, tmp_path, caplo
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda row: {**row, "GCS": "2"}, "GCS of patient .* is 2, outside 3 to 15"),
+        (lambda row: {**row, "GCS": "2"}, r"line 2 \(Patient_ID .*\): GCS is 2, outside 3 to 15"),
         (lambda row: {**row, "Age": "old"}, "no number"),
-        (lambda row: {name: value for name, value in row.items() if name != "Systolic"}, "lacks the column Systolic"),
+        (lambda row: {**row, "Anticoagulant": "0.5"}, "Anticoagulant is '0.5'; expected 0 or 1"),
+        (lambda row: {**row, "Expansion_classic": "0.5"}, "Expansion_classic is '0.5'; expected 0 or 1"),
+        (lambda row: {name: value for name, value in row.items() if name != "Systolic"}, "no column Systolic; it has"),
+        (lambda row: {**row, "Patient_ID": row["Patient_ID"].lower()}, "rows of almost the same ids: none of 'A"),
     ],
 )
 def test_a_bad_table_is_named(copied, tmp_path, change, said):

@@ -12,7 +12,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStor
 
 from datamodules.preparation.liver import HCCTACESegPreparation
 from datamodules.preparation.liver.dicom_seg import find_series
-from datamodules.preparation.liver.hcc_tace_seg import pre_procedural, read_table
+from datamodules.preparation.liver.hcc_tace_seg import pre_procedural, read_patients
 
 openpyxl = pytest.importorskip("openpyxl", reason="openpyxl reads the clinical table; it is not installed")
 
@@ -177,4 +177,4 @@ def test_what_is_wrong_is_said(root, tmp_path):
     book = openpyxl.Workbook()
     book.save(root / "HCC-TACE-Seg_clinical_data-V2.xlsx")
     with pytest.raises(ValueError, match="no sheet 'data table'"):
-        read_table(root / "HCC-TACE-Seg_clinical_data-V2.xlsx")
+        read_patients(root / "HCC-TACE-Seg_clinical_data-V2.xlsx")

@@ -255,8 +255,11 @@ def test_table_and_folders_must_fit(raw):
     write_table(table, ["p2"])
     with pytest.raises(ValueError, match="no row with Patient_ID p1"):
         preparation(raw).run()
+    write_table(table, ["P1"])
+    with pytest.raises(ValueError, match="none of 'p1' but one of 'P1'"):
+        preparation(raw).run()
     write_table(table, ["p1"], Age="170")
-    with pytest.raises(ValueError, match="Age of patient p1 is 170"):
+    with pytest.raises(ValueError, match="Age is 170, outside 0 to 100"):
         preparation(raw).run()
     table.write_text(table.read_text().replace("170", "70").replace("north", "south"))
     with pytest.raises(ValueError, match="Hospital of p1 is south"):

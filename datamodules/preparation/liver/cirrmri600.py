@@ -10,7 +10,7 @@ of the T1 where there is one.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from datamodules.liver.records import read_rows
+from datamodules.io import listed, match_ids, plain, read_table
 from datamodules.preparation.liver.cohort import ImportedPatient, write_cohort
 from datamodules.preparation.liver.segmentation_set import LabelledScan, write_segmentation_set
 from datamodules.preparation.liver.turned import read_turned, with_labels
@@ -99,28 +99,28 @@ class CirrMRI600CohortPreparation:
             FileNotFoundError: If there are no scans or no table.
             ValueError: If a file or a cell is not as it should be.
         """
-        tables = sorted(Path(self.input).rglob("*CompleteData*.csv"))
+        tables = listed(Path(self.input), "**/*CompleteData*.csv")
         if not tables:
             raise FileNotFoundError(f"no *CompleteData*.csv below {self.input}: unpack the zip with the metadata there")
-        rows = {row["Patient ID"].strip(): row for row in read_rows(tables[0])}
+        rows = read_table(tables[0]).by("Patient ID")
         people = [one for one in find_cirrmri600(Path(self.input)) if one.id.startswith("cirrhosis_")]
+        match_ids([one.id.removeprefix("cirrhosis_") for one in people], rows, tables[0])
         write_cohort(Path(self.output), self._patients(people, rows, tables[0]), None)
 
     def _patients(
-        self, people: list[Person], rows: dict[str, dict[str, str]], table: Path
+        self, people: list[Person], rows: Mapping[str, Mapping[str, str]], table: Path
     ) -> Iterator[ImportedPatient]:
         for one in people:
-            row = rows.get(one.id.removeprefix("cirrhosis_"))
-            if row is None:
+            row = rows.get(one.id.removeprefix("cirrhosis_"), {})
+            if not row:
                 log.warning("%s has no row in %s; its clinical data are missing", one.id, table.name)
-                row = {}
-            label = (row.get("Radiological Evaluation") or "").strip()
+            label = plain(row.get("Radiological Evaluation", ""))
             if label not in ("", "1", "2", "3"):
                 raise ValueError(f"{table}: Radiological Evaluation of {one.id} is '{label}'; expected 1, 2 or 3")
-            gender = (row.get("Gender") or "").strip()
+            gender = plain(row.get("Gender", ""))
             yield ImportedPatient(
                 one.id,
-                {"age": (row.get("Age") or "").strip(), "sex": _GENDER.get(gender, "")},
+                {"age": row.get("Age", ""), "sex": _GENDER.get(gender, "")},
                 str(int(label) - 1) if label else "",
                 volumes={name: read_turned(image) for name, (image, _) in one.scans.items()} | {"liver": _liver(one)},
                 split=one.split,

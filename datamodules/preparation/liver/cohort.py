@@ -1,6 +1,5 @@
 """Writes imported patients in the general layout (`datamodules/liver/records.py`), whatever layout they came from."""
 
-import csv
 import logging
 import re
 import shutil
@@ -13,6 +12,7 @@ import nibabel as nib
 import numpy as np
 from rich.progress import track
 
+from datamodules.io import write_table
 from datamodules.liver.columns import is_leak
 from datamodules.phantoms.writing import appearing
 
@@ -74,10 +74,7 @@ def write_cohort(
             raise ValueError("no patient was found in the source")
         columns = list(dict.fromkeys(name for row in rows.values() for name in row))
         columns = [name for name in columns if name != "split" or any(row["split"] for row in rows.values())]
-        with (folder / "patients.csv").open("w", newline="", encoding="utf-8") as opened:
-            writer = csv.DictWriter(opened, columns, restval="", extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows.values())
+        write_table(folder / "patients.csv", columns, rows.values())
         if genes is not None:
             _write_genes(folder / "genomics.tsv", *genes)
 
