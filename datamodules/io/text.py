@@ -22,6 +22,8 @@ _NO_TABLE = {
     b"%PDF": "a PDF; save the table as CSV",
 }
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_START = 1 << 20
+"""Letters of a text that hold its header."""
 _NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 
 
@@ -94,7 +96,7 @@ def _parsed(text: str, separator: str, file: Path) -> Iterator[Line]:
     start = 1
     try:
         for cells in reader:
-            yield start, [cell.strip() for cell in cells]
+            yield start, list(map(str.strip, cells))
             start = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"{file}, line {start}: {error}; mend its quotation marks") from error
@@ -102,6 +104,7 @@ def _parsed(text: str, separator: str, file: Path) -> Iterator[Line]:
 
 def _separator(text: str) -> str:
     """Of those in the header the most frequent which gives the first lines as many cells as the header has."""
+    text = text if len(text) < _START else text[:_START].rpartition("\n")[0]
     unquoted = re.sub(r'(?m)(^|[,;\t])( *)"(?:[^"]|"")*"', r"\1quoted", text)
     header = next((line for line in re.split(r"[\r\n]", unquoted) if line.strip()), "")
     found = sorted((one for one in "\t;," if one in header), key=header.count, reverse=True)
