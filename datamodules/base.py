@@ -72,7 +72,8 @@ class BaseDataModule(L.LightningDataModule):
         if self.maker:
             self.maker.write(self.root)
         elif not self.root.exists():
-            raise FileNotFoundError(f"no {self.root}: set {self.layout}")
+            kind = "file" if self.root.suffix else "folder"
+            raise FileNotFoundError(f"no {kind} {self.root}: set {self.layout}")
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs to know of the training."""

@@ -74,7 +74,7 @@ class Stage:
             if self.waiting:
                 return
             self.datamodule.setup("fit")
-            self.datamodule.processes = processes(self.config["trainer"])  # whose batches must all be full
+            self.datamodule.processes = processes(self.config.get("trainer", {}))  # whose batches must all be full
             batches = self.datamodule.train_dataloader()
         check_intensities(self.module, self.datamodule)
         try_out(self.module, batches)
