@@ -78,7 +78,7 @@ class FollowupReport(L.Callback):
         truth = _columns(rows)
         ours = Forecast(truth["samples"], truth["weights"])
         forecasts, effects = {"this model": ours}, _effects(rows, datamodule)
-        if hasattr(datamodule, "true_followup_volumes"):
+        if datamodule.phantom:
             forecasts["causal model (ceiling)"] = Forecast(
                 datamodule.true_followup_volumes(truth["clinical"], TRUE_SAMPLES)
             )
@@ -213,7 +213,7 @@ def _effects(rows: list[dict[str, Any]], datamodule: Any) -> dict[str, float]:
         low, high = values
         said = np.array([[volume for _, volume in row["effects"][name].items()] for row in rows]).mean(0)
         effects[f"effect/{name}"] = float(said[1] - said[0])
-        if hasattr(datamodule, "true_followup_volumes"):
+        if datamodule.phantom:
             true = [
                 datamodule.true_followup_volumes(clinical, TRUE_SAMPLES, {name: float(value)}).mean()
                 for value in (low, high)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import nibabel as nib
 import numpy as np
 
 from callbacks.case_writer import CaseWriter
@@ -42,19 +41,18 @@ class FollowupWriter(CaseWriter):
     def made_of(self, case: Any) -> tuple[list[Path], str]:
         """Scans and masks, what is known of the patient, and how thick slices are."""
         files = [file for time in ("baseline", "followup") for file in sorted((case.folder / time).rglob("*.nii.gz"))]
-        return files, json.dumps([case.clinical.tolist(), case.grid.affine.tolist()])
+        return files, json.dumps([case.clinical.tolist(), case.grid.file_affine.tolist()])
 
     def on_predict_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
     ) -> None:
         """Write one patient."""
-        patient = trainer.datamodule.predict_patients[batch["id"][0]]  # type: ignore[attr-defined]
-        folder = self.place(patient.id)
-        partial = self.output / f".{patient.id}.partial"
+        name = batch["id"][0]
+        folder, partial = self.place(name), self.output / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         sampled = sampled_followups(batch, outputs)
-        _write_images(partial, sampled, patient)
+        _write_images(partial, sampled, name, trainer.datamodule)  # type: ignore[attr-defined]
         write_csv(partial / "volumes.csv", _volume_rows(sampled))
         followup = batch["followup"].cpu().numpy() if "followup" in batch else None
         draw_patient(sampled, followup).savefig(partial / "forecast.png")
@@ -63,40 +61,21 @@ class FollowupWriter(CaseWriter):
         partial.rename(folder)
 
 
-def _write_images(folder: Path, sampled: SampledFollowups, patient: Any) -> None:
+def _write_images(folder: Path, sampled: SampledFollowups, patient: str, data: Any) -> None:
     """Every sample and every map, on the grid of the baseline's file."""
-    source = _baseline_ct(patient.folder)
-    nothing = np.zeros(source.shape, np.uint8)
-    raw = np.asarray(source.dataobj, dtype=np.float32)
-    window = patient.grid.to_array(np.clip(raw, 0, 100))
-    plain = patient.grid.to_array(raw)
+    whole, plain = data.baseline_hu(patient)
+    window, around = np.clip(plain, 0, 100), whole.round().astype(np.int16)
     for index in range(len(sampled.ct)):
         # What the window cut off at either end (calcification, fat) is put back where the forecast stays at that end.
         hu = sampled.ct_hu(index) + (plain - window)
-        ct = patient.grid.to_file(hu, raw).round().astype(np.int16)
-        _save(folder / f"sample_{index:02d}_ct.nii.gz", ct, source)
-        segmentation = patient.grid.to_file(sampled.segmentation(index), nothing)
-        _save(folder / f"sample_{index:02d}_segmentation.nii.gz", segmentation, source)
+        ct = hu.round().astype(np.int16)
+        data.write_on_baseline(ct, patient, folder / f"sample_{index:02d}_ct.nii.gz", around)
+        file = folder / f"sample_{index:02d}_segmentation.nii.gz"
+        data.write_on_baseline(sampled.segmentation(index), patient, file)
     for kind, channel in (("iph", IPH), ("ivh", IVH)):
         for name, flag in MAPS.items():
-            probability = patient.grid.to_file(sampled.probability(channel, flag).astype(np.float32), nothing)
-            _save(folder / f"probability_{kind}_{name}.nii.gz", probability, source)
-
-
-def _baseline_ct(folder: Path) -> Any:
-    """The image whose grid all outputs take."""
-    file = folder / "baseline" / "ct.nii.gz"
-    if file.is_file():
-        return nib.nifti1.load(file)
-    slices = [nib.nifti1.load(path) for path in sorted((folder / "baseline" / "ct").glob("slice_*.nii.gz"))]
-    data = np.stack([np.asarray(image.dataobj).squeeze() for image in slices], axis=-1)
-    return nib.Nifti1Image(data.astype(np.float32), slices[0].affine)
-
-
-def _save(file: Path, data: np.ndarray, source: Any) -> None:
-    image = nib.Nifti1Image(data, source.affine)
-    image.header.set_xyzt_units("mm")
-    nib.save(image, file)
+            probability = sampled.probability(channel, flag).astype(np.float32)
+            data.write_on_baseline(probability, patient, folder / f"probability_{kind}_{name}.nii.gz")
 
 
 def _volume_rows(sampled: SampledFollowups) -> list[dict[str, Any]]:

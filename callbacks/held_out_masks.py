@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import nibabel as nib
 import numpy as np
 import torch
+from PIL import Image
 from rich.progress import track
 
 __all__ = ["HeldOutMasks"]
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 class HeldOutMasks(L.Callback):
     """Writes `held_out/<case>.nii.gz`: the probability of foreground in 255ths (uint8), on the grid of the file.
 
+    Of pictures it is `<case>.png`.
     With one such folder for each fold, a training patient stands in that of the one network that has not seen them, and
     all others in all of them, to be averaged. What is there already is left, so an interrupted run goes on.
     """
@@ -28,7 +29,11 @@ class HeldOutMasks(L.Callback):
             return
         folder, datamodule = Path(trainer.default_root_dir) / "held_out", trainer.datamodule  # type: ignore[attr-defined]
         folder.mkdir(parents=True, exist_ok=True)
-        files = {case.id: folder / f"{case.id}.nii.gz" for case in datamodule.held_out_cases}
+        volumes = tuple(end for end in datamodule.formats if end != ".png")
+        files = {
+            case.id: folder / f"{case.id}{'.nii.gz' if case.images[0].name.endswith(volumes) else '.png'}"
+            for case in datamodule.held_out_cases
+        }
         sources = {case.id: case.images[0] for case in datamodule.held_out_cases if not files[case.id].exists()}
         quiet = len(sources) < 20 or not trainer.is_global_zero
         batches = datamodule.held_out_dataloader(sources)
@@ -37,13 +42,14 @@ class HeldOutMasks(L.Callback):
                 name = batch["id"][0]
                 moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
                 said: Any = pl_module.predict_step(moved, 0)
-                _write(1 - said["probability"][0, 0].float().cpu().numpy(), sources[name], files[name])
+                levels = np.rint(255 * (1 - said["probability"][0, 0].float().cpu().numpy())).astype(np.uint8)
+                _write(datamodule, levels, sources[name], files[name])
 
 
-def _write(probability: np.ndarray, source: Path, file: Path) -> None:
-    levels = np.rint(255 * probability).astype(np.uint8)
-    image = nib.Nifti1Image(levels.T, nib.load(source).affine)  # type: ignore[attr-defined]
-    image.header.set_xyzt_units("mm")
-    partial = file.with_name(f".{file.name.removesuffix('.nii.gz')}.partial.nii.gz")
-    nib.save(image, partial)
+def _write(datamodule: Any, levels: np.ndarray, source: Path, file: Path) -> None:
+    if file.suffix != ".png":
+        datamodule.write_like(levels, source, file)
+        return
+    partial = file.with_name(f".{file.name}.partial.png")
+    Image.fromarray(levels).save(partial)
     partial.rename(file)

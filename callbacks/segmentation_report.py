@@ -1,10 +1,10 @@
 """Scores, pictures and label maps of a segmentation's test, and the label maps of a prediction."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import nibabel as nib
 import numpy as np
 import torch
 from PIL import Image
@@ -22,7 +22,8 @@ __all__ = ["SegmentationReport", "SegmentationWriter"]
 class SegmentationReport(L.Callback):
     """Logs `test/dice`, `test/hd95_mm` and more (`evaluation.segmentation.summary`); writes a row for each case.
 
-    Pictures have no millimetres: `test/hd95_px`, and no volumes; `test/patient_dice` is over all pixels of a patient.
+    Pictures have no volumes, and most no millimetres: `test/hd95_px`; `test/patient_dice` is over all pixels of a
+    patient.
     `predictions/test.csv` has the scores of every case, `figures/cases.png` shows the worst, the middle and the best.
 
     Args:
@@ -45,11 +46,13 @@ class SegmentationReport(L.Callback):
         """Score one case."""
         said, true = outputs["mask"][0].cpu().numpy(), batch["mask"][0].cpu().numpy()
         spacing = batch["spacing"].double().tolist()
-        classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
-        scores = case_scores(said, true, spacing, classes)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        classes = data.class_names
+        scores = case_scores(said, true, spacing, classes, regions=data.regions, ignore=data.ignore)
         self._rows.append({"id": batch["id"][0], **scores})
         overlap = known_mean([scores[f"dice_{name}"] for name in classes[1:]])
-        self._drawn.append((overlap, batch["id"][0], said, true, spacing))
+        shown = true if data.ignore is None else np.where(true == data.ignore, 0, true)
+        self._drawn.append((overlap, batch["id"][0], said, shown, spacing))
         self._drawn = _spread(self._drawn, 4 * self.cases)  # all of them may not fit into memory
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -59,7 +62,7 @@ class SegmentationReport(L.Callback):
         classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
         said_of = summary(rows, classes)
         if trainer.datamodule.spatial_dims == 2:  # type: ignore[attr-defined]
-            said_of = _of_pictures(said_of)
+            said_of = _of_pictures(said_of, trainer.datamodule.unit)  # type: ignore[attr-defined]
             patients = [trainer.datamodule.patients[row["id"]] for row in rows]  # type: ignore[attr-defined]
             said_of["patient_dice"] = grouped_dice(rows, patients, classes)
         numbers = {f"test/{k}": torch.tensor(float(v)) for k, v in said_of.items()}
@@ -77,24 +80,24 @@ class SegmentationReport(L.Callback):
 
 
 class SegmentationWriter(CaseWriter):
-    """Writes the label map of each case on the grid of its image: NIfTI with its affine, or PNG for a picture."""
+    """Writes the label map of each case in the format, grid and axes of its image; PNG for a picture."""
 
     pending = "predict_cases"
-    _ending = ".nii.gz"
+    _endings: Mapping[str, str] = {}
+    _formats: tuple[str, ...] = ()
 
     def begin(self, module: L.LightningModule, datamodule: Any, made_by: dict[str, Any]) -> None:
-        """See whether pictures or volumes are predicted on."""
-        if datamodule.spatial_dims == 2:
-            self._ending = ".png"
+        """See which formats are predicted on."""
+        self._endings, self._formats = datamodule.predict_endings, datamodule.formats
         super().begin(module, datamodule, made_by)
 
     def place(self, name: str) -> Path:
         """A file for each case."""
-        return self.output / f"{name}{self._ending}"
+        return self.output / f"{name}{self._endings[name]}"
 
     def there(self) -> list[Path]:
         """All files that may be label maps."""
-        return sorted(self.output.glob(f"[!.]*{self._ending}"))
+        return sorted(file for file in self.output.glob("**/[!.]*") if file.name.endswith(self._formats))
 
     def made_of(self, case: Any) -> tuple[list[Path], str]:
         """Its channels."""
@@ -105,15 +108,16 @@ class SegmentationWriter(CaseWriter):
     ) -> None:
         """Write one case."""
         name, mask = outputs["id"][0], outputs["mask"][0].cpu().numpy()
-        partial = self.output / f".{name}.partial{self._ending}"
-        if self._ending == ".png":
-            Image.fromarray(mask * (255 // max(1, trainer.datamodule.num_classes - 1))).save(partial)  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        place = self.place(name)
+        place.parent.mkdir(parents=True, exist_ok=True)  # of an image in a folder below the input
+        if self._endings[name] == ".png":
+            highest = max(data.regions_class_order or [data.num_classes - 1])
+            partial = place.with_name(f".{place.name}.partial.png")
+            Image.fromarray(mask * (255 // max(1, highest))).save(partial)
+            partial.rename(place)
         else:
-            source: Any = nib.load(trainer.datamodule.predict_cases[name].images[0])  # type: ignore[attr-defined]
-            image = nib.Nifti1Image(mask.T, source.affine)
-            image.header.set_xyzt_units("mm")
-            nib.save(image, partial)
-        partial.rename(self.place(name))
+            data.write_like(mask, data.predict_cases[name].images[0], place)
 
 
 def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
@@ -124,9 +128,9 @@ def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
     return [ordered[round(place)] for place in np.linspace(0, len(ordered) - 1, count)]
 
 
-def _of_pictures(scores: dict[str, float]) -> dict[str, float]:
-    """Without volumes, and distances in pixels."""
-    return {k.replace("_mm", "_px"): value for k, value in scores.items() if not k.startswith("volume")}
+def _of_pictures(scores: dict[str, float], unit: str) -> dict[str, float]:
+    """Without volumes, and distances in pixels where that is the unit."""
+    return {k.replace("_mm", f"_{unit}"): value for k, value in scores.items() if not k.startswith("volume")}
 
 
 def _written(row: dict[str, Any]) -> dict[str, Any]:

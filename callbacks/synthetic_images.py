@@ -54,7 +54,7 @@ class SyntheticImages(L.Callback):
             numbers["copied"] = float(said["copied"].mean())
         else:
             numbers = {f"{name}_elsewhere": value for name, value in self._distances(made, other).items()}
-            log.warning("%s: other images than those of the training, so nothing is said of copies", datamodule.source)
+            log.warning("%s: other images than those of the training, so nothing is said of copies", datamodule.root)
         pl_module.log_dict({f"test/{name}": torch.tensor(value) for name, value in numbers.items()})
         if trainer.is_global_zero and said:
             run = Path(trainer.default_root_dir)

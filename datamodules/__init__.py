@@ -1,20 +1,18 @@
 """DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
 
 from datamodules.fetal_heart import FetalHeartDataModule, FetalHeartPhantom
-from datamodules.followup import FollowupDataModule, FollowupPhantomDataModule
+from datamodules.followup import FollowupDataModule
 from datamodules.hematoma import CutSlicesDataModule, HematomaScansDataModule, HematomaSlicesDataModule
+from datamodules.image_folder import ImageFolderDataModule
 from datamodules.liver import LiverCohortDataModule
 from datamodules.medmnist import MedMNISTDataModule
 from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
-from datamodules.phantoms.head import HeadPhantom
+from datamodules.phantoms.head import HeadPhantom, HeadPictures, HeadScans
 from datamodules.phantoms.liver import LiverPhantom, LiverPictures
 from datamodules.segmentation import (
     PatientFoldersDataModule,
-    PicturesPhantomDataModule,
     SegmentationDataModule,
-    SegmentationPhantomDataModule,
-    SlicesPhantomDataModule,
     UnpairedFoldersDataModule,
 )
 from datamodules.table import FetalHeartTable, TableDataModule
@@ -26,10 +24,12 @@ __all__ = [
     "FetalHeartPhantom",
     "FetalHeartTable",
     "FollowupDataModule",
-    "FollowupPhantomDataModule",
     "HeadPhantom",
+    "HeadPictures",
+    "HeadScans",
     "HematomaScansDataModule",
     "HematomaSlicesDataModule",
+    "ImageFolderDataModule",
     "ImageSource",
     "LiverCohortDataModule",
     "LiverPhantom",
@@ -38,10 +38,7 @@ __all__ = [
     "MedMNISTPhantomDataModule",
     "NPZDataModule",
     "PatientFoldersDataModule",
-    "PicturesPhantomDataModule",
     "SegmentationDataModule",
-    "SegmentationPhantomDataModule",
-    "SlicesPhantomDataModule",
     "TableDataModule",
     "UnlabelledDataModule",
     "UnpairedFoldersDataModule",

@@ -1,78 +1,87 @@
-"""What all datamodules share: they know the cases of a checkpoint again, and match names that come in another order.
-
-A checkpoint keeps marks, not names, of the patients that were trained on, validated on, tested on and left out. Data
-that `evaluate.py` is given are compared with them: whoever was never seen is tested, whoever was trained on is not.
-"""
+"""What all datamodules share: a root or a phantom, prediction, ranks, and the split by patient."""
 
 import logging
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import blake2b
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
-import torch
 
-__all__ = ["MatchedDataModule", "Seen", "mark", "mark_file", "matched", "telling"]
+from datamodules.phantoms.phantom import Phantom
+from datamodules.seen import SPLITS, Seen, mark, matched, telling
+
+__all__ = ["BaseDataModule"]
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "val", "test")
-_ENDS = 1 << 20  # bytes at either end of a file that tell it from others; a gzip or PNG ends in a checksum of all of it
 
+class BaseDataModule(L.LightningDataModule):
+    """Data of one layout.
 
-class Seen:
-    """Patients of a training, by mark: of their files' content, and of where they lay.
+    A subclass says what its `layout` is, reads it in `setup`, and splits patients by `divide`; what prediction must
+    know of the training goes into `_state`, which is part of every checkpoint.
 
     Args:
-        marks: By `train`, `val`, `test` and `unused`, (N,) int64; by `names`, marks of the patients' names alone.
-        patients: How many there were.
+        root: File or folder of the data; of a phantom, the folder that holds its cohort.
+        phantom: Written below `root` where it is missing.
     """
 
-    def __init__(self, marks: Mapping[str, torch.Tensor], patients: int) -> None:
-        self.marks, self.patients = {name: set(values.tolist()) for name, values in marks.items()}, patients
+    layout = "datamodule.root to a folder of data"
+    """What to set to what, for the message where there is nothing."""
+    processes = 1
+    """Of the run that is prepared, as long as there is no trainer to ask."""
 
-    @classmethod
-    def of(cls, patients: Mapping[str, Sequence[int]], splits: Mapping[str, Iterable[str]]) -> "Seen":
-        """From the marks of each patient and the patients of each split."""
-        chosen: dict[str, set[str]] = {name: set(splits.get(name, ())) for name in SPLITS}
-        chosen["unused"] = set(patients).difference(*chosen.values())
-        each = {name: [number for one in names for number in patients[one]] for name, names in chosen.items()}
-        each["names"] = [mark(one) for one in patients]
-        return cls({name: torch.tensor(found, dtype=torch.int64) for name, found in each.items()}, len(patients))
+    def __init__(self, root: str | Path, phantom: Phantom | None = None) -> None:
+        super().__init__()
+        self.maker = phantom
+        self.root = Path(root) / phantom.name if phantom else Path(root)
+        self._state: dict[str, Any] = {}
+        self._predicting = False
+        self._seen: Seen | None = None
+        self._recorded: Seen | None = None
 
-    def state(self) -> dict[str, Any]:
-        """Tensors and a number, for a checkpoint."""
-        marks = {name: torch.tensor(sorted(said), dtype=torch.int64) for name, said in self.marks.items()}
-        return {"patients": self.patients, **marks}
+    @property
+    def phantom(self) -> bool:
+        """Whether the data are synthetic."""
+        return self.maker is not None
 
-    @classmethod
-    def load(cls, state: Mapping[str, Any]) -> "Seen":
-        """From `state`."""
-        return cls({name: each for name, each in state.items() if name != "patients"}, int(state["patients"]))
+    @property
+    def waiting(self) -> str:
+        """What is missing that an earlier stage has to leave behind; empty where nothing is."""
+        return ""
 
-    def splits_of(self, *marks: Iterable[int]) -> set[str]:
-        """In which a patient was; empty for one that was never seen.
+    @property
+    def ranks(self) -> dict[str, Any]:
+        """`rank` and `world_size`, as batches take them."""
+        if self.trainer:
+            return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        return {"rank": 0, "world_size": self.processes}
 
-        Args:
-            *marks: Those that tell most come first: others count where they are unknown, since files may be the same
-                though patients are not.
+    def prepare_data(self) -> None:
+        """Get the data where they are missing; prediction needs none."""
+        if not self._predicting:
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Write the phantom; a user's own data must be there already.
+
+        Raises:
+            FileNotFoundError: If they are not.
         """
-        for given in map(set, marks):
-            if found := {name for name in (*SPLITS, "unused") if given & self.marks[name]}:
-                return found
-        return set()
+        if self.maker:
+            self.maker.write(self.root)
+        elif not self.root.exists():
+            kind = "file" if self.root.suffix else "folder"
+            raise FileNotFoundError(f"no {kind} {self.root}: set {self.layout}")
 
+    def state_dict(self) -> dict[str, Any]:
+        """What prediction needs to know of the training."""
+        return self._state
 
-class MatchedDataModule(L.LightningDataModule):
-    """A datamodule whose test can be that of a checkpoint: `evaluate_as` comes before `setup`."""
-
-    _seen: Seen | None = None
-    _recorded: Seen | None = None
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over `state_dict`, so that new data are read as those of the training were."""
+        self._state = dict(state_dict)
 
     @property
     def seen(self) -> dict[str, Any] | None:
@@ -127,7 +136,7 @@ class MatchedDataModule(L.LightningDataModule):
             for one, given in patients.items()
         }
         if self._seen is None:
-            splits = {name: list(names) for name, names in rule().items()}
+            splits = _disjoint(rule(), source)
             self._recorded = Seen.of({one: [*chain(*given)] for one, given in marks.items()}, splits)
             return splits
         before = {one: self._seen.splits_of(*given) for one, given in marks.items()}
@@ -163,56 +172,11 @@ class MatchedDataModule(L.LightningDataModule):
             )  # fmt: skip
 
 
-def telling(patients: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
-    """Marks without those that several patients have in common, such as that of an empty slice."""
-    counts = Counter(number for given in patients.values() for number in set(given))
-    return {one: [number for number in given if counts[number] == 1] for one, given in patients.items()}
-
-
-def mark(content: bytes | str | np.ndarray) -> int:
-    """A number of 64 bits that stands for what is given, the same on every machine."""
-    data = content.encode() if isinstance(content, str) else np.ascontiguousarray(content).tobytes()
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
-
-
-def mark_file(file: Path) -> int:
-    """The same of a file's size, first and last bytes."""
-    size = file.stat().st_size
-    with file.open("rb") as opened:
-        ends = opened.read(_ENDS)
-        if size > 2 * _ENDS:
-            opened.seek(-_ENDS, 2)
-        ends += opened.read()
-    return mark(f"{size}".encode() + ends)
-
-
-def matched(data: Sequence[str], model: Sequence[str], what: str) -> list[int]:
-    """Where each name of the data stands among those of a model; case, spaces, - and _ are passed over.
-
-    Args:
-        data: Names in the order of the data.
-        model: Names in the order of the model.
-        what: They are of, for the message.
-
-    Returns:
-        An index into `model` for each of `data`.
-
-    Raises:
-        ValueError: If they are not the same names.
-    """
-    data, model = list(map(str, data)), list(map(str, model))
-    if data == model:
-        return list(range(len(model)))
-    ours, theirs = [_plain(name) for name in data], [_plain(name) for name in model]
-    if len(set(theirs)) < len(theirs):  # told apart by their case alone
-        ours, theirs = data, model
-    if len(ours) != len(theirs) or set(ours) != set(theirs):
-        raise ValueError(
-            f"the model knows the {what} {', '.join(model)}, the data have {', '.join(data)}: give them the names of "
-            "the model, in the order of the data"
-        )
-    return [theirs.index(name) for name in ours]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"(?<=[^\W_])[\s_\-]+(?=[^\W_])", "", name.strip()).casefold()  # a minus at an end says something
+def _disjoint(said: Mapping[str, Sequence[str]], source: Path) -> dict[str, list[str]]:
+    """The splits, if nobody stands in two of them; the test may be those who validate, or some of them."""
+    splits = {name: list(names) for name, names in said.items()}
+    for one, other in combinations(splits, 2):
+        both = set(splits[one]) & set(splits[other])
+        if both and not (one == "val" and other == "test" and both == set(splits["test"])):
+            raise ValueError(f"{source}: patient {sorted(both)[0]} stands in {one} and in {other}")
+    return splits

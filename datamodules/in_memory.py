@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import MatchedDataModule, mark, matched
+from datamodules.base import BaseDataModule
 from datamodules.batches import Augmentation, TensorBatches
 from datamodules.npz_file import Task
+from datamodules.phantoms.phantom import Phantom
 from datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
 from datamodules.radiomics.masks import make_masks
 from datamodules.readers import read_images
+from datamodules.seen import mark, matched
 
 __all__ = ["InMemoryDataModule", "Split", "chosen_of", "joined"]
 
@@ -24,14 +26,15 @@ Split = tuple[np.ndarray, np.ndarray, list[str]]
 """Images (N, C, *spatial) uint8, labels (N,) int64 or (N, L) float32, N ids."""
 
 
-class InMemoryDataModule(MatchedDataModule):
+class InMemoryDataModule(BaseDataModule):
     """Batches of `{"image": (B, C, *spatial) float32, "label": (B,) int64 or (B, L) float32, "id": list[str]}`.
 
     Images are kept as one uint8 tensor; intensities leave as (x / 255 - mean) / std. Subclasses say where images come
     from: `fetch`, `read` and `read_shape`.
 
     Args:
-        source: The file or folder of the images.
+        source: The file or folder of the images; of a phantom, the folder that holds it.
+        phantom: Written below `source` where it is missing.
         task: Kind of the labels.
         class_names: Name of each class (or of each label for `multilabel`), in order.
         batch_size: Images in a batch of one device.
@@ -47,12 +50,11 @@ class InMemoryDataModule(MatchedDataModule):
         give_mask: Whether batches hold the masks of the radiomics too, as `mask` (B, 1, *spatial) bool.
     """
 
-    phantom = False
-
     def __init__(
         self,
         source: str | Path,
         *,
+        phantom: Phantom | None = None,
         task: Task,
         class_names: Sequence[str],
         batch_size: int = 128,
@@ -66,7 +68,7 @@ class InMemoryDataModule(MatchedDataModule):
         radiomics: RadiomicsSettings | None = None,
         give_mask: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(source, phantom)
         if give_mask and (radiomics is None or augment is not None):
             raise ValueError(
                 "give_mask=true needs datamodule/radiomics, whose masks they are, and datamodule/augment=null"
@@ -75,7 +77,6 @@ class InMemoryDataModule(MatchedDataModule):
             raise ValueError(f"task=binary has two classes, but class_names are {list(class_names)}")
         if batch_size < 1 or std <= 0:
             raise ValueError(f"batch_size={batch_size} and std={std} must be positive")
-        self.source = Path(source)
         self.task, self.class_names = task, list(class_names)
         self.batch_size, self.augment, self.mean, self.std = batch_size, augment, mean, std
         self.shuffle, self.drop_last, self.balanced, self.seed = shuffle, drop_last, balanced, seed
@@ -134,15 +135,6 @@ class InMemoryDataModule(MatchedDataModule):
         """Ids of every split."""
         return self._ids
 
-    def prepare_data(self) -> None:
-        """Get the file where it is missing, and check it; prediction needs none."""
-        if self._predict_input is None:
-            self.fetch()
-
-    def fetch(self) -> None:
-        """Get the images where they are missing, and check them."""
-        raise NotImplementedError
-
     def read(self) -> dict[str, Split]:
         """`train`, `val` and `test`."""
         raise NotImplementedError
@@ -193,9 +185,13 @@ class InMemoryDataModule(MatchedDataModule):
         """Read what to predict on, brought to the size and channels of the training images.
 
         Args:
-            path: An image or volume file, a folder of them, or an npz (`datamodules/readers.py`).
+            path: An image or volume file, a folder of them and of such folders, or an npz (`datamodules/readers.py`).
         """
-        ids, images = read_images(Path(path), self.image_shape)
+        ids, images = read_images(Path(path), self.image_shape, below=True)
+        self._predict_on(ids, images)
+
+    def _predict_on(self, ids: list[str], images: np.ndarray) -> None:
+        self._predicting = True
         self._predict_input = ids, torch.from_numpy(images), self._described(images)
 
     def predict_dataloader(self) -> TensorBatches:
@@ -224,7 +220,7 @@ class InMemoryDataModule(MatchedDataModule):
             )
 
     def use_classes(self, names: Sequence[str]) -> None:
-        """Let labels mean the classes of a model; see `MatchedDataModule`."""
+        """Let labels mean the classes of a model; see `BaseDataModule`."""
         order = matched(self.class_names, names, "classes")
         self._order = None if order == list(range(len(names))) else order
         self.class_names = list(names)
@@ -238,7 +234,7 @@ class InMemoryDataModule(MatchedDataModule):
     def _divided(
         self, said: dict[str, Split], patient_of: Callable[[str], str], check: Callable[[dict[str, Split]], None]
     ) -> dict[str, Split]:
-        """Splits as the folder or the table has them, or of a checkpoint's test: see `MatchedDataModule.divide`.
+        """Splits as the folder or the table has them, or of a checkpoint's test: see `BaseDataModule.divide`.
 
         Args:
             said: As they were read.
@@ -254,7 +250,7 @@ class InMemoryDataModule(MatchedDataModule):
             check(said)
             return {name: list(dict.fromkeys(map(patient_of, ids))) for name, (*_, ids) in said.items()}
 
-        splits = self.divide(marks, rule, self.source)
+        splits = self.divide(marks, rule, self.root)
         if self._seen is None:
             return said
         images, labels, ids = joined([*said.values()])
@@ -275,14 +271,13 @@ class InMemoryDataModule(MatchedDataModule):
         if split is None:
             features = extract(images, None, self.radiomics)[0]
         else:
-            features = extract_cached(self.source, split, images, None, self.radiomics)[0]
+            features = extract_cached(self.root, split, images, None, self.radiomics)[0]
         beside = {"hcr": torch.from_numpy(features).float()}
         if self.give_mask:
             beside["mask"] = torch.from_numpy(make_masks(images[:, 0], None, self.radiomics.mask))[:, None]
         return beside
 
     def _loader(self, images: Tensor, labels: Tensor | None, ids: Sequence[str], **options: Any) -> TensorBatches:
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return TensorBatches(
             images,
             labels,
@@ -291,8 +286,7 @@ class InMemoryDataModule(MatchedDataModule):
             mean=self.mean,
             std=self.std,
             seed=self.seed,
-            rank=rank,
-            world_size=world_size,
+            **self.ranks,
             **options,
         )
 
@@ -308,7 +302,7 @@ class InMemoryDataModule(MatchedDataModule):
             missing = [name for name, found in zip(self.class_names, present.tolist(), strict=True) if not found]
             if missing:
                 raise ValueError(
-                    f"{self.source}: no {split} image of class {', '.join(missing)}; give at least one of each"
+                    f"{self.root}: no {split} image of class {', '.join(missing)}; give at least one of each"
                 )
 
     def _report_duplicates(self) -> None:
@@ -317,7 +311,7 @@ class InMemoryDataModule(MatchedDataModule):
         for name in ("val", "test"):
             count = sum(hash(row.tobytes()) in seen for row in self._images[name].numpy())
             if count:
-                log.warning("%s: %d of the %s images stand in the training images too", self.source.name, count, name)
+                log.warning("%s: %d of the %s images stand in the training images too", self.root.name, count, name)
 
 
 def chosen_of(chosen: np.ndarray, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:

@@ -73,7 +73,7 @@ class MedMNISTDataModule(NPZDataModule):
         if found != self._md5:
             raise ValueError(
                 f"{self.file} is damaged or another file: its MD5 is {found}, expected {self._md5}; "
-                f"delete it and run again, or get it from {self._url}"
+                f"delete it and run again, get it from {self._url}, or read a file of your own by datamodule=npz"
             )
         self._checked = True
 

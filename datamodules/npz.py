@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import Seen, mark
 from datamodules.in_memory import InMemoryDataModule, Split, chosen_of
 from datamodules.npz_file import image_shape, read_npz
+from datamodules.seen import Seen, mark
 
 __all__ = ["NPZDataModule"]
 
@@ -26,18 +26,15 @@ class NPZDataModule(InMemoryDataModule):
         **options: Of `InMemoryDataModule`.
     """
 
+    layout = "datamodule.file to an npz in the layout of MedMNIST"
+
     def __init__(self, file: str | Path, **options: Any) -> None:
         super().__init__(file, **options)
 
     @property
     def file(self) -> Path:
         """The npz file."""
-        return self.source
-
-    def fetch(self) -> None:
-        """Get the file; a user's own must be there already."""
-        if not self.file.is_file():
-            raise FileNotFoundError(f"no file {self.file}: set datamodule.file to an npz in the layout of MedMNIST")
+        return self.root
 
     def read(self) -> dict[str, Split]:
         """All of the file."""

@@ -4,16 +4,18 @@ The file holds `{train,val,test}_images`, uint8 of shape (N, H, W), (N, H, W, 3)
 `{train,val,test}_labels`, integers of shape (N, L) or (N,): L = 1 class index, or L zeros and ones for `multilabel`.
 """
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from datamodules.io.arrays import npz_shape
+from datamodules.io.arrays import read_npz as read_array
+
 __all__ = ["SPLITS", "Task", "image_shape", "read_npz"]
 
 SPLITS = ("train", "val", "test")
+_FEW = 4  # numbers at a place that are channels rather than columns
 Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
 
 
@@ -33,12 +35,11 @@ def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.
     """
     splits = {}
     for name in SPLITS:
-        images, labels = _read_array(file, f"{name}_images"), _read_array(file, f"{name}_labels")
-        if images.dtype != np.uint8 or images.ndim not in (3, 4):
-            raise ValueError(
-                f"{file}: {name}_images is {images.dtype} of shape {images.shape}; "
-                "expected uint8 of shape (N, H, W), (N, H, W, 3) or (N, D, H, W)"
-            )
+        images, labels = (read_array(file, f"{name}_{kind}") for kind in ("images", "labels"))
+        where = f"{file}: {name}_images is {images.dtype} of shape {images.shape}"
+        if images.dtype != np.uint8:
+            raise ValueError(f"{where}; expected uint8, 0 to 255")
+        _channels_of(images.shape, where)
         if len(images) != len(labels) or len(images) == 0:
             raise ValueError(f"{file}: {name} has {len(images)} images and {len(labels)} labels; expected as many")
         labels = _check_labels(labels, f"{file}: {name}_labels", task, num_classes)
@@ -49,30 +50,25 @@ def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.
     return splits
 
 
-def _read_array(file: Path, key: str) -> np.ndarray:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            if key in archive:
-                return archive[key]
-            held = sorted(archive.files)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        raise ValueError(f"{file} is damaged or cut short ({error}): delete it and get it again") from error
-    raise ValueError(f"{file}: no array '{key}'; it holds {held}")
-
-
 def _check_labels(labels: np.ndarray, where: str, task: Task, num_classes: int) -> np.ndarray:
     """Labels as the networks want them, or an error that says which label is wrong."""
     if task == "multilabel":
         if labels.ndim != 2 or labels.shape[1] != num_classes or not np.isin(labels, (0, 1)).all():
             expected = f"zeros and ones of shape (N, {num_classes})"
-            raise ValueError(f"{where}: expected {expected}, found shape {labels.shape}")
+            raise ValueError(f"{where}: expected {expected}, found {labels.dtype} of shape {labels.shape}")
         return labels.astype(np.float32)
+    told = f"{where}: expected one integer for each image, found {labels.dtype} of shape {labels.shape}"
+    if labels.dtype.kind in "US":
+        raise ValueError(f"{told}; write 0 to {num_classes - 1}, the place in datamodule.class_names, for each name")
     labels = labels.reshape(len(labels), -1)
-    if labels.shape[1] != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{where}: expected one integer for each image, found {labels.dtype} of shape {labels.shape}")
+    if labels.shape[1] != 1:
+        raise ValueError(f"{told}; of one-hot labels take labels.argmax(1), of several labels task=multilabel")
+    if not (np.isfinite(labels) & (labels == np.floor(labels))).all():
+        wrong = labels[~(np.isfinite(labels) & (labels == np.floor(labels)))][0]
+        raise ValueError(f"{told}, among them {wrong:g}")
     if labels.min() < 0 or labels.max() >= num_classes:
         wrong = labels.max() if labels.max() >= num_classes else labels.min()
-        raise ValueError(f"{where}: label {wrong} is outside 0..{num_classes - 1}, the classes of this data set")
+        raise ValueError(f"{where}: label {wrong:g} is outside 0..{num_classes - 1}, the classes of this data set")
     return labels[:, 0].astype(np.int64)
 
 
@@ -87,25 +83,33 @@ def image_shape(file: Path) -> tuple[int, ...]:
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If it holds no training images.
+        ValueError: If it holds no training images, or of another shape than said above.
     """
-    key = "train_images"
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}: set datamodule.file to an npz in the layout of MedMNIST")
-    try:
-        with zipfile.ZipFile(file) as archive, archive.open(f"{key}.npy") as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape = read(member)[0]
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ValueError(f"{file} holds no readable array '{key}' ({error})") from error
-    return (3, *shape[1:-1]) if _has_colour(shape) else (1, *shape[1:])
+    shape = npz_shape(file, "train_images")
+    channels = _channels_of(shape, f"{file}: train_images is of shape {shape}")
+    return (3, *shape[1:-1]) if channels == 3 else (1, *shape[1:])
 
 
 def _channels_first(images: np.ndarray) -> np.ndarray:
     """(N, C, *spatial) from images stored without a channel axis, or with colour last."""
-    return np.ascontiguousarray(np.moveaxis(images, -1, 1)) if _has_colour(images.shape) else images[:, None]
+    colour = _channels_of(images.shape, "") == 3
+    return np.ascontiguousarray(np.moveaxis(images, -1, 1)) if colour else images[:, None]
 
 
-def _has_colour(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 4 and shape[-1] == 3
+def _channels_of(shape: tuple[int, ...], where: str) -> int:
+    """3 or 1, of a shape that leaves no doubt.
+
+    Raises:
+        ValueError: If it is none of those said above, or as well one with channels at another place.
+    """
+    expected = "expected (N, H, W), (N, H, W, 3) or (N, D, H, W)"
+    if len(shape) not in (3, 4):
+        raise ValueError(f"{where}; {expected}")
+    if len(shape) == 4 and shape[-1] != 3 and (shape[1] in (1, 3) or shape[-1] <= _FEW):
+        grey = 1 in (shape[1], shape[-1])
+        remedy = f"leave the axis of one out: images[{':, 0' if shape[1] == 1 else '..., 0'}]"
+        remedy = remedy if grey else "put colour last, by np.moveaxis(images, 1, -1)"
+        raise ValueError(f"{where}, where an axis of channels seems to be; {expected}: {remedy}")
+    return 3 if len(shape) == 4 and shape[-1] == 3 else 1

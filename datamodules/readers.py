@@ -1,98 +1,176 @@
 """Images from files of any common kind, as uint8 arrays of a wanted shape: the input of `predict.py`."""
 
-import zipfile
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import torch
 import torch.nn.functional as F
-from nibabel.filebasedimages import ImageFileError
-from PIL import Image
 
-__all__ = ["read_images"]
+from datamodules.io import VOLUMES, named, read_volume, some
+from datamodules.io.arrays import ARRAYS, npz_keys, read_npy, read_npz, stretched
+from datamodules.io.pictures import PICTURES, read_pages
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_ARRAYS = (".npy", ".npz")
-_VOLUMES = (".nii", ".nii.gz")
+__all__ = ["ENDINGS", "find_images", "read_each", "read_images"]
+
+log = logging.getLogger(__name__)
+
+ENDINGS = (*PICTURES, *VOLUMES, *ARRAYS)
+_FLAT = 4  # numbers at a place that are channels rather than columns
 
 
-def read_images(path: Path, shape: tuple[int, ...]) -> tuple[list[str], np.ndarray]:
-    """Read one file, or every readable file of a folder in order of name.
+def read_images(path: Path, shape: tuple[int, ...], *, below: bool = False) -> tuple[list[str], np.ndarray]:
+    """Read one file, or every image of a folder in order of name.
 
     Args:
-        path: A picture (PNG, JPEG, BMP, TIFF), a volume (NIfTI), an array (npy: one image, or images along the first
-            axis), an npz with `images` or `test_images`, or a folder of such files.
-        shape: (C, *spatial) wanted. Intensities that are not uint8 are stretched so that their range fills 0..255;
+        path: A picture (`datamodules/io/pictures.py`; with several pages, each is an image, or all are a volume), a
+            volume (NIfTI, NRRD, MetaImage; z, y, x in RAS, or one slice as a picture), an array (npy: one image, or
+            images along the first axis), an npz with `images` or `test_images`, or a folder of such files. Hidden files
+            are passed over, others are told.
+        shape: (C, *spatial) wanted. Intensities that are not of 8 bits are stretched so that their range fills 0..255;
             other sizes are interpolated linearly; colour becomes grey (ITU-R 601 weights), and grey is repeated.
+        below: Whether folders in the folder are read too.
 
     Returns:
-        N ids (file names without ending, numbered where a file holds several images), and (N, *shape) uint8.
+        N ids (paths below the folder without ending, numbered where a file holds several images), and (N, *shape)
+        uint8.
 
     Raises:
         FileNotFoundError: If there is nothing at `path`.
-        ValueError: If there is no readable file, or an image has too few or too many axes.
+        ValueError: If there is no image, one cannot be read, or it has too few or too many axes.
+    """
+    found = read_each(find_images(path, below=below), shape)
+    ids: list[str] = []
+    for name, images in found.items():
+        ids += [name] if len(images) == 1 else [f"{name}_{index:05d}" for index in range(len(images))]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{path}: two images have one name; rename one")
+    return ids, np.concatenate([*found.values()])
+
+
+def find_images(path: Path, *, below: bool = False) -> dict[str, Path]:
+    """Images of a folder by path below it without ending, or the one image that is named.
+
+    Args:
+        path: A file or a folder.
+        below: Whether folders in the folder are looked into too.
+
+    Raises:
+        FileNotFoundError: If there is nothing at `path`.
+        ValueError: If there is no image.
     """
     if not path.exists():
         raise FileNotFoundError(f"no file or folder {path}: set input to an image, a folder of images, or an npz")
-    files = sorted(file for file in path.iterdir() if _ending(file)) if path.is_dir() else [path]
-    endings = ", ".join((*_PICTURES, *_VOLUMES, *_ARRAYS))
-    if not files or not _ending(files[0]):
-        raise ValueError(f"{path}: no image to read; expected files ending in {endings}")
-    ids: list[str] = []
-    images: list[np.ndarray] = []
-    for file in files:
-        name = file.name[: -len(_ending(file))]
-        if name in ids:  # scan.png beside scan.jpg
-            name = file.name
-        found = [_to_shape(array, shape, file) for array in _arrays_in(file, len(shape) - 1)]
-        ids += [name] if len(found) == 1 else [f"{name}_{index:05d}" for index in range(len(found))]
-        images += found
-    return ids, np.stack(images)
+    files = named(path, ENDINGS, below=below) if path.is_dir() else {_short(path): path}
+    if not files or not _ending(next(iter(files.values()))):
+        raise ValueError(f"{path}: no image to read; expected files ending in {', '.join(ENDINGS)}")
+    return files
+
+
+def read_each(
+    files: Mapping[str, Path], shape: tuple[int, ...], *, window: tuple[float, float] | None = None
+) -> dict[str, np.ndarray]:
+    """All images of each file.
+
+    Args:
+        files: By name.
+        shape: (C, *spatial) wanted, as of `read_images`.
+        window: Intensities of volumes that become 0 and 255; null stretches each image that is not of 8 bits.
+
+    Returns:
+        By name, (N, *shape) uint8, N at least 1.
+
+    Raises:
+        ValueError: If one cannot be read, or has too few or too many axes; how many there are of this kind is told.
+    """
+    found: dict[str, np.ndarray] = {}
+    damaged: dict[str, str] = {}
+    for name, file in files.items():
+        try:
+            images = [_to_shape(array, shape, file) for array in _arrays_in(file, shape, window)]
+            if not images:
+                raise ValueError(f"{file}: holds no image")
+            found[name] = np.stack(images)
+        except ValueError as error:
+            damaged[name] = str(error)
+    if damaged:
+        also = f"; {len(damaged)} files of {len(files)} are like this: {some(list(damaged))}" * (len(damaged) > 1)
+        raise ValueError(next(iter(damaged.values())) + also)
+    return found
 
 
 def _ending(file: Path) -> str:
-    name = file.name.lower()
-    return next((end for end in (*_PICTURES, *_VOLUMES[::-1], *_ARRAYS) if name.endswith(end)), "")
+    return max((end for end in ENDINGS if file.name.lower().endswith(end)), key=len, default="")
 
 
-def _arrays_in(file: Path, spatial_dims: int) -> list[np.ndarray]:
-    """Images in a file, each (*spatial) or (*spatial, 3)."""
-    ending = _ending(file)
-    try:
-        if ending in _PICTURES:
-            with Image.open(file) as picture:
-                as_is = picture.mode in ("L", "F") or picture.mode.startswith("I")  # 8-bit, float and integer grey
-                return [np.asarray(picture if as_is else picture.convert("RGB"))]
-        if ending in _VOLUMES:
-            return [np.asarray(nibabel.load(file).dataobj)]  # type: ignore[attr-defined]
-        loaded = np.load(file, allow_pickle=False)
-        array = loaded if ending == ".npy" else _images_of_npz(loaded)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, ImageFileError) as error:
-        raise ValueError(f"{file} could not be read as an image ({error})") from error
-    axes = array.ndim - (1 if array.ndim > spatial_dims and array.shape[-1] == 3 else 0)
-    return [array] if axes == spatial_dims else list(array)
+def _short(file: Path) -> str:
+    return file.name[: len(file.name) - len(_ending(file))]
 
 
-def _images_of_npz(archive: np.lib.npyio.NpzFile) -> np.ndarray:
-    key = next((key for key in ("images", "test_images") if key in archive), None)
+def _arrays_in(file: Path, shape: tuple[int, ...], window: tuple[float, float] | None = None) -> list[np.ndarray]:
+    """Images in a file, each (*spatial) or (*spatial, 3) float32 from 0 to 255."""
+    ending, axes = _ending(file), len(shape) - 1
+    if ending in PICTURES:
+        pages = read_pages(file, colour=shape[0] > 1)
+        whole = axes == 3 and len(pages) > 1 and len({page.shape for page in pages}) == 1
+        return [np.stack(pages)] if whole else pages
+    if ending in VOLUMES:
+        volume = _volume(file, axes)
+        if window:
+            low, high = window
+            return [255 * np.clip((volume.astype(np.float32) - low) / (high - low), 0, 1)]
+        return [stretched(volume, file)]
+    array = _plain(read_npy(file) if ending == ".npy" else read_npz(file, _key(file)), axes, file)
+    several = array.ndim - _has_colour(array, axes) > axes
+    return [stretched(each, file) for each in array] if several else [stretched(array, file)]
+
+
+def _volume(file: Path, axes: int) -> np.ndarray:
+    """(z, y, x), or the picture of a volume of one slice where a model takes pictures."""
+    volume = read_volume(file)
+    if axes == 3:
+        return volume.array
+    if not volume.grid.is_slice:
+        raise ValueError(f"{file}: a volume of {len(volume.array)} slices; this model takes {axes} spatial axes")
+    return volume.grid.to_picture(volume.array)
+
+
+def _key(file: Path) -> str:
+    keys = npz_keys(file)
+    key = next((key for key in ("images", "test_images") if key in keys), None)
     if key is None:
-        raise ValueError(f"it holds {sorted(archive.files)}; expected 'images' or 'test_images'")
-    return archive[key]
+        raise ValueError(f"{file}: holds {keys}; expected 'images' or 'test_images'")
+    return key
 
 
-def _to_shape(array: np.ndarray, shape: tuple[int, ...], file: Path) -> np.ndarray:
+def _plain(array: np.ndarray, axes: int, file: Path) -> np.ndarray:
+    """An array of a user, with channels last where there are any."""
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{file}: holds {array.dtype}; expected numbers")
+    told = f"{file}: an array of shape {array.shape}"
+    if array.ndim > axes and 0 < array.shape[-1] <= _FLAT < min(array.shape[-1 - axes : -1]):
+        if array.shape[-1] not in (1, 3):
+            raise ValueError(f"{told} has {array.shape[-1]} channels; expected grey, or three colours")
+        return array[..., 0] if array.shape[-1] == 1 else array
+    least = 4 if axes == 2 else 3  # (N, C, H, W) of pictures; (C, H, W), which is no volume
+    if array.ndim >= least and array.shape[-3] in (1, 3) and min(array.shape[-2:]) > _FLAT:
+        raise ValueError(f"{told} seems to have channels before rows; put them last: np.moveaxis(array, -3, -1)")
+    if axes == 2 and array.ndim == 3 and len(array) == 3:
+        log.warning("%s is taken for three grey images; of one in colour put the channels last", told)
+    return array
+
+
+def _has_colour(array: np.ndarray, axes: int) -> bool:
+    return array.ndim > axes and array.shape[-1] == 3
+
+
+def _to_shape(pixels: np.ndarray, shape: tuple[int, ...], file: Path) -> np.ndarray:
     """One image as (C, *spatial) uint8."""
     channels, spatial = shape[0], shape[1:]
-    colour = array.ndim == len(spatial) + 1 and array.shape[-1] == 3
-    if array.ndim != len(spatial) + colour:
-        raise ValueError(f"{file}: an image of shape {array.shape}; this model takes {len(spatial)} spatial axes")
-    pixels = array.astype(np.float32)
-    if not np.isfinite(pixels).all():
-        raise ValueError(f"{file}: holds NaN or infinite intensities; replace them first")
-    if array.dtype != np.uint8:
-        low, high = pixels.min(), pixels.max()
-        pixels = (pixels - low) * (255 / (high - low) if high > low else 0)
+    colour = pixels.ndim == len(spatial) + 1 and pixels.shape[-1] == 3
+    if pixels.ndim != len(spatial) + colour:
+        raise ValueError(f"{file}: an image of shape {pixels.shape}; this model takes {len(spatial)} spatial axes")
     pixels = np.moveaxis(pixels, -1, 0) if colour else pixels[None]
     if colour and channels == 1:
         pixels = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), pixels, axes=1)[None]
@@ -100,6 +178,8 @@ def _to_shape(array: np.ndarray, shape: tuple[int, ...], file: Path) -> np.ndarr
         pixels = np.repeat(pixels, 3, axis=0)
     if pixels.shape[1:] != spatial:
         mode = "bilinear" if len(spatial) == 2 else "trilinear"
-        resized = F.interpolate(torch.from_numpy(pixels)[None], spatial, mode=mode, antialias=mode == "bilinear")
+        resized = F.interpolate(
+            torch.from_numpy(np.ascontiguousarray(pixels))[None], spatial, mode=mode, antialias=mode == "bilinear"
+        )
         pixels = resized[0].numpy()
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)

@@ -16,7 +16,7 @@ from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from datamodules.liver.records import read_rows
+from datamodules.io import read_table
 from datamodules.phantoms.liver import LiverPhantom, causal
 from datamodules.phantoms.liver.tables import PATHWAYS
 from evaluation.diagnostic import delong
@@ -51,7 +51,7 @@ def print_model() -> None:
 
 def print_measured(root: Path) -> None:
     """Correlation of measurements in the files with the findings, and areas of logistic regressions on them."""
-    rows, truth = read_rows(root / "patients.csv"), read_rows(root / "truth.csv")
+    rows, truth = read_table(root / "patients.csv").rows, read_table(root / "truth.csv").rows
     cancer = np.array([row["hcc"] == "1" for row in rows])
     said = {name: np.array([float(row[name]) for row in truth]) for name in (*causal.MODALITIES, "viral", "log_odds")}
     columns = measured(root)
@@ -72,14 +72,14 @@ def print_measured(root: Path) -> None:
 
 def measured(root: Path) -> dict[str, np.ndarray]:
     """One number for each modality, as a person with a ruler would take it; `fatty` is the HU of the liver."""
-    rows = read_rows(root / "patients.csv")
+    rows = read_table(root / "patients.csv").rows
     homes = [root / row["id"] for row in rows]
     ct, mr, fatty = zip(*map(_contrasts, homes), strict=True)
     values = {"ct": ct, "mr": mr, "fatty": fatty, "histology": [_darkness(home) for home in homes]}
     table = np.array([[float(row[name]) for name in CLINICAL] for row in rows])
     table[:, 0] = np.log10(table[:, 0])
     values["clinical"] = ((table - table.mean(0)) / table.std(0)) @ np.array([1, 1, -1, -1])
-    genes = {row["gene"]: row for row in read_rows(root / "genomics.tsv", "\t")}
+    genes = read_table(root / "genomics.tsv").by("gene")
     values["genomics"] = [
         np.mean([np.log2(float(genes[gene][home.name]) + 1) for gene in PATHWAYS["proliferation"]]) for home in homes
     ]
@@ -107,7 +107,7 @@ def _darkness(home: Path) -> float:
 
 def draw(root: Path, file: Path) -> None:
     """Patients from benign to malignant: CT, T1, T2 and two tiles."""
-    truth = sorted(read_rows(root / "truth.csv")[:80], key=lambda row: float(row["log_odds"]))
+    truth = sorted(read_table(root / "truth.csv").rows[:80], key=lambda row: float(row["log_odds"]))
     chosen = [truth[place] for place in (1, 25, 54, 78)]
     figure, axes = new_figure(11, 8.5, len(chosen), 5)
     for row, line in zip(chosen, axes, strict=True):

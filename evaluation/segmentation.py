@@ -16,7 +16,13 @@ __all__ = ["case_scores", "grouped_dice", "hausdorff95", "known_mean", "summary"
 
 
 def case_scores(
-    said: np.ndarray, true: np.ndarray, spacing_mm: Sequence[float], classes: Sequence[str]
+    said: np.ndarray,
+    true: np.ndarray,
+    spacing_mm: Sequence[float],
+    classes: Sequence[str],
+    *,
+    regions: Sequence[Sequence[int]] | None = None,
+    ignore: int | None = None,
 ) -> dict[str, float]:
     """Scores of one case.
 
@@ -24,15 +30,19 @@ def case_scores(
         said: (*spatial) label values.
         true: The same.
         spacing_mm: Edge lengths of a voxel, in the order of the axes.
-        classes: Names by label value, the first being the background, which has no scores.
+        classes: Names by label value, or of regions, the first being the background, which has no scores.
+        regions: Label values of each region; none where each class is its label value.
+        ignore: Label value of what is not annotated, which is left out: said there or not, it counts nothing.
 
     Returns:
         For each class `dice_<name>`, `iou_<name>` (NaN where both are empty), `hd95_<name>` in mm (NaN where one is
         empty), `volume_<name>_ml` and `true_volume_<name>_ml`.
     """
     scores = {}
-    for value, name in enumerate(classes[1:], start=1):
-        one, other = said == value, true == value
+    values = regions or [[value] for value in range(1, len(classes))]
+    known = True if ignore is None else true != ignore
+    for name, group in zip(classes[1:], values, strict=True):
+        one, other = np.isin(said, group) & known, np.isin(true, group) & known
         overlap = dice(one, other)
         scores[f"dice_{name}"], scores[f"iou_{name}"] = overlap, overlap / (2 - overlap)
         scores[f"hd95_{name}"] = hausdorff95(one, other, spacing_mm)

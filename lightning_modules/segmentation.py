@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lightning_modules.counts import VoxelCounts
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from lightning_modules.transfer import receive_network
+from models.losses.segmentation import in_regions
 
 __all__ = ["SegmentationModule"]
 
@@ -27,21 +28,27 @@ class SegmentationModule(OptimizedModule):
     """Trains `net` on `{"image": (B, C, *patch), "mask": (B, *patch)}`; all else takes one whole case in a batch.
 
     Logs `train/loss`; `val/loss`, and `val/dice`, over all voxels of the split and the mean of all classes but the
-    background that are true or said somewhere (nnU-Net's pseudo Dice). `test_step` and `predict_step` give label
-    maps on the grid of the file.
+    background, or regions, that are true or said somewhere (nnU-Net's pseudo Dice). `test_step` and `predict_step` give
+    label maps on the grid of the file. What is not annotated has no part in either and is never said.
 
     Args:
         net: From an image to logits, the full resolution first.
         criterion: Loss of the list of logits and the label map.
         optimizer: Builds the optimiser.
         scheduler: Builds the learning-rate schedule.
-        num_classes: Background included.
+        num_classes: Of the logits: the background and each class, or each region.
         patch_size: Of a window.
         scheduler_interval: Whether the schedule counts epochs or steps.
         overlap: Of neighbouring windows.
         mirror: Axes over whose mirror images test and prediction are averaged; none in validation.
         windows_at_once: Windows that go through the network together.
         pretrained: Earlier stage whose network gives all weights but those of the heads.
+        regions: Label values of each region, where regions are learnt, which may overlap, and not classes.
+        regions_class_order: For each region the label value that it is written as, over those before.
+        ignore: Label value of what is not annotated.
+
+    Raises:
+        ValueError: If regions and their order do not fit the number of classes.
     """
 
     dry_steps = ("training_step",)  # a training batch holds patches, the other steps take whole cases
@@ -60,6 +67,9 @@ class SegmentationModule(OptimizedModule):
         mirror: Sequence[int] = (),
         windows_at_once: int = 2,
         pretrained: str | None = None,
+        regions: Sequence[Sequence[int]] | None = None,
+        regions_class_order: Sequence[int] | None = None,
+        ignore: int | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         self.net, self.criterion, self.num_classes = net, criterion, num_classes
@@ -67,6 +77,12 @@ class SegmentationModule(OptimizedModule):
         self.mirror = [axes for count in range(len(mirror) + 1) for axes in itertools.combinations(mirror, count)]
         self.val_counts = VoxelCounts(num_classes)
         self.pretrained = pretrained
+        self.regions, self.order, self.ignore = regions or [], list(regions_class_order or ()), ignore
+        if self.regions and not len(self.regions) == len(self.order) == num_classes:
+            raise ValueError(
+                f"regions={regions}, regions_class_order={regions_class_order} and num_classes={num_classes} must be "
+                "equally many: leave them to the data"
+            )
 
     @property
     def metric_names(self) -> list[str]:
@@ -107,12 +123,11 @@ class SegmentationModule(OptimizedModule):
         """Loss, and voxels that are right and wrong."""
         logits = on_grid(self(batch["image"]), batch["size"])
         self.log("val/loss", self.criterion([logits], batch["mask"]), on_epoch=True, batch_size=1, sync_dist=True)
-        said, true = (F.one_hot(each, self.num_classes).flatten(0, -2) for each in (logits.argmax(1), batch["mask"]))
-        self.val_counts.update(said, true)
+        self.val_counts.update(*self._voxels(logits, batch["mask"]))
 
     def on_validation_epoch_end(self) -> None:
         """Dice over all voxels of the split."""
-        both, said, true = self.val_counts.compute()[:, 1:].double()
+        both, said, true = self.val_counts.compute()[:, 0 if self.regions else 1 :].double()
         self.log("val/dice", (2 * both / (said + true)).nanmean().float(), prog_bar=True)  # 0 / 0: left out
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
@@ -122,11 +137,35 @@ class SegmentationModule(OptimizedModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """`{"id": [name], "mask": (1, *size) uint8 label map, "probability": (1, classes, *size)}`."""
         logits = on_grid(self.mirrored(batch["image"]), batch["size"])
-        return {"id": batch["id"], "mask": logits.argmax(1).to(torch.uint8), "probability": logits.softmax(1)}
+        return {"id": batch["id"], "mask": self.label_map(logits), "probability": self.probability(logits)}
+
+    def label_map(self, logits: Tensor) -> Tensor:
+        """Logits (B, classes, *spatial) to label values (B, *spatial) uint8: the likeliest class, or by regions."""
+        if not self.regions:
+            return logits.argmax(1).to(torch.uint8)
+        written = torch.zeros_like(logits[:, 0], dtype=torch.uint8)
+        for number, value in enumerate(self.order):
+            written[logits[:, number] > 0] = value  # a probability above one half
+        return written
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """Of each class, which sum to 1, or of each region."""
+        return logits.sigmoid() if self.regions else logits.softmax(1)
 
     def export_step(self, image: Tensor) -> Tensor:
         """Probabilities (B, classes, *patch) of windows (B, C, *patch); whoever runs it puts windows together."""
-        return self.net(image)[0].float().softmax(1)
+        return self.probability(self.net(image)[0].float())
+
+    def _voxels(self, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, classes) said and true of all voxels that are annotated."""
+        if self.regions:
+            said, true = (each.movedim(1, -1) for each in (logits > 0, in_regions(mask, self.regions)))
+        else:
+            said = F.one_hot(logits.argmax(1), self.num_classes)
+            true = F.one_hot(mask, self.num_classes + (self.ignore is not None))[..., : self.num_classes]
+        if self.ignore is None:
+            return said.flatten(0, -2), true.flatten(0, -2)
+        return said[mask != self.ignore], true[mask != self.ignore]
 
     def mirrored(self, image: Tensor) -> Tensor:
         """Logits, averaged over mirror images."""

@@ -15,7 +15,7 @@ from runtime.cost import Cost
 from runtime.errors import user_errors
 from runtime.finalize import finalize
 from runtime.matching import check_same_order
-from runtime.ranks import fitting_strategy
+from runtime.ranks import fitting_strategy, processes
 from runtime.start import SameSchedule, check_intensities, goes_on, starting_point, try_out
 
 __all__ = ["Stage", "fit"]
@@ -74,6 +74,7 @@ class Stage:
             if self.waiting:
                 return
             self.datamodule.setup("fit")
+            self.datamodule.processes = processes(self.config.get("trainer", {}))  # whose batches must all be full
             batches = self.datamodule.train_dataloader()
         check_intensities(self.module, self.datamodule)
         try_out(self.module, batches)

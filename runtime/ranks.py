@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from runtime.errors import UserError
 
-__all__ = ["StandIns", "fitting_strategy"]
+__all__ = ["StandIns", "fitting_strategy", "processes"]
 
 FINDS_UNUSED = "ddp_find_unused_parameters_true"
 
@@ -30,7 +30,7 @@ def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> Any:
         UserError: If the strategy in the config cannot train the module.
     """
     given, needed = config.get("strategy", "auto"), getattr(module, "ddp_strategy", "ddp")
-    if needed != FINDS_UNUSED or _finds_unused(given) or _processes(config) == 1:
+    if needed != FINDS_UNUSED or _finds_unused(given) or processes(config) == 1:
         return given
     if given == "auto":
         return needed
@@ -50,7 +50,7 @@ def _name(strategy: Any) -> str:
     return strategy.get("_target_", "") if isinstance(strategy, dict) else str(strategy)
 
 
-def _processes(config: dict[str, Any]) -> int:
+def processes(config: dict[str, Any]) -> int:
     """How many processes a trainer of this config has."""
     log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     level = log.level

@@ -20,6 +20,7 @@ LIBRARIES = {
     "models": {"torch", "monai", "timm", "einops", "mamba_ssm"},  # the last where it is installed, as below
     "evaluation": {"numpy", "scipy", "sklearn", "skimage", "torch", "matplotlib", "cycler", "xgboost"},
 }
+ONLY_IO = {"csv", "openpyxl", "pandas"}
 VERBS = sorted(ROOT.glob("*.py"))
 
 
@@ -48,6 +49,12 @@ def test_networks_and_figures_stay_free_of_frameworks(room):
     for file in (ROOT / room).rglob("*.py"):
         foreign = imported(file) - LIBRARIES[room] - {room} - set(sys.stdlib_module_names)
         assert not foreign, f"{file.relative_to(ROOT)} imports {foreign}"
+
+
+def test_files_of_data_are_opened_in_one_room():
+    for file in (ROOT / "datamodules").rglob("*.py"):
+        if not {"io", "phantoms"} & {*file.relative_to(ROOT).parts}:  # what a phantom writes, its datamodule reads
+            assert not imported(file) & ONLY_IO, f"{file.relative_to(ROOT)} imports {imported(file) & ONLY_IO}"
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda file: file.stem)

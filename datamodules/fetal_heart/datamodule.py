@@ -11,15 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datamodules.base import mark, matched
 from datamodules.batches import Augmentation, TensorBatches
-from datamodules.fetal_heart.files import Cases, mask_file, mask_labels, read_cases
+from datamodules.fetal_heart.files import Cases, mask_file, mask_values, read_cases
 from datamodules.in_memory import InMemoryDataModule, Split
+from datamodules.io import find_table
 from datamodules.npz_file import SPLITS
 from datamodules.outcomes import check_predictors as check_names
 from datamodules.outcomes import telling
 from datamodules.phantoms.fetal_heart import FetalHeartPhantom
 from datamodules.readers import read_images
+from datamodules.seen import mark, matched
 from evaluation.morphology import CHAMBERS
 from evaluation.predictors import check_predictors, polarity_note
 
@@ -73,16 +74,13 @@ class FetalHeartDataModule(InMemoryDataModule):
         split_seed: int = 0,
         **options: Any,
     ) -> None:
-        super().__init__(
-            Path(root) / phantom.name if phantom else root, task="binary", class_names=list(class_names), **options
-        )
+        super().__init__(root, phantom=phantom, task="binary", class_names=list(class_names), **options)
         if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
             raise ValueError(f"val_share={val_share} and test_share={test_share} leave no share for training")
         named = [*predictors, *candidates]
         if len({*named}) < len(named):
             raise ValueError(f"predictors and candidates name one twice: {', '.join(named)}")
         check_names(named, ("label", "diagnosis", "HLHS"), where="predictors and candidates", known=known_before)
-        self.maker, self.phantom = phantom, phantom is not None
         self.channels, self.case, self.missing = channels, case, missing
         self.predictors, self.candidates = list(predictors), list(candidates)
         self.smaller_in_positive = smaller_in_positive
@@ -117,11 +115,9 @@ class FetalHeartDataModule(InMemoryDataModule):
     def fetch(self) -> None:
         """Write the phantom; a user's own cohort must be there already."""
         if self.maker:
-            self.maker.write(self.source)
-        elif not (self.source / "images").is_dir():
-            raise FileNotFoundError(
-                f"no folder {self.source / 'images'}: name the folder of a cohort as datamodule.root"
-            )
+            super().fetch()
+        elif not (self.root / "images").is_dir():
+            raise FileNotFoundError(f"no folder {self.root / 'images'}: name the folder of a cohort as datamodule.root")
 
     def cases(self, *splits: str) -> Any:
         """The cases of some splits, after `setup`; of `predict`, none where images came without a table."""
@@ -142,11 +138,11 @@ class FetalHeartDataModule(InMemoryDataModule):
     def read(self) -> dict[str, Split]:
         """All of the folder, cases checked."""
         shape = self.image_shape
-        ids, images = read_images(self.source / "images", (1, *shape[1:]))
-        cases, owners = read_cases(self.source, ids, [*self.predictors, *self.candidates], self.case)
+        ids, images = read_images(self.root / "images", (1, *shape[1:]))
+        cases, owners = read_cases(self.root, ids, [*self.predictors, *self.candidates], self.case)
         cases = self._split(cases, owners, images)
         self._cases, self._owner = cases, dict(zip(ids, owners, strict=True))
-        images = self._with_masks(self.source, ids, images)
+        images = self._with_masks(self.root, ids, images)
         split = dict(zip(cases.names, cases.split, strict=True))
         truth = dict.fromkeys(cases.names, False)
         if cases.positive is not None:
@@ -168,8 +164,8 @@ class FetalHeartDataModule(InMemoryDataModule):
         Raises:
             ValueError: If the model takes masks and there are none, or tables and images do not fit.
         """
-        folder = Path(path)
-        if not (folder / "cases.csv").is_file():
+        self._predicting, folder = True, Path(path)
+        if not find_table(folder, "cases").is_file():
             if self.has_masks:
                 raise ValueError(
                     "this model takes outlined chambers beside the image: give a folder with images/, masks/ and "
@@ -205,7 +201,7 @@ class FetalHeartDataModule(InMemoryDataModule):
                 name: [one for one, said in zip(told.names, told.split, strict=True) if said == name] for name in SPLITS
             }
 
-        splits = self.divide(marks, rule, self.source)
+        splits = self.divide(marks, rule, self.root)
         if self._seen:
             self._check_tested(cases[np.flatnonzero(np.isin(cases.names, splits["test"]))])
         place = {one: name for name in SPLITS for one in splits[name]}  # the test last
@@ -228,19 +224,21 @@ class FetalHeartDataModule(InMemoryDataModule):
         if self.smaller_in_positive not in (None, *self.predictors, *self.candidates):
             raise ValueError(f"smaller_in_positive={self.smaller_in_positive}: expected one of the predictors")
         if cases.positive is None and self.predictors:
-            raise ValueError(f"{self.source / 'cases.csv'}: no column label; without it set datamodule.predictors=[]")
+            raise ValueError(
+                f"{find_table(self.root, 'cases')}: no column label; without it set datamodule.predictors=[]"
+            )
         if cases.positive is None or not self.predictors:
             return
         counts = {name: sum(one == name for one in cases.split) for name in SPLITS}
         if min(counts.values()) == 0:
-            raise ValueError(f"{self.source / 'cases.csv'}: {counts} cases; each split needs some")
+            raise ValueError(f"{find_table(self.root, 'cases')}: {counts} cases; each split needs some")
         for part, splits, least in (("development", ("train", "val"), 3), ("test", ("test",), 1)):
             positive = cases.positive[np.isin(cases.split, splits)]
             sick, well = int(positive.sum()), int((~positive).sum())
             if min(sick, well) < least:
                 names = self.class_names
                 told = f"{well} {names[0]} and {sick} {names[1]} {part} cases; at least {least} of each are needed"
-                raise ValueError(f"{self.source / 'cases.csv'}: {told}")
+                raise ValueError(f"{find_table(self.root, 'cases')}: {told}")
         self._check_gaps(cases)
         developed = cases[np.flatnonzero(np.isin(cases.split, ("train", "val")))]
         assert developed.positive is not None
@@ -259,7 +257,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         sick, well = int(cases.positive.sum()), int((~cases.positive).sum())
         if min(sick, well) < 1:
             counts = " and ".join(f"{n} {name}" for n, name in zip((well, sick), self.class_names, strict=True))
-            raise ValueError(f"{self.source / 'cases.csv'}: {counts} cases; a test needs both")
+            raise ValueError(f"{find_table(self.root, 'cases')}: {counts} cases; a test needs both")
         self._check_gaps(cases)
         if self.smaller_in_positive:
             self._check_polarity(cases)
@@ -290,7 +288,7 @@ def _chambers(root: Path, image: str, size: Sequence[int]) -> np.ndarray:
     file = mask_file(root, image)
     if file is None:
         raise ValueError(f"{root / 'masks'}: no mask of image {image}; set datamodule.channels=grey")
-    labels = mask_labels(file)
+    labels = mask_values(file)
     each = torch.from_numpy(np.stack([labels == value for value in CHAMBERS.values()])).float()[None]
     return (F.interpolate(each, list(size), mode="bilinear", antialias=True)[0] > 0.5).numpy().astype(np.uint8) * 255
 

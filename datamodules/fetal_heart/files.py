@@ -2,29 +2,33 @@
 
     root/images/<case>_<view>.png    grey views, several for a case; any kind of picture
     root/masks/<case>_<view>.png     labels 0 to 4 as evaluation.morphology has them; may be missing, all or some
-    root/cases.csv                   case, label (0 or 1), measured predictors, spacing_mm (of a pixel) for masks, split
+    root/cases.csv (or .tsv, .xlsx)  case, label (0 or 1), measured predictors, spacing_mm (of a pixel) for masks, split
     root/readers.csv                 case, reader, score (larger for positive), called (0 or 1); may be missing
     root/truth.csv                   of phantoms alone: case, probability
 
 A predictor is a column of `cases.csv`, or else measured in the masks: the mean over the views of a case.
 """
 
-import csv
+import glob
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from datamodules.io import Row, find_table, flag, listed, match_ids, number, read_table
+from datamodules.io.label_pictures import read_label_picture
 from evaluation.morphology import CHAMBERS, morphology
 
-__all__ = ["Cases", "mask_file", "mask_labels", "read_cases", "read_table"]
+__all__ = ["Cases", "mask_file", "mask_values", "read_cases"]
 
 log = logging.getLogger(__name__)
+
+_PIXEL = (1e-3, 10)
+"""mm of a pixel; what lies outside was given in another unit."""
 
 
 @dataclass(frozen=True)
@@ -80,86 +84,47 @@ def read_cases(
         ValueError: If a case stands in the table twice, tables and images do not fit, a number is none, or a
             predictor is neither in the table nor to be measured.
     """
-    table = read_table(root / "cases.csv", "case")
+    file = find_table(root, "cases")
+    if not file.is_file():
+        raise FileNotFoundError(f"no file {file}: it lists the cases (docs/models/hlhs.md)")
+    table = read_table(file).by("case")
     owners = [_case_of(name, pattern) for name in images]
+    match_ids(owners, table, file)
     for name in sorted({*owners} ^ {*table}):
         said = (
             f"case {name} has no image of it in images/" if name in table else f"image of case {name} is no row of it"
         )
-        raise ValueError(f"{root / 'cases.csv'}: {said}")
+        raise ValueError(f"{file}: {said}")
     names = sorted(table)
     values = {key: _column(table, names, key) for key in predictors if key in table[names[0]]}
     lacking = [key for key in predictors if key not in values]
     if lacking:
-        values |= _measured(root, images, owners, table, names, lacking)
+        values |= _measured(root, images, owners, table, file, lacking)
     if not labelled:
         return Cases(names, None, ["predict"] * len(names), {key: values[key] for key in predictors}, {}), owners
     cases = Cases(
         names,
-        _positive(root, table, names),
+        _positive(table, names),
         [table[name]["split"] for name in names] if "split" in table[names[0]] else [],
         {key: values[key] for key in predictors},
-        _readers(root / "readers.csv", names),
-        _column(read_table(root / "truth.csv", "case"), names, "probability")
+        _readers(find_table(root, "readers"), names),
+        _column(read_table(root / "truth.csv").by("case"), names, "probability")
         if (root / "truth.csv").is_file()
         else None,
     )
     if wrong := {*cases.split} - {"train", "val", "test"}:
-        raise ValueError(f"{root / 'cases.csv'}: split {sorted(wrong)[0]!r} is none of train, val, test")
+        raise ValueError(f"{file}: split {sorted(wrong)[0]!r} is none of train, val, test")
     return cases, owners
-
-
-def mask_labels(file: Path) -> np.ndarray:
-    """(H, W) of a mask: 0 and the values of `CHAMBERS`.
-
-    Raises:
-        ValueError: If it cannot be read, is coloured, or holds other labels.
-    """
-    try:
-        with Image.open(file) as picture:
-            labels = np.asarray(picture)
-    except OSError as error:
-        raise ValueError(f"{file} could not be read as a picture ({error})") from error
-    if labels.ndim != 2:
-        raise ValueError(f"{file}: a mask holds one label for each pixel, this one has shape {labels.shape}")
-    others = sorted({*np.unique(labels).tolist()} - {0, *CHAMBERS.values()})
-    if others:
-        raise ValueError(f"{file}: the mask holds the labels {', '.join(map(str, others[:5]))}; known are 0 to 4")
-    return labels
 
 
 def mask_file(root: Path, image: str) -> Path | None:
     """The mask of an image, none where it is not outlined."""
-    return next((file for file in sorted((root / "masks").glob(f"{image}.*"))), None)
+    return next(iter(listed(root / "masks", f"{glob.escape(image)}.*")), None)
 
 
-def read_table(file: Path, key: str) -> dict[str, dict[str, str]]:
-    """Rows of a CSV by name.
-
-    Args:
-        file: The CSV.
-        key: The column of names.
-
-    Raises:
-        FileNotFoundError: If there is no file.
-        ValueError: If a row has no name, a name stands there twice, or there is no row.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(f"no file {file}: it lists the cases (docs/models/hlhs.md)")
-    rows: dict[str, dict[str, str]] = {}
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        for row in csv.DictReader(opened):
-            name = row.get(key) or ""
-            if not name:
-                raise ValueError(f"{file}: a row has no {key}")
-            if name in rows:
-                both = sorted({rows[name].get("split") or "", row.get("split") or ""})
-                told = f", for {' and '.join(both)}" if len(both) > 1 else ""
-                raise ValueError(f"{file}: case {name} stands there twice{told}; a case belongs to one split")
-            rows[name] = row
-    if not rows:
-        raise ValueError(f"{file}: no case")
-    return rows
+def mask_values(file: Path) -> np.ndarray:
+    """(H, W) of a mask: 0 and the values of `CHAMBERS`."""
+    return read_label_picture(file, 1 + len(CHAMBERS))
 
 
 def _case_of(image: str, pattern: str) -> str:
@@ -169,27 +134,17 @@ def _case_of(image: str, pattern: str) -> str:
     return found.group(1)
 
 
-def _column(table: dict[str, dict[str, str]], names: Sequence[str], key: str) -> np.ndarray:
-    return np.array([_number(table[name].get(key), f"cases.csv: {key} of case {name}") for name in names])
+def _column(table: Mapping[str, Row], names: Sequence[str], key: str) -> np.ndarray:
+    return np.array([number(table[name], key) for name in names])
 
 
-def _number(text: str | None, where: str) -> float:
-    """NaN where nothing is written."""
-    try:
-        return float(text) if text and text.strip().lower() not in ("na", "nan") else float("nan")
-    except ValueError as error:
-        raise ValueError(f"{where} is {text!r}, which is no number") from error
-
-
-def _positive(root: Path, table: dict[str, dict[str, str]], names: Sequence[str]) -> np.ndarray | None:
+def _positive(table: Mapping[str, Row], names: Sequence[str]) -> np.ndarray | None:
     if "label" not in table[names[0]]:
         return None
-    labels = _column(table, names, "label")
+    labels = np.array([flag(table[name], "label") for name in names])
     for name, label in zip(names, labels, strict=True):
-        if label not in (0, 1):
-            raise ValueError(
-                f"{root / 'cases.csv'}: label of case {name} is {label:g}; expected 0, or 1 for the outcome"
-            )
+        if np.isnan(label):
+            raise ValueError(f"{table[name].where}: label is missing; expected 0, or 1 for the outcome")
     return labels == 1
 
 
@@ -197,20 +152,21 @@ def _measured(
     root: Path,
     images: Sequence[str],
     owners: Sequence[str],
-    table: dict[str, dict[str, str]],
-    names: Sequence[str],
+    table: Mapping[str, Row],
+    source: Path,
     wanted: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """What the masks say of each case: the mean of its views, NaN where none is outlined."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in sorted(table)}
     odd = 0
     for image, owner in zip(images, owners, strict=True):
         file = mask_file(root, image)
         if file is None:
             continue
-        spacing = _number(table[owner].get("spacing_mm"), f"cases.csv: spacing_mm of case {owner}")
+        spacing = number(table[owner], "spacing_mm", *_PIXEL)
+        labels = mask_values(file)
         try:
-            sizes, notes = morphology(mask_labels(file), (spacing, spacing))
+            sizes, notes = morphology(labels, (spacing, spacing))
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
         found[owner].append(sizes)
@@ -221,8 +177,8 @@ def _measured(
     for key in wanted:
         if key not in known:
             told = f"masks measure {', '.join(sorted(known))}" if known else "there are no masks to measure it in"
-            raise ValueError(f"{key}: no column of {root / 'cases.csv'}, and {told}")
-    return {key: np.array([_mean([one[key] for one in found[name]]) for name in names]) for key in wanted}
+            raise ValueError(f"{key}: no column of {source}, and {told}")
+    return {key: np.array([_mean([one[key] for one in views]) for views in found.values()]) for key in wanted}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -235,12 +191,14 @@ def _readers(file: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np
     if not file.is_file():
         return {}
     place = {name: row for row, name in enumerate(names)}
+    table = read_table(file)
+    table.need("case", "reader", "score", "called")
+    for name in match_ids([row["case"] for row in table.rows], names, file):
+        raise ValueError(f"{file}: case {name} is none of the table of cases")
     said: dict[str, Any] = {}
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        for row in csv.DictReader(opened):
-            if row["case"] not in place:
-                raise ValueError(f"{file}: case {row['case']} is none of cases.csv")
-            arrays = said.setdefault(row["reader"], (np.full(len(names), np.nan), np.full(len(names), np.nan)))
-            for array, key in zip(arrays, ("score", "called"), strict=True):
-                array[place[row["case"]]] = _number(row[key], f"{file.name}: {key} of case {row['case']}")
+    for row in table.rows:
+        scores, calls = said.setdefault(row["reader"], (np.full(len(names), np.nan), np.full(len(names), np.nan)))
+        if not np.isnan([scores[place[row["case"]]], calls[place[row["case"]]]]).all():
+            raise ValueError(f"{row.where}: reader {row['reader']} has read case {row['case']} twice; keep one row")
+        scores[place[row["case"]]], calls[place[row["case"]]] = number(row, "score"), flag(row, "called")
     return said

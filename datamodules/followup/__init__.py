@@ -1,6 +1,5 @@
 """Baseline and follow-up head CT with bleed masks and clinical variables: the follow-up layout, read and served."""
 
 from datamodules.followup.datamodule import FollowupDataModule
-from datamodules.followup.phantom import FollowupPhantomDataModule
 
-__all__ = ["FollowupDataModule", "FollowupPhantomDataModule"]
+__all__ = ["FollowupDataModule"]

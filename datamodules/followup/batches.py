@@ -116,7 +116,7 @@ class PairBatches(ResumableBatches):
         self.latents, self.shuffle = latents, shuffle
         self._items = []
         for number, patient in enumerate(patients):
-            near = lesion_slices(patient.baseline, patient.grid.spacing[2], margin_mm, whole_slices=whole_slices)
+            near = lesion_slices(patient.baseline, patient.grid.spacing[0], margin_mm, whole_slices=whole_slices)
             self._items += [(number, int(z)) for z in np.flatnonzero(near | all_slices)]
         labels = np.array([patients[number].expansion for number, _ in self._items])
         self._groups = [torch.tensor(np.flatnonzero(labels == flag)) for flag in (1, 0)]
@@ -151,7 +151,7 @@ class PairBatches(ResumableBatches):
 
     def _pair(self, number: int, z: int, mirror: bool) -> tuple[np.ndarray, np.ndarray]:
         patient = self.patients[number]
-        around = context_indices(z, len(patient.baseline), patient.grid.spacing[2], self.context_mm)
+        around = context_indices(z, len(patient.baseline), patient.grid.spacing[0], self.context_mm)
         if self.latents is None:
             before, after = patient.baseline[around], patient.followup[z]  # type: ignore[index]
             before, after = (x[..., ::-1] if mirror else x for x in (before, after))
@@ -214,7 +214,7 @@ def patient_batch(
         `clinical` (1, 7); `label` (1,), -1 where unknown; `table`, its row of `clinical.csv` as
         text, `id` and `hospital`, lists of one.
     """
-    spacing = patient.grid.spacing
+    spacing = patient.grid.spacing[::-1]
     chosen = np.flatnonzero(lesion_slices(patient.baseline, spacing[2], margin_mm, whole_slices=whole_slices))
     batch: dict[str, Any] = {
         "id": [patient.id],

@@ -3,15 +3,17 @@
 Names, order and ranges are those of HemExp (arXiv 2606.15304; github.com/orhunutkuaydin/HemExp, MIT).
 """
 
-import csv
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["CLINICAL", "ClinicalRow", "read_clinical", "scale_clinical"]
+from datamodules.io import Row, flag, match_ids, number, read_table
+
+__all__ = ["CLINICAL", "ClinicalRow", "read_clinical", "rows_of", "scale_clinical"]
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,6 @@ CLINICAL: dict[str, tuple[float, float]] = {
     "Systolic": (0, 250),
 }
 LABEL = "Expansion_classic"
-_MISSING = ("", "na", "nan", "none", "?")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ClinicalRow:
     Attributes:
         values: (7,) raw values in the order of `CLINICAL`, NaN where missing.
         expansion: 0 or 1, none where the table does not say.
-        columns: Every column as text.
+        columns: Every column as text; numbers with a decimal point.
     """
 
     values: np.ndarray
@@ -45,10 +46,10 @@ class ClinicalRow:
 
 
 def read_clinical(file: Path) -> dict[str, ClinicalRow]:
-    """Read and check `clinical.csv`.
+    """Read and check the clinical table.
 
     Args:
-        file: A CSV with a column `Patient_ID` and those of `CLINICAL`; `Expansion_classic` may be left out.
+        file: With a column `Patient_ID` and those of `CLINICAL`; `Expansion_classic` may be left out.
 
     Returns:
         Rows by patient id. A missing value stays NaN: models learn what "unknown" means, nothing is filled in.
@@ -58,22 +59,28 @@ def read_clinical(file: Path) -> dict[str, ClinicalRow]:
         ValueError: If a column is missing, a patient stands twice, or a value is no number or out of its range.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"no clinical table {file}: expected a CSV with Patient_ID, {', '.join(CLINICAL)}")
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        reader = csv.DictReader(opened)
-        absent = [name for name in ("Patient_ID", *CLINICAL) if name not in (reader.fieldnames or ())]
-        if absent:
-            raise ValueError(f"{file} lacks the column {', '.join(absent)}; leave its cells empty where unknown")
-        rows: dict[str, ClinicalRow] = {}
-        for line in reader:
-            patient = line["Patient_ID"]
-            if patient in rows:
-                raise ValueError(f"{file}: patient {patient} stands in it twice")
-            values = np.array([_number(file, patient, name, line[name]) for name in CLINICAL])
-            label = _number(file, patient, LABEL, line.get(LABEL) or "")
-            rows[patient] = ClinicalRow(values, None if math.isnan(label) else int(label), dict(line))
+        raise FileNotFoundError(f"no clinical table {file}: expected one with Patient_ID, {', '.join(CLINICAL)}")
+    table = read_table(file)
+    table.need("Patient_ID", *CLINICAL)
+    rows = {name: _read(row) for name, row in table.by("Patient_ID").items()}
     _report_missing(file, rows)
     return rows
+
+
+def rows_of(folders: Mapping[str, Path], table: Mapping[str, ClinicalRow], file: Path) -> dict[str, ClinicalRow]:
+    """Rows of patients by id; whom the table does not have is not in it.
+
+    Args:
+        folders: By id; the table may have the name of the folder instead.
+        table: From `read_clinical`.
+        file: Of the table, for messages.
+
+    Raises:
+        ValueError: If the table has a patient under almost the same id, as 7 for 007.
+    """
+    found = {name: table.get(name) or table.get(folder.name) for name, folder in folders.items()}
+    match_ids([one for name, row in found.items() if row is None for one in (name, folders[name].name)], table, file)
+    return {name: row for name, row in found.items() if row is not None}
 
 
 def scale_clinical(values: np.ndarray) -> np.ndarray:
@@ -82,19 +89,12 @@ def scale_clinical(values: np.ndarray) -> np.ndarray:
     return ((values - low) / (high - low)).astype(np.float32)
 
 
-def _number(file: Path, patient: str, name: str, text: str) -> float:
-    if (text or "").strip().lower() in _MISSING:
-        return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{file}: {name} of patient {patient} is '{text}', which is no number") from None
-    low, high = CLINICAL.get(name, (0, 1))
-    if not low <= value <= high:
-        raise ValueError(
-            f"{file}: {name} of patient {patient} is {value:g}, outside {low:g} to {high:g}; mend the unit"
-        )
-    return value
+def _read(row: Row) -> ClinicalRow:
+    values = [flag(row, name) if limits == (0, 1) else number(row, name, *limits) for name, limits in CLINICAL.items()]
+    label = flag(row, LABEL)
+    numbers = row.commas - {"Patient_ID", "Hospital"}
+    columns = {name: cell.replace(",", ".") if name in numbers else cell for name, cell in row.items()}
+    return ClinicalRow(np.array(values), None if math.isnan(label) else int(label), columns)
 
 
 def _report_missing(file: Path, rows: dict[str, ClinicalRow]) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, scale_clinical
-from datamodules.followup.files import Grid, Scan, find_patients, read_scan
+from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
+from datamodules.followup.files import Scan, find_patients, read_scan
+from datamodules.io import Grid, check_same_grid, find_table
 
 __all__ = ["HU_WINDOW", "Patient", "lesion_slices", "load_cohort", "read_patient", "save_array"]
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 HU_WINDOW = (0.0, 100.0)
 TIMES = ("baseline", "followup")
-_MEASURED = "volumes by the affine"  # of what is cached; another way to measure makes another cache
+_MEASURED = "volumes by the affine, HU checked"  # of what is cached; another way to measure makes another cache
 GROWTH_ML, GROWTH_RATIO = 6.0, 0.33  # expansion: at least one of the two (the "classic" definition)
 
 
@@ -38,7 +39,7 @@ class Patient:
         expansion: 0 or 1, -1 where it is not known.
         baseline: (Z, 3, H, W) uint8.
         followup: (Z, 3, H, W) uint8, none where there was no second scan.
-        grid: Of the baseline's files.
+        grid: Of the baseline's files, in which arrays lie in the middle.
         folder: Where the files lie.
         columns: Of the clinical table, as text; empty where there is none.
     """
@@ -69,17 +70,16 @@ def load_cohort(root: Path, cache: Path, *, image_size: int) -> list[Patient]:
         FileNotFoundError: If files are missing.
         ValueError: If a file or the table is not as it should be; the message names it.
     """
-    folders, table = find_patients(root), read_clinical(root / "clinical.csv")
+    folders, file = find_patients(root), find_table(root, "clinical")
+    rows = rows_of(folders, read_clinical(file), file)
     unfinished = [name for name, folder in folders.items() if not (folder / "followup").is_dir()]
     if unfinished:
         log.warning("no follow-up, left out of training and test: %s", ", ".join(unfinished))
     patients = []
     for name in track(sorted(set(folders) - set(unfinished)), "reading patients", transient=True):
-        folder = folders[name]
-        row = table.get(name) or table.get(folder.name)
-        if row is None:
-            raise ValueError(f"{root / 'clinical.csv'} has no row for patient {name} in {folder}")
-        patients.append(_cached(folder, name, row, cache, image_size))
+        if name not in rows:
+            raise ValueError(f"{file} has no row for patient {name} in {folders[name]}")
+        patients.append(_cached(folders[name], name, rows[name], cache, image_size))
     if not patients:
         raise ValueError(f"no patient in {root} has both baseline and followup")
     _report_spacings(patients)
@@ -102,10 +102,13 @@ def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: i
     scans = [read_scan(folder / "baseline", image_size, need_iph=True)]
     if (folder / "followup").is_dir():
         scans.append(read_scan(folder / "followup", image_size, need_iph=False))
-        same = scans[0].grid.shape == scans[1].grid.shape
-        if not same or not np.allclose(scans[0].grid.affine, scans[1].grid.affine, atol=1e-3):
-            raise ValueError(f"{folder}/followup: not on the grid of the baseline; prepare.py registers the two")
-    volumes = [float(scan.iph.sum() * np.prod(scan.grid.spacing) / 1000) for scan in scans]
+        try:
+            check_same_grid(folder / "followup", scans[1].grid, folder / "baseline", scans[0].grid)
+        except ValueError as error:
+            raise ValueError(
+                f"{folder}/followup: not on the grid of the baseline; prepare.py registers the two"
+            ) from error
+    volumes = [float(scan.iph.sum() * np.prod(scan.grid.spacing[::-1]) / 1000) for scan in scans]
     values = np.full(len(CLINICAL), np.nan) if row is None else row.values.copy()
     where = list(CLINICAL).index("IPH_baseline_ml")
     if np.isnan(values[where]):
@@ -176,7 +179,7 @@ def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: 
         store.mkdir(parents=True, exist_ok=True)
         for time in TIMES:
             save_array(store / f"{time}.npy", getattr(patient, time))
-        grid = {"shape": patient.grid.shape, "affine": patient.grid.affine.tolist()}
+        grid = {"shape": patient.grid.file_shape, "affine": patient.grid.file_affine.tolist()}
         (store / "patient.json").write_text(
             json.dumps({"expansion": patient.expansion, **grid, "clinical": patient.clinical.tolist()})
         )
@@ -188,7 +191,7 @@ def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: 
         expansion=known["expansion"],
         baseline=np.load(store / "baseline.npy", mmap_mode="r"),
         followup=np.load(store / "followup.npy", mmap_mode="r"),
-        grid=Grid(tuple(known["shape"]), np.array(known["affine"]), image_size),
+        grid=Grid(tuple(known["shape"]), np.array(known["affine"])),
         folder=folder,
         columns=row.columns,
     )
@@ -196,7 +199,7 @@ def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: 
 
 def _report_spacings(patients: list[Patient]) -> None:
     """In-plane pixel sizes should be one size for all; say so when they are not."""
-    in_plane = np.array([patient.grid.spacing[:2] for patient in patients])
+    in_plane = np.array([patient.grid.spacing[1:] for patient in patients])
     if np.ptp(in_plane) > 0.05 * in_plane.mean():
         log.warning(
             "pixel sizes range from %.2f to %.2f mm; the networks see pixels, so prepare.py with "

@@ -1,6 +1,7 @@
 """The follow-up layout as training batches: slices for an autoencoder, pairs for a forecast, patients for its test."""
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,25 +10,33 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from datamodules.base import MatchedDataModule, mark_file
+from datamodules.base import BaseDataModule
 from datamodules.batches import Augmentation
 from datamodules.followup.batches import PairBatches, PatientBatches, SliceBatches
-from datamodules.followup.clinical import CLINICAL, read_clinical
+from datamodules.followup.clinical import CLINICAL, read_clinical, rows_of
 from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
-from datamodules.followup.files import find_patients
+from datamodules.followup.files import find_patients, fitted, put_back, read_volume
+from datamodules.io import find_table, write_like
+from datamodules.phantoms.head import HeadPhantom
+from datamodules.seen import mark_file
 from datamodules.skull import bone_share, check_skull, skull_of_all
+from datamodules.splits import by_group
 
 __all__ = ["FollowupDataModule"]
 
+log = logging.getLogger(__name__)
 
-class FollowupDataModule(MatchedDataModule):
+
+class FollowupDataModule(BaseDataModule):
     """Head CT at baseline and follow-up, with bleed masks and clinical variables, split by hospital.
 
     With `batches="slices"` all loaders give single slices (`SliceBatches`); with `"pairs"` training and validation give
     slices with context and their follow-up (`PairBatches`), test and prediction whole patients (`patient_batch`).
 
     Args:
-        root: Folder in the follow-up layout (`datamodules/followup/files.py`).
+        root: Folder in the follow-up layout (`datamodules/followup/files.py`); of a phantom, the folder that holds its
+            cohort.
+        phantom: Written below `root` where it is missing.
         val_hospitals: Hospitals for validation.
         test_hospitals: Hospitals for the test; all others are for training.
         batches: What a batch holds.
@@ -46,7 +55,7 @@ class FollowupDataModule(MatchedDataModule):
         ValueError: If a number is out of range, or a hospital stands in two splits.
     """
 
-    phantom = False
+    layout = "datamodule.root to a folder in the follow-up layout"
     task = "followup"
     class_names: Sequence[str] = ("stable", "expansion")
 
@@ -56,6 +65,7 @@ class FollowupDataModule(MatchedDataModule):
         *,
         val_hospitals: Sequence[str],
         test_hospitals: Sequence[str],
+        phantom: HeadPhantom | None = None,
         batches: Literal["slices", "pairs"] = "pairs",
         image_size: int = 384,
         context_mm: float = 5.0,
@@ -68,13 +78,13 @@ class FollowupDataModule(MatchedDataModule):
         cache_dir: str | Path = "data/cache",
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(root, phantom)
         if batch_size < 1 or image_size < 8 or image_size % 4:
             raise ValueError(f"batch_size={batch_size} must be positive and image_size={image_size} divisible by 4")
         both = set(val_hospitals) & set(test_hospitals)
         if both:
             raise ValueError(f"hospital {', '.join(sorted(both))} stands in val_hospitals and in test_hospitals")
-        self.root, self.cache_dir = Path(root), Path(cache_dir)
+        self.cache_dir = Path(cache_dir)
         self.val_hospitals, self.test_hospitals = list(val_hospitals), list(test_hospitals)
         self.batches, self.image_size, self.batch_size = batches, image_size, batch_size
         self.context_mm, self.margin_mm = context_mm, margin_mm
@@ -83,8 +93,6 @@ class FollowupDataModule(MatchedDataModule):
         self._patients: dict[str, list[Patient]] = {}
         self._latents: dict[tuple[str, str, bool], np.ndarray] | None = None
         self._predict: list[Patient] = []
-        self._predicting = False
-        self._state: dict[str, Any] = {}
 
     @property
     def in_channels(self) -> int:
@@ -120,16 +128,6 @@ class FollowupDataModule(MatchedDataModule):
     def split(self) -> dict[str, list[str]]:
         """Ids of every split."""
         return {name: [patient.id for patient in patients] for name, patients in self._patients.items()}
-
-    def prepare_data(self) -> None:
-        """Get the cohort where it is missing; prediction needs none."""
-        if not self._predicting:
-            self.fetch()
-
-    def fetch(self) -> None:
-        """Get the cohort; a user's own must be there already."""
-        if not self.root.is_dir():
-            raise FileNotFoundError(f"no folder {self.root}: set datamodule.root to a folder in the follow-up layout")
 
     def setup(self, stage: str | None = None) -> None:
         """Read all patients, once; prediction needs none of them."""
@@ -171,22 +169,30 @@ class FollowupDataModule(MatchedDataModule):
 
         Args:
             path: A patient's folder (with `baseline/`), or a folder in the follow-up layout. Clinical variables come
-                from the nearest `clinical.csv` in it or up to two folders above; without one they are unknown.
+                from the nearest `clinical.csv` (or .tsv, .xlsx) in it or up to two folders above; whom it lacks, they
+                are unknown of.
 
         Raises:
             FileNotFoundError: If there is no patient.
-            ValueError: If a scan or the table is not as it should be.
+            ValueError: If a scan or the table is not as it should be, or the table has a patient under almost the same
+                id.
         """
         path, self._predicting = Path(path), True
         if not path.is_dir():
             raise FileNotFoundError(f"no folder {path}: expected a patient's, with baseline/ct.nii.gz and iph.nii.gz")
         single = (path / "baseline").is_dir()
         folders = {path.name: path} if single else find_patients(path)
-        tables = [folder / "clinical.csv" for folder in (path, path.parent, path.parent.parent)]
-        table = next((read_clinical(file) for file in tables if file.is_file()), {})
+        tables = [find_table(folder, "clinical") for folder in (path, path.parent, path.parent.parent)]
+        file = next((table for table in tables if table.is_file()), None)
+        rows = rows_of(folders, read_clinical(file), file) if file else {}
+        if unknown := sorted(set(folders) - set(rows)):
+            log.warning(
+                "%s: all clinical variables but the volume are unknown of %d patients: %s%s",
+                file or f"no clinical.csv in {path} or above it", len(unknown), ", ".join(unknown[:5]),
+                ", ..." * (len(unknown) > 5),
+            )  # fmt: skip
         self._predict = [
-            read_patient(folder, name, table.get(name) or table.get(folder.name), self.image_size)
-            for name, folder in sorted(folders.items())
+            read_patient(folder, name, rows.get(name), self.image_size) for name, folder in sorted(folders.items())
         ]
         check_skull(((patient.folder, _bone(patient)) for patient in self._predict), self._state.get("skull"))
 
@@ -198,6 +204,23 @@ class FollowupDataModule(MatchedDataModule):
     def predict_patients(self) -> dict[str, Patient]:
         """By id, what is to be predicted."""
         return {patient.id: patient for patient in self._predict}
+
+    def baseline_hu(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Baseline CT of a patient who is predicted on, in HU: whole (Z, Y, X), and (Z, H, W) as networks see it."""
+        whole = read_volume(self.predict_patients[name].folder / "baseline", "ct").array.astype(np.float32)
+        return whole, fitted(whole, self.image_size)
+
+    def write_on_baseline(self, array: np.ndarray, name: str, file: Path, background: np.ndarray | None = None) -> None:
+        """Write a forecast onto the grid of a patient's baseline.
+
+        Args:
+            array: (Z, H, W).
+            name: The patient, who is predicted on.
+            file: Where to.
+            background: (Z, Y, X) around it; 0 by default.
+        """
+        grid = self.predict_patients[name].grid
+        write_like(put_back(array, np.zeros(grid.shape) if background is None else background), grid, file)
 
     def clinical(self, split: str) -> dict[str, np.ndarray]:
         """What is known of the patients of a split without looking at slices: for baselines and risk models.
@@ -212,7 +235,8 @@ class FollowupDataModule(MatchedDataModule):
         patients = self._patients[split]
         volumes = {
             f"{time}_ml": np.array(
-                [(getattr(p, time)[:, 1] > 0).sum() * np.prod(p.grid.spacing) / 1000 for p in patients], dtype=float
+                [(getattr(p, time)[:, 1] > 0).sum() * np.prod(p.grid.spacing[::-1]) / 1000 for p in patients],
+                dtype=float,
             )
             for time in TIMES
         }
@@ -222,6 +246,25 @@ class FollowupDataModule(MatchedDataModule):
             "label": np.array([patient.expansion for patient in patients]),
             **volumes,
         }
+
+    def true_followup_volumes(
+        self, clinical: np.ndarray, count: int, do: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        """Of a phantom, what a forecaster who knows its causal model would say.
+
+        Args:
+            clinical: (N, 7) scaled to [0, 1].
+            count: Samples for each patient.
+            do: Variables set by intervention, in their units.
+
+        Returns:
+            (N, count) IPH volumes at follow-up in mL; the noise is the same for every `do`.
+        """
+        if not isinstance(self.maker, HeadPhantom):
+            raise ValueError("only of a phantom the truth is known")
+        low, high = np.array(list(CLINICAL.values())).T
+        columns = dict(zip(CLINICAL, (clinical.astype(float) * (high - low) + low).T, strict=True))
+        return self.maker.followup_volumes({**columns}, count, do or {})
 
     def cache_latents(self, encode: Callable[[Tensor], Tensor], key: str) -> None:
         """Encode training and validation scans once; pairs then hold latents instead of images.
@@ -246,14 +289,6 @@ class FollowupDataModule(MatchedDataModule):
                     save_array(file, torch.cat(parts).half().numpy())
                 self._latents[patient.id, time, mirrored] = np.load(file, mmap_mode="r")
 
-    def state_dict(self) -> dict[str, Any]:
-        """Whether the heads of the training had their skull; all else that prediction needs stands in the config."""
-        return self._state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that other heads are refused."""
-        self._state = dict(state_dict)
-
     def check_trained(self, state_dict: dict[str, Any]) -> None:
         """Compare validation and test scans with those that a network was trained on.
 
@@ -266,12 +301,8 @@ class FollowupDataModule(MatchedDataModule):
         patients = [*self._patients["val"], *self._patients["test"]]
         check_skull(((patient.folder, _bone(patient)) for patient in patients), state_dict.get("skull"))
 
-    def _ranks(self) -> dict[str, int]:
-        trainer = self.trainer
-        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
-
     def _loader(self, split: str, *, shuffle: bool = False, **ranks: int) -> Iterable[dict[str, Any]]:
-        patients, ranks = self._patients[split], ranks or self._ranks()
+        patients, ranks = self._patients[split], ranks or self.ranks
         options = {"batch_size": self.batch_size, "seed": self.seed, **ranks}
         if self.batches == "slices":
             return SliceBatches(patients, augment=self.augment if shuffle else None, shuffle=shuffle, **options)
@@ -293,30 +324,16 @@ class FollowupDataModule(MatchedDataModule):
             context_mm=self.context_mm,
             margin_mm=self.margin_mm,
             whole_slices=self.whole_slices,
-            **self._ranks(),
+            **self.ranks,
         )
 
     def _by_hospital(self, patients: Sequence[Patient]) -> dict[str, list[str]]:
-        splits: dict[str, list[Patient]] = {"train": [], "val": [], "test": []}
-        for patient in patients:
-            of_val, of_test = patient.hospital in self.val_hospitals, patient.hospital in self.test_hospitals
-            splits["test" if of_test else "val" if of_val else "train"].append(patient)
-        self._check_splits(splits, sorted({patient.hospital for patient in patients}))
-        return {split: [patient.id for patient in each] for split, each in splits.items()}
-
-    def _check_splits(self, splits: dict[str, list[Patient]], hospitals: list[str]) -> None:
-        """Every split has patients, training has both kinds, and no hospital is misspelt."""
-        unknown = [name for name in (*self.val_hospitals, *self.test_hospitals) if name not in hospitals]
-        if unknown:
-            raise ValueError(f"{self.root} has no hospital {', '.join(unknown)}; it has {', '.join(hospitals)}")
-        for name, patients in splits.items():
-            if not patients:
-                raise ValueError(f"{self.root}: no {name} patients; hospitals are {', '.join(hospitals)}")
-        kinds = {patient.expansion for patient in splits["train"]}
-        if kinds != {0, 1}:
+        hospitals = {patient.id: patient.hospital for patient in patients}
+        splits = by_group(hospitals, self.root, val=self.val_hospitals, test=self.test_hospitals)
+        expansion = {patient.id: patient.expansion for patient in patients}
+        if {expansion[name] for name in splits["train"]} != {0, 1}:
             raise ValueError(f"{self.root}: training needs patients with and without expansion, of each at least one")
-        ids = [patient.id for patients in splits.values() for patient in patients]
-        assert len(set(ids)) == len(ids), "a patient stands in two splits"
+        return splits
 
 
 def _marks(folder: Path) -> list[int]:

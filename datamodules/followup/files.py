@@ -8,69 +8,19 @@ slice tree of the original code is read too: `slices/<hospital>/<hospital>_<pati
 with `slice_thickness.csv` (Patient_ID, slice_thickness in mm) beside `clinical.csv`.
 """
 
-import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
-from evaluation.volumes import voxel_mm
+from datamodules import io
+from datamodules.io import Grid, Volume, find_table, match_ids, number, read_table
 
-__all__ = ["Grid", "Scan", "find_patients", "read_scan"]
+__all__ = ["Scan", "find_patients", "fitted", "put_back", "read_scan", "read_volume"]
 
-KINDS = ("ct", "iph", "ivh")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where an array (Z, H, W) lies in the file that it came from.
-
-    Attributes:
-        shape: Of the file, three axes.
-        affine: (4, 4) of the file.
-        size: H = W of the array.
-    """
-
-    shape: tuple[int, int, int]
-    affine: np.ndarray
-    size: int
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """(x, y, z) mm of the array; their product is the volume of a voxel."""
-        sizes = voxel_mm(self.affine)
-        order = nib.orientations.io_orientation(self.affine)[:, 0]
-        return tuple(float(sizes[int(np.flatnonzero(order == axis)[0])]) for axis in range(3))  # type: ignore[return-value]
-
-    def to_array(self, data: np.ndarray) -> np.ndarray:
-        """(Z, H, W) from file data: turned to RAS+, then cropped or padded with 0 in plane about the centre."""
-        turned = nib.orientations.apply_orientation(data, nib.orientations.io_orientation(self.affine))
-        stack = turned.transpose(2, 1, 0)
-        out = np.zeros((len(stack), self.size, self.size), stack.dtype)
-        there, here = self._windows(stack.shape)
-        out[:, *here] = stack[:, *there]
-        return out
-
-    def to_file(self, array: np.ndarray, background: np.ndarray) -> np.ndarray:
-        """File data from (Z, H, W); voxels that were cropped away are those of `background`, which is file data."""
-        orientation = nib.orientations.io_orientation(self.affine)
-        stack = nib.orientations.apply_orientation(background, orientation).transpose(2, 1, 0).astype(array.dtype)
-        stack = stack.copy()
-        there, here = self._windows(stack.shape)
-        stack[:, *there] = array[:, *here]
-        ras = nib.orientations.axcodes2ornt("RAS")
-        back = nib.orientations.ornt_transform(ras, orientation)
-        return nib.orientations.apply_orientation(stack.transpose(2, 1, 0), back)
-
-    def _windows(self, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """In-plane windows that correspond: of the whole stack, and of the cropped or padded one."""
-        there, here = [], []
-        for length in shape[1:]:
-            kept = min(length, self.size)
-            there.append(slice((length - kept) // 2, (length - kept) // 2 + kept))
-            here.append(slice((self.size - kept) // 2, (self.size - kept) // 2 + kept))
-        return (there[0], there[1]), (here[0], here[1])
+_THICKNESS = (0.1, 20)
+"""mm; less is given in cm, more is no head CT."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +31,7 @@ class Scan:
         ct: (Z, H, W) float32 in HU.
         iph: (Z, H, W) bool, intraparenchymal haemorrhage.
         ivh: (Z, H, W) bool, intraventricular haemorrhage.
-        grid: Of the file.
+        grid: Of the file, of which arrays are the middle.
     """
 
     ct: np.ndarray
@@ -129,71 +79,97 @@ def read_scan(folder: Path, size: int, *, need_iph: bool) -> Scan:
         ValueError: If masks do not lie on the CT's grid or are not 0/1, the CT is not in HU or not finite, the crop
             would cut the bleed, or a needed IPH is empty.
     """
-    images = {kind: _read(folder, kind) for kind in KINDS}
-    data, affine = images["ct"]
-    if not np.isfinite(data).all():
-        raise ValueError(f"{folder}/ct: has NaN or infinite voxels")
-    if data.max() <= 2:
-        raise ValueError(
-            f"{folder}/ct: largest value {data.max():g}; expected HU, such as 30 to 80 for brain and blood"
-        )
-    grid = Grid(data.shape, affine, size)
+    ct = read_volume(folder, "ct")
+    io.check_hu(ct.array, _place(folder, "ct"), stripped=True)
     masks = {}
     for kind in ("iph", "ivh"):
-        mask, mask_affine = images[kind]
-        if mask.shape != data.shape or not np.allclose(mask_affine, affine, atol=1e-3):
-            raise ValueError(f"{folder}/{kind}: not on the grid of ct ({mask.shape} against {data.shape}, or affine)")
-        if not np.isin(mask, (0, 1)).all():
-            raise ValueError(f"{folder}/{kind}: values {np.unique(mask)[:5]}; a mask holds 0 and 1 only")
-        masks[kind] = grid.to_array(mask.astype(bool))
+        file, volume = _place(folder, kind), read_volume(folder, kind)
+        io.check_same_grid(file, volume.grid, _place(folder, "ct"), ct.grid)
+        mask = io.label_map(volume.array, file, (0, 1)).astype(bool)
+        masks[kind] = fitted(mask, size)
         if masks[kind].sum() != mask.sum():
-            raise ValueError(f"{folder}/{kind}: a crop to {size} pixels cuts the bleed; set a larger image_size")
+            raise ValueError(f"{file}: a crop to {size} pixels cuts the bleed; set a larger image_size")
     if need_iph and not masks["iph"].any():
-        raise ValueError(f"{folder}/iph: empty; a follow-up is forecast from an intraparenchymal haemorrhage")
-    return Scan(grid.to_array(data), masks["iph"], masks["ivh"], grid)
+        file = _place(folder, "iph")
+        raise ValueError(f"{file}: empty; a follow-up is forecast from an intraparenchymal haemorrhage")
+    return Scan(fitted(ct.array.astype(np.float32), size), masks["iph"], masks["ivh"], ct.grid)
 
 
-def _read(folder: Path, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Data and affine of one kind of image."""
-    file = folder / f"{kind}.nii.gz"
-    if (folder / kind).is_dir():
-        return _read_slices(folder / kind)
-    if not file.is_file():
-        raise FileNotFoundError(f"no {file}, and no folder {folder / kind} of slices")
-    image = _load(file)
-    data = np.asarray(image.dataobj, dtype=np.float32)
-    if data.ndim != 3:
-        raise ValueError(f"{file}: {data.ndim} axes of shape {data.shape}; expected a volume")
-    return data, image.affine
+def fitted(stack: np.ndarray, size: int) -> np.ndarray:
+    """(Z, size, size) of (Z, Y, X), cropped or padded with 0 in plane about the centre."""
+    out = np.zeros((len(stack), size, size), stack.dtype)
+    there, here = _windows(stack.shape, size)
+    out[:, *here] = stack[:, *there]
+    return out
 
 
-def _load(file: Path) -> nib.Nifti1Image:
-    try:
-        return nib.load(file)  # type: ignore[return-value]
-    except (nib.filebasedimages.ImageFileError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as NIfTI: {error}") from error
+def put_back(array: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """(Z, Y, X) from a `fitted` (Z, H, W); voxels that were cropped away are those of `background`, (Z, Y, X)."""
+    stack = background.astype(array.dtype)
+    there, here = _windows(stack.shape, array.shape[-1])
+    stack[:, *there] = array[:, *here]
+    return stack
 
 
-def _read_slices(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def _windows(shape: tuple[int, ...], size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """In-plane windows that correspond: of the whole stack, and of the cropped or padded one."""
+    there, here = [], []
+    for length in shape[1:]:
+        kept = min(length, size)
+        there.append(slice((length - kept) // 2, (length - kept) // 2 + kept))
+        here.append(slice((size - kept) // 2, (size - kept) // 2 + kept))
+    return (there[0], there[1]), (here[0], here[1])
+
+
+def _place(folder: Path, kind: str) -> Path:
+    """Where one kind of image lies, a file or a folder of slices."""
+    return folder / kind if (folder / kind).is_dir() else folder / f"{kind}.nii.gz"
+
+
+def read_volume(folder: Path, kind: str) -> Volume:
+    """`ct`, `iph` or `ivh` of one time point, as `io.read_volume` gives it.
+
+    Raises:
+        FileNotFoundError: If there is neither a file nor a folder of slices.
+        ValueError: If it cannot be read.
+    """
+    place = _place(folder, kind)
+    if place.is_dir():
+        return _read_slices(place)
+    if not place.is_file():
+        raise FileNotFoundError(f"no {place}, and no folder {folder / kind} of slices")
+    return io.read_volume(place)
+
+
+def _read_slices(folder: Path) -> Volume:
     """A volume from `slice_NNN.nii.gz`; the distance between slices stands in `slice_thickness.csv`."""
-    files = sorted(folder.glob("slice_*.nii.gz"))
+    files = io.listed(folder, "slice_*.nii.gz")
     if not files:
         raise FileNotFoundError(f"no slice_*.nii.gz in {folder}")
-    images = [_load(file) for file in files]
-    stack = np.stack([np.asarray(image.dataobj, dtype=np.float32).squeeze() for image in images], axis=-1)
-    affine = images[0].affine.copy()
-    direction = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
-    affine[:3, 2] = direction * _thickness(folder)
-    return stack, affine
+    slices = [io.read_volume(file) for file in files]
+    data = [one.grid.to_file(one.array) for one in slices]
+    for file, one in zip(files, data, strict=True):
+        if one.shape != (*data[0].shape[:2], 1):
+            raise ValueError(f"{file}: {one.shape} voxels, but {files[0].name} has {data[0].shape}; expected one slice")
+    affine = slices[0].grid.file_affine.copy()
+    affine[:3, 2] *= _thickness(folder) / np.linalg.norm(affine[:3, 2])
+    stack = np.concatenate(data, axis=2)
+    grid = Grid(stack.shape, affine)
+    return Volume(grid.to_array(stack), grid)
 
 
 def _thickness(folder: Path) -> float:
     """Slice thickness in mm of the patient whose slices lie in `slices/<hospital>/<patient>/<time>/<kind>`."""
-    table, patient = folder.parents[4] / "slice_thickness.csv", folder.parents[1].name
+    table, patient = find_table(folder.parents[4], "slice_thickness"), folder.parents[1].name
     if not table.is_file():
         raise FileNotFoundError(f"no {table}: volumes need the slice thickness (Patient_ID, slice_thickness in mm)")
-    with table.open(newline="", encoding="utf-8-sig") as opened:
-        for row in csv.DictReader(opened):
-            if row["Patient_ID"] in (patient, patient.partition("_")[2]):
-                return float(row["slice_thickness"])
-    raise ValueError(f"{table} has no row for {patient}")
+    rows = read_table(table).by("Patient_ID")
+    names = (patient, patient.removeprefix(f"{folder.parents[2].name}_"))
+    row = next((rows[name] for name in names if name in rows), None)
+    if row is None:
+        match_ids(names, rows, table)
+        raise ValueError(f"{table} has no row for {patient}")
+    thickness = number(row, "slice_thickness", *_THICKNESS)
+    if math.isnan(thickness):
+        raise ValueError(f"{row.where}: slice_thickness is missing; write it in mm")
+    return thickness

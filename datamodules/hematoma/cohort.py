@@ -10,19 +10,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import nibabel as nib
-import numpy as np
 
 from datamodules.followup.clinical import read_clinical
 from datamodules.followup.files import find_patients
+from datamodules.io import find_table, match_ids, read_mask
 from datamodules.phantoms.head import HeadPhantom
-from datamodules.spacing import spacing_mm
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
-__all__ = ["TIMES", "Cohort", "Patient", "drawn_ml", "read_mask"]
+__all__ = ["TIMES", "Cohort", "Patient", "drawn_ml"]
 
 TIMES = ("baseline", "followup")
 
@@ -113,10 +109,12 @@ class Cohort:
 
         The table knows the classic rule alone, so with another one it is not asked.
         """
-        table = self.root / "clinical.csv"
+        table, patients = find_table(self.root, "clinical"), self.patients()
         written = read_clinical(table) if table.is_file() and rule == ExpansionRule() else {}
+        if written:
+            match_ids([patient.name for patient in patients if not patient.scan("followup")], written, table)
         labels = {}
-        for patient in self.patients():
+        for patient in patients:
             volumes = [drawn_ml(patient, time, rule) for time in TIMES]
             if volumes[0] is not None and volumes[1] is not None:
                 labels[patient.name] = bool(rule(volumes[0], volumes[1]))
@@ -134,10 +132,5 @@ def drawn_ml(patient: Patient, time: str, rule: ExpansionRule) -> float | None:
     files = [patient.mask(time, kind) for kind in rule.kinds]
     if None in files:
         return None
-    return float(sum(volume_ml(*read_mask(file)) for file in files if file))
-
-
-def read_mask(file: Path) -> tuple[np.ndarray, tuple[float, ...]]:
-    """(Z, H, W) bool, and mm of a voxel (z, y, x)."""
-    image: Any = nib.as_closest_canonical(nib.load(file))
-    return np.asarray(image.dataobj).T > 0, spacing_mm(image)
+    drawn = [read_mask(file, (0, 1)) for file in files if file]
+    return float(sum(volume_ml(mask.array, mask.spacing) for mask in drawn))

@@ -10,19 +10,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from PIL import Image
 from rich.progress import track
 
-from datamodules.base import mark, mark_file, telling
-from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml, read_mask
+from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
+from datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume
+from datamodules.io.pictures import write_picture
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
-from datamodules.spacing import spacing_mm
+from datamodules.seen import mark, mark_file, telling
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
@@ -76,14 +75,18 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         self.rule, self.masks = expansion or ExpansionRule(), masks
         self.cutting: dict[str, Any] = {"size": cut_size, "neighbours": neighbours, "box": box, "margin_mm": margin_mm}
         super().__init__(Path(root) / self._folder_name(), **options)
-        self.phantom = phantom is not None
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the cohort is synthetic."""
+        return self.cohort.phantom is not None
 
     def _folder_name(self) -> str:
         how = [self.cohort.root.name, self.cohort.splits, bool(self.masks), asdict(self.rule), self.cutting]
         return f"slices_{sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:8]}"
 
     def evaluate_as(self, seen: Mapping[str, Any] | None) -> None:
-        """Other cohorts have other hospitals; see `MatchedDataModule`."""
+        """Other cohorts have other hospitals; see `BaseDataModule`."""
         super().evaluate_as(seen)
         self.cohort.whole = self._seen is None
 
@@ -100,7 +103,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         patients = self.cohort.patients() if self._seen else []
         if self._seen and not any(map(self._seen.splits_of, self._cohort_marks().values())):
             self.cohort.splits = {"val": [], "test": sorted({patient.folder.parent.name for patient in patients})}
-            self.source = self.source.with_name(self._folder_name())
+            self.root = self.root.with_name(self._folder_name())
 
     def _cohort_marks(self) -> dict[str, list[int]]:
         """Of each patient's scans, and of where they lie."""
@@ -111,7 +114,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
     @property
     def waiting(self) -> str:
         """As long as not every scan has its mask, nothing can be cut."""
-        if self.masks is None or self.source.is_dir():
+        if self.masks is None or self.root.is_dir():
             return super().waiting
         lacking = [name for name in self._scans() if not self._files(name)]
         if not lacking:
@@ -121,36 +124,37 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
 
     def fetch(self) -> None:
         """Cut the slices when all masks are there, and again when scans or masks have changed since."""
-        if self.source.is_dir() and not self.cohort.root.is_dir():
+        if self.root.is_dir() and not self.cohort.root.is_dir():
             return  # cut elsewhere
         self.cohort.fetch()
         self._test_all_of_another_cohort()
-        if self.cohort.whole and not self.source.is_dir():
+        if self.cohort.whole and not self.root.is_dir():
             self._check_early()
         if self.masks and any(not self._files(name) for name in self._scans()):
             return
         made_of = json.dumps(self._made_of())
-        note = self.source / "made_of.json"
+        note = self.root / "made_of.json"
         if note.is_file():
             if note.read_text() == made_of:
                 return
-            log.info("%s: scans or masks have changed, cut anew", self.source)
-            shutil.rmtree(self.source)
-        with appearing(self.source) as root:
+            log.info("%s: scans or masks have changed, cut anew", self.root)
+            shutil.rmtree(self.root)
+        with appearing(self.root) as root:
             skipped = self._cut_all(root)
             text = "patient,why\n" + "".join(f"{name},{why}\n" for name, why in skipped.items())
             (root / "skipped.csv").write_text(text)
             (root / "made_of.json").write_text(made_of)
         if skipped:
             told = ", ".join(f"{name} ({why})" for name, why in [*skipped.items()][:5])
-            log.warning("%d patients left out, all in %s: %s", len(skipped), self.source / "skipped.csv", told)
+            log.warning("%d patients left out, all in %s: %s", len(skipped), self.root / "skipped.csv", told)
 
     def _made_of(self) -> list[list[Any]]:
         """How volumes are measured, and names, sizes and times of all files that slices and labels come from."""
         drawn = [p.mask(time, kind) for p in self.cohort.patients() for time in TIMES for kind in self.rule.kinds]
         scans = [p.scan(time) for p in self.cohort.patients() for time in TIMES]
         said = [file for name in self._scans() for file in self._files(name)] if self.masks else []
-        files = [file for file in (*drawn, *scans, *said, self.cohort.root / "clinical.csv") if file and file.is_file()]
+        table = find_table(self.cohort.root, "clinical")
+        files = [file for file in (*drawn, *scans, *said, table) if file and file.is_file()]
         facts = [["/".join(file.parts[-4:]), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         return [[_MEASURED], *facts]
 
@@ -180,15 +184,18 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
                 (root / split / name).mkdir(parents=True)
         for patient in track(patients, "cutting slices", transient=True, disable=len(patients) < 20):
             expanded = known[patient.name] if patient.name in known else self._label(patient)
-            mask, spacing = self._mask(patient, TIMES[0])
-            if expanded is None or mask is None or not mask.any():
+            mask = self._mask(patient, TIMES[0])
+            if expanded is None or mask is None or not mask.array.any():
                 skipped[patient.name] = "no label" if expanded is None else "the mask is empty"
                 continue
             cut.append((patient.split, patient.name, int(expanded)))
-            ct: Any = nib.as_closest_canonical(nib.load(patient.scan(TIMES[0])))  # type: ignore[arg-type]
-            pixels, bleed = (each[:, ::-1, ::-1] for each in (np.asarray(ct.dataobj).T, mask))
-            for name, picture in roi_slices(pixels, bleed, spacing, **self.cutting).items():
-                Image.fromarray(picture).save(root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
+            file = patient.folder / TIMES[0] / "ct.nii.gz"
+            ct = read_volume(file)
+            check_hu(ct.array, file, stripped=True)
+            check_same_grid(patient.folder / TIMES[0] / "iph.nii.gz", mask.grid, file, ct.grid)
+            pixels, bleed = (each[:, ::-1, ::-1] for each in (ct.array, mask.array))
+            for name, picture in roi_slices(pixels, bleed, ct.spacing, **self.cutting).items():
+                write_picture(picture, root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
         if self.cohort.whole:
             check_patients(self.cohort.root, cut)
         return skipped
@@ -199,18 +206,18 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         for time in TIMES:
             volume = drawn_ml(patient, time, self.rule)
             if volume is None and self.masks and not self.rule.include_ivh and patient.scan(time):
-                mask, spacing = self._mask(patient, time)
-                volume = None if mask is None else float(volume_ml(mask, spacing))
+                mask = self._mask(patient, time)
+                volume = None if mask is None else float(volume_ml(mask.array, mask.spacing))
             volumes.append(volume)
         return None if None in volumes else bool(self.rule(*volumes))  # type: ignore[arg-type]
 
-    def _mask(self, patient: Patient, time: str) -> tuple[np.ndarray | None, tuple[float, ...]]:
-        """(Z, H, W) bool, the mean of what networks say or as it was drawn, and mm of a voxel."""
+    def _mask(self, patient: Patient, time: str) -> Volume | None:
+        """(Z, H, W) bool, the mean of what networks say or as it was drawn; none where there is none."""
         if self.masks is None:
             drawn = patient.mask(time)
-            return read_mask(drawn) if drawn else (None, ())
-        said = [nib.as_closest_canonical(nib.load(file)) for file in self._files(case_id(patient.name, time))]
+            return read_mask(drawn, (0, 1)) if drawn else None
+        said = [read_volume(file) for file in self._files(case_id(patient.name, time))]
         if not said:
-            return None, ()
-        levels = np.mean([np.asarray(image.dataobj, np.float32).T for image in said], axis=0)
-        return levels > 127.5, spacing_mm(said[0])
+            return None
+        levels = np.mean([volume.array.astype(np.float32) for volume in said], axis=0)
+        return Volume(levels > 127.5, said[0].grid)

@@ -39,15 +39,10 @@ class HematomaScansDataModule(SegmentationDataModule):
         **options: Any,
     ) -> None:
         self.cohort = Cohort(root, val_hospitals=val_hospitals, test_hospitals=test_hospitals, phantom=phantom)
-        super().__init__(self.cohort.root, patient=f"(.*)_(?:{'|'.join(TIMES)})", **options)
-        self.phantom = phantom is not None
-
-    def fetch(self) -> None:
-        """Write the phantom; a user's own cohort must be there already."""
-        self.cohort.fetch()
+        super().__init__(root, phantom=phantom, patient=f"(.*)_(?:{'|'.join(TIMES)})", **options)
 
     def evaluate_as(self, seen: Mapping[str, Any] | None) -> None:
-        """Other cohorts have other hospitals; see `MatchedDataModule`."""
+        """Other cohorts have other hospitals; see `BaseDataModule`."""
         super().evaluate_as(seen)
         self.cohort.whole = self._seen is None
 

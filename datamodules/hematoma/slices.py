@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.in_memory import InMemoryDataModule, Split, chosen_of, joined
+from datamodules.io import listed
 from datamodules.readers import read_images
 
 __all__ = ["CLASSES", "SPLITS", "HematomaSlicesDataModule", "check_patients"]
@@ -66,11 +67,9 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         """A user's own slices must be there already."""
         if self._unsplit or (self._seen and self._folders()):
             return
-        missing = [
-            f"{split}/{name}" for split in SPLITS for name in CLASSES if not (self.source / split / name).is_dir()
-        ]
+        missing = [f"{split}/{name}" for split in SPLITS for name in CLASSES if not (self.root / split / name).is_dir()]
         if missing:
-            raise FileNotFoundError(f"no folder {self.source / missing[0]}: datamodule.root needs {', '.join(missing)}")
+            raise FileNotFoundError(f"no folder {self.root / missing[0]}: datamodule.root needs {', '.join(missing)}")
 
     @property
     def waiting(self) -> str:
@@ -106,20 +105,20 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         """The patient in the id of a slice."""
         found = self.patient.fullmatch(name)
         if found is None:
-            raise ValueError(f"{self.source}: datamodule.patient={self.patient.pattern!r} does not match {name}")
+            raise ValueError(f"{self.root}: datamodule.patient={self.patient.pattern!r} does not match {name}")
         return found.group(1)
 
     def _check_patients(self, said: dict[str, Split]) -> None:
         slices = [(split, *pair) for split, (_, labels, ids) in said.items() for pair in zip(ids, labels, strict=True)]
         found = [(split, self.patient_of(name), int(label)) for split, name, label in slices]
-        check_patients(self.source, found, CLASSES[1:] if self.expansion_only else CLASSES)
+        check_patients(self.root, found, CLASSES[1:] if self.expansion_only else CLASSES)
 
     def _folders(self) -> dict[tuple[str, str], Path]:
         """By split and class; those of other hospitals, to be tested, may lie in some of them alone."""
-        places = {(split, name): self.source / split / name for split in SPLITS for name in CLASSES}
+        places = {(split, name): self.root / split / name for split in SPLITS for name in CLASSES}
         if self._seen is None:
             return places
-        return {key: folder for key, folder in places.items() if folder.is_dir() and any(folder.iterdir())}
+        return {key: folder for key, folder in places.items() if folder.is_dir() and listed(folder)}
 
     def _read_splits(self) -> dict[str, Split]:
         parts: dict[str, list[Split]] = {split: [] for split in SPLITS}
@@ -133,7 +132,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         """Folders of the classes, where there is no split and all that are needed are there."""
         folders = {}
         for name in CLASSES[1:] if self.expansion_only else CLASSES:
-            top = self.source / name
+            top = self.root / name
             if not top.is_dir():
                 return {}
             sized = sorted(top.glob("images_*"), key=lambda folder: folder.name != f"images_{self.shape[1]}")

@@ -1,5 +1,45 @@
 """The only room that opens image, table and archive files: each kind has one reader, and each question one answer."""
 
-from datamodules.io.files import hidden, listed, opening, written
+from datamodules.io.cells import flag, is_missing, number, parse, plain
+from datamodules.io.files import hidden, listed, named, opening, some, written
+from datamodules.io.formats import VOLUMES, volume_ending
+from datamodules.io.grid import Grid, check_same_grid, from_itk, to_itk
+from datamodules.io.hounsfield import check_hu, check_offset
+from datamodules.io.ids import match_ids
+from datamodules.io.tables import Row, Table, find_table, read_matrix, read_table, write_table
+from datamodules.io.volumes import Volume, geometry, label_map, read_mask, read_volume, write_like
 
-__all__ = ["hidden", "listed", "opening", "written"]
+__all__ = [
+    "VOLUMES",
+    "Grid",
+    "Row",
+    "Table",
+    "Volume",
+    "check_hu",
+    "check_offset",
+    "check_same_grid",
+    "find_table",
+    "flag",
+    "from_itk",
+    "geometry",
+    "hidden",
+    "is_missing",
+    "label_map",
+    "listed",
+    "match_ids",
+    "named",
+    "number",
+    "opening",
+    "parse",
+    "plain",
+    "read_mask",
+    "read_matrix",
+    "read_table",
+    "read_volume",
+    "some",
+    "to_itk",
+    "volume_ending",
+    "write_like",
+    "write_table",
+    "written",
+]

@@ -1,26 +1,31 @@
 """Files of any kind: which of a folder count, what is said of a damaged one, and how one is written."""
 
+import logging
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-__all__ = ["hidden", "listed", "opening", "written"]
+__all__ = ["hidden", "listed", "named", "opening", "some", "written"]
+
+log = logging.getLogger(__name__)
 
 _LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx")
 _CUT_SHORT = (EOFError, zlib.error, zipfile.BadZipFile, struct.error)
-_DAMAGE = (*_CUT_SHORT, OSError, ValueError, RuntimeError, ImageFileError, HeaderDataError)
+_LOST = (SyntaxError, TokenError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)  # Pillow, numpy
+_DAMAGE = (*_CUT_SHORT, *_LOST, OSError, ValueError, RuntimeError, ImageFileError, HeaderDataError)
 
 
 def hidden(path: Path) -> bool:
-    """Whether a file or folder is no data: its name begins with a dot, or an operating system left it there."""
-    return path.name.startswith(".") or path.name.lower() in _LEFT_BY_SYSTEMS
+    """Whether a file or folder is no data: its name begins with a dot, or a system or an open Excel left it there."""
+    return path.name.startswith((".", "~$")) or path.name.lower() in _LEFT_BY_SYSTEMS
 
 
 def listed(folder: Path, pattern: str = "*") -> list[Path]:
@@ -32,6 +37,40 @@ def listed(folder: Path, pattern: str = "*") -> list[Path]:
     """
     found = sorted(folder.glob(pattern))
     return [path for path in found if not any(hidden(Path(part)) for part in path.relative_to(folder).parts)]
+
+
+def named(folder: Path, endings: Sequence[str], *, below: bool = False) -> dict[str, Path]:
+    """Files of a kind by name, in order; what else lies there is counted and told.
+
+    Args:
+        folder: Where to look.
+        endings: Of the kind, in small letters; the longest that fits is taken off a name.
+        below: Whether folders in it are looked into; names are paths then.
+
+    Returns:
+        By path below the folder without ending, the file; one that is called like another keeps its ending.
+    """
+    within = listed(folder, "**/*" if below else "*")
+    files = [file for file in within if file.is_file() or (below and file.is_symlink())]  # linked folders are told
+    found: dict[str, Path] = {}
+    others = []
+    for file in files:
+        name = file.relative_to(folder).as_posix()
+        fitting = [end for end in endings if name.lower().endswith(end)]
+        if fitting:
+            short = name[: -len(max(fitting, key=len))]
+            found[name if short in found else short] = file
+        else:
+            others.append(name)
+    if others:
+        told = "%s: %d files of %d are no images and are left out: %s"
+        log.warning(told, folder, len(others), len(files), some(others))
+    return found
+
+
+def some(names: Sequence[str]) -> str:
+    """The first five names, for a message."""
+    return ", ".join(names[:5]) + ", ..." * (len(names) > 5)
 
 
 @contextmanager
@@ -51,7 +90,7 @@ def opening(file: Path, kind: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no file {file}") from error
     except _DAMAGE as error:
-        why = "it is cut short or damaged" if isinstance(error, _CUT_SHORT) else " ".join(str(error).split())
+        why = "it is cut short or damaged" if isinstance(error, (*_CUT_SHORT, *_LOST)) else " ".join(str(error).split())
         raise ValueError(f"{file} could not be read as {kind} ({why}); copy it again, or leave it out") from error
 
 

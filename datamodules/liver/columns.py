@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datamodules.io import is_missing, number, plain
 from datamodules.outcomes import check_predictors, is_leak
 
-__all__ = ["MISSING", "Columns", "check_predictors", "is_leak"]
-
-MISSING = ("", "na", "nan", "none", "?", "[not available]", "[not applicable]", "[unknown]", "unknown", "'--")
-"""Cells that say nothing, in lower case; the bracketed ones are those of TCGA."""
+__all__ = ["Columns", "check_predictors", "is_leak"]
 
 
 @dataclass(frozen=True)
@@ -61,26 +59,21 @@ class Columns:
         absent = [name for name in self.names if name not in row]
         if absent:
             raise ValueError(f"{where}: no column {', '.join(absent)}; add it, or leave it out of datamodule.clinical")
-        return np.array([self._value(name, (row[name] or "").strip(), where) for name in self.names], float)
+        return np.array([self._value(name, row, where) for name in self.names], float)
 
-    def _value(self, name: str, text: str, where: str) -> float:
-        allowed = self.allowed[name]
-        if text.lower() in MISSING:
-            return math.nan
+    def _value(self, name: str, row: Mapping[str, str], where: str) -> float:
+        allowed, text = self.allowed[name], row[name] or ""
         if isinstance(allowed, Mapping):
             words = {_word(key): value for key, value in allowed.items()}
-            if _word(text) not in words:
-                raise ValueError(f"{where}: {name} is '{text}'; expected one of {', '.join(map(str, allowed))}")
-            return float(words[_word(text)])
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(f"{where}: {name} is '{text}', which is no number") from None
-        if not allowed[0] <= value <= allowed[1]:
-            raise ValueError(f"{where}: {name} is {value:g}, outside {allowed[0]:g} to {allowed[1]:g}; mend the unit")
+            if _word(text) in words:
+                return float(words[_word(text)])
+            if is_missing(text):
+                return math.nan
+            raise ValueError(f"{where}: {name} is '{text}'; expected one of {', '.join(map(str, allowed))}")
+        value = number(row, name, allowed[0], allowed[1], where=where)
         return math.log10(value + 1) if name in self.logarithm else value
 
 
 def _word(text: object) -> str:
-    """So that `Stage_ 0-2` and `stage_0-2` are one."""
-    return re.sub(r"\s+", "", str(text)).casefold()
+    """So that `Stage_ 0-2` and `stage_0-2` are one, and `1` and `1.0`."""
+    return plain(re.sub(r"\s+", "", str(text))).casefold()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import MatchedDataModule, matched
+from datamodules.base import BaseDataModule
 from datamodules.batches import Augmentation
 from datamodules.liver.batches import CohortBatches
 from datamodules.liver.columns import Columns
@@ -18,17 +18,18 @@ from datamodules.liver.matching import inputs_of, marks_of, match_inputs
 from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
 from datamodules.liver.reading import ImageSizes, read_images, stack_tables
 from datamodules.liver.records import MODALITIES, Outcome, Patient, read_patients
-from datamodules.liver.splits import SPLITS, chosen_by_scanner, drop_modalities, split_patients
+from datamodules.liver.splits import chosen_by_scanner, drop_modalities, split_patients
 from datamodules.liver.volumes import Around
 from datamodules.outcomes import check_predictors, check_telling
 from datamodules.phantoms.liver import LiverPhantom
+from datamodules.seen import SPLITS, matched
 
 __all__ = ["LiverCohortDataModule"]
 
 log = logging.getLogger(__name__)
 
 
-class LiverCohortDataModule(MatchedDataModule):
+class LiverCohortDataModule(BaseDataModule):
     """Patients in the general layout (`datamodules/liver/records.py`), given as `CohortBatches`.
 
     All images are read into memory once, as uint8. Filling of gaps, scales and the choice of genes are learnt from the
@@ -71,6 +72,7 @@ class LiverCohortDataModule(MatchedDataModule):
         ValueError: If an argument is out of range, or a clinical column tells the outcome.
     """
 
+    layout = "datamodule.root to a cohort with patients.csv"
     task = "binary"
 
     def __init__(
@@ -105,7 +107,7 @@ class LiverCohortDataModule(MatchedDataModule):
         phantom: LiverPhantom | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(root, phantom)
         self.columns = Columns(dict(clinical), tuple(logarithm), tuple(known_before))
         check_predictors(self.columns.names, (label, months, event), known=known_before)
         self.outcome = Outcome(label, tuple(class_names), months, event)
@@ -128,12 +130,8 @@ class LiverCohortDataModule(MatchedDataModule):
         self.scanners = {"train": train_scanners, "val": train_scanners, "test": test_scanners}
         self.augment = {"ct": augment, "mr": augment, "histology": augment_tiles}
         self.batch_size, self.seed = batch_size, seed
-        self._phantom, self.phantom = phantom, phantom is not None
-        self.root = Path(root) / phantom.name if phantom else Path(root)
-        self._state: dict[str, Any] = {}
         self._patients: dict[str, list[Patient]] = {}
         self._batches: dict[str, CohortBatches] = {}
-        self._predicting = False
         self._order: list[int] | None = None
         self._known_classes: list[str] = []
 
@@ -201,18 +199,6 @@ class LiverCohortDataModule(MatchedDataModule):
         """Ids of every split."""
         return {name: [patient.id for patient in patients] for name, patients in self._patients.items()}
 
-    def prepare_data(self) -> None:
-        """Write the phantom where it is missing; prediction needs none."""
-        if not self._predicting:
-            self.fetch()
-
-    def fetch(self) -> None:
-        """Write the phantom; a user's own cohort must be there already."""
-        if self._phantom:
-            self._phantom.write(self.root)
-        elif not self.root.is_dir():
-            raise FileNotFoundError(f"no folder {self.root}: set datamodule.root to a cohort with patients.csv")
-
     def setup(self, stage: str | None = None) -> None:
         """Read all patients, once; prediction needs none of them."""
         if stage == "predict" or self._patients:
@@ -258,9 +244,9 @@ class LiverCohortDataModule(MatchedDataModule):
         Returns:
             (N,)
         """
-        if self._phantom is None:
+        if not isinstance(self.maker, LiverPhantom):
             raise ValueError("only of a phantom the truth is known")
-        return self._phantom.log_odds(self.root, ids, present, self.use)
+        return self.maker.log_odds(self.root, ids, present, self.use)
 
     def train_dataloader(self) -> CohortBatches:
         """Shuffled, augmented batches."""
@@ -298,22 +284,18 @@ class LiverCohortDataModule(MatchedDataModule):
             raise ValueError("nothing to predict on: call set_predict_input(path) first")
         return self._loader(self._batches["predict"])
 
-    def state_dict(self) -> dict[str, Any]:
-        """What was learnt from the training patients."""
-        return self._state
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over `state_dict`, so that new patients are read as those of the training were.
 
         Raises:
             ValueError: If columns or modalities are not those of the training; in another order they are matched.
         """
-        self._state = state_dict
+        super().load_state_dict(state_dict)
         if "inputs" in state_dict:
             self.columns = match_inputs(self.columns, self.use, state_dict["inputs"])
 
     def use_classes(self, names: Sequence[str]) -> None:
-        """Let labels mean the classes of a model; see `MatchedDataModule`."""
+        """Let labels mean the classes of a model; see `BaseDataModule`."""
         self._order = matched(self.class_names, names, "classes")
         self._known_classes = list(names)
 
@@ -388,8 +370,6 @@ class LiverCohortDataModule(MatchedDataModule):
         return torch.from_numpy(np.where(present[:, None], values, 0).astype(np.float32))
 
     def _loader(self, data: CohortBatches, **options: Any) -> CohortBatches:
-        trainer = self.trainer
-        ranks: dict[str, Any] = {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
         return CohortBatches(
-            data.modalities, data.beside, data.ids, batch_size=self.batch_size, seed=self.seed, **ranks, **options
+            data.modalities, data.beside, data.ids, batch_size=self.batch_size, seed=self.seed, **self.ranks, **options
         )

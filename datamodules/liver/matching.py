@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import mark, mark_file, matched
 from datamodules.liver.columns import Columns
 from datamodules.liver.records import Patient
+from datamodules.seen import mark, mark_file, matched
 
 __all__ = ["inputs_of", "marks_of", "match_inputs"]
 

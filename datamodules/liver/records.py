@@ -1,6 +1,6 @@
 """Patients of a cohort with several modalities, as files in the general layout.
 
-    root/patients.csv                             id, clinical columns, label, time, event; `scanner`, `split` if wanted
+    root/patients.csv (or .tsv, .xlsx)            id, clinical columns, label, time, event; `scanner`, `split` if wanted
     root/<id>/{ct,t1,t2}.nii.gz                   CT in HU, T1- and T2-weighted MR
     root/<id>/liver.nii.gz                        labels on the grid of the first image; images are cut around it
     root/<id>/tiles/*.png                         tiles of a slide
@@ -9,7 +9,6 @@
 Any of the files may be missing for any patient; who has none of them, and no clinical cell, is left out.
 """
 
-import csv
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -18,14 +17,28 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.liver.columns import MISSING, Columns
+from datamodules.io import (
+    find_table,
+    flag,
+    hidden,
+    is_missing,
+    match_ids,
+    named,
+    number,
+    plain,
+    read_matrix,
+    read_table,
+)
+from datamodules.io.pictures import PICTURES
+from datamodules.liver.columns import Columns
 
-__all__ = ["MODALITIES", "Outcome", "Patient", "read_patients", "read_rows"]
+__all__ = ["MODALITIES", "Outcome", "Patient", "read_patients"]
 
 log = logging.getLogger(__name__)
 
 MODALITIES = ("ct", "mr", "histology", "clinical", "genomics")
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_MONTHS = 1200
+"""A hundred years; more was given in days."""
 
 
 @dataclass(frozen=True)
@@ -53,36 +66,30 @@ class Outcome:
         Raises:
             ValueError: If a cell says something else than it may.
         """
-        label = (row.get(self.label) or "").strip()
-        months = (row.get(self.months) or "").strip() if self.months else ""
-        event = (row.get(self.event) or "").strip() if self.event else ""
+        label = plain(row.get(self.label) or "")
         names = [name.casefold() for name in self.class_names]
-        numbers = [str(number) for number in range(len(names))]
-        if label.lower() in MISSING:
+        numbers = [str(place) for place in range(len(names))]
+        if label in numbers:
+            known = int(label)
+        elif label.casefold() in names:
+            known = names.index(label.casefold())
+        elif is_missing(label):
             known = -1
-        elif label.casefold() in names or label in numbers:
-            known = numbers.index(label) if label in numbers else names.index(label.casefold())
         else:
             raise ValueError(f"{where}: {self.label} is '{label}'; expected {', '.join((*numbers, *self.class_names))}")
-        if event.lower() not in (*MISSING, "0", "1"):
-            raise ValueError(f"{where}: {self.event} is '{event}'; expected 0 or 1")
-        try:
-            time = math.nan if months.lower() in MISSING else float(months)
-        except ValueError:
-            raise ValueError(f"{where}: {self.months} is '{months}', which is no number of months") from None
-        if time < 0 or math.isinf(time):
-            raise ValueError(f"{where}: {self.months} is {time:g}; a time cannot be negative or infinite")
-        if math.isnan(time) or (self.event and event.lower() in MISSING):
+        event = flag(row, self.event, where=where) if self.event else 0.0
+        time = number(row, self.months, 0, _MONTHS, where=where) if self.months else math.nan
+        if math.isnan(time) or math.isnan(event):
             return known, math.nan, False
-        return known, time, event == "1"
+        return known, time, event == 1
 
     def half_known(self, rows: Sequence[Mapping[str, str]]) -> str:
         """What to tell of rows with an event and no time, or a time and no event; empty where there are none."""
         if not self.months or not self.event:
             return ""
-        said = [[(row.get(key) or "").strip().lower() for key in (self.months, self.event)] for row in rows]
-        dead = sum(event == "1" and months in MISSING for months, event in said)
-        timed = sum(event in MISSING and months not in MISSING for months, event in said)
+        said = [[row.get(key) or "" for key in (self.months, self.event)] for row in rows]
+        dead = sum(plain(event) == "1" and is_missing(months) for months, event in said)
+        timed = sum(is_missing(event) and not is_missing(months) for months, event in said)
         if not dead and not timed:
             return ""
         return (
@@ -144,24 +151,22 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
 
     Raises:
         FileNotFoundError: If there is no `patients.csv`.
-        ValueError: If a cell says something else than it may, an id stands twice or is no name of a folder.
+        ValueError: If a cell says something else than it may, an id stands twice, is no name of a folder, or is almost
+            that of another table or folder.
     """
-    file = root / "patients.csv"
-    rows = read_rows(file)
-    if told := outcome.half_known(rows):
+    file = find_table(root, "patients")
+    rows = read_table(file).by("id")
+    if told := outcome.half_known(list(rows.values())):
         log.warning("%s: %s", file, told)
-    genes, expression = _read_genes(root / "genomics.tsv")
-    patients, seen = [], set()
-    for row in rows:
-        name = (row.get("id") or "").strip()
-        where = f"{file}, patient {name}"
-        if not name or Path(name).name != name or name in (".", ".."):
+    _check_folders(root, rows, file)
+    genes, expression = _read_genes(find_table(root, "genomics"))
+    patients = []
+    for name, row in rows.items():
+        where = row.where
+        if Path(name).name != name or name in (".", ".."):
             raise ValueError(f"{file}: id '{name}' is no name of a folder; give letters, digits, - and _")
-        if name in seen:
-            raise ValueError(f"{file}: patient {name} stands in it twice")
-        seen.add(name)
         label, months, event = outcome.read(row, where)
-        split = (row.get("split") or "").strip()
+        split = row.get("split", "")
         if split not in ("", "train", "val", "test"):
             raise ValueError(f"{where}: split is '{split}'; expected train, val or test")
         patients.append(
@@ -174,36 +179,23 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
                 label,
                 months,
                 event,
-                (row.get("scanner") or "").strip(),
+                row.get("scanner", ""),
                 split,
             )
         )
-    strange = sorted(set(expression) - seen)
+    strange = match_ids(expression, rows, file)
     if strange:
-        log.warning("genomics.tsv: %d of its columns are no patients of patients.csv, left out", len(strange))
+        log.warning("genomics.tsv: %d of its columns are no patients of %s, left out", len(strange), file.name)
     return patients, genes
 
 
-def read_rows(file: Path, delimiter: str = ",") -> list[dict[str, str]]:
-    """Rows of a table with a header, whose names are stripped; a byte-order mark is no part of the first.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is empty or no text.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(f"no {file}: expected a table with a row for each patient")
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as opened:
-            rows = [
-                {(key or "").strip(): value for key, value in row.items()}
-                for row in csv.DictReader(opened, delimiter=delimiter)
-            ]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: is not UTF-8 text ({error.reason}); save it as UTF-8") from error
-    if not rows:
-        raise ValueError(f"{file}: has no rows")
-    return rows
+def _check_folders(root: Path, rows: Mapping[str, Mapping[str, str]], file: Path) -> None:
+    """That no folder misses its row by the writing of an id; whom the table does not have at all is told."""
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not hidden(path)]
+    strange = match_ids([path.name for path in folders if _volumes(path) or _tiles(path / "tiles")], rows, file)
+    if strange:
+        told = f"{', '.join(strange[:5])}{', ...' * (len(strange) > 5)}"
+        log.warning("%s: %d folders have no row, left out: %s", file, len(strange), told)
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
@@ -214,32 +206,16 @@ def _volumes(folder: Path) -> dict[str, Path]:
 def _tiles(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
-    return tuple(file for file in sorted(folder.iterdir()) if file.suffix.lower() in _PICTURES and file.name[0] != ".")
+    return tuple(named(folder, PICTURES).values())
 
 
 def _read_genes(file: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Names of genes, and by patient their expression (G,)."""
     if not file.is_file():
         return (), {}
-    with file.open(encoding="utf-8-sig") as opened:
-        names = opened.readline().rstrip("\r\n").split("\t")[1:]
-        lines = [line.rstrip("\r\n").split("\t") for line in opened if line.strip()]
-    genes = tuple(line[0] for line in lines)
-    if len(set(genes)) < len(genes) or len(set(names)) < len(names):
-        raise ValueError(f"{file}: a gene or a patient stands in it twice; average them first")
-    return genes, dict(zip(names, _numbers(file, lines, len(names)).T, strict=True))
-
-
-def _numbers(file: Path, lines: Sequence[Sequence[str]], count: int) -> np.ndarray:
-    """(G, patients); a cell without a number is NaN."""
-    values = np.empty((len(lines), count), np.float32)
-    for row, line in enumerate(lines):
-        if len(line) != count + 1:
-            raise ValueError(f"{file}: {line[0]} has {len(line) - 1} values for {count} patients")
-        try:
-            values[row] = [math.nan if cell.strip().lower() in MISSING else float(cell) for cell in line[1:]]
-        except ValueError as error:
-            raise ValueError(f"{file}: {line[0]}: {error}") from None
+    genes, patients, values = read_matrix(file)
+    if len(set(genes)) < len(genes):
+        raise ValueError(f"{file}: a gene stands in it twice; average them first")
     if (values < 0).any():
         raise ValueError(f"{file}: has negative values; expected FPKM or TPM, of which log2(x + 1) is taken")
-    return values
+    return tuple(genes), dict(zip(patients, values.astype(np.float32).T, strict=True))

@@ -1,17 +1,15 @@
-"""Who is trained on, validated on and tested on; and which modalities are taken away for an ablation."""
+"""Splits by patient and scanner; and which modalities are taken away for an ablation."""
 
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from datamodules.liver.records import MODALITIES, Patient
+from datamodules.splits import by_share, check_classes, stated
 
-__all__ = ["SPLITS", "chosen_by_scanner", "drop_modalities", "split_patients"]
-
-SPLITS = ("train", "val", "test")
+__all__ = ["chosen_by_scanner", "drop_modalities", "split_patients"]
 
 
 def split_patients(
@@ -39,25 +37,18 @@ def split_patients(
         ValueError: If some patients have a split in the table and others not, a scanner is unknown, or a split has
             fewer than two patients of a class.
     """
-    told = [patient.id for patient in patients if patient.split]
-    if told and len(told) < len(patients):
-        silent = next(patient.id for patient in patients if not patient.split)
-        raise ValueError(f"{root}: patient {silent} has no split, others have; fill the column or remove it")
     _check_scanners(patients, {name for names in scanners.values() for name in names or ()}, root)
-    names = {patient.id: patient.split for patient in patients} if told else _drawn(patients, root, shares, seed)
-    splits: dict[str, list[Patient]] = {name: [] for name in SPLITS}
-    for patient in patients:
-        name = names[patient.id]
-        if scanners[name] is None or patient.scanner in (scanners[name] or ()):
-            splits[name].append(patient)
-    for name, chosen in splits.items():
-        for label, said in enumerate(class_names):
-            count = sum(patient.label == label for patient in chosen)
-            if count < 2:
-                raise ValueError(f"{root}: {count} {name} patients of class {said}; two are needed, so split otherwise")
-    together = [patient.id for chosen in splits.values() for patient in chosen]
-    assert len(set(together)) == len(together), "a patient stands in two splits"
-    return splits
+    classes = {patient.id: patient.label for patient in patients}
+    told = stated({patient.id: patient.split for patient in patients}, root)
+    splits = told or by_share(classes, root, **shares, seed=seed)
+    by_name = {patient.id: patient for patient in patients}
+    splits = {name: [one for one in ids if _scanned(by_name[one], scanners[name])] for name, ids in splits.items()}
+    check_classes(splits, classes, dict(enumerate(class_names)), root)
+    return {name: [by_name[one] for one in ids] for name, ids in splits.items()}
+
+
+def _scanned(patient: Patient, scanners: Sequence[str] | None) -> bool:
+    return scanners is None or patient.scanner in scanners
 
 
 def chosen_by_scanner(
@@ -71,7 +62,7 @@ def chosen_by_scanner(
     if scanners is None:
         return list(names)
     _check_scanners(list(patients.values()), set(scanners), root)
-    return [name for name in names if patients[name].scanner in scanners]
+    return [name for name in names if _scanned(patients[name], scanners)]
 
 
 def _check_scanners(patients: Sequence[Patient], scanners: set[str], root: Path) -> None:
@@ -98,17 +89,3 @@ def drop_modalities(patients: Sequence[Patient], use: Sequence[str], rate: float
 def _draws(name: str, seed: int, use: Sequence[str]) -> np.ndarray:
     drawn = np.random.default_rng((seed, zlib.crc32(name.encode()))).uniform(size=len(MODALITIES))
     return drawn[[MODALITIES.index(modality) for modality in use]]
-
-
-def _drawn(patients: Sequence[Patient], root: Path, shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    names, labels = [patient.id for patient in patients], [patient.label for patient in patients]
-    try:
-        rest, test, labels, _ = train_test_split(
-            names, labels, test_size=shares["test"], stratify=labels, random_state=seed
-        )
-        share = shares["val"] / (1 - shares["test"])
-        train, val = train_test_split(rest, test_size=share, stratify=labels, random_state=seed)
-    except ValueError as error:
-        raise ValueError(f"{root}: {len(names)} patients with labels cannot be split ({error})") from None
-    parts = zip(SPLITS, (train, val, test), strict=True)
-    return {name: split for split, chosen in parts for name in chosen}

@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import nibabel as nib
 import numpy as np
 import torch
 import torch.nn.functional as F
-from nibabel.filebasedimages import ImageFileError
-from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
+from datamodules.io import Volume, check_hu, read_mask, read_volume
+from datamodules.io.pictures import read_picture
 from datamodules.segmentation.batches import crop
-from datamodules.spacing import spacing_mm
 
 __all__ = ["Around", "read_ct", "read_mr", "read_tiles", "window"]
 
@@ -53,10 +51,9 @@ def read_ct(
     Raises:
         ValueError: If a file cannot be read, holds NaN, or is no CT in HU.
     """
-    data, voxel, affine = _read(files["ct"])
-    if data.min() >= 0 and data.max() <= 255 and data.max() > 0:
-        raise ValueError(f"{files['ct']}: values {data.min():g} to {data.max():g}; expected HU, where air is -1000")
-    cube = _cube(window(data, *hu_window), voxel, size, spacing, _middle(files, data.shape, affine, around))
+    ct = read_volume(files["ct"])
+    check_hu(ct.array, files["ct"])
+    cube = _cube(window(ct.array.astype(np.float32), *hu_window), ct, size, spacing, _middle(files, ct, around))
     return _to_uint8(cube)[None]
 
 
@@ -82,11 +79,11 @@ def read_mr(
     channels = np.zeros((2, *size), np.uint8)
     for number, name in enumerate(("t1", "t2")):
         if name in files:
-            data, voxel, affine = _read(files[name])
+            volume = read_volume(files[name])
+            data = volume.array.astype(np.float32)
             low, high = np.percentile(data, [1, 99.5])
             stretched = window(data, low, max(high, low + 1e-6))
-            middle = _middle(files, data.shape, affine, around)
-            channels[number] = _to_uint8(_cube(stretched, voxel, size, spacing, middle))
+            channels[number] = _to_uint8(_cube(stretched, volume, size, spacing, _middle(files, volume, around)))
     return channels
 
 
@@ -107,46 +104,24 @@ def read_tiles(files: Sequence[Path], count: int, size: int) -> np.ndarray:
     chosen = np.arange(count) % len(files) if len(files) < count else np.arange(count) * len(files) // count
     tiles = {}
     for number in sorted(set(chosen.tolist())):
-        try:
-            with Image.open(files[number]) as opened:
-                picture = opened.convert("RGB")
-                resized = (
-                    picture if picture.size == (size, size) else picture.resize((size, size), Image.Resampling.BILINEAR)
-                )
-                tiles[number] = np.asarray(resized).transpose(2, 0, 1)
-        except OSError as error:
-            raise ValueError(f"{files[number]} could not be read as a picture ({error})") from error
+        tile = read_picture(files[number], colour=True, size=(size, size))
+        tiles[number] = np.rint(tile).astype(np.uint8).transpose(2, 0, 1)
     return np.stack([tiles[number] for number in chosen.tolist()])
 
 
-def _read(file: Path) -> tuple[np.ndarray, tuple[float, ...], np.ndarray]:
-    """Data (z, y, x) float32, mm along z, y, x, and the affine of the turned image (x, y, z)."""
-    try:
-        image: Any = nib.as_closest_canonical(nib.load(file))
-        data = np.asarray(image.dataobj, np.float32)
-    except (OSError, ImageFileError, EOFError) as error:
-        raise ValueError(f"{file} could not be read as NIfTI ({error})") from error
-    if data.ndim == 4 and data.shape[3] == 1:
-        data = data[..., 0]
-    if data.ndim != 3:
-        raise ValueError(f"{file}: {data.ndim} axes of shape {data.shape}; expected a volume")
-    if not np.isfinite(data).all():
-        raise ValueError(f"{file}: holds NaN or infinite intensities; replace them first")
-    return data.T, spacing_mm(image), image.affine
-
-
-def _middle(files: Mapping[str, Path], shape: Sequence[int], affine: np.ndarray, around: Around) -> np.ndarray:
+def _middle(files: Mapping[str, Path], image: Volume, around: Around) -> np.ndarray:
     """Where to cut, in voxels z, y, x: the middle of a box, by mm, as T2 has a grid of its own; else of the image."""
+    shape = np.array(image.grid.shape)
     if "liver" in files and around != "image":
-        labels, _, other = _read(files["liver"])
-        places = np.argwhere(_largest(labels == _LESION) if around == "lesion" else labels > 0)
-        places = places if len(places) else np.argwhere(labels > 0)
+        labels = read_mask(files["liver"])
+        places = np.argwhere(_largest(labels.array == _LESION) if around == "lesion" else labels.array > 0)
+        places = places if len(places) else np.argwhere(labels.array > 0)
         if len(places):
             voxel = (places.min(0) + places.max(0))[::-1] / 2
-            place = np.linalg.solve(affine, other @ np.array([*voxel, 1.0]))[:3][::-1]
-            if ((place > -_TOLERANCE) & (place < np.array(shape) + _TOLERANCE)).all():
+            place = np.linalg.solve(image.affine, labels.affine @ np.array([*voxel, 1.0]))[:3][::-1]
+            if ((place > -_TOLERANCE) & (place < shape + _TOLERANCE)).all():
                 return place
-    return (np.array(shape) - 1) / 2
+    return (shape - 1) / 2
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
@@ -156,10 +131,10 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 
 def _cube(
-    image: np.ndarray, voxel: Sequence[float], size: Sequence[int], spacing: Sequence[float], middle: np.ndarray
+    image: np.ndarray, volume: Volume, size: Sequence[int], spacing: Sequence[float], middle: np.ndarray
 ) -> np.ndarray:
-    """Resampled linearly to `spacing`, cut or padded with 0 to `size` around `middle`."""
-    scale = np.array(voxel) / np.array(spacing)
+    """An image of a volume resampled linearly to `spacing`, cut or padded with 0 to `size` around `middle`."""
+    scale = np.array(volume.spacing) / np.array(spacing)
     wanted = [max(1, round(n * each)) for n, each in zip(image.shape, scale, strict=True)]
     tensor: Tensor = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None]
     if wanted != list(image.shape):

@@ -1,13 +1,13 @@
 """Finds raw patients and their clinical table, and checks both before any scan is read."""
 
-import csv
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.followup.clinical import CLINICAL, LABEL, read_clinical
+from datamodules.followup.clinical import CLINICAL, LABEL, ClinicalRow, read_clinical
+from datamodules.io import match_ids
 
-__all__ = ["ClinicalTable", "RawPatient", "copy_clinical", "find_raw_patients"]
+__all__ = ["RawPatient", "copied", "find_raw_patients", "read_rows"]
 
 log = logging.getLogger(__name__)
 
@@ -22,23 +22,6 @@ class RawPatient:
     name: str
     folder: Path
     times: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ClinicalTable:
-    """Documented columns of the clinical table; all others, which may name a patient, stay behind."""
-
-    columns: list[str]
-    rows: list[dict[str, str]]
-
-    def write(self, file: Path) -> None:
-        """Write in one go."""
-        partial = file.with_name(f".{file.name}.partial")
-        with partial.open("w", newline="", encoding="utf-8") as opened:
-            writer = csv.DictWriter(opened, self.columns, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        partial.replace(file)
 
 
 def find_raw_patients(root: Path) -> list[RawPatient]:
@@ -64,26 +47,28 @@ def find_raw_patients(root: Path) -> list[RawPatient]:
     return list(patients.values())
 
 
-def copy_clinical(file: Path, patients: list[RawPatient]) -> ClinicalTable:
-    """Read the documented columns after the checks of the datamodule that will read them.
+def read_rows(file: Path, patients: list[RawPatient]) -> dict[str, ClinicalRow]:
+    """Rows of the clinical table by patient, after the checks of the datamodule that will read them.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If a value or column is not as expected, or a patient has no row or one of another hospital.
     """
-    known = read_clinical(file)
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        reader = csv.DictReader(opened)
-        rows, found = list(reader), list(reader.fieldnames or ())
+    rows = read_clinical(file)
+    absent = match_ids([patient.name for patient in patients], rows, file)
+    for patient in patients:
+        if patient.name in absent:
+            raise ValueError(f"{file}: no row with Patient_ID {patient.name}, which is the folder {patient.folder}")
+        hospital = rows[patient.name].columns.get("Hospital")
+        if hospital not in (None, "", patient.hospital):
+            raise ValueError(f"{file}: Hospital of {patient.name} is {hospital}, its folder {patient.folder}")
+    return rows
+
+
+def copied(rows: dict[str, ClinicalRow], file: Path) -> list[str]:
+    """Documented columns that the rows of a file have; all others, which may name a patient, stay behind."""
+    found = next(iter(rows.values())).columns
     columns = [name for name in ("Patient_ID", "Hospital", *CLINICAL, LABEL) if name in found]
     if len(columns) < len(found):
         log.info("%s: %d other columns are not copied", file, len(found) - len(columns))
-    hospitals = {row["Patient_ID"]: row.get("Hospital") for row in rows}
-    for patient in patients:
-        if patient.name not in known:
-            raise ValueError(f"{file}: no row with Patient_ID {patient.name}, which is the folder {patient.folder}")
-        if hospitals[patient.name] not in (None, "", patient.hospital):
-            raise ValueError(
-                f"{file}: Hospital of {patient.name} is {hospitals[patient.name]}, its folder {patient.folder}"
-            )
-    return ClinicalTable(columns, rows)
+    return columns

@@ -14,8 +14,9 @@ import numpy as np
 import SimpleITK as sitk
 from rich.progress import track
 
-from datamodules.preparation.cohort import RawPatient, copy_clinical, find_raw_patients
-from datamodules.preparation.dicom import holds_dicom
+from datamodules.io import find_table, write_table
+from datamodules.io.dicom import holds_dicom
+from datamodules.preparation.cohort import RawPatient, copied, find_raw_patients, read_rows
 from datamodules.preparation.registration import RigidRegistration
 from datamodules.preparation.resample import crop_in_plane, onto_baseline, with_pixel_size
 from datamodules.preparation.scan import Scan, read_ct, read_scan
@@ -30,12 +31,13 @@ class HeadCTPreparation:
     """Prepares one scan, or all patients below a folder.
 
     Args:
-        input: Folder `<hospital>/<patient>/{baseline,followup}/` with `clinical.csv`; or one scan without masks: a
-            folder of DICOM files, or a NIfTI file.
+        input: Folder `<hospital>/<patient>/{baseline,followup}/` with `clinical.csv` (or .tsv, .xlsx); or one scan
+            without masks: a folder of DICOM files, or a NIfTI file.
         output: Root of the follow-up layout; for one scan the folder for its `ct.nii.gz`.
         skull_strip: Finds the brain; None leaves the head as it is, to draw masks on.
         registration: Finds where the follow-up lies.
         slice_spacing: Distance in mm between slices for DICOM series that are uneven; None takes their median.
+        series: Number, description or UID of the DICOM series to take, where a folder holds several.
         pixel_size: Size in mm of pixels in x and y; None keeps the scanner's.
     """
 
@@ -47,6 +49,7 @@ class HeadCTPreparation:
         skull_strip: SkullStrip | None = None,
         registration: RigidRegistration | None = None,
         slice_spacing: float | None = None,
+        series: str | int | None = None,
         pixel_size: float | None = None,
     ) -> None:
         for name, value in (("slice_spacing", slice_spacing), ("pixel_size", pixel_size)):
@@ -54,7 +57,7 @@ class HeadCTPreparation:
                 raise ValueError(f"{name}={value:g} must be positive, in mm")
         self.input, self.output = Path(input), Path(output)
         self.skull_strip, self.registration = skull_strip, registration or RigidRegistration()
-        self.slice_spacing, self.pixel_size = slice_spacing, pixel_size
+        self.slice_spacing, self.series, self.pixel_size = slice_spacing, series, pixel_size
 
     def run(self) -> None:
         """Prepare all that is not prepared yet.
@@ -78,6 +81,7 @@ class HeadCTPreparation:
             "skull_strip": vars(self.skull_strip) if self.skull_strip else None,
             "registration": vars(self.registration),
             "slice_spacing": self.slice_spacing,
+            "series": self.series,
             "pixel_size": self.pixel_size,
         }
 
@@ -85,7 +89,7 @@ class HeadCTPreparation:
         if self._is_done(self.output, ("ct",)):
             log.info("%s: prepared already, skipped", self.output)
             return
-        ct = with_pixel_size(read_ct(self.input, self.slice_spacing), self.pixel_size)
+        ct = with_pixel_size(read_ct(self.input, self.slice_spacing, self.series), self.pixel_size)
         ct, brain = self._strip(ct, self.input.name)
         partial = self.output / ".partial"
         _write({"ct": crop_in_plane(ct, brain)}, partial)
@@ -97,7 +101,8 @@ class HeadCTPreparation:
 
     def _prepare_all(self) -> None:
         patients = find_raw_patients(self.input)
-        rows = copy_clinical(self.input / "clinical.csv", patients)
+        table = find_table(self.input, "clinical")
+        rows = read_rows(table, patients)
         waiting = [p for p in patients if not self._is_done(self.output / p.hospital / p.name, p.times)]
         if len(waiting) < len(patients):
             log.info("%d patients are prepared already, skipped", len(patients) - len(waiting))
@@ -105,7 +110,7 @@ class HeadCTPreparation:
         if alone:
             log.warning("no follow-up, prepared for prediction only: %s", ", ".join(alone))
         self.output.mkdir(parents=True, exist_ok=True)
-        rows.write(self.output / "clinical.csv")
+        write_table(self.output / "clinical.csv", copied(rows, table), [row.columns for row in rows.values()])
         failed = [patient.name for patient in track(waiting, "preparing patients") if not self._prepare(patient)]
         shutil.rmtree(self.output / ".partial", ignore_errors=True)
         if failed:
@@ -135,7 +140,7 @@ class HeadCTPreparation:
 
     def _process(self, patient: RawPatient) -> tuple[dict[str, Scan], dict[str, Any]]:
         """Prepared scans of a patient by time, and what was measured on them."""
-        scans = {time: read_scan(patient.folder / time, self.slice_spacing) for time in patient.times}
+        scans = {time: read_scan(patient.folder / time, self.slice_spacing, self.series) for time in patient.times}
         if not sitk.GetArrayViewFromImage(scans["baseline"].iph).any():
             file = patient.folder / "baseline" / "iph.nii.gz"
             raise ValueError(f"{file}: empty; a follow-up is forecast from an intraparenchymal bleed")

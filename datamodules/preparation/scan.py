@@ -1,18 +1,16 @@
 """Reads one raw scan: a CT (DICOM folder or NIfTI) and the masks drawn on it."""
 
 import logging
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk
-from nibabel.filebasedimages import ImageFileError
 
-from datamodules.preparation.dicom import read_series
-from datamodules.preparation.slices import Slices
+from datamodules.io import Volume, check_offset, read_mask, read_volume, to_itk
+from datamodules.io.dicom import read_series
+from datamodules.io.slices import Slices
 
 __all__ = ["Scan", "read_ct", "read_scan", "same_grid"]
 
@@ -32,12 +30,13 @@ class Scan:
         return Scan(change(self.ct), change(self.iph), change(self.ivh))
 
 
-def read_scan(folder: Path, slice_spacing: float | None = None) -> Scan:
+def read_scan(folder: Path, slice_spacing: float | None = None, series: str | int | None = None) -> Scan:
     """Read `ct/` or `ct.nii.gz`, `iph.nii.gz` and, where there is one, `ivh.nii.gz`.
 
     Args:
         folder: Folder of one scan.
         slice_spacing: Distance in mm between slices, for DICOM series that are uneven; None takes their median.
+        series: Number, description or UID of the DICOM series, where `ct/` holds several.
 
     Returns:
         The scan.
@@ -46,11 +45,10 @@ def read_scan(folder: Path, slice_spacing: float | None = None) -> Scan:
         FileNotFoundError: If the CT or `iph.nii.gz` is missing.
         ValueError: If a file is not as expected, or a mask is on another grid than the CT.
     """
-    series = folder / "ct"
-    path = series if series.is_dir() else folder / "ct.nii.gz"
+    path = folder / "ct" if (folder / "ct").is_dir() else folder / "ct.nii.gz"
     if not path.exists():
         raise FileNotFoundError(f"{folder}: no CT; expected a folder ct/ with DICOM files, or ct.nii.gz")
-    slices = read_series(path) if path.is_dir() else None
+    slices = read_series(path, series) if path.is_dir() else None
     ct = _oriented(slices.to_image(slice_spacing)) if slices else read_ct(path)
     if not (folder / "iph.nii.gz").is_file():
         raise FileNotFoundError(
@@ -67,12 +65,13 @@ def read_scan(folder: Path, slice_spacing: float | None = None) -> Scan:
     return Scan(ct, masks["iph"], masks["ivh"])
 
 
-def read_ct(path: Path, slice_spacing: float | None = None) -> sitk.Image:
+def read_ct(path: Path, slice_spacing: float | None = None, series: str | int | None = None) -> sitk.Image:
     """Read a CT from a folder of DICOM files or a NIfTI file.
 
     Args:
         path: Folder or file.
         slice_spacing: As for `read_scan`.
+        series: As for `read_scan`.
 
     Returns:
         int16 image in HU, in RAS orientation.
@@ -81,17 +80,18 @@ def read_ct(path: Path, slice_spacing: float | None = None) -> sitk.Image:
         ValueError: If the file is no 3-D CT in HU.
     """
     if path.is_dir():
-        return _oriented(read_series(path).to_image(slice_spacing))
-    image = _read_nifti(path)
-    values = sitk.GetArrayFromImage(image)
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path}: holds NaN or infinite values; expected a CT in HU")
+        return _oriented(read_series(path, series).to_image(slice_spacing))
+    volume = read_volume(path)
+    values = volume.array
+    if min(values.shape) < 2:
+        raise ValueError(f"{path}: size {values.shape[::-1]}; expected one 3-D volume")
+    check_offset(values, path)
     if values.min() > -500 or values.max() < 300:
         raise ValueError(
             f"{path}: values from {values.min():g} to {values.max():g}; expected a whole head in HU, "
             "with air near -1000 and bone above 300, before any windowing or skull strip"
         )
-    return _oriented(_like(np.rint(np.clip(values, -1024, 3071)).astype(np.int16), image))
+    return _to_itk(np.rint(np.clip(values, -1024, 3071)).astype(np.int16), volume, path)
 
 
 def same_grid(one: sitk.Image, other: sitk.Image) -> bool:
@@ -107,17 +107,14 @@ def same_grid(one: sitk.Image, other: sitk.Image) -> bool:
 
 
 def _read_mask(file: Path, ct: sitk.Image, ct_path: Path, slices: Slices | None, spacing: float | None) -> sitk.Image:
-    mask = _read_nifti(file)
-    values = np.unique(sitk.GetArrayViewFromImage(mask))
-    if not np.isin(values, (0, 1)).all():
-        raise ValueError(f"{file}: holds values {values[:5].tolist()}; expected a mask of 0 and 1")
-    mask = sitk.Cast(mask, sitk.sitkUInt8)
-    if same_grid(_oriented(mask), ct):
-        return _like(sitk.GetArrayFromImage(_oriented(mask)), ct)
+    volume = read_mask(file, (0, 1))
+    mask = _to_itk(volume.array, volume, file)
+    if same_grid(mask, ct):
+        return _like(volume.array, ct)
     drawn = _on_slices(mask, slices) if slices else None
     if slices is None or drawn is None:
         raise ValueError(
-            f"{file}: {_grid(_oriented(mask))} is not the grid of {ct_path}: {_grid(ct)}; "
+            f"{file}: {_grid(mask)} is not the grid of {ct_path}: {_grid(ct)}; "
             "resample the mask onto the CT (nearest neighbour), or draw it there"
         )
     log.info("%s: drawn on the slices as acquired, brought onto the even grid with them", file)
@@ -135,18 +132,12 @@ def _on_slices(mask: sitk.Image, slices: Slices) -> np.ndarray | None:
     return sitk.GetArrayFromImage(mask) if mask.GetSize() == (columns, rows, count) and in_plane and at_start else None
 
 
-def _read_nifti(path: Path) -> sitk.Image:
-    try:
-        np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]  # ITK reads a file that is cut short as zeros
-        image = sitk.ReadImage(str(path))
-    except (RuntimeError, OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
-        why = "its axes are not at right angles" if "orthonormal" in str(error) else "it is cut short or no NIfTI"
-        raise ValueError(
-            f"{path}: cannot be read, {why}; give the DICOM files or a file from another converter"
-        ) from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1 or min(image.GetSize()) < 2:
-        raise ValueError(f"{path}: size {image.GetSize()}; expected one 3-D volume")
-    return image
+def _to_itk(array: np.ndarray, volume: Volume, file: Path) -> sitk.Image:
+    """An image on the grid of a volume, whose axes must be at right angles, as registration and resampling ask."""
+    axes = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
+        raise ValueError(f"{file}: its axes are not at right angles; give the DICOM files, or resample it")
+    return to_itk(array, volume.affine)
 
 
 def _oriented(image: sitk.Image) -> sitk.Image:

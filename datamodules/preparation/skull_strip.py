@@ -19,6 +19,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from datamodules.io import read_volume
+
 __all__ = ["SkullStrip"]
 
 log = logging.getLogger(__name__)
@@ -152,7 +154,8 @@ def _run(command: str, ct: sitk.Image, name: str) -> np.ndarray:
         if done.returncode != 0 or not Path(files["mask"]).is_file():
             last = (done.stdout.strip().splitlines() or ["no output"])[-1]
             raise ValueError(f"{name}: {words[0]} ended with code {done.returncode}: {last}")
-        mask = sitk.ReadImage(files["mask"])
-    if mask.GetSize() != ct.GetSize():
-        raise ValueError(f"{name}: {words[0]} gave a mask of size {mask.GetSize()}, not the CT's {ct.GetSize()}")
-    return sitk.GetArrayFromImage(mask) > 0
+        volume = read_volume(Path(files["mask"]))
+    mask = volume.grid.to_file(volume.array)
+    if mask.shape != ct.GetSize():
+        raise ValueError(f"{name}: {words[0]} gave a mask of size {mask.shape}, not the CT's {ct.GetSize()}")
+    return mask.T > 0

@@ -2,13 +2,12 @@
 
 import hashlib
 import logging
-import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from datamodules.io import written
+from datamodules.io.arrays import read_npz
 from datamodules.radiomics.extraction import extract
 from datamodules.radiomics.settings import RadiomicsSettings
 
@@ -67,11 +66,10 @@ def _read(file: Path, stamp: str) -> Extracted | None:
     if not file.is_file():
         return None
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            if str(kept["stamp"]) == stamp:
-                return kept["features"], kept["names"].tolist(), kept["flags"]
+        if str(read_npz(file, "stamp")) == stamp:
+            return read_npz(file, "features"), read_npz(file, "names").tolist(), read_npz(file, "flags")
         log.info("%s: of other images, masks or settings; computed anew", file)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
+    except ValueError as error:
         log.warning("%s: damaged (%s); computed anew", file, error)
     return None
 
@@ -79,10 +77,8 @@ def _read(file: Path, stamp: str) -> Extracted | None:
 def _write(file: Path, stamp: str, extracted: Extracted) -> None:
     """All or nothing, however many processes write at a time."""
     features, names, flags = extracted
-    partial = file.with_name(f".{os.getpid()}.{file.name}")
     try:
-        np.savez(partial, stamp=np.array(stamp), features=features, names=np.array(names), flags=flags)
-        partial.replace(file)
+        with written(file) as partial:
+            np.savez(partial, stamp=np.array(stamp), features=features, names=np.array(names), flags=flags)
     except OSError as error:
         log.warning("radiomics are not kept in %s: %s", file, error)
-        partial.unlink(missing_ok=True)

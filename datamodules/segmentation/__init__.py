@@ -2,18 +2,6 @@
 
 from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.folders import PatientFoldersDataModule
-from datamodules.segmentation.phantom import (
-    PicturesPhantomDataModule,
-    SegmentationPhantomDataModule,
-    SlicesPhantomDataModule,
-)
 from datamodules.segmentation.unpaired import UnpairedFoldersDataModule
 
-__all__ = [
-    "PatientFoldersDataModule",
-    "PicturesPhantomDataModule",
-    "SegmentationDataModule",
-    "SegmentationPhantomDataModule",
-    "SlicesPhantomDataModule",
-    "UnpairedFoldersDataModule",
-]
+__all__ = ["PatientFoldersDataModule", "SegmentationDataModule", "UnpairedFoldersDataModule"]

@@ -22,7 +22,8 @@ class PatchBatches(ResumableBatches):
     """`{"image": (B, C, *patch) float32, "mask": (B, *patch) int64, "id": B names}`, drawn anew in each epoch.
 
     Cases are drawn with replacement. A patch lies anywhere in its case, except that the last third of a batch (of two:
-    one) has a voxel of a random class of the foreground in its middle.
+    one) has a voxel of a random class (or region) of the foreground in its middle. Where parts of a case are not
+    annotated, every patch has an annotated voxel in its middle, as in nnU-Net; cases without one are left out.
 
     Args:
         cases: With masks.
@@ -31,6 +32,8 @@ class PatchBatches(ResumableBatches):
         foreground: Share of patches that are drawn around foreground.
         augment: From image (C, *patch), mask (*patch) and a seed to both.
         threads: Batches that are made ahead of the training; 0 makes each when it is asked for.
+        ignore: Label value of what is not annotated.
+        regions: Label values of each region, where labels are not classes.
         **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
     """
 
@@ -43,13 +46,20 @@ class PatchBatches(ResumableBatches):
         foreground: float = 0.33,
         augment: Augment | None = None,
         threads: int = 0,
+        ignore: int | None = None,
+        regions: Sequence[Sequence[int]] | None = None,
         **options: int,
     ) -> None:
         super().__init__(**options)
+        if ignore is not None:
+            cases = [case for case in cases if np.any(case.mask != ignore)]
+            if not cases:
+                raise ValueError(f"no training mask has an annotated voxel: all are {ignore}, which is ignore")
         self.cases, self.patch, self.batches, self.augment = list(cases), tuple(patch), batches, augment
         self.threads = threads
         self._around = self.batch_size - round(self.batch_size * (1 - foreground))
-        self._places = [_places(case) for case in self.cases]
+        self._places = [_places(case, ignore, regions) for case in self.cases]
+        self._annotated = [_annotated(case, ignore) for case in self.cases]
 
     def plan(self, epoch: int) -> list[Tensor]:
         """Indices of the cases of each batch of this rank."""
@@ -80,7 +90,7 @@ class PatchBatches(ResumableBatches):
         for place, number in enumerate(chosen.tolist()):
             case, places = self.cases[number], self._places[number]
             around = place >= self.batch_size - self._around and len(places) > 0
-            corner = _corner(case.image.shape[1:], self.patch, rng, places if around else None)
+            corner = _corner(case.image.shape[1:], self.patch, rng, places if around else self._annotated[number])
             image, mask = crop(case.image, corner, self.patch), crop(case.mask[None], corner, self.patch)[0]
             if self.augment is not None:
                 image, mask = self.augment(image, mask, int(rng.integers(2**32)))
@@ -128,20 +138,27 @@ def crop(array: np.ndarray, corner: Sequence[int], patch: Sequence[int]) -> np.n
     return np.pad(cut, [(0, 0), *gaps]) if any(map(sum, gaps)) else cut.copy()
 
 
-def _places(case: Case, most: int = 10_000) -> list[np.ndarray]:
-    """For each class of the foreground that is there, voxels of it (n, axes)."""
+def _places(case: Case, ignore: int | None, regions: Sequence[Sequence[int]] | None) -> list[np.ndarray]:
+    """For each class or region of the foreground that is there, voxels of it (n, axes)."""
     rng = np.random.default_rng(0)
-    found = []
     assert case.mask is not None, "training cases have masks"
-    for value in filter(None, np.unique(case.mask)):
-        voxels = np.argwhere(case.mask == value)
-        found.append(voxels[rng.permutation(len(voxels))[:most]])
-    return found
+    classes = regions or [[value] for value in np.unique(case.mask) if value not in (0, ignore)]
+    return [some for some in (_some(np.isin(case.mask, values), rng) for values in classes) if len(some)]
 
 
-def _corner(
-    size: Sequence[int], patch: Sequence[int], rng: np.random.Generator, places: list[np.ndarray] | None
-) -> list[int]:
+def _annotated(case: Case, ignore: int | None) -> list[np.ndarray]:
+    """Annotated voxels (n, axes) of a case of which a part is not; nothing of others, of which any voxel will do."""
+    if ignore is None or case.mask is None or not (case.mask == ignore).any():
+        return []
+    return [_some(case.mask != ignore, np.random.default_rng(1))]
+
+
+def _some(where: np.ndarray, rng: np.random.Generator, most: int = 10_000) -> np.ndarray:
+    voxels = np.argwhere(where)
+    return voxels[rng.permutation(len(voxels))[:most]]
+
+
+def _corner(size: Sequence[int], patch: Sequence[int], rng: np.random.Generator, places: list[np.ndarray]) -> list[int]:
     """First voxel of a patch; a case that is smaller than the patch is put somewhere inside it."""
     low = [min(0, n - side) for n, side in zip(size, patch, strict=True)]
     high = [max(0, n - side) for n, side in zip(size, patch, strict=True)]

@@ -2,25 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 import torch.nn.functional as F
-from nibabel.filebasedimages import ImageFileError
 from torch import Tensor
 
-from datamodules.segmentation.files import CaseFiles, is_picture
-from datamodules.segmentation.pictures import read_mask, read_picture
+from datamodules import io
+from datamodules.io.label_pictures import read_label_picture
+from datamodules.io.pictures import is_picture, read_picture
+from datamodules.segmentation.files import CaseFiles
 from datamodules.segmentation.plan import ANISOTROPY
 from datamodules.skull import bone_share
-from datamodules.spacing import spacing_mm
 
-__all__ = ["Case", "Intensities", "geometry", "measure", "raw_image", "read_case", "resample"]
-
-_TOLERANCE = 1e-3  # mm, and parts of a direction
+__all__ = ["Case", "Intensities", "geometries", "geometry", "measure", "raw_image", "read_case", "resample"]
 
 
 @dataclass(frozen=True)
@@ -80,19 +75,30 @@ class Case:
     bone: float | None = None
 
 
-def geometry(case: CaseFiles) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Mm of a voxel and voxels of an image, z first, from its header; pixels of pictures count as 1 mm."""
+def geometry(case: CaseFiles, axes: int = 3) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Mm of a voxel and voxels of an image, z first, from its header; with 2 axes, of the picture of its one slice.
+
+    Pixels of pictures count as 1 mm.
+    """
     if is_picture(case.images[0]):
         return (1.0, 1.0), read_picture(case.images[0]).shape
-    header = _open(case.images[0])
-    return spacing_mm(header), tuple(header.shape[:3][::-1])
+    grid = io.geometry(case.images[0])
+    return (grid.pixel, grid.pixels) if axes == 2 else (grid.spacing, grid.shape)
 
 
-def raw_image(case: CaseFiles) -> np.ndarray:
-    """(*spatial) float32 of the first channel as it stands in its file."""
+def geometries(cases: Sequence[CaseFiles]) -> list[tuple[tuple[float, ...], tuple[int, ...]]]:
+    """Of each case; where all are volumes of one slice, as nnU-Net keeps pictures, those of their pictures."""
+    found = [geometry(case) for case in cases]
+    one = all(len(shape) == 3 and 1 in shape for _, shape in found)
+    return [geometry(case, 2) for case in cases] if one else found
+
+
+def raw_image(case: CaseFiles, axes: int = 3) -> np.ndarray:
+    """(*spatial) float32 of the first channel as it stands in its file; with 2 axes, the picture of its slice."""
     if is_picture(case.images[0]):
         return read_picture(case.images[0])
-    return np.asarray(_open(case.images[0]).dataobj, np.float32).T
+    volume = io.read_volume(case.images[0])
+    return (volume.array if axes == 3 else volume.grid.to_picture(volume.array)).astype(np.float32, copy=False)
 
 
 def read_case(
@@ -101,6 +107,8 @@ def read_case(
     spacing: Sequence[float],
     intensities: Sequence[Intensities | None],
     labels: Sequence[int] | None = None,
+    *,
+    ct: bool = False,
 ) -> Case:
     """Read a case for a network.
 
@@ -110,14 +118,18 @@ def read_case(
         spacing: mm of a voxel to resample to.
         intensities: Of each channel; none scales the 0.5th to 99.5th percentile of the channel itself to 0 to 1.
         labels: By label value of the file, that of the network, where classes stand in another order.
+        ct: Whether the first channel of volumes is CT, which must be in HU.
 
     Returns:
         The case.
 
     Raises:
-        ValueError: If files lie on different grids, hold NaN, or a label value is not in `dataset.json`.
+        ValueError: If files lie on different grids, hold NaN, are no CT in HU, are volumes where the spacing is that of
+            pictures, or a label value is not in `dataset.json`.
     """
-    image, mask, here = _read(case, classes)
+    image, mask, here = _read(case, classes, len(spacing))
+    if ct and not is_picture(case.images[0]):
+        io.check_offset(image[0], case.images[0])
     if labels is not None and mask is not None:
         mask = np.asarray(labels, np.uint8)[mask]
     bone = bone_share(image[0])
@@ -132,7 +144,13 @@ def read_case(
     return Case(case.id, resampled, smaller, mask, here, image.shape[1:], case, bone)
 
 
-def measure(cases: Sequence[CaseFiles], classes: int, voxels: int = 10_000_000, seed: int = 1234) -> list[Intensities]:
+def measure(
+    cases: Sequence[CaseFiles],
+    classes: int,
+    voxels: int = 10_000_000,
+    seed: int = 1234,
+    ignore: int | None = None,
+) -> list[Intensities]:
     """Intensities of the foreground of training cases, each channel by itself.
 
     Args:
@@ -140,6 +158,7 @@ def measure(cases: Sequence[CaseFiles], classes: int, voxels: int = 10_000_000, 
         classes: As for `read_case`.
         voxels: Of all cases together; each gives the same number, drawn with replacement.
         seed: Of the drawing.
+        ignore: Label value of what is not annotated, which is no foreground.
 
     Raises:
         ValueError: If no case has foreground.
@@ -148,7 +167,8 @@ def measure(cases: Sequence[CaseFiles], classes: int, voxels: int = 10_000_000, 
     rng, each = np.random.default_rng(seed), max(1, voxels // len(cases))
     for case in cases:
         image, mask, _ = _read(case, classes)
-        foreground = image[:, mask > 0] if mask is not None else image[:, :0]
+        known = True if ignore is None else mask != ignore
+        foreground = image[:, (mask > 0) & known] if mask is not None else image[:, :0]
         if foreground.shape[1]:
             drawn.append(foreground[:, rng.integers(0, foreground.shape[1], min(each, foreground.shape[1]))])
     if not drawn:
@@ -170,47 +190,31 @@ def resample(image: Tensor, size: Sequence[int], spacing: Sequence[float]) -> Te
     return F.interpolate(image[None], tuple(size), mode=mode)[0]
 
 
-def _read(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
-    """(C, *spatial) float32, (*spatial) uint8, mm of a voxel."""
+def _read(case: CaseFiles, classes: int, axes: int = 3) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
+    """(C, *spatial) float32, (*spatial) uint8, mm of a voxel; with 2 axes, of the picture of one slice."""
     if is_picture(case.images[0]):
-        return _read_picture(case)
-    opened = [_open(file) for file in case.images]
-    first = opened[0]
-    for file, image in zip(case.images[1:], opened[1:], strict=True):
-        _check_grid(first, image, case.images[0], file)
-    image = np.stack([np.asarray(each.dataobj, np.float32).T for each in opened])
-    if not np.isfinite(image).all():
-        raise ValueError(f"{case.images[0]}: holds NaN or infinite intensities; replace them first")
-    spacing = spacing_mm(first)
-    if case.mask is None:
-        return image, None, spacing
-    labels = _open(case.mask)
-    _check_grid(first, labels, case.images[0], case.mask)
-    mask = np.asarray(labels.dataobj).T
-    strange = np.setdiff1d(np.unique(mask), np.arange(classes))
-    if len(strange):
-        values = ", ".join(f"{value:g}" for value in strange[:5])
-        raise ValueError(f"{case.mask}: label {values}, but the classes are 0 to {classes - 1}")
-    return image, mask.astype(np.uint8), spacing
+        return _read_picture(case, classes)
+    volumes = [io.read_volume(file) for file in case.images]
+    grid = volumes[0].grid
+    for file, volume in zip(case.images[1:], volumes[1:], strict=True):
+        io.check_same_grid(file, volume.grid, case.images[0], grid)
+    arrays = [volume.array for volume in volumes]
+    if case.mask is not None:
+        mask = io.read_mask(case.mask, range(classes))
+        io.check_same_grid(case.mask, mask.grid, case.images[0], grid)
+        arrays.append(mask.array)
+    spacing: tuple[float, ...] = grid.spacing
+    if axes == 2:
+        if not grid.is_slice:
+            raise ValueError(f"{case.images[0]}: {grid.shape[0]} slices; the plan of this model is for pictures")
+        arrays, spacing = [grid.to_picture(array) for array in arrays], grid.pixel
+    image = np.stack(arrays[: len(volumes)], dtype=np.float32, casting="unsafe")
+    return image, None if case.mask is None else np.ascontiguousarray(arrays[-1]), spacing
 
 
-def _read_picture(case: CaseFiles) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
+def _read_picture(case: CaseFiles, classes: int) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
     image = read_picture(case.images[0])
-    mask = None if case.mask is None else read_mask(case.mask)
+    mask = None if case.mask is None else read_label_picture(case.mask, classes, case.colours)
     if mask is not None and mask.shape != image.shape:
         raise ValueError(f"{case.mask}: {mask.shape} pixels, but {case.images[0].name} has {image.shape}; resample one")
     return image[None], mask, (1.0, 1.0)
-
-
-def _check_grid(image: Any, other: Any, image_file: Path, other_file: Path) -> None:
-    if image.shape != other.shape:
-        raise ValueError(f"{other_file}: {other.shape} voxels, but {image_file.name} has {image.shape}; resample one")
-    if np.abs(image.affine - other.affine).max() > _TOLERANCE:
-        raise ValueError(f"{other_file}: lies on another grid than {image_file.name} (their affines differ)")
-
-
-def _open(file: Path) -> Any:
-    try:
-        return nib.load(file)
-    except (OSError, ImageFileError) as error:
-        raise ValueError(f"{file} could not be read as NIfTI ({error})") from error

@@ -12,21 +12,25 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from datamodules.folds import held_out
+from datamodules.io.label_pictures import class_colours
+from datamodules.io.pictures import is_picture
+from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
-from datamodules.segmentation.cases import Case, Intensities, geometry, measure, raw_image, read_case
-from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, is_picture, read_dataset
+from datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case
+from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
 from datamodules.segmentation.matching import MatchedCases
 from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
 from datamodules.segmentation.plan import Plan, make_plan
+from datamodules.segmentation.results import WrittenCases
 from datamodules.skull import bone_share, check_skull, skull_of_all
+from datamodules.splits import held_out
 
 __all__ = ["SegmentationDataModule"]
 
 log = logging.getLogger(__name__)
 
 
-class SegmentationDataModule(MatchedCases):
+class SegmentationDataModule(MatchedCases, WrittenCases):
     """A data set in nnU-Net's raw layout (`datamodules/segmentation/files.py`), or pictures (`pictures.py`).
 
     Training gives `PatchBatches`; validation, test and prediction give `CaseBatches`. The test is on `imagesTs` where
@@ -35,14 +39,17 @@ class SegmentationDataModule(MatchedCases):
     and kept in the checkpoint.
 
     Args:
-        root: Folder with `dataset.json`, or with `images` and `masks`.
+        root: Folder with `dataset.json`, or with `images` and `masks`; of a phantom, the folder that holds its own.
+        phantom: Written below `root` where it is missing.
         fold: Which of the folds is for validation.
         folds: Into how many the patients of `imagesTr` are split.
         patient: Regular expression whose first group is the patient in the name of a case: all scans of a patient go
             into one fold. Null is for slices as pictures whose names do not say it: `patients.csv` beside them does, or
             else one quite unlike the slice before begins a new patient, and where likeness does not tell, it is asked.
         plan: Spacing, patch, batch size, strides, kernels and features (`Plan`); null has them planned from the data.
-        classes: Names of the classes by label value; null takes those of `dataset.json`.
+        classes: Names of the classes by label value; null takes those of `dataset.json`, of pictures background and
+            foreground. Where masks are coloured pictures, the colours too: `{liver: [255, 0, 0]}`; the background is
+            what is called so, else what is black.
         channels: Names of the channels; likewise.
         gb: GPU memory that the planner aims at.
         window: Intensities that become 0 and 1, where they are not to be measured: those of a network that was trained
@@ -58,18 +65,19 @@ class SegmentationDataModule(MatchedCases):
         ValueError: If a number is out of range.
     """
 
-    phantom = False
+    layout = "datamodule.root to a data set in nnU-Net's raw layout, or pictures"
     task = "segmentation"
 
     def __init__(
         self,
         root: str | Path,
         *,
+        phantom: Phantom | None = None,
         fold: int = 0,
         folds: int = 5,
         patient: str | None = "(.*)",
         plan: Mapping[str, Any] | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str] | Mapping[str, Sequence[int]] | None = None,
         channels: Sequence[str] | None = None,
         gb: float = 8.0,
         window: Sequence[float] | Literal["image"] | None = None,
@@ -80,7 +88,7 @@ class SegmentationDataModule(MatchedCases):
         threads: int = 2,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(root, phantom)
         if not 0 <= fold < folds or folds < 2:
             raise ValueError(f"fold={fold} of folds={folds}: give at least 2 folds, and one of 0 to {folds - 1}")
         if not 0 <= foreground <= 1 or batches < 1:
@@ -90,13 +98,14 @@ class SegmentationDataModule(MatchedCases):
         bounds: Sequence[float] = window if window and not isinstance(window, str) else (0.0, 1.0)
         if len(bounds) != 2 or bounds[0] >= bounds[1] or (isinstance(window, str) and window != "image"):
             raise ValueError(f"window={window}: expected two numbers, the lower first, or image")
-        self.root, self.fold, self.folds = Path(root), fold, folds
+        self.fold, self.folds = fold, folds
         self.window, self.labelled = window, labelled
         self.patient = re.compile(patient) if patient else None
-        self._plan, self._classes, self._channels, self.gb = plan, classes, channels, gb
+        coloured = class_colours(classes) if isinstance(classes, Mapping) else {}
+        self._classes, self._colours = list(coloured) or classes, list(coloured.values())  # type: ignore[assignment]
+        self._plan, self._channels, self.gb = plan, channels, gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
         self.threads, self.seed = threads, seed
-        self._state: dict[str, Any] = {}
         self._cases: dict[str, list[Case]] = {}
         self._predict: list[CaseFiles] = []
 
@@ -105,25 +114,24 @@ class SegmentationDataModule(MatchedCases):
         """What is in the folder, which is fetched or written first where that can be done."""
         self.fetch()
         flat = (self.root / "images").is_dir() and not (self.root / "dataset.json").is_file()
-        return read_pictures(self.root) if flat else read_dataset(self.root)
+        if flat:
+            return read_pictures(self.root, self._classes or (), self._colours)
+        if self._colours:
+            raise ValueError(f"{self.root}: colours of datamodule.classes are for masks in masks/; name classes alone")
+        return read_dataset(self.root)
 
     @functools.cached_property
     def plan(self) -> Plan:
         """Sizes for the data set: as given, as the training had them, or from the headers of all training cases."""
         if given := self._state.get("plan") or self._plan:
             return Plan(**given)
-        spacings, shapes = zip(*map(geometry, self.files.train), strict=True)
-        return make_plan(spacings, shapes, classes=len(self.files.classes), gb=self.gb)
+        spacings, shapes = zip(*geometries(self.files.train), strict=True)
+        return make_plan(spacings, shapes, classes=self.num_classes, gb=self.gb)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """By label value."""
+        """By label value, or of regions; the first is the background."""
         return tuple(self._known_classes or self._state.get("classes") or self._data_classes)
-
-    @property
-    def num_classes(self) -> int:
-        """Background included."""
-        return len(self.class_names)
 
     @property
     def in_channels(self) -> int:
@@ -132,7 +140,7 @@ class SegmentationDataModule(MatchedCases):
 
     @property
     def spatial_dims(self) -> int:
-        """3, or 2 where images have one slice."""
+        """3, or 2 for pictures, and for volumes where all have one slice."""
         return len(self.patch_size)
 
     @property
@@ -170,18 +178,6 @@ class SegmentationDataModule(MatchedCases):
         """Ids of every split."""
         return {name: [case.id for case in cases] for name, cases in self._cases.items()}
 
-    def prepare_data(self) -> None:
-        """Get the data set where it is missing; prediction needs none."""
-        if not self._predict:
-            self.fetch()
-
-    def fetch(self) -> None:
-        """Get the data set; a user's own must be there already."""
-        if not self.root.is_dir():
-            raise FileNotFoundError(
-                f"no folder {self.root}: set datamodule.root to a data set in nnU-Net's raw layout, or pictures"
-            )
-
     def setup(self, stage: str | None = None) -> None:
         """Read all cases, once; prediction needs none of them."""
         if stage == "predict" or self._cases:
@@ -193,13 +189,17 @@ class SegmentationDataModule(MatchedCases):
                 "channels": list(self._data_channels),
                 "plan": vars(self.plan).copy(),
                 "intensities": [vars(each) if each else None for each in self._intensities(splits["train"])],
-            }
+            } | ({"regions": self.regions} if self.regions else {})
         chosen = [(name, case) for name, cases in splits.items() for case in cases]
         self._cases = {name: [] for name in splits}
         for name, case in track(chosen, "reading images", transient=True, disable=len(chosen) < 20):
             self._cases[name].append(self._read(case))
         if "skull" not in self._state:
-            self._state["skull"] = skull_of_all([case.bone for case in self._cases["train"]]) if self._in_hu else None
+            self._state["skull"] = (
+                skull_of_all([case.bone for case in self._cases["train"]])
+                if self.spatial_dims == 3 and self._in_hu
+                else None
+            )
         self.check_trained(self._state)
 
     def train_dataloader(self) -> PatchBatches:
@@ -211,27 +211,29 @@ class SegmentationDataModule(MatchedCases):
             foreground=self.foreground,
             augment=self.augment,
             threads=self.threads,
+            ignore=self.ignore,
+            regions=self.regions,
             batch_size=self.batch_size,
             seed=self.seed,
-            **self._ranks(),
+            **self.ranks,
         )
 
     def val_dataloader(self) -> CaseBatches:
         """Every validation case once."""
-        return CaseBatches(self._cases["val"], **self._ranks())
+        return CaseBatches(self._cases["val"], **self.ranks)
 
     def test_dataloader(self) -> CaseBatches:
         """Every test case once."""
-        return CaseBatches(self._cases["test"], **self._ranks())
+        return CaseBatches(self._cases["test"], **self.ranks)
 
     def predict_dataloader(self) -> CaseBatches:
         """The images that were found by `set_predict_input`, read one by one."""
-        return CaseBatches(self._predict, self._read, **self._ranks())
+        return CaseBatches(self._predict, self._read, **self.ranks)
 
     def held_out_dataloader(self, names: Collection[str]) -> Iterable[dict[str, Any]]:
         """Those of `held_out_cases` that have one of these names, read one by one."""
-        ranks, cases = self._ranks(), [case for case in self.held_out_cases if case.id in names]
-        yield from map(self._batch, cases[ranks.get("rank", 0) :: ranks.get("world_size", 1)])
+        ranks, cases = self.ranks, [case for case in self.held_out_cases if case.id in names]
+        yield from map(self._batch, cases[ranks["rank"] :: ranks["world_size"]])
 
     @property
     def held_out_cases(self) -> list[CaseFiles]:
@@ -246,12 +248,13 @@ class SegmentationDataModule(MatchedCases):
         """Find what to predict on.
 
         Args:
-            path: A NIfTI file, or a folder of them named as in `imagesTr`.
+            path: A volume or a picture, or a folder of them, volumes named as in `imagesTr`.
 
         Raises:
             FileNotFoundError: If there is none.
             ValueError: If a head CT has its skull and those of the training had none, or the other way round.
         """
+        self._predicting = True
         self._predict = list(find_images(Path(path), self.in_channels))
         trained = self._state.get("skull")
         if trained:
@@ -262,11 +265,6 @@ class SegmentationDataModule(MatchedCases):
         self._predict = [case for case in self._predict if case.id not in done]
 
     @property
-    def predict_cases(self) -> dict[str, CaseFiles]:
-        """By id, what is to be predicted."""
-        return {case.id: case for case in self._predict}
-
-    @property
     def patients(self) -> dict[str, str]:
         """Whom each test case is of, by id."""
         return {case.id: self._patient_of(case.files) for case in self._cases["test"]}
@@ -274,15 +272,7 @@ class SegmentationDataModule(MatchedCases):
     def raw(self, name: str) -> np.ndarray:
         """First channel of a test case as it stands in its file, z first."""
         case = next(case for case in self._cases["test"] if case.id == name)
-        return raw_image(case.files)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plan, classes, channels and intensities of the training, and whether its heads had their skull."""
-        return self._state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that images can be read where the training data is not."""
-        self._state = state_dict
+        return raw_image(case.files, self.spatial_dims)
 
     def _fold_cases(self) -> dict[str, list[CaseFiles]]:
         files, parts = self.files, self._folds()
@@ -291,7 +281,9 @@ class SegmentationDataModule(MatchedCases):
             (self._channels, files.channels, "channels"),
         ):
             if given and list(given) != list(known):
-                raise ValueError(f"datamodule.{key}={list(given)}, but those of {self.root} are {list(known)}")
+                kind = "regions" if self.regions and key == "classes" else "those"
+                where = f"{self.root / 'dataset.json'}" if files.labels else f"{self.root}"
+                raise ValueError(f"datamodule.{key}={list(given)}, but {kind} of {where} are {list(known)}")
         train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
         val = [case for case in files.train if self._patient_of(case) in parts]
         return {"train": train, "val": val, "test": list(files.test) or val}
@@ -311,17 +303,18 @@ class SegmentationDataModule(MatchedCases):
     @property
     def _in_hu(self) -> bool:
         """Whether the first channel is CT as the scanner gives it."""
-        return self.spatial_dims == 3 and self.window != "image" and self.files.channels[0].lower() == "ct"
+        channels = self._state.get("channels") or self.files.channels
+        return self.window != "image" and channels[0].lower() == "ct"
 
     def _read(self, case: CaseFiles) -> Case:
         intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]
         if self._images and case not in self._predict:  # what is predicted on has the channels of the model
             case = replace(case, images=tuple(case.images[index] for index in self._images))
-        return read_case(case, self.num_classes, self.plan.spacing, intensities, self._labels)
+        return read_case(case, self.labels.count, self.plan.spacing, intensities, self._order, ct=self._in_hu)
 
     def _intensities(self, train: Sequence[CaseFiles]) -> Sequence[Intensities | None]:
         if self.window is None:
-            return measure(train, len(self.files.classes))
+            return measure(train, self.labels.count, ignore=self.ignore)
         channels = len(self.files.channels)
         return [None if isinstance(self.window, str) else Intensities.window(*self.window)] * channels
 
@@ -381,7 +374,3 @@ class SegmentationDataModule(MatchedCases):
                 "datamodule.patient='%s'",
                 self.root, names[0], pattern,
             )  # fmt: skip
-
-    def _ranks(self) -> dict[str, Any]:
-        trainer = self.trainer
-        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}

@@ -4,19 +4,26 @@
 <root>/imagesTr/<case>_0000.nii.gz         a file for each channel; with one channel, <case>.nii.gz will do
 <root>/labelsTr/<case>.nii.gz
 <root>/imagesTs, <root>/labelsTs           the test, where there is one
+
+Files end as `file_ending` of dataset.json says: .nii.gz where it says nothing, .nii, .nrrd, .mha or .mhd.
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-__all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "is_picture", "read_dataset"]
+from datamodules.io import VOLUMES, listed, named, some, volume_ending
+from datamodules.io.pictures import PICTURES
+from datamodules.segmentation.labels import Labels, read_labels
+
+__all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "read_dataset"]
+
+log = logging.getLogger(__name__)
 
 ENDING = ".nii.gz"
 UNNAMED = ["background", "foreground"]
 """Classes of masks that say where something is and not what."""
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,14 @@ class CaseFiles:
         id: Name of the case.
         images: A file for each channel.
         mask: The label map, none where there is none.
+        colours: Of a mask that is a picture, by label value the red, green and blue that mean it; none where it holds
+            label values.
     """
 
     id: str
     images: tuple[Path, ...]
     mask: Path | None = None
+    colours: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,11 +49,12 @@ class DatasetFiles:
     """What `dataset.json` says, and the files found.
 
     Attributes:
-        classes: Names by label value, 0 is the background.
+        classes: Names by label value, or of regions; the first is the background.
         channels: Names of the channels.
         train: Cases with masks.
         test: Cases of `imagesTs` that have masks.
         other: All others; they can be predicted on.
+        labels: What label values mean, where they are not just those of the classes.
     """
 
     classes: tuple[str, ...]
@@ -51,6 +62,7 @@ class DatasetFiles:
     train: tuple[CaseFiles, ...]
     test: tuple[CaseFiles, ...]
     other: tuple[CaseFiles, ...] = ()
+    labels: Labels | None = None
 
 
 def read_dataset(root: Path) -> DatasetFiles:
@@ -64,82 +76,81 @@ def read_dataset(root: Path) -> DatasetFiles:
 
     Raises:
         FileNotFoundError: If there is no `dataset.json`, or no training case.
-        ValueError: If it names no classes, or a training case lacks its mask.
+        ValueError: If it names no classes, or files of another kind, or a training case lacks its mask.
     """
     file = root / "dataset.json"
     if not file.is_file():
         raise FileNotFoundError(f"no {file}: set datamodule.root to a data set in nnU-Net's raw layout")
     said = json.loads(file.read_text())
-    classes, channels = _classes(said, file), _names(said.get("channel_names") or said.get("modality") or {"0": "CT"})
-    train = _cases(root, "Tr", len(channels))
+    labels, channels = read_labels(said, file), _names(said.get("channel_names") or said.get("modality") or {"0": "CT"})
+    ending = said.get("file_ending", ENDING)
+    if ending not in VOLUMES:
+        known = f"volumes end in {', '.join(VOLUMES)}; pictures go into images/ and masks/, without dataset.json"
+        raise ValueError(f"{file}: file_ending {ending}, but {known}")
+    train = _cases(root, "Tr", len(channels), ending)
     if not train:
-        raise FileNotFoundError(f"{root / 'imagesTr'} holds no case: expected files such as case_0000{ENDING}")
+        raise FileNotFoundError(f"{root / 'imagesTr'} holds no case: expected files such as case_0000{ending}")
     missing = [case.id for case in train if case.mask is None]
     if missing:
         raise ValueError(
             f"{root / 'labelsTr'} has no mask for {', '.join(missing[:5])}; add it, or move the image away"
         )
-    rest = _cases(root, "Ts", len(channels))
+    rest = _cases(root, "Ts", len(channels), ending)
     test, other = (tuple(case for case in rest if bool(case.mask) is there) for there in (True, False))
-    return DatasetFiles(classes, channels, train, test, other)
+    return DatasetFiles(labels.names, channels, train, test, other, labels)
 
 
 def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
-    """Cases to predict on: one NIfTI file or picture, or a folder of them, NIfTI named as in `imagesTr`.
+    """Cases to predict on: one volume or picture, or a folder of them, volumes named as in `imagesTr`.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a case lacks a channel.
+        ValueError: If a case lacks a channel, or stands there in two formats.
     """
     if path.is_file() and channels == 1:
-        name = path.stem if is_picture(path) else path.name.removesuffix(ENDING).removesuffix("_0000")
-        return (CaseFiles(name, (path,)),)
-    found = _images(path, channels) if path.is_dir() else {}
+        ending = volume_ending(path) or path.suffix
+        return (CaseFiles(path.name[: len(path.name) - len(ending)].removesuffix("_0000"), (path,)),)
+    found: dict[str, tuple[Path, ...]] = {}
+    for ending in VOLUMES if path.is_dir() else ():
+        more = _images(path, channels, ending)
+        if both := found.keys() & more.keys():
+            name = sorted(both)[0]
+            raise ValueError(f"{path}: {found[name][0].name} and {more[name][0].name} are both {name}; remove one")
+        found |= more
+    if found:
+        used = {file for files in found.values() for file in files}
+        if left := [file.name for file in listed(path) if file not in used]:
+            log.warning("%s: %d of what lies there is no such image and left out: %s", path, len(left), some(left))
     if not found and path.is_dir() and channels == 1:
-        found = {file.stem: (file,) for file in sorted(path.iterdir()) if is_picture(file)}
+        found = {name: (file,) for name, file in named(path, PICTURES, below=True).items()}
     if not found:
-        raise FileNotFoundError(
-            f"no images in {path}: expected a .nii.gz file, a folder of <case>_0000{ENDING}, or pictures"
-        )
+        wanted = f"a volume ({', '.join(VOLUMES)}), a folder of <case>_0000{ENDING} or the like, or pictures"
+        raise FileNotFoundError(f"no images in {path}: expected {wanted}")
     return tuple(CaseFiles(name, files) for name, files in found.items())
 
 
-def is_picture(file: Path) -> bool:
-    """Whether its name says that it is one; hidden files, which macOS leaves about, are none."""
-    return file.suffix.lower() in PICTURES and file.name[0] != "."
-
-
-def _cases(root: Path, split: str, channels: int) -> tuple[CaseFiles, ...]:
+def _cases(root: Path, split: str, channels: int, ending: str) -> tuple[CaseFiles, ...]:
     folder, masks = root / f"images{split}", root / f"labels{split}"
     cases = []
-    for name, files in (_images(folder, channels) if folder.is_dir() else {}).items():
-        mask = masks / f"{name}{ENDING}"
+    for name, files in (_images(folder, channels, ending) if folder.is_dir() else {}).items():
+        mask = masks / f"{name}{ending}"
         cases.append(CaseFiles(name, files, mask if mask.is_file() else None))
     return tuple(cases)
 
 
-def _images(folder: Path, channels: int) -> dict[str, tuple[Path, ...]]:
+def _images(folder: Path, channels: int, ending: str) -> dict[str, tuple[Path, ...]]:
     """Files of each case; hidden ones, which macOS leaves about, are no images."""
-    files = [file for file in sorted(folder.iterdir()) if file.name.endswith(ENDING) and file.name[0] != "."]
-    numbered = {file.name.removesuffix(ENDING)[:-5] for file in files if file.name.endswith(f"_0000{ENDING}")}
+    names = [file.name.removesuffix(ending) for file in listed(folder, f"*{ending}")]
+    numbered = [name.removesuffix("_0000") for name in names if name.endswith("_0000")]
     cases = {}
-    for name in sorted(numbered):
-        cases[name] = tuple(folder / f"{name}_{channel:04d}{ENDING}" for channel in range(channels))
+    for name in numbered:
+        cases[name] = tuple(folder / f"{name}_{channel:04d}{ending}" for channel in range(channels))
         missing = [file.name for file in cases[name] if not file.is_file()]
         if missing:
             raise ValueError(f"{folder}: {name} lacks {', '.join(missing)}; dataset.json names {channels} channels")
     if channels == 1 and not numbered:  # the old layout of tasks with one channel
-        cases = {file.name.removesuffix(ENDING): (file,) for file in files}
+        cases = {name: (folder / f"{name}{ending}",) for name in names}
     return cases
-
-
-def _classes(said: dict[str, Any], file: Path) -> tuple[str, ...]:
-    labels = said.get("labels") or {}
-    by_name = {name: value for name, value in labels.items() if not str(name).isdigit()}
-    pairs = {int(value): name for name, value in by_name.items()} or {int(k): str(v) for k, v in labels.items()}
-    if sorted(pairs) != list(range(len(pairs))) or len(pairs) < 2:
-        raise ValueError(f"{file}: labels must be background 0 and classes 1, 2, ...; it says {labels}")
-    return tuple(pairs[value] for value in range(len(pairs)))
 
 
 def _names(channels: dict[str, str]) -> tuple[str, ...]:

@@ -2,21 +2,24 @@
 
 <root>/<patient>/<image>.nii.gz    such as t1.nii.gz and t2.nii.gz
 <root>/<patient>/<mask>.nii.gz
-<root>/patients.csv                where patients are chosen by it: a column `id`, and those chosen by
+<root>/patients.csv (.tsv, .xlsx)  where patients are chosen by it: a column `id`, and those chosen by
 """
 
-import csv
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.folds import held_out
+from datamodules.io import find_table, match_ids, plain, read_table
 from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.files import ENDING, CaseFiles, DatasetFiles
+from datamodules.splits import held_out
 
 __all__ = ["PatientFoldersDataModule"]
+
+log = logging.getLogger(__name__)
 
 Where = Mapping[str, str | int | float]
 
@@ -48,17 +51,9 @@ class PatientFoldersDataModule(SegmentationDataModule):
         phantom: Phantom | None = None,
         **options: Any,
     ) -> None:
-        root = Path(root) / phantom.name if phantom else Path(root)
-        super().__init__(root, classes=classes, channels=images, **options)
+        super().__init__(root, phantom=phantom, classes=classes, channels=images, **options)
         self.images, self.mask, self.names = list(images), mask, tuple(classes)
         self.train_where, self.test_where = dict(train_where or {}), dict(test_where or {})
-        self._phantom, self.phantom = phantom, phantom is not None
-
-    def fetch(self) -> None:
-        """Write the phantom; a user's own cohort must be there already."""
-        if self._phantom:
-            self._phantom.write(self.root)
-        super().fetch()
 
     @functools.cached_property
     def files(self) -> DatasetFiles:
@@ -120,14 +115,16 @@ class PatientFoldersDataModule(SegmentationDataModule):
         """Those whose row of `patients.csv` has these values."""
         if not where:
             return list(self.all_cases)
-        with (self.root / "patients.csv").open(newline="", encoding="utf-8-sig") as file:
-            rows = {row["id"]: row for row in csv.DictReader(file)}
-        for column in where:
-            if rows and column not in next(iter(rows.values())):
-                raise ValueError(f"{self.root / 'patients.csv'}: no column {column}")
+        file = find_table(self.root, "patients")
+        table = read_table(file)
+        table.need("id", *where)
+        rows = table.by("id")
+        if absent := match_ids([case.id for case in self.all_cases], rows, file):
+            log.warning("%s: %d patients have no row, left out: %s", file, len(absent), ", ".join(absent[:5]))
+        wanted = {column: plain(str(value)) for column, value in where.items()}
         return [
             case for case in self.all_cases
-            if case.id in rows and all(rows[case.id][column] == str(value) for column, value in where.items())
+            if case.id in rows and all(plain(rows[case.id][column]) == value for column, value in wanted.items())
         ]  # fmt: skip
 
     def _folds(self) -> set[str]:

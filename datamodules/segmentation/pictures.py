@@ -1,22 +1,22 @@
 """Pictures with masks, as 2-D data are most often given out.
 
 <root>/images/<case>.{png,jpg,...}
-<root>/masks/<case>.{png,jpg,...}    foreground: a label value 1, or any channel above 127
+<root>/masks/<case>.{png,jpg,...}    two tones, label values, or a colour for each class (`io/label_pictures.py`)
 <root>/patients.csv                  case, patient: whose a picture is, where its name does not say; may be missing
 """
 
-import csv
 import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from datamodules.segmentation.files import PICTURES, UNNAMED, CaseFiles, DatasetFiles, is_picture
+from datamodules.io import find_table, match_ids, named, read_table, some
+from datamodules.io.pictures import PICTURES, is_picture, read_picture
+from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles
 
-__all__ = ["alike", "listed", "read_mask", "read_picture", "read_pictures", "several_of_one_name"]
+__all__ = ["alike", "listed", "read_pictures", "several_of_one_name"]
 
 log = logging.getLogger(__name__)
 
@@ -24,52 +24,33 @@ log = logging.getLogger(__name__)
 # of one abdomen, 10 to 45 slices apart, 0.3 to 0.6, of two 0.1 to 0.6.
 _OTHER, _SAME = 0.3, 0.5
 _ASK = "say it by datamodule.patient (a pattern of their names), or list case and patient in patients.csv there"
+Colour = tuple[int, int, int]
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
-def read_pictures(root: Path) -> DatasetFiles:
+def read_pictures(root: Path, classes: Sequence[str] = (), colours: Sequence[Colour] = ()) -> DatasetFiles:
     """List the cases; those without a mask are for prediction alone.
+
+    Args:
+        root: Folder of `images` and `masks`.
+        classes: Their names by label value; background and foreground where nobody names them.
+        colours: By label value, the red, green and blue that mean it in a mask; none where it holds label values.
 
     Raises:
         FileNotFoundError: If there is no picture with a mask.
+        ValueError: If two pictures have one name.
     """
-    masks = {file.stem: file for file in _pictures(root / "masks")}
-    cases = [CaseFiles(file.stem, (file,), masks.get(file.stem)) for file in _pictures(root / "images")]
+    images, masks = _pictures(root / "images"), _pictures(root / "masks")
+    cases = [CaseFiles(name, (file,), masks.get(name), tuple(colours)) for name, file in images.items()]
     train, other = (tuple(case for case in cases if bool(case.mask) is there) for there in (True, False))
     if not train:
         raise FileNotFoundError(f"{root}: no picture in images/ has a mask of the same name in masks/")
-    return DatasetFiles(tuple(UNNAMED), ("grey",), train, (), other)
-
-
-def read_picture(file: Path) -> np.ndarray:
-    """(H, W) float32 from 0 to 255, colour as grey.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("L"), np.float32)
-    except OSError as error:
-        raise ValueError(f"{file} could not be read as a picture ({error})") from error
-
-
-def read_mask(file: Path) -> np.ndarray:
-    """(H, W) uint8 of 0 and 1.
-
-    Raises:
-        ValueError: If it cannot be read, or its values are neither labels nor bright.
-    """
-    try:
-        with Image.open(file) as image:
-            levels = np.asarray(image.convert("RGB") if image.mode not in ("L", "1", "I;16") else image)
-    except OSError as error:
-        raise ValueError(f"{file} could not be read as a picture ({error})") from error
-    brightest = levels.astype(np.uint8).max(-1) if levels.ndim == 3 else levels
-    top = int(brightest.max(initial=0))
-    if 1 < top <= 127:
-        raise ValueError(f"{file}: its brightest pixel is {top}; a mask holds 0 and 1, or 255 for foreground")
-    return (brightest > (127 if top > 1 else 0)).astype(np.uint8)
+    if other:
+        told = "%s: %d pictures of %d have no mask of the same name, and are not trained on: %s"
+        log.warning(told, root, len(other), len(cases), some([case.id for case in other]))
+    if alone := [name for name in masks if name not in images]:
+        log.warning("%s: %d masks have no picture of the same name: %s", root, len(alone), some(alone))
+    return DatasetFiles(tuple(classes or UNNAMED), ("grey",), train, (), other)
 
 
 def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
@@ -122,19 +103,20 @@ def listed(root: Path, cases: Sequence[CaseFiles]) -> dict[str, str] | None:
     Raises:
         ValueError: If it lacks a column, a case or a name, or gives a case two patients.
     """
-    file = root / "patients.csv"
+    file = find_table(root, "patients")
     if not file.is_file():
         return None
     found: dict[str, str] = {}
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        for row in csv.DictReader(opened):
-            case, patient = (row.get("case") or "").strip(), (row.get("patient") or "").strip()
-            if not case or not patient:
-                raise ValueError(f"{file}: every row needs a case and a patient, in columns of these names")
-            name = Path(case).stem if Path(case).suffix.lower() in PICTURES else case
-            if found.setdefault(name, patient) != patient:
-                raise ValueError(f"{file}: case {name} is of {found[name]} and of {patient}")
-    if absent := [case.id for case in cases if case.id not in found]:
+    table = read_table(file)
+    table.need("case", "patient")
+    for row in table.rows:
+        case, patient = row["case"], row["patient"]
+        if not case or not patient:
+            raise ValueError(f"{row.where}: every row needs a case and a patient")
+        name = Path(case).stem if Path(case).suffix.lower() in PICTURES else case
+        if found.setdefault(name, patient) != patient:
+            raise ValueError(f"{row.where}: case {name} is of {found[name]} and of {patient}")
+    if absent := match_ids([case.id for case in cases], found, file):
         raise ValueError(f"{file}: no row for {', '.join(absent[:5])}{', ...' * (len(absent) > 5)}")
     return found
 
@@ -167,11 +149,7 @@ def _small(case: CaseFiles) -> np.ndarray:
     """(4096,) of a slice."""
     if not is_picture(case.images[0]):
         raise ValueError(f"{case.images[0]}: patients are told apart by likeness in pictures alone; {_ASK}")
-    try:
-        with Image.open(case.images[0]) as image:
-            return np.asarray(image.convert("L").resize((64, 64)), float).ravel()
-    except OSError as error:
-        raise ValueError(f"{case.images[0]} could not be read as a picture ({error})") from error
+    return read_picture(case.images[0], size=(64, 64), cubic=True).astype(float).ravel()
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:
@@ -179,6 +157,10 @@ def _in_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _pictures(folder: Path) -> list[Path]:
-    files = sorted(folder.iterdir(), key=lambda file: _in_order(file.stem)) if folder.is_dir() else []
-    return [file for file in files if is_picture(file)]
+def _pictures(folder: Path) -> dict[str, Path]:
+    """By name, in order."""
+    found = named(folder, PICTURES) if folder.is_dir() else {}
+    for name, file in found.items():
+        if name == file.name:
+            raise ValueError(f"{folder}: two pictures are called {file.stem}; rename or remove one")
+    return dict(sorted(found.items(), key=lambda pair: _in_order(pair[0])))

@@ -126,5 +126,5 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
             fixed=split == "val",
             batch_size=self.slices,
             seed=self.seed,
-            **self._ranks(),
+            **self.ranks,
         )

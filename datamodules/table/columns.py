@@ -5,15 +5,16 @@ in words, becomes 0 and 1 with these two as its levels, in order.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
+
+from datamodules.io import is_missing, parse
 
 __all__ = ["named", "numbers_of", "tells_outcome", "unit_of"]
 
 Levels = tuple[str, str]
 
-_MISSING = {"", "na", "n/a", "nan", "none", "null", ".", "?"}
 _UNIT = re.compile(r"(.*\S)\s*[\[(]([^\])]*)[\])]\s*")
 _SAME = 0.98
 """Agreement of a column of two values with the outcome from which on it is taken for the outcome itself."""
@@ -32,7 +33,13 @@ def unit_of(column: str) -> str:
 
 
 def numbers_of(
-    cells: Sequence[str | None], name: str, cases: Sequence[str], levels: Levels | None = None, *, find: bool = True
+    cells: Sequence[str],
+    name: str,
+    cases: Sequence[str],
+    levels: Levels | None = None,
+    *,
+    find: bool = True,
+    comma: bool = False,
 ) -> tuple[np.ndarray, Levels | None]:
     """A column as numbers.
 
@@ -43,6 +50,7 @@ def numbers_of(
         levels: The two values that are known already, of which the first is 0.
         find: Whether levels are found out where none are known; in a later table, a column without them holds numbers,
             also where it has two rows.
+        comma: Whether commas of the column are decimal ones (`datamodules.io.Row.commas`).
 
     Returns:
         (N,) numbers, NaN where missing, and the levels of a column of two values; none where they are 0 and 1.
@@ -50,13 +58,16 @@ def numbers_of(
     Raises:
         ValueError: If a cell is neither a number nor a level.
     """
-    texts = [_text(cell) for cell in cells]
+    kept = {"-", *(levels or ())} if "+" in cells else {*(levels or ())}  # a minus beside a plus is no missing cell
+    texts = [
+        _text(cell.strip(), f"{name} of case {case}", kept, comma) for cell, case in zip(cells, cases, strict=True)
+    ]
     known = sorted({text for text in texts if text}, key=_order)
     words = [text for text in known if not _is_number(text)]
     if find and levels is None and len(known) == 2 and known != ["0", "1"]:
         levels = (known[0], known[1])
     if levels is not None:
-        places = {level: place for place, level in enumerate(map(_text, levels))}
+        places = {_text(level, name, kept): place for place, level in enumerate(levels)}
         for text, case in zip(texts, cases, strict=True):
             if text and text not in places:
                 raise ValueError(f"{name} of case {case} is {text!r}; known are {' and '.join(levels)}")
@@ -80,12 +91,14 @@ def tells_outcome(values: np.ndarray, positive: np.ndarray) -> bool:
     return max(agrees, 1 - agrees) >= _SAME
 
 
-def _text(cell: str | None) -> str:
-    """A cell without blanks, numbers in one way of writing; empty where nothing is known."""
-    text = (cell or "").strip()
-    if text.lower() in _MISSING:
-        return ""
-    return f"{float(text):.12g}" if _is_number(text) else text
+def _text(cell: str, where: str, kept: Collection[str], comma: bool = False) -> str:
+    """A cell, numbers in one way of writing; empty where nothing is known."""
+    if cell in kept and is_missing(cell):
+        return cell
+    value = parse(cell, where, comma=comma)
+    if value is None:
+        return cell
+    return "" if np.isnan(value) else f"{value:.12g}"
 
 
 def _is_number(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""A CSV of cases for a nomogram: nothing but an outcome and predictors."""
+"""A table of cases for a nomogram: nothing but an outcome and predictors."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from datamodules.base import MatchedDataModule, mark, matched
+from datamodules.base import BaseDataModule
 from datamodules.batches import ResumableBatches
-from datamodules.fetal_heart.files import Cases, read_table
+from datamodules.fetal_heart.files import Cases
+from datamodules.io import find_table, read_table
 from datamodules.phantoms.phantom import Phantom
+from datamodules.seen import SPLITS, mark, matched
+from datamodules.splits import stated
 from datamodules.table.batches import TableBatches
 from datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
-from datamodules.table.rows import SPLITS, Rows, outcome_of, read_rows, splits_of
+from datamodules.table.rows import Rows, outcome_of, read_rows
 from evaluation.predictors import check_predictors
 
 __all__ = ["TableDataModule"]
@@ -22,15 +25,15 @@ __all__ = ["TableDataModule"]
 log = logging.getLogger(__name__)
 
 
-class TableDataModule(MatchedDataModule):
-    """Reads a CSV with a row for each case.
+class TableDataModule(BaseDataModule):
+    """Reads a table (CSV, TSV or XLSX) with a row for each case.
 
     Where there is a column of splits, its training and validation cases are for the development and its test cases for
     the test. Where there is none, all cases are for the development. Of a table that is given to `evaluate.py` all
     cases are tested that the training never saw.
 
     Args:
-        file: The CSV; of a phantom, none.
+        file: The table; of a phantom, none.
         root: Folder that holds the cohort of a phantom.
         phantom: Written to `root` where it is missing.
         case: Column of the cases' names; by default `case`, `id` or `patient`, or rows are numbered.
@@ -48,6 +51,7 @@ class TableDataModule(MatchedDataModule):
         ValueError: If there is neither file nor phantom, or a predictor is named twice or is the outcome.
     """
 
+    layout = "datamodule.file to a CSV with a row for each case"
     task = "binary"
 
     def __init__(
@@ -67,11 +71,10 @@ class TableDataModule(MatchedDataModule):
         split: str = "split",
         batch_size: int = 256,
     ) -> None:
-        super().__init__()
         if not file and not (phantom and root):
             raise ValueError("no file: name a CSV with a row for each case as datamodule.file")
-        self.maker, self.phantom = (None, False) if file else (phantom, True)
-        self.source = Path(file) if file else Path(str(root)) / phantom.name / "cases.csv"  # type: ignore[union-attr]
+        super().__init__(file or str(root), None if file else phantom)
+        self.source = self.root / "cases.csv" if self.maker else self.root
         self.case, self.outcome, self.positive, self.missing = case, outcome, positive, missing
         self.split_column, self.batch_size = split, batch_size
         self._said_classes = class_names is not None
@@ -106,11 +109,6 @@ class TableDataModule(MatchedDataModule):
         assert self._cases is not None
         return self._cases[np.flatnonzero(np.isin(self._cases.split, splits))]
 
-    def prepare_data(self) -> None:
-        """Write the phantom; a user's own file must be there already."""
-        if self._predicted is None and self.maker:
-            self.maker.write(self.source.parent)
-
     def setup(self, stage: str | None = None) -> None:
         """Read the file, once, and check it."""
         if stage == "predict" or self._cases is not None:
@@ -121,11 +119,9 @@ class TableDataModule(MatchedDataModule):
         wanted = [*self.predictors, *self.candidates]
         values = {name: self._values(table, columns, name) for name in wanted if name in columns or self._needs(name)}
         truth = self.source.parent / "truth.csv" if self.maker else None
-        known = read_table(truth, "case") if truth else {}
+        known = read_table(truth).by("case") if truth else {}
         probability = np.array([float(known[name]["probability"]) for name in table]) if known else None
-        splits = self.divide(
-            self._marks(table, columns), lambda: splits_of(table, self.split_column, self.source), self.source
-        )
+        splits = self.divide(self._marks(table, columns), lambda: self._stated(table), self.source)
         place = {case: name for name in SPLITS for case in splits[name]}
         cases = Cases([*table], positive, [place.get(case, "") for case in table], values, {}, probability)
         self._cases = cases[np.flatnonzero([case in place for case in table])]
@@ -155,10 +151,10 @@ class TableDataModule(MatchedDataModule):
         """Read cases to predict, whose outcome need not be known.
 
         Args:
-            path: A CSV with the predictors of the training, or a folder with such a `cases.csv`.
+            path: A table with the predictors of the training, or a folder with such a `cases.csv`.
         """
-        file = Path(path)
-        table, columns = self._read(file / "cases.csv" if file.is_dir() else file)
+        self._predicting, file = True, Path(path)
+        table, columns = self._read(find_table(file, "cases") if file.is_dir() else file)
         values = {name: self._values(table, columns, name) for name in self.predictors}
         self._predicted = Cases([*table], None, ["predict"] * len(table), values, {})
 
@@ -177,8 +173,18 @@ class TableDataModule(MatchedDataModule):
         self.units = dict(state_dict["units"])
         self._learnt = True
 
+    def _stated(self, table: Rows) -> dict[str, list[str]]:
+        """Cases of each split; all for the development where no column says it."""
+        said = {case: (row.get(self.split_column) or "").strip() for case, row in table.items()}
+        return stated(said, self.source, self.split_column) or {"train": [*table], "val": [], "test": []}
+
     def _read(self, file: Path) -> tuple[Rows, dict[str, str]]:
-        return read_rows(file, self.case, self.split_column)
+        table, columns = read_rows(file, self.case, self.split_column)
+        for name in self.predictors if self._learnt else ():
+            here, there = unit_of(columns.get(name, "")), self.units.get(name, "")
+            if here and there and here.casefold() != there.casefold():
+                raise ValueError(f"{file}: {name} is in {here}, and in the training it was in {there}; convert it")
+        return table, columns
 
     def _choose(self, table: Rows, columns: Mapping[str, str], positive: np.ndarray) -> None:
         """The predictors: those that were named, or all columns that can be one."""
@@ -195,8 +201,8 @@ class TableDataModule(MatchedDataModule):
                 continue
             try:
                 values = self._values(table, columns, name)
-            except ValueError:
-                left[name] = "words"
+            except ValueError as error:
+                left[name] = "words" if "which is no number" in str(error) else str(error)
                 continue
             known = np.unique(values[np.isfinite(values)])
             left[name] = "constant" if len(known) < 2 else self.outcome if tells_outcome(values, positive) else ""
@@ -213,8 +219,9 @@ class TableDataModule(MatchedDataModule):
     def _values(self, table: Rows, columns: Mapping[str, str], name: str) -> np.ndarray:
         if name not in columns:
             raise ValueError(f"no column {name}; there are {', '.join(columns)}")
-        cells = [row.get(columns[name]) for row in table.values()]
-        values, levels = numbers_of(cells, name, [*table], self.levels.get(name), find=not self._learnt)
+        cells = [row[columns[name]] for row in table.values()]
+        comma = any(columns[name] in row.commas for row in table.values())
+        values, levels = numbers_of(cells, name, [*table], self.levels.get(name), find=not self._learnt, comma=comma)
         if levels:
             self.levels[name] = levels
         return values
@@ -260,5 +267,4 @@ class TableDataModule(MatchedDataModule):
 
     def _batches(self, cases: Cases) -> TableBatches:
         x = np.stack([cases.values[name] for name in self.predictors], axis=1)
-        ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return TableBatches(torch.from_numpy(x), cases.names, cases.positive, self.batch_size, *ranks)
+        return TableBatches(torch.from_numpy(x), cases.names, cases.positive, self.batch_size, **self.ranks)

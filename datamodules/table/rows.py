@@ -1,28 +1,26 @@
-"""Rows of a CSV of cases: their names, columns, outcome and splits."""
+"""Rows of a table of cases: their names, columns, outcome and splits."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from datamodules.fetal_heart.files import read_table
+from datamodules.io import Row, is_missing, plain, read_table
 from datamodules.table.columns import named
 
-__all__ = ["SPLITS", "Rows", "outcome_of", "read_rows", "splits_of"]
+__all__ = ["Rows", "outcome_of", "read_rows"]
 
-Rows = Mapping[str, Mapping[str, str]]
-"""Cells by column, by case."""
+Rows = Mapping[str, Row]
+"""Rows by case."""
 
-SPLITS = ("train", "val", "test")
 _IDS = ("case", "id", "patient")
 
 
 def read_rows(file: Path, case: str | None, split: str) -> tuple[Rows, dict[str, str]]:
-    """Read a CSV.
+    """Read a table.
 
     Args:
-        file: With a row for each case.
+        file: CSV, TSV or XLSX with a row for each case.
         case: Column of names; none for one that is called so, or to number the rows.
         split: Column of splits, which is no other column.
 
@@ -31,20 +29,21 @@ def read_rows(file: Path, case: str | None, split: str) -> tuple[Rows, dict[str,
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If there is no such column or no row, or a case stands there twice.
+        ValueError: If there is no such column or no row, or a case or a column stands there twice.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"no file {file}: name a CSV with a row for each case")
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        reader = csv.DictReader(opened)
-        header, rows = list(reader.fieldnames or ()), list(reader)
-    if case and case not in header:
-        raise ValueError(f"{file}: no column {case}; it has {', '.join(header)}")
-    key = case or next((name for name in _IDS if name in header), None)
-    table = read_table(file, key) if key else {f"row {place}": row for place, row in enumerate(rows, 2)}
-    if not table:
-        raise ValueError(f"{file}: no case")
-    return table, {named(column): column for column in header if column not in (key, split)}
+        raise FileNotFoundError(f"no file {file}: name a table with a row for each case")
+    table = read_table(file)
+    key = case or next((name for name in _IDS if name in table.columns), None)
+    rows = table.by(key) if key else {f"row {row.line}": row for row in table.rows}
+    columns: dict[str, str] = {}
+    for column in table.columns:
+        if column in (key, split):
+            continue
+        if (name := named(column)) in columns:
+            raise ValueError(f"{file}: {columns[name]} and {column} are both {name}; keep one")
+        columns[name] = column
+    return rows, columns
 
 
 def outcome_of(table: Rows, columns: Mapping[str, str], outcome: str, positive: str | None, source: Path) -> np.ndarray:
@@ -66,30 +65,17 @@ def outcome_of(table: Rows, columns: Mapping[str, str], outcome: str, positive: 
     column = columns.get(named(outcome))
     if column is None:
         raise ValueError(f"{source}: no column {outcome}; set datamodule.outcome to one of {', '.join(columns)}")
-    cells = [(row.get(column) or "").strip() for row in table.values()]
+    cells = [plain(row[column]) for row in table.values()]
     for case, cell in zip(table, cells, strict=True):
-        if not cell:
+        if is_missing(cell) and not (cell == "-" and "+" in cells) and cell != positive:
             raise ValueError(f"{source}: {outcome} of case {case} is missing; leave the case out")
     words = sorted({*cells})
     if positive is not None:
+        positive = plain(positive)
         if positive not in words and len(words) > 1:
             raise ValueError(f"{source}: no {outcome} is {positive}; it is {', '.join(words[:5])}")
         return np.array([cell == positive for cell in cells])
-    if {*words} <= {"0", "1", "0.0", "1.0"}:
-        return np.array([float(cell) == 1 for cell in cells])
+    if {*words} <= {"0", "1"}:
+        return np.array([cell == "1" for cell in cells])
     told = f"{outcome} is {', '.join(words[:5])}; say which is the diagnosis with datamodule.positive"
     raise ValueError(f"{source}: {told}")
-
-
-def splits_of(table: Rows, column: str, source: Path) -> dict[str, list[str]]:
-    """Cases of each split; all for the development where there is no such column.
-
-    Raises:
-        ValueError: If a cell is none of `train`, `val` and `test`.
-    """
-    if column not in next(iter(table.values())):
-        return {"train": [*table], "val": [], "test": []}
-    for case, row in table.items():
-        if row[column] not in SPLITS:
-            raise ValueError(f"{source}: {column} of case {case} is {row[column]!r}; expected train, val or test")
-    return {name: [case for case, row in table.items() if row[column] == name] for name in SPLITS}

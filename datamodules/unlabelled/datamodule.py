@@ -10,11 +10,12 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from datamodules.base import MatchedDataModule, mark_file
+from datamodules.base import BaseDataModule
 from datamodules.batches import ResumableBatches
-from datamodules.folds import held_out
 from datamodules.phantoms.phantom import Phantom
+from datamodules.seen import mark_file
 from datamodules.segmentation.batches import crop
+from datamodules.splits import held_out
 from datamodules.unlabelled.source import ImageFile, ImageSource
 
 __all__ = ["CorruptedBatches", "Corruption", "UnlabelledDataModule"]
@@ -61,7 +62,7 @@ class CorruptedBatches(ResumableBatches):
         }
 
 
-class UnlabelledDataModule(MatchedDataModule):
+class UnlabelledDataModule(BaseDataModule):
     """Pieces cut at random places of volumes and pictures; the same ones in each epoch, as in Models Genesis.
 
     Volumes are cut into cubes, or with a patch of two sides into pieces of their slices. Validation and test are on the
@@ -102,18 +103,17 @@ class UnlabelledDataModule(MatchedDataModule):
         phantom: Phantom | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(root, phantom)
         if len(patch) not in (2, 3) or min(*patch, crops, batch_size) < 1:
             raise ValueError(
                 f"patch={list(patch)} needs two or three sides; crops={crops}, batch_size={batch_size} at least 1"
             )
         if folds < 2:
             raise ValueError(f"folds={folds}: give at least 2")
-        self.root = Path(root) / phantom.name if phantom else Path(root)
         self.sources, self.patch, self.corrupt = dict(sources), tuple(patch), corrupt
         self.crops, self.batch_size, self.folds = crops, batch_size, folds
         self._split = None if split is None else Path(split)
-        self._phantom, self.phantom, self.seed = phantom, phantom is not None, seed
+        self.seed = seed
         self._pieces: dict[str, Tensor] = {}
         self._ids: dict[str, list[str]] = {"train": [], "val": [], "test": []}
 
@@ -139,10 +139,10 @@ class UnlabelledDataModule(MatchedDataModule):
         """Ids of the files of every split."""
         return {name: list(dict.fromkeys(ids)) for name, ids in self._ids.items() if ids}
 
-    def prepare_data(self) -> None:
+    def fetch(self) -> None:
         """Write the phantom where it is missing; other images must be there already."""
-        if self._phantom:
-            self._phantom.write(self.root)
+        if self.maker:
+            super().fetch()
         for source in self.sources.values():
             source.find(self.root)
 
@@ -185,10 +185,8 @@ class UnlabelledDataModule(MatchedDataModule):
         return self._batches("test")
 
     def _batches(self, split: str, **options: Any) -> CorruptedBatches:
-        trainer = self.trainer
-        ranks: dict[str, Any] = {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
         size: dict[str, Any] = {"batch_size": self.batch_size, "seed": self.seed}
-        return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, **size, **ranks, **options)
+        return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, **size, **self.ranks, **options)
 
     def _chosen(self) -> list[tuple[ImageSource, ImageFile, str]]:
         """Files of each split; of a checkpoint's test the others have no split, so that pieces are cut as before."""

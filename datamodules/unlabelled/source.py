@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import torch
-from nibabel.filebasedimages import ImageFileError
 
+from datamodules.io import VOLUMES, check_offset, listed, read_volume
+from datamodules.io.pictures import is_picture, read_picture
 from datamodules.segmentation.cases import resample
-from datamodules.segmentation.files import ENDING, PICTURES
-from datamodules.segmentation.pictures import read_picture
-from datamodules.spacing import spacing_mm
 
 __all__ = ["ImageFile", "ImageSource"]
 
@@ -36,7 +33,7 @@ class ImageFile:
 
 
 class ImageSource:
-    """NIfTI volumes or pictures.
+    """Volumes (NIfTI, NRRD, MetaImage) or pictures.
 
     Args:
         files: Pattern below the root, or an absolute one: `ct/*.nii.gz`, `*/ct.nii.gz`, `**/*.png`.
@@ -73,8 +70,9 @@ class ImageSource:
         parts = (root / self.files).parts
         first = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
         fixed = Path(*parts[:first])
-        paths = [path for path in sorted(fixed.glob("/".join(parts[first:]))) if path.name[0] != "."]
-        paths = [path for path in paths if path.name.endswith((ENDING, ".nii", *PICTURES))]
+        paths = [
+            path for path in listed(fixed, "/".join(parts[first:])) if path.name.endswith(VOLUMES) or is_picture(path)
+        ]
         if not paths:
             raise FileNotFoundError(
                 f"no image {root / self.files}: set datamodule.root, or the pattern of datamodule.sources"
@@ -92,11 +90,11 @@ class ImageSource:
         """(Z, H, W) or (H, W) float32 in [0, 1].
 
         Raises:
-            ValueError: If the file cannot be read, or holds NaN.
+            ValueError: If the file cannot be read, or holds NaN, or is no CT in HU where the window reaches below 0.
         """
         image, here = _read(path)
-        if not np.isfinite(image).all():
-            raise ValueError(f"{path}: holds NaN or infinite intensities; replace them first")
+        if self.window is not None and self.window[0] < 0 and image.ndim == 3:
+            check_offset(image, path)
         low, high = np.percentile(image, _RANGE) if self.window is None else self.window
         image = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
         if self.spacing is None:
@@ -108,13 +106,7 @@ class ImageSource:
 
 def _read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
     """An image, z first, and the mm of its voxels."""
-    if path.name.endswith(PICTURES):
+    if is_picture(path):
         return read_picture(path), (1.0, 1.0)
-    try:
-        volume = nib.load(path)
-        image = np.asarray(volume.dataobj, np.float32).T  # type: ignore[attr-defined]
-    except (OSError, EOFError, ImageFileError) as error:
-        raise ValueError(f"{path} could not be read as NIfTI ({error})") from error
-    if image.ndim != 3:
-        raise ValueError(f"{path}: an image of shape {image.shape[::-1]}; expected one volume")
-    return image, spacing_mm(volume)
+    volume = read_volume(path)
+    return volume.array.astype(np.float32, copy=False), volume.spacing

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from callbacks import FollowupReport, FollowupWriter
-from datamodules import FollowupPhantomDataModule
+from datamodules import FollowupDataModule, HeadPhantom
 from evaluation.risk import fit_risk, risk_of
 from tests.lightning_modules.test_latent_diffusion import module
 
@@ -19,10 +19,9 @@ QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("head")
-    data = FollowupPhantomDataModule(
-        root, patients={"Aare": 8, "Emme": 1, "Kander": 3}, val_hospitals=["Emme"], test_hospitals=["Kander"],
-        image_size=48, spacing_mm=4.0, slices=12, phantom_seed=3, cache_dir=root / "cache", batch_size=4,
-    )  # fmt: skip
+    phantom = HeadPhantom({"Aare": 8, "Emme": 1, "Kander": 3}, image_size=48, spacing_mm=4.0, slices=12, seed=3)
+    hospitals = {"val_hospitals": ["Emme"], "test_hospitals": ["Kander"]}
+    data = FollowupDataModule(root, phantom=phantom, **hospitals, image_size=48, cache_dir=root / "cache", batch_size=4)
     data.prepare_data()
     return data
 

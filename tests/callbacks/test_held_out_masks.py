@@ -3,9 +3,13 @@
 import lightning as L
 import nibabel as nib
 import numpy as np
+from PIL import Image
 
 from callbacks import HeldOutMasks
 from datamodules import SegmentationDataModule
+from models import PlainUNet
+from tests.datamodules.test_pictures import PLAN as SIZES
+from tests.datamodules.test_pictures import write
 from tests.datamodules.test_segmentation import PLAN, write_dataset
 from tests.lightning_modules.test_segmentation import module
 
@@ -35,3 +39,15 @@ def test_all_but_the_training_cases_are_outlined(tmp_path):
     files["q0"].write_bytes(b"done before")
     test()
     assert files["q0"].read_bytes() == b"done before"
+
+
+def test_pictures_are_outlined_in_pictures(tmp_path):
+    data = SegmentationDataModule(write(tmp_path / "set", heads=4), plan=SIZES, folds=2, patient=None, threads=0)
+    data.setup()
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    run = L.Trainer(accelerator="cpu", default_root_dir=tmp_path / "run", callbacks=[HeldOutMasks()], **quiet)
+    sizes = {name: SIZES[name] for name in ("features", "strides", "kernels")}
+    run.test(module(PlainUNet(2, 1, 2, **sizes), patch_size=[16, 16]), data, verbose=False)
+    files = sorted((tmp_path / "run" / "held_out").iterdir())
+    assert [file.name for file in files] == [f"{name}.png" for name in sorted(data.split["val"])]
+    assert np.asarray(Image.open(files[0])).shape == (24, 24)

@@ -63,7 +63,7 @@ def test_the_same_seed_writes_the_same_cohort(cohort, tmp_path):
 
 def test_masks_measure_what_the_causal_model_drew(tmp_path):
     made = ready(tmp_path, FetalHeartPhantom(20, 12, views=2, size=128))
-    with (made.source / "truth.csv").open() as opened:
+    with (made.root / "truth.csv").open() as opened:
         truth = {row["case"]: row for row in csv.DictReader(opened)}
     for split in ("train", "val", "test"):
         cases = made.cases(split)
@@ -152,12 +152,13 @@ WRONG = {
     "missing": (with_value("LV_diameter", lambda k, row: "" if k == 3 else k), "missing in 1 of 32 cases.*impute"),
     "word": (with_value("LV_diameter", lambda k, row: "wide"), "which is no number"),
     "one class": (with_value("label", lambda k, row: 1), "0 normal and .* HLHS development cases; at least 3 of each"),
-    "label": (with_value("label", lambda k, row: 2), "label of case .* is 2; expected 0, or 1"),
+    "label": (with_value("label", lambda k, row: 2), "label is '2'; expected 0 or 1"),
     "polarity": (with_value("LV_RV_area_ratio", lambda k, row: float(row["label"]) + 0.1 * (k % 7)), "turned round"),
     "two splits": (
         lambda rows: [*({**row, "split": "train"} for row in rows), {**rows[0], "split": "test"}],
-        "stands there twice, for test and train; a case belongs to one split",
+        "stands in it twice, in lines 2 and 34; keep one",
     ),
+    "near miss": (with_value("case", lambda k, row: row["case"].lower()), "none of 'H0000' but one of 'h0000'"),
     "no image": (lambda rows: [*rows, {**rows[0], "case": "H9999"}], "H9999 has no image"),
     "no row": (lambda rows: rows[1:], "image of case .* is no row"),
     "no labels": (lambda rows: [{k: v for k, v in row.items() if k != "label"} for row in rows], "no column label"),
@@ -188,7 +189,7 @@ def test_a_mask_with_other_labels_is_named(own, tmp_path):
     labels = np.array(Image.open(file))
     labels[0, 0] = 9
     Image.fromarray(labels).save(file)
-    assert "H0002_0.png: the mask holds the labels 9; known are 0 to 4" in refused(own, tmp_path / "run")
+    assert "H0002_0.png: holds the values 9; expected label values 0 to 4" in refused(own, tmp_path / "run")
 
 
 def test_gaps_are_let_through_where_they_are_imputed(own):

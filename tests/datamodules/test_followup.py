@@ -10,7 +10,7 @@ from datamodules import FollowupDataModule
 from datamodules.followup.batches import PairBatches, SliceBatches, context_indices, patient_batch
 from datamodules.followup.clinical import CLINICAL, read_clinical, scale_clinical
 from datamodules.followup.cohort import lesion_slices, read_patient
-from datamodules.followup.files import Grid, read_scan
+from datamodules.followup.files import fitted, put_back, read_scan
 from datamodules.phantoms.head import write_head_cohort
 
 HOSPITALS = {"Aare": 4, "Emme": 2, "Kander": 2}
@@ -59,24 +59,14 @@ def test_splits_are_by_hospital(cohort, tmp_path):
     assert {patient.hospital for patient in data._patients["test"]} == {"Kander"}
 
 
-@pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR", "SAR"])
-def test_a_grid_goes_to_ras_and_back(axes):
-    rng = np.random.default_rng(0)
-    affine = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(axes), (10, 12, 7)) @ np.diag([1, 1, 1, 1])
-    data = rng.normal(size=(10, 12, 7))
+def test_a_stack_is_fitted_and_put_back():
+    stack = np.random.default_rng(0).normal(size=(7, 12, 10))
     for size in (8, 16):
-        grid = Grid(data.shape, affine, size)
-        array = grid.to_array(data)
-        ras = nib.as_closest_canonical(nib.Nifti1Image(data, affine)).get_fdata()
-        assert array.shape == (ras.shape[2], size, size)
+        array = fitted(stack, size)
+        assert array.shape == (7, size, size)
         if size == 16:
-            assert array.sum() == pytest.approx(data.sum()), "padding loses nothing"
-        assert np.array_equal(grid.to_file(array, data), data), "what was cropped is taken from the background"
-
-
-def test_spacing_follows_the_turned_axes():
-    affine = np.array([[0, 0, 5.0, 0], [0.5, 0, 0, 0], [0, 0.7, 0, 0], [0, 0, 0, 1]])  # file axes are y, z, x
-    assert Grid((4, 5, 6), affine, 8).spacing == pytest.approx((5.0, 0.5, 0.7))
+            assert array.sum() == pytest.approx(stack.sum()), "padding loses nothing"
+        assert np.array_equal(put_back(array, stack), stack), "what was cropped is taken from the background"
 
 
 def test_context_is_counted_in_millimetres():
@@ -208,7 +198,7 @@ def test_a_patient_batch_is_whole(cohort, tmp_path):
     assert batch["image"].shape == (*patient.baseline.shape,)
     assert batch["context"].shape == (len(batch["slices"]), 3)
     assert torch.equal(batch["context"][:, 1], batch["slices"])
-    assert batch["spacing"].tolist() == pytest.approx(patient.grid.spacing)
+    assert batch["spacing"].tolist() == pytest.approx(patient.grid.spacing[::-1])
 
 
 def test_missing_values_stay_unknown(copied):
@@ -219,6 +209,36 @@ def test_missing_values_stay_unknown(copied):
     scaled = scale_clinical(read[rows[0]["Patient_ID"]].values)
     assert np.isnan(scaled[list(CLINICAL).index("GCS")])
     assert np.isfinite(scaled).sum() == 6
+
+
+def test_decimal_commas_of_a_german_excel_are_read(copied):
+    rows, plain = table(copied), read_clinical(copied / "clinical.csv")
+    lines = [";".join(rows[0]), *(";".join(row.values()).replace(".", ",") for row in rows)]
+    (copied / "clinical.csv").write_bytes("\r\n".join([*lines, ";;"]).encode("utf-16"))
+    read = read_clinical(copied / "clinical.csv")
+    assert [*read] == [*plain]
+    for name, row in read.items():
+        assert np.array_equal(row.values, plain[name].values, equal_nan=True)
+        assert row.expansion == plain[name].expansion
+        assert float(row.columns["IPH_baseline_ml"]) == float(plain[name].columns["IPH_baseline_ml"])
+
+
+def test_prediction_finds_its_rows_or_says_whose_it_does_not(copied, tmp_path, caplog):
+    rows, folder = table(copied), folder_of(copied)
+    (copied / "clinical.csv").rename(copied / "clinical.tsv")
+    data = datamodule(copied, tmp_path)
+    lines = ["\t".join(rows[0]), *("\t".join(row.values()) for row in rows)]
+    (copied / "clinical.tsv").write_text("\n".join(lines))
+    data.set_predict_input(folder)
+    assert np.isfinite(data._predict[0].clinical).all()
+    assert "unknown of" not in caplog.text
+    rest = [line for line in lines if not line.startswith(f"{folder.name}\t")]
+    (copied / "clinical.tsv").write_text("\n".join(rest))
+    data.set_predict_input(folder)
+    assert f"all clinical variables but the volume are unknown of 1 patients: {folder.name}" in caplog.text
+    (copied / "clinical.tsv").write_text("\n".join(lines).replace(f"{folder.name}\t", f"{folder.name} \t".lower()))
+    with pytest.raises(ValueError, match=f"none of '{folder.name}' but one of '{folder.name.lower()}'"):
+        data.set_predict_input(folder)
 
 
 def test_the_slice_tree_of_the_original_is_read(cohort, tmp_path):
@@ -234,6 +254,12 @@ def test_the_slice_tree_of_the_original_is_read(cohort, tmp_path):
     thickness = float(nib.load(source / "baseline" / "ct.nii.gz").header.get_zooms()[2])
     (root / "slice_thickness.csv").write_text(f"Patient_ID,slice_thickness\n7,{thickness}\n")
     tree = read_patient(root / "slices" / "H1" / "H1_7", "7", None, 48)
+    (root / "slice_thickness.csv").write_text("Patient_ID,slice_thickness\nH1_007,5\n")
+    with pytest.raises(ValueError, match="none of 'H1_7' but one of 'H1_007'"):
+        read_patient(root / "slices" / "H1" / "H1_7", "7", None, 48)
+    (root / "slice_thickness.csv").write_text("Patient_ID,slice_thickness\n7,500\n")
+    with pytest.raises(ValueError, match="slice_thickness is 500, outside"):
+        read_patient(root / "slices" / "H1" / "H1_7", "7", None, 48)
     layout = read_patient(source, "x", None, 48)
     assert np.array_equal(tree.baseline, layout.baseline)
     assert tree.grid.spacing == pytest.approx(layout.grid.spacing)
@@ -272,9 +298,9 @@ def not_hu(data, affine):
 @pytest.mark.parametrize(
     ("time", "kind", "change", "said"),
     [
-        ("baseline", "iph", shifted, "not on the grid of ct"),
+        ("baseline", "iph", shifted, "lies on another grid than ct"),
         ("baseline", "iph", empty, "empty"),
-        ("followup", "ivh", labels, "0 and 1 only"),
+        ("followup", "ivh", labels, "label 3; expected 0, 1"),
         ("followup", "ct", not_finite, "NaN"),
         ("baseline", "ct", not_hu, "expected HU"),
     ],
@@ -316,9 +342,12 @@ def test_a_patient_without_followup_is_left_out_and_told(copied, tmp_path, caplo
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda row: {**row, "GCS": "2"}, "GCS of patient .* is 2, outside 3 to 15"),
+        (lambda row: {**row, "GCS": "2"}, r"line 2 \(Patient_ID .*\): GCS is 2, outside 3 to 15"),
         (lambda row: {**row, "Age": "old"}, "no number"),
-        (lambda row: {name: value for name, value in row.items() if name != "Systolic"}, "lacks the column Systolic"),
+        (lambda row: {**row, "Anticoagulant": "0.5"}, "Anticoagulant is '0.5'; expected 0 or 1"),
+        (lambda row: {**row, "Expansion_classic": "0.5"}, "Expansion_classic is '0.5'; expected 0 or 1"),
+        (lambda row: {name: value for name, value in row.items() if name != "Systolic"}, "no column Systolic; it has"),
+        (lambda row: {**row, "Patient_ID": row["Patient_ID"].lower()}, "rows of almost the same ids: none of 'A"),
     ],
 )
 def test_a_bad_table_is_named(copied, tmp_path, change, said):

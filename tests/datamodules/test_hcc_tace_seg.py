@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid
 
+from datamodules.io.dicom_seg import find_series
 from datamodules.preparation.liver import HCCTACESegPreparation
-from datamodules.preparation.liver.dicom_seg import find_series
-from datamodules.preparation.liver.hcc_tace_seg import pre_procedural, read_table
+from datamodules.preparation.liver.hcc_tace_seg import pre_procedural, read_patients
 
 openpyxl = pytest.importorskip("openpyxl", reason="openpyxl reads the clinical table; it is not installed")
 
@@ -69,7 +69,8 @@ def write_seg(folder, refers, study, date, segments, *, flipped=False, shift=0.0
             frames.append(mask[place, :, ::-1] if flipped else mask[place])
             group, which, where = Dataset(), Dataset(), Dataset()
             which.ReferencedSegmentNumber = number
-            where.ImagePositionPatient = [-20, -30, HEIGHTS[place] + shift]
+            left = -20 + SPACING[1] * (SHAPE[2] - 1) if flipped else -20
+            where.ImagePositionPatient = [left, -30, HEIGHTS[place] + shift]
             group.SegmentIdentificationSequence = Sequence([which])
             group.PlanePositionSequence = Sequence([where])
             groups.append(group)
@@ -177,4 +178,4 @@ def test_what_is_wrong_is_said(root, tmp_path):
     book = openpyxl.Workbook()
     book.save(root / "HCC-TACE-Seg_clinical_data-V2.xlsx")
     with pytest.raises(ValueError, match="no sheet 'data table'"):
-        read_table(root / "HCC-TACE-Seg_clinical_data-V2.xlsx")
+        read_patients(root / "HCC-TACE-Seg_clinical_data-V2.xlsx")

@@ -87,22 +87,22 @@ def test_slices_are_cut_by_hospital_and_labelled_by_the_rule(tmp_path):
         "val": {"B"},
         "test": {"C"},
     }
-    assert {file.stem for file in (data.source / "test" / "HE").iterdir()} == {
+    assert {file.stem for file in (data.root / "test" / "HE").iterdir()} == {
         f"C{number}_{name}" for number in (1, 3) for name in ("up", "max", "low")
     }
-    picture = np.asarray(Image.open(data.source / "train" / "NHE" / "A0_max.png"))
+    picture = np.asarray(Image.open(data.root / "train" / "NHE" / "A0_max.png"))
     bright = np.argwhere(picture > 200)
     assert bright.mean(0)[1] > 8, "low x is the patient's left, which lies on the right"
-    assert csv.DictReader((data.source / "skipped.csv").open()).fieldnames == ["patient", "why"]
+    assert csv.DictReader((data.root / "skipped.csv").open()).fieldnames == ["patient", "why"]
 
-    before = data.source.stat().st_ino
+    before = data.root.stat().st_ino
     cut(tmp_path).prepare_data()
-    assert data.source.stat().st_ino == before, "cut once"
+    assert data.root.stat().st_ino == before, "cut once"
     scan(tmp_path / "cohort" / "A" / "A7" / "baseline", 400)
     scan(tmp_path / "cohort" / "A" / "A7" / "followup", 400)
     cut(tmp_path).prepare_data()
-    assert list(data.source.rglob("A7_max.png")), "cut anew where there is more"
-    assert cut(tmp_path, margin_mm=2.0).source != data.source
+    assert list(data.root.rglob("A7_max.png")), "cut anew where there is more"
+    assert cut(tmp_path, margin_mm=2.0).root != data.root
 
 
 def test_another_rule_gives_other_labels(tmp_path):
@@ -144,8 +144,9 @@ def test_masks_of_networks_are_waited_for_averaged_and_cut_by(tmp_path, caplog):
     write_masks(tmp_path, 0, dict.fromkeys(names, low))
     write_masks(tmp_path, 1, {**dict.fromkeys(names, high), "B0_baseline": np.zeros((32, 32, 6))})
     write_masks(tmp_path, 0, {"B0_baseline": np.zeros((32, 32, 6)), "C0_baseline": low})
-    mask, spacing = data._mask(data.cohort.patients()[0], "baseline")
-    assert spacing == (5, 1, 1)
+    said = data._mask(data.cohort.patients()[0], "baseline")
+    mask = said.array
+    assert said.spacing == (5, 1, 1)
     assert np.argwhere(mask).min(0).tolist() == [3, 10, 10]
     assert np.argwhere(mask).max(0).tolist() == [3, 19, 19]
     assert mask.sum() == 100
@@ -157,8 +158,8 @@ def test_masks_of_networks_are_waited_for_averaged_and_cut_by(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         data.prepare_data()
     assert "1 patients left out" in caplog.text
-    assert (data.source / "skipped.csv").read_text() == "patient,why\nB0,the mask is empty\n"
-    assert not list(data.source.rglob("B0_*"))
+    assert (data.root / "skipped.csv").read_text() == "patient,why\nB0,the mask is empty\n"
+    assert not list(data.root.rglob("B0_*"))
     data.setup()
 
 
@@ -170,11 +171,11 @@ def test_of_a_patient_who_is_drawn_once_the_other_volume_is_predicted(tmp_path):
     levels[:10, :10, 2] = 255  # 0.5 mL, where 2 were drawn
     write_masks(tmp_path, 0, {f"{h}{n}_baseline": levels for h in "ABC" for n in range(6)} | {"A0_followup": levels})
     data.prepare_data()
-    assert list((data.source / "train" / "NHE").glob("A0_*")), "2 mL became 0.5, not 0.5 stayed 0.5"
+    assert list((data.root / "train" / "NHE").glob("A0_*")), "2 mL became 0.5, not 0.5 stayed 0.5"
     levels[:, :, 2:5] = 255
     write_masks(tmp_path, 0, {"A0_followup": levels})
     data.prepare_data()
-    assert list((data.source / "train" / "HE").glob("A0_*"))
+    assert list((data.root / "train" / "HE").glob("A0_*"))
 
 
 def test_volumes_of_predicted_masks_label_those_whom_nobody_has_drawn(tmp_path):
@@ -190,7 +191,7 @@ def test_volumes_of_predicted_masks_label_those_whom_nobody_has_drawn(tmp_path):
     levels[:10, :10, 3] = 255
     write_masks(tmp_path, 0, {"A0_followup": levels})
     data.prepare_data()
-    assert list((data.source / "train" / "HE").glob("A0_*")), "0.5 mL became 1"
+    assert list((data.root / "train" / "HE").glob("A0_*")), "0.5 mL became 1"
 
 
 def test_a_table_tells_of_those_without_a_follow_up(tmp_path):
@@ -202,8 +203,8 @@ def test_a_table_tells_of_those_without_a_follow_up(tmp_path):
     (tmp_path / "cohort" / "clinical.csv").write_text(f"{columns},Expansion_classic\nA8,1,2,0,0,60,15,140,1\n")
     data = cut(tmp_path)
     data.prepare_data()
-    assert list((data.source / "train" / "HE").glob("A8_*"))
-    assert (data.source / "skipped.csv").read_text() == "patient,why\nA9,no label\n"
+    assert list((data.root / "train" / "HE").glob("A8_*"))
+    assert (data.root / "skipped.csv").read_text() == "patient,why\nA9,no label\n"
     other = ExpansionRule(abs_ml=1.0)
     assert "A8" not in Cohort(tmp_path / "cohort", **SPLIT).known_labels(other), "the table has the classic rule"
 

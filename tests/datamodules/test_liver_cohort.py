@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from datamodules import LiverCohortDataModule, LiverPhantom
-from datamodules.liver.columns import MISSING, check_predictors
+from datamodules.io import is_missing
+from datamodules.liver.columns import Columns, check_predictors
 from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
 from datamodules.liver.records import Outcome
 from datamodules.transforms import BatchAugment
@@ -243,6 +244,15 @@ def test_half_known_follow_up_is_left_out_and_told(copy, caplog):
     assert unknown == 3
 
 
+def test_words_of_a_layout_are_no_missing_cells():
+    read = Outcome("lesion", ("none", "hcc")).read
+    said = [read({"lesion": cell}, "x")[0] for cell in ("None", "hcc", "1.0", "0", "", "NA")]
+    assert said == [0, 1, 1, 0, -1, -1]
+    parse = Columns({"virus": {"-": 0, "+": 1}, "grade": {1: 1, 2: 2}}).parse
+    assert parse({"virus": "-", "grade": "2.0"}, "x").tolist() == [0, 2]
+    assert np.isnan(parse({"virus": "", "grade": "-"}, "x")).all()
+
+
 def test_gaps_are_filled_as_scikit_learn_fills_them():
     rng = np.random.default_rng(0)
     mixed = rng.normal(size=(80, 5)) @ rng.normal(size=(5, 5)) * [1, 10, 100, 1, 5] + [0, 50, 3, 1, 2]
@@ -284,10 +294,13 @@ def test_measurements_are_predictors():
         ("age_years", "old", "age_years is 'old', which is no number"),
         ("sex", "x", "sex is 'x'; expected one of F, M"),
         ("hcc", "2", "hcc is '2'; expected 0, 1, benign, hcc"),
-        ("time_months", "-3", "a time cannot be negative"),
+        ("time_months", "-3", "time_months is -3, outside 0 to 1200; mend the unit"),
         ("event", "dead", "event is 'dead'; expected 0 or 1"),
         ("id", "../other", "is no name of a folder"),
-        ("id", "liver_0002", "stands in it twice"),
+        ("id", "liver_0002", "stands in it twice, in lines 2 and 3"),
+        ("id", "Liver_1", "none of 'liver_0001' but one of 'Liver_1'"),
+        ("time_months", "36500", "outside 0 to 1200; mend the unit"),
+        ("age_years", "#VALUE!", "age_years is '#VALUE!', an error of Excel"),
     ],
 )
 def test_a_wrong_cell_is_named(copy, column, text, message):
@@ -300,8 +313,11 @@ def test_files_that_are_not_what_they_should_be_are_named(copy):
     (copy / "genomics.tsv").write_text("gene\tliver_0001\nA\t-1\n")
     with pytest.raises(ValueError, match=r"expected FPKM or TPM"):
         ready(copy)
+    (copy / "genomics.tsv").write_text("gene\tliver_1\nA\t1\n")
+    with pytest.raises(ValueError, match="none of 'liver_1' but one of 'liver_0001'"):
+        ready(copy)
     (copy / "genomics.tsv").write_text("gene\tliver_0001\nA\t1\t2\n")
-    with pytest.raises(ValueError, match="A has 2 values for 1 patients"):
+    with pytest.raises(ValueError, match="line 2: 3 cells under 2 names"):
         ready(copy)
     with pytest.raises(ValueError, match="use="):
         ready(copy, use=["xray"])
@@ -321,7 +337,7 @@ def hcc_survival():
     header, *lines = [line.split(",") for line in file.read_text().splitlines() if line.strip()]
     assert len(header) == 50
     check_predictors([name.strip() for name in header[:-1]])
-    values = np.array([[np.nan if cell.strip() in MISSING else float(cell) for cell in line] for line in lines])
+    values = np.array([[np.nan if is_missing(cell) else float(cell) for cell in line] for line in lines])
     return values[:, :-1], values[:, -1] == 0, header[:-1]
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from datamodules.liver.records import read_rows
+from datamodules.io import read_table
 from datamodules.phantoms.liver import LiverPhantom, causal
 from datamodules.phantoms.liver.causal import EFFECTS, MODALITIES
 from docs.figures_liver_phantom import measured
@@ -92,7 +92,7 @@ def test_who_is_at_risk_dies_earlier(people):
 
 
 def test_the_files_say_what_the_model_says(root):
-    truth = read_rows(root / "truth.csv")
+    truth = read_table(root / "truth.csv").rows
     columns = measured(root)
     fatty = columns.pop("fatty")
     assert abs(np.corrcoef(fatty, [float(row["viral"]) for row in truth])[0, 1]) > 0.85
@@ -118,7 +118,7 @@ def test_modalities_and_cells_go_missing_at_their_rates(tmp_path):
     LiverPhantom(
         patients=150, size=(8, 8, 8), tiles=1, tile_size=16, missing_cells=0.2, missing_modalities=0.3, scanner_b=0.5
     ).write(tmp_path / "cohort")
-    rows = read_rows(tmp_path / "cohort" / "patients.csv")
+    rows = read_table(tmp_path / "cohort" / "patients.csv").rows
     with_ct = [(tmp_path / "cohort" / row["id"] / "ct.nii.gz").is_file() for row in rows]
     assert np.mean(with_ct) == pytest.approx(0.7, abs=0.12)
     told = [row for row in rows if row["age_years"]]

@@ -15,7 +15,7 @@ from datamodules.preparation.liver import (
     TCGALIHCPreparation,
 )
 from datamodules.preparation.liver.cirrmri600 import find_cirrmri600
-from datamodules.preparation.liver.tcga_lihc import read_expression, read_table
+from datamodules.preparation.liver.tcga_lihc import read_expression, read_patients
 from datamodules.segmentation.cases import geometry
 from datamodules.segmentation.files import read_dataset
 
@@ -254,7 +254,7 @@ def test_cbioportal_is_read_below_its_comments(tcga, tmp_path):
     names = "PATIENT_ID\tAGE\tAJCC_PATHOLOGIC_TUMOR_STAGE\tOS_STATUS\tOS_MONTHS\tDFS_STATUS\n"
     rows = "TCGA-AA-0003\t70\tSTAGE IV\t1:DECEASED\t3.5\t1:Recurred\n"
     (tcga / "data_clinical_patient.txt").write_text(head + names + rows)
-    assert set(read_table(tcga / "data_clinical_patient.txt")) == {"TCGA-AA-0003"}
+    assert set(read_patients(tcga / "data_clinical_patient.txt")) == {"TCGA-AA-0003"}
     TCGALIHCPreparation(str(tcga), str(tmp_path / "out")).run()
     row = table(tmp_path / "out" / "patients.csv")[0]
     assert (row["age"], row["label"], row["time_months"], row["event"]) == ("70", "1", "3.5", "1")

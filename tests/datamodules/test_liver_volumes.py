@@ -64,7 +64,7 @@ def test_one_weighting_of_two_leaves_the_other_empty(tmp_path):
     [
         (np.full((4, 4, 4), np.nan, np.float32), "NaN"),
         (np.full((4, 4, 4), 200, np.int16), "expected HU"),
-        (np.zeros((4, 4), np.int16) - 9, "expected a volume"),
+        (np.zeros((4, 4, 4, 2), np.int16) - 9, "2 volumes in one file"),
     ],
 )
 def test_a_ct_that_is_none_is_named(tmp_path, data, message):

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from datamodules import FollowupDataModule, PatientFoldersDataModule
-from datamodules.base import Seen, mark_file, matched
 from datamodules.phantoms.head import write_head_cohort
+from datamodules.seen import Seen, mark_file, matched
 from tests.datamodules import test_fetal_heart as hearts
 from tests.datamodules import test_hematoma_cohort as heads
 from tests.datamodules import test_liver_cohort as liver

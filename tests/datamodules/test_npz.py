@@ -83,7 +83,10 @@ ONES = np.ones((6, 1), int)
         ({"test_labels": ONES * 2}, "label 2 is outside 0..1"),
         ({"test_labels": -ONES}, "label -1 is outside 0..1"),
         ({"test_labels": ONES * 0.5}, "expected one integer"),
-        ({"test_labels": np.array([{}] * 6)}, "damaged"),
+        ({"test_labels": np.array([{}] * 6)}, "holds Python objects"),
+        ({"test_labels": ONES * np.nan}, "expected one integer .* among them nan"),
+        ({"test_labels": np.eye(6, 2)}, "one-hot labels take labels.argmax"),
+        ({"test_labels": np.full((6, 1), "a")}, "expected one integer .*; write 0 to 1"),
         ({"train_labels": ONES}, "no train image of class a"),
         ({"val_labels": ONES * 0}, "no val image of class b"),
     ],
@@ -92,6 +95,21 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path, changed, message):
     data = datamodule(write(tmp_path / "x.npz", **changed))
     with pytest.raises(ValueError, match=message):
         data.setup()
+
+
+@pytest.mark.parametrize("kind", [bool, float, np.uint8, ">i4"])
+def test_labels_may_be_any_whole_numbers(tmp_path, kind):
+    data = datamodule(write(tmp_path / "x.npz", labels=(np.arange(6) % 2).astype(kind)))
+    data.setup()
+    assert next(iter(data.test_dataloader()))["label"].tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 12, 12), (12, 12, 1), (12, 12, 4), (8,), (1, 9, 9, 9)])
+def test_channels_at_another_place_are_told_before_a_network_is_built(tmp_path, shape):
+    data = datamodule(write(tmp_path / "x.npz", shape))
+    for attempt in (lambda: data.image_shape, data.setup):
+        with pytest.raises(ValueError, match=r"x.npz: train_images is .*of shape .*; *|, where an axis of channels"):
+            attempt()
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: raw[:200] + b"?" * 40 + raw[240:]])

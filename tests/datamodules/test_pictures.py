@@ -7,7 +7,10 @@ from PIL import Image
 
 from callbacks import SegmentationWriter
 from datamodules import SegmentationDataModule
-from datamodules.segmentation.pictures import alike, read_mask, read_picture, read_pictures
+from datamodules.io.label_pictures import read_label_picture
+from datamodules.io.pictures import read_picture
+from datamodules.segmentation.files import find_images
+from datamodules.segmentation.pictures import alike, read_pictures
 from models import PlainUNet
 from tests.conftest import REAL_DATA
 from tests.lightning_modules.test_segmentation import module
@@ -67,17 +70,19 @@ def test_no_patient_is_in_two_splits(tmp_path, fold):
 def test_masks_are_label_values_or_bright_in_any_channel(tmp_path):
     for name, levels in {"label": [[0, 1]], "grey": [[20, 200]], "empty": [[0, 0]]}.items():
         Image.fromarray(np.array(levels, np.uint8)).save(tmp_path / f"{name}.png")
-        assert read_mask(tmp_path / f"{name}.png").tolist() == ([[0, 0]] if name == "empty" else [[0, 1]])
+        assert read_label_picture(tmp_path / f"{name}.png").tolist() == ([[0, 0]] if name == "empty" else [[0, 1]])
     write(tmp_path / "set", heads=1)
-    assert read_mask(tmp_path / "set" / "masks" / "100.png").sum() == 30
+    assert read_label_picture(tmp_path / "set" / "masks" / "100.png").sum() == 30
     Image.fromarray(np.full((2, 2), 2, np.uint8)).save(tmp_path / "two.png")
     with pytest.raises(ValueError, match="its brightest pixel is 2; a mask holds 0 and 1, or 255"):
-        read_mask(tmp_path / "two.png")
+        read_label_picture(tmp_path / "two.png")
 
 
 def test_label_maps_of_pictures_are_pictures(tmp_path):
     made = data(write(tmp_path / "set", heads=2))
     made.setup()
+    (tmp_path / "set" / "images" / "more").mkdir()
+    Image.new("L", (20, 20)).save(tmp_path / "set" / "images" / "more" / "100.png")
     made.set_predict_input(tmp_path / "set" / "images")
     quiet = {
         "logger": False,
@@ -92,6 +97,78 @@ def test_label_maps_of_pictures_are_pictures(tmp_path):
     files = sorted((tmp_path / "said").glob("*.png"))
     assert [file.name for file in files] == [f"{number}.png" for number in range(100, 108)]
     assert np.asarray(Image.open(files[0])).shape == (24, 24)
+    assert np.asarray(Image.open(tmp_path / "said" / "more" / "100.png")).shape == (20, 20)
+    assert {*writer.there()} == {*files, tmp_path / "said" / "more" / "100.png"}
+
+
+COLOURS = {"background": [0, 0, 0], "vessel": [255, 0, 0], "lesion": [0, 80, 210]}
+
+
+def painted(root, colours=COLOURS, kind="png"):
+    """The same heads, whose masks hold three classes."""
+    write(root, heads=2)
+    for file in list((root / "masks").iterdir()):
+        labels = np.zeros((24, 24), int)
+        labels[4:9, 6:12], labels[12:20, 3:9] = 1, 2
+        file.unlink()
+        Image.fromarray(np.array([*colours.values()], np.uint8)[labels]).save(file.with_suffix(f".{kind}"))
+    return root
+
+
+@pytest.mark.parametrize("given", [COLOURS, {name: COLOURS[name] for name in ("vessel", "lesion")}])
+def test_colours_are_classes(tmp_path, given):
+    made = data(painted(tmp_path / "set"), classes=given)
+    made.setup()
+    assert made.class_names == ("background", "vessel", "lesion")
+    assert made.num_classes == 3
+    assert made.state_dict()["classes"] == ["background", "vessel", "lesion"]
+    case = made._cases["val"][0]
+    assert np.bincount(case.truth.ravel()).tolist() == [576 - 30 - 48, 30, 48]
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    run = L.Trainer(accelerator="cpu", max_epochs=1, limit_train_batches=2, default_root_dir=tmp_path, **quiet)
+    sizes = {name: PLAN[name] for name in ("features", "strides", "kernels")}
+    run.fit(module(PlainUNet(2, 1, 3, **sizes), patch_size=[16, 16], num_classes=3), made)
+    other = data(painted(tmp_path / "turned", {name: COLOURS[name] for name in ("background", "lesion", "vessel")}),
+                 classes={"lesion": COLOURS["lesion"], "vessel": COLOURS["vessel"]})  # fmt: skip
+    other.use_classes(made.class_names)
+    other.setup()
+    truth = other._cases["val"][0].mask
+    assert np.bincount(truth.ravel()).tolist() == [576 - 30 - 48, 48, 30], "by name, not by place"
+
+
+def test_label_values_may_be_of_several_classes(tmp_path):
+    made = data(painted(tmp_path, {"a": [0] * 3, "b": [1] * 3, "c": [2] * 3}), classes=["none", "vessel", "lesion"])
+    made.setup()
+    assert np.bincount(made._cases["val"][0].truth.ravel()).tolist() == [576 - 30 - 48, 30, 48]
+
+
+def test_several_colours_are_not_one_foreground(tmp_path):
+    painted(tmp_path)
+    with pytest.raises(ValueError, match=r"masks/1\d\d.png: holds 3 colours, such as .*datamodule.classes="):
+        data(tmp_path).setup()
+    with pytest.raises(ValueError, match=r"48 pixels have colours of no class, such as \[0, 80, 210\]"):
+        data(tmp_path, classes={"vessel": [255, 0, 0]}).setup()
+
+
+def test_pictures_and_masks_that_do_not_meet_are_told(tmp_path, caplog):
+    write(tmp_path, heads=2)
+    (tmp_path / "masks" / "100.png").rename(tmp_path / "masks" / "100_mask.png")
+    (tmp_path / "images" / "._101.png").write_bytes(b"left by a Mac")
+    (tmp_path / "images" / "read.me").write_text("?")
+    read_pictures(tmp_path)
+    assert "1 pictures of 8 have no mask of the same name, and are not trained on: 100" in caplog.text
+    assert "1 masks have no picture of the same name: 100_mask" in caplog.text
+    assert "1 files of 9 are no images and are left out: read.me" in caplog.text
+    Image.new("L", (24, 24)).save(tmp_path / "images" / "101.bmp")
+    with pytest.raises(ValueError, match="two pictures are called 101; rename or remove one"):
+        read_pictures(tmp_path)
+
+
+def test_pictures_in_folders_below_are_predicted_on(tmp_path):
+    for place in ("one", "two", "__MACOSX"):
+        (tmp_path / place).mkdir()
+        Image.new("L", (24, 24)).save(tmp_path / place / "scan.png")
+    assert [case.id for case in find_images(tmp_path, 1)] == ["one/scan", "two/scan"]
 
 
 def test_wrong_pictures_are_told(tmp_path):
@@ -118,7 +195,7 @@ def test_real_slices_of_one_head_stay_together():
     whose = [{groups[name] for name in groups if first <= int(name) < last} for first, last in heads]
     assert all(len(found) == 1 for found in whose), "no head is split"
     assert [found.pop() for found in whose] == ["10185"] * 3 + ["10199"] * 2 + ["10210"], "some are one"
-    assert sum(read_mask(case.mask).any() for case in read_pictures(CT_ICH).train) == 36
+    assert sum(read_label_picture(case.mask).any() for case in read_pictures(CT_ICH).train) == 36
 
 
 @pytest.mark.skipif(not MSD.is_dir(), reason="no slices of MSD liver; name a folder with MEDZOO_REAL_DATA")

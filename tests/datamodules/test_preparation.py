@@ -227,7 +227,7 @@ def overwrite(change):
             r"iph.nii.gz: 99 x 116 x 44 .* not the grid of .*ct.nii.gz",
         ),
         ("iph.nii.gz", overwrite(lambda mask: mask * 0), r"baseline/iph.nii.gz: empty"),
-        ("iph.nii.gz", overwrite(lambda mask: mask * 255), r"iph.nii.gz: holds values \[0, 255\]; expected a mask"),
+        ("iph.nii.gz", overwrite(lambda mask: mask * 255), r"iph.nii.gz: label 255; expected 0, 1"),
         ("iph.nii.gz", Path.unlink, r"iph.nii.gz: no such file"),
         ("ct.nii.gz", Path.unlink, r"baseline: no CT; expected a folder ct/"),
         (
@@ -235,7 +235,7 @@ def overwrite(change):
             overwrite(lambda ct: sitk.Clamp(ct, lowerBound=0, upperBound=100)),
             "ct.nii.gz: values from 0 to 100",
         ),
-        ("ct.nii.gz", lambda file: file.write_bytes(file.read_bytes()[:500]), r"ct.nii.gz: cannot be read"),
+        ("ct.nii.gz", lambda file: file.write_bytes(file.read_bytes()[:500]), r"ct.nii.gz.* cut short or damaged"),
         ("ct.nii.gz", overwrite(lambda ct: ct[:, :, 0]), r"ct.nii.gz: size .* expected one 3-D volume"),
     ],
 )
@@ -255,8 +255,11 @@ def test_table_and_folders_must_fit(raw):
     write_table(table, ["p2"])
     with pytest.raises(ValueError, match="no row with Patient_ID p1"):
         preparation(raw).run()
+    write_table(table, ["P1"])
+    with pytest.raises(ValueError, match="none of 'p1' but one of 'P1'"):
+        preparation(raw).run()
     write_table(table, ["p1"], Age="170")
-    with pytest.raises(ValueError, match="Age of patient p1 is 170"):
+    with pytest.raises(ValueError, match="Age is 170, outside 0 to 100"):
         preparation(raw).run()
     table.write_text(table.read_text().replace("170", "70").replace("north", "south"))
     with pytest.raises(ValueError, match="Hospital of p1 is south"):

@@ -11,8 +11,8 @@ import SimpleITK as sitk
 from pydicom.uid import generate_uid
 from scipy import ndimage
 
+from datamodules.io.dicom import read_series
 from datamodules.preparation import HeadCTPreparation, SkullStrip
-from datamodules.preparation.dicom import read_series
 from datamodules.preparation.scan import read_ct, read_scan
 from tests.datamodules.analytic_head import ellipsoid, head, in_bleed, milliliters, places, write_series
 

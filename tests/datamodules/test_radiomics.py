@@ -232,6 +232,7 @@ def test_a_damaged_file_is_replaced_and_told(tmp_path, counted, caplog, content)
 
 
 def test_a_folder_that_cannot_be_written_costs_the_cache_alone(tmp_path, caplog):
+    (tmp_path / "gone").write_text("a file where a folder should be")
     features, _, _ = extract_cached(tmp_path / "gone" / "set.npz", "test", images(), None, BRIGHT)
     assert len(features) == 6
     assert "radiomics are not kept in" in caplog.text

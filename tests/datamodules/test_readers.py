@@ -8,13 +8,42 @@ from datamodules.readers import read_images
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
 
-def test_a_folder_is_read_in_order_and_other_files_are_left(tmp_path):
+def test_a_folder_is_read_in_order_and_other_files_are_told(tmp_path, caplog):
     for name in ("b.png", "a.png"):
         Image.fromarray(GREY).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("none of our business")
+    for name in ("._a.png", ".DS_Store", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"left by a system")
     ids, images = read_images(tmp_path, (1, 8, 8))
     assert ids == ["a", "b"]
     assert np.array_equal(images[0, 0], GREY)
+    assert f"{tmp_path}: 1 files of 3 are no images and are left out: notes.txt" in caplog.text
+
+
+def test_folders_below_keep_files_of_one_name_apart(tmp_path):
+    for place in ("one/scan.png", "two/scan.png", "two/scan.bmp", "__MACOSX/one/scan.png", "scan.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GREY).save(tmp_path / place)
+    assert read_images(tmp_path, (1, 8, 8), below=True)[0] == ["one/scan", "scan", "two/scan", "two/scan.png"]
+    assert read_images(tmp_path, (1, 8, 8))[0] == ["scan"]
+
+
+def test_all_damaged_files_of_a_folder_are_told_at_once(tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    Image.fromarray(GREY).save(tmp_path / "b.png")
+    with pytest.raises(ValueError, match=r"a.png could not be read as a picture .*; 2 files of 3 are like this: a, c"):
+        read_images(tmp_path, (1, 8, 8))
+
+
+def test_pages_are_images_or_a_volume(tmp_path):
+    pages = [Image.fromarray(GREY // 4 + 50 * number) for number in range(3)]
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    ids, images = read_images(tmp_path / "x.tif", (1, 8, 8))
+    assert ids == ["x_00000", "x_00001", "x_00002"]
+    ids, volumes = read_images(tmp_path / "x.tif", (1, 3, 8, 8))
+    assert ids == ["x"]
+    assert np.array_equal(volumes[0, 0], images[:, 0])
 
 
 def test_colour_and_grey_become_what_the_model_takes(tmp_path):
@@ -33,7 +62,7 @@ def test_other_sizes_are_interpolated(tmp_path):
 
 def test_volumes_and_arrays(tmp_path):
     volume = np.linspace(-1000, 1000, 4 * 5 * 6).reshape(4, 5, 6).astype(np.float32)
-    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(volume.T, np.eye(4)), tmp_path / "v.nii.gz")  # x, y, z
     np.save(tmp_path / "w.npy", np.stack([volume, volume]))
     ids, images = read_images(tmp_path, (1, 4, 5, 6))
     assert ids == ["v", "w_00000", "w_00001"]
@@ -64,6 +93,26 @@ def flat(folder):
     return folder / "x.npy"
 
 
+def channels_first(folder):
+    np.save(folder / "x.npy", np.zeros((2, 3, 8, 8), np.uint8))
+    return folder / "x.npy"
+
+
+def with_alpha(folder):
+    np.save(folder / "x.npy", np.zeros((8, 8, 4), np.uint8))
+    return folder / "x.npy"
+
+
+def words(folder):
+    np.save(folder / "x.npy", np.full((8, 8), "white"))
+    return folder / "x.npy"
+
+
+def empty(folder):
+    np.save(folder / "x.npy", np.zeros((0, 8, 8), np.uint8))
+    return folder / "x.npy"
+
+
 def pickled(folder):
     np.save(folder / "x.npy", np.array([{}]), allow_pickle=True)
     return folder / "x.npy"
@@ -71,14 +120,30 @@ def pickled(folder):
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda folder: folder, "no image to read"),
-    (corrupt, "could not be read as an image"),
+    (corrupt, "could not be read as"),
     (infinite, "NaN or infinite"),
     (flat, "takes 2 spatial axes"),
-    (pickled, "could not be read as an image"),
+    (channels_first, "channels before rows"),
+    (with_alpha, "4 channels"),
+    (words, "holds <U5; expected numbers"),
+    (empty, "holds no image"),
+    (pickled, "holds Python objects"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_named(make, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         read_images(make(tmp_path), (1, 8, 8))
+
+
+def test_an_axis_of_one_is_no_axis(tmp_path):
+    np.save(tmp_path / "x.npy", GREY[..., None])
+    np.save(tmp_path / "y.npy", np.stack([GREY, GREY])[..., None])
+    assert read_images(tmp_path, (1, 8, 8))[0] == ["x", "y_00000", "y_00001"]
+
+
+def test_colour_first_is_no_volume(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 8, 8), np.uint8))
+    with pytest.raises(ValueError, match="channels before rows"):
+        read_images(tmp_path / "x.npy", (1, 8, 8, 8))
 
 
 def test_a_missing_path_is_named(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from datamodules.hematoma.roi import NAMES, roi_slices
-from datamodules.preparation.dicom import read_series
+from datamodules.io.dicom import read_series
 from datamodules.preparation.scan import read_scan
 from datamodules.segmentation.cases import Intensities, geometry, read_case
 from datamodules.segmentation.files import CaseFiles

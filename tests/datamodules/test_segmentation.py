@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import SegmentationDataModule, SegmentationPhantomDataModule, SlicesPhantomDataModule
+from datamodules import HeadPhantom, HeadPictures, HeadScans, SegmentationDataModule
 from datamodules.segmentation.batches import PatchBatches, crop
 from datamodules.segmentation.cases import Case, Intensities, measure, read_case, resample
 from datamodules.segmentation.files import CaseFiles, find_images, read_dataset
@@ -142,7 +142,7 @@ def test_a_case_of_another_spacing_is_resampled_and_keeps_its_truth(tmp_path):
     [
         (lambda image, mask: (image, mask[:-1], AFFINE), r"\(9, 12, 6\) voxels, but a_0000.nii.gz has \(10, 12, 6\)"),
         (lambda image, mask: (image, mask, AFFINE * 2), "lies on another grid"),
-        (lambda image, mask: (image, mask + 3, AFFINE), "label 3, 4, but the classes are 0 to 1"),
+        (lambda image, mask: (image, mask + 3, AFFINE), "label 3, 4; expected 0, 1"),
         (lambda image, mask: (image * np.nan, mask, AFFINE), "NaN or infinite"),
     ],
 )
@@ -300,8 +300,9 @@ def test_a_wrong_setting_is_told(tmp_path, options, said):
 
 def test_the_phantom_is_a_data_set_like_any_other(tmp_path):
     plan = {**PLAN, "spacing": [5.0, 3.0, 3.0]}
-    options = {"patients": {"Aare": 2, "Kander": 1}, "test_hospitals": ["Kander"], "folds": 2, "plan": plan}
-    data = SegmentationPhantomDataModule(tmp_path, **options)
+    phantom = HeadScans(HeadPhantom({"Aare": 2, "Kander": 1}, skull=True), ["Kander"])
+    options = {"phantom": phantom, "patient": "(.*)_(?:baseline|followup)", "folds": 2, "plan": plan}
+    data = SegmentationDataModule(tmp_path, **options)
     data.prepare_data()
     data.setup()
     assert data.split["test"] == ["Kander_001_baseline", "Kander_001_followup"]
@@ -310,7 +311,7 @@ def test_the_phantom_is_a_data_set_like_any_other(tmp_path):
     assert batch["mask"].sum() > 0
     assert batch["image"].shape == (1, 1, 14, 64, 64), "at the spacing of the plan"
     assert batch["mask"].shape[1:] == batch["size"] == (18, 64, 64), "as in the file, of slices of 4 mm"
-    again = SegmentationPhantomDataModule(tmp_path, **options)
+    again = SegmentationDataModule(tmp_path, **options)
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nii.gz")}
     again.prepare_data()
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nii.gz")} == before
@@ -318,8 +319,9 @@ def test_the_phantom_is_a_data_set_like_any_other(tmp_path):
 
 def test_slices_of_the_phantom_are_pictures_like_any_other(tmp_path):
     plan = {**PLAN, "spacing": [1, 1], "patch": [16, 16], "strides": [[1, 1], [2, 2]], "kernels": [[3, 3]] * 2}
-    options = {"patients": {"Aare": 2}, "patient": r"(.*)_\d+", "folds": 2, "plan": plan, "threads": 0}
-    data = SlicesPhantomDataModule(tmp_path, **options)
+    phantom = HeadPictures(HeadPhantom({"Aare": 2}, skull=True))
+    options = {"phantom": phantom, "patient": r"(.*)_\d+", "folds": 2, "plan": plan, "threads": 0}
+    data = SegmentationDataModule(tmp_path, **options)
     data.prepare_data()
     data.setup()
     assert {name[:8] for name in data.split["train"]} != {name[:8] for name in data.split["val"]}
@@ -330,5 +332,5 @@ def test_slices_of_the_phantom_are_pictures_like_any_other(tmp_path):
     assert next(iter(data.train_dataloader()))["image"].shape == (2, 1, 16, 16)
     files = list(tmp_path.rglob("*.png"))
     before = {file: file.stat().st_mtime_ns for file in files}
-    SlicesPhantomDataModule(tmp_path, **options).prepare_data()
+    SegmentationDataModule(tmp_path, **options).prepare_data()
     assert {file: file.stat().st_mtime_ns for file in files} == before

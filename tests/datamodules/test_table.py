@@ -3,6 +3,7 @@
 import csv
 
 import numpy as np
+import openpyxl
 import pytest
 
 from datamodules import FetalHeartTable, TableDataModule
@@ -69,6 +70,43 @@ def test_two_values_become_0_and_1_with_their_names():
         numbers_of(["m", "f", "w", ""], "x", cases, ("f", "m"))
     with pytest.raises(ValueError, match=r"stage of case a is 'I', which is no number; .* column of 0 and 1"):
         numbers_of(["I", "II", "III", "I"], "stage", cases)
+
+
+def test_plus_and_minus_are_two_levels():
+    values, levels = numbers_of(["+", "-", "", "+"], "x", [*"abcd"])
+    assert levels == ("+", "-")
+    assert np.array_equal(values, [0, 1, np.nan, 0], equal_nan=True)
+    assert np.isnan(numbers_of(["1", "-", "2", "3"], "x", [*"abcd"])[0][1])
+
+
+def test_tables_of_excel_are_read_as_the_plain_one_is(tmp_path):
+    plain = columns()
+    first = ready(written(tmp_path, plain))
+    commas = {name: [str(value).replace(".", ",") for value in cells] for name, cells in plain.items()}
+    commas["label"] = [f"{value}.0" for value in plain["label"]]
+    german = tmp_path / "german.csv"
+    lines = [";".join(map(str, line)) for line in zip(*commas.values(), strict=True)]
+    german.write_text("\n".join([";".join(commas), *lines]))
+    book = openpyxl.Workbook()
+    for line in [[*plain], *zip(*plain.values(), strict=True)]:
+        book.active.append([cell.item() if isinstance(cell, np.generic) else cell for cell in line])
+    book.save(tmp_path / "cases.xlsx")
+    for file in (german, tmp_path / "cases.xlsx"):
+        made = ready(file)
+        assert made.levels == first.levels
+        assert made.cases("train").positive.tolist() == first.cases("train").positive.tolist()
+        for name, values in first.cases("train").values.items():
+            assert made.cases("train").values[name].tolist() == values.tolist()
+
+
+def test_a_predictor_in_another_unit_than_in_the_training_is_told(tmp_path):
+    first = ready(written(tmp_path, columns()))
+    other = columns(12, 1)
+    other["age (months)"] = other.pop("age [years]") * 12
+    second = TableDataModule("none")
+    second.load_state_dict(first.state_dict())
+    with pytest.raises(ValueError, match="age is in months, and in the training it was in years; convert it"):
+        second.set_predict_input(written(tmp_path, other, "b.csv"))
 
 
 def test_every_column_that_can_be_one_is_a_predictor(tmp_path, caplog):
@@ -144,9 +182,12 @@ def test_a_column_of_splits_is_followed(tmp_path):
         ({}, {"predictors": ["height"]}, "no column height; there are label, age, sex, size"),
         ({}, {"case": "nr"}, "no column nr"),
         ({"size (mm)": ["", *range(59)]}, {}, "size: missing in 1 of 60 cases; .* datamodule.missing=impute"),
-        ({"id": ["p0", *[f"p{k}" for k in range(59)]]}, {}, "p0 stands there twice"),
-        ({"split": ["train", "dev"] * 30}, {}, "split of case p1 is 'dev'; expected train, val or test"),
+        ({"id": ["p0", *[f"p{k}" for k in range(59)]]}, {}, "id p0 stands in it twice, in lines 2 and 3"),
+        ({"split": ["train", "dev"] * 30}, {}, "split of p1 is 'dev'; expected train, val or test"),
         ({}, {"predictors": ["age", "age [years]"]}, "name one twice"),
+        ({"age (months)": [1] * 60}, {}, r"age \[years\] and age \(months\) are both age"),
+        ({"size (mm)": ["1,234"] * 60}, {"predictors": ["size"]}, "size of case p0 is '1,234': is that 1.234, or 1234"),
+        ({"size (mm)": ["#DIV/0!", *range(59)]}, {"predictors": ["size"]}, "an error of Excel"),
     ],
 )
 def test_what_does_not_fit_is_told_in_one_line(tmp_path, change, options, told):

@@ -118,7 +118,7 @@ def test_wrong_data_are_told(tmp_path):
     with pytest.raises(ValueError, match="holds NaN"):
         data(tmp_path, folds=2).setup()
     (tmp_path / "p0" / "ct.nii.gz").write_bytes(b"no volume")
-    with pytest.raises(ValueError, match="could not be read as NIfTI"):
+    with pytest.raises(ValueError, match="could not be read as a NIfTI volume"):
         data(tmp_path, folds=2).setup()
     with pytest.raises(ValueError, match="the lower first"):
         ImageSource("*", window=[1, 0])

@@ -110,3 +110,15 @@ def test_figure_shows_the_slice_with_most_foreground():
     flat = segmentation_figure(["Dice 1.00"], [image[2]], [mask[2]], [mask[2]], [(1, 2)])
     assert np.array_equal(flat.axes[0].images[0].get_array(), image[2]), "a picture stands upright already"
     assert [len(axes.collections) > 0 for axes in figure.axes] == [False, True, True]
+
+
+def test_scores_leave_out_what_is_not_annotated_and_take_regions():
+    true = np.array([[0, 1, 1, 2], [3, 3, 3, 3]])
+    said = np.array([[0, 1, 2, 2], [1, 1, 2, 0]])
+    names = ("background", "whole", "core")
+    found = case_scores(said, true, (1.0, 1.0), names, regions=[[1, 2], [2]], ignore=3)
+    assert found["dice_whole"] == 1
+    assert found["dice_core"] == pytest.approx(2 / 3)
+    assert found["volume_core_ml"] == 2 * found["true_volume_core_ml"]
+    plain = case_scores(said[:1], true[:1], (1.0, 1.0), names)
+    assert case_scores(said, true, (1.0, 1.0), names, ignore=3) == pytest.approx(plain, nan_ok=True)

@@ -126,3 +126,23 @@ def test_dice_of_validation_without_any_foreground_is_undefined(tmp_path):
     run = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, enable_progress_bar=False, **quiet)
     run.validate(module(), torch.utils.data.DataLoader([batch], batch_size=None), verbose=False)
     assert torch.isnan(run.callback_metrics["val/dice"])
+
+
+def test_regions_are_written_one_over_the_other_in_their_order():
+    model = module(num_classes=2, regions=[[1, 2], [2]], regions_class_order=[1, 2])
+    logits = torch.tensor([[-1.0, 1.0, 1.0, -1.0], [-1.0, -1.0, 1.0, 1.0]]).view(1, 2, 1, 2, 2)
+    assert model.label_map(logits).flatten().tolist() == [0, 1, 2, 2]
+    assert torch.equal(model.probability(logits), logits.sigmoid())
+    with pytest.raises(ValueError, match="must be equally many"):
+        module(num_classes=3, regions=[[1, 2], [2]], regions_class_order=[1, 2])
+
+
+def test_dice_of_validation_is_of_annotated_voxels_alone():
+    logits, mask = torch.zeros(1, 2, 1, 2, 3), torch.tensor([0, 1, 1, 2, 2, 0]).view(1, 1, 2, 3)
+    logits[:, 1] = torch.tensor([-1.0, 1, -1, 1, 1, 1]).view(1, 2, 3)
+    said, true = module(ignore=2)._voxels(logits, mask)
+    assert said[:, 1].tolist() == [0, 1, 0, 1]
+    assert true[:, 1].tolist() == [0, 1, 1, 0]
+    said, true = module(num_classes=2, regions=[[1], [1, 2]], regions_class_order=[1, 2])._voxels(logits, mask)
+    assert said[:, 1].int().tolist() == [0, 1, 0, 1, 1, 1]
+    assert true.int().tolist() == [[0, 0], [1, 1], [1, 1], [0, 1], [0, 1], [0, 0]]

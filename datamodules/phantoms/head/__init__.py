@@ -4,5 +4,15 @@ from datamodules.phantoms.head.cohort import cohort_name, write_head_cohort
 from datamodules.phantoms.head.patient import Patient, simulate
 from datamodules.phantoms.head.phantom import HeadPhantom
 from datamodules.phantoms.head.rendering import Scan
+from datamodules.phantoms.head.segmentation import HeadPictures, HeadScans
 
-__all__ = ["HeadPhantom", "Patient", "Scan", "cohort_name", "simulate", "write_head_cohort"]
+__all__ = [
+    "HeadPhantom",
+    "HeadPictures",
+    "HeadScans",
+    "Patient",
+    "Scan",
+    "cohort_name",
+    "simulate",
+    "write_head_cohort",
+]

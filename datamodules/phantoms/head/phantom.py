@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
+from datamodules.phantoms.head import causal
 from datamodules.phantoms.head.cohort import cohort_name, write_head_cohort
 
 __all__ = ["HeadPhantom"]
@@ -39,3 +42,16 @@ class HeadPhantom:
     def write(self, root: Path) -> None:
         """Write it into `root`, where it is missing."""
         write_head_cohort(root, **asdict(self))
+
+    def followup_volumes(self, columns: Mapping[str, np.ndarray], count: int, do: Mapping[str, float]) -> np.ndarray:
+        """Follow-up volumes as the causal model draws them.
+
+        Args:
+            columns: Clinical variables in their units, (N,) each.
+            count: Samples for each patient.
+            do: Variables set by intervention.
+
+        Returns:
+            (N, count) mL of IPH; the noise is the same for every `do`.
+        """
+        return causal.followup_volumes(causal.do(dict(columns), **do), count, seed=0)

@@ -11,7 +11,6 @@
 | `phantom.json` | seed, version and arguments; marks the folder as synthetic and complete |
 """
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from datamodules.io import read_table
 from datamodules.phantoms.liver import causal, tables
 from datamodules.phantoms.liver.anatomy import draw_abdomen
 from datamodules.phantoms.liver.causal import MODALITIES, SHARES, People
@@ -131,8 +131,7 @@ class LiverPhantom:
         Returns:
             (N,) log-odds of cancer, given the findings behind the modalities that are present.
         """
-        with (root / "truth.csv").open(newline="", encoding="utf-8") as file:
-            rows = {row["id"]: row for row in csv.DictReader(file)}
+        rows = read_table(root / "truth.csv").by("id")
         viral = np.array([float(rows[name]["viral"]) == 1 for name in ids])
         findings = {name: np.array([float(rows[each][name]) for each in ids]) for name in modalities}
         odds = np.zeros(len(ids))

@@ -10,16 +10,15 @@ of the T1 where there is one.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from datamodules.liver.records import read_rows
+from datamodules.io import Volume, listed, match_ids, plain, read_table, to_itk
 from datamodules.preparation.liver.cohort import ImportedPatient, write_cohort
 from datamodules.preparation.liver.segmentation_set import LabelledScan, write_segmentation_set
 from datamodules.preparation.liver.turned import read_turned, with_labels
@@ -99,28 +98,28 @@ class CirrMRI600CohortPreparation:
             FileNotFoundError: If there are no scans or no table.
             ValueError: If a file or a cell is not as it should be.
         """
-        tables = sorted(Path(self.input).rglob("*CompleteData*.csv"))
+        tables = listed(Path(self.input), "**/*CompleteData*.csv")
         if not tables:
             raise FileNotFoundError(f"no *CompleteData*.csv below {self.input}: unpack the zip with the metadata there")
-        rows = {row["Patient ID"].strip(): row for row in read_rows(tables[0])}
+        rows = read_table(tables[0]).by("Patient ID")
         people = [one for one in find_cirrmri600(Path(self.input)) if one.id.startswith("cirrhosis_")]
+        match_ids([one.id.removeprefix("cirrhosis_") for one in people], rows, tables[0])
         write_cohort(Path(self.output), self._patients(people, rows, tables[0]), None)
 
     def _patients(
-        self, people: list[Person], rows: dict[str, dict[str, str]], table: Path
+        self, people: list[Person], rows: Mapping[str, Mapping[str, str]], table: Path
     ) -> Iterator[ImportedPatient]:
         for one in people:
-            row = rows.get(one.id.removeprefix("cirrhosis_"))
-            if row is None:
+            row = rows.get(one.id.removeprefix("cirrhosis_"), {})
+            if not row:
                 log.warning("%s has no row in %s; its clinical data are missing", one.id, table.name)
-                row = {}
-            label = (row.get("Radiological Evaluation") or "").strip()
+            label = plain(row.get("Radiological Evaluation", ""))
             if label not in ("", "1", "2", "3"):
                 raise ValueError(f"{table}: Radiological Evaluation of {one.id} is '{label}'; expected 1, 2 or 3")
-            gender = (row.get("Gender") or "").strip()
+            gender = plain(row.get("Gender", ""))
             yield ImportedPatient(
                 one.id,
-                {"age": (row.get("Age") or "").strip(), "sex": _GENDER.get(gender, "")},
+                {"age": row.get("Age", ""), "sex": _GENDER.get(gender, "")},
                 str(int(label) - 1) if label else "",
                 volumes={name: read_turned(image) for name, (image, _) in one.scans.items()} | {"liver": _liver(one)},
                 split=one.split,
@@ -137,10 +136,10 @@ def find_cirrmri600(root: Path) -> list[Person]:
     people: dict[str, Person] = {}
     for weighting in ("t1", "t2"):
         for split in _SPLITS:
-            for folder in root.rglob(f"{split}_images"):
+            for folder in listed(root, f"**/{split}_images"):
                 if f"cirrhosis_{weighting}_3d" in (part.casefold() for part in folder.parts):
                     _add(people, folder, "cirrhosis", weighting, _SPLITS[split])
-        for folder in root.rglob(f"{weighting.upper()}_images"):
+        for folder in listed(root, f"**/{weighting.upper()}_images"):
             if f"{weighting}_w_healthy" in (part.casefold() for part in folder.parts):
                 _add(people, folder, "healthy", weighting, "")
     if not people:
@@ -152,7 +151,7 @@ def find_cirrmri600(root: Path) -> list[Person]:
 
 
 def _add(people: dict[str, Person], folder: Path, group: str, weighting: str, split: str) -> None:
-    for image in sorted(folder.glob("*.nii.gz")):
+    for image in listed(folder, "*.nii.gz"):
         mask = folder.with_name(folder.name.replace("images", "masks")) / image.name
         if not mask.is_file():
             raise ValueError(f"{image} has no mask {mask}")
@@ -174,23 +173,14 @@ def _labelled(one: Person, wanted: tuple[str, ...]) -> LabelledScan:
     return LabelledScan(one.id, [first, *(_onto(other, first) for other in others)], mask, test=split == "test")
 
 
-def _liver(one: Person) -> Any:
+def _liver(one: Person) -> Volume:
     name = "t1" if "t1" in one.scans else "t2"
     image, mask = one.scans[name]
     return with_labels(read_turned(image), mask, (0, 1))
 
 
-def _onto(image: Any, grid: Any) -> Any:
+def _onto(image: Volume, grid: Volume) -> Volume:
     """Resampled linearly to another image's grid; 0 where there is nothing."""
-    moved = sitk.Resample(_to_itk(image), _to_itk(grid), sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-    return nib.Nifti1Image(sitk.GetArrayFromImage(moved).T, grid.affine)
-
-
-def _to_itk(image: Any) -> sitk.Image:
-    """Both in RAS millimetres, which is all that matters between the two."""
-    said = sitk.GetImageFromArray(np.asarray(image.dataobj, np.float32).T)
-    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    said.SetSpacing(spacing.tolist())
-    said.SetDirection((image.affine[:3, :3] / spacing).ravel().tolist())
-    said.SetOrigin(image.affine[:3, 3].tolist())
-    return said
+    here, there = (to_itk(one.array.astype(np.float32), one.affine) for one in (image, grid))
+    moved = sitk.Resample(here, there, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    return Volume(sitk.GetArrayFromImage(moved), grid.grid)

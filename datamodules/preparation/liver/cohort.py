@@ -1,6 +1,5 @@
 """Writes imported patients in the general layout (`datamodules/liver/records.py`), whatever layout they came from."""
 
-import csv
 import logging
 import re
 import shutil
@@ -9,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from rich.progress import track
 
+from datamodules.io import Volume, write_like, write_table
 from datamodules.liver.columns import is_leak
 from datamodules.phantoms.writing import appearing
 
@@ -31,7 +30,7 @@ class ImportedPatient:
         label: Class, empty where unknown.
         months: Survival or follow-up, empty where unknown.
         event: 1 for dead, 0, or empty.
-        volumes: Images of nibabel by `ct`, `t1`, `t2`, `liver`, or any other name.
+        volumes: By `ct`, `t1`, `t2`, `liver`, or any other name.
         tiles: Pictures to copy.
         split: `train`, `val`, `test`, or empty.
     """
@@ -41,7 +40,7 @@ class ImportedPatient:
     label: str = ""
     months: str = ""
     event: str = ""
-    volumes: Mapping[str, Any] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
     tiles: Sequence[Path] = ()
     split: str = ""
 
@@ -74,10 +73,7 @@ def write_cohort(
             raise ValueError("no patient was found in the source")
         columns = list(dict.fromkeys(name for row in rows.values() for name in row))
         columns = [name for name in columns if name != "split" or any(row["split"] for row in rows.values())]
-        with (folder / "patients.csv").open("w", newline="", encoding="utf-8") as opened:
-            writer = csv.DictWriter(opened, columns, restval="", extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows.values())
+        write_table(folder / "patients.csv", columns, rows.values())
         if genes is not None:
             _write_genes(folder / "genomics.tsv", *genes)
 
@@ -99,8 +95,8 @@ def column_name(text: object) -> str:
 def _write_files(home: Path, patient: ImportedPatient) -> None:
     if patient.volumes or patient.tiles:
         home.mkdir()
-    for name, image in patient.volumes.items():
-        nib.save(image, home / f"{name}.nii.gz")
+    for name, volume in patient.volumes.items():
+        write_like(volume.array, volume, home / f"{name}.nii.gz")
     if patient.tiles:
         (home / "tiles").mkdir()
     for number, tile in enumerate(patient.tiles):

@@ -9,19 +9,19 @@ survival comes in weeks and leaves in months; `Sex` is 1 for men and 2 for women
 """
 
 import logging
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from datamodules.preparation.dicom import read_series
+from datamodules.io import Grid, Volume, from_itk, listed, match_ids, number, read_table
+from datamodules.io.dicom import read_series
+from datamodules.io.dicom_seg import Series, find_series, read_segments
 from datamodules.preparation.liver.cohort import ImportedPatient, column_name, predictors, write_cohort
-from datamodules.preparation.liver.dicom_seg import Series, find_series, read_segments
 
-__all__ = ["HCCTACESegPreparation", "pre_procedural", "read_table"]
+__all__ = ["HCCTACESegPreparation", "pre_procedural", "read_patients"]
 
 log = logging.getLogger(__name__)
 
@@ -53,38 +53,29 @@ class HCCTACESegPreparation:
             ValueError: If a file is not as it should be.
         """
         root = Path(self.input)
-        tables = [file for file in sorted(root.rglob("*.xlsx")) if file.name[0] not in ".~"]
+        tables = [file for file in listed(root, "**/*.xlsx") if file.name[0] != "~"]
         if not tables:
             raise FileNotFoundError(f"no .xlsx with the clinical data below {root}")
-        folders = {path.name: path for path in sorted(root.rglob("HCC_*")) if path.is_dir()}
+        folders = {path.name: path for path in listed(root, "**/HCC_*") if path.is_dir()}
         if not folders:
             raise FileNotFoundError(f"no folder HCC_<number> below {root}")
-        rows = read_table(tables[0])
-        for name in sorted(set(folders) - set(rows)):
+        rows = read_patients(tables[0])
+        for name in match_ids(sorted(folders), rows, tables[0]):
             log.warning("%s has images and no row in %s; left out", name, tables[0].name)
         patients = (_patient(name, row, folders.get(name)) for name, row in rows.items())
         write_cohort(Path(self.output), patients, None)
 
 
-def read_table(file: Path) -> dict[str, dict[str, str]]:
+def read_patients(file: Path) -> dict[str, dict[str, str]]:
     """Rows by patient; names of columns are stripped and in lower case, cells are text.
 
     Raises:
-        ValueError: If there is no sheet `data table`, or no column `TCIA_ID`.
+        ValueError: If there is no sheet `data table`, no column `TCIA_ID`, or a patient twice.
     """
-    import openpyxl  # for this one table
-
-    book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    sheets = {name.strip().casefold(): name for name in book.sheetnames}
-    if "data table" not in sheets:
-        raise ValueError(f"{file}: no sheet 'data table'; it has {', '.join(book.sheetnames)}")
-    lines = [line for line in book[sheets["data table"]].iter_rows(values_only=True) if any(map(_text, line))]
-    book.close()
-    names = [column_name(name) for name in lines[0]]
-    if "tcia_id" not in names:
-        raise ValueError(f"{file}: no column TCIA_ID; it has {', '.join(names[:5])}, ...")
-    rows = [{name: _text(cell) for name, cell in zip(names, line, strict=True) if name} for line in lines[1:]]
-    return {row["tcia_id"]: row for row in rows if row["tcia_id"]}
+    table = read_table(file, sheet="data table")
+    table.need("TCIA_ID")
+    patients = replace(table, rows=[row for row in table.rows if row["TCIA_ID"]]).by("TCIA_ID")
+    return {name: {column_name(column): cell for column, cell in row.items()} for name, row in patients.items()}
 
 
 def pre_procedural(series: list[Series]) -> tuple[Series, Series] | None:
@@ -107,7 +98,7 @@ def _patient(name: str, row: dict[str, str], folder: Path | None) -> ImportedPat
     pair = pre_procedural(find_series(folder)) if folder else None
     if pair is None:
         log.warning("%s: no CT with a segmentation; the imaging is missing", name)
-    weeks = row.get(_OUTCOMES["weeks"], "")
+    weeks = number(row, _OUTCOMES["weeks"], 0, where=name)
     plain = predictors({key: value for key, value in row.items() if key not in _NOT_PREDICTORS})
     if "sex" in plain:
         plain["sex"] = _SEX.get(plain["sex"], "")
@@ -115,15 +106,15 @@ def _patient(name: str, row: dict[str, str], folder: Path | None) -> ImportedPat
         name,
         {key: value.replace("_ ", "_") for key, value in plain.items()},
         row.get(_OUTCOMES["label"], ""),
-        f"{float(weeks) * _WEEKS:.2f}" if weeks else "",
+        "" if math.isnan(weeks) else f"{weeks * _WEEKS:.2f}",
         row.get(_OUTCOMES["event"], ""),
         volumes=_volumes(*pair) if pair else {},
     )
 
 
-def _volumes(ct: Series, seg: Series) -> dict[str, Any]:
+def _volumes(ct: Series, seg: Series) -> dict[str, Volume]:
     """The CT, the liver (1) with its mass (2), and any other segment under its own name; segments may overlap."""
-    slices = read_series(ct.folder)
+    slices = read_series(ct.folder, ct.uid)
     masks = read_segments(seg.folder, slices)
     if "liver" not in masks:
         raise ValueError(f"{seg.folder}: no segment 'Liver'; it has {', '.join(masks)}")
@@ -131,20 +122,10 @@ def _volumes(ct: Series, seg: Series) -> dict[str, Any]:
     for mass in [name for name in masks if name.startswith(("mass", "tumor", "tumour"))]:
         liver[masks.pop(mass)] = 2
     others = {column_name(name): mask.astype(np.uint8) for name, mask in masks.items()}
-    labels = {name: _to_nifti(slices.mask_to_image(mask)) for name, mask in {"liver": liver, **others}.items()}
-    return {"ct": _to_nifti(slices.to_image()), **labels}
+    labels = {name: _to_volume(slices.mask_to_image(mask)) for name, mask in {"liver": liver, **others}.items()}
+    return {"ct": _to_volume(slices.to_image()), **labels}
 
 
-def _to_nifti(image: sitk.Image) -> Any:
-    """From DICOM's axes, left and back, to NIfTI's, right and front."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    return nib.Nifti1Image(sitk.GetArrayFromImage(image).T, np.diag([-1, -1, 1, 1]) @ affine)
-
-
-def _text(cell: object) -> str:
-    """A number without a needless `.0`."""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return "" if cell is None else str(cell).strip()
+def _to_volume(image: sitk.Image) -> Volume:
+    grid = Grid(image.GetSize(), from_itk(image))
+    return Volume(grid.to_array(sitk.GetArrayFromImage(image).T), grid)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.io import listed
 from datamodules.preparation.liver.segmentation_set import LabelledScan, write_segmentation_set
 from datamodules.preparation.liver.turned import read_turned, with_labels, without_spacing
 
@@ -77,7 +78,7 @@ def find_lits17(root: Path) -> dict[int, tuple[Path, Path]]:
         ValueError: If a number stands twice, or a volume lacks its segmentation.
     """
     found: dict[str, dict[int, Path]] = {"volume": {}, "segmentation": {}}
-    for file in sorted(root.rglob("*.nii*")):
+    for file in listed(root, "**/*.nii*"):
         named = re.fullmatch(r"(volume|segmentation)-(\d+)\.nii(?:\.gz)?", file.name)
         if named:
             kind, number = named.group(1), int(named.group(2))

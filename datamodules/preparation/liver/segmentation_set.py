@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 from rich.progress import track
 
+from datamodules.io import Volume, write_like
 from datamodules.phantoms.writing import appearing
 
 __all__ = ["LabelledScan", "write_segmentation_set"]
@@ -20,14 +19,14 @@ class LabelledScan:
 
     Attributes:
         id: Name of the case.
-        images: Of nibabel, one for each channel, on one grid.
+        images: One for each channel, on one grid.
         mask: Label map on the same grid.
         test: Whether it belongs to the test.
     """
 
     id: str
-    images: Sequence[Any]
-    mask: Any
+    images: Sequence[Volume]
+    mask: Volume
     test: bool = False
 
 
@@ -54,8 +53,8 @@ def write_segmentation_set(
             for kind in ("images", "labels"):
                 (folder / f"{kind}{split}").mkdir(exist_ok=True)
             for number, image in enumerate(scan.images):
-                nib.save(image, folder / f"images{split}" / f"{scan.id}_{number:04d}.nii.gz")
-            nib.save(scan.mask, folder / f"labels{split}" / f"{scan.id}.nii.gz")
+                write_like(image.array, image, folder / f"images{split}" / f"{scan.id}_{number:04d}.nii.gz")
+            write_like(scan.mask.array, scan.mask, folder / f"labels{split}" / f"{scan.id}.nii.gz")
             count += not scan.test
         said = {
             "channel_names": {str(number): name for number, name in enumerate(channels)},

@@ -11,20 +11,18 @@ stay behind, and so do outcomes. Everybody has a carcinoma, so the class is the 
 Imaging is not joined here: it lies in another archive and exists for few (docs/how-to/liver_data.md).
 """
 
-import csv
-import gzip
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
-from datamodules.liver.columns import MISSING
+from datamodules.io import Row, is_missing, listed, number, plain, read_matrix, read_table
 from datamodules.preparation.liver.cohort import ImportedPatient, predictors, write_cohort
 
-__all__ = ["TCGALIHCPreparation", "read_expression", "read_table", "tumour_samples"]
+__all__ = ["TCGALIHCPreparation", "read_expression", "read_patients", "tumour_samples"]
 
 _MONTH = 30.4375
 """Days."""
@@ -55,30 +53,28 @@ class TCGALIHCPreparation:
             ValueError: If a table is not as it should be.
         """
         root = Path(self.input)
-        tables = [file for pattern in _CLINICAL for file in sorted(root.rglob(pattern))]
+        tables = [file for pattern in _CLINICAL for file in listed(root, f"**/{pattern}")]
         if not tables:
             raise FileNotFoundError(f"no clinical table below {root}: expected one of {', '.join(_CLINICAL)}")
-        survival = [read_table(file) for file in sorted(root.rglob("*.survival.tsv*"))[:1]]
-        expression = [read_expression(file) for file in sorted(root.rglob("*.star_fpkm.tsv*"))[:1]]
-        patients = _patients(read_table(tables[0]), survival[0] if survival else {}, _tiles(root))
+        survival = [read_patients(file) for file in listed(root, "**/*.survival.tsv*")[:1]]
+        expression = [read_expression(file) for file in listed(root, "**/*.star_fpkm.tsv*")[:1]]
+        patients = _patients(read_patients(tables[0]), survival[0] if survival else {}, _tiles(root))
         write_cohort(Path(self.output), patients, expression[0] if expression else None)
 
 
-def read_table(file: Path) -> dict[str, dict[str, str]]:
+def read_patients(file: Path) -> dict[str, Row]:
     """Rows by patient (12 characters), of any of the sources: comments, second headers and repeats are passed over.
 
     Raises:
         ValueError: If no column holds barcodes.
     """
-    with _opened(file) as stream:
-        lines = [line for line in stream if line.strip() and not line.startswith("#")]
-    rows = list(csv.DictReader(lines, delimiter="\t"))
-    names = {str(name).strip().casefold(): name for name in (rows[0] if rows else {})}
-    column = next((names[name] for name in _IDS if name in names and _coded(rows, names[name])), None)
+    table = read_table(file, comment="#")
+    names = {name.casefold(): name for name in table.columns}
+    column = next((names[name] for name in _IDS if name in names and _coded(table.rows, names[name])), None)
     if column is None:
         raise ValueError(f"{file}: no column of barcodes such as TCGA-XX-XXXX; expected one of {', '.join(_IDS)}")
-    found: dict[str, dict[str, str]] = {}
-    for row in sorted((row for row in rows if _BARCODE.match(row[column] or "")), key=lambda row: row[column]):
+    found: dict[str, Row] = {}
+    for row in sorted((row for row in table.rows if _BARCODE.match(row[column])), key=lambda row: row[column]):
         if row[column][13:15] in ("", "01"):
             found.setdefault(row[column][:12], row)
     return found
@@ -99,17 +95,16 @@ def read_expression(file: Path) -> tuple[list[str], list[str], np.ndarray]:
     Raises:
         ValueError: If values cannot be log2(FPKM + 1), or there is no tumour.
     """
-    with _opened(file) as stream:
-        columns = stream.readline().rstrip("\r\n").split("\t")
-        places = {name: number for number, name in enumerate(columns)}
-        chosen = tumour_samples(columns[1:])
-        if not chosen:
-            raise ValueError(f"{file}: no column is a primary tumour, such as TCGA-XX-XXXX-01A")
-        kept = [places[sample] for sample in chosen.values()]
-        values: dict[str, list[list[float]]] = {}
-        for line in stream:
-            cells = line.rstrip("\r\n").split("\t")
-            values.setdefault(cells[0].split(".")[0], []).append([float(cells[place]) for place in kept])
+    genes, samples, table = read_matrix(file)
+    chosen = tumour_samples(samples)
+    if not chosen:
+        raise ValueError(f"{file}: no column is a primary tumour, such as TCGA-XX-XXXX-01A")
+    table = table[:, [samples.index(sample) for sample in chosen.values()]]
+    if np.isnan(table).any():
+        raise ValueError(f"{file}: a value is missing; expected one for each gene and sample")
+    values: dict[str, list[np.ndarray]] = {}
+    for gene, row in zip(genes, table, strict=True):
+        values.setdefault(gene.split(".")[0], []).append(row)
     logs = np.array([np.mean(rows, axis=0) for rows in values.values()])
     if logs.min() < 0 or logs.max() > 30:
         raise ValueError(f"{file}: values {logs.min():g} to {logs.max():g}; expected log2(FPKM + 1), 0 to 20")
@@ -117,13 +112,13 @@ def read_expression(file: Path) -> tuple[list[str], list[str], np.ndarray]:
 
 
 def _patients(
-    clinical: dict[str, dict[str, str]], survival: dict[str, dict[str, str]], tiles: dict[str, list[Path]]
+    clinical: Mapping[str, Row], survival: Mapping[str, Row], tiles: dict[str, list[Path]]
 ) -> Iterator[ImportedPatient]:
     for name, row in clinical.items():
         months, event = _survival(row, survival.get(name, {}))
         yield ImportedPatient(
             name,
-            {key: "" if value.lower() in MISSING else value for key, value in predictors(row).items()},
+            {key: "" if is_missing(value) else value for key, value in predictors(row).items()},
             _late(row),
             months,
             event,
@@ -131,17 +126,17 @@ def _patients(
         )
 
 
-def _survival(row: dict[str, str], lived: dict[str, str]) -> tuple[str, str]:
+def _survival(row: Row, lived: Mapping[str, str]) -> tuple[str, str]:
     """Months and event, of Xena's survival table, else of cBioPortal's columns."""
-    if days := lived.get("OS.time", ""):
-        return f"{float(days) / _MONTH:.2f}", lived.get("OS", "")
-    months = (row.get("OS_MONTHS") or "").strip()
-    return ("", "") if months.lower() in MISSING else (months, (row.get("OS_STATUS") or "").strip()[:1])
+    if not math.isnan(days := number(lived, "OS.time", 0)):
+        return f"{days / _MONTH:.2f}", plain(lived.get("OS", ""))
+    months = row.get("OS_MONTHS", "")
+    return ("", "") if is_missing(months) else (months, row.get("OS_STATUS", "")[:1])
 
 
-def _late(row: dict[str, str]) -> str:
+def _late(row: Mapping[str, str]) -> str:
     """`Stage IIIA` to 1, `Stage II` to 0, empty where unknown."""
-    said = {key.strip().casefold().split(".")[0]: value for key, value in row.items() if key}
+    said = {key.casefold().split(".")[0]: value for key, value in row.items()}
     text = next((said[name] for name in _STAGES if said.get(name)), "")
     stage = re.fullmatch(r"(?:stage)?\s*(I{1,3}|IV)[ABC]?\d?", text.strip(), re.IGNORECASE)
     return "" if stage is None else str(int(stage.group(1).upper() in ("III", "IV")))
@@ -150,19 +145,12 @@ def _late(row: dict[str, str]) -> str:
 def _tiles(root: Path) -> dict[str, list[Path]]:
     """By patient, of diagnostic slides (DX) of the primary tumour, in order of slide and name."""
     found: dict[str, list[Path]] = {}
-    for folder in sorted(path for path in root.rglob("TCGA-*") if path.is_dir()):
+    for folder in (path for path in listed(root, "**/TCGA-*") if path.is_dir()):
         if re.match(r"TCGA-\w{2}-\w{4}-01Z-00-DX", folder.name):
-            pictures = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg"))
+            pictures = [file for file in listed(folder) if file.suffix.lower() in (".png", ".jpg", ".jpeg")]
             found.setdefault(folder.name[:12], []).extend(pictures)
     return found
 
 
-def _coded(rows: Sequence[dict[str, str]], column: str) -> bool:
-    return any(_BARCODE.match(row[column] or "") for row in rows)
-
-
-def _opened(file: Path) -> TextIO:
-    """Text of a file that may be compressed, whatever its name says."""
-    with file.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return gzip.open(file, "rt", encoding="utf-8-sig") if packed else file.open(encoding="utf-8-sig")
+def _coded(rows: Sequence[Row], column: str) -> bool:
+    return any(_BARCODE.match(row[column]) for row in rows)

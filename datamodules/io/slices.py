@@ -32,6 +32,7 @@ class Slices:
         column: Unit vector (LPS) of growing row index.
         spacing: Distance in mm between rows, and between columns.
         source: Where they come from, for messages.
+        series: Series Instance UID, empty where it is not told.
     """
 
     pixels: np.ndarray
@@ -40,6 +41,7 @@ class Slices:
     column: np.ndarray
     spacing: tuple[float, float]
     source: Path
+    series: str = ""
 
     def __post_init__(self) -> None:
         widest = float(np.diff(self.heights).max())

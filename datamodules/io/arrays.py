@@ -1,0 +1,137 @@
+"""Arrays of users: npy and npz, whose headers are read and believed only where the file is as long as they say.
+
+No pickled object is ever loaded. What comes out is in the machine's byte order and in C order.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from datamodules.io.files import hidden, opening
+
+__all__ = ["ARRAYS", "npz_keys", "npz_shape", "read_npy", "read_npz", "stretched"]
+
+ARRAYS = (".npy", ".npz")
+"""Endings of their names, in small letters."""
+_BOMB = 1 << 30, 300  # bytes of an array, and how many times as many as are in the file, that are no image
+
+
+def stretched(image: np.ndarray, file: Path) -> np.ndarray:
+    """Intensities as float32 from 0 to 255: uint8 as they are, of others the range stretched, which is 0 if flat.
+
+    Args:
+        image: Of any shape and number type.
+        file: Where it comes from, for messages.
+
+    Raises:
+        ValueError: If it holds NaN or infinite values.
+    """
+    wide = image.dtype.kind in "iu" and image.dtype.itemsize >= 4  # of which float32 would drop the last digits
+    pixels = image.astype(np.float64 if wide else np.float32)
+    if image.dtype in (np.uint8, np.bool_):
+        return pixels * 255 if image.dtype == bool else pixels
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"{file}: holds NaN or infinite intensities; replace them first")
+    low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
+    scale = 255 / (high - low) if high > low else 0
+    return np.clip(np.multiply(pixels - low, scale), 0, 255).astype(np.float32)
+
+
+def read_npy(file: Path) -> np.ndarray:
+    """The array of an npy file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds no numbers or text.
+    """
+    with opening(file, "an npy array"), file.open("rb") as stream:
+        wrong, _ = _header(stream, file.stat().st_size)
+        stream.seek(0)
+        array = np.empty(0) if wrong else np.lib.format.read_array(stream, allow_pickle=False)
+    return _checked(array, wrong, str(file))
+
+
+def read_npz(file: Path, key: str) -> np.ndarray:
+    """One array of an npz.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If there is no such array in it, it is damaged, or holds no numbers or text.
+    """
+    with _member(file, key) as (stream, size):
+        wrong, _ = _header(stream, size)
+    array = np.empty(0)
+    if not wrong:
+        with _member(file, key) as (stream, _):
+            array = np.lib.format.read_array(stream, allow_pickle=False)
+            stream.read(1)  # to the end, where the checksum is compared
+    return _checked(array, wrong, f"{file}: {key}")
+
+
+def npz_shape(file: Path, key: str) -> tuple[int, ...]:
+    """The shape of an array of an npz, from its header alone.
+
+    Raises:
+        FileNotFoundError: As of `read_npz`.
+        ValueError: As of `read_npz`.
+    """
+    with _member(file, key) as (stream, size):
+        wrong, shape = _header(stream, size)
+    _checked(np.empty(0), wrong, f"{file}: {key}")
+    return shape
+
+
+def npz_keys(file: Path) -> list[str]:
+    """Names of the arrays of an npz.
+
+    Raises:
+        FileNotFoundError: As of `read_npz`.
+        ValueError: As of `read_npz`.
+    """
+    with opening(file, "an npz"), zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if not any(hidden(Path(part)) for part in Path(name).parts)]
+    return sorted(name.removesuffix(".npy") for name in names)
+
+
+@contextmanager
+def _member(file: Path, key: str) -> Iterator[tuple[IO[bytes], int]]:
+    """An array's bytes, unpacked, and how many there are."""
+    keys = npz_keys(file)
+    if key not in keys:
+        raise ValueError(f"{file}: no array '{key}'; it holds {keys}")
+    with opening(file, "an npz"), zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        about = archive.getinfo(f"{key}.npy" if f"{key}.npy" in names else key)
+        if about.file_size > _BOMB[0] and about.file_size > _BOMB[1] * about.compress_size:
+            raise ValueError(f"{key} unpacks to {about.file_size >> 30} GiB from almost nothing")
+        with archive.open(about) as stream:
+            yield stream, about.file_size
+
+
+def _header(stream: IO[bytes], size: int) -> tuple[str, tuple[int, ...]]:
+    """What is wrong with an array's type, and its shape, before anything is allocated.
+
+    Raises:
+        ValueError: If it is no npy, or the file is not as long as its header says.
+    """
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        return "holds Python objects, which are not loaded; save it anew as numbers, by array.astype(...)", shape
+    if dtype.kind not in "biufUS":
+        return f"holds {dtype}; expected numbers", shape
+    wanted = stream.tell() + dtype.itemsize * int(np.prod([int(side) for side in shape], dtype=object))
+    if any(side < 0 for side in shape) or wanted != size:
+        raise ValueError(f"its header says {shape} of {dtype}, {wanted} bytes in all; there are {size}")
+    return "", shape
+
+
+def _checked(array: np.ndarray, wrong: str, where: str) -> np.ndarray:
+    if wrong:
+        raise ValueError(f"{where} {wrong}")
+    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)).reshape(array.shape)

@@ -1,0 +1,140 @@
+"""Where the voxels of a file lie, and how its array is turned to z, y, x and back."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+
+from evaluation.volumes import voxel_mm
+
+__all__ = ["Grid", "check_same_grid", "from_itk", "to_itk"]
+
+_TOLERANCE = 1e-3  # mm, and parts of a direction
+_RAS = nib.orientations.axcodes2ornt("RAS")
+_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The grid of a file, and the same turned to the nearest axes of the patient: z, y, x.
+
+    Turned arrays have index 0 at the feet, the back and the left: axes point to the head, the front and the patient's
+    right, which is RAS of nibabel (x, y, z) with its axes in the order z, y, x. Nothing is interpolated, so axes of an
+    oblique scan stay as oblique as they are; spacings of a sheared one multiply to the volume of a voxel.
+
+    Attributes:
+        file_shape: Voxels along the axes of the file, as the file says it: a last axis of 1 may be missing or too many.
+        file_affine: (4, 4) from voxels of the file to mm in RAS.
+        header: What a NIfTI file says of its geometry, so that it can be written again to the last bit; else none.
+    """
+
+    file_shape: tuple[int, ...]
+    file_affine: np.ndarray
+    header: Any = field(default=None, repr=False)
+
+    @cached_property
+    def _turn(self) -> np.ndarray:
+        return nib.orientations.io_orientation(self.file_affine)
+
+    @property
+    def _volume(self) -> tuple[int, int, int]:
+        x, y, z, *_ = (*self.file_shape, 1)
+        return x, y, z
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        z, y, x = self.to_array(np.broadcast_to(np.int8(0), self._volume), copy=False).shape
+        return z, y, x
+
+    @cached_property
+    def affine(self) -> np.ndarray:
+        """(4, 4) from voxels x, y, z of the turned array to mm in RAS."""
+        return self.file_affine @ nib.orientations.inv_ornt_aff(self._turn, self._volume)
+
+    @cached_property
+    def spacing(self) -> tuple[float, float, float]:
+        """Mm of a voxel along z, y, x, by the affine."""
+        x, y, z = voxel_mm(self.affine)
+        return z, y, x
+
+    def to_array(self, data: np.ndarray, *, copy: bool = True) -> np.ndarray:
+        """(z, y, x) from an array in the order of the file; contiguous unless it need not be copied."""
+        turned = nib.orientations.apply_orientation(data.reshape(self._volume), self._turn).T
+        return np.ascontiguousarray(turned) if copy else turned
+
+    def to_file(self, array: np.ndarray) -> np.ndarray:
+        """An array of three axes in the order of the file, from (z, y, x)."""
+        return nib.orientations.apply_orientation(array.T, nib.orientations.ornt_transform(_RAS, self._turn))
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether it is one slice, of whatever direction."""
+        return 1 in self.shape
+
+    def to_picture(self, array: np.ndarray) -> np.ndarray:
+        """(H, W) of one slice (z, y, x) as pictures show it: head or front above, the patient's right on the left."""
+        return array.squeeze(self.shape.index(1))[::-1, ::-1]
+
+    def from_picture(self, picture: np.ndarray) -> np.ndarray:
+        """(z, y, x) of a picture of the slice."""
+        return np.expand_dims(picture[::-1, ::-1], self.shape.index(1))
+
+    @property
+    def pixel(self) -> tuple[float, ...]:
+        """Mm of a pixel of the slice, H and W."""
+        return tuple(np.delete(self.spacing, self.shape.index(1)).tolist())
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """H and W of the slice."""
+        return tuple(np.delete(self.shape, self.shape.index(1)).tolist())
+
+    def turned(self) -> "Grid":
+        """The grid of a file that has the axes of the array."""
+        return Grid(self.shape[::-1], self.affine)
+
+
+def check_same_grid(file: Path, grid: Grid, other_file: Path, other: Grid) -> None:
+    """Refuse two files that do not show the same places; how each stores its axes does not matter.
+
+    Raises:
+        ValueError: If shapes or affines differ.
+    """
+    if grid.shape != other.shape:
+        said = f"{grid.shape[::-1]} voxels, but {other_file.name} has {other.shape[::-1]}"
+        raise ValueError(f"{file}: {said}; resample one")
+    if np.abs(grid.affine - other.affine).max() > _TOLERANCE:
+        said = f"lies on another grid than {other_file.name} (their affines differ)"
+        raise ValueError(f"{file}: {said}; resample one onto the other")
+
+
+def to_itk(array: np.ndarray, affine: np.ndarray) -> sitk.Image:
+    """An image of SimpleITK.
+
+    Args:
+        array: (z, y, x).
+        affine: (4, 4) from voxels x, y, z to mm in RAS.
+    """
+    lps = _LPS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    return image
+
+
+def from_itk(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+    """(4, 4) from voxels x, y, z of an image of SimpleITK, of two to four axes, to mm in RAS."""
+    axes = len(image.GetSize())
+    kept = min(axes, 3)
+    lps = np.eye(4)
+    direction = np.reshape(image.GetDirection(), (axes, axes))[:kept, :kept]
+    lps[:kept, :kept] = direction * np.array(image.GetSpacing())[:kept]
+    lps[:kept, 3] = np.array(image.GetOrigin())[:kept]
+    return _LPS @ lps

@@ -1,0 +1,119 @@
+"""Text of a table: what is no text at all, in which encoding it is, and what parts its cells."""
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from datamodules.io.files import opening
+
+__all__ = ["Line", "cells_of_text", "read_bytes", "text_of"]
+
+Line = tuple[int, list[str]]
+"""Number of a line in its file, and its cells without blanks around."""
+
+_NO_TABLE = {
+    b"version https://git-lfs": "a pointer of Git LFS, not the table; fetch it with git lfs pull",
+    b"\xd0\xcf\x11\xe0": "an old Excel file (.xls), or one with a password; save it as CSV, or as .xlsx without one",
+    b"%PDF": "a PDF; save the table as CSV",
+}
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_START = 1 << 20
+"""Letters of a text that hold its header."""
+_NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas"}
+
+
+def read_bytes(file: Path) -> bytes:
+    """Of a file that may be compressed, whatever its name says.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged, or something else than a table by how it begins.
+    """
+    with opening(file, "a table"):
+        data = file.read_bytes()
+        data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    for start, what in _NO_TABLE.items():
+        if data.startswith(start):
+            raise ValueError(f"{file} is {what}")
+    return data
+
+
+def text_of(data: bytes, file: Path) -> tuple[str, str]:
+    """Text, and its encoding.
+
+    By the mark it begins with, else UTF-8, else that of Windows, cp1252.
+
+    Raises:
+        ValueError: If it is no text, or a web page.
+    """
+    marked = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
+    for encoding in (marked,) if marked else ("utf-8", "cp1252"):
+        try:
+            text = data.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        raise ValueError(f"{file} is neither UTF-8, UTF-16 nor Windows text (cp1252); save it as CSV in UTF-8")
+    if encoding == "cp1252" and not data.decode("utf-8", "ignore").isascii():
+        raise ValueError(f"{file} mixes UTF-8 with another encoding, or is damaged; save it as CSV in UTF-8")
+    if "\0" in text:
+        raise ValueError(f"{file} has NUL bytes: it is damaged, no text, or UTF-16 without a mark; save it as UTF-8")
+    if re.search("[\x01-\x08\x0e-\x1f]", text):
+        raise ValueError(f"{file} is no text; expected a table as CSV, TSV or XLSX")
+    if text.lstrip().startswith("<"):
+        raise ValueError(f"{file} is a web page or XML, not a table; download the table itself, or save it as CSV")
+    return text, encoding
+
+
+def cells_of_text(text: str, file: Path, comment: str = "") -> tuple[Iterator[Line], str]:
+    """Lines of cells, and the name of what parts them: a comma, a semicolon or a tab, by the header.
+
+    Args:
+        text: Of the table.
+        file: For messages.
+        comment: Lines that begin so are passed over.
+
+    Raises:
+        ValueError: If quotation marks do not close, when that line is reached.
+    """
+    if comment:
+        text = re.sub(rf"(?m)^{re.escape(comment)}.*$", "", text)
+    said = re.match(r'"?sep=([,;\t])"?[ \t]*(?=[\r\n])', text, re.IGNORECASE)  # a hint to Excel
+    if said:
+        text = text[said.end() :]
+    separator = said[1] if said else _separator(text)
+    return _parsed(text, separator, file), _NAMES[separator]
+
+
+def _parsed(text: str, separator: str, file: Path) -> Iterator[Line]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    start = 1
+    try:
+        for cells in reader:
+            yield start, list(map(str.strip, cells))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{file}, line {start}: {error}; mend its quotation marks") from error
+
+
+def _separator(text: str) -> str:
+    """Of those in the header the most frequent which gives the first lines as many cells as the header has."""
+    text = text if len(text) < _START else text[:_START].rpartition("\n")[0]
+    unquoted = re.sub(r'(?m)(^|[,;\t])( *)"(?:[^"]|"")*"', r"\1quoted", text)
+    header = next((line for line in re.split(r"[\r\n]", unquoted) if line.strip()), "")
+    found = sorted((one for one in "\t;," if one in header), key=header.count, reverse=True)
+    return next((one for one in found if _is_even(text, one)), found[0] if found else ",")
+
+
+def _is_even(text: str, separator: str) -> bool:
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    try:
+        return len({len(cells) for cells in itertools.islice(lines, 100) if any(map(str.strip, cells))}) == 1
+    except csv.Error:
+        return False

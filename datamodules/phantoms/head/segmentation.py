@@ -1,0 +1,92 @@
+"""Head phantoms in the layouts that a segmentation reads: nnU-Net's raw layout, and pictures."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from datamodules.phantoms.head.phantom import HeadPhantom
+from datamodules.phantoms.writing import appearing
+
+__all__ = ["HeadPictures", "HeadScans"]
+
+
+@dataclass(frozen=True)
+class HeadScans:
+    """Scans at baseline and follow-up under nnU-Net's names, with the parenchymal bleed as the one class.
+
+    Attributes:
+        cohort: Written beside the data set.
+        test_hospitals: Their scans make `imagesTs`; all others are for training.
+    """
+
+    cohort: HeadPhantom
+    test_hospitals: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """Tells data sets apart."""
+        return f"segmentation_{self.cohort.name}_test{'_'.join(self.test_hospitals)}"
+
+    def write(self, root: Path) -> None:
+        """Write the cohort and copy its files, where they are missing."""
+        if (root / "dataset.json").is_file():
+            return
+        cohort = root.parent / self.cohort.name
+        self.cohort.write(cohort)
+        with appearing(root) as folder:
+            for ct in sorted(cohort.glob("*/*/*/ct.nii.gz")):
+                hospital, patient, time = ct.parts[-4:-1]
+                split = "Ts" if hospital in self.test_hospitals else "Tr"
+                _copy(ct, folder / f"images{split}" / f"{patient}_{time}_0000.nii.gz")
+                _copy(ct.with_name("iph.nii.gz"), folder / f"labels{split}" / f"{patient}_{time}.nii.gz")
+            said = {
+                "channel_names": {"0": "CT"},
+                "labels": {"background": 0, "hematoma": 1},
+                "numTraining": len(list((folder / "imagesTr").iterdir())),
+                "file_ending": ".nii.gz",
+            }
+            (folder / "dataset.json").write_text(json.dumps(said, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class HeadPictures:
+    """Baseline slices that hold a bleed, in `images` and `masks`, in a window of 0 to 100 HU.
+
+    Attributes:
+        cohort: Written beside the pictures.
+    """
+
+    cohort: HeadPhantom
+
+    @property
+    def name(self) -> str:
+        """Tells sets apart."""
+        return f"pictures_{self.cohort.name}"
+
+    def write(self, root: Path) -> None:
+        """Write the cohort and its slices, where they are missing."""
+        if root.is_dir():
+            return
+        cohort = root.parent / self.cohort.name
+        self.cohort.write(cohort)
+        with appearing(root) as folder:
+            for name in ("images", "masks"):
+                (folder / name).mkdir()
+            for file in sorted(cohort.glob("*/*/baseline/ct.nii.gz")):
+                ct, bleed = (np.asarray(nib.load(each).dataobj).T for each in (file, file.with_name("iph.nii.gz")))  # type: ignore[attr-defined]
+                for number in np.flatnonzero(bleed.any((1, 2))):
+                    name = f"{file.parts[-3]}_{number:02d}.png"
+                    grey = np.clip(ct[number, ::-1, ::-1], 0, 100) * 2.55
+                    Image.fromarray(grey.round().astype(np.uint8)).save(folder / "images" / name)
+                    Image.fromarray(255 * bleed[number, ::-1, ::-1].astype(np.uint8)).save(folder / "masks" / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)

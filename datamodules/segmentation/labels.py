@@ -1,0 +1,89 @@
+"""What label values mean, as nnU-Net's `dataset.json` says: classes or regions, and what is not annotated.
+
+    "labels": {"background": 0, "edema": 1, "core": 2, "ignore": 3}              classes; 3 is not annotated
+    "labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]
+                                                                  regions: they overlap, each is learnt by itself
+
+After documentation/ignore_label.md and region_based_training.md of github.com/MIC-DKFZ/nnUNet (Apache-2.0).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Labels", "read_labels"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Meaning of label values.
+
+    Attributes:
+        names: Of the background and the classes or regions.
+        regions: Label values of each region; empty where each class is one label value, in order.
+        order: For each region the label value that it is written as; later regions are written over earlier ones.
+        ignore: The label value of what is not annotated, the highest; none where all is.
+    """
+
+    names: tuple[str, ...]
+    regions: tuple[tuple[int, ...], ...] = ()
+    order: tuple[int, ...] = ()
+    ignore: int | None = None
+
+    @property
+    def count(self) -> int:
+        """A mask may hold 0 to one less."""
+        known = 1 + max(map(max, self.regions)) if self.regions else len(self.names)
+        return known + (self.ignore is not None)
+
+
+def read_labels(said: dict[str, Any], file: Path) -> Labels:
+    """Read `labels` and `regions_class_order`.
+
+    Args:
+        said: Content of `dataset.json`; values may be keys and names values, as in nnU-Net's old layout.
+        file: It stands in, for messages.
+
+    Raises:
+        ValueError: If values are not consecutive, or regions lack their order.
+    """
+    labels = said.get("labels") or {}
+    wrong = ValueError(
+        f"{file}: labels must be background 0 and classes 1, 2, ..., or regions such as [1, 2], and ignore may be the "
+        f"highest; it says {labels}"
+    )
+    try:
+        named = {str(name): value for name, value in labels.items() if not str(name).isdigit()}
+        named = named or {str(name): value for value, name in labels.items()}
+        values = {name: tuple(map(int, value if isinstance(value, list) else [value])) for name, value in named.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise wrong from error
+    ignored = [value for name, value in values.items() if name.strip().casefold() == "ignore"]
+    learnt = {name: value for name, value in values.items() if name.strip().casefold() != "ignore"}
+    all_values = sorted({each for value in values.values() for each in value})
+    known = sorted({each for value in learnt.values() for each in value})
+    if all_values != list(range(len(all_values))) or len(known) < 2 or (0,) not in learnt.values():
+        raise wrong
+    if ignored and ignored != [(len(known),)]:
+        raise wrong
+    ignore = len(known) if ignored else None
+    if all(len(value) == 1 for value in learnt.values()):
+        if len(learnt) != len(known):
+            raise wrong
+        by_value = {value[0]: name for name, value in learnt.items()}
+        return Labels(tuple(by_value[value] for value in known), ignore=ignore)
+    return _regions(learnt, said.get("regions_class_order"), ignore, file)
+
+
+def _regions(learnt: dict[str, tuple[int, ...]], order: Any, ignore: int | None, file: Path) -> Labels:
+    background = next(name for name, value in learnt.items() if value == (0,))
+    regions = {name: value for name, value in learnt.items() if name != background}
+    if any(0 in value for value in regions.values()):
+        raise ValueError(f"{file}: label 0 is the background, and stands in a region too; take it out there")
+    values = {each for value in regions.values() for each in value}
+    if not isinstance(order, list) or len(order) != len(regions) or not values.issuperset(order):
+        raise ValueError(
+            f"{file}: labels are regions ({', '.join(regions)}), so regions_class_order must be a list with the label "
+            f"value that each is written as, in this order; it is {order}"
+        )
+    return Labels((background, *regions), tuple(regions.values()), tuple(map(int, order)), ignore)

@@ -1,0 +1,134 @@
+"""Who is trained on, validated on and tested on: one contract for every rule.
+
+Each rule takes all patients and gives the patients of `train`, `val` and `test` in the order given; the same patients
+give the same splits, whoever asks. `BaseDataModule.divide` sees to it that nobody stands in two of them.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sklearn.model_selection import KFold, train_test_split
+
+from datamodules.seen import SPLITS
+
+__all__ = ["by_group", "by_share", "check_classes", "held_out", "stated"]
+
+_SEED = 12345  # nnU-Net's, so that its folds are ours
+
+
+def held_out(patients: Iterable[str], fold: int, folds: int) -> set[str]:
+    """Patients of the validation fold.
+
+    Args:
+        patients: All there are.
+        fold: 0 to `folds - 1`.
+        folds: How many there are; no more than patients.
+    """
+    ordered = sorted(set(patients))
+    parts = list(KFold(folds, shuffle=True, random_state=_SEED).split(ordered))
+    return {ordered[index] for index in parts[fold][1]}
+
+
+def by_share(
+    classes: Mapping[str, Hashable], source: Path, *, val: float, test: float, seed: int
+) -> dict[str, list[str]]:
+    """At random, with as many of each class as the whole has.
+
+    Args:
+        classes: Of each patient.
+        source: For messages.
+        val: Share for validation.
+        test: Share for the test; 0 leaves it to others.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: If there are too few patients.
+    """
+    names, labels = list(classes), list(classes.values())
+    rest, tested = names, list[str]()
+    try:
+        if test:
+            rest, tested, labels, _ = train_test_split(
+                names, labels, test_size=test, stratify=labels, random_state=seed
+            )
+        train, chosen = train_test_split(rest, test_size=val / (1 - test), stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise ValueError(f"{source}: {len(names)} patients with labels cannot be split ({error})") from None
+    places = {**dict.fromkeys(train, "train"), **dict.fromkeys(chosen, "val"), **dict.fromkeys(tested, "test")}
+    return {split: [name for name in names if places[name] == split] for split in SPLITS}
+
+
+def by_group(
+    groups: Mapping[str, str], source: Path, *, val: Sequence[str], test: Sequence[str], what: str = "hospital"
+) -> dict[str, list[str]]:
+    """By hospital, scanner or the like; whoever is in none that is named is trained on.
+
+    Args:
+        groups: Of each patient.
+        source: For messages.
+        val: Groups for validation.
+        test: Groups for the test.
+        what: They are.
+
+    Raises:
+        ValueError: If there is no such group, or a split is left without a patient.
+    """
+    known = sorted(set(groups.values()))
+    if unknown := [name for name in (*val, *test) if name not in known]:
+        raise ValueError(f"{source} has no {what} {', '.join(unknown)}; it has {', '.join(known)}")
+    places = {**dict.fromkeys(val, "val"), **dict.fromkeys(test, "test")}
+    splits: dict[str, list[str]] = {name: [] for name in SPLITS}
+    for patient, group in groups.items():
+        splits[places.get(group, "train")].append(patient)
+    for name, patients in splits.items():
+        if not patients:
+            raise ValueError(f"{source}: no {name} patients; {what}s are {', '.join(known)}")
+    return splits
+
+
+def stated(said: Mapping[str, str], source: Path, column: str = "split") -> dict[str, list[str]] | None:
+    """As a table says; none where it says nothing.
+
+    Args:
+        said: Of each patient, the word in the table; empty where there is none.
+        source: For messages.
+        column: Likewise.
+
+    Raises:
+        ValueError: If some patients have a split and others not, or a word is none of the three.
+    """
+    if not any(said.values()):
+        return None
+    for patient, word in said.items():
+        if not word:
+            raise ValueError(f"{source}: patient {patient} has no {column}, others have; fill the column or remove it")
+        if word not in SPLITS:
+            raise ValueError(f"{source}: {column} of {patient} is {word!r}; expected train, val or test")
+    return {name: [patient for patient, word in said.items() if word == name] for name in SPLITS}
+
+
+def check_classes(
+    splits: Mapping[str, Sequence[str]],
+    classes: Mapping[str, Hashable],
+    names: Mapping[Hashable, str],
+    source: Path,
+    least: int = 2,
+) -> None:
+    """Refuse splits that nothing can be learnt from or measured on.
+
+    Args:
+        splits: Patients of each.
+        classes: Of each patient.
+        names: Of the classes that are needed.
+        source: For messages.
+        least: Patients of each class in each split.
+
+    Raises:
+        ValueError: If a split has fewer.
+    """
+    for split, patients in splits.items():
+        for value, name in names.items():
+            count = sum(classes[one] == value for one in patients)
+            if count < least:
+                told = "two are needed" if least == 2 else f"{least} are needed"
+                raise ValueError(f"{source}: {count} patients of class {name} in {split}; {told}, so split otherwise")
