@@ -140,8 +140,12 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         trainer.fit(module, stage.datamodule, ckpt_path=stage.start, weights_only=True)
         minutes = (time.monotonic() - began) / 60
         stage.trained = _tested_checkpoint(trainer, config["test_checkpoint"])
-        if stage.trained:
-            checkpoint.initialise(module, checkpoint.read(stage.trained), stage.trained)
+        for kept in _kept_checkpoints(trainer, module, stage.trained):  # the tested one last
+            checkpoint.initialise(module, checkpoint.read(kept), kept)
+            if kept != stage.trained:
+                finalize(trainer, module, stage.datamodule)
+                if trainer.is_global_zero:
+                    checkpoint.refresh(kept, module)
         finalize(trainer, module, stage.datamodule)
         stage.trained = stage.trained or _untrained_checkpoint(trainer, config["test_checkpoint"])
         if stage.trained and trainer.is_global_zero:
@@ -199,6 +203,14 @@ def _tested_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
         return last if last.is_file() else None
     best = _monitoring(trainer)
     return Path(best.best_model_path) if best and best.best_model_path else None
+
+
+def _kept_checkpoints(trainer: L.Trainer, module: L.LightningModule, tested: Path | None) -> list[Path]:
+    """The tested checkpoint, and before it the best one where the last is tested: people predict with either."""
+    best = _monitoring(trainer)
+    path = Path(best.best_model_path) if best and best.best_model_path else None
+    also = [path] if path and tested and path != tested and hasattr(module, "finalize") else []
+    return [*also, tested] if tested else []
 
 
 def _untrained_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
