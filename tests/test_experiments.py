@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 import runtime
 from runtime.build import instantiate, instantiate_all, make_trainer
-from runtime.checkpoint import EmbedConfig
+from runtime.checkpoint import EmbedConfig, read, rebuild
 from runtime.run_folder import BEST, LAST
 from runtime.stages import resolve_stages
 from runtime.train import train
@@ -78,6 +78,8 @@ def check(config, folder):
     if config["trainer"]["max_epochs"] == 0:  # all is fitted by `finalize`
         return
     assert metrics["fit/steps"] > 0
+    if (file := folder / BEST).is_file():  # also where the last is tested: people predict with either
+        rebuild(config, read(file), file)
     file = folder / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)
     assert not torch.serialization.get_unsafe_globals_in_checkpoint(file), "the checkpoint holds plain data only"
