@@ -139,17 +139,11 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         began = time.monotonic()
         trainer.fit(module, stage.datamodule, ckpt_path=stage.start, weights_only=True)
         minutes = (time.monotonic() - began) / 60
-        stage.trained = _tested_checkpoint(trainer, config["test_checkpoint"])
-        for kept in _kept_checkpoints(trainer, module, stage.trained):  # the tested one last
-            checkpoint.initialise(module, checkpoint.read(kept), kept)
-            if kept != stage.trained:
-                finalize(trainer, module, stage.datamodule)
-                if trainer.is_global_zero:
-                    checkpoint.refresh(kept, module)
-        finalize(trainer, module, stage.datamodule)
-        stage.trained = stage.trained or _untrained_checkpoint(trainer, config["test_checkpoint"])
-        if stage.trained and trainer.is_global_zero:
-            checkpoint.refresh(stage.trained, module)
+        tested = _tested_checkpoint(trainer, config["test_checkpoint"])
+        best = _tested_checkpoint(trainer, "best")
+        if tested and best and best != tested and hasattr(module, "finalize"):  # people predict with either
+            _finish(stage, trainer, best)
+        stage.trained = _finish(stage, trainer, tested)
         metrics = _metrics(trainer)
         if config["test_checkpoint"] == "best":  # in place of the validation metrics of the last epoch
             metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}
@@ -205,12 +199,16 @@ def _tested_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
     return Path(best.best_model_path) if best and best.best_model_path else None
 
 
-def _kept_checkpoints(trainer: L.Trainer, module: L.LightningModule, tested: Path | None) -> list[Path]:
-    """The tested checkpoint, and before it the best one where the last is tested: people predict with either."""
-    best = _monitoring(trainer)
-    path = Path(best.best_model_path) if best and best.best_model_path else None
-    also = [path] if path and tested and path != tested and hasattr(module, "finalize") else []
-    return [*also, tested] if tested else []
+def _finish(stage: Stage, trainer: L.Trainer, path: Path | None) -> Path | None:
+    """Fit what is fitted after training to the weights of a checkpoint, or those at hand, and keep it with them."""
+    module = stage.module
+    if path:
+        checkpoint.initialise(module, checkpoint.read(path), path)
+    finalize(trainer, module, stage.datamodule)
+    path = path or _untrained_checkpoint(trainer, stage.config["test_checkpoint"])
+    if path and trainer.is_global_zero:
+        checkpoint.refresh(path, module)
+    return path
 
 
 def _untrained_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
