@@ -7,7 +7,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from PIL import Image
 from rich.progress import track
 
 __all__ = ["HeldOutMasks"]
@@ -29,11 +28,8 @@ class HeldOutMasks(L.Callback):
             return
         folder, datamodule = Path(trainer.default_root_dir) / "held_out", trainer.datamodule  # type: ignore[attr-defined]
         folder.mkdir(parents=True, exist_ok=True)
-        volumes = tuple(end for end in datamodule.formats if end != ".png")
-        files = {
-            case.id: folder / f"{case.id}{'.nii.gz' if case.images[0].name.endswith(volumes) else '.png'}"
-            for case in datamodule.held_out_cases
-        }
+        endings = {case.id: datamodule.ending(case) for case in datamodule.held_out_cases}
+        files = {name: folder / f"{name}{'.png' if end == '.png' else '.nii.gz'}" for name, end in endings.items()}
         sources = {case.id: case.images[0] for case in datamodule.held_out_cases if not files[case.id].exists()}
         quiet = len(sources) < 20 or not trainer.is_global_zero
         batches = datamodule.held_out_dataloader(sources)
@@ -43,13 +39,4 @@ class HeldOutMasks(L.Callback):
                 moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
                 said: Any = pl_module.predict_step(moved, 0)
                 levels = np.rint(255 * (1 - said["probability"][0, 0].float().cpu().numpy())).astype(np.uint8)
-                _write(datamodule, levels, sources[name], files[name])
-
-
-def _write(datamodule: Any, levels: np.ndarray, source: Path, file: Path) -> None:
-    if file.suffix != ".png":
-        datamodule.write_like(levels, source, file)
-        return
-    partial = file.with_name(f".{file.name}.partial.png")
-    Image.fromarray(levels).save(partial)
-    partial.rename(file)
+                datamodule.write_like(levels, sources[name], files[name])

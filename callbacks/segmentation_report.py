@@ -7,7 +7,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from PIL import Image
 
 from callbacks.case_writer import CaseWriter
 from callbacks.classification_figures import save_figures
@@ -109,15 +108,9 @@ class SegmentationWriter(CaseWriter):
         """Write one case."""
         name, mask = outputs["id"][0], outputs["mask"][0].cpu().numpy()
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        place = self.place(name)
-        place.parent.mkdir(parents=True, exist_ok=True)  # of an image in a folder below the input
         if self._endings[name] == ".png":
-            highest = max(data.regions_class_order or [data.num_classes - 1])
-            partial = place.with_name(f".{place.name}.partial.png")
-            Image.fromarray(mask * (255 // max(1, highest))).save(partial)
-            partial.rename(place)
-        else:
-            data.write_like(mask, data.predict_cases[name].images[0], place)
+            mask = mask * (255 // max(1, *(data.regions_class_order or [data.num_classes - 1])))
+        data.write_like(mask, data.predict_cases[name].images[0], self.place(name))
 
 
 def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:

@@ -1,9 +1,12 @@
 """What is said of cases, on its way back to files."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from datamodules import io
-from datamodules.io.pictures import is_picture
+from datamodules.io.pictures import is_picture, write_picture
 from datamodules.segmentation.cases import Case
 from datamodules.segmentation.files import CaseFiles
 
@@ -19,8 +22,18 @@ class WrittenCases:
     formats = (".png", *io.VOLUMES)
     """How names of predictions may end."""
 
-    write_like = staticmethod(io.write_like)
-    """Writes what is said of a case onto the grid of its file."""
+    @staticmethod
+    def write_like(array: np.ndarray, source: Path, file: Path) -> None:
+        """Write what is said of a case, all or nothing: a `.png` as it is, a volume onto the grid of its file."""
+        if file.suffix == ".png":
+            write_picture(array, file)
+        else:
+            io.write_like(array, source, file)
+
+    @staticmethod
+    def ending(case: CaseFiles) -> str:
+        """How the name of what is said of a case ends: a volume's as its image's, a picture's in `.png`."""
+        return ".png" if is_picture(case.images[0]) else io.volume_ending(case.images[0])
 
     @property
     def predict_cases(self) -> dict[str, CaseFiles]:
@@ -29,9 +42,8 @@ class WrittenCases:
 
     @property
     def predict_endings(self) -> dict[str, str]:
-        """By id, how the name of its prediction ends: a volume's as its image's, a picture's in `.png`."""
-        images = {case.id: case.images[0] for case in self._predict}
-        return {name: ".png" if is_picture(image) else io.volume_ending(image) for name, image in images.items()}
+        """By id, the `ending` of its prediction."""
+        return {case.id: self.ending(case) for case in self._predict}
 
     @property
     def unit(self) -> str:
