@@ -165,7 +165,7 @@ class BaseDataModule(L.LightningDataModule):
         assert self._seen is not None
         log.info("%s: no patient of it was seen in training, so all %d are tested", source, len(new))
         same = sum(mark(one) in self._seen.marks["names"] for one in new)
-        if same and not getattr(self, "phantom", False):
+        if same and not self.phantom:
             log.warning(
                 "%s: %d of its patients have names of the training data, but other files: they count as others",
                 source, same,

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from datamodules.in_memory import InMemoryDataModule, Split
-from datamodules.io import listed, read_table
-from datamodules.readers import ENDINGS, find_images, read_each
+from datamodules.io import Table, in_order, listed, read_table
+from datamodules.readers import ENDINGS, find_images, numbered, read_each
 from datamodules.seen import SPLITS
 from datamodules.segmentation.pictures import several_of_one_name
 from datamodules.splits import by_share, stated
@@ -44,7 +44,7 @@ class _Row:
 
 
 class ImageFolderDataModule(InMemoryDataModule):
-    """Pictures, volumes and DICOM files of any size, brought to one; ids are paths below the root.
+    """Pictures and volumes of any size, brought to one; ids are paths below the root.
 
     Args:
         root: The folder.
@@ -102,7 +102,8 @@ class ImageFolderDataModule(InMemoryDataModule):
         self.pattern = re.compile(patient) if patient and not table else None
         self.shares, self.split_seed = {"val": val_share, "test": test_share}, split_seed
         self.window = None if window is None else (float(window[0]), float(window[1]))
-        names = list(class_names) if class_names is not None else self._found_classes(Path(root))
+        self.root = Path(root)
+        names = list(class_names) if class_names is not None else self._found_classes()
         super().__init__(root, task=self._task(len(names)), class_names=names, **options)
         self._image_shape = (channels, *image_size)
         self._patients: dict[str, str] = {}
@@ -111,13 +112,13 @@ class ImageFolderDataModule(InMemoryDataModule):
         """All images, split by patient."""
         rows = self._rows
         found = read_each({name: row.file for name, row in rows.items()}, self.image_shape, window=self.window)
-        parts: dict[str, list[tuple[str, np.ndarray]]] = {name: [] for name in SPLITS}
+        parts: dict[str, list[tuple[str, _Row, np.ndarray]]] = {name: [] for name in SPLITS}
         places = self._places(rows)
         for name, images in found.items():
-            for said, image in zip(_numbered(name, len(images)), images, strict=True):
+            for said, image in zip(numbered(name, len(images)), images, strict=True):
                 self._patients[said] = rows[name].patient
-                parts[places[name]].append((said, image))
-        splits = {name: self._split_of(part, rows) for name, part in parts.items()}
+                parts[places[name]].append((said, rows[name], image))
+        splits = {name: self._split_of(part) for name, part in parts.items()}
         return self._divided(splits, self._patients.__getitem__, lambda _: None)
 
     def state_dict(self) -> dict[str, Any]:
@@ -132,28 +133,30 @@ class ImageFolderDataModule(InMemoryDataModule):
 
     def set_predict_input(self, path: str | Path) -> None:
         """Read what to predict on: an image, or a folder of them and of folders."""
-        files = {_with_ending(name, file): file for name, file in find_images(Path(path), below=True).items()}
-        found = read_each(files, self.image_shape, window=self.window)
-        self._predict_on(
-            [said for name, images in found.items() for said in _numbered(name, len(images))],
-            np.concatenate([*found.values()]),
-        )
+        found = read_each(_by_path(Path(path)), self.image_shape, window=self.window)
+        ids = [said for name, images in found.items() for said in numbered(name, len(images))]
+        self._predict_on(ids, np.concatenate([*found.values()]))
 
     def _task(self, classes: int) -> Any:
         return "multilabel" if self.several else "binary" if classes == 2 else "multiclass"
 
-    def _found_classes(self, root: Path) -> list[str]:
+    @functools.cached_property
+    def _listed(self) -> Table:
+        """The table."""
+        return read_table(self.root / str(self.table))
+
+    def _found_classes(self) -> list[str]:
         """Of the folders or the table; none where there are no data, as for a prediction elsewhere."""
         if self.several:
             return self.labels
-        if not root.is_dir():
+        if not self.root.is_dir():
             return []
         if self.table:
-            return sorted({row[self.labels[0]] for row in read_table(root / self.table).rows} - {""}, key=_natural)
-        tops = [folder for folder in listed(root) if folder.is_dir()]
+            return sorted({row[self.labels[0]] for row in self._listed.rows} - {""}, key=in_order)
+        tops = [folder for folder in listed(self.root) if folder.is_dir()]
         splits = [folder for folder in tops if folder.name.lower() in _WORDS]
         below = [folder for top in splits for folder in listed(top) if folder.is_dir()] if splits else tops
-        return sorted({folder.name for folder in below}, key=_natural)
+        return sorted({folder.name for folder in below}, key=in_order)
 
     @functools.cached_property
     def _rows(self) -> dict[str, _Row]:
@@ -175,8 +178,7 @@ class ImageFolderDataModule(InMemoryDataModule):
     def _folder_rows(self) -> dict[str, _Row]:
         split = any(folder.name.lower() in _WORDS for folder in listed(self.root) if folder.is_dir())
         rows = {}
-        for file in find_images(self.root, below=True).values():
-            name = file.relative_to(self.root).as_posix()
+        for name, file in _by_path(self.root).items():
             parts = file.relative_to(self.root).parts
             depth = 2 if split else 1
             if len(parts) <= depth or (split and parts[0].lower() not in _WORDS):
@@ -202,17 +204,16 @@ class ImageFolderDataModule(InMemoryDataModule):
         return found.group(1)
 
     def _listed_rows(self) -> dict[str, _Row]:
-        file = self.root / str(self.table)
-        table = read_table(file)
+        table = self._listed
         wanted = [self.columns["path"], *self.labels, *([self.columns["patient"]] if self.columns["patient"] else [])]
         table.need(*map(str, wanted))
         rows = {}
         for row in table.rows:
             name = row[str(self.columns["path"])]
             if name in rows:
-                raise ValueError(f"{file}: {name} stands in it twice")
+                raise ValueError(f"{table.file}: {name} stands in it twice")
             if not (self.root / name).exists():
-                raise FileNotFoundError(f"{file}: no file {self.root / name}")
+                raise FileNotFoundError(f"{table.file}: no file {self.root / name}")
             patient = row[str(self.columns["patient"])] if self.columns["patient"] else name
             split = row.get(str(self.columns["split"]), "")
             rows[name] = _Row(self.root / name, tuple(row[one] for one in self.labels), patient, split)
@@ -242,31 +243,22 @@ class ImageFolderDataModule(InMemoryDataModule):
         train = {one: classes[one] for one in splits["train"]}
         return {**by_share(train, self.root, val=share, test=0, seed=self.split_seed), "test": splits["test"]}
 
-    def _split_of(self, part: list[tuple[str, np.ndarray]], rows: dict[str, _Row]) -> Split:
-        ids = [name for name, _ in part]
-        images = np.stack([image for _, image in part]) if part else np.zeros((0, *self.image_shape), np.uint8)
-        said = [rows[name if name in rows else name.rpartition("_")[0]].labels for name in ids]
+    def _split_of(self, part: list[tuple[str, _Row, np.ndarray]]) -> Split:
+        ids = [name for name, *_ in part]
+        images = np.stack([image for *_, image in part]) if part else np.zeros((0, *self.image_shape), np.uint8)
         if self.several:
-            labels = np.array([[_flag(cell, self.root) for cell in one] for one in said], np.float32)
+            labels = np.array([[_flag(cell, self.root) for cell in row.labels] for _, row, _ in part], np.float32)
             return images, labels.reshape(len(ids), len(self.labels)), ids
-        return images, np.array([self.class_names.index(one[0]) for one in said], np.int64), ids
+        return images, np.array([self.class_names.index(row.labels[0]) for _, row, _ in part], np.int64), ids
 
 
-def _numbered(name: str, count: int) -> list[str]:
-    """Of the pages of a file."""
-    return [name] if count == 1 else [f"{name}_{number:05d}" for number in range(count)]
-
-
-def _with_ending(name: str, file: Path) -> str:
-    return name if name.endswith(file.name) else f"{name.rpartition('/')[0]}/{file.name}".lstrip("/")
+def _by_path(path: Path) -> dict[str, Path]:
+    """Images of a folder and those below it by their paths with endings, or the one image that is named."""
+    folder = path if path.is_dir() else path.parent
+    return {file.relative_to(folder).as_posix(): file for file in find_images(path, below=True).values()}
 
 
 def _flag(cell: str, source: Path) -> float:
     if cell not in ("0", "1"):
         raise ValueError(f"{source}: label {cell!r}; expected 0 or 1")
     return float(cell)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """So that 10 comes after 9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]

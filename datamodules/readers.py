@@ -12,7 +12,7 @@ from datamodules.io import VOLUMES, named, read_volume, some
 from datamodules.io.arrays import ARRAYS, npz_keys, read_npy, read_npz, stretched
 from datamodules.io.pictures import PICTURES, read_pages
 
-__all__ = ["ENDINGS", "find_images", "read_each", "read_images"]
+__all__ = ["ENDINGS", "find_images", "numbered", "read_each", "read_images"]
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,15 @@ def read_images(path: Path, shape: tuple[int, ...], *, below: bool = False) -> t
         ValueError: If there is no image, one cannot be read, or it has too few or too many axes.
     """
     found = read_each(find_images(path, below=below), shape)
-    ids: list[str] = []
-    for name, images in found.items():
-        ids += [name] if len(images) == 1 else [f"{name}_{index:05d}" for index in range(len(images))]
+    ids = [one for name, images in found.items() for one in numbered(name, len(images))]
     if len(set(ids)) < len(ids):
         raise ValueError(f"{path}: two images have one name; rename one")
     return ids, np.concatenate([*found.values()])
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """Ids of the images of a file: its name, with a number where they are several."""
+    return [name] if count == 1 else [f"{name}_{index:05d}" for index in range(count)]
 
 
 def find_images(path: Path, *, below: bool = False) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -13,7 +14,7 @@ from tokenize import TokenError
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-__all__ = ["hidden", "listed", "named", "opening", "some", "written"]
+__all__ = ["hidden", "in_order", "listed", "named", "opening", "some", "written"]
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,11 @@ def named(folder: Path, endings: Sequence[str], *, below: bool = False) -> dict[
         told = "%s: %d files of %d are no images and are left out: %s"
         log.warning(told, folder, len(others), len(files), some(others))
     return found
+
+
+def in_order(name: str) -> list[tuple[int, str]]:
+    """A key to sort names by, so that 10 comes after 9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def some(names: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ from datamodules.io import (
     plain,
     read_matrix,
     read_table,
+    some,
 )
 from datamodules.io.pictures import PICTURES
 from datamodules.liver.columns import Columns
@@ -194,8 +195,7 @@ def _check_folders(root: Path, rows: Mapping[str, Mapping[str, str]], file: Path
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not hidden(path)]
     strange = match_ids([path.name for path in folders if _volumes(path) or _tiles(path / "tiles")], rows, file)
     if strange:
-        told = f"{', '.join(strange[:5])}{', ...' * (len(strange) > 5)}"
-        log.warning("%s: %d folders have no row, left out: %s", file, len(strange), told)
+        log.warning("%s: %d folders have no row, left out: %s", file, len(strange), some(strange))
 
 
 def _volumes(folder: Path) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io import find_table, match_ids, named, read_table, some
+from datamodules.io import find_table, in_order, match_ids, named, read_table, some
 from datamodules.io.pictures import PICTURES, is_picture, read_picture
 from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles
 
@@ -70,7 +70,7 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
     Raises:
         ValueError: If patients cannot be told apart.
     """
-    ordered = sorted(cases, key=lambda case: _in_order(case.id))
+    ordered = sorted(cases, key=lambda case: in_order(case.id))
     _check_names([case.id for case in ordered], root)
     groups: dict[str, str] = {}
     before, patient, unsure = None, "", []
@@ -117,7 +117,7 @@ def listed(root: Path, cases: Sequence[CaseFiles]) -> dict[str, str] | None:
         if found.setdefault(name, patient) != patient:
             raise ValueError(f"{row.where}: case {name} is of {found[name]} and of {patient}")
     if absent := match_ids([case.id for case in cases], found, file):
-        raise ValueError(f"{file}: no row for {', '.join(absent[:5])}{', ...' * (len(absent) > 5)}")
+        raise ValueError(f"{file}: no row for {some(absent)}")
     return found
 
 
@@ -152,15 +152,10 @@ def _small(case: CaseFiles) -> np.ndarray:
     return read_picture(case.images[0], size=(64, 64), cubic=True).astype(float).ravel()
 
 
-def _in_order(name: str) -> list[tuple[int, str]]:
-    """So that 10 comes after 9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
-
-
 def _pictures(folder: Path) -> dict[str, Path]:
     """By name, in order."""
     found = named(folder, PICTURES) if folder.is_dir() else {}
     for name, file in found.items():
         if name == file.name:
             raise ValueError(f"{folder}: two pictures are called {file.stem}; rename or remove one")
-    return dict(sorted(found.items(), key=lambda pair: _in_order(pair[0])))
+    return dict(sorted(found.items(), key=lambda pair: in_order(pair[0])))
