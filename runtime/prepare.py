@@ -24,16 +24,11 @@ def prepare(config: DictConfig) -> None:
         UserError: If the data cannot be had or are not as they should be.
     """
     if config.check is not None:
-        plain = resolve(OmegaConf.masked_copy(config, ["check", "checks"]))
-        said = OmegaConf.to_container(config.datamodule, resolve=True)  # its root may be missing
-        check = instantiate(plain["checks"], "checks", datamodule=said)
-        with user_errors("check"):
-            faults = check.run()
-        if faults:
-            sys.exit(1)
+        _check(config)
         return
+    config = _without(config, "check", "checks")
     if config.get("preparation"):
-        plain = resolve(OmegaConf.masked_copy(config, [str(key) for key in config if key != "datamodule"]))
+        plain = resolve(_without(config, "datamodule"))
         preparation = instantiate(plain["preparation"], "preparation")
         with user_errors("preparation"):
             preparation.run()
@@ -49,3 +44,17 @@ def prepare(config: DictConfig) -> None:
     console.print(table)
     classes = f"classes: {', '.join(datamodule.class_names)}; " if hasattr(datamodule, "class_names") else ""
     console.print(f"{classes}image (C, *spatial): {datamodule.image_shape}")
+
+
+def _check(config: DictConfig) -> None:
+    plain = resolve(OmegaConf.masked_copy(config, ["check", "checks"]))
+    said = OmegaConf.to_container(config.datamodule, resolve=True)  # its root may be missing
+    check = instantiate(plain["checks"], "checks", datamodule=said)
+    with user_errors("check"):
+        faults = check.run()
+    if faults:
+        sys.exit(1)
+
+
+def _without(config: DictConfig, *keys: str) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key not in keys])

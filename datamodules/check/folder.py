@@ -70,8 +70,8 @@ class FolderCheck:
         _tell_copies(copies, findings)
         console = Console(highlight=False)
         kinds = "; ".join(f"{count:,} {kind}" for kind, count in Counter(fact.kind for fact in facts).most_common())
-        console.print(f"{self.root}: {listing.layout}", markup=False, soft_wrap=True)
-        console.print(f"{kinds or 'nothing can be read'}\n")
+        console.print(self.root, markup=False, soft_wrap=True)
+        console.print(f"{listing.layout}: {kinds or 'nothing can be read'}\n", markup=False)
         for table in tables(listing, items, facts):
             console.print(table, "")
         self._print_copies(copies, console)
