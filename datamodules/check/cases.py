@@ -16,13 +16,13 @@ from datamodules.segmentation.pictures import listed as listed_patients
 
 __all__ = ["list_cases", "list_patient_folders", "list_pictures"]
 
+_EXAMPLE = '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}'
+
 
 def list_cases(root: Path, said: Mapping[str, Any]) -> Listing:
     """List nnU-Net's raw layout (`datamodules/segmentation/files.py`)."""
-    file, found = (
-        root / "dataset.json",
-        Listing("nnU-Net's raw layout", channels=("intensity",), used={root / "dataset.json"}),
-    )
+    file = root / "dataset.json"
+    found = Listing("nnU-Net's raw layout", channels=("intensity",), used={file})
     about = _read_about(file, found)
     ending = about.get("file_ending", ENDING)
     if ending not in VOLUMES:
@@ -106,10 +106,10 @@ def _read_about(file: Path, found: Listing) -> dict[str, Any]:
         if labels.ignore is not None:
             found.values["ignore"] = (labels.ignore,)
     except OSError:
-        found.findings.fault("dataset.json", "dataset.json: there is none; write one (docs/how-to/segmentation.md)")
+        found.findings.fault("dataset.json", f"dataset.json: there is none; write one, such as {_EXAMPLE}")
     except (ValueError, TypeError, AttributeError) as error:
         where = "" if str(file) in str(error) else f"{file}: "
-        found.findings.fault("dataset.json", f"{where}{error}; mend it (docs/how-to/segmentation.md)")
+        found.findings.fault("dataset.json", f"{where}{error}; mend it after {_EXAMPLE}")
     return about if isinstance(about, dict) else {}
 
 
@@ -131,13 +131,14 @@ def _channels_of(images: Mapping[str, Path]) -> dict[str, dict[int, Path]]:
 def _unmatched(
     findings: Findings, images: Iterable[str], masks: Mapping[str, Path], one: str, other: str, *, needed: bool
 ) -> None:
+    pictured = {*images}
     bare = [name for name in images if name not in masks]
     for name in bare if needed else ():
         findings.fault("no mask", f"{one}: {name} has no mask in {other}; add it, or move the image away")
     if bare and not needed:
         findings.notes.append(f"{one}: cases without a mask, for prediction alone: {len(bare)} ({some(bare)})")
     for name in masks:
-        if name not in {*images}:
+        if name not in pictured:
             findings.fault(
                 "no image", f"{other}/{masks[name].name}: no image of it in {one}; add it, or remove the mask"
             )

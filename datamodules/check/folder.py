@@ -39,11 +39,16 @@ class FolderCheck:
         datamodule: The config of the datamodule that is to read it; of one of those its keys say the layout.
         near: Correlation of thumbnails from which two images count as near duplicates.
         shown: Faults of one kind that are listed.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     def __init__(
         self, root: str | Path, datamodule: Mapping[str, Any] | None = None, near: float = 0.98, shown: int = 10
     ) -> None:
+        if not 0 < near <= 1 or shown < 0:
+            raise ValueError(f"near={near} must be a correlation above 0, and shown={shown} a number of lines")
         self.root, self.near, self.shown = Path(root), near, shown
         self.said = dict(datamodule or {})
         self.kind = str(self.said.get("_target_", "")).rpartition(".")[2]
@@ -106,7 +111,10 @@ class FolderCheck:
 
     def _tell_others(self, listing: Listing) -> None:
         used = {file for item in listing.items for file in (*item.files, item.mask)} | listing.used
-        others = [file for file in listed(self.root, "**/*") if file.is_file() and file not in used]
+        there = [
+            file for file in listed(self.root, "**/*") if file.is_file() or file.is_symlink()
+        ]  # of linked folders too
+        others = [file for file in there if not {file, file.with_suffix(".mhd")} & used]
         told = "".join(line for lines in listing.findings.faults.values() for line in lines)
         names = [name for file in others if (name := short(file, self.root)) not in told and file.name not in told]
         if names:
@@ -169,7 +177,8 @@ class _Warnings(logging.Handler):
 def _tell_splits(items: list[Item], findings: Findings) -> None:
     """Patients in two splits, and classes that nothing is trained on."""
     trained = {label for item in items if item.split == "train" for label in item.labels or ()}
-    for label in sorted({label for item in items if item.split for label in item.labels or ()} - trained):
+    tested = {label for item in items if item.split for label in item.labels or ()}
+    for label in sorted(tested - trained if trained else ()):
         findings.fault("untrained", f"class {label}: no image of it in train; add some, or remove the class")
     splits: dict[str, dict[str, str]] = defaultdict(dict)
     for item in items:

@@ -8,6 +8,7 @@ from typing import Any
 
 from datamodules.image_folder import SPLIT_WORDS, patient_in, without_ending
 from datamodules.io import listed, read_table
+from datamodules.io.pictures import PICTURES
 from datamodules.io.tables import ENDINGS as TABLES
 from datamodules.readers import ENDINGS
 from datamodules.seen import SPLITS
@@ -133,9 +134,8 @@ def _table_in(root: Path, said: Mapping[str, Any]) -> Path | None:
 def _of_patients(parts: Sequence[tuple[str, ...]]) -> bool:
     """Whether folders hold volumes of the same few names, as those of patients do and those of classes do not."""
     folders, names = {each[:-1] for each in parts}, Counter(each[-1] for each in parts)
-    return all(2 * count >= len(folders) for count in names.values()) and len(names) < len(folders) and not any(
-        each[-1].lower().endswith((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")) for each in parts
-    )  # fmt: skip
+    repeated = all(2 * count >= len(folders) for count in names.values()) and len(names) < len(folders)
+    return repeated and not any(name.lower().endswith(PICTURES) for name in names)
 
 
 def _class_folders(root: Path, images: Sequence[Path], depth: int, said: Mapping[str, Any]) -> Listing:
@@ -163,7 +163,7 @@ def _listed_rows(root: Path, images: Sequence[Path], file: Path, said: Mapping[s
     labels = list(said["label"]) if several else [said["label"]]
     table.need(said["path"], *labels, *filter(None, [said.get("patient")]))
     found = Listing(f"images listed in {file.name}", findings=findings, used={file})
-    rows = {}
+    rows, divided = {}, any(row.get(said["split"]) for row in table.rows)
     for row in table.rows:
         name, split = row[said["path"]], row.get(said["split"], "")
         where = f"{file.name}, line {row.line}: {name or 'a row without a path'}"
@@ -173,7 +173,7 @@ def _listed_rows(root: Path, images: Sequence[Path], file: Path, said: Mapping[s
             findings.fault("row", f"{where}: no such file; add it, or delete the row")
         elif not all(row[label] in ("0", "1") if several else row[label] for label in labels):
             findings.fault("row", f"{where}: label {', '.join(row[label] or 'missing' for label in labels)}; mend it")
-        elif (split not in SPLITS and split) or (not split and any(each.get(said["split"]) for each in table.rows)):
+        elif divided and split not in SPLITS:
             findings.fault("row", f"{where}: split is {split!r}; expected train, val or test")
         else:
             held = tuple(label for label in labels if row[label] == "1") if several else (row[labels[0]],)
