@@ -26,6 +26,7 @@ _LISTED = {
     "SegmentationDataModule": list_cases,
     "PatientFoldersDataModule": list_patient_folders,
 }
+_DEFAULT = "MedMNISTDataModule"  # of the verb, where no other is chosen
 
 
 class FolderCheck:
@@ -41,7 +42,7 @@ class FolderCheck:
         shown: Faults of one kind that are listed.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, or the datamodule's layout is none that is known here.
     """
 
     def __init__(
@@ -52,8 +53,13 @@ class FolderCheck:
         self.root, self.near, self.shown = Path(root), near, shown
         self.said = dict(datamodule or {})
         self.kind = str(self.said.get("_target_", "")).rpartition(".")[2]
-        if self.kind not in _LISTED:
+        if self.kind in ("", _DEFAULT):
             self.kind, self.said = "", {}
+        elif self.kind not in _LISTED:
+            raise ValueError(
+                f"a check knows no layout of {self.kind}; leave datamodule out, or say image_folder, segmentation or "
+                "patient_folders"
+            )
 
     def run(self) -> int:
         """Print all; the number of faults.

@@ -8,6 +8,7 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -321,9 +322,34 @@ def test_images_without_labels_may_be_of_any_kind(tmp_path, capsys):
 def test_what_is_no_folder_of_images_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
         FolderCheck(tmp_path / "nowhere").run()
+    with pytest.raises(ValueError, match="knows no layout of FollowUpDataModule"):
+        FolderCheck(tmp_path, {"_target_": "datamodules.FollowUpDataModule"})
+    with pytest.raises(ValueError, match="near=2 must be"):
+        FolderCheck(tmp_path, near=2)
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(ValueError, match="no image to check"):
         FolderCheck(tmp_path).run()
+
+
+def test_linked_folders_are_told_and_the_voxels_of_a_header_belong_to_it(tmp_path, capsys):
+    photos(tmp_path / "set", ("train",))
+    (tmp_path / "set" / "more").symlink_to(tmp_path / "elsewhere")
+    assert "other files, left out: 1 no ending (more)" in checked(capsys, tmp_path / "set")[0]
+    sitk.WriteImage(sitk.GetImageFromArray(texture(0, (9, 8, 7))), tmp_path / "volume.mhd")
+    (tmp_path / "set").rename(tmp_path / ".set")
+    output = checked(capsys, tmp_path)[0]
+    assert "mhd, uint8" in output
+    assert "other files" not in output
+
+
+def test_warnings_of_readers_are_told_once_for_all_files(tmp_path, capsys):
+    for number in range(3):
+        image = nib.Nifti1Image(texture(number, (9, 8, 7)), np.diag([1, 1, 2 + number, 1]))
+        image.header["pixdim"][3] = 9
+        nib.save(image, tmp_path / f"{number}.nii.gz")
+    output = checked(capsys, tmp_path)[0]
+    assert output.count("its pixdim") == 1
+    assert "(3 files are like this)" in output
 
 
 def test_nearest_before_is_the_same_in_blocks_of_any_size():
