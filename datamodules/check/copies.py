@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.check.listing import Item
+from datamodules.check.listing import Findings, Item
 from datamodules.check.reading import Facts
 
-__all__ = ["Copy", "find_copies", "nearest_before"]
+__all__ = ["Copy", "find_copies", "nearest_before", "tell_copies"]
 
 _BLOCK = 1024  # images compared with as many at a time
 
@@ -63,6 +63,21 @@ def find_copies(items: Sequence[Item], facts: Sequence[Facts], near: float) -> l
             (first, second), Copy(items[first], items[second], alike, facts[first].digest == facts[second].digest)
         )
     return list(found.values())
+
+
+def tell_copies(copies: Sequence[Copy], findings: Findings) -> None:
+    """Call those in two splits, or with two labels, faults."""
+    for copy in copies:
+        is_a = "has the same content as" if copy.same else f"is nearly ({copy.alike:.3f})"
+        told = f"{copy.second.id} {is_a} {copy.first.id}"
+        if copy.across:
+            where = f"{copy.first.split or 'no split'} and {copy.second.split or 'no split'}"
+            findings.fault("across", f"{told}, in {where}; leave out one")
+        if copy.relabelled:
+            labels = [", ".join(item.labels or ()) or "none" for item in (copy.second, copy.first)]
+            findings.fault(
+                "relabelled", f"{told}, but is {labels[0]}, not {labels[1]}; mend the label, or leave out both"
+            )
 
 
 def nearest_before(thumbnails: np.ndarray, codes: np.ndarray, block: int = _BLOCK) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from rich.progress import track
 from rich.text import Text
 
 from datamodules.check.cases import list_cases, list_patient_folders, list_pictures
-from datamodules.check.copies import Copy, find_copies
+from datamodules.check.copies import Copy, find_copies, tell_copies
 from datamodules.check.listing import Findings, Item, Listing, list_images, short
 from datamodules.check.reading import Facts, measure
 from datamodules.check.tables import tables
@@ -78,7 +78,7 @@ class FolderCheck:
         _tell_splits(listing.items, findings)
         self._tell_others(listing)
         copies = find_copies(items, facts, self.near)
-        _tell_copies(copies, findings)
+        tell_copies(copies, findings)
         console = Console(highlight=False)
         kinds = "; ".join(f"{count:,} {kind}" for kind, count in Counter(fact.kind for fact in facts).most_common())
         console.print(self.root, markup=False, soft_wrap=True)
@@ -194,17 +194,3 @@ def _tell_splits(items: list[Item], findings: Findings) -> None:
         if len(where) > 1:
             told = " and ".join(f"{split or 'no split'} ({name})" for split, name in where.items())
             findings.fault("split", f"patient {patient} stands in {told}; move all of a patient's images to one")
-
-
-def _tell_copies(copies: list[Copy], findings: Findings) -> None:
-    for copy in copies:
-        is_a = "has the same content as" if copy.same else f"is nearly ({copy.alike:.3f})"
-        told = f"{copy.second.id} {is_a} {copy.first.id}"
-        if copy.across:
-            where = f"{copy.first.split or 'no split'} and {copy.second.split or 'no split'}"
-            findings.fault("across", f"{told}, in {where}; leave out one")
-        if copy.relabelled:
-            labels = [", ".join(item.labels or ()) or "none" for item in (copy.second, copy.first)]
-            findings.fault(
-                "relabelled", f"{told}, but is {labels[0]}, not {labels[1]}; mend the label, or leave out both"
-            )
