@@ -22,17 +22,18 @@ from datamodules.seen import SPLITS
 from datamodules.segmentation.pictures import several_of_one_name
 from datamodules.splits import by_share, stated
 
-__all__ = ["ImageFolderDataModule"]
+__all__ = ["SPLIT_WORDS", "ImageFolderDataModule", "patient_in", "without_ending"]
 
 log = logging.getLogger(__name__)
 
-_WORDS = {
+SPLIT_WORDS = {
     "training": "train",
     "valid": "val",
     "validation": "val",
     "testing": "test",
     **{name: name for name in SPLITS},
 }
+"""Names of folders, in small letters, that say a split."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class ImageFolderDataModule(InMemoryDataModule):
         if self.table:
             return sorted({row[self.labels[0]] for row in self._listed.rows} - {""}, key=in_order)
         tops = [folder for folder in listed(self.root) if folder.is_dir()]
-        splits = [folder for folder in tops if folder.name.lower() in _WORDS]
+        splits = [folder for folder in tops if folder.name.lower() in SPLIT_WORDS]
         below = [folder for top in splits for folder in listed(top) if folder.is_dir()] if splits else tops
         return sorted({folder.name for folder in below}, key=in_order)
 
@@ -176,15 +177,16 @@ class ImageFolderDataModule(InMemoryDataModule):
         return rows
 
     def _folder_rows(self) -> dict[str, _Row]:
-        split = any(folder.name.lower() in _WORDS for folder in listed(self.root) if folder.is_dir())
+        split = any(folder.name.lower() in SPLIT_WORDS for folder in listed(self.root) if folder.is_dir())
         rows = {}
         for name, file in _by_path(self.root).items():
             parts = file.relative_to(self.root).parts
             depth = 2 if split else 1
-            if len(parts) <= depth or (split and parts[0].lower() not in _WORDS):
+            if len(parts) <= depth or (split and parts[0].lower() not in SPLIT_WORDS):
                 raise ValueError(f"{file}: stands in no class folder; move it, or list images in a table")
-            place = _WORDS[parts[0].lower()] if split else ""
-            rows[name] = _Row(file, (parts[depth - 1],), self._patient_in("/".join(parts[depth:])), place)
+            place = SPLIT_WORDS[parts[0].lower()] if split else ""
+            patient = patient_in(without_ending("/".join(parts[depth:])), self.pattern) if self.pattern else name
+            rows[name] = _Row(file, (parts[depth - 1],), patient, place)
         names = [Path(name).stem for name in rows]
         if self.pattern is None and (pattern := several_of_one_name(names)):
             log.warning(
@@ -193,15 +195,6 @@ class ImageFolderDataModule(InMemoryDataModule):
                 self.root, names[0], pattern,
             )  # fmt: skip
         return rows
-
-    def _patient_in(self, path: str) -> str:
-        if self.pattern is None:
-            return path
-        short = re.sub(r"(\.nii)?\.[^./]+$", "", path)
-        found = self.pattern.fullmatch(short)
-        if found is None:
-            raise ValueError(f"datamodule.patient={self.pattern.pattern!r} does not match {short}")
-        return found.group(1)
 
     def _listed_rows(self) -> dict[str, _Row]:
         table = self._listed
@@ -250,6 +243,24 @@ class ImageFolderDataModule(InMemoryDataModule):
             labels = np.array([[_flag(cell, self.root) for cell in row.labels] for _, row, _ in part], np.float32)
             return images, labels.reshape(len(ids), len(self.labels)), ids
         return images, np.array([self.class_names.index(row.labels[0]) for _, row, _ in part], np.int64), ids
+
+
+def patient_in(name: str, pattern: str | re.Pattern[str]) -> str:
+    """Whom an image shows: the first group of a pattern of its name.
+
+    Raises:
+        ValueError: If the pattern does not match.
+    """
+    found = re.fullmatch(pattern, name)
+    if found is None:
+        told = pattern if isinstance(pattern, str) else pattern.pattern
+        raise ValueError(f"datamodule.patient={told!r} does not match {name}")
+    return found.group(1)
+
+
+def without_ending(path: str) -> str:
+    """A path as patterns of patients see it."""
+    return re.sub(r"(\.nii)?\.[^./]+$", "", path)
 
 
 def _by_path(path: Path) -> dict[str, Path]:

@@ -1,7 +1,8 @@
 """From the command line to a verb: composes the config, tells mistakes in one line, and starts sweeps' jobs.
 
 Exit codes: 0 done; 2 something given was wrong (one line says what, nothing was trained or written over); 1 the
-program failed (with a traceback). MEDZOO_TRACEBACK=1 shows the traceback behind a mistake too.
+program failed (with a traceback), or `prepare.py check=<folder>` found faults. MEDZOO_TRACEBACK=1 shows the traceback
+behind a mistake too.
 """
 
 import os

@@ -1,5 +1,7 @@
 """What `prepare.py` does: get a data set, check it, and say what is in it; or bring raw files into such a set."""
 
+import sys
+
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +13,9 @@ __all__ = ["prepare"]
 
 
 def prepare(config: DictConfig) -> None:
-    """Run `preparation` if one is chosen; else get and check the data of `datamodule`, and print what is in them.
+    """Check a folder, or run `preparation`, or get and check the data of `datamodule` and print what is in them.
+
+    The first of these that is given is done. Faults of a folder end the process with exit code 1.
 
     Args:
         config: As composed from `conf/prepare.yaml`.
@@ -19,8 +23,12 @@ def prepare(config: DictConfig) -> None:
     Raises:
         UserError: If the data cannot be had or are not as they should be.
     """
+    if config.check is not None:
+        _check(config)
+        return
+    config = _without(config, "check", "checks")
     if config.get("preparation"):
-        plain = resolve(OmegaConf.masked_copy(config, [str(key) for key in config if key != "datamodule"]))
+        plain = resolve(_without(config, "datamodule"))
         preparation = instantiate(plain["preparation"], "preparation")
         with user_errors("preparation"):
             preparation.run()
@@ -36,3 +44,17 @@ def prepare(config: DictConfig) -> None:
     console.print(table)
     classes = f"classes: {', '.join(datamodule.class_names)}; " if hasattr(datamodule, "class_names") else ""
     console.print(f"{classes}image (C, *spatial): {datamodule.image_shape}")
+
+
+def _check(config: DictConfig) -> None:
+    plain = resolve(OmegaConf.masked_copy(config, ["check", "checks"]))
+    said = OmegaConf.to_container(config.datamodule, resolve=True)  # its root may be missing
+    check = instantiate(plain["checks"], "checks", datamodule=said)
+    with user_errors("check"):
+        faults = check.run()
+    if faults:
+        sys.exit(1)
+
+
+def _without(config: DictConfig, *keys: str) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key not in keys])

@@ -158,3 +158,10 @@ def test_a_patient_in_two_splits_is_an_error(tmp_path):
             picture(tmp_path / split / ("a", "b")[number % 2] / f"p{number}_{split}.png", 9 * number + len(split))
     with pytest.raises(ValueError, match="patient p0 stands in"):
         made(tmp_path, patient=r"(p\d).*")
+
+
+def test_images_of_one_name_in_two_classes_or_splits_are_of_two_patients(tmp_path):
+    for split in ("train", "val", "test"):
+        for number in range(8):
+            picture(tmp_path / split / "ab"[number % 2] / f"{number // 2}.png", 10 * number)
+    assert {name: len(ids) for name, ids in made(tmp_path).split.items()} == {"train": 8, "val": 8, "test": 8}

@@ -176,6 +176,25 @@ def test_prepare_runs_a_preparation_instead(tmp_path):
     assert call_verb("prepare", *chosen).error[0].startswith("preparation.file: ")
 
 
+def test_prepare_checks_a_folder_and_ends_with_1_where_there_are_faults(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        file = tmp_path / ("train", "test")[number % 2] / "ab"[number // 3] / f"p{number}_0.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (40, 40), np.uint8)).save(file)
+    done = call_verb("prepare", f"check={tmp_path}")
+    assert done.code == 0, done.output
+    assert done.output.endswith("no faults\n")
+    (tmp_path / "test" / "b" / "p0_1.png").write_bytes((tmp_path / "train" / "a" / "p0_0.png").read_bytes())
+    said = ["datamodule=image_folder", "datamodule.patient='(.*)_[0-9]+'"]
+    done = call_verb("prepare", f"check={tmp_path}", *said)
+    assert done.code == 1, done.output
+    assert done.output.endswith("3 faults\n"), "patient and image in two splits, and the label another"
+    done = call_verb("prepare", f"check={tmp_path / 'nowhere'}", *said)
+    assert (done.code, done.error) == (2, [f"check: no folder {tmp_path / 'nowhere'}: set check to a folder of images"])
+    assert call_verb("prepare", f"check={tmp_path}", "checks.nearly=1").code == 2
+
+
 def test_a_model_that_forecasts_is_told_what_to_forecast(trained, tmp_path, monkeypatch):
     told = ["expansion=0.3", "perturb.Age=[50,70]", "samples=4"]
     Image.fromarray(np.zeros((12, 12), np.uint8)).save(tmp_path / "case.png")
