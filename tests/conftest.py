@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
 from runtime import cli
-from runtime.build import register_resolvers
+from runtime.resolvers import register_resolvers
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("MEDZOO_REAL_DATA", ROOT.parent / "shared" / "data"))
