@@ -1,7 +1,6 @@
 """Predict on new images: `python predict.py ckpt_path=.../best.ckpt input=folder_of_images`. See `--help`."""
 
 from runtime.cli import main
-from runtime.predict import predict_verb
 
 if __name__ == "__main__":
-    main(predict_verb, "predict")
+    main("predict")

@@ -1,7 +1,6 @@
 """Train a system, test it and report: `python train.py experiment=medmnist_classification_demo`. See `--help`."""
 
 from runtime.cli import main
-from runtime.train import train
 
 if __name__ == "__main__":
-    main(train, "train")
+    main("train")

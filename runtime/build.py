@@ -1,70 +1,23 @@
-"""From a config to objects: one way to instantiate, one way in which sizes travel from data to network.
+"""From a config to objects: one way to instantiate, one way to resolve."""
 
-A network learns the sizes of its data by interpolation: `num_classes: ${data:num_classes}` is the property
-`num_classes` of the datamodule that the same config describes. Building a datamodule is cheap and reads no images, so
-this also works in `--cfg job --resolve`. `${net:drop_last,true}` is what the class of the network says of itself, or
-the default. Saved configs hold the plain numbers.
-"""
-
-import contextlib
 import json
 import logging
 import warnings
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import hydra.utils
 import lightning as L
-from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from runtime.check import check_config, did_you_mean
-from runtime.composition import install
 from runtime.errors import UserError, user_errors
 from runtime.own_data import expected_of, without_leftovers
 from runtime.ranks import StandIns
+from runtime.resolvers import built
 
-__all__ = ["instantiate", "instantiate_all", "make_trainer", "register_resolvers", "resolve"]
-
-
-def register_resolvers() -> None:
-    """Make `${data:...}`, `${net:...}` and `${run:}`, the run folder, known to OmegaConf, and our rules to Hydra."""
-    install()
-    OmegaConf.register_new_resolver("data", _data_property, replace=True)
-    OmegaConf.register_new_resolver("net", _net_attribute, replace=True)
-    OmegaConf.register_new_resolver("run", _run_folder, replace=True)
-
-
-def _data_property(name: str, *, _root_: DictConfig) -> Any:
-    datamodule = _built(json.dumps(OmegaConf.to_container(_root_.datamodule, resolve=True), sort_keys=True))
-    if not hasattr(datamodule, name):
-        raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
-    return getattr(datamodule, name)
-
-
-def _net_attribute(name: str, default: Any, *, _root_: DictConfig) -> Any:
-    """Of the class of `lightning_module.net`, or of the first class in it that has it: a network may hold others."""
-    net = _root_.lightning_module.net
-    left: list[Any] = [OmegaConf.to_container(net)] if OmegaConf.is_dict(net) else []
-    while left:
-        node = left.pop(0)
-        left += [child for child in node.values() if isinstance(child, dict)]
-        with contextlib.suppress(Exception):  # a target that cannot be imported is told of when all targets are checked
-            return getattr(hydra.utils.get_object(node["_target_"]), name)
-    return default
-
-
-def _run_folder() -> str:
-    """As Hydra has it; a word in its place where a config is only shown."""
-    runtime = HydraConfig.get().runtime
-    return "<run>" if OmegaConf.is_missing(runtime, "output_dir") else runtime.output_dir
-
-
-@lru_cache(maxsize=4)
-def _built(config: str) -> L.LightningDataModule:
-    return hydra.utils.instantiate(json.loads(config))
+__all__ = ["instantiate", "instantiate_all", "make_trainer", "resolve"]
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -79,7 +32,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: If a value is missing, an interpolation fails, or a target does not fit.
     """
-    built = None
+    datamodule = None
     if "datamodule" in config:  # first, because the sizes of all else follow from it
         config = without_leftovers(config)
         with user_errors():
@@ -87,13 +40,13 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         check_config(data, "datamodule")
         if isinstance(data, dict) and "_target_" in data:
             with user_errors("datamodule"):
-                built = _built(json.dumps(data, sort_keys=True))
+                datamodule = built(json.dumps(data, sort_keys=True))
     with user_errors():
         plain = {str(key): _plain(config[key]) for key in config if key != "stages"}
     check_config(plain)
     _check_entries(plain)
-    if built is not None and "expected" in plain:
-        plain["expected"] = expected_of(plain["expected"], built)
+    if datamodule is not None and "expected" in plain:
+        plain["expected"] = expected_of(plain["expected"], datamodule)
     return plain
 
 

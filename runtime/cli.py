@@ -5,10 +5,10 @@ program failed (with a traceback), or `prepare.py check=<folder>` found faults. 
 behind a mistake too.
 """
 
+import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runtime import run_folder
-from runtime.build import register_resolvers
 from runtime.check import did_you_mean
 from runtime.errors import UserError, user_errors
 from runtime.explain import explain
-from runtime.stages import comparisons_of, resolve_stages, whole
-from runtime.sweep import run_job
+from runtime.resolvers import register_resolvers
 
 __all__ = ["main"]
 
@@ -43,36 +41,42 @@ _FREE = {
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
-def main(verb: Callable[[DictConfig], Any], config_name: str) -> None:
+def main(verb: str) -> None:
     """Run a verb with the config that the command line describes; does not return on a mistake.
 
     Args:
-        verb: Takes the composed config.
-        config_name: Its root config in `conf/`.
+        verb: Its root config in `conf/`, and its file and function in `runtime/verbs/`. What it needs is imported once
+            the config is composed: help, and what is mistyped, wait for no PyTorch.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands us its errors instead of printing them
     register_resolvers()
     try:
-        sys.argv[1:] = _overrides(sys.argv[1:], config_name)
-        if config_name == "train" and {"job", "--resolve"} <= set(sys.argv):  # Hydra cannot know what a stage is
-            config = _compose(sys.argv[1:], config_name)
-            shown = whole(resolve_stages(config)) | {"comparisons": comparisons_of(config)}
-            print(OmegaConf.to_yaml(OmegaConf.create(shown)), end="")
+        sys.argv[1:] = _overrides(sys.argv[1:], verb)
+        if verb == "train" and {"job", "--resolve"} <= set(sys.argv):  # Hydra cannot know what a stage is
+            _show(_compose(sys.argv[1:], verb))
             return
-        decorate = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
+        decorate = hydra.main(version_base="1.3", config_path=str(CONF), config_name=verb)
         decorate(lambda config: _job(verb, config))()
     except UserError as error:
         _stop(str(error), error)
     except (HydraException, OmegaConfBaseException) as error:
-        _stop(explain(error, config_name, sys.argv[1:]), error)
+        _stop(explain(error, verb, sys.argv[1:]), error)
 
 
-def _job(verb: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+def _show(config: DictConfig) -> None:
+    stages = importlib.import_module("runtime.stages")
+    shown = stages.whole(stages.resolve_stages(config)) | {"comparisons": stages.comparisons_of(config)}
+    print(OmegaConf.to_yaml(OmegaConf.create(shown)), end="")
+
+
+def _job(verb: str, config: DictConfig) -> Any:
     """Run the verb, or in a sweep a process that does; mistakes end the process without Hydra's own remarks."""
     try:
         _check_top_level(config)
         with user_errors(kinds=(ImportError,)):
-            return run_job(config) if HydraConfig.get().mode == RunMode.MULTIRUN else verb(config)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                return importlib.import_module("runtime.sweep").run_job(config)
+            return getattr(importlib.import_module(f"runtime.verbs.{verb}"), verb)(config)
     except UserError as error:
         _stop(str(error), error)
 

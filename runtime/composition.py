@@ -89,9 +89,10 @@ class _Loader(ConfigLoaderImpl):
 
 
 def _is_recipe(default: ResultDefault) -> bool:
-    """Whether a file speaks of the whole config: an experiment, not the root."""
+    """Whether a file sets keys of several objects: an experiment, or what it is made of; not the root."""
     path = default.config_path or ""
-    return default.package in ("", "_global_") and "/" in path and not path.startswith("hydra/")
+    whole = default.package in ("", "_global_") and "/" in path and not path.startswith("hydra/")
+    return whole or path.startswith("recipe/")
 
 
 def _node(default: ResultDefault) -> str:

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import logging
 import math
 import re
 import struct
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from rich.console import Console
 from rich.table import Table
 
 from evaluation.figures import training_figure
 from runtime import run_folder
 
-__all__ = ["terminal_table", "write"]
+__all__ = ["finish", "terminal_table", "write"]
+
+log = logging.getLogger(__name__)
 
 _LONG = 30  # tables of more rows are folded away
 _MANY = 6  # tables of more columns are set small
@@ -35,6 +39,20 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .phantom { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #D55E0018; }
 pre { overflow-x: auto; font-size: 12px; }
 """
+
+
+def finish(run: Path, metrics: dict[str, Any], expected: dict[str, Any] | None = None) -> None:
+    """Write the report and the metrics of a run, and print the table.
+
+    Args:
+        run: The run folder.
+        metrics: Flat names and values.
+        expected: For some metrics, the range [low, high] in which the experiment's author found them.
+    """
+    write(run, metrics, expected or {})
+    run_folder.write_metrics(run, metrics)
+    Console().print(terminal_table(metrics, expected or {}))
+    log.info("report: %s", run / "report.html")
 
 
 def write(run: Path, metrics: dict[str, Any], expected: dict[str, Any]) -> Path:

@@ -10,6 +10,7 @@ each of them inside its own (runtime/stages.py).
 import csv
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shlex
@@ -19,7 +20,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "newest_checkpoint",
     "read_csv",
     "read_metrics",
+    "write_metrics",
     "write_start",
     "write_text",
 ]
@@ -50,6 +51,13 @@ def write_text(file: Path, text: str) -> None:
     partial.replace(file)
 
 
+def write_metrics(run: Path, metrics: dict[str, Any]) -> None:
+    """Write `metrics.json`, which says that the run or the stage is finished."""
+    finite = {name: value is not None and math.isfinite(value) for name, value in metrics.items()}
+    plain = {name: value if finite[name] else None for name, value in metrics.items()}  # JSON knows no NaN
+    write_text(run / "metrics.json", json.dumps(plain, indent=2, sort_keys=True))
+
+
 def write_start(run: Path, config: dict[str, Any], split: dict[str, list[str]], *, phantom: bool) -> None:
     """Write what is known before training: config, split, whether it is synthetic, and environment."""
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
@@ -63,6 +71,8 @@ def environment() -> str:
     """Command, code version, machine and package versions, one fact a line."""
     git = _git("rev-parse", "HEAD")
     changed = " (with uncommitted changes)" if git and _git("status", "--porcelain") else ""
+    import torch  # late: what only looks for a run need not wait for it
+
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     packages = sorted({f"{p.name}=={p.version}" for p in importlib.metadata.distributions()}, key=str.lower)
     facts = [

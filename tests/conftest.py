@@ -1,7 +1,6 @@
 """Shared by all tests: small runs, the real data where there are any, and one thread a process."""
 
 import contextlib
-import importlib
 import io
 import json
 import os
@@ -22,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
 from runtime import cli
-from runtime.build import register_resolvers
+from runtime.resolvers import register_resolvers
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("MEDZOO_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -84,8 +83,6 @@ def run_verb(verb: str, *arguments: str, **environment: str) -> Finished:
 
 def call_verb(verb: str, *arguments: str) -> Finished:
     """Run a verb in this process: no seconds of imports, for the many mistakes that end before training."""
-    module = importlib.import_module(f"runtime.{verb}")
-    function = getattr(module, f"{verb}_verb", None) or getattr(module, verb)
     GlobalHydra.instance().clear()
     output = io.StringIO()
     code = 0
@@ -93,7 +90,7 @@ def call_verb(verb: str, *arguments: str) -> Finished:
         patch.chdir(ROOT)
         patch.setattr(sys, "argv", [str(ROOT / f"{verb}.py"), *arguments])
         try:
-            cli.main(function, verb)
+            cli.main(verb)
         except SystemExit as stop:
             code = int(stop.code or 0)
     return Finished(code, output.getvalue())

@@ -16,7 +16,7 @@ from runtime.build import instantiate, instantiate_all, make_trainer
 from runtime.checkpoint import EmbedConfig, read, rebuild
 from runtime.run_folder import BEST, LAST
 from runtime.stages import resolve_stages
-from runtime.train import train
+from runtime.verbs.train import train
 from tests.conftest import EXPERIMENTS, ROOT, call_verb, compose
 from tests.tiny import FULL, tiny, words
 

@@ -1,6 +1,8 @@
 """Who may import whom (docs/explanation.md, "The rooms")."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,8 +46,6 @@ def test_a_room_imports_only_what_it_may(room):
 
 @pytest.mark.parametrize("room", sorted(LIBRARIES))
 def test_networks_and_figures_stay_free_of_frameworks(room):
-    import sys
-
     for file in (ROOT / room).rglob("*.py"):
         foreign = imported(file) - LIBRARIES[room] - {room} - set(sys.stdlib_module_names)
         assert not foreign, f"{file.relative_to(ROOT)} imports {foreign}"
@@ -61,6 +61,19 @@ def test_files_of_data_are_opened_in_one_room():
 def test_a_verb_is_thin_and_knows_only_the_runtime(verb):
     assert imported(verb) == {"runtime"}
     assert len(verb.read_text().splitlines()) <= 100
+
+
+def test_verbs_import_no_verbs():
+    for file in (ROOT / "runtime").rglob("*.py"):
+        assert "from runtime.verbs" not in file.read_text(), file
+
+
+@pytest.mark.parametrize("word", ["--help", "experiment=hemxp", "--hlep", "monitr=val/auc"])
+def test_help_and_mistakes_wait_for_no_pytorch(word):
+    code = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); "
+    command = [sys.executable, "-c", f"{code} from runtime.cli import main; main('train')", word]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    assert said.splitlines()[-1] == "False"
 
 
 def test_nothing_needs_the_material_beside_the_checkout():

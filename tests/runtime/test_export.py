@@ -9,7 +9,7 @@ import torch
 import runtime
 from runtime.checkpoint import read
 from runtime.errors import UserError
-from runtime.export import export
+from runtime.graph import export
 from tests.conftest import call_verb
 
 
@@ -68,7 +68,7 @@ def test_flips_share_weights_and_can_be_quantised(ckpt, tmp_path):
 
 
 def test_a_graph_that_differs_is_not_kept(ckpt, tmp_path, monkeypatch):
-    monkeypatch.setattr("runtime.export._to_torch", lambda step, example, file, other: file.touch() or torch.ones(3, 2))
+    monkeypatch.setattr("runtime.graph._to_torch", lambda step, example, file, other: file.touch() or torch.ones(3, 2))
     with pytest.raises(RuntimeError, match="differs from the module"):
         export(ckpt, tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())

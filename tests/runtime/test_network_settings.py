@@ -12,7 +12,7 @@ from models import DDIM
 from runtime.build import instantiate
 from runtime.errors import UserError
 from runtime.stages import resolve_stages
-from runtime.train import train
+from runtime.verbs.train import train
 from tests.conftest import ROOT, compose
 from tests.tiny import tiny
 

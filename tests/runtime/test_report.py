@@ -4,7 +4,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from runtime import report
-from runtime.train import finish
 
 
 @pytest.fixture
@@ -66,5 +65,5 @@ def test_curves_of_steps_are_drawn_where_epochs_are_too_few(run, monkeypatch):
 
 
 def test_a_mean_of_nothing_is_null_in_the_metrics(run):
-    finish(run, {"test/dice": float("nan"), "test/scored": 0}, {"test/dice": [0.8, 0.9]})
+    report.finish(run, {"test/dice": float("nan"), "test/scored": 0}, {"test/dice": [0.8, 0.9]})
     assert json.loads((run / "metrics.json").read_text()) == {"test/dice": None, "test/scored": 0}

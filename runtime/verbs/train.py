@@ -1,8 +1,6 @@
 """What `train.py` does: train and test every stage of a run, most often one, and write the run folder."""
 
-import json
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from runtime.fit import Stage, fit
 from runtime.stages import collect_metrics, comparisons_of, resolve_stages, told_of, whole
 from runtime.start import check_names
 
-__all__ = ["finish", "train", "write_metrics"]
+__all__ = ["train"]
 
 log = logging.getLogger(__name__)
 
@@ -55,32 +53,8 @@ def train(config: DictConfig) -> float | None:
     if run_folder.is_first_process():
         for name, comparison in compare.items():
             comparison(run, name)
-        finish(run, metrics, stages[-1].config.get("expected"))
+        report.finish(run, metrics, stages[-1].config.get("expected"))
     return metrics.get(stages[-1].config["optimized_metric"])
-
-
-def finish(run: Path, metrics: dict[str, Any], expected: dict[str, Any] | None = None) -> None:
-    """Write the report and the metrics of a run, and print the table.
-
-    Args:
-        run: The run folder.
-        metrics: Flat names and values.
-        expected: For some metrics, the range [low, high] in which the experiment's author found them.
-    """
-    report.write(run, metrics, expected or {})
-    write_metrics(run, metrics)
-    Console().print(report.terminal_table(metrics, expected or {}))
-    log.info("report: %s", run / "report.html")
-
-
-def write_metrics(run: Path, metrics: dict[str, Any]) -> None:
-    """Write `metrics.json`, which says that the run or the stage is finished."""
-    plain = {name: value if _is_finite(value) else None for name, value in metrics.items()}  # JSON knows no NaN
-    run_folder.write_text(run / "metrics.json", json.dumps(plain, indent=2, sort_keys=True))
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _check_folder(run: Path, names: list[str], auto_resume: bool) -> None:
@@ -160,7 +134,7 @@ def _run(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
                 raise UserError(stage.waiting)
         metrics = fit(stage, earlier)
     if stage.name and run_folder.is_first_process():
-        write_metrics(stage.folder, metrics)
+        run_folder.write_metrics(stage.folder, metrics)
     if stage.trained:
         stage.clear()
     return metrics

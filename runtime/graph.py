@@ -1,4 +1,4 @@
-"""What `export.py` does: the prediction of a checkpoint as a graph, in ONNX or in torch.export's format, and the proof.
+"""The prediction of a checkpoint as a graph, in ONNX or in torch.export's format, and the proof.
 
 The graph takes a batch as the datamodule makes it and gives what `export_step` of the module gives. It is run once on
 other images than it was traced with and compared with the module; only then is the file there.
@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from runtime import checkpoint
-from runtime.build import instantiate, resolve
+from runtime.build import instantiate
 from runtime.errors import UserError
 from runtime.extras import install_hint
 from runtime.matching import match
 
-__all__ = ["export", "export_verb"]
+__all__ = ["export"]
 
 log = logging.getLogger(__name__)
 
@@ -37,21 +36,6 @@ class _Step(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.module.export_step(image)
-
-
-def export_verb(config: DictConfig) -> None:
-    """Export `ckpt_path` to `output`.
-
-    Args:
-        config: As composed from `conf/export.yaml`.
-
-    Raises:
-        UserError: If something given is wrong.
-    """
-    given = resolve(config)
-    output = given["output"] or Path(given["ckpt_path"]).with_suffix(".onnx")
-    file, difference = export(given["ckpt_path"], output, quantise=given["quantise"])
-    log.info("%s: %.1f MB, differs from the module by at most %.1g", file, file.stat().st_size / 2**20, difference)
 
 
 def export(ckpt_path: str | Path, output: str | Path, *, quantise: bool = False) -> tuple[Path, float]:

@@ -7,12 +7,11 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from runtime import checkpoint, run_folder
+from runtime import checkpoint, report, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from runtime.errors import UserError, user_errors
 from runtime.matching import check_cases, match
 from runtime.start import try_out
-from runtime.train import finish
 
 __all__ = ["evaluate"]
 
@@ -54,4 +53,4 @@ def evaluate(config: DictConfig) -> None:
     if trainer.is_global_zero:
         if datamodule.phantom:
             log.info("phantom images, as in training; for your own say datamodule=<name> datamodule.root=<folder>")
-        finish(run, {name: float(value) for name, value in trainer.callback_metrics.items()})
+        report.finish(run, {name: float(value) for name, value in trainer.callback_metrics.items()})

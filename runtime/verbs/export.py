@@ -1,0 +1,28 @@
+"""What `export.py` does: write the prediction of a checkpoint as a graph."""
+
+import logging
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from runtime import graph
+from runtime.build import resolve
+
+__all__ = ["export"]
+
+log = logging.getLogger(__name__)
+
+
+def export(config: DictConfig) -> None:
+    """Export `ckpt_path` to `output`.
+
+    Args:
+        config: As composed from `conf/export.yaml`.
+
+    Raises:
+        UserError: If something given is wrong.
+    """
+    given = resolve(config)
+    output = given["output"] or Path(given["ckpt_path"]).with_suffix(".onnx")
+    file, difference = graph.export(given["ckpt_path"], output, quantise=given["quantise"])
+    log.info("%s: %.1f MB, differs from the module by at most %.1g", file, file.stat().st_size / 2**20, difference)
