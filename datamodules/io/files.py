@@ -13,6 +13,7 @@ from tokenize import TokenError
 
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 __all__ = ["hidden", "in_order", "listed", "named", "opening", "some", "written"]
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 _LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx")
 _CUT_SHORT = (EOFError, zlib.error, zipfile.BadZipFile, struct.error)
 _LOST = (SyntaxError, TokenError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)  # Pillow, numpy
-_DAMAGE = (*_CUT_SHORT, *_LOST, OSError, ValueError, RuntimeError, ImageFileError, HeaderDataError)
+_DAMAGE = (*_CUT_SHORT, *_LOST, OSError, ValueError, RuntimeError, ImageFileError, HeaderDataError, WrapStructError)
 
 
 def hidden(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Headers of volumes as each format says them, and what reads the voxels behind them."""
 
 import gzip
+import logging
 import math
 import re
 import zlib
@@ -17,6 +18,8 @@ from nibabel.filebasedimages import ImageFileError
 from datamodules.io.grid import from_itk
 
 __all__ = ["FORMATS", "VOLUMES", "Said", "volume_ending"]
+
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # what it mends in a header is checked here
 
 VOLUMES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 """How the names of volumes end; `.npy`, whose voxels are 1 mm in z, y, x, is read too where it is named."""
@@ -60,8 +63,9 @@ def _nifti(file: Path) -> Said:
         raise EOFError from error
     if not isinstance(image, nib.Nifti1Image):
         raise ValueError("it holds something else than a volume")
+    _check_guesses(file, image)
     dtype, packed = image.header.get_data_dtype(), file.name.lower().endswith(".gz")
-    voxel = dtype.itemsize if dtype.kind in "iuf" else 0
+    voxel = dtype.itemsize if dtype.kind in "iuf" and dtype.itemsize <= 8 else 0
     proxy: Any = image.dataobj
 
     def load() -> np.ndarray:
@@ -72,6 +76,24 @@ def _nifti(file: Path) -> Said:
         return np.asarray(voxels, np.float32) if scaled else voxels.get_unscaled()
 
     return Said(image.shape, image.affine, voxel, load, packed, image.header, int(proxy.offset))
+
+
+def _check_guesses(file: Path, image: Any) -> None:
+    """Refuse what nibabel mends by a guess: another geometry than the header's would come of it."""
+    with nib.openers.ImageOpener(file) as opened:
+        said = type(image.header).from_fileobj(opened, check=False)
+    if said["sizeof_hdr"] != said.sizeof_hdr:
+        raise EOFError
+    for name in ("sform_code", "qform_code"):
+        if not 0 <= said[name] <= 5:
+            raise ValueError(f"its {name} is {said[name]}, which NIfTI does not know")
+    if said["sform_code"] == 0:
+        qfac, *edges = said["pixdim"][:4].tolist()
+        long = [edge for edge, n in zip(edges, image.shape, strict=False) if n > 1]
+        if not all(0 < edge < math.inf for edge in long):
+            raise ValueError(f"its pixdim says voxels of {' x '.join(f'{edge:g}' for edge in edges)} mm")
+        if qfac not in (-1, 0, 1) and said["qform_code"] > 0:
+            raise ValueError(f"its pixdim[0] is {qfac:g}; it says by 1 or -1 to which side z points")
 
 
 def _unzipped(file: Path, size: int) -> bytes:

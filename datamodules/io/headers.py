@@ -96,7 +96,7 @@ def _check_shape(file: Path, shape: tuple[int, ...]) -> None:
 
 def _check_size(file: Path, said: Said) -> None:
     if not said.voxel:
-        raise ValueError(f"{file}: its voxels are colours or complex numbers; expected one number each")
+        raise ValueError(f"{file}: its voxels are colours, complex or of 128 bits; expected one number each")
     voxels, size = math.prod(said.shape), file.stat().st_size
     if voxels > _MOST:
         raise ValueError(
