@@ -9,7 +9,6 @@ import zlib
 
 import nibabel as nib
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,8 +24,8 @@ COUNTS = st.sampled_from([0, -1, 1, 2, 3, 4, 7, 8, 348, 352, 540, 544, 30000, 32
 CODES = st.integers(-1, 8) | st.sampled_from([32, 128, 1792, 2304, *TYPES])
 FIELDS = {
     "dim": COUNTS, "datatype": CODES, "bitpix": COUNTS, "pixdim": NUMBERS, "qform_code": CODES, "sform_code": CODES,
-    **dict.fromkeys("quatern_b quatern_c quatern_d qoffset_x qoffset_y qoffset_z".split(), NUMBERS),
-    **dict.fromkeys("srow_x srow_y srow_z scl_slope scl_inter cal_max".split(), NUMBERS),
+    **{f"{name}_{axis}": NUMBERS for name in ("qoffset", "srow") for axis in "xyz"},
+    **dict.fromkeys(("quatern_b", "quatern_c", "quatern_d", "scl_slope", "scl_inter", "cal_max"), NUMBERS),
     "vox_offset": COUNTS, "xyzt_units": CODES, "intent_code": COUNTS, "sizeof_hdr": COUNTS,
     "magic": st.sampled_from([b"n+1", b"ni1", b"n+2", b"ni2", b"", b"\0\0n+", b"n+1\0\r\n\x1a\n"]),
 }  # fmt: skip
@@ -42,7 +41,8 @@ def niftis(draw):
     fields = {"sizeof_hdr": size, "datatype": code, "bitpix": 8 * np.dtype(TYPES[code]).itemsize, "xyzt_units": 2,
               "vox_offset": size + 4, "magic": b"n+1" if size == 348 else b"n+2\0\r\n\x1a\n",
               "qform_code": draw(st.integers(0, 2)), "sform_code": draw(st.integers(0, 2)),
-              "scl_slope": draw(st.sampled_from([0, 1, 2.5, math.nan])), "scl_inter": draw(st.sampled_from([0, -1024]))}  # fmt: skip
+              "scl_slope": draw(st.sampled_from([0, 1, 2.5, math.nan])),
+              "scl_inter": draw(st.sampled_from([0, -1024]))}  # fmt: skip
     for name, value in fields.items():
         header[name] = value
     header["dim"][0, : len(shape) + 1] = len(shape), *shape
@@ -102,7 +102,9 @@ def _affine(header):
     turn = [[a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
             [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
             [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - c * c - b * b]]  # fmt: skip
-    edges = header["pixdim"][1:4].astype(float) * (1, 1, -1 if header["pixdim"][0] < 0 else 1)
+    edges = np.abs(header["pixdim"][1:4]).astype(float)
+    edges[edges == 0] = 1  # of an axis of one voxel; others are refused
+    edges *= (1, 1, -1 if header["pixdim"][0] < 0 else 1)
     affine[:3, :3] = np.array(turn) * edges
     affine[:3, 3] = [header[f"qoffset_{axis}"] for axis in "xyz"]
     return affine
@@ -162,9 +164,10 @@ def test_a_damaged_gzip_is_never_read(made, data):
 KINDS = {"uint8": "u1", "short": "i2", "unsigned short": "u2", "int": "i4", "float": "f4", "double": "f8"}
 TURNS = st.sampled_from([[1, 1, 1], [-1, -1, 1], [1, -1, -1]])
 WORDS = st.sampled_from(
-    ["", "0", "-1", "1", "2 2 2", "3 3", "nan", "inf", "-inf", "1e400", "30000 30000 30000", "4294967296 1 1", "(1,0,0)",
-     "none", "(nan,0,0) (0,1,0) (0,0,1)", "(1,0,0) (1,0,0) (0,0,1)", "(0,0,0) (0,1,0) (0,0,1)", "(2,0,0) (0,2,0) (0,0,2)",
-     "raw", "gzip", "ascii", "hex", "bz2", "float", "block", "MET_FLOAT", "MET_SHORT", "MET_OTHER", "True", "False",
+    ["", "0", "-1", "1", "2 2 2", "3 3", "nan", "inf", "-inf", "1e400", "30000 30000 30000", "4294967296 1 1",
+     "(1,0,0)", "none", "(nan,0,0) (0,1,0) (0,0,1)", "(1,0,0) (1,0,0) (0,0,1)", "(0,0,0) (0,1,0) (0,0,1)",
+     "(2,0,0) (0,2,0) (0,0,2)", '"cm" "cm" "cm"', "cm", "raw", "gzip", "ascii", "hex", "bz2", "float", "block",
+     "MET_FLOAT", "MET_SHORT", "MET_OTHER", "True", "False",
      "LIST", "LOCAL", "../a.raw", "a%d.raw 1 9 1", "right-anterior-superior", "3D-right-handed", "big", "\xe4",
      "1e-30 1 1", "1e30 1 1", "0.02 0.02 0.02", "1 1 1 1", "1 0 0 0 1 0 0 0 0", "0 1 0 1 0 0 0 0 1", "list list list"]
 ) | st.text("0123456789.,()- e", max_size=12)  # fmt: skip
