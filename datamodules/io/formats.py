@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
+from datamodules.io.arrays import npy_header, read_npy
 from datamodules.io.itk_formats import read_itk
 from datamodules.io.said import Said
 
@@ -54,6 +55,8 @@ def _check_guesses(file: Path, image: Any) -> None:
         said = type(image.header).from_fileobj(opened, check=False)
     if said["sizeof_hdr"] != said.sizeof_hdr:
         raise EOFError
+    if not said["vox_offset"] >= said.single_vox_offset:
+        raise ValueError(f"its vox_offset is {said['vox_offset']:g}, within its header")
     for name in ("sform_code", "qform_code"):
         if not 0 <= said[name] <= 5:
             raise ValueError(f"its {name} is {said[name]}, which NIfTI does not know")
@@ -76,10 +79,10 @@ def _unzipped(file: Path, size: int) -> bytes:
 
 
 def _npy(file: Path) -> Said:
-    array = np.load(file, mmap_mode="r", allow_pickle=False)
-    voxel = array.dtype.itemsize if array.dtype.kind in "biuf" else 0
-    shape = array.shape[:-1] if array.ndim == 4 and array.shape[-1] == 1 else array.shape
-    return Said(shape[::-1], np.eye(4), voxel, lambda: np.load(file, allow_pickle=False).reshape(shape).T)
+    said, kind = npy_header(file)
+    voxel = kind.itemsize if kind.kind in "biuf" and kind.itemsize <= 8 else 0
+    shape = said[:-1] if len(said) == 4 and said[-1] == 1 else said
+    return Said(shape[::-1], np.eye(4), voxel, lambda: read_npy(file).reshape(shape).T)
 
 
 FORMATS = {

@@ -24,7 +24,7 @@ _LAST_OF_NRRD, _LINE_OF_NRRD = re.compile(rb"\r?\n\r?\n"), re.compile(r"(?m)^([a
 _LAST_OF_META = re.compile(rb"(?m)^ElementDataFile\s*=[ \t]*\S.*(\n|\Z)")
 _LINE_OF_META = re.compile(r"(?m)^(\w+)\s*=[ \t]*(.*?)[ \t]*\r?$")
 _NUMBERS = {
-    "HeaderSize CompressedDataSize ElementNumberOfChannels": 0,
+    "HeaderSize CompressedDataSize ElementNumberOfChannels ID ParentID": 0,
     "DimSize ElementSpacing ElementSize Offset Origin Position": 1,
     "TransformMatrix Orientation Rotation": 2,
 }  # by the power of the number of axes, how many there are
@@ -50,7 +50,7 @@ def read_itk(file: Path) -> Said:
 
     def load() -> np.ndarray:
         if plain >= 0:
-            _check_voxels(stored, packed, plain, size)
+            _check_voxels(stored, packed, plain, size, said.get("CompressedDataSize"))
         try:
             return sitk.GetArrayFromImage(reader.Execute()).T
         except RuntimeError as error:
@@ -59,14 +59,16 @@ def read_itk(file: Path) -> Said:
     return Said(shape, from_itk(reader), voxel, load, packed or plain < 0)
 
 
-def _check_voxels(stored: Path, packed: bool, start: int, size: int) -> None:
-    """Ask for so many bytes: ITK reads damaged ones without a word."""
+def _check_voxels(stored: Path, packed: bool, start: int, size: int, told: str | None) -> None:
+    """Ask for so many bytes, and of a MetaImage that it tells how many they are packed into."""
     if not stored.is_file():
         raise ValueError(f"its voxels in {stored.name} are not there")
     content = stored.read_bytes()[start:]
     if packed:
+        if not _is_nrrd(stored) and told not in (str(len(content)), *((None, "0") if start == 0 else ())):
+            raise ValueError(f"its CompressedDataSize is {told}, and there are {len(content)} bytes")
         unpacked = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib or gzip
-        content = unpacked.decompress(content)
+        content = unpacked.decompress(content, size + 1)
         if not unpacked.eof:
             raise EOFError
     if len(content) < size:
@@ -82,6 +84,8 @@ def _voxels(file: Path, said: dict[str, str], end: int) -> tuple[Path, bool, int
     packed = said.get("CompressedData", "").lower() == "true"
     place = said["ElementDataFile"]
     if "HeaderSize" in said or said.get("BinaryData", "").lower() == "false" or place.split()[0] == "LIST":
+        if packed:
+            raise ValueError("it is compressed behind a HeaderSize, as text or in several files")
         return file, packed, -1
     return (file, packed, end) if place == "LOCAL" else (file.parent / place, packed, 0)
 

@@ -80,8 +80,8 @@ def by_the_book(content):
     if not 1 <= axes <= 7 or code not in TYPES:
         return None
     shape = [int(n) for n in header["dim"][1 : axes + 1]]
-    kind, start = np.dtype(order + TYPES[code]), int(header["vox_offset"]) or size + 4
-    if min(shape) < 1 or start < 0 or len(content) - start < math.prod(shape) * kind.itemsize:
+    kind, start = np.dtype(order + TYPES[code]), int(header["vox_offset"])
+    if min(shape) < 1 or start < size + 4 or len(content) - start < math.prod(shape) * kind.itemsize:
         return None
     values = np.frombuffer(content, kind, math.prod(shape), start).reshape(shape, order="F").astype(np.longdouble)
     slope, inter = header["scl_slope"], header["scl_inter"]
