@@ -73,8 +73,9 @@ def headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
             continue
         with decoding(file, "its header"):
             header: pydicom.Dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_READ.split())
-            for _ in header.iterall():  # pydicom converts a value when it is looked at
-                pass
+            for part in (header.file_meta, header):
+                for _ in part.iterall():  # pydicom converts a value when it is looked at
+                    pass
         kind = _kind(header)
         if kind == uid.MediaStorageDirectoryStorage:
             left_out["directory"] += 1

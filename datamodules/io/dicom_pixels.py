@@ -37,6 +37,8 @@ def read_hounsfield(frames: list[Frame]) -> list[np.ndarray]:
     for file in dict.fromkeys(frame.file for frame in frames):
         with decoding(file, "its pixels"):
             dataset = pydicom.dcmread(file)
+            for name in (*_PIXELS.split(), "PixelPaddingValue"):  # pydicom converts a value when it is looked at
+                dataset.get(name)
             grey = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
         if not grey:
             raise ValueError(
@@ -55,8 +57,8 @@ def stored_values(file: Path, dataset: pydicom.Dataset) -> np.ndarray:
     Raises:
         ValueError: If they cannot be decoded, are no grey values, or are not as the header says.
     """
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
     with decoding(file, "pixels"):
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
         if "PixelData" not in dataset:
             raise ValueError("no pixels")
         packed = syntax is not None and syntax.is_encapsulated

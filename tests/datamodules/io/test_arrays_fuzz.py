@@ -93,7 +93,7 @@ def archives(draw):
     with zipfile.ZipFile(
         packed, "w", draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]))
     ) as made:
-        made.writestr("images.npy", content)
+        made.writestr(zipfile.ZipInfo("images.npy"), content, made.compression)
         for name, (other, _) in members:
             with warnings.catch_warnings(action="ignore"):  # of names that are there twice
                 made.writestr(zipfile.ZipInfo(name), other)
