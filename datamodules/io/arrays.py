@@ -14,7 +14,7 @@ import numpy as np
 
 from datamodules.io.files import hidden, opening
 
-__all__ = ["ARRAYS", "npy_header", "npz_keys", "npz_shape", "read_npy", "read_npz", "stretched"]
+__all__ = ["ARRAYS", "mapped", "npy_header", "npz_keys", "npz_shape", "read_npy", "read_npz", "stretched"]
 
 ARRAYS = (".npy", ".npz")
 """Endings of their names, in small letters."""
@@ -66,6 +66,12 @@ def read_npy(file: Path) -> np.ndarray:
     with opening(file, "an npy array"), file.open("rb") as stream:
         array = np.lib.format.read_array(stream, allow_pickle=False)
     return _checked(array, "", str(file))
+
+
+def mapped(file: Path) -> np.ndarray:
+    """An array that this program has written, left in its file until it is looked at."""
+    with opening(file, "an npy array"):
+        return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
 def read_npz(file: Path, key: str) -> np.ndarray:

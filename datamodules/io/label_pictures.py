@@ -14,7 +14,7 @@ __all__ = ["class_colours", "read_label_picture"]
 log = logging.getLogger(__name__)
 
 Colour = Sequence[int]
-_CLASSES = "datamodule.classes={background: [0, 0, 0], liver: [255, 0, 0]} says what the colours are"
+_CLASSES = "'datamodule.classes={background: [0, 0, 0], liver: [255, 0, 0]}' says what the colours are"
 _STEP = 50  # levels between two classes, that nobody takes for label values
 _FLAT, _APART, _AREA = 24, 96, 16  # levels within an area, levels between two tones, pixels of one, in a JPEG
 

@@ -275,3 +275,20 @@ def test_random_nrrd_and_metaimage_headers(made, data):
         check(found, values, affine)
     elif found:
         check(found)
+
+
+def test_a_header_of_30000_voxels_a_side_is_refused_before_room_is_made():
+    header = np.zeros(1, LAYOUTS[348])
+    for name, value in {"sizeof_hdr": 348, "datatype": 4, "bitpix": 16, "vox_offset": 352, "magic": b"n+1"}.items():
+        header[name] = value
+    header["dim"][0, :4], header["pixdim"][0, :4] = (3, 30000, 30000, 30000), 1
+    nifti = header.tobytes() + bytes(100)
+    meta = (
+        b"ObjectType = Image\nNDims = 3\nDimSize = 30000 30000 30000\nElementType = MET_SHORT\nCompressedData = True\n"
+        b"CompressedDataSize = 100\nElementDataFile = LOCAL\n"
+    )
+    nrrd = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 30000 30000 30000\nencoding: gzip\nendian: little\n\n"
+    files = {"a_nii": nifti, "a_nii_gz": gzip.compress(nifti), "a_mha": meta + bytes(100), "a_nrrd": nrrd + bytes(100)}
+    with folder_of(**files) as folder:
+        for file in folder.iterdir():
+            assert attempt(read_volume, file) is None
