@@ -4,6 +4,7 @@ A patient's name never gets into a message: only names of files, series and the 
 """
 
 import logging
+import struct
 import warnings
 import zlib
 from collections import Counter
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings repeat values, which may name a patient
 
 _DAMAGED = (OSError, EOFError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, AttributeError)
-_DAMAGE = (*_DAMAGED, zlib.error, InvalidDicomError, BytesLengthException)
+_DAMAGE = (*_DAMAGED, zlib.error, struct.error, InvalidDicomError, BytesLengthException)
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _CT = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _READ = """Modality SOPClassUID ImageType PatientID StudyDate StudyInstanceUID SeriesInstanceUID SeriesNumber

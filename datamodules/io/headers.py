@@ -66,9 +66,9 @@ def read_header(file: Path) -> Header:
     _check_size(file, said)
     with np.errstate(all="ignore"):
         _check_affine(file, said)
+        if said.nifti is not None:
+            _tell_geometry(file, said)
     header = None if said.nifti is None else _bare(said.nifti)
-    if said.nifti is not None:
-        _tell_geometry(file, said)
     return Header(Grid(said.shape, said.affine, header), said.load)
 
 

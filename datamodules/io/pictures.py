@@ -177,6 +177,8 @@ def _unreadable(image: Image.Image, raw: str, pages: int) -> str:
 def _page(image: Image.Image, raw: str) -> Page:
     upright = ImageOps.exif_transpose(image)
     lossy = image.format in ("JPEG", "MPO", "WEBP")
+    if image.mode in ("P", "PA"):
+        upright.convert("RGBA")  # here, where what is told of a broken palette gets the name of the file
     if image.mode not in _GREY or _alpha(image):
         return Page(upright, None, lossy)
     levels = np.asarray(upright)

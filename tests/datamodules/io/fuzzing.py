@@ -21,7 +21,10 @@ from hypothesis import strategies as st
 _MEMORY = 1 << 30  # bytes that reading a file of a few kilobytes may take at most
 
 _NO_MEMORY = r"MemoryError|bad_alloc|(Una|Fai)\w+ to allocate"
-_PRINTED = r"Meta|\w+ required and not defined|   ideal = |Uncompress failed"  # by MetaIO of ITK
+_PRINTED = "|".join(  # by MetaIO and libtiff, of a file that they refuse
+    (r"Meta", r"\w+ (required and not|prior to|defined prior)", r"   ideal = ", r"Uncompress failed", r"TIFF\w+: ",
+     r"\w+(Decode|Setup\w*): ")
+)  # fmt: skip
 
 often = settings(
     max_examples=int(os.environ.get("MEDZOO_FUZZ", "200")),
