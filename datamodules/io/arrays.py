@@ -32,12 +32,14 @@ def stretched(image: np.ndarray, file: Path) -> np.ndarray:
         ValueError: If it holds NaN or infinite values.
     """
     wide = image.dtype.kind in "iu" and image.dtype.itemsize >= 4  # of which float32 would drop the last digits
-    pixels = image.astype(np.float64 if wide else np.float32)
+    pixels: np.ndarray = image.astype(np.float64 if wide else np.float32)
     if image.dtype in (np.uint8, np.bool_):
         return pixels * 255 if image.dtype == bool else pixels
     if not np.isfinite(pixels).all():
         raise ValueError(f"{file}: holds NaN or infinite intensities; replace them first")
-    low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
+    low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
+    if not 1e-30 < high - low < 1e30:  # of which float32 could not say the range
+        pixels = pixels.astype(np.float64)
     scale = 255 / (high - low) if high > low else 0
     return np.clip(np.multiply(pixels - low, scale), 0, 255).astype(np.float32)
 

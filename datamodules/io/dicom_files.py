@@ -4,6 +4,7 @@ A patient's name never gets into a message: only names of files, series and the 
 """
 
 import logging
+import mmap
 import struct
 import warnings
 import zlib
@@ -19,7 +20,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from datamodules.io.files import listed
 
-__all__ = ["ct_headers", "decoding", "headers", "holds_dicom"]
+__all__ = ["ct_headers", "decoding", "headers", "holds_dicom", "read_dataset"]
 
 log = logging.getLogger(__name__)
 logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings repeat values, which may name a patient
@@ -52,6 +53,13 @@ def decoding(file: Path, what: str) -> Iterator[None]:
         ) from error
 
 
+def read_dataset(file: Path, **options: Any) -> pydicom.Dataset:
+    """A file, mapped: of a damaged length no more is read than there is, and no room is made. Within `decoding`."""
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        dataset: pydicom.Dataset = pydicom.dcmread(content, **options)
+    return dataset
+
+
 def holds_dicom(folder: Path) -> bool:
     """Whether at least one file right in the folder is DICOM."""
     return any(_is_dicom(file) for file in listed(folder) if file.is_file())
@@ -73,7 +81,7 @@ def headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
             left_out["no DICOM"] += 1
             continue
         with decoding(file, "its header"):
-            header: pydicom.Dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_READ.split())
+            header = read_dataset(file, stop_before_pixels=True, specific_tags=_READ.split())
             for part in (header.file_meta, header):
                 for _ in part.iterall():  # pydicom converts a value when it is looked at
                     pass

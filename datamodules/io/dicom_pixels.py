@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from pydicom.encaps import generate_frames
 from pydicom.uid import RLELossless
 
-from datamodules.io.dicom_files import decoding
+from datamodules.io.dicom_files import decoding, read_dataset
 from datamodules.io.dicom_frames import Frame
 
 __all__ = ["read_hounsfield", "stored_values"]
@@ -36,7 +36,7 @@ def read_hounsfield(frames: list[Frame]) -> list[np.ndarray]:
     found: dict[tuple[Path, int], np.ndarray] = {}
     for file in dict.fromkeys(frame.file for frame in frames):
         with decoding(file, "its pixels"):
-            dataset = pydicom.dcmread(file)
+            dataset = read_dataset(file)
             for name in (*_PIXELS.split(), "PixelPaddingValue"):  # pydicom converts a value when it is looked at
                 dataset.get(name)
             grey = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")

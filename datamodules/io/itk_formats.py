@@ -28,6 +28,7 @@ _NUMBERS = {
     "DimSize ElementSpacing ElementSize Offset Origin Position": 1,
     "TransformMatrix Orientation Rotation": 2,
 }  # by the power of the number of axes, how many there are
+_FLAGS = {"BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "CompressedData"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MM = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "", "?")
 
@@ -81,9 +82,9 @@ def _voxels(file: Path, said: dict[str, str], end: int) -> tuple[Path, bool, int
         coding = said.get("encoding", "").lower()
         odd = {"data file", "datafile", "line skip", "byte skip"} & {*said} or coding not in ("raw", "gzip", "gz")
         return file, coding in ("gzip", "gz"), -1 if odd else end
-    packed = said.get("CompressedData", "").lower() == "true"
+    packed = said.get("CompressedData") == "True"
     place = said["ElementDataFile"]
-    if "HeaderSize" in said or said.get("BinaryData", "").lower() == "false" or place.split()[0] == "LIST":
+    if "HeaderSize" in said or said.get("BinaryData") == "False" or place.split()[0] == "LIST":
         if packed:
             raise ValueError("it is compressed behind a HeaderSize, as text or in several files")
         return file, packed, -1
@@ -123,6 +124,9 @@ def _check_meta(said: dict[str, str]) -> None:
     axes = int(said["NDims"]) if re.fullmatch("[2-4]", said["NDims"]) else 0
     if not axes:
         raise ValueError(f"its NDims is {said['NDims'][:9]!r}; expected 2 to 4")
+    for name in _FLAGS & {*said}:
+        if said[name] not in ("True", "False"):
+            raise ValueError(f"its {name} is {said[name][:9]!r}; expected True or False")
     for names, count in _NUMBERS.items():
         for name in {*names.split()} & {*said}:
             numbers = said[name].split()

@@ -22,8 +22,8 @@ _MEMORY = 1 << 30  # bytes that reading a file of a few kilobytes may take at mo
 
 _NO_MEMORY = r"MemoryError|bad_alloc|(Una|Fai)\w+ to allocate"
 _PRINTED = "|".join(  # by MetaIO and libtiff, of a file that they refuse
-    (r"Meta", r"\w+ (required and not|prior to|defined prior)", r"   ideal = ", r"Uncompress failed", r"TIFF\w+: ",
-     r"\w+(Decode|Setup\w*): ")
+    (r"Meta", r"\w+ (required and not|prior to|defined prior)", r"   ideal = ", r"Uncompress failed", r"MissingRequired",
+     r"TIFF\w+: ", r"\w+(Decode|Setup\w*): ")
 )  # fmt: skip
 
 often = settings(
