@@ -56,7 +56,8 @@ def decoding(file: Path, what: str) -> Iterator[None]:
 def read_dataset(file: Path, **options: Any) -> pydicom.Dataset:
     """A file, mapped: of a damaged length no more is read than there is, and no room is made. Within `decoding`."""
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        dataset: pydicom.Dataset = pydicom.dcmread(content, **options)
+        opened: Any = content
+        dataset: pydicom.Dataset = pydicom.dcmread(opened, **options)
     return dataset
 
 

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 _MEMORY = 1 << 30  # bytes that reading a file of a few kilobytes may take at most
 
 _NO_MEMORY = r"MemoryError|bad_alloc|(Una|Fai)\w+ to allocate"
-_PRINTED = "|".join(  # by MetaIO and libtiff, of a file that they refuse
-    (r"Meta", r"\w+ (required and not|prior to|defined prior)", r"   ideal = ", r"Uncompress failed", r"MissingRequired",
-     r"TIFF\w+: ", r"\w+(Decode|Setup\w*): ")
-)  # fmt: skip
+_PRINTED = (  # by MetaIO and libtiff, of a file that they refuse
+    r"Meta|\w+ (required and not|prior to|defined prior)|   ideal = |Uncompress failed|"
+    r"TIFF\w+: |MissingRequired|\w+(Decode|Setup\w*): "
+)
 
 often = settings(
     max_examples=int(os.environ.get("MEDZOO_FUZZ", "200")),

@@ -87,7 +87,7 @@ def test_more_than_two_colours_need_a_name_each(tmp_path):
         read_label_picture(file, 3)
     assert np.array_equal(read_label_picture(file, colours=COLOURS), LABELS)
     assert np.array_equal(read_label_picture(saved(tmp_path, palette(COLOURS)), colours=COLOURS), LABELS)
-    with pytest.raises(ValueError, match=r"x.png: 576 pixels have colours of no class, such as \[0, 80, 210\]; data"):
+    with pytest.raises(ValueError, match=r"x.png: 576 pixels have colours of no class, such as \[0, 80, 210\]; 'data"):
         read_label_picture(file, colours=COLOURS[:2])
 
 
