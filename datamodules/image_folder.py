@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.in_memory import InMemoryDataModule, Split
-from datamodules.io import Table, in_order, listed, read_table
+from datamodules.io import Table, in_order, listed, read_table, setting
 from datamodules.readers import ENDINGS, find_images, numbered, read_each
 from datamodules.seen import SPLITS
 from datamodules.segmentation.pictures import several_of_one_name
@@ -190,9 +190,8 @@ class ImageFolderDataModule(InMemoryDataModule):
         names = [Path(name).stem for name in rows]
         if self.pattern is None and (pattern := several_of_one_name(names)):
             log.warning(
-                "%s: every image counts as a patient of its own; if names such as %s are of a patient's images, set "
-                "datamodule.patient='%s'",
-                self.root, names[0], pattern,
+                "%s: every image counts as a patient of its own; if names such as %s are of a patient's images, set %s",
+                self.root, names[0], setting("datamodule.patient", pattern),
             )  # fmt: skip
         return rows
 

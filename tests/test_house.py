@@ -22,7 +22,36 @@ LIBRARIES = {
     "models": {"torch", "monai", "timm", "einops", "mamba_ssm"},  # the last where it is installed, as below
     "evaluation": {"numpy", "scipy", "sklearn", "skimage", "torch", "matplotlib", "cycler", "xgboost"},
 }
-ONLY_IO = {"csv", "openpyxl", "pandas"}
+OPENERS = {
+    "nibabel",
+    "PIL",
+    "pydicom",
+    "highdicom",
+    "csv",
+    "openpyxl",
+    "pandas",
+    "zipfile",
+    "tarfile",
+    "gzip",
+    "tifffile",
+}
+READERS = {
+    "imread",
+    "ReadImage",
+    "ImageFileReader",
+    "ImageSeriesReader",
+    "read_csv",
+    "loadtxt",
+    "genfromtxt",
+    "fromfile",
+}
+RUN_FILES = {  # what a run writes of itself, and its report reads again
+    "callbacks/csv_writer.py": {"csv"},
+    "runtime/run_folder.py": {"csv"},
+    "runtime/loggers.py": {"csv"},
+    "runtime/comparisons.py": {"csv"},
+    "callbacks/synthetic_images.py": {"PIL"},
+}
 VERBS = sorted(ROOT.glob("*.py"))
 
 
@@ -51,10 +80,35 @@ def test_networks_and_figures_stay_free_of_frameworks(room):
         assert not foreign, f"{file.relative_to(ROOT)} imports {foreign}"
 
 
-def test_files_of_data_are_opened_in_one_room():
-    for file in (ROOT / "datamodules").rglob("*.py"):
-        if not {"io", "phantoms"} & {*file.relative_to(ROOT).parts}:  # what a phantom writes, its datamodule reads
-            assert not imported(file) & ONLY_IO, f"{file.relative_to(ROOT)} imports {imported(file) & ONLY_IO}"
+def readings(file: Path) -> set[str]:
+    """Calls that open a file of data, wherever in it: `np.load`, `imread`, `sitk.ReadImage`, JSON of a file."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+            said = ast.unparse(node.func)
+            name = said.rpartition(".")[2]
+            of_file = name == "loads" and any(f".{how}(" in ast.unparse(node) for how in ("read_text", "read_bytes"))
+            if name in READERS or said in ("np.load", "numpy.load", "np.memmap", "json.load") or of_file:
+                found.add(said)
+    return found
+
+
+@pytest.mark.parametrize("room", ["datamodules", "lightning_modules", "callbacks", "runtime"])
+def test_files_of_data_are_opened_in_one_room(room):
+    for file in (ROOT / room).rglob("*.py"):
+        place = file.relative_to(ROOT)
+        if place.parts[:2] in (("datamodules", "io"), ("datamodules", "phantoms")):  # phantoms write
+            continue
+        foreign = imported(file) & OPENERS - RUN_FILES.get(place.as_posix(), set())
+        assert not foreign, f"{place} imports {foreign}; datamodules/io opens files"
+        calls = {call for call in readings(file) if room == "datamodules" or call.endswith(("np.load", *READERS))}
+        own = {"read_csv"} if room == "runtime" else set()  # of a run folder
+        assert not {call for call in calls if call.rpartition(".")[2] not in own}, f"{place} calls {calls}"
+
+
+def test_no_name_of_the_run_files_is_left_over():
+    for file, names in RUN_FILES.items():
+        assert names <= imported(ROOT / file), file
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda file: file.stem)

@@ -225,7 +225,7 @@ class FetalHeartDataModule(InMemoryDataModule):
             raise ValueError(f"smaller_in_positive={self.smaller_in_positive}: expected one of the predictors")
         if cases.positive is None and self.predictors:
             raise ValueError(
-                f"{find_table(self.root, 'cases')}: no column label; without it set datamodule.predictors=[]"
+                f"{find_table(self.root, 'cases')}: no column label; without it set 'datamodule.predictors=[]'"
             )
         if cases.positive is None or not self.predictors:
             return

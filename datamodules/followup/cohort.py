@@ -16,7 +16,8 @@ from rich.progress import track
 
 from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
 from datamodules.followup.files import Scan, find_patients, read_scan
-from datamodules.io import Grid, check_same_grid, find_table
+from datamodules.io import Grid, check_same_grid, find_table, read_json
+from datamodules.io.arrays import mapped
 
 __all__ = ["HU_WINDOW", "Patient", "lesion_slices", "load_cohort", "read_patient", "save_array"]
 
@@ -183,14 +184,14 @@ def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: 
         (store / "patient.json").write_text(
             json.dumps({"expansion": patient.expansion, **grid, "clinical": patient.clinical.tolist()})
         )
-    known = json.loads((store / "patient.json").read_text())
+    known = read_json(store / "patient.json")
     return Patient(
         id=name,
         hospital=folder.parent.name,
         clinical=np.array(known["clinical"], np.float32),
         expansion=known["expansion"],
-        baseline=np.load(store / "baseline.npy", mmap_mode="r"),
-        followup=np.load(store / "followup.npy", mmap_mode="r"),
+        baseline=mapped(store / "baseline.npy"),
+        followup=mapped(store / "followup.npy"),
         grid=Grid(tuple(known["shape"]), np.array(known["affine"])),
         folder=folder,
         columns=row.columns,

@@ -16,7 +16,8 @@ from datamodules.followup.batches import PairBatches, PatientBatches, SliceBatch
 from datamodules.followup.clinical import CLINICAL, read_clinical, rows_of
 from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
 from datamodules.followup.files import find_patients, fitted, put_back, read_volume
-from datamodules.io import find_table, write_like
+from datamodules.io import find_table, some, write_like
+from datamodules.io.arrays import mapped
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.seen import mark_file
 from datamodules.skull import bone_share, check_skull, skull_of_all
@@ -187,9 +188,8 @@ class FollowupDataModule(BaseDataModule):
         rows = rows_of(folders, read_clinical(file), file) if file else {}
         if unknown := sorted(set(folders) - set(rows)):
             log.warning(
-                "%s: all clinical variables but the volume are unknown of %d patients: %s%s",
-                file or f"no clinical.csv in {path} or above it", len(unknown), ", ".join(unknown[:5]),
-                ", ..." * (len(unknown) > 5),
+                "%s: all clinical variables but the volume are unknown of %d patients: %s",
+                file or f"no clinical.csv in {path} or above it", len(unknown), some(unknown),
             )  # fmt: skip
         self._predict = [
             read_patient(folder, name, rows.get(name), self.image_size) for name, folder in sorted(folders.items())
@@ -287,7 +287,7 @@ class FollowupDataModule(BaseDataModule):
                     slices = volume.flip(-1) if mirrored else volume
                     parts = [encode(part.float() / 255).cpu() for part in slices.split(64)]
                     save_array(file, torch.cat(parts).half().numpy())
-                self._latents[patient.id, time, mirrored] = np.load(file, mmap_mode="r")
+                self._latents[patient.id, time, mirrored] = mapped(file)
 
     def check_trained(self, state_dict: dict[str, Any]) -> None:
         """Compare validation and test scans with those that a network was trained on.

@@ -17,7 +17,7 @@ from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
 from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
-from datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume
+from datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume, some
 from datamodules.io.pictures import write_picture
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
@@ -119,7 +119,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         lacking = [name for name in self._scans() if not self._files(name)]
         if not lacking:
             return super().waiting
-        told = f"{self.masks} holds no mask of {', '.join(lacking[:3])}{', ...' * (len(lacking) > 3)}"
+        told = f"{self.masks} holds no mask of {some(lacking)}"
         return f"{told}: outline the bleeds first (every fold), or set datamodule.masks to those of another run"
 
     def fetch(self) -> None:
@@ -145,7 +145,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             (root / "skipped.csv").write_text(text)
             (root / "made_of.json").write_text(made_of)
         if skipped:
-            told = ", ".join(f"{name} ({why})" for name, why in [*skipped.items()][:5])
+            told = some([f"{name} ({why})" for name, why in skipped.items()])
             log.warning("%d patients left out, all in %s: %s", len(skipped), self.root / "skipped.csv", told)
 
     def _made_of(self) -> list[list[Any]]:

@@ -3,17 +3,18 @@
 No pickled object is ever loaded. What comes out is in the machine's byte order and in C order.
 """
 
+import io
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from datamodules.io.files import hidden, opening
 
-__all__ = ["ARRAYS", "npz_keys", "npz_shape", "read_npy", "read_npz", "stretched"]
+__all__ = ["ARRAYS", "mapped", "npy_header", "npz_keys", "npz_shape", "read_npy", "read_npz", "stretched"]
 
 ARRAYS = (".npy", ".npz")
 """Endings of their names, in small letters."""
@@ -31,14 +32,29 @@ def stretched(image: np.ndarray, file: Path) -> np.ndarray:
         ValueError: If it holds NaN or infinite values.
     """
     wide = image.dtype.kind in "iu" and image.dtype.itemsize >= 4  # of which float32 would drop the last digits
-    pixels = image.astype(np.float64 if wide else np.float32)
+    pixels: np.ndarray = image.astype(np.float64 if wide else np.float32)
     if image.dtype in (np.uint8, np.bool_):
         return pixels * 255 if image.dtype == bool else pixels
     if not np.isfinite(pixels).all():
         raise ValueError(f"{file}: holds NaN or infinite intensities; replace them first")
-    low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
+    low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
+    if not 1e-30 < high - low < 1e30:  # of which float32 could not say the range
+        pixels = pixels.astype(np.float64)
     scale = 255 / (high - low) if high > low else 0
     return np.clip(np.multiply(pixels - low, scale), 0, 255).astype(np.float32)
+
+
+def npy_header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the array of an npy file.
+
+    Raises:
+        FileNotFoundError: As of `read_npy`.
+        ValueError: As of `read_npy`.
+    """
+    with opening(file, "an npy array"), file.open("rb") as stream:
+        wrong, shape, kind = _header(stream, file.stat().st_size)
+    _checked(np.empty(0), wrong, str(file))
+    return shape, kind
 
 
 def read_npy(file: Path) -> np.ndarray:
@@ -48,11 +64,16 @@ def read_npy(file: Path) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged, or holds no numbers or text.
     """
+    npy_header(file)
     with opening(file, "an npy array"), file.open("rb") as stream:
-        wrong, _ = _header(stream, file.stat().st_size)
-        stream.seek(0)
-        array = np.empty(0) if wrong else np.lib.format.read_array(stream, allow_pickle=False)
-    return _checked(array, wrong, str(file))
+        array = np.lib.format.read_array(stream, allow_pickle=False)
+    return _checked(array, "", str(file))
+
+
+def mapped(file: Path) -> np.ndarray:
+    """An array that this program has written, left in its file until it is looked at."""
+    with opening(file, "an npy array"):
+        return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
 def read_npz(file: Path, key: str) -> np.ndarray:
@@ -63,7 +84,7 @@ def read_npz(file: Path, key: str) -> np.ndarray:
         ValueError: If there is no such array in it, it is damaged, or holds no numbers or text.
     """
     with _member(file, key) as (stream, size):
-        wrong, _ = _header(stream, size)
+        wrong, *_ = _header(stream, size)
     array = np.empty(0)
     if not wrong:
         with _member(file, key) as (stream, _):
@@ -80,7 +101,7 @@ def npz_shape(file: Path, key: str) -> tuple[int, ...]:
         ValueError: As of `read_npz`.
     """
     with _member(file, key) as (stream, size):
-        wrong, shape = _header(stream, size)
+        wrong, shape, _ = _header(stream, size)
     _checked(np.empty(0), wrong, f"{file}: {key}")
     return shape
 
@@ -104,31 +125,36 @@ def _member(file: Path, key: str) -> Iterator[tuple[IO[bytes], int]]:
     if key not in keys:
         raise ValueError(f"{file}: no array '{key}'; it holds {keys}")
     with opening(file, "an npz"), zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        about = archive.getinfo(f"{key}.npy" if f"{key}.npy" in names else key)
+        of_key = [each for each in archive.infolist() if each.filename.removesuffix(".npy") == key]
+        if len(of_key) > 1:
+            raise ValueError(f"it holds {len(of_key)} arrays of the name {key}")
+        about = of_key[0]
         if about.file_size > _BOMB[0] and about.file_size > _BOMB[1] * about.compress_size:
             raise ValueError(f"{key} unpacks to {about.file_size >> 30} GiB from almost nothing")
         with archive.open(about) as stream:
             yield stream, about.file_size
 
 
-def _header(stream: IO[bytes], size: int) -> tuple[str, tuple[int, ...]]:
-    """What is wrong with an array's type, and its shape, before anything is allocated.
+def _header(stream: IO[bytes], size: int) -> tuple[str, tuple[int, ...], np.dtype[Any]]:
+    """What is wrong with an array's type, its shape and its type, before anything is allocated.
 
     Raises:
         ValueError: If it is no npy, or the file is not as long as its header says.
     """
     version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
+    first = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    length = stream.read(2 if first else 4)
+    text = stream.read(min(int.from_bytes(length, "little"), size))  # numpy would make room for 4 GiB
+    shape, _, dtype = read(io.BytesIO(length + text))
     if dtype.hasobject:
-        return "holds Python objects, which are not loaded; save it anew as numbers, by array.astype(...)", shape
+        return "holds Python objects, which are not loaded; save it anew as numbers, by array.astype(...)", shape, dtype
     if dtype.kind not in "biufUS":
-        return f"holds {dtype}; expected numbers", shape
+        return f"holds {dtype}; expected numbers", shape, dtype
     wanted = stream.tell() + dtype.itemsize * int(np.prod([int(side) for side in shape], dtype=object))
     if any(side < 0 for side in shape) or wanted != size:
         raise ValueError(f"its header says {shape} of {dtype}, {wanted} bytes in all; there are {size}")
-    return "", shape
+    return "", shape, dtype
 
 
 def _checked(array: np.ndarray, wrong: str, where: str) -> np.ndarray:

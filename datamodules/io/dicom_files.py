@@ -4,6 +4,8 @@ A patient's name never gets into a message: only names of files, series and the 
 """
 
 import logging
+import mmap
+import struct
 import warnings
 import zlib
 from collections import Counter
@@ -18,13 +20,13 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from datamodules.io.files import listed
 
-__all__ = ["ct_headers", "decoding", "headers", "holds_dicom"]
+__all__ = ["ct_headers", "decoding", "headers", "holds_dicom", "read_dataset"]
 
 log = logging.getLogger(__name__)
 logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings repeat values, which may name a patient
 
 _DAMAGED = (OSError, EOFError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, AttributeError)
-_DAMAGE = (*_DAMAGED, zlib.error, InvalidDicomError, BytesLengthException)
+_DAMAGE = (*_DAMAGED, zlib.error, struct.error, InvalidDicomError, BytesLengthException)
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _CT = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _READ = """Modality SOPClassUID ImageType PatientID StudyDate StudyInstanceUID SeriesInstanceUID SeriesNumber
@@ -51,6 +53,14 @@ def decoding(file: Path, what: str) -> Iterator[None]:
         ) from error
 
 
+def read_dataset(file: Path, **options: Any) -> pydicom.Dataset:
+    """A file, mapped: of a damaged length no more is read than there is, and no room is made. Within `decoding`."""
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        opened: Any = content
+        dataset: pydicom.Dataset = pydicom.dcmread(opened, **options)
+    return dataset
+
+
 def holds_dicom(folder: Path) -> bool:
     """Whether at least one file right in the folder is DICOM."""
     return any(_is_dicom(file) for file in listed(folder) if file.is_file())
@@ -72,9 +82,10 @@ def headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
             left_out["no DICOM"] += 1
             continue
         with decoding(file, "its header"):
-            header: pydicom.Dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_READ.split())
-            for _ in header.iterall():  # pydicom converts a value when it is looked at
-                pass
+            header = read_dataset(file, stop_before_pixels=True, specific_tags=_READ.split())
+            for part in (header.file_meta, header):
+                for _ in part.iterall():  # pydicom converts a value when it is looked at
+                    pass
         kind = _kind(header)
         if kind == uid.MediaStorageDirectoryStorage:
             left_out["directory"] += 1

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from pydicom.encaps import generate_frames
 from pydicom.uid import RLELossless
 
-from datamodules.io.dicom_files import decoding
+from datamodules.io.dicom_files import decoding, read_dataset
 from datamodules.io.dicom_frames import Frame
 
 __all__ = ["read_hounsfield", "stored_values"]
@@ -36,7 +36,9 @@ def read_hounsfield(frames: list[Frame]) -> list[np.ndarray]:
     found: dict[tuple[Path, int], np.ndarray] = {}
     for file in dict.fromkeys(frame.file for frame in frames):
         with decoding(file, "its pixels"):
-            dataset = pydicom.dcmread(file)
+            dataset = read_dataset(file)
+            for name in (*_PIXELS.split(), "PixelPaddingValue"):  # pydicom converts a value when it is looked at
+                dataset.get(name)
             grey = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
         if not grey:
             raise ValueError(
@@ -55,8 +57,8 @@ def stored_values(file: Path, dataset: pydicom.Dataset) -> np.ndarray:
     Raises:
         ValueError: If they cannot be decoded, are no grey values, or are not as the header says.
     """
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
     with decoding(file, "pixels"):
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
         if "PixelData" not in dataset:
             raise ValueError("no pixels")
         packed = syntax is not None and syntax.is_encapsulated

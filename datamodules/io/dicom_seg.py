@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-from datamodules.io.dicom_files import decoding, headers
+from datamodules.io.dicom_files import decoding, headers, read_dataset
 from datamodules.io.dicom_frames import functional_groups, numbers, said
 from datamodules.io.dicom_pixels import stored_values
 from datamodules.io.files import listed
@@ -88,7 +88,7 @@ def read_segments(path: Path, slices: Slices) -> dict[str, np.ndarray]:
     """
     file = path if path.is_file() else _only_file(path)
     with decoding(file, "a DICOM segmentation"):
-        seg = pydicom.dcmread(file)
+        seg = read_dataset(file)
         names = {int(each.SegmentNumber): str(each.SegmentLabel).strip().casefold() for each in seg.SegmentSequence}
     _check_source(file, seg, slices)
     levels = functional_groups(file, seg)

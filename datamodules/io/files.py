@@ -1,5 +1,6 @@
 """Files of any kind: which of a folder count, what is said of a damaged one, and how one is written."""
 
+import json
 import logging
 import os
 import re
@@ -10,18 +11,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
-__all__ = ["hidden", "in_order", "listed", "named", "opening", "some", "written"]
+__all__ = ["hidden", "in_order", "listed", "named", "opening", "read_json", "setting", "some", "written"]
 
 log = logging.getLogger(__name__)
 
 _LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx")
 _CUT_SHORT = (EOFError, zlib.error, zipfile.BadZipFile, struct.error)
 _LOST = (SyntaxError, TokenError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)  # Pillow, numpy
-_DAMAGE = (*_CUT_SHORT, *_LOST, OSError, ValueError, RuntimeError, ImageFileError, HeaderDataError)
+_DAMAGE = (*_CUT_SHORT, *_LOST, OSError, ValueError, RuntimeError, ImageFileError, HeaderDataError, WrapStructError)
 
 
 def hidden(path: Path) -> bool:
@@ -77,6 +80,23 @@ def in_order(name: str) -> list[tuple[int, str]]:
 def some(names: Sequence[str]) -> str:
     """The first five names, for a message."""
     return ", ".join(names[:5]) + ", ..." * (len(names) > 5)
+
+
+def setting(key: str, value: str) -> str:
+    """An override of a config, as it is pasted into a shell: there `(`, `*`, `{` and blanks would mean something."""
+    quoted = value.replace('"', '\\"').replace("'", "'\\''")
+    return f"'{key}=\"{quoted}\"'"
+
+
+def read_json(file: Path) -> Any:
+    """What a JSON file says.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no JSON.
+    """
+    with opening(file, "JSON"):
+        return json.loads(file.read_text(encoding="utf-8-sig"))
 
 
 @contextmanager

@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from datamodules.io.files import some
+
 __all__ = ["alike", "match_ids"]
 
 
@@ -27,9 +29,9 @@ def match_ids(wanted: Iterable[str], known: Iterable[str], file: Path) -> list[s
     near = {alike(name): name for name in known} if absent else {}
     pairs = [(name, near[alike(name)]) for name in absent if alike(name) in near]
     if pairs:
-        told = ", ".join(f"none of '{name}' but one of '{other}'" for name, other in pairs[:5])
+        told = some([f"none of '{name}' but one of '{other}'" for name, other in pairs])
         raise ValueError(
-            f"{file} has rows of almost the same ids: {told}{', ...' * (len(pairs) > 5)}; ids are text, so write "
+            f"{file} has rows of almost the same ids: {told}; ids are text, so write "
             "them alike (in Excel, make the column text first), or add a row for each"
         )
     return absent

@@ -14,7 +14,7 @@ __all__ = ["class_colours", "read_label_picture"]
 log = logging.getLogger(__name__)
 
 Colour = Sequence[int]
-_CLASSES = "datamodule.classes={background: [0, 0, 0], liver: [255, 0, 0]} says what the colours are"
+_CLASSES = "'datamodule.classes={background: [0, 0, 0], liver: [255, 0, 0]}' says what the colours are"
 _STEP = 50  # levels between two classes, that nobody takes for label values
 _FLAT, _APART, _AREA = 24, 96, 16  # levels within an area, levels between two tones, pixels of one, in a JPEG
 
@@ -85,7 +85,8 @@ def read_label_picture(file: Path, classes: int = 2, colours: Sequence[Colour] =
 def _values(page: Page) -> np.ndarray:
     """(H, W) label values as they are stored, or (H, W, 3) colours."""
     if page.levels is not None:
-        levels = page.levels.astype(np.uint8) if page.levels.dtype == bool else page.levels
+        wider = {"b1": np.uint8, "i1": np.int16}.get(page.levels.dtype.str[1:], page.levels.dtype)
+        levels = page.levels.astype(wider, copy=False)
         full = levels.dtype.itemsize == 2 and (levels % 257 == 0).all()  # 8 bits, written as 16
         return levels // 257 if full else levels // page.scale if page.scale > 1 else levels
     if page.image.mode == "P" and (page.image.getpalette() or [1])[:3] == [0, 0, 0]:
@@ -101,8 +102,9 @@ def _grey(colours: np.ndarray) -> np.ndarray:
 
 def _colours(page: Page) -> np.ndarray:
     """(H, W, 3) uint8; what is transparent is black, and what shines through counts as it is."""
-    colours = np.asarray(page.image.convert("RGB"))
-    return np.where(_transparent(page)[..., None], np.uint8(0), colours) if page.alpha else colours
+    if not page.alpha:
+        return np.asarray(page.image.convert("RGB"))
+    return np.where(_transparent(page)[..., None], np.uint8(0), np.asarray(page.image.convert("RGBA"))[..., :3])
 
 
 def _transparent(page: Page) -> np.ndarray:

@@ -26,8 +26,6 @@ _GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 _SUBFILE, _DESCRIPTION, _PHOTOMETRY, _SAMPLES = 254, 270, 262, 339  # tags of TIFF
 _SCALED = {"L;2": 85, "L;4": 17}  # what Pillow multiplies levels of two and four bits by
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # twice that is refused, in one line
-
 
 @dataclass(frozen=True)
 class Page:
@@ -126,8 +124,8 @@ def stored_pages(file: Path) -> list[Page]:
         ValueError: As of `read_picture`, but for several pages.
     """
     try:
-        with opening(file, "a picture"), _opened(file) as image:
-            pages, wrong = _read(image)
+        with opening(file, "a picture"), warnings.catch_warnings(action="ignore"), _opened(file) as image:
+            pages, wrong = _read(image)  # warnings are of what stands beside the pixels
     except Image.DecompressionBombError as error:
         raise ValueError(f"{file} would fill the memory: {error} Cut it, or make it smaller") from None
     if wrong:
@@ -155,11 +153,10 @@ def _opened(file: Path) -> Image.Image:
     if file.stat().st_size == 0:
         raise ValueError("it is empty")
     try:
-        image = Image.open(file, formats=_FORMATS)
-        if image.format == "PNG":  # Pillow does not look at the checksums of its parts otherwise
-            image.verify()
-            image = Image.open(file, formats=_FORMATS)
-        return image
+        with Image.open(file, formats=_FORMATS) as image:
+            if image.format == "PNG":  # Pillow does not look at the checksums of its parts otherwise
+                image.verify()
+        return Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError:
         raise ValueError(
             "its content is no PNG, JPEG, BMP, TIFF, GIF or WebP, or not of 8 or 16 bits, 32-bit integers or floats"
@@ -180,6 +177,8 @@ def _unreadable(image: Image.Image, raw: str, pages: int) -> str:
 def _page(image: Image.Image, raw: str) -> Page:
     upright = ImageOps.exif_transpose(image)
     lossy = image.format in ("JPEG", "MPO", "WEBP")
+    if image.mode in ("P", "PA"):
+        upright.convert("RGBA")  # here, where what is told of a broken palette gets the name of the file
     if image.mode not in _GREY or _alpha(image):
         return Page(upright, None, lossy)
     levels = np.asarray(upright)

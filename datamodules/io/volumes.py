@@ -67,7 +67,7 @@ def read_volume(file: Path) -> Volume:
     """
     file = Path(file)
     header = read_header(file)
-    with opening(file, "a volume"):
+    with opening(file, "a volume"), np.errstate(all="ignore"):  # what overflows is infinite, and refused below
         data = header.load()
     plain = data.dtype.newbyteorder("=") if data.dtype.kind in "iu" else np.uint8 if data.dtype.kind == "b" else "f4"
     with np.errstate(over="ignore"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from datamodules.io import some
 from datamodules.radiomics.scaler import FeatureScaler
 from evaluation.imputation import TrainingFiller, training_filler
 
@@ -87,7 +88,7 @@ class GenePreparation:
         else:
             absent = sorted(set(wanted) - set(names))
             if absent:
-                raise ValueError(f"genomics.tsv has no gene {', '.join(absent[:5])}; mend datamodule.genes")
+                raise ValueError(f"genomics.tsv has no gene {some(absent)}; mend datamodule.genes")
             chosen = [list(names).index(name) for name in wanted]
         return cls(FeatureScaler.fit(logs[:, chosen], [names[index] for index in chosen]))
 
@@ -104,7 +105,7 @@ class GenePreparation:
         """
         absent = [name for name in self.names if name not in names]
         if absent:
-            raise ValueError(f"genomics.tsv has no gene {', '.join(absent[:5])}, which the training had")
+            raise ValueError(f"genomics.tsv has no gene {some(absent)}, which the training had")
         chosen = [list(names).index(name) for name in self.names]
         return self.scaler.transform(np.log2(values[:, chosen] + 1), self.names)
 

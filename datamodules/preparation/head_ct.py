@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from rich.progress import track
 
-from datamodules.io import find_table, write_table
+from datamodules.io import find_table, read_json, some, write_table
 from datamodules.io.dicom import holds_dicom
 from datamodules.preparation.cohort import RawPatient, copied, find_raw_patients, read_rows
 from datamodules.preparation.registration import RigidRegistration
@@ -115,8 +115,8 @@ class HeadCTPreparation:
         shutil.rmtree(self.output / ".partial", ignore_errors=True)
         if failed:
             raise ValueError(
-                f"{len(failed)} of {len(patients)} patients could not be prepared ({', '.join(failed[:5])}"
-                f"{', ...' if len(failed) > 5 else ''}); the log says why, mend them and run again"
+                f"{len(failed)} of {len(patients)} patients could not be prepared ({some(failed)}); "
+                "the log says why, mend them and run again"
             )
 
     def _prepare(self, patient: RawPatient) -> bool:
@@ -177,7 +177,7 @@ class HeadCTPreparation:
         file = folder / "preparation.json"
         if not file.is_file():
             return False
-        record = json.loads(file.read_text())
+        record = read_json(file)
         settings = json.loads(json.dumps(self._settings))
         other = [name for name in settings if record["settings"].get(name) != settings[name]]
         if other:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from datamodules.io import setting
 from datamodules.io.label_pictures import class_colours
 from datamodules.io.pictures import is_picture
 from datamodules.phantoms.phantom import Phantom
@@ -370,7 +371,7 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         pattern = several_of_one_name(names)
         if pattern and alone and count == len(names) and is_picture(self.files.train[0].images[0]):
             log.warning(
-                "%s: every picture counts as a patient of its own; if names such as %s are of a patient's slices, set "
-                "datamodule.patient='%s'",
-                self.root, names[0], pattern,
+                "%s: every picture counts as a patient of its own; if names such as %s are of a patient's slices, "
+                "set %s",
+                self.root, names[0], setting("datamodule.patient", pattern),
             )  # fmt: skip

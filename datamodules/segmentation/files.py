@@ -8,12 +8,11 @@
 Files end as `file_ending` of dataset.json says: .nii.gz where it says nothing, .nii, .nrrd, .mha or .mhd.
 """
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.io import VOLUMES, listed, named, some, volume_ending
+from datamodules.io import VOLUMES, listed, named, read_json, some, volume_ending
 from datamodules.io.pictures import PICTURES
 from datamodules.segmentation.labels import Labels, read_labels
 
@@ -81,7 +80,7 @@ def read_dataset(root: Path) -> DatasetFiles:
     file = root / "dataset.json"
     if not file.is_file():
         raise FileNotFoundError(f"no {file}: set datamodule.root to a data set in nnU-Net's raw layout")
-    said = json.loads(file.read_text())
+    said = read_json(file)
     labels, channels = read_labels(said, file), _names(said.get("channel_names") or said.get("modality") or {"0": "CT"})
     ending = said.get("file_ending", ENDING)
     if ending not in VOLUMES:
@@ -92,9 +91,7 @@ def read_dataset(root: Path) -> DatasetFiles:
         raise FileNotFoundError(f"{root / 'imagesTr'} holds no case: expected files such as case_0000{ending}")
     missing = [case.id for case in train if case.mask is None]
     if missing:
-        raise ValueError(
-            f"{root / 'labelsTr'} has no mask for {', '.join(missing[:5])}; add it, or move the image away"
-        )
+        raise ValueError(f"{root / 'labelsTr'} has no mask for {some(missing)}; add it, or move the image away")
     rest = _cases(root, "Ts", len(channels), ending)
     test, other = (tuple(case for case in rest if bool(case.mask) is there) for there in (True, False))
     return DatasetFiles(labels.names, channels, train, test, other, labels)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.io import find_table, match_ids, plain, read_table
+from datamodules.io import find_table, match_ids, plain, read_table, some
 from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.files import ENDING, CaseFiles, DatasetFiles
@@ -120,7 +120,7 @@ class PatientFoldersDataModule(SegmentationDataModule):
         table.need("id", *where)
         rows = table.by("id")
         if absent := match_ids([case.id for case in self.all_cases], rows, file):
-            log.warning("%s: %d patients have no row, left out: %s", file, len(absent), ", ".join(absent[:5]))
+            log.warning("%s: %d patients have no row, left out: %s", file, len(absent), some(absent))
         wanted = {column: plain(str(value)) for column, value in where.items()}
         return [
             case for case in self.all_cases

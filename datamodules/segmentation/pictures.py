@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io import find_table, in_order, match_ids, named, read_table, some
+from datamodules.io import find_table, in_order, match_ids, named, read_table, setting, some
 from datamodules.io.pictures import PICTURES, is_picture, read_picture
 from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles
 
@@ -87,7 +87,7 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
         told = f"{len(unsure)} are neither like nor unlike" if unsure else f"{count} are unlike"
         raise ValueError(
             f"{root}: patients cannot be told apart by likeness to the slice before: of {len(cases)} slices {told}"
-            f"{', such as ' * bool(unsure)}{', '.join(unsure[:3])}; {_ASK}"
+            f"{', such as ' * bool(unsure)}{some(unsure)}; {_ASK}"
         )
     log.warning(
         "%s: nobody says whose a slice is; by likeness %d patients are told apart in %d slices, of whom some may be "
@@ -133,8 +133,9 @@ def several_of_one_name(names: Sequence[str]) -> str:
 def _check_names(names: Sequence[str], root: Path) -> None:
     if pattern := several_of_one_name(names):
         raise ValueError(
-            f"{root}: names such as {names[0]} seem to say whose a slice is: set datamodule.patient='{pattern}' if "
-            f"this finds patients, or another pattern, or list case and patient in {root / 'patients.csv'}"
+            f"{root}: names such as {names[0]} seem to say whose a slice is: set "
+            f"{setting('datamodule.patient', pattern)} if this finds patients, or another pattern, or list case and "
+            f"patient in {root / 'patients.csv'}"
         )
     if len(set(map(_stem, names))) > 1 or not all(name[-1:].isdigit() for name in names):
         raise ValueError(f"{root}: names such as {names[0]} give no order in which slices could be compared; {_ASK}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io import Row, is_missing, plain, read_table
+from datamodules.io import Row, is_missing, plain, read_table, some
 from datamodules.table.columns import named
 
 __all__ = ["Rows", "outcome_of", "read_rows"]
@@ -73,9 +73,9 @@ def outcome_of(table: Rows, columns: Mapping[str, str], outcome: str, positive: 
     if positive is not None:
         positive = plain(positive)
         if positive not in words and len(words) > 1:
-            raise ValueError(f"{source}: no {outcome} is {positive}; it is {', '.join(words[:5])}")
+            raise ValueError(f"{source}: no {outcome} is {positive}; it is {some(words)}")
         return np.array([cell == positive for cell in cells])
     if {*words} <= {"0", "1"}:
         return np.array([cell == "1" for cell in cells])
-    told = f"{outcome} is {', '.join(words[:5])}; say which is the diagnosis with datamodule.positive"
+    told = f"{outcome} is {some(words)}; say which is the diagnosis with datamodule.positive"
     raise ValueError(f"{source}: {told}")

@@ -133,7 +133,7 @@ def test_masks_of_networks_are_waited_for_averaged_and_cut_by(tmp_path, caplog):
     cohort(tmp_path / "cohort")
     data = cut(tmp_path, masks=str(tmp_path / "run" / "fold_*" / "held_out"))
     data.prepare_data()
-    assert "holds no mask of A0_baseline, A1_baseline, A2_baseline, ...: outline the bleeds first" in data.waiting
+    assert "holds no mask of A0_baseline, A1_baseline, A2_baseline, A3_baseline, B0_baseline, ...: " in data.waiting
     with pytest.raises(FileNotFoundError):
         data.setup()
 

@@ -201,7 +201,7 @@ def test_real_slices_of_one_head_stay_together():
 @pytest.mark.skipif(not MSD.is_dir(), reason="no slices of MSD liver; name a folder with MEDZOO_REAL_DATA")
 def test_real_slices_of_the_liver_are_not_guessed(tmp_path):
     with pytest.raises(
-        ValueError, match=r"names such as flipped_10001_81 seem to say .* set datamodule.patient='\(\.\*\)_\\d\+'"
+        ValueError, match=r"names such as flipped_10001_81 seem to say .* set 'datamodule.patient=\"\(\.\*\)_\\d\+\"'"
     ):
         data(MSD).setup()
     for name in ("images", "masks"):
@@ -237,7 +237,7 @@ def test_names_that_say_whose_a_slice_is_are_asked_for(tmp_path, caplog):
         for file in list((tmp_path / folder).iterdir()):
             number = int(file.stem)
             file.rename(file.with_name(f"head{(number - 100) // 4}-{number % 4}.png"))
-    with pytest.raises(ValueError, match=r"names such as head0-0 .* set datamodule.patient='\(\.\*\)-\\d\+'"):
+    with pytest.raises(ValueError, match=r"names such as head0-0 .* set 'datamodule.patient=\"\(\.\*\)-\\d\+\"'"):
         data(tmp_path).setup()
     data(tmp_path, patient="(.*)").setup()
     assert r"every picture counts as a patient of its own; if names such as head0-0" in caplog.text

@@ -83,11 +83,11 @@ def test_more_than_two_colours_need_a_name_each(tmp_path):
     file = saved(tmp_path, PAINTED)
     with pytest.raises(ValueError, match=r"x.png: holds 3 colours, such as .*\[0, 80, 210\].*datamodule.classes=\{"):
         read_label_picture(file)
-    with pytest.raises(ValueError, match=r"holds colours such as .*; expected label values 0 to 2; datamodule"):
+    with pytest.raises(ValueError, match=r"holds colours such as .*; expected label values 0 to 2; 'datamodule"):
         read_label_picture(file, 3)
     assert np.array_equal(read_label_picture(file, colours=COLOURS), LABELS)
     assert np.array_equal(read_label_picture(saved(tmp_path, palette(COLOURS)), colours=COLOURS), LABELS)
-    with pytest.raises(ValueError, match=r"x.png: 576 pixels have colours of no class, such as \[0, 80, 210\]; data"):
+    with pytest.raises(ValueError, match=r"x.png: 576 pixels have colours of no class, such as \[0, 80, 210\]; 'data"):
         read_label_picture(file, colours=COLOURS[:2])
 
 

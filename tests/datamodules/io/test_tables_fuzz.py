@@ -1,28 +1,22 @@
 """Random tables come back as they were written, and random bytes are a table or a ValueError, never anything else.
 
-    MEDZOO_FUZZ=20000 python -m pytest tests/datamodules/io/test_tables_fuzz.py
-
-tries that many instead of 200.
+`fuzzing` says how to try more.
 """
 
 import csv
 import io
 import math
-import os
 import tempfile
 from pathlib import Path
 
 import openpyxl
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from datamodules.io import match_ids, number, read_matrix, read_table
 from datamodules.io.text import text_of
-
-often = settings(
-    max_examples=int(os.environ.get("MEDZOO_FUZZ", "200")), deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+from tests.datamodules.io.fuzzing import often
 
 LETTERS = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufeff") | st.sampled_from(
     list(",;\t\"'\n#-_. äß€0")
