@@ -10,8 +10,6 @@ from datamodules.batches import Augmentation, ResumableBatches
 
 __all__ = ["CohortBatches"]
 
-Augmentations = Mapping[str, Augmentation | None]
-
 
 class CohortBatches(ResumableBatches):
     """A dict of B patients; what a patient does not have is 0, and `present` says so.
@@ -44,30 +42,27 @@ class CohortBatches(ResumableBatches):
         beside: Mapping[str, Tensor],
         ids: Sequence[str],
         *,
-        augment: Augmentations | None = None,
+        augment: Mapping[str, Augmentation | None] | None = None,
         shuffle: bool = False,
         **options: int,
     ) -> None:
         super().__init__(**options)
-        self.modalities, self.beside, self.ids = dict(modalities), dict(beside), list(ids)
-        self.augment, self.shuffle = dict(augment or {}), shuffle
+        self.modalities, self.beside, self.ids = modalities, beside, ids
+        self.augment, self.shuffle = augment or {}, shuffle
 
     def plan(self, epoch: int) -> list[Tensor]:
         """Indices of the patients of each batch."""
-        if not self.shuffle:
-            return self.ordered_plan(len(self.ids))
-        return self.shuffled_plan(len(self.ids), epoch)
+        count = len(self.ids)
+        return self.shuffled_plan(count, epoch) if self.shuffle else self.ordered_plan(count)
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """The patients `chosen`."""
-        batch: dict[str, Any] = {}
-        for number, (name, tensor) in enumerate(self.modalities.items()):
-            values = tensor[chosen]
-            batch[name] = values.float() / 255 if values.dtype == torch.uint8 else values
-            augment = self.augment.get(name)
-            if augment is not None:
+        batch: dict[str, Any] = {name: tensor[chosen] for name, tensor in {**self.modalities, **self.beside}.items()}
+        for number, name in enumerate(self.modalities):
+            if batch[name].dtype == torch.uint8:
+                batch[name] = batch[name].float() / 255
+            if augment := self.augment.get(name):
                 generator = self.generator(self.epoch, index + 1, self.rank, number)
                 images = batch[name].flatten(0, 1) if name == "histology" else batch[name]
                 batch[name] = augment(images, generator).view_as(batch[name])
-        batch |= {name: tensor[chosen] for name, tensor in self.beside.items()}
         return {**batch, "id": [self.ids[number] for number in chosen.tolist()]}

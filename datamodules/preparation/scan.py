@@ -12,7 +12,7 @@ from datamodules.io import Volume, check_offset, read_mask, read_volume, to_itk
 from datamodules.io.dicom import read_series
 from datamodules.io.slices import Slices
 
-__all__ = ["Scan", "read_ct", "read_scan", "same_grid"]
+__all__ = ["Scan", "like", "read_ct", "read_scan"]
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def read_scan(folder: Path, slice_spacing: float | None = None, series: str | in
             masks[name] = _read_mask(file, ct, path, slices, slice_spacing)
         else:
             log.info("%s: no %s, taken as no bleed in the ventricles", folder, file.name)
-            masks[name] = _like(np.zeros(ct.GetSize()[::-1], np.uint8), ct)
+            masks[name] = like(np.zeros(ct.GetSize()[::-1], np.uint8), ct)
     return Scan(ct, masks["iph"], masks["ivh"])
 
 
@@ -94,23 +94,18 @@ def read_ct(path: Path, slice_spacing: float | None = None, series: str | int | 
     return _to_itk(np.rint(np.clip(values, -1024, 3071)).astype(np.int16), volume, path)
 
 
-def same_grid(one: sitk.Image, other: sitk.Image) -> bool:
-    """Whether corresponding voxels are the same places, to a twentieth of a voxel at the far corner too."""
-    if one.GetSize() != other.GetSize():
-        return False
-    last = [size - 1 for size in one.GetSize()]
-    places = [
-        np.subtract(one.TransformIndexToPhysicalPoint(index), other.TransformIndexToPhysicalPoint(index))
-        for index in ([0, 0, 0], last, [last[0], 0, 0], [0, last[1], 0])
-    ]
-    return bool(np.abs(places).max() <= 0.05 * min(one.GetSpacing()))
+def like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
+    """An array (z, y, x) as image on the grid of another; nothing else of that one's header comes along."""
+    made = sitk.GetImageFromArray(array)
+    made.CopyInformation(image)
+    return made
 
 
 def _read_mask(file: Path, ct: sitk.Image, ct_path: Path, slices: Slices | None, spacing: float | None) -> sitk.Image:
     volume = read_mask(file, (0, 1))
     mask = _to_itk(volume.array, volume, file)
-    if same_grid(mask, ct):
-        return _like(volume.array, ct)
+    if _same_grid(mask, ct):
+        return like(volume.array, ct)
     drawn = _on_slices(mask, slices) if slices else None
     if slices is None or drawn is None:
         raise ValueError(
@@ -119,6 +114,16 @@ def _read_mask(file: Path, ct: sitk.Image, ct_path: Path, slices: Slices | None,
         )
     log.info("%s: drawn on the slices as acquired, brought onto the even grid with them", file)
     return _oriented(slices.mask_to_image(drawn, spacing))
+
+
+def _same_grid(one: sitk.Image, other: sitk.Image) -> bool:
+    """Whether corresponding voxels are the same places, to a twentieth of a voxel at the far corner too."""
+    if one.GetSize() != other.GetSize():
+        return False
+    x, y, z = (size - 1 for size in one.GetSize())
+    corners = ([0, 0, 0], [x, y, z], [x, 0, 0], [0, y, 0])
+    places = [[image.TransformIndexToPhysicalPoint(corner) for corner in corners] for image in (one, other)]
+    return bool(np.abs(np.subtract(*places)).max() <= 0.05 * min(one.GetSpacing()))
 
 
 def _on_slices(mask: sitk.Image, slices: Slices) -> np.ndarray | None:
@@ -142,15 +147,6 @@ def _to_itk(array: np.ndarray, volume: Volume, file: Path) -> sitk.Image:
 
 def _oriented(image: sitk.Image) -> sitk.Image:
     return sitk.DICOMOrient(image, "RAS")
-
-
-def _like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
-    """Array as image on the grid of another; nothing else of that one's header comes along."""
-    made = sitk.GetImageFromArray(array)
-    made.SetSpacing(image.GetSpacing())
-    made.SetOrigin(image.GetOrigin())
-    made.SetDirection(image.GetDirection())
-    return made
 
 
 def _grid(image: sitk.Image) -> str:

@@ -47,21 +47,12 @@ class BatchAugment:
         noise: float = 0.0,
         erase: float = 0.0,
     ) -> None:
-        amounts = {
-            "rotate": rotate,
-            "scale": scale,
-            "translate": translate,
-            "contrast": contrast,
-            "brightness": brightness,
-            "noise": noise,
-            "erase": erase,
-        }
-        for name, value in amounts.items():
+        self.rotate, self.scale, self.translate = rotate, scale, translate
+        self.contrast, self.brightness, self.noise, self.erase = contrast, brightness, noise, erase
+        for name, value in vars(self).items():
             if value < 0 or (name in {"scale", "contrast", "erase"} and value >= 1):
                 raise ValueError(f"augmentation {name}={value} is out of range: it must be >= 0 (a fraction below 1)")
         self.flip = tuple(flip)
-        self.rotate, self.scale, self.translate = rotate, scale, translate
-        self.contrast, self.brightness, self.noise, self.erase = contrast, brightness, noise, erase
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Augment a batch.
@@ -112,9 +103,7 @@ class BatchAugment:
         for axis, size in enumerate(images.shape[2:]):
             edge = max(1, round(self.erase * size))
             start = (_uniform(images, generator, 0, 1) * (size - edge + 1)).floor()
-            shape = [1] * images.ndim
-            shape[axis + 2] = size
-            position = torch.arange(size, device=images.device).view(shape)
+            position = torch.arange(size, device=images.device).view(-1, *[1] * (images.ndim - 3 - axis))
             inside = inside & (position >= start) & (position < start + edge)
         return images.masked_fill(inside, 0.0)
 

@@ -80,9 +80,8 @@ class MacenkoNormalizer:
         amounts = torch.linalg.pinv(stains.colours) @ density
         amounts *= (self.target.strength / stains.strength).to(amounts)[:, None]
         levels = (_WHITE * torch.exp(-self.target.colours.to(amounts) @ amounts)).clamp(0, 255).view(images.shape)
-        return (levels / 255).to(images.dtype) if images.is_floating_point() else levels.to(images.dtype), (
-            torch.tensor(True)
-        )
+        scale = 255 if images.is_floating_point() else 1
+        return (levels / scale).to(images.dtype), torch.tensor(True)
 
 
 def estimate_stains(density: Tensor) -> Stains | None:
