@@ -22,17 +22,15 @@ class BaseDataModule(L.LightningDataModule):
     A subclass says what its `layout` is, reads it in `setup`, and splits patients by `divide`; what prediction must
     know of the training goes into `_state`, which is part of every checkpoint.
 
-    Training, validation, test and prediction each have a loader, which `_loader` makes, and all mean the same everywhere:
-    training is in an order of its own in each epoch and augmented; the others give everything once, in order, as it is,
-    shared out between the ranks. `ordered_dataloader` gives a split so to every rank, to fit something on it.
+    Loaders mean the same everywhere, and subclasses make them by `loader`: training has another order in each epoch and
+    is augmented; validation, test and prediction give all once, in order and as it is, shared out between the ranks;
+    `ordered_dataloader` gives a split so to every rank, to fit something on it.
 
     Args:
         root: File or folder of the data; of a phantom, the folder that holds its cohort.
         phantom: Written below `root` where it is missing.
     """
 
-    class_names: Sequence[str]
-    image_shape: tuple[int, ...]
     layout = "datamodule.root to a folder of data"
     """What to set to what, for the message where there is nothing."""
     processes = 1
@@ -57,17 +55,17 @@ class BaseDataModule(L.LightningDataModule):
     @property
     def num_classes(self) -> int:
         """Number of classes, or of labels where an image has several."""
-        return len(self.class_names)
+        return len(self.class_names)  # type: ignore[attr-defined]
 
     @property
     def in_channels(self) -> Any:
         """Channels of an image, or of each modality."""
-        return self.image_shape[0]
+        return self.image_shape[0]  # type: ignore[attr-defined]
 
     @property
     def spatial_dims(self) -> int:
         """2 for images, 3 for volumes."""
-        return len(self.image_shape) - 1
+        return len(self.image_shape) - 1  # type: ignore[attr-defined]
 
     @property
     def split(self) -> dict[str, list[str]]:
@@ -105,21 +103,21 @@ class BaseDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         """Shuffled, augmented batches."""
-        return self._loader("train", training=True)
+        return self.loader("train", training=True)
 
     def val_dataloader(self) -> Any:
         """The validation split once, in order."""
-        return self._loader("val")
+        return self.loader("val")
 
     def test_dataloader(self) -> Any:
         """The test split once, in order."""
-        return self._loader("test")
+        return self.loader("test")
 
     def ordered_dataloader(self, split: str) -> Any:
         """A split once, in order and as it is, on every process: to fit something on it."""
-        return self._loader(split, rank=0, world_size=1)
+        return self.loader(split, rank=0, world_size=1)
 
-    def _loader(self, split: str, *, training: bool = False, **ranks: int) -> Any:
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> Any:
         """Batches of a split, for the ranks that are given or those of this run."""
         raise NotImplementedError
 
@@ -157,7 +155,7 @@ class BaseDataModule(L.LightningDataModule):
         Raises:
             ValueError: If the data have other classes.
         """
-        order = matched(self.class_names, names, "classes")
+        order = matched(self.class_names, names, "classes")  # type: ignore[attr-defined]
         if order != list(range(len(names))):
             raise ValueError(f"the classes {', '.join(names)} of the model stand in another order in these data")
 

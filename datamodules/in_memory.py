@@ -87,7 +87,7 @@ class InMemoryDataModule(BaseDataModule):
         self._order: list[int] | None = None
 
     @property
-    def image_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def image_shape(self) -> tuple[int, ...]:
         """(C, *spatial) of one image, read where it is not known yet."""
         if self._image_shape is None:
             self._image_shape = self.read_shape()
@@ -219,15 +219,16 @@ class InMemoryDataModule(BaseDataModule):
             found[name] = chosen_of(np.array([patient_of(one) in chosen for one in ids], bool), images, labels, ids)
         return found
 
-    def _loader(self, split: str, *, training: bool = False, **ranks: int) -> TensorBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> TensorBatches:
+        """Images of a split, in training shuffled and augmented."""
         if not training:
             return self._batches(self._data[split], **ranks)
         order = {"shuffle": self.shuffle, "drop_last": self.drop_last, "balanced": self.balanced}
         return self._batches(self._data[split], augment=self.augment, **order, **ranks)
 
     def _batches(self, data: dict[str, Any], **options: Any) -> TensorBatches:
-        scale = {"mean": self.mean, "std": self.std}
-        return TensorBatches(**data, batch_size=self.batch_size, seed=self.seed, **scale, **{**self.ranks, **options})
+        given: dict[str, Any] = {"mean": self.mean, "std": self.std, "seed": self.seed, **self.ranks, **options}
+        return TensorBatches(**data, batch_size=self.batch_size, **given)
 
     def _described(self, images: np.ndarray, split: str | None = None) -> dict[str, Tensor]:
         """Radiomics and masks of images; those of a split are kept in a file beside the data."""

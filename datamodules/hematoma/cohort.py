@@ -105,7 +105,8 @@ class Cohort:
     def check_labels(self, labels: Mapping[str, bool]) -> None:
         """Refuse a split that has fewer than two patients of a class among those with labels."""
         splits = {
-            split: [one.name for one in self.patients() if one.split == split and one.name in labels] for split in SPLITS
+            split: [one.name for one in self.patients() if one.split == split and one.name in labels]
+            for split in SPLITS
         }
         check_classes(splits, labels, dict(enumerate(CLASSES)), self.root)
 

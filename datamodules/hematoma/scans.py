@@ -53,14 +53,6 @@ class HematomaScansDataModule(SegmentationDataModule):
         self.fetch()
         return [case for patient in self.cohort.patients() for case in _cases(patient) if case.mask]
 
-    @property
-    def _data_classes(self) -> Sequence[str]:
-        return _CLASSES
-
-    @property
-    def _data_channels(self) -> Sequence[str]:
-        return _CHANNELS
-
     @functools.cached_property
     def files(self) -> DatasetFiles:
         """What is in the folder.

@@ -6,7 +6,7 @@
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -109,8 +109,8 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             for patient, label in zip(map(self.patient_of, ids), labels.tolist(), strict=True):
                 if classes.setdefault(patient, label) != label:
                     raise ValueError(f"{self.root}: patient {patient} stands in {' and in '.join(CLASSES)}")
-        needed = dict(enumerate(CLASSES))
-        check_classes(splits, classes, {1: needed[1]} if self.expansion_only else needed, self.root)
+        needed: dict[Hashable, str] = {1: CLASSES[1]} if self.expansion_only else dict(enumerate(CLASSES))
+        check_classes(splits, classes, needed, self.root)
 
     def _folders(self) -> dict[tuple[str, str], Path]:
         """By split and class; those of other hospitals, to be tested, may lie in some of them alone."""

@@ -139,7 +139,7 @@ class TableDataModule(CaseTable, BaseDataModule):
             raise ValueError("nothing to predict on: call set_predict_input(path) first")
         return self._batches(self._predicted)
 
-    def _loader(self, split: str, *, training: bool = False, **ranks: int) -> TableBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> TableBatches:
         """Training and validation are on all development cases, in order: nothing is chosen by them."""
         cases = self.cases("test") if split == "test" else self.cases("train", "val")
         return self._batches(cases if cases.names else self.cases("train", "val"), **ranks)
