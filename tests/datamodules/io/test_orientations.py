@@ -126,7 +126,7 @@ def made_set(root, ending):
 
 def test_a_set_of_nrrd_is_read_whatever_way_each_case_is_stored(data):
     ct, bleed = arrays()
-    for case in (case for cases in data._cases.values() for case in cases):
+    for case in (case for cases in data._items.values() for case in cases):
         assert np.allclose(case.image[0], np.clip(ct.T, 0, 80) / 80, atol=1e-6), case.id
         assert np.array_equal(case.truth, bleed.T)
         assert case.spacing == pytest.approx((4, 0.8, 0.9))
@@ -165,10 +165,10 @@ def test_pictures_as_nifti_are_planned_and_written_as_pictures(tmp_path):
     data.setup()
     assert data.spatial_dims == 2
     assert data.plan.spacing == pytest.approx((0.8, 0.7))
-    case = data._cases["train"][0]
+    case = data._items["train"][0]
     assert case.image.shape == (1, 16, 24)
     assert case.truth.shape == (16, 24)
-    assert np.array_equal(data.raw(data._cases["test"][0].id) > 0, data._cases["test"][0].truth == 1)
+    assert np.array_equal(data.raw(data._items["test"][0].id) > 0, data._items["test"][0].truth == 1)
     assert next(iter(data.train_dataloader()))["image"].ndim == 4
     assert data.unit == "mm"
     file = predicted(tmp_path / "out", data, tmp_path / "set" / "imagesTr" / "a_0000.nii.gz")
