@@ -38,31 +38,26 @@ class LiverCohortDataModule(BaseDataModule):
         clinical: Clinical columns with [lowest, highest] or {word: number}.
         label: Column of the class.
         class_names: In order.
-        months: Column of the time to death or end of follow-up.
-        event: Column of 1 for dead.
+        months: Column of the months to death or end of follow-up; `event` is that of 1 for dead.
         logarithm: Clinical columns of which log10(x + 1) is taken.
         known_before: Clinical columns that are known before the outcome although they are called like it, or tell it
             of nearly every training patient; all other such columns are refused.
         use: Modalities that batches hold, null for all.
         missing_rate: Share of what patients have that is taken away, the same in every run with this `split_seed`; what
             a lower rate takes away a higher takes too. Nobody loses the last of `use`.
-        spatial_size: Voxels z, y, x of CT and MR.
-        spacing_mm: Of a voxel, z, y, x.
+        spatial_size: Voxels z, y, x of CT and MR, each of `spacing_mm`.
         around: What they are cut around: `image`, `liver` or `lesion`, the largest of the label 2. Where that is not
             labelled, the liver is taken, then the middle of the image.
         hu_window: HU that become 0 and 1.
-        tiles: In a bag.
-        tile_size: Edge of a tile in pixels.
+        tiles: In a bag, each of `tile_size` pixels squared.
         macenko: Whether the stains of tiles are normalised.
         genes: How many of the genes that vary most, or which.
-        val_share: Of the patients, where the table has no column `split`.
-        test_share: Likewise.
+        val_share: Of the patients, as is `test_share`, where the table has no column `split`.
         split_seed: Of the split, apart from the seed of training.
         train_scanners: Scanners whose patients are trained on and chosen by; null for all.
         test_scanners: Scanners whose patients are tested on; null for all.
         batch_size: Patients.
-        augment: Augments training volumes in [0, 1].
-        augment_tiles: Likewise tiles.
+        augment: Augments training volumes in [0, 1]; `augment_tiles` does tiles.
         phantom: Written to `root` where it is missing.
         seed: Of order and augmentation.
 
@@ -161,13 +156,14 @@ class LiverCohortDataModule(BaseDataModule):
         if left := len(patients) - len(usable):
             names = ", ".join(self.modalities)
             log.warning("%s: %d patients left out, without a label or any of %s", self.root, left, names)
-        self._items = self._split(usable)
+        splits = self._split(usable)
         if not self._state:
             scanners = sorted({patient.scanner for patient in patients} - {""})
             inputs = {"modalities": list(self.modalities), **self.columns.meaning()}
-            learnt = fit_tables(self._items["train"], self.modalities, self.columns, genes, self.genes, self.root)
+            learnt = fit_tables(splits["train"], self.modalities, self.columns, genes, self.genes, self.root)
             self._state = {"scanners": scanners, "inputs": inputs, **learnt}
-        self._data = {name: self._read(patients, genes) for name, patients in self._items.items() if patients}
+        self._data = {name: self._read(patients, genes) for name, patients in splits.items() if patients}
+        self._items = splits
 
     def table(self, split: str) -> dict[str, Any]:
         """What is known of the patients of a split beside their images.
@@ -181,14 +177,11 @@ class LiverCohortDataModule(BaseDataModule):
         return {"id": data["ids"], **{name: value.numpy() for name, value in {**data["beside"], **tables}.items()}}
 
     def true_log_odds(self, ids: Sequence[str], present: np.ndarray) -> np.ndarray:
-        """Of a phantom, the log-odds of the last class given some modalities: the best score that there is.
+        """Of a phantom, the (N,) log-odds of the last class of N patients: the best score that there is.
 
         Args:
             ids: N patients.
-            present: (N, M) bool, of the modalities that are used.
-
-        Returns:
-            (N,)
+            present: (N, M) bool, of the modalities that are used, which are known.
         """
         if not isinstance(self.maker, LiverPhantom):
             raise ValueError("only of a phantom the truth is known")
@@ -197,18 +190,11 @@ class LiverCohortDataModule(BaseDataModule):
     def loader(self, split: str, *, training: bool = False, **ranks: Any) -> CohortBatches:
         """Batches of a split; see `BaseDataModule`."""
         augment = self.augment if training else None
-        ranks = {**self.ranks, **ranks}
-        data = self._data[split]
-        return CohortBatches(
-            **data, shuffle=training, augment=augment, batch_size=self.batch_size, seed=self.seed, **ranks
-        )
+        options = {"batch_size": self.batch_size, "seed": self.seed, **self.ranks, **ranks}
+        return CohortBatches(**self._data[split], augment=augment, shuffle=training, **options)
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read whom to predict on.
-
-        Args:
-            path: A folder in the general layout; label, time and event may be missing.
-        """
+        """Read whom to predict on: a folder in the general layout, where label, time and event may be missing."""
         self._predicting = True
         patients, genes = self._read_tables(Path(path))
         usable = [patient for patient in patients if patient.has_any(self.modalities)]
@@ -247,12 +233,9 @@ class LiverCohortDataModule(BaseDataModule):
 
     def _split(self, patients: Mapping[str, Patient]) -> dict[str, list[Patient]]:
         """By the table or at random, or of a checkpoint's test."""
-
-        def rule() -> dict[str, list[str]]:
-            how = self.shares, self.split_seed, self.scanners, self.class_names
-            return split_patients(patients, self.root, *how)
-
-        splits = self.divide({name: patient.marks for name, patient in patients.items()}, rule, self.root)
+        marks = {name: patient.marks for name, patient in patients.items()}
+        how = self.shares, self.split_seed, self.scanners, self.class_names
+        splits = self.divide(marks, lambda: split_patients(patients, self.root, *how), self.root)
         if self._seen:
             chosen = chosen_by_scanner(splits["test"], patients, self.scanners["test"], self.root)
             check_tested([patients[name] for name in chosen], self.class_names, self.root)

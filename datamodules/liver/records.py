@@ -169,13 +169,13 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
     for name, row in rows.items():
         if Path(name).name != name or name in (".", ".."):
             raise ValueError(f"{file}: id '{name}' is no name of a folder; give letters, digits, - and _")
-        outcomes = outcome.read(row, row.where)
+        label, months, event = outcome.read(row, row.where)
         split = row.get("split", "")
         if split not in ("", *SPLITS):
             raise ValueError(f"{row.where}: split is '{split}'; expected train, val or test")
         files = _volumes(root / name), _tiles(root / name)
         tables = columns.parse(row, row.where), expression.get(name)
-        patients.append(Patient(name, *files, *tables, *outcomes, row.get("scanner", ""), split))
+        patients.append(Patient(name, *files, *tables, label, months, event, row.get("scanner", ""), split))
     strange = match_ids(expression, rows, file)
     if strange:
         log.warning("genomics.tsv: %d of its columns are no patients of %s, left out", len(strange), file.name)

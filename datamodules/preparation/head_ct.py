@@ -7,7 +7,7 @@ The original (HemExp, arXiv 2606.15304) also registers to a template; here a pat
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from datamodules.io.dicom import holds_dicom
 from datamodules.preparation.cohort import copied, find_raw_patients, read_rows
 from datamodules.preparation.registration import RigidRegistration
 from datamodules.preparation.resample import crop_in_plane, onto_baseline, with_pixel_size
-from datamodules.preparation.scan import Scan, like, read_ct, read_scan
+from datamodules.preparation.scan import like, read_ct, read_scan
 from datamodules.preparation.skull_strip import SkullStrip
 
 __all__ = ["HeadCTPreparation"]
@@ -59,6 +59,13 @@ class HeadCTPreparation:
         self.input, self.output = Path(input), Path(output)
         self.skull_strip, self.registration = skull_strip, registration or RigidRegistration()
         self.slice_spacing, self.series, self.pixel_size = slice_spacing, series, pixel_size
+        self._settings = {  # all that shapes the result
+            "skull_strip": vars(skull_strip) if skull_strip else None,
+            "registration": vars(self.registration),
+            "slice_spacing": slice_spacing,
+            "series": series,
+            "pixel_size": pixel_size,
+        }
 
     def run(self) -> None:
         """Prepare all that is not prepared yet.
@@ -75,17 +82,6 @@ class HeadCTPreparation:
         else:
             self._prepare_all()
 
-    @property
-    def _settings(self) -> dict[str, Any]:
-        """All that shapes the result."""
-        return {
-            "skull_strip": vars(self.skull_strip) if self.skull_strip else None,
-            "registration": vars(self.registration),
-            "slice_spacing": self.slice_spacing,
-            "series": self.series,
-            "pixel_size": self.pixel_size,
-        }
-
     def _prepare_one(self) -> None:
         if self._is_done(self.output, ("ct",)):
             log.info("%s: prepared already, skipped", self.output)
@@ -93,8 +89,7 @@ class HeadCTPreparation:
         ct = with_pixel_size(read_ct(self.input, self.slice_spacing, self.series), self.pixel_size)
         ct, brain = self._strip(ct, self.input.name)
         partial = self.output / ".partial"
-        _write({"ct": crop_in_plane(ct, brain)}, partial)
-        self._write_record(partial, {"ct": _measured(ct, brain=brain)})
+        self._write({"ct": crop_in_plane(ct, brain)}, {"ct": _measured(ct, brain=brain)}, partial)
         for file in sorted(partial.iterdir()):  # ct.nii.gz before the record that says it is done
             file.replace(self.output / file.name)
         partial.rmdir()
@@ -131,13 +126,11 @@ class HeadCTPreparation:
         partial = self.output / ".partial" / folder.relative_to(self.input)
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            scans, record = self._process(folder, times)
+            images, record = self._process(folder, times)
         except (ValueError, FileNotFoundError) as error:
             log.error("%s", error)
             return False
-        for time, scan in scans.items():
-            _write(vars(scan), partial / time)
-        self._write_record(partial, record)
+        self._write(images, record, partial)
         final = self._target(folder)
         if final.exists():  # prepared before its follow-up came
             shutil.rmtree(final)
@@ -145,8 +138,8 @@ class HeadCTPreparation:
         partial.replace(final)
         return True
 
-    def _process(self, folder: Path, times: Sequence[str]) -> tuple[dict[str, Scan], dict[str, Any]]:
-        """Prepared scans of a patient by time, and what was measured on them."""
+    def _process(self, folder: Path, times: Sequence[str]) -> tuple[dict[str, sitk.Image], dict[str, Any]]:
+        """Prepared images of a patient by name, such as `baseline/ct`, and what was measured on them."""
         scans = {time: read_scan(folder / time, self.slice_spacing, self.series) for time in times}
         if not sitk.GetArrayViewFromImage(scans["baseline"].iph).any():
             file = folder / "baseline" / "iph.nii.gz"
@@ -164,7 +157,8 @@ class HeadCTPreparation:
             record[time] = _measured(scan.ct, brain=brains[time], iph=iph, ivh=ivh)
         if len(brains) > 1 and self.skull_strip:
             record["brain_dice"] = _overlap(brains["baseline"], brains["followup"], folder.name)
-        return {t: s.map(lambda image: crop_in_plane(image, brains["baseline"])) for t, s in scans.items()}, record
+        images = {f"{time}/{kind}": image for time, scan in scans.items() for kind, image in vars(scan).items()}
+        return {name: crop_in_plane(image, brains["baseline"]) for name, image in images.items()}, record
 
     def _strip(self, ct: sitk.Image, name: str, bleed: np.ndarray | None = None) -> tuple[sitk.Image, np.ndarray]:
         """The CT with 0 HU around the brain, and the brain; without skull strip all is taken as brain."""
@@ -189,15 +183,13 @@ class HeadCTPreparation:
             raise ValueError(f"{file}: prepared with other {', '.join(other)}; set another preparation.output")
         return all(time in record for time in times)
 
-    def _write_record(self, folder: Path, record: dict[str, Any]) -> None:
+    def _write(self, images: Mapping[str, sitk.Image], record: Mapping[str, Any], folder: Path) -> None:
+        for name, image in images.items():
+            file = folder / f"{name}.nii.gz"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            sitk.WriteImage(image, str(file), useCompression=True)
         text = json.dumps({"settings": self._settings, **record}, indent=2)
         (folder / "preparation.json").write_text(text + "\n")
-
-
-def _write(images: dict[str, sitk.Image], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in images.items():
-        sitk.WriteImage(image, str(folder / f"{name}.nii.gz"), useCompression=True)
 
 
 def _measured(ct: sitk.Image, **masks: np.ndarray) -> dict[str, Any]:

@@ -44,12 +44,7 @@ class RigidRegistration:
         self.max_rotation, self.max_shift = max_rotation, max_shift
 
     def __call__(self, baseline: sitk.Image, followup: sitk.Image, name: str) -> sitk.Euler3DTransform:
-        """Register.
-
-        Args:
-            baseline: Image in HU.
-            followup: Image in HU, of the same head.
-            name: The patient in messages.
+        """Register two images in HU of the same head; messages call the patient `name`.
 
         Returns:
             Transform of points (LPS, mm) of the baseline to points of the follow-up, as `sitk.Resample` takes it.

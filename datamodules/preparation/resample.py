@@ -25,12 +25,9 @@ def with_pixel_size(image: sitk.Image, pixel_size: float | None) -> sitk.Image:
 
 
 def onto_baseline(image: sitk.Image, baseline: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    """Resample an image onto the baseline's grid; what it does not cover is air, or no bleed in a mask.
+    """Resample a CT (int16) or mask (uint8) onto the baseline's grid; what it does not cover is air, or no bleed.
 
-    Args:
-        image: CT (int16) or mask (uint8).
-        baseline: Image whose grid is taken.
-        transform: Points of the baseline to points of the image.
+    The transform takes points of the baseline to points of the image.
     """
     is_mask = image.GetPixelID() == sitk.sitkUInt8
     method, outside = (sitk.sitkNearestNeighbor, 0) if is_mask else (sitk.sitkLinear, -1024)
@@ -38,12 +35,7 @@ def onto_baseline(image: sitk.Image, baseline: sitk.Image, transform: sitk.Trans
 
 
 def crop_in_plane(image: sitk.Image, brain: np.ndarray) -> sitk.Image:
-    """Crop x and y to the brain and a margin, so that it lies in the middle; all slices stay.
-
-    Args:
-        image: Any image on the brain's grid.
-        brain: (z, y, x) bool, not empty.
-    """
+    """Crop x and y to a brain (z, y, x) bool on the same grid, not empty, and a margin; all slices stay."""
     window = []
     for axis, spacing in zip((2, 1), image.GetSpacing(), strict=False):
         there = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))

@@ -31,15 +31,12 @@ class Scan:
 
 
 def read_scan(folder: Path, slice_spacing: float | None = None, series: str | int | None = None) -> Scan:
-    """Read `ct/` or `ct.nii.gz`, `iph.nii.gz` and, where there is one, `ivh.nii.gz`.
+    """Read `ct/` or `ct.nii.gz`, `iph.nii.gz` and, where there is one, `ivh.nii.gz` of a folder.
 
     Args:
-        folder: Folder of one scan.
+        folder: Of one scan.
         slice_spacing: Distance in mm between slices, for DICOM series that are uneven; None takes their median.
         series: Number, description or UID of the DICOM series, where `ct/` holds several.
-
-    Returns:
-        The scan.
 
     Raises:
         FileNotFoundError: If the CT or `iph.nii.gz` is missing.
@@ -66,15 +63,7 @@ def read_scan(folder: Path, slice_spacing: float | None = None, series: str | in
 
 
 def read_ct(path: Path, slice_spacing: float | None = None, series: str | int | None = None) -> sitk.Image:
-    """Read a CT from a folder of DICOM files or a NIfTI file.
-
-    Args:
-        path: Folder or file.
-        slice_spacing: As for `read_scan`.
-        series: As for `read_scan`.
-
-    Returns:
-        int16 image in HU, in RAS orientation.
+    """Read a CT as int16 in HU, in RAS orientation, from a folder of DICOM files (see `read_scan`) or a volume's file.
 
     Raises:
         ValueError: If the file is no 3-D CT in HU.
@@ -123,7 +112,7 @@ def _same_grid(one: sitk.Image, other: sitk.Image) -> bool:
     x, y, z = (size - 1 for size in one.GetSize())
     corners = ([0, 0, 0], [x, y, z], [x, 0, 0], [0, y, 0])
     places = [[image.TransformIndexToPhysicalPoint(corner) for corner in corners] for image in (one, other)]
-    return bool(np.abs(np.subtract(*places)).max() <= 0.05 * min(one.GetSpacing()))
+    return bool(np.abs(np.diff(places, axis=0)).max() <= 0.05 * min(one.GetSpacing()))
 
 
 def _on_slices(mask: sitk.Image, slices: Slices) -> np.ndarray | None:
