@@ -40,8 +40,7 @@ _ENOUGH = {"patients": 20, "of a class": 5}
 def is_leak(name: str) -> bool:
     """Whether a column tells the outcome, is measured after treatment, or is a limit of an assay.
 
-    Args:
-        name: As written in any table: `OS_MONTHS`, `Overall Survival (Months)` and `overallSurvivalMonths` are one.
+    Names are as in any table: `OS_MONTHS`, `Overall Survival (Months)` and `overallSurvivalMonths` are one.
     """
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name.strip())
     spellings = {re.sub(r"[\W_]+", "_", each.lower().replace("'s", "")).strip("_") for each in (name, split)}
@@ -76,7 +75,7 @@ def telling(values: np.ndarray, names: Sequence[str], label: np.ndarray) -> dict
 
     Args:
         values: (N, K), NaN where missing.
-        names: K names.
+        names: Of the K columns.
         label: (N,) class, negative where unknown.
 
     Returns:

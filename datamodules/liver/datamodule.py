@@ -13,11 +13,10 @@ from datamodules.base import BaseDataModule
 from datamodules.batches import Augmentation
 from datamodules.liver.batches import CohortBatches
 from datamodules.liver.columns import Columns
+from datamodules.liver.images import Around, ImageSizes, read_images
 from datamodules.liver.preprocessing import fit_tables, scaled_table
-from datamodules.liver.reading import ImageSizes, outcomes_of, read_images
 from datamodules.liver.records import IMAGES, MODALITIES, Outcome, Patient, read_patients
 from datamodules.liver.splits import check_tested, chosen_by_scanner, drop_modalities, split_patients
-from datamodules.liver.volumes import Around
 from datamodules.outcomes import check_predictors
 from datamodules.phantoms.liver import LiverPhantom
 from datamodules.seen import SPLITS, matched
@@ -250,5 +249,12 @@ class LiverCohortDataModule(BaseDataModule):
             else scaled_table(patients, there, name, self._state, genes)
             for name, there in zip(self.modalities, present.T, strict=True)
         }
-        beside = {"present": torch.from_numpy(present), **outcomes_of(patients, self._state["scanners"])}
+        scanners = {name: number for number, name in enumerate(self._state["scanners"])}
+        beside = {
+            "present": torch.from_numpy(present),
+            "label": torch.tensor([patient.label for patient in patients], dtype=torch.int64),
+            "time": torch.tensor([patient.months for patient in patients], dtype=torch.float32),
+            "event": torch.tensor([patient.event for patient in patients], dtype=torch.bool),
+            "scanner": torch.tensor([scanners.get(patient.scanner, -1) for patient in patients]),
+        }
         return {"modalities": modalities, "beside": beside, "ids": [patient.id for patient in patients]}

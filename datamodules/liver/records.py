@@ -17,19 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io import (
-    find_table,
-    flag,
-    is_missing,
-    listed,
-    match_ids,
-    named,
-    number,
-    plain,
-    read_matrix,
-    read_table,
-    some,
-)
+from datamodules import io
 from datamodules.io.pictures import PICTURES
 from datamodules.liver.columns import Columns
 from datamodules.seen import SPLITS, mark, mark_file
@@ -69,19 +57,19 @@ class Outcome:
         Raises:
             ValueError: If a cell says something else than it may.
         """
-        label = plain(row.get(self.label) or "")
+        label = io.plain(row.get(self.label) or "")
         names = [name.casefold() for name in self.class_names]
         numbers = [str(place) for place in range(len(names))]
         if label in numbers:
             known = int(label)
         elif label.casefold() in names:
             known = names.index(label.casefold())
-        elif is_missing(label):
+        elif io.is_missing(label):
             known = -1
         else:
             raise ValueError(f"{where}: {self.label} is '{label}'; expected {', '.join((*numbers, *self.class_names))}")
-        event = flag(row, self.event, where=where) if self.event else 0.0
-        time = number(row, self.months, 0, _MONTHS, where=where) if self.months else math.nan
+        event = io.flag(row, self.event, where=where) if self.event else 0.0
+        time = io.number(row, self.months, 0, _MONTHS, where=where) if self.months else math.nan
         if math.isnan(time) or math.isnan(event):
             return known, math.nan, False
         return known, time, event == 1
@@ -91,8 +79,8 @@ class Outcome:
         if not self.months or not self.event:
             return ""
         said = [[row.get(key) or "" for key in (self.months, self.event)] for row in rows]
-        dead = sum(plain(event) == "1" and is_missing(months) for months, event in said)
-        timed = sum(is_missing(event) and not is_missing(months) for months, event in said)
+        dead = sum(io.plain(event) == "1" and io.is_missing(months) for months, event in said)
+        timed = sum(io.is_missing(event) and not io.is_missing(months) for months, event in said)
         told = f"{dead} patients with {self.event} 1 have no {self.months}, {timed} with {self.months} have no "
         return f"{told}{self.event}: they are left out of survival" if dead or timed else ""
 
@@ -159,12 +147,14 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
         ValueError: If a cell says something else than it may, an id stands twice, is no name of a folder, or is almost
             that of another table or folder.
     """
-    file = find_table(root, "patients")
-    rows = read_table(file).by("id")
+    file = io.find_table(root, "patients")
+    rows = io.read_table(file).by("id")
     if told := outcome.half_known(list(rows.values())):
         log.warning("%s: %s", file, told)
-    _check_folders(root, rows, file)
-    genes, expression = _read_genes(find_table(root, "genomics"))
+    folders = [path.name for path in io.listed(root) if path.is_dir() and (_volumes(path) or _tiles(path))]
+    if strange := io.match_ids(folders, rows, file):
+        log.warning("%s: %d folders have no row, left out: %s", file, len(strange), io.some(strange))
+    genes, expression = _read_genes(io.find_table(root, "genomics"))
     patients = []
     for name, row in rows.items():
         if Path(name).name != name or name in (".", ".."):
@@ -176,18 +166,9 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
         files = _volumes(root / name), _tiles(root / name)
         tables = columns.parse(row, row.where), expression.get(name)
         patients.append(Patient(name, *files, *tables, label, months, event, row.get("scanner", ""), split))
-    strange = match_ids(expression, rows, file)
-    if strange:
+    if strange := io.match_ids(expression, rows, file):
         log.warning("genomics.tsv: %d of its columns are no patients of %s, left out", len(strange), file.name)
     return patients, genes
-
-
-def _check_folders(root: Path, rows: Mapping[str, Mapping[str, str]], file: Path) -> None:
-    """That no folder misses its row by the writing of an id; whom the table does not have at all is told."""
-    folders = [path.name for path in listed(root) if path.is_dir() and (_volumes(path) or _tiles(path))]
-    strange = match_ids(folders, rows, file)
-    if strange:
-        log.warning("%s: %d folders have no row, left out: %s", file, len(strange), some(strange))
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
@@ -197,14 +178,14 @@ def _volumes(folder: Path) -> dict[str, Path]:
 
 def _tiles(folder: Path) -> tuple[Path, ...]:
     tiles = folder / "tiles"
-    return tuple(named(tiles, PICTURES).values()) if tiles.is_dir() else ()
+    return tuple(io.named(tiles, PICTURES).values()) if tiles.is_dir() else ()
 
 
 def _read_genes(file: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Names of genes, and by patient their expression (G,)."""
     if not file.is_file():
         return (), {}
-    genes, patients, values = read_matrix(file)
+    genes, patients, values = io.read_matrix(file)
     if len(set(genes)) < len(genes):
         raise ValueError(f"{file}: a gene stands in it twice; average them first")
     if (values < 0).any():

@@ -76,14 +76,11 @@ def drop_modalities(patients: Sequence[Patient], use: Sequence[str], rate: float
     in whatever company. Who would lose all keeps what was drawn highest.
     """
     here = np.array([[patient.has[name] for name in use] for patient in patients], bool).reshape(-1, len(use))
-    drawn = np.array([_draws(patient.id, seed, use) for patient in patients]).reshape(here.shape)
+    generators = [np.random.default_rng((seed, zlib.crc32(patient.id.encode()))) for patient in patients]
+    drawn = np.array([each.uniform(size=len(MODALITIES)) for each in generators]).reshape(-1, len(MODALITIES))
+    drawn = drawn[:, [MODALITIES.index(name) for name in use]]
     kept = here & (drawn >= rate)
     last = np.where(here, drawn, -1).argmax(1)
     alone = ~kept.any(1) & here.any(1)
     kept[alone, last[alone]] = True
     return kept
-
-
-def _draws(name: str, seed: int, use: Sequence[str]) -> np.ndarray:
-    drawn = np.random.default_rng((seed, zlib.crc32(name.encode()))).uniform(size=len(MODALITIES))
-    return drawn[[MODALITIES.index(modality) for modality in use]]

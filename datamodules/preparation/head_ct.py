@@ -99,18 +99,15 @@ class HeadCTPreparation:
         patients = find_raw_patients(self.input)
         table = find_table(self.input, "clinical")
         rows = read_rows(table, patients)
-        waiting = [folder for folder, times in patients.items() if not self._is_done(self._target(folder), times)]
+        waiting = {one: times for one, times in patients.items() if not self._is_done(self._target(one), times)}
         if len(waiting) < len(patients):
             log.info("%d patients are prepared already, skipped", len(patients) - len(waiting))
         if alone := [folder.name for folder, times in patients.items() if len(times) == 1]:
             log.warning("no follow-up, prepared for prediction only: %s", ", ".join(alone))
         self.output.mkdir(parents=True, exist_ok=True)
         write_table(self.output / "clinical.csv", copied(rows, table), [row.columns for row in rows.values()])
-        failed = [
-            folder.name
-            for folder in track(waiting, "preparing patients")
-            if not self._prepare(folder, patients[folder])
-        ]
+        each = track(waiting.items(), "preparing patients")
+        failed = [folder.name for folder, times in each if not self._prepare(folder, times)]
         shutil.rmtree(self.output / ".partial", ignore_errors=True)
         if failed:
             raise ValueError(

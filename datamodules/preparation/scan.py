@@ -46,7 +46,7 @@ def read_scan(folder: Path, slice_spacing: float | None = None, series: str | in
     if not path.exists():
         raise FileNotFoundError(f"{folder}: no CT; expected a folder ct/ with DICOM files, or ct.nii.gz")
     slices = read_series(path, series) if path.is_dir() else None
-    ct = _oriented(slices.to_image(slice_spacing)) if slices else read_ct(path)
+    ct = sitk.DICOMOrient(slices.to_image(slice_spacing), "RAS") if slices else read_ct(path)
     if not (folder / "iph.nii.gz").is_file():
         raise FileNotFoundError(
             f"{folder / 'iph.nii.gz'}: no such file; expected the mask of the intraparenchymal bleed"
@@ -69,7 +69,7 @@ def read_ct(path: Path, slice_spacing: float | None = None, series: str | int | 
         ValueError: If the file is no 3-D CT in HU.
     """
     if path.is_dir():
-        return _oriented(read_series(path, series).to_image(slice_spacing))
+        return sitk.DICOMOrient(read_series(path, series).to_image(slice_spacing), "RAS")
     volume = read_volume(path)
     values = volume.array
     if min(values.shape) < 2:
@@ -102,7 +102,7 @@ def _read_mask(file: Path, ct: sitk.Image, ct_path: Path, slices: Slices | None,
             "resample the mask onto the CT (nearest neighbour), or draw it there"
         )
     log.info("%s: drawn on the slices as acquired, brought onto the even grid with them", file)
-    return _oriented(slices.mask_to_image(drawn, spacing))
+    return sitk.DICOMOrient(slices.mask_to_image(drawn, spacing), "RAS")
 
 
 def _same_grid(one: sitk.Image, other: sitk.Image) -> bool:
@@ -132,10 +132,6 @@ def _to_itk(array: np.ndarray, volume: Volume, file: Path) -> sitk.Image:
     if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
         raise ValueError(f"{file}: its axes are not at right angles; give the DICOM files, or resample it")
     return to_itk(array, volume.affine)
-
-
-def _oriented(image: sitk.Image) -> sitk.Image:
-    return sitk.DICOMOrient(image, "RAS")
 
 
 def _grid(image: sitk.Image) -> str:

@@ -55,15 +55,7 @@ class BatchAugment:
         self.flip = tuple(flip)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Augment a batch.
-
-        Args:
-            images: (B, C, *spatial) float in [0, 1], with 2 or 3 spatial axes.
-            generator: Source of all randomness, on the device of `images`.
-
-        Returns:
-            A new tensor of the same shape and range.
-        """
+        """A new batch of `images` (B, C, *spatial), float in [0, 1], 2-D or 3-D; the generator is on their device."""
         dims = images.ndim - 2
         if any(not 0 <= axis < dims for axis in self.flip):
             raise ValueError(f"augmentation flip={list(self.flip)} names an axis outside 0..{dims - 1}")

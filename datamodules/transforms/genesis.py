@@ -52,11 +52,7 @@ class GenesisCorruption:
         self.blocks = blocks
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
-        """Corrupt one image.
-
-        Args:
-            image: (C, *spatial) float in [0, 1]; left as it is.
-            generator: Source of all randomness, on the CPU.
+        """Corrupt one image (C, *spatial), float in [0, 1], by a generator on the CPU.
 
         Returns:
             The corrupted image, what it should be restored to (the image, flipped where it was flipped), and the names
@@ -91,13 +87,8 @@ class GenesisCorruption:
 def local_shuffle(image: Tensor, generator: torch.Generator, blocks: int = 10_000) -> Tensor:
     """Permute the voxels of random blocks, whose sides are 1 to a tenth of the image's; later blocks lie over earlier.
 
-    Args:
-        image: (C, *spatial); all channels are permuted alike.
-        generator: Source of randomness.
-        blocks: How many.
-
-    Returns:
-        A new tensor. Blocks are read from `image`, so what a voxel holds comes from less than a block's side away.
+    All channels of an image (C, *spatial) are permuted alike. Blocks are read from `image`, so what a voxel of the new
+    one holds comes from less than a block's side away.
     """
     size = torch.tensor(image.shape[1:])
     largest = (size // 10).clamp(min=1)
@@ -135,10 +126,7 @@ def non_linear(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def bezier_curve(inner: Tensor) -> tuple[Tensor, Tensor]:
-    """Points of the cubic Bezier curve from (0, 0) to (1, 1).
-
-    Args:
-        inner: (4,) u in [0, 1]: the control points between are (u1, u2) and (u3, u4).
+    """Points of the cubic Bezier curve from (0, 0) over (u1, u2) and (u3, u4), `inner` (4,) in [0, 1], to (1, 1).
 
     Returns:
         Abscissae and ordinates (100,000,) float64 in [0, 1], neither ever falling.

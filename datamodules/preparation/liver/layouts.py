@@ -95,10 +95,7 @@ def write_cohort(
 ) -> None:
     """Write a cohort in the general layout (`datamodules/liver/records.py`).
 
-    Args:
-        output: Where.
-        patients: Made one by one.
-        genes: Names of G genes, ids of P patients, and (G, P) FPKM or TPM.
+    Patients are made one by one; `genes` are names of G genes, ids of P patients, and (G, P) FPKM or TPM.
 
     Raises:
         FileExistsError: If something is there.
@@ -131,11 +128,7 @@ def write_segmentation_set(
 ) -> None:
     """Write a data set in nnU-Net's raw layout, which `SegmentationDataModule` reads.
 
-    Args:
-        output: Where.
-        scans: Made one by one, so that a large set need not fit into memory.
-        labels: Values by name, background included.
-        channels: Names.
+    Scans are made one by one, so that a large set need not fit into memory; `labels` has the background too.
 
     Raises:
         FileExistsError: If something is there.
