@@ -236,9 +236,8 @@ class LiverCohortDataModule(BaseDataModule):
         how = self.shares, self.split_seed, self.scanners, self.class_names
         splits = self.divide(marks, lambda: split_patients(patients, self.root, *how), self.root)
         if self._seen:
-            chosen = chosen_by_scanner(splits["test"], patients, self.scanners["test"], self.root)
-            check_tested([patients[name] for name in chosen], self.class_names, self.root)
-            splits["test"] = chosen
+            splits |= chosen_by_scanner({"test": splits["test"]}, patients, self.scanners, self.root)
+            check_tested([patients[name] for name in splits["test"]], self.class_names, self.root)
         return {name: [patients[one] for one in splits[name]] for name in SPLITS}
 
     def _read(self, patients: Sequence[Patient], genes: Sequence[str]) -> dict[str, Any]:

@@ -34,25 +34,29 @@ def split_patients(
         ValueError: If some patients have a split in the table and others not, a scanner is unknown, or a split has
             fewer than two patients of a class.
     """
-    _check_scanners(patients, {name for names in scanners.values() for name in names or ()}, root)
     classes = {name: patient.label for name, patient in patients.items()}
     told = stated({name: patient.split for name, patient in patients.items()}, root)
-    splits = told or by_share(classes, root, **shares, seed=seed)
-    splits = {split: chosen_by_scanner(names, patients, scanners[split], root) for split, names in splits.items()}
+    splits = chosen_by_scanner(told or by_share(classes, root, **shares, seed=seed), patients, scanners, root)
     check_classes(splits, classes, dict(enumerate(class_names)), root)
     return splits
 
 
 def chosen_by_scanner(
-    names: Sequence[str], patients: Mapping[str, Patient], scanners: Collection[str] | None, root: Path
-) -> list[str]:
-    """Those of the patients who were scanned by one of `scanners`; all where it is none.
+    splits: Mapping[str, Sequence[str]],
+    patients: Mapping[str, Patient],
+    scanners: Mapping[str, Collection[str] | None],
+    root: Path,
+) -> dict[str, list[str]]:
+    """Those of each split who were scanned by one of its `scanners`; all where it is none.
 
     Raises:
         ValueError: If a scanner is unknown.
     """
-    _check_scanners(patients, scanners or (), root)
-    return [name for name in names if scanners is None or patients[name].scanner in scanners]
+    known = {patient.scanner for patient in patients.values()}
+    allowed = {split: known if (names := scanners[split]) is None else names for split in splits}
+    if strange := sorted(set().union(*allowed.values()) - known):
+        raise ValueError(f"{root}: no patient of scanner {', '.join(strange)}; it has {', '.join(sorted(known))}")
+    return {split: [one for one in ids if patients[one].scanner in allowed[split]] for split, ids in splits.items()}
 
 
 def check_tested(patients: Sequence[Patient], class_names: Sequence[str], root: Path) -> None:
@@ -61,12 +65,6 @@ def check_tested(patients: Sequence[Patient], class_names: Sequence[str], root: 
     for number, name in enumerate(class_names):
         if number not in there:
             raise ValueError(f"{root}: no test patient of class {name}; give at least one of each")
-
-
-def _check_scanners(patients: Mapping[str, Patient], scanners: Collection[str], root: Path) -> None:
-    known = {patient.scanner for patient in patients.values()}
-    if strange := sorted(set(scanners) - known):
-        raise ValueError(f"{root}: no patient of scanner {', '.join(strange)}; it has {', '.join(sorted(known))}")
 
 
 def drop_modalities(patients: Sequence[Patient], use: Sequence[str], rate: float, seed: int) -> np.ndarray:

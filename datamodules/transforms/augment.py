@@ -83,7 +83,10 @@ class BatchAugment:
         for first in range(dims):
             for second in range(first + 1, dims):
                 angle = _uniform(images, generator, -limit, limit).view(batch)
-                matrix = matrix @ _plane_rotation(angle, dims, first, second)
+                rotation = torch.eye(dims, device=angle.device, dtype=angle.dtype).repeat(batch, 1, 1)
+                rotation[:, first, first] = rotation[:, second, second] = angle.cos()
+                rotation[:, first, second], rotation[:, second, first] = -angle.sin(), angle.sin()
+                matrix = matrix @ rotation
         matrix = matrix / _uniform(images, generator, 1 - self.scale, 1 + self.scale).view(batch, 1, 1)
         # grid_sample measures in half widths, hence the factor 2.
         shift = 2 * self.translate * (2 * torch.rand(batch, dims, 1, generator=generator, device=images.device) - 1)
@@ -104,12 +107,3 @@ def _uniform(images: Tensor, generator: torch.Generator, low: float, high: float
     """One number for each image, shaped (B, 1, ...) to broadcast against `images`."""
     shape = (len(images),) + (1,) * (images.ndim - 1)
     return low + (high - low) * torch.rand(shape, generator=generator, device=images.device, dtype=images.dtype)
-
-
-def _plane_rotation(angle: Tensor, dims: int, first: int, second: int) -> Tensor:
-    """(B, dims, dims) rotations by `angle` (B,) radians in the plane of two axes."""
-    rotation = torch.eye(dims, device=angle.device, dtype=angle.dtype).repeat(len(angle), 1, 1)
-    rotation[:, first, first] = rotation[:, second, second] = angle.cos()
-    rotation[:, first, second] = -angle.sin()
-    rotation[:, second, first] = angle.sin()
-    return rotation

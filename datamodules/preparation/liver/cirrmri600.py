@@ -43,18 +43,16 @@ class Person:
 
     Attributes:
         id: With the prefix `healthy_` or `cirrhosis_`.
-        scans: By `t1` and `t2`, image and mask.
-        splits: By `t1` and `t2`, that of the data set.
+        scans: By `t1` and `t2`, image, mask and the split of the data set, which is empty for the healthy.
     """
 
     id: str
-    scans: dict[str, tuple[Path, Path]] = field(default_factory=dict)
-    splits: dict[str, str] = field(default_factory=dict)
+    scans: dict[str, tuple[Path, Path, str]] = field(default_factory=dict)
 
     @property
     def split(self) -> str:
         """One for both scans."""
-        return self.splits.get("t1") or self.splits.get("t2") or ""
+        return self.scans["t1" if "t1" in self.scans else "t2"][2]
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,8 @@ def find_cirrmri600(root: Path) -> list[Person]:
                 _add(people, folder, "healthy", weighting, "")
     if not people:
         raise FileNotFoundError(f"no Cirrhosis_T1_3D/train_images/<id>.nii.gz or the like below {root}")
-    moved = [one.id for one in people.values() if len(set(one.splits.values())) > 1]
-    if moved:
-        log.warning("%d patients have different splits in T1 and T2; that of the T1 is taken", len(moved))
+    if moved := sum(len({split for *_, split in one.scans.values()}) > 1 for one in people.values()):
+        log.warning("%d patients have different splits in T1 and T2; that of the T1 is taken", moved)
     return [people[name] for name in sorted(people)]
 
 
@@ -120,16 +117,14 @@ def _add(people: dict[str, Person], folder: Path, group: str, weighting: str, sp
         if weighting in one.scans:
             other = one.scans[weighting][0]
             raise ValueError(f"{image} and {other} are both {weighting.upper()} of {name}; remove one")
-        one.scans[weighting] = (image, mask)
-        if split:
-            one.splits[weighting] = split
+        one.scans[weighting] = (image, mask, split)
 
 
 def _labelled(one: Person, wanted: Sequence[str]) -> LabelledScan:
     first, *others = (read_turned(one.scans[name][0]) for name in wanted)
     mask = with_labels(first, one.scans[wanted[0]][1], (0, 1))
-    split = one.split if len(wanted) > 1 else one.splits.get(wanted[0], "")
-    return LabelledScan(one.id, [first, *(_onto(other, first) for other in others)], mask, test=split == "test")
+    test = one.scans[wanted[0]][2] == "test"
+    return LabelledScan(one.id, [first, *(_onto(other, first) for other in others)], mask, test)
 
 
 def _patients(
@@ -143,7 +138,7 @@ def _patients(
         if label not in ("", "1", "2", "3"):
             raise ValueError(f"{table}: Radiological Evaluation of {one.id} is '{label}'; expected 1, 2 or 3")
         clinical = {"age": row.get("Age", ""), "sex": _GENDER.get(plain(row.get("Gender", "")), "")}
-        volumes = {name: read_turned(image) for name, (image, _) in one.scans.items()}
+        volumes = {name: read_turned(image) for name, (image, *_) in one.scans.items()}
         outlined = "t1" if "t1" in volumes else "t2"
         volumes["liver"] = with_labels(volumes[outlined], one.scans[outlined][1], (0, 1))
         yield ImportedPatient(one.id, clinical, str(int(label) - 1) if label else "", volumes=volumes, split=one.split)

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 _WEEKS = 7 / 30.4375  # months in a week
 _SEX = {"1": "M", "2": "F"}
-_OUTCOMES = {"label": "censored_0_progressed_1", "event": "death_1_stillaliveorlosttofu_0", "weeks": "os"}
 
 
 class HCCTACESegPreparation(Preparation):
@@ -78,16 +77,16 @@ def _patient(name: str, row: dict[str, str], folder: Path | None) -> ImportedPat
     pair = pre_procedural(find_series(folder)) if folder else None
     if pair is None:
         log.warning("%s: no CT with a segmentation; the imaging is missing", name)
-    weeks = number(row, _OUTCOMES["weeks"], 0, where=name)
+    weeks = number(row, "os", 0, where=name)
     plain = predictors({key: value for key, value in row.items() if key != "tcia_id"})
     if "sex" in plain:
         plain["sex"] = _SEX.get(plain["sex"], "")
     return ImportedPatient(
         name,
         {key: value.replace("_ ", "_") for key, value in plain.items()},
-        row.get(_OUTCOMES["label"], ""),
+        row.get("censored_0_progressed_1", ""),
         "" if math.isnan(weeks) else f"{weeks * _WEEKS:.2f}",
-        row.get(_OUTCOMES["event"], ""),
+        row.get("death_1_stillaliveorlosttofu_0", ""),
         volumes=_volumes(*pair) if pair else {},
     )
 
