@@ -92,12 +92,7 @@ def telling(values: np.ndarray, names: Sequence[str], label: np.ndarray) -> dict
 
 
 def check_telling(
-    values: np.ndarray,
-    names: Sequence[str],
-    label: np.ndarray,
-    months: np.ndarray,
-    *,
-    known: Collection[str] = (),
+    values: np.ndarray, names: Sequence[str], label: np.ndarray, months: np.ndarray, *, known: Collection[str] = ()
 ) -> None:
     """Refuse predictors that are the outcome under another name.
 
