@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from datamodules.batches import Augmentation, ResumableBatches
+from datamodules.liver.records import Patient
 
-__all__ = ["CohortBatches"]
+__all__ = ["CohortBatches", "outcomes_of"]
 
 
 class CohortBatches(ResumableBatches):
@@ -66,3 +67,14 @@ class CohortBatches(ResumableBatches):
                 images = batch[name].flatten(0, 1) if name == "histology" else batch[name]
                 batch[name] = augment(images, generator).view_as(batch[name])
         return {**batch, "id": [self.ids[number] for number in chosen.tolist()]}
+
+
+def outcomes_of(patients: Sequence[Patient], scanners: Sequence[str]) -> dict[str, Tensor]:
+    """`label`, `time`, `event` and `scanner` (N,) as batches hold them."""
+    places = {name: number for number, name in enumerate(scanners)}
+    return {
+        "label": torch.tensor([patient.label for patient in patients], dtype=torch.int64),
+        "time": torch.tensor([patient.months for patient in patients], dtype=torch.float32),
+        "event": torch.tensor([patient.event for patient in patients], dtype=torch.bool),
+        "scanner": torch.tensor([places.get(patient.scanner, -1) for patient in patients]),
+    }

@@ -11,7 +11,7 @@ import torch
 
 from datamodules.base import BaseDataModule
 from datamodules.batches import Augmentation
-from datamodules.liver.batches import CohortBatches
+from datamodules.liver.batches import CohortBatches, outcomes_of
 from datamodules.liver.columns import Columns
 from datamodules.liver.images import Around, ImageSizes, read_images
 from datamodules.liver.preprocessing import fit_tables, scaled_table
@@ -125,7 +125,6 @@ class LiverCohortDataModule(BaseDataModule):
         self.augment = {"ct": augment, "mr": augment, "histology": augment_tiles}
         self.batch_size, self.seed = batch_size, seed
         self._data: dict[str, dict[str, Any]] = {}
-        self._order: list[int] | None = None
 
     @property
     def in_channels(self) -> dict[str, int]:
@@ -150,7 +149,7 @@ class LiverCohortDataModule(BaseDataModule):
         """Read all patients, once; prediction needs none of them."""
         if stage == "predict" or self._items:
             return
-        patients, genes = self._read_tables(self.root)
+        patients, genes = read_patients(self.root, self.columns, self.outcome)
         usable = {one.id: one for one in patients if one.label >= 0 and one.has_any(self.modalities)}
         if left := len(patients) - len(usable):
             names = ", ".join(self.modalities)
@@ -195,7 +194,7 @@ class LiverCohortDataModule(BaseDataModule):
     def set_predict_input(self, path: str | Path) -> None:
         """Read whom to predict on: a folder in the general layout, where label, time and event may be missing."""
         self._predicting = True
-        patients, genes = self._read_tables(Path(path))
+        patients, genes = read_patients(Path(path), self.columns, self.outcome)
         usable = [patient for patient in patients if patient.has_any(self.modalities)]
         if not usable:
             raise ValueError(f"{path}: no patient has any of {', '.join(self.modalities)}")
@@ -221,14 +220,8 @@ class LiverCohortDataModule(BaseDataModule):
 
     def use_classes(self, names: Sequence[str]) -> None:
         """Let labels mean the classes of a model; see `BaseDataModule`."""
-        self._order = matched(self.class_names, names, "classes")
+        self.outcome = replace(self.outcome, order=tuple(matched(self.class_names, names, "classes")))
         self.class_names = list(names)
-
-    def _read_tables(self, root: Path) -> tuple[list[Patient], tuple[str, ...]]:
-        """Patients, labelled as the classes of the model stand, and the names of genes."""
-        patients, genes = read_patients(root, self.columns, self.outcome)
-        order = dict(enumerate(self._order or ()))
-        return [replace(patient, label=order.get(patient.label, patient.label)) for patient in patients], genes
 
     def _split(self, patients: Mapping[str, Patient]) -> dict[str, list[Patient]]:
         """By the table or at random, or of a checkpoint's test."""
@@ -248,12 +241,5 @@ class LiverCohortDataModule(BaseDataModule):
             else scaled_table(patients, there, name, self._state, genes)
             for name, there in zip(self.modalities, present.T, strict=True)
         }
-        scanners = {name: number for number, name in enumerate(self._state["scanners"])}
-        beside = {
-            "present": torch.from_numpy(present),
-            "label": torch.tensor([patient.label for patient in patients], dtype=torch.int64),
-            "time": torch.tensor([patient.months for patient in patients], dtype=torch.float32),
-            "event": torch.tensor([patient.event for patient in patients], dtype=torch.bool),
-            "scanner": torch.tensor([scanners.get(patient.scanner, -1) for patient in patients]),
-        }
+        beside = {"present": torch.from_numpy(present), **outcomes_of(patients, self._state["scanners"])}
         return {"modalities": modalities, "beside": beside, "ids": [patient.id for patient in patients]}

@@ -41,12 +41,14 @@ class Outcome:
         label: Of the class, as a number from 0 on or as one of `class_names`.
         months: Of the time to death or to the end of follow-up, in months; none where there is no survival.
         event: Of 1 where the patient has died, else 0.
+        order: Of each class, its place among those of a model; empty where they stand alike.
     """
 
     label: str
     class_names: tuple[str, ...]
     months: str | None = None
     event: str | None = None
+    order: tuple[int, ...] = ()
 
     def read(self, row: Mapping[str, str], where: str) -> tuple[int, float, bool]:
         """Class (-1 unknown), months (NaN unknown) and event of a row.
@@ -68,6 +70,7 @@ class Outcome:
             known = -1
         else:
             raise ValueError(f"{where}: {self.label} is '{label}'; expected {', '.join((*numbers, *self.class_names))}")
+        known = self.order[known] if self.order and known >= 0 else known
         event = io.flag(row, self.event, where=where) if self.event else 0.0
         time = io.number(row, self.months, 0, _MONTHS, where=where) if self.months else math.nan
         if math.isnan(time) or math.isnan(event):

@@ -19,8 +19,7 @@ from datamodules.io import find_table, some, write_table
 from datamodules.io.dicom import holds_dicom
 from datamodules.preparation.cohort import copied, find_raw_patients, read_rows
 from datamodules.preparation.registration import RigidRegistration
-from datamodules.preparation.resample import crop_in_plane, onto_baseline, with_pixel_size
-from datamodules.preparation.scan import like, read_ct, read_scan
+from datamodules.preparation.scan import crop_in_plane, like, onto_baseline, read_ct, read_scan, with_pixel_size
 from datamodules.preparation.skull_strip import SkullStrip
 
 __all__ = ["HeadCTPreparation"]
