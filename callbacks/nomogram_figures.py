@@ -69,7 +69,7 @@ def heat_maps(module: Any, datamodule: Any, study: Study, count: int, layer: str
     label, order, each = cases.positive[rows].astype(int), np.argsort(scores), max(1, count // 4)
     groups = [[image for image in order if label[image] == value] for value in (0, 1)]
     chosen = [image for group in groups for image in dict.fromkeys([*group[-each:][::-1], *group[:each]])]
-    images = [image for batch in datamodule.plain("test") for image in batch["image"]]
+    images = [image for batch in datamodule.ordered_dataloader("test") for image in batch["image"]]
     net = _ScoreLogits(module)
     maps = [grad_cam(net, images[image][None].to(module.device), 0, f"module.{layer}")[0] for image in chosen]
     prob = study.probabilities[NOMOGRAM][rows[chosen]]

@@ -22,6 +22,10 @@ class BaseDataModule(L.LightningDataModule):
     A subclass says what its `layout` is, reads it in `setup`, and splits patients by `divide`; what prediction must
     know of the training goes into `_state`, which is part of every checkpoint.
 
+    Loaders mean the same everywhere, and subclasses make them by `loader`: training has another order in each epoch and
+    is augmented; validation, test and prediction give all once, in order and as it is, shared out between the ranks;
+    `ordered_dataloader` gives a split so to every rank, to fit something on it.
+
     Args:
         root: File or folder of the data; of a phantom, the folder that holds its cohort.
         phantom: Written below `root` where it is missing.
@@ -37,6 +41,8 @@ class BaseDataModule(L.LightningDataModule):
         self.maker = phantom
         self.root = Path(root) / phantom.name if phantom else Path(root)
         self._state: dict[str, Any] = {}
+        self._items: dict[str, list[Any]] = {}
+        self._predict: list[Any] = []
         self._predicting = False
         self._seen: Seen | None = None
         self._recorded: Seen | None = None
@@ -45,6 +51,26 @@ class BaseDataModule(L.LightningDataModule):
     def phantom(self) -> bool:
         """Whether the data are synthetic."""
         return self.maker is not None
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, or of labels where an image has several."""
+        return len(self.class_names)  # type: ignore[attr-defined]
+
+    @property
+    def in_channels(self) -> Any:
+        """Channels of an image, or of each modality."""
+        return self.image_shape[0]  # type: ignore[attr-defined]
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 for images, 3 for volumes."""
+        return len(self.image_shape) - 1  # type: ignore[attr-defined]
+
+    @property
+    def split(self) -> dict[str, list[str]]:
+        """Ids of every split, known after `setup`."""
+        return {name: [one.id for one in items] for name, items in self._items.items()}
 
     @property
     def waiting(self) -> str:
@@ -74,6 +100,30 @@ class BaseDataModule(L.LightningDataModule):
         elif not self.root.exists():
             kind = "file" if self.root.suffix else "folder"
             raise FileNotFoundError(f"no {kind} {self.root}: set {self.layout}")
+
+    def train_dataloader(self) -> Any:
+        """Shuffled, augmented batches."""
+        return self.loader("train", training=True)
+
+    def val_dataloader(self) -> Any:
+        """The validation split once, in order."""
+        return self.loader("val")
+
+    def test_dataloader(self) -> Any:
+        """The test split once, in order."""
+        return self.loader("test")
+
+    def ordered_dataloader(self, split: str) -> Any:
+        """A split once, in order and as it is, on every process: to fit something on it."""
+        return self.loader(split, rank=0, world_size=1)
+
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> Any:
+        """Batches of a split, for the ranks that are given or those of this run."""
+        raise NotImplementedError
+
+    def leave_out(self, done: Sequence[str]) -> None:
+        """Do not predict these (again)."""
+        self._predict = [one for one in self._predict if one.id not in done]
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs to know of the training."""

@@ -81,18 +81,12 @@ class ResumableBatches:
         return mine or list(batches[:1])
 
     def shuffled_plan(self, count: int, epoch: int, *, drop_last: bool = False) -> list[Tensor]:
-        """Batches in an order drawn for the epoch; a last one of a single item joins the one before.
+        """Batches of `count` items in an order drawn for the epoch; `count % world_size` are left out: ranks stay even.
 
-        A single item makes no batch statistics: normalisation over a batch of one refuses, or gives zeros.
-
-        Args:
-            count: Number of items; up to `world_size - 1` are left out so that ranks stay even.
-            epoch: Number of the epoch.
-            drop_last: Leave out the items that do not fill a last batch.
-
-        Returns:
-            Indices of each batch of this rank. Ranks interleave, so that the union of their n-th batches is the n-th
-            batch of a single process with `world_size` times the batch size.
+        Ranks interleave, so that the union of their n-th batches is the n-th batch of a single process with
+        `world_size` times the batch size. Items that do not fill a last batch are left out with `drop_last`; without it
+        a last one of a single item joins the one before, since normalisation over a batch of one refuses, or gives
+        zeros.
         """
         order = torch.randperm(count, generator=self.generator(epoch))
         together = self.world_size * (self.batch_size if drop_last else 1)
@@ -103,17 +97,10 @@ class ResumableBatches:
         return parts
 
     def balanced_plan(self, groups: Sequence[Tensor], epoch: int) -> list[Tensor]:
-        """Batches that hold as many items of each group, in an order drawn for the epoch.
+        """Batches that hold as many items of each group, by index, in an order drawn for the epoch.
 
         An epoch has as many batches as all items fill; a small group comes round several times, each time in an order
-        of its own.
-
-        Args:
-            groups: Indices of the items of each group; empty ones are left out.
-            epoch: Number of the epoch.
-
-        Returns:
-            Indices of each batch of this rank.
+        of its own. Empty groups are left out.
         """
         groups = [group for group in groups if len(group)]
         together = self.world_size * self.batch_size
@@ -132,14 +119,11 @@ class ResumableBatches:
         return torch.Generator().manual_seed(int(mixed))
 
     @property
-    def batch_sampler(self) -> "ResumableBatches":
-        """Where Lightning looks for a sampler."""
-        return self
-
-    @property
     def sampler(self) -> "ResumableBatches":
         """Where Lightning looks for `set_epoch`."""
         return self
+
+    batch_sampler = sampler
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order and augmentations come next; a position in another epoch is forgotten."""

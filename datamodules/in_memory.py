@@ -1,7 +1,7 @@
 """Classification of images that are wholly in memory, wherever they were read from."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,18 +81,10 @@ class InMemoryDataModule(BaseDataModule):
         self.batch_size, self.augment, self.mean, self.std = batch_size, augment, mean, std
         self.shuffle, self.drop_last, self.balanced, self.seed = shuffle, drop_last, balanced, seed
         self.radiomics, self.give_mask = radiomics, give_mask
-        self._beside: dict[str, dict[str, Tensor]] = {}
-        self._images: dict[str, Tensor] = {}
-        self._labels: dict[str, Tensor] = {}
-        self._ids: dict[str, list[str]] = {}
+        self._data: dict[str, dict[str, Any]] = {}
         self._image_shape: tuple[int, ...] | None = None
-        self._predict_input: tuple[list[str], Tensor, dict[str, Tensor]] | None = None
+        self._predict_input: dict[str, Any] | None = None
         self._order: list[int] | None = None
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes, or of labels for `multilabel`."""
-        return len(self.class_names)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -102,19 +94,9 @@ class InMemoryDataModule(BaseDataModule):
         return self._image_shape
 
     @property
-    def in_channels(self) -> int:
-        """Image channels."""
-        return self.image_shape[0]
-
-    @property
     def image_size(self) -> list[int]:
         """Edges of an image in pixels, without channels."""
         return list(self.image_shape[1:])
-
-    @property
-    def spatial_dims(self) -> int:
-        """2 for images, 3 for volumes."""
-        return len(self.image_shape) - 1
 
     @property
     def hcr_names(self) -> list[str]:
@@ -128,12 +110,12 @@ class InMemoryDataModule(BaseDataModule):
 
     def hcr_scaler(self) -> FeatureScaler:
         """What brings radiomics to one scale, as the training images say."""
-        return FeatureScaler.fit(self._beside["train"]["hcr"].numpy(), self.hcr_names)
+        return FeatureScaler.fit(self._data["train"]["beside"]["hcr"].numpy(), self.hcr_names)
 
     @property
     def split(self) -> dict[str, list[str]]:
         """Ids of every split."""
-        return self._ids
+        return {name: data["ids"] for name, data in self._data.items()}
 
     def read(self) -> dict[str, Split]:
         """`train`, `val` and `test`."""
@@ -145,41 +127,19 @@ class InMemoryDataModule(BaseDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read all splits, once; prediction needs none of them."""
-        if stage == "predict" or self._images:
+        if stage == "predict" or self._data:
             return
         for name, (images, labels, ids) in self.read().items():
-            self._images[name] = torch.from_numpy(images)
-            self._labels[name] = torch.from_numpy(self._in_order(labels))
-            self._ids[name] = ids
-            self._beside[name] = self._described(images, name) if ids else {}
-        self._image_shape = tuple(self._images["test"].shape[1:])
+            beside = self._described(images, name) if ids else {}
+            self._data[name] = _tensors(images, ids, beside, torch.from_numpy(self._in_order(labels)))
+        self._image_shape = tuple(self._data["test"]["images"].shape[1:])
         self._check_classes()
         self._report_duplicates()
 
-    def train_dataloader(self) -> TensorBatches:
-        """Shuffled, augmented batches."""
-        order = {"shuffle": self.shuffle, "drop_last": self.drop_last, "balanced": self.balanced}
-        return self._batches("train", augment=self.augment, **order)
-
-    def val_dataloader(self) -> TensorBatches:
-        """Every validation image once, in order."""
-        return self._batches("val")
-
-    def test_dataloader(self) -> TensorBatches:
-        """Every test image once, in order."""
-        return self._batches("test")
-
-    def ordered_dataloader(self, split: str) -> TensorBatches:
-        """Every image of a split once, in order and as it is, on every process: to fit something on them."""
-        return TensorBatches(
-            self._images[split],
-            self._labels[split],
-            self._ids[split],
-            beside=self._beside[split],
-            batch_size=self.batch_size,
-            mean=self.mean,
-            std=self.std,
-        )
+    def plain(self, split: str) -> Iterator[dict[str, Any]]:
+        """Batches of `ordered_dataloader` with images in [0, 1], as they are looked at."""
+        for batch in self.ordered_dataloader(split):
+            yield {**batch, "image": batch["image"] * self.std + self.mean}
 
     def set_predict_input(self, path: str | Path) -> None:
         """Read what to predict on, brought to the size and channels of the training images.
@@ -192,14 +152,13 @@ class InMemoryDataModule(BaseDataModule):
 
     def _predict_on(self, ids: list[str], images: np.ndarray) -> None:
         self._predicting = True
-        self._predict_input = ids, torch.from_numpy(images), self._described(images)
+        self._predict_input = _tensors(images, ids, self._described(images))
 
     def predict_dataloader(self) -> TensorBatches:
         """The images that were read by `set_predict_input`, in their order."""
         if self._predict_input is None:
             raise ValueError("nothing to predict on: call set_predict_input(path) first")
-        ids, images, beside = self._predict_input
-        return self._loader(images, None, ids, beside=beside)
+        return self._batches(self._predict_input)
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs to know of the training data; part of every checkpoint."""
@@ -260,9 +219,16 @@ class InMemoryDataModule(BaseDataModule):
             found[name] = chosen_of(np.array([patient_of(one) in chosen for one in ids], bool), images, labels, ids)
         return found
 
-    def _batches(self, split: str, **options: Any) -> TensorBatches:
-        data = self._images[split], self._labels[split], self._ids[split]
-        return self._loader(*data, beside=self._beside[split], **options)
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> TensorBatches:
+        """Images of a split, in training shuffled and augmented."""
+        if not training:
+            return self._batches(self._data[split], **ranks)
+        order = {"shuffle": self.shuffle, "drop_last": self.drop_last, "balanced": self.balanced}
+        return self._batches(self._data[split], augment=self.augment, **order, **ranks)
+
+    def _batches(self, data: dict[str, Any], **options: Any) -> TensorBatches:
+        given: dict[str, Any] = {"mean": self.mean, "std": self.std, "seed": self.seed, **self.ranks, **options}
+        return TensorBatches(**data, batch_size=self.batch_size, **given)
 
     def _described(self, images: np.ndarray, split: str | None = None) -> dict[str, Tensor]:
         """Radiomics and masks of images; those of a split are kept in a file beside the data."""
@@ -277,24 +243,12 @@ class InMemoryDataModule(BaseDataModule):
             beside["mask"] = torch.from_numpy(make_masks(images[:, 0], None, self.radiomics.mask))[:, None]
         return beside
 
-    def _loader(self, images: Tensor, labels: Tensor | None, ids: Sequence[str], **options: Any) -> TensorBatches:
-        return TensorBatches(
-            images,
-            labels,
-            ids,
-            batch_size=self.batch_size,
-            mean=self.mean,
-            std=self.std,
-            seed=self.seed,
-            **self.ranks,
-            **options,
-        )
-
     def _check_classes(self) -> None:
         """Without an example of a class there is nothing to learn, and no AUC to choose or to report by."""
-        for split, labels in self._labels.items():
+        for split, data in self._data.items():
             if self._seen and split != "test":
                 continue
+            labels = data["labels"]
             if labels.ndim == 2:
                 present = labels.any(0) & ~labels.all(0)
             else:
@@ -307,11 +261,18 @@ class InMemoryDataModule(BaseDataModule):
 
     def _report_duplicates(self) -> None:
         """Say so when training images stand in another split too; official sets are left as published."""
-        seen = {hash(row.tobytes()) for row in self._images["train"].numpy()}
+        seen = {hash(row.tobytes()) for row in self._data["train"]["images"].numpy()}
         for name in ("val", "test"):
-            count = sum(hash(row.tobytes()) in seen for row in self._images[name].numpy())
+            count = sum(hash(row.tobytes()) in seen for row in self._data[name]["images"].numpy())
             if count:
                 log.warning("%s: %d of the %s images stand in the training images too", self.root.name, count, name)
+
+
+def _tensors(
+    images: np.ndarray, ids: list[str], beside: dict[str, Tensor], labels: Tensor | None = None
+) -> dict[str, Any]:
+    """The data of `TensorBatches`."""
+    return {"images": torch.from_numpy(images), "labels": labels, "ids": ids, "beside": beside}
 
 
 def chosen_of(chosen: np.ndarray, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:

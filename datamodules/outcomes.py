@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu, spearmanr
 
 __all__ = ["check_predictors", "check_telling", "is_leak", "telling"]
 
@@ -40,8 +40,7 @@ _ENOUGH = {"patients": 20, "of a class": 5}
 def is_leak(name: str) -> bool:
     """Whether a column tells the outcome, is measured after treatment, or is a limit of an assay.
 
-    Args:
-        name: As written in any table: `OS_MONTHS`, `Overall Survival (Months)` and `overallSurvivalMonths` are one.
+    Names are as in any table: `OS_MONTHS`, `Overall Survival (Months)` and `overallSurvivalMonths` are one.
     """
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name.strip())
     spellings = {re.sub(r"[\W_]+", "_", each.lower().replace("'s", "")).strip("_") for each in (name, split)}
@@ -76,7 +75,7 @@ def telling(values: np.ndarray, names: Sequence[str], label: np.ndarray) -> dict
 
     Args:
         values: (N, K), NaN where missing.
-        names: K names.
+        names: Of the K columns.
         label: (N,) class, negative where unknown.
 
     Returns:
@@ -93,12 +92,7 @@ def telling(values: np.ndarray, names: Sequence[str], label: np.ndarray) -> dict
 
 
 def check_telling(
-    values: np.ndarray,
-    names: Sequence[str],
-    label: np.ndarray,
-    months: np.ndarray,
-    *,
-    known: Collection[str] = (),
+    values: np.ndarray, names: Sequence[str], label: np.ndarray, months: np.ndarray, *, known: Collection[str] = ()
 ) -> None:
     """Refuse predictors that are the outcome under another name.
 
@@ -115,13 +109,10 @@ def check_telling(
     found = telling(values, names, label)
     for name, column in zip(names, values.T, strict=True):
         both = np.isfinite(column) & np.isfinite(months)
-        if both.sum() >= _ENOUGH["patients"] and len(np.unique(column[both])) > both.sum() / 2:
-            order = np.corrcoef(rankdata(column[both]), rankdata(months[both]))[0, 1]
-            if abs(order) > 0.999:
-                found.setdefault(name, "it orders patients as the time of follow-up does")
-    found = {name: why for name, why in found.items() if name not in known}
-    if found:
-        told = "; ".join(f"{name}: {why}" for name, why in found.items())
+        enough = both.sum() >= _ENOUGH["patients"] and len(np.unique(column[both])) > both.sum() / 2
+        if enough and abs(spearmanr(column[both], months[both]).statistic) > 0.999:
+            found.setdefault(name, "it orders patients as the time of follow-up does")
+    if told := "; ".join(f"{name}: {why}" for name, why in found.items() if name not in known):
         raise ValueError(
             f"clinical: {told}. Is it known before the outcome? If so, name it in datamodule.known_before; "
             "if not, leave it out of the predictors"
@@ -130,13 +121,11 @@ def check_telling(
 
 def _area(score: np.ndarray, positive: np.ndarray, there: np.ndarray) -> float:
     """Area under the ROC curve, of the better direction; 0 where patients are too few to tell."""
-    score, positive = score[there], positive[there]
-    few = min(int(positive.sum()), int((~positive).sum()))
-    if len(score) < _ENOUGH["patients"] or few < _ENOUGH["of a class"] or not np.ptp(score):
+    sick, healthy = score[there & positive], score[there & ~positive]
+    few = min(len(sick), len(healthy)) < _ENOUGH["of a class"]
+    if few or len(sick) + len(healthy) < _ENOUGH["patients"] or not np.ptp(score[there]):
         return 0.0
-    count = int(positive.sum())
-    above = rankdata(score)[positive].sum() - count * (count + 1) / 2
-    area = above / (count * (len(score) - count))
+    area = mannwhitneyu(sick, healthy, method="asymptotic").statistic / (len(sick) * len(healthy))
     return float(max(area, 1 - area))
 
 

@@ -16,15 +16,21 @@ __all__ = ["by_group", "by_share", "check_classes", "held_out", "stated"]
 _SEED = 12345  # nnU-Net's, so that its folds are ours
 
 
-def held_out(patients: Iterable[str], fold: int, folds: int) -> set[str]:
+def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> set[str]:
     """Patients of the validation fold.
 
     Args:
         patients: All there are.
         fold: 0 to `folds - 1`.
-        folds: How many there are; no more than patients.
+        folds: How many there are.
+        source: For messages.
+
+    Raises:
+        ValueError: If there are fewer patients than folds.
     """
     ordered = sorted(set(patients))
+    if len(ordered) < folds:
+        raise ValueError(f"{source}: {len(ordered)} patients make no {folds} folds; set datamodule.folds lower")
     parts = list(KFold(folds, shuffle=True, random_state=_SEED).split(ordered))
     return {ordered[index] for index in parts[fold][1]}
 

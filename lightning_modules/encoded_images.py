@@ -38,12 +38,12 @@ def encode_images(module: Any, datamodule: Any, splits: tuple[str, ...]) -> Enco
 
     Args:
         module: With `latent` and `decode`.
-        datamodule: With `plain` and `case_of`.
+        datamodule: With `ordered_dataloader` and `case_of`.
         splits: Names.
     """
     ids: list[str] = []
     latents, errors = [], []
-    for batch in (batch for split in splits for batch in datamodule.plain(split)):
+    for batch in (batch for split in splits for batch in datamodule.ordered_dataloader(split)):
         image = batch["image"].to(module.device)
         latent = module.latent(image)
         said = module.decode(latent)

@@ -119,7 +119,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         score is fitted where there are cases of both classes.
 
         Args:
-            datamodule: With `cases`, `case_of` and `plain`, such as `FetalHeartDataModule`.
+            datamodule: With `cases`, `case_of` and `ordered_dataloader`, such as `FetalHeartDataModule`.
 
         Raises:
             ValueError: If no regression can be fitted to these cases.

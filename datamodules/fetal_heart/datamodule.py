@@ -11,25 +11,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datamodules.batches import Augmentation, TensorBatches
-from datamodules.fetal_heart.files import Cases, mask_file, mask_values, read_cases
+from datamodules.batches import Augmentation
+from datamodules.cases import Cases, CaseTable
+from datamodules.fetal_heart.files import read_cases, read_chambers
 from datamodules.in_memory import InMemoryDataModule, Split
 from datamodules.io import find_table
-from datamodules.npz_file import SPLITS
 from datamodules.outcomes import check_predictors as check_names
 from datamodules.outcomes import telling
 from datamodules.phantoms.fetal_heart import FetalHeartPhantom
 from datamodules.readers import read_images
-from datamodules.seen import mark, matched
+from datamodules.seen import SPLITS, mark, matched
 from evaluation.morphology import CHAMBERS
-from evaluation.predictors import check_predictors, polarity_note
+from evaluation.predictors import polarity_note
 
 __all__ = ["FetalHeartDataModule"]
 
 log = logging.getLogger(__name__)
 
 
-class FetalHeartDataModule(InMemoryDataModule):
+class FetalHeartDataModule(CaseTable, InMemoryDataModule):
     """Reads `datamodules/fetal_heart/files.py`; a case is in one split with all its images.
 
     Args:
@@ -78,24 +78,16 @@ class FetalHeartDataModule(InMemoryDataModule):
         if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
             raise ValueError(f"val_share={val_share} and test_share={test_share} leave no share for training")
         named = [*predictors, *candidates]
-        if len({*named}) < len(named):
-            raise ValueError(f"predictors and candidates name one twice: {', '.join(named)}")
+        self.check_named_once(named)
         check_names(named, ("label", "diagnosis", "HLHS"), where="predictors and candidates", known=known_before)
         self.channels, self.case, self.missing = channels, case, missing
         self.predictors, self.candidates = list(predictors), list(candidates)
         self.smaller_in_positive = smaller_in_positive
         self.val_share, self.test_share, self.split_seed = val_share, test_share, split_seed
         self._image_shape = (1 if channels == "grey" else 1 + len(CHAMBERS), *image_size)
-        self._cases: Cases | None = None
-        self._predicted: Cases | None = None
         self._owner: dict[str, str] = {}
         if channels != "grey" and self.augment is not None:
             self.augment = _binary_masks(self.augment)
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether channels after the first are chambers."""
-        return self.channels != "grey"
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs to know of the training data, and the predictors in order."""
@@ -119,34 +111,19 @@ class FetalHeartDataModule(InMemoryDataModule):
         elif not (self.root / "images").is_dir():
             raise FileNotFoundError(f"no folder {self.root / 'images'}: name the folder of a cohort as datamodule.root")
 
-    def cases(self, *splits: str) -> Any:
-        """The cases of some splits, after `setup`; of `predict`, none where images came without a table."""
-        if splits == ("predict",):
-            return self._predicted
-        assert self._cases is not None
-        return self._cases[np.flatnonzero(np.isin(self._cases.split, splits))]
-
     def case_of(self, image: str) -> str:
         """The case of an image, after `setup`."""
         return self._owner[image]
 
-    def plain(self, split: str) -> TensorBatches:
-        """All images of a split once, in order, on every rank, as they are."""
-        options: dict[str, Any] = {"batch_size": self.batch_size, "mean": self.mean, "std": self.std}
-        return TensorBatches(self._images[split], self._labels[split], self._ids[split], **options)
-
     def read(self) -> dict[str, Split]:
         """All of the folder, cases checked."""
-        shape = self.image_shape
-        ids, images = read_images(self.root / "images", (1, *shape[1:]))
+        ids, images = read_images(self.root / "images", (1, *self.image_size))
         cases, owners = read_cases(self.root, ids, [*self.predictors, *self.candidates], self.case)
-        cases = self._split(cases, owners, images)
-        self._cases, self._owner = cases, dict(zip(ids, owners, strict=True))
+        self._cases = cases = self._split(cases, owners, images)
+        self._owner = dict(zip(ids, owners, strict=True))
         images = self._with_masks(self.root, ids, images)
-        split = dict(zip(cases.names, cases.split, strict=True))
-        truth = dict.fromkeys(cases.names, False)
-        if cases.positive is not None:
-            truth = dict(zip(cases.names, cases.positive.tolist(), strict=True))
+        positive = np.zeros(len(cases.names), bool) if cases.positive is None else cases.positive
+        truth, split = (dict(zip(cases.names, each, strict=True)) for each in (positive, cases.split))
         found = {}
         for name in SPLITS:
             rows = [row for row, owner in enumerate(owners) if split.get(owner) == name]
@@ -166,24 +143,22 @@ class FetalHeartDataModule(InMemoryDataModule):
         """
         self._predicting, folder = True, Path(path)
         if not find_table(folder, "cases").is_file():
-            if self.has_masks:
+            if self.channels != "grey":
                 raise ValueError(
                     "this model takes outlined chambers beside the image: give a folder with images/, masks/ and "
                     "cases.csv, or train one with datamodule.channels=grey"
                 )
             super().set_predict_input(path)
             return
-        shape = self.image_shape
         views = folder / "images" if (folder / "images").is_dir() else folder
-        ids, images = read_images(views, (1, *shape[1:]))
+        ids, images = read_images(views, (1, *self.image_size))
         self._predicted, owners = read_cases(folder, ids, self.predictors, self.case, labelled=False)
         self._owner |= dict(zip(ids, owners, strict=True))
-        images = self._with_masks(folder, ids, images)
-        self._predict_input = ids, torch.from_numpy(images), {}
+        self._predict_on(ids, self._with_masks(folder, ids, images))
 
     def _with_masks(self, root: Path, ids: Sequence[str], images: np.ndarray) -> np.ndarray:
         """Grey images, and where the network takes them the chambers as further channels."""
-        if not self.has_masks:
+        if self.channels == "grey":
             return images
         masks = np.stack([_chambers(root, name, self.image_shape[1:]) for name in ids])
         return np.concatenate([images, masks], axis=1)
@@ -197,9 +172,7 @@ class FetalHeartDataModule(InMemoryDataModule):
         def rule() -> dict[str, list[str]]:
             told = cases if cases.split else self._drawn(cases)
             self._check(told)
-            return {
-                name: [one for one, said in zip(told.names, told.split, strict=True) if said == name] for name in SPLITS
-            }
+            return {name: told.of(name).names for name in SPLITS}
 
         splits = self.divide(marks, rule, self.root)
         if self._seen:
@@ -217,7 +190,7 @@ class FetalHeartDataModule(InMemoryDataModule):
             rows = rng.permutation(np.flatnonzero(positive == value))
             test, val = round(self.test_share * len(rows)), round(self.val_share * len(rows))
             split[rows[:test]], split[rows[test : test + val]] = "test", "val"
-        return Cases(cases.names, cases.positive, split.tolist(), cases.values, cases.readers, cases.probability)
+        return replace(cases, split=split.tolist())
 
     def _check(self, cases: Cases) -> None:
         """What no regression can be fitted to is told now, before a network is trained."""
@@ -232,48 +205,38 @@ class FetalHeartDataModule(InMemoryDataModule):
         counts = {name: sum(one == name for one in cases.split) for name in SPLITS}
         if min(counts.values()) == 0:
             raise ValueError(f"{find_table(self.root, 'cases')}: {counts} cases; each split needs some")
-        for part, splits, least in (("development", ("train", "val"), 3), ("test", ("test",), 1)):
-            positive = cases.positive[np.isin(cases.split, splits)]
-            sick, well = int(positive.sum()), int((~positive).sum())
-            if min(sick, well) < least:
-                names = self.class_names
-                told = f"{well} {names[0]} and {sick} {names[1]} {part} cases; at least {least} of each are needed"
-                raise ValueError(f"{find_table(self.root, 'cases')}: {told}")
+        cases.check_counts(self.class_names, find_table(self.root, "cases"))
         self._check_gaps(cases)
-        developed = cases[np.flatnonzero(np.isin(cases.split, ("train", "val")))]
+        developed = cases.of("train", "val")
         assert developed.positive is not None
-        x = np.stack([developed.values[name] for name in self.predictors], axis=1)
-        known = ~np.isnan(x).any(1)
-        check_predictors(x[known], developed.positive[known], self.predictors)
-        for name, why in telling(x, self.predictors, developed.positive.astype(int)).items():
+        developed.check_predictors(self.predictors)
+        x, positive = developed.matrix(self.predictors), developed.positive.astype(int)
+        for name, why in telling(x, self.predictors, positive).items():
             log.warning("%s: %s; is it known before the diagnosis?", name, why)
-        if self.smaller_in_positive:
-            self._check_polarity(developed)
+        self._check_polarity(developed)
 
     def _check_tested(self, cases: Cases) -> None:
         """What cannot be scored is told before it is predicted."""
         if cases.positive is None or not self.predictors:
             return
-        sick, well = int(cases.positive.sum()), int((~cases.positive).sum())
-        if min(sick, well) < 1:
-            counts = " and ".join(f"{n} {name}" for n, name in zip((well, sick), self.class_names, strict=True))
-            raise ValueError(f"{find_table(self.root, 'cases')}: {counts} cases; a test needs both")
+        counts = cases.counts()
+        if min(counts) < 1:
+            told = " and ".join(f"{count} {name}" for count, name in zip(counts, self.class_names, strict=True))
+            raise ValueError(f"{find_table(self.root, 'cases')}: {told} cases; a test needs both")
         self._check_gaps(cases)
-        if self.smaller_in_positive:
-            self._check_polarity(cases)
+        self._check_polarity(cases)
 
     def _check_gaps(self, cases: Cases) -> None:
-        for name in self.predictors:
-            gaps = int(np.isnan(cases.values[name]).sum())
-            if gaps and self.missing == "refuse":
-                told = f"missing in {gaps} of {len(cases.names)} cases"
-                raise ValueError(f"{name}: {told}; mend them, or set datamodule.missing=impute")
+        if self.missing == "refuse":
+            cases.check_gaps(self.predictors, "mend them")
 
     def _check_polarity(self, cases: Cases) -> None:
-        name = str(self.smaller_in_positive)
-        assert cases.positive is not None
+        if self.smaller_in_positive is None:
+            return
+        name, positive = self.smaller_in_positive, cases.positive
+        assert positive is not None
         known = np.isfinite(cases.values[name])
-        if polarity_note(cases.positive[known], -cases.values[name][known], name):
+        if polarity_note(positive[known], -cases.values[name][known], name):
             raise ValueError(
                 f"{name} is larger in cases with label 1 than in those with 0: are the labels turned round? "
                 "If not, set datamodule.smaller_in_positive=null"
@@ -285,10 +248,9 @@ class FetalHeartDataModule(InMemoryDataModule):
 
 def _chambers(root: Path, image: str, size: Sequence[int]) -> np.ndarray:
     """(4, H, W) uint8 of 0 and 255."""
-    file = mask_file(root, image)
+    file, labels = read_chambers(root, image)
     if file is None:
         raise ValueError(f"{root / 'masks'}: no mask of image {image}; set datamodule.channels=grey")
-    labels = mask_values(file)
     each = torch.from_numpy(np.stack([labels == value for value in CHAMBERS.values()])).float()[None]
     return (F.interpolate(each, list(size), mode="bilinear", antialias=True)[0] > 0.5).numpy().astype(np.uint8) * 255
 

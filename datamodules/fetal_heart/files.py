@@ -13,55 +13,23 @@ import glob
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datamodules.cases import Cases
 from datamodules.io import Row, find_table, flag, listed, match_ids, number, read_table
 from datamodules.io.label_pictures import read_label_picture
+from datamodules.seen import SPLITS
 from evaluation.morphology import CHAMBERS, morphology
 
-__all__ = ["Cases", "mask_file", "mask_values", "read_cases"]
+__all__ = ["read_cases", "read_chambers"]
 
 log = logging.getLogger(__name__)
 
 _PIXEL = (1e-3, 10)
 """mm of a pixel; what lies outside was given in another unit."""
-
-
-@dataclass(frozen=True)
-class Cases:
-    """N cases in order of name.
-
-    Attributes:
-        names: N names.
-        positive: (N,) bool; none where the table has no labels.
-        split: N of `train`, `val`, `test`; empty where the table has none.
-        values: (N,) of each predictor, NaN where missing.
-        readers: By name of the reader, scores (N,) and calls (N,), NaN where a case was not read.
-        probability: (N,) true ones, of phantoms.
-    """
-
-    names: list[str]
-    positive: np.ndarray | None
-    split: list[str]
-    values: dict[str, np.ndarray]
-    readers: dict[str, tuple[np.ndarray, np.ndarray]]
-    probability: np.ndarray | None = None
-
-    def __getitem__(self, rows: np.ndarray) -> "Cases":
-        """Some of the cases; rows (M,) int."""
-        return replace(
-            self,
-            names=[self.names[row] for row in rows],
-            positive=None if self.positive is None else self.positive[rows],
-            split=[self.split[row] for row in rows] if self.split else [],
-            values={name: column[rows] for name, column in self.values.items()},
-            readers={name: (scores[rows], calls[rows]) for name, (scores, calls) in self.readers.items()},
-            probability=None if self.probability is None else self.probability[rows],
-        )
 
 
 def read_cases(
@@ -91,40 +59,28 @@ def read_cases(
     owners = [_case_of(name, pattern) for name in images]
     match_ids(owners, table, file)
     for name in sorted({*owners} ^ {*table}):
-        said = (
-            f"case {name} has no image of it in images/" if name in table else f"image of case {name} is no row of it"
-        )
-        raise ValueError(f"{file}: {said}")
-    names = sorted(table)
-    values = {key: _column(table, names, key) for key in predictors if key in table[names[0]]}
-    lacking = [key for key in predictors if key not in values]
-    if lacking:
-        values |= _measured(root, images, owners, table, file, lacking)
+        if name in table:
+            raise ValueError(f"{file}: case {name} has no image of it in images/")
+        raise ValueError(f"{file}: image of case {name} is no row of it")
+    names, columns = sorted(table), table[owners[0]]
+    lacking = [key for key in predictors if key not in columns]
+    measured = _measured(root, images, owners, table, file, lacking) if lacking else {}
+    values = {key: measured[key] if key in measured else _column(table, names, key) for key in predictors}
     if not labelled:
-        return Cases(names, None, ["predict"] * len(names), {key: values[key] for key in predictors}, {}), owners
-    cases = Cases(
-        names,
-        _positive(table, names),
-        [table[name]["split"] for name in names] if "split" in table[names[0]] else [],
-        {key: values[key] for key in predictors},
-        _readers(find_table(root, "readers"), names),
-        _column(read_table(root / "truth.csv").by("case"), names, "probability")
-        if (root / "truth.csv").is_file()
-        else None,
-    )
-    if wrong := {*cases.split} - {"train", "val", "test"}:
+        return Cases(names, None, ["predict"] * len(names), values, {}), owners
+    splits = [table[name]["split"] for name in names] if "split" in columns else []
+    if wrong := {*splits} - {*SPLITS}:
         raise ValueError(f"{file}: split {sorted(wrong)[0]!r} is none of train, val, test")
-    return cases, owners
+    truth = root / "truth.csv"
+    probability = _column(read_table(truth).by("case"), names, "probability") if truth.is_file() else None
+    readers = _readers(find_table(root, "readers"), names)
+    return Cases(names, _positive(table, names), splits, values, readers, probability), owners
 
 
-def mask_file(root: Path, image: str) -> Path | None:
-    """The mask of an image, none where it is not outlined."""
-    return next(iter(listed(root / "masks", f"{glob.escape(image)}.*")), None)
-
-
-def mask_values(file: Path) -> np.ndarray:
-    """(H, W) of a mask: 0 and the values of `CHAMBERS`."""
-    return read_label_picture(file, 1 + len(CHAMBERS))
+def read_chambers(root: Path, image: str) -> tuple[Path | None, np.ndarray]:
+    """The mask of an image, and its (H, W) values, 0 and those of `CHAMBERS`; none where it is not outlined."""
+    file = next(iter(listed(root / "masks", f"{glob.escape(image)}.*")), None)
+    return file, np.zeros((0, 0)) if file is None else read_label_picture(file, 1 + len(CHAMBERS))
 
 
 def _case_of(image: str, pattern: str) -> str:
@@ -160,11 +116,10 @@ def _measured(
     found: dict[str, list[dict[str, float]]] = {name: [] for name in sorted(table)}
     odd = 0
     for image, owner in zip(images, owners, strict=True):
-        file = mask_file(root, image)
+        file, labels = read_chambers(root, image)
         if file is None:
             continue
         spacing = number(table[owner], "spacing_mm", *_PIXEL)
-        labels = mask_values(file)
         try:
             sizes, notes = morphology(labels, (spacing, spacing))
         except ValueError as error:
@@ -197,8 +152,9 @@ def _readers(file: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np
         raise ValueError(f"{file}: case {name} is none of the table of cases")
     said: dict[str, Any] = {}
     for row in table.rows:
-        scores, calls = said.setdefault(row["reader"], (np.full(len(names), np.nan), np.full(len(names), np.nan)))
-        if not np.isnan([scores[place[row["case"]]], calls[place[row["case"]]]]).all():
+        scores, calls = said.setdefault(row["reader"], np.full((2, len(names)), np.nan))
+        case = place[row["case"]]
+        if np.isfinite([scores[case], calls[case]]).any():
             raise ValueError(f"{row.where}: reader {row['reader']} has read case {row['case']} twice; keep one row")
-        scores[place[row["case"]]], calls[place[row["case"]]] = number(row, "score"), flag(row, "called")
-    return said
+        scores[case], calls[case] = number(row, "score"), flag(row, "called")
+    return {reader: (scores, calls) for reader, (scores, calls) in said.items()}

@@ -6,7 +6,6 @@ A volume is kept as uint8 (Z, 3, H, W): CT from 0 to 100 HU in steps of 0.4 HU, 
 import hashlib
 import json
 import logging
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from datamodules.followup.files import Scan, find_patients, read_scan
 from datamodules.io import Grid, check_same_grid, find_table, read_json
 from datamodules.io.arrays import mapped
 
-__all__ = ["HU_WINDOW", "Patient", "lesion_slices", "load_cohort", "read_patient", "save_array"]
+__all__ = ["HU_WINDOW", "Patient", "load_cohort", "read_patient", "save_array"]
 
 log = logging.getLogger(__name__)
 
@@ -125,20 +124,6 @@ def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: i
         folder=folder,
         columns={} if row is None else row.columns,
     )
-
-
-def lesion_slices(
-    baseline: np.ndarray, spacing_z: float, margin_mm: float, *, whole_slices: bool = False
-) -> np.ndarray:
-    """(Z,) bool: slices with IPH at baseline, and those within a margin of one; only these are forecast.
-
-    With `whole_slices` the margin is rounded up to slices, as in HemExp's code: 10 mm are 3 slices of 4 mm, not 2.
-    """
-    if whole_slices:
-        margin_mm = math.ceil(margin_mm / spacing_z - 1e-6) * spacing_z
-    with_bleed = np.flatnonzero(baseline[:, 1].any(axis=(1, 2)))
-    distance = np.abs(np.arange(len(baseline))[:, None] - with_bleed[None]).min(1) * spacing_z
-    return distance <= margin_mm + 1e-6
 
 
 def save_array(file: Path, array: np.ndarray) -> None:

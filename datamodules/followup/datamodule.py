@@ -1,7 +1,7 @@
 """The follow-up layout as training batches: slices for an autoencoder, pairs for a forecast, patients for its test."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +11,8 @@ from rich.progress import track
 from torch import Tensor
 
 from datamodules.base import BaseDataModule
-from datamodules.batches import Augmentation
-from datamodules.followup.batches import PairBatches, PatientBatches, SliceBatches
+from datamodules.batches import Augmentation, ResumableBatches
+from datamodules.followup.batches import PairBatches, PatientBatches, Region, SliceBatches
 from datamodules.followup.clinical import CLINICAL, read_clinical, rows_of
 from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
 from datamodules.followup.files import find_patients, fitted, put_back, read_volume
@@ -88,32 +88,14 @@ class FollowupDataModule(BaseDataModule):
         self.cache_dir = Path(cache_dir)
         self.val_hospitals, self.test_hospitals = list(val_hospitals), list(test_hospitals)
         self.batches, self.image_size, self.batch_size = batches, image_size, batch_size
-        self.context_mm, self.margin_mm = context_mm, margin_mm
-        self.whole_slices, self.train_on = whole_slices, train_on
+        self.region, self.train_on = Region(context_mm, margin_mm, whole_slices), train_on
         self.augment, self.flip, self.seed = augment, flip, seed
-        self._patients: dict[str, list[Patient]] = {}
         self._latents: dict[tuple[str, str, bool], np.ndarray] | None = None
-        self._predict: list[Patient] = []
 
     @property
-    def in_channels(self) -> int:
-        """CT, IPH and IVH."""
-        return 3
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a slice."""
+    def image_shape(self) -> tuple[int, ...]:
+        """(3, H, W) of a slice: CT, IPH and IVH."""
         return (3, self.image_size, self.image_size)
-
-    @property
-    def spatial_dims(self) -> int:
-        """Slices are 2-D."""
-        return 2
-
-    @property
-    def num_classes(self) -> int:
-        """Stable or expansion."""
-        return 2
 
     @property
     def clinical_names(self) -> list[str]:
@@ -125,45 +107,29 @@ class FollowupDataModule(BaseDataModule):
         """Lowest and highest value of each variable, which a batch holds as 0 and 1."""
         return [list(limits) for limits in CLINICAL.values()]
 
-    @property
-    def split(self) -> dict[str, list[str]]:
-        """Ids of every split."""
-        return {name: [patient.id for patient in patients] for name, patients in self._patients.items()}
-
     def setup(self, stage: str | None = None) -> None:
         """Read all patients, once; prediction needs none of them."""
-        if stage == "predict" or self._patients:
+        if stage == "predict" or self._items:
             return
         patients = load_cohort(self.root, self.cache_dir, image_size=self.image_size)
         by_name = {patient.id: patient for patient in patients}
         marks = {name: _marks(patient.folder) for name, patient in by_name.items()}
         names = self.divide(marks, lambda: self._by_hospital(patients), self.root)
-        self._patients = {split: [by_name[name] for name in each] for split, each in names.items()}
-        if self._seen and len({patient.expansion for patient in self._patients["test"]} - {-1}) < 2:
+        self._items = {split: [by_name[name] for name in each] for split, each in names.items()}
+        if self._seen and len({patient.expansion for patient in self._items["test"]} - {-1}) < 2:
             raise ValueError(f"{self.root}: the test needs patients with and without expansion, of each at least one")
         if "skull" not in self._state:
-            self._state = {"skull": skull_of_all([_bone(patient) for patient in self._patients["train"]])}
-        self.check_trained(self._state)
+            self._state = {"skull": skull_of_all([_bone(patient) for patient in self._items["train"]])}
+        tested = [*self._items["val"], *self._items["test"]]
+        check_skull(((patient.folder, _bone(patient)) for patient in tested), self._state.get("skull"))
 
-    def train_dataloader(self) -> Iterable[dict[str, Any]]:
-        """Balanced, augmented batches."""
-        return self._loader("train", shuffle=True)
-
-    def unshared_dataloader(self) -> Iterable[dict[str, Any]]:
+    def unshared_dataloader(self) -> ResumableBatches:
         """The training batches of a process that is alone, on every process: to fit something on them."""
-        return self._loader("train", shuffle=True, rank=0, world_size=1)
-
-    def val_dataloader(self) -> Iterable[dict[str, Any]]:
-        """Every validation slice or pair once, in order."""
-        return self._loader("val")
-
-    def test_dataloader(self) -> Iterable[dict[str, Any]]:
-        """Every test slice, or every test patient."""
-        return self._loader("test") if self.batches == "slices" else self._whole(self._patients["test"])
+        return self.loader("train", training=True, rank=0, world_size=1)
 
     def predict_dataloader(self) -> PatientBatches:
         """The patients that were read by `set_predict_input`."""
-        return self._whole(self._predict)
+        return PatientBatches(self._predict, self.region, **self.ranks)
 
     def set_predict_input(self, path: str | Path) -> None:
         """Read what to predict on.
@@ -195,10 +161,6 @@ class FollowupDataModule(BaseDataModule):
             read_patient(folder, name, rows.get(name), self.image_size) for name, folder in sorted(folders.items())
         ]
         check_skull(((patient.folder, _bone(patient)) for patient in self._predict), self._state.get("skull"))
-
-    def leave_out(self, done: Sequence[str]) -> None:
-        """Do not predict these patients (again)."""
-        self._predict = [patient for patient in self._predict if patient.id not in done]
 
     @property
     def predict_patients(self) -> dict[str, Patient]:
@@ -232,7 +194,7 @@ class FollowupDataModule(BaseDataModule):
             `id` (N,), `clinical` (N, 7) in [0, 1] with NaN, `label` (N,), and IPH in mL measured from the masks at both
             times: `baseline_ml` (N,), `followup_ml` (N,).
         """
-        patients = self._patients[split]
+        patients = self._items[split]
         volumes = {
             f"{time}_ml": np.array(
                 [(getattr(p, time)[:, 1] > 0).sum() * np.prod(p.grid.spacing[::-1]) / 1000 for p in patients],
@@ -278,7 +240,7 @@ class FollowupDataModule(BaseDataModule):
         folder = self.cache_dir / f"latents_{key}"
         folder.mkdir(parents=True, exist_ok=True)
         self._latents = {}
-        scans = [(p, time, name) for name in ("train", "val") for p in self._patients[name] for time in TIMES]
+        scans = [(p, time, name) for name in ("train", "val") for p in self._items[name] for time in TIMES]
         for patient, time, split in track(scans, "encoding scans", transient=True):
             volume = torch.from_numpy(np.array(getattr(patient, time)))
             for mirrored in (False, True) if self.flip and split == "train" else (False,):
@@ -289,43 +251,17 @@ class FollowupDataModule(BaseDataModule):
                     save_array(file, torch.cat(parts).half().numpy())
                 self._latents[patient.id, time, mirrored] = mapped(file)
 
-    def check_trained(self, state_dict: dict[str, Any]) -> None:
-        """Compare validation and test scans with those that a network was trained on.
-
-        Args:
-            state_dict: Of the datamodule of that training.
-
-        Raises:
-            ValueError: If a head has its skull and those of the training had none, or the other way round.
-        """
-        patients = [*self._patients["val"], *self._patients["test"]]
-        check_skull(((patient.folder, _bone(patient)) for patient in patients), state_dict.get("skull"))
-
-    def _loader(self, split: str, *, shuffle: bool = False, **ranks: int) -> Iterable[dict[str, Any]]:
-        patients, ranks = self._patients[split], ranks or self.ranks
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> ResumableBatches:
+        """Slices or pairs, in training balanced and augmented; of the test whole patients rather than pairs."""
+        patients, ranks = self._items[split], ranks or self.ranks
         options = {"batch_size": self.batch_size, "seed": self.seed, **ranks}
         if self.batches == "slices":
-            return SliceBatches(patients, augment=self.augment if shuffle else None, shuffle=shuffle, **options)
-        return PairBatches(
-            patients,
-            context_mm=self.context_mm,
-            margin_mm=self.margin_mm,
-            whole_slices=self.whole_slices,
-            all_slices=shuffle and self.train_on == "all",
-            flip=self.flip,
-            latents=self._latents,
-            shuffle=shuffle,
-            **options,
-        )
-
-    def _whole(self, patients: Sequence[Patient]) -> PatientBatches:
-        return PatientBatches(
-            patients,
-            context_mm=self.context_mm,
-            margin_mm=self.margin_mm,
-            whole_slices=self.whole_slices,
-            **self.ranks,
-        )
+            return SliceBatches(patients, augment=self.augment if training else None, shuffle=training, **options)
+        if split == "test":
+            return PatientBatches(patients, self.region, **ranks)
+        every = training and self.train_on == "all"
+        more: dict[str, Any] = {"all_slices": every, "flip": self.flip, "latents": self._latents, "shuffle": training}
+        return PairBatches(patients, self.region, **more, **options)
 
     def _by_hospital(self, patients: Sequence[Patient]) -> dict[str, list[str]]:
         hospitals = {patient.id: patient.hospital for patient in patients}

@@ -7,20 +7,24 @@
 `prepare.py` makes this layout from raw scans.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.followup.clinical import read_clinical
+from datamodules.followup.cohort import TIMES
 from datamodules.followup.files import find_patients
 from datamodules.io import find_table, match_ids, read_mask
 from datamodules.phantoms.head import HeadPhantom
+from datamodules.seen import SPLITS
+from datamodules.splits import check_classes
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
-__all__ = ["TIMES", "Cohort", "Patient", "drawn_ml"]
+__all__ = ["CLASSES", "Cohort", "Patient", "drawn_ml"]
 
-TIMES = ("baseline", "followup")
+CLASSES = ("NHE", "HE")
+"""Bleeds that do not expand, and those that do."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,8 @@ class Patient:
     split: str
     folder: Path
 
-    def scan(self, time: str) -> Path | None:
-        """The CT of a time, none where there is none."""
-        file = self.folder / time / "ct.nii.gz"
-        return file if file.is_file() else None
-
-    def mask(self, time: str, kind: str = "iph") -> Path | None:
-        """A drawn mask of a time, none where there is none."""
+    def file(self, time: str, kind: str = "ct") -> Path | None:
+        """The CT of a time, or a drawn mask (`iph`, `ivh`); none where there is none."""
         file = self.folder / time / f"{kind}.nii.gz"
         return file if file.is_file() else None
 
@@ -96,13 +95,20 @@ class Cohort:
                 raise ValueError(f"{self.root} has no hospital {name}; it has {', '.join(sorted(hospitals))}")
         patients = [Patient(name, self._split(folder.parent.name), folder) for name, folder in sorted(found.items())]
         for patient in patients:
-            if not patient.scan("baseline"):
-                raise FileNotFoundError(
-                    f"{patient.folder / 'baseline'} has no ct.nii.gz; add it, or move {patient.name} away"
-                )
+            if not patient.file("baseline"):
+                folder = patient.folder / "baseline"
+                raise FileNotFoundError(f"{folder} has no ct.nii.gz; add it, or move {patient.name} away")
         if self.whole and not any(patient.split == "train" for patient in patients):
             raise ValueError(f"{self.root}: every hospital is for validation or the test; none is left to train on")
         return patients
+
+    def check_labels(self, labels: Mapping[str, bool]) -> None:
+        """Refuse a split that has fewer than two patients of a class among those with labels."""
+        splits = {
+            split: [one.name for one in self.patients() if one.split == split and one.name in labels]
+            for split in SPLITS
+        }
+        check_classes(splits, labels, dict(enumerate(CLASSES)), self.root)
 
     def known_labels(self, rule: ExpansionRule) -> dict[str, bool]:
         """Whether the bleeds expand of those patients whose drawn masks or clinical table say so.
@@ -112,13 +118,13 @@ class Cohort:
         table, patients = find_table(self.root, "clinical"), self.patients()
         written = read_clinical(table) if table.is_file() and rule == ExpansionRule() else {}
         if written:
-            match_ids([patient.name for patient in patients if not patient.scan("followup")], written, table)
+            match_ids([patient.name for patient in patients if not patient.file("followup")], written, table)
         labels = {}
         for patient in patients:
-            volumes = [drawn_ml(patient, time, rule) for time in TIMES]
-            if volumes[0] is not None and volumes[1] is not None:
-                labels[patient.name] = bool(rule(volumes[0], volumes[1]))
-            elif not patient.scan("followup") and patient.name in written:
+            before, after = (drawn_ml(patient, time, rule) for time in TIMES)
+            if before is not None and after is not None:
+                labels[patient.name] = bool(rule(before, after))
+            elif not patient.file("followup") and patient.name in written:
                 label = written[patient.name].expansion
                 labels |= {} if label is None else {patient.name: bool(label)}
         return labels
@@ -129,7 +135,7 @@ class Cohort:
 
 def drawn_ml(patient: Patient, time: str, rule: ExpansionRule) -> float | None:
     """The volume that a rule asks for in mL, by drawn masks; none where one is missing."""
-    files = [patient.mask(time, kind) for kind in rule.kinds]
+    files = [patient.file(time, kind) for kind in rule.kinds]
     if None in files:
         return None
     drawn = [read_mask(file, (0, 1)) for file in files if file]

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from datamodules.hematoma.cohort import TIMES, Cohort, Patient, drawn_ml
+from datamodules.followup.cohort import TIMES
+from datamodules.hematoma.cohort import CLASSES, Cohort, Patient, drawn_ml
 from datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from datamodules.hematoma.scans import case_id
-from datamodules.hematoma.slices import CLASSES, SPLITS, HematomaSlicesDataModule, check_patients
+from datamodules.hematoma.slices import HematomaSlicesDataModule
 from datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume, some
 from datamodules.io.pictures import write_picture
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
-from datamodules.seen import mark, mark_file, telling
+from datamodules.seen import SPLITS, mark, mark_file, telling
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
 
@@ -75,11 +76,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         self.rule, self.masks = expansion or ExpansionRule(), masks
         self.cutting: dict[str, Any] = {"size": cut_size, "neighbours": neighbours, "box": box, "margin_mm": margin_mm}
         super().__init__(Path(root) / self._folder_name(), **options)
-
-    @property
-    def phantom(self) -> bool:
-        """Whether the cohort is synthetic."""
-        return self.cohort.phantom is not None
+        self.maker = phantom
 
     def _folder_name(self) -> str:
         how = [self.cohort.root.name, self.cohort.splits, bool(self.masks), asdict(self.rule), self.cutting]
@@ -108,7 +105,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
     def _cohort_marks(self) -> dict[str, list[int]]:
         """Of each patient's scans, and of where they lie."""
         home, patients = self.cohort.root.resolve(), self.cohort.patients()
-        scans = {one.name: [mark_file(file) for time in TIMES if (file := one.scan(time))] for one in patients}
+        scans = {one.name: [mark_file(file) for time in TIMES if (file := one.file(time))] for one in patients}
         return {name: [mark(f"{home}/{name}"), *given] for name, given in telling(scans).items()}
 
     @property
@@ -150,8 +147,8 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
 
     def _made_of(self) -> list[list[Any]]:
         """How volumes are measured, and names, sizes and times of all files that slices and labels come from."""
-        drawn = [p.mask(time, kind) for p in self.cohort.patients() for time in TIMES for kind in self.rule.kinds]
-        scans = [p.scan(time) for p in self.cohort.patients() for time in TIMES]
+        drawn = [p.file(time, kind) for p in self.cohort.patients() for time in TIMES for kind in self.rule.kinds]
+        scans = [p.file(time) for p in self.cohort.patients() for time in TIMES]
         said = [file for name in self._scans() for file in self._files(name)] if self.masks else []
         table = find_table(self.cohort.root, "clinical")
         files = [file for file in (*drawn, *scans, *said, table) if file and file.is_file()]
@@ -162,12 +159,12 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         """Too few patients with expansion should not be found out when a network has been trained for days."""
         labels, patients = self.cohort.known_labels(self.rule), self.cohort.patients()
         if all(patient.name in labels for patient in patients):
-            check_patients(self.cohort.root, [(p.split, p.name, int(labels[p.name])) for p in patients])
+            self.cohort.check_labels(labels)
 
     def _scans(self) -> list[str]:
         """That networks have to outline: all baselines, and follow-ups that nobody has."""
         patients = self.cohort.patients()
-        followups = [p for p in patients if p.scan(TIMES[1]) and not p.mask(TIMES[1])]
+        followups = [p for p in patients if p.file(TIMES[1]) and not p.file(TIMES[1], "iph")]
         return [case_id(p.name, time) for time, group in zip(TIMES, (patients, followups), strict=True) for p in group]
 
     def _files(self, case: str) -> list[Path]:
@@ -178,7 +175,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
     def _cut_all(self, root: Path) -> dict[str, str]:
         """Write the slices; why patients were left out."""
         skipped, known = {}, self.cohort.known_labels(self.rule)
-        patients, cut = self.cohort.patients(), []
+        patients, cut = self.cohort.patients(), dict[str, bool]()
         for split in SPLITS:
             for name in CLASSES:
                 (root / split / name).mkdir(parents=True)
@@ -188,7 +185,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             if expanded is None or mask is None or not mask.array.any():
                 skipped[patient.name] = "no label" if expanded is None else "the mask is empty"
                 continue
-            cut.append((patient.split, patient.name, int(expanded)))
+            cut[patient.name] = expanded
             file = patient.folder / TIMES[0] / "ct.nii.gz"
             ct = read_volume(file)
             check_hu(ct.array, file, stripped=True)
@@ -197,7 +194,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             for name, picture in roi_slices(pixels, bleed, ct.spacing, **self.cutting).items():
                 write_picture(picture, root / patient.split / CLASSES[expanded] / f"{patient.name}_{name}.png")
         if self.cohort.whole:
-            check_patients(self.cohort.root, cut)
+            self.cohort.check_labels(cut)
         return skipped
 
     def _label(self, patient: Patient) -> bool | None:
@@ -205,16 +202,18 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         volumes = []
         for time in TIMES:
             volume = drawn_ml(patient, time, self.rule)
-            if volume is None and self.masks and not self.rule.include_ivh and patient.scan(time):
+            if volume is None and self.masks and not self.rule.include_ivh and patient.file(time):
                 mask = self._mask(patient, time)
                 volume = None if mask is None else float(volume_ml(mask.array, mask.spacing))
+            if volume is None:
+                return None
             volumes.append(volume)
-        return None if None in volumes else bool(self.rule(*volumes))  # type: ignore[arg-type]
+        return bool(self.rule(*volumes))
 
     def _mask(self, patient: Patient, time: str) -> Volume | None:
         """(Z, H, W) bool, the mean of what networks say or as it was drawn; none where there is none."""
         if self.masks is None:
-            drawn = patient.mask(time)
+            drawn = patient.file(time, "iph")
             return read_mask(drawn, (0, 1)) if drawn else None
         said = [read_volume(file) for file in self._files(case_id(patient.name, time))]
         if not said:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.hematoma.cohort import TIMES, Cohort, Patient
+from datamodules.followup.cohort import TIMES
+from datamodules.hematoma.cohort import Cohort, Patient
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.files import CaseFiles, DatasetFiles
@@ -52,14 +53,6 @@ class HematomaScansDataModule(SegmentationDataModule):
         self.fetch()
         return [case for patient in self.cohort.patients() for case in _cases(patient) if case.mask]
 
-    @property
-    def _data_classes(self) -> Sequence[str]:
-        return _CLASSES
-
-    @property
-    def _data_channels(self) -> Sequence[str]:
-        return _CHANNELS
-
     @functools.cached_property
     def files(self) -> DatasetFiles:
         """What is in the folder.
@@ -81,7 +74,7 @@ class HematomaScansDataModule(SegmentationDataModule):
     @property
     def held_out_cases(self) -> list[CaseFiles]:
         """But for follow-ups with masks: whether their bleeds have expanded is known."""
-        known = {case_id(patient.name, TIMES[1]) for patient in self.cohort.patients() if patient.mask(TIMES[1])}
+        known = {case_id(patient.name, TIMES[1]) for patient in self.cohort.patients() if patient.file(TIMES[1], "iph")}
         return [case for case in super().held_out_cases if case.id not in known]
 
 
@@ -91,5 +84,7 @@ def case_id(patient: str, time: str) -> str:
 
 
 def _cases(patient: Patient) -> list[CaseFiles]:
-    files = {time: patient.scan(time) for time in TIMES}
-    return [CaseFiles(case_id(patient.name, time), (file,), patient.mask(time)) for time, file in files.items() if file]
+    files = {time: patient.file(time) for time in TIMES}
+    return [
+        CaseFiles(case_id(patient.name, time), (ct,), patient.file(time, "iph")) for time, ct in files.items() if ct
+    ]

@@ -6,21 +6,22 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from datamodules.hematoma.cohort import CLASSES
 from datamodules.in_memory import InMemoryDataModule, Split, chosen_of, joined
 from datamodules.io import listed
 from datamodules.readers import read_images
+from datamodules.seen import SPLITS
+from datamodules.splits import check_classes
 
-__all__ = ["CLASSES", "SPLITS", "HematomaSlicesDataModule", "check_patients"]
+__all__ = ["HematomaSlicesDataModule"]
 
-CLASSES = ("NHE", "HE")
-SPLITS = ("train", "val", "test")
 _SHARE = {"semibalanced": 2, "balanced": 1}  # slices without expansion for each one with it
 
 
@@ -59,7 +60,8 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             raise ValueError(f"balance={balance} adds synthetic slices: set datamodule.synthetic to their folder")
         if channels not in (1, 3) or image_size < 8:
             raise ValueError(f"channels={channels} must be 1 or 3, and image_size={image_size} at least 8")
-        self.shape, self.balance, self.patient = (channels, image_size, image_size), balance, re.compile(patient)
+        self.shape = self._image_shape = (channels, image_size, image_size)
+        self.balance, self.patient = balance, re.compile(patient)
         self.expansion_only = expansion_only
         self.synthetic = None if synthetic is None else Path(synthetic)
 
@@ -78,24 +80,14 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             return ""
         return f"no folder {self.synthetic}: make synthetic slices first, or name another with datamodule.synthetic"
 
-    def read_shape(self) -> tuple[int, ...]:
-        """As asked for."""
-        return self.shape
-
     def read(self) -> dict[str, Split]:
         """All pictures; a patient in two splits is an error."""
-        said = self._read_unsplit() if self._unsplit else self._read_splits()
-        said = self._divided(said, self.patient_of, self._check_patients)
+        said = self._divided(self._read_folders(), self.patient_of, self._check_patients)
         if len(said["train"][2]):
             said["train"] = self._with_synthetic(*said["train"])
         if self.expansion_only:
             return {split: chosen_of(labels == 1, images, labels, ids) for split, (images, labels, ids) in said.items()}
         return said
-
-    def plain(self, split: str) -> Iterator[dict[str, Any]]:
-        """Images (B, C, H, W) in [0, 1], once and in order, with their ids."""
-        for batch in self._batches(split):
-            yield {"image": batch["image"] * self.std + self.mean, "id": batch["id"]}
 
     def _check_classes(self) -> None:
         if not self.expansion_only:
@@ -109,9 +101,16 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         return found.group(1)
 
     def _check_patients(self, said: dict[str, Split]) -> None:
-        slices = [(split, *pair) for split, (_, labels, ids) in said.items() for pair in zip(ids, labels, strict=True)]
-        found = [(split, self.patient_of(name), int(label)) for split, name, label in slices]
-        check_patients(self.root, found, CLASSES[1:] if self.expansion_only else CLASSES)
+        """Every split needs two patients of each class that is learnt, and a patient has one class."""
+        classes: dict[str, int] = {}
+        splits: dict[str, list[str]] = {}
+        for split, (_, labels, ids) in said.items():
+            splits[split] = list(dict.fromkeys(map(self.patient_of, ids)))
+            for patient, label in zip(map(self.patient_of, ids), labels.tolist(), strict=True):
+                if classes.setdefault(patient, label) != label:
+                    raise ValueError(f"{self.root}: patient {patient} stands in {' and in '.join(CLASSES)}")
+        needed: dict[Hashable, str] = {1: CLASSES[1]} if self.expansion_only else dict(enumerate(CLASSES))
+        check_classes(splits, classes, needed, self.root)
 
     def _folders(self) -> dict[tuple[str, str], Path]:
         """By split and class; those of other hospitals, to be tested, may lie in some of them alone."""
@@ -119,13 +118,6 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         if self._seen is None:
             return places
         return {key: folder for key, folder in places.items() if folder.is_dir() and listed(folder)}
-
-    def _read_splits(self) -> dict[str, Split]:
-        parts: dict[str, list[Split]] = {split: [] for split in SPLITS}
-        for (split, name), folder in self._folders().items():
-            ids, pictures = read_images(folder, self.shape)
-            parts[split].append((pictures, np.full(len(ids), CLASSES.index(name)), ids))
-        return {split: joined(part) for split, part in parts.items() if part}
 
     @property
     def _unsplit(self) -> dict[str, Path]:
@@ -139,18 +131,20 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             folders[name] = sized[0] if sized else top
         return folders
 
-    def _read_unsplit(self) -> dict[str, Split]:
-        """Of the patients of each class, in an order that their names give, a tenth validate and a tenth test."""
+    def _read_folders(self) -> dict[str, Split]:
         parts: dict[str, list[Split]] = {split: [] for split in SPLITS}
-        for name, folder in self._unsplit.items():
+        unsplit = {("", name): folder for name, folder in self._unsplit.items()}
+        for (split, name), folder in (unsplit or self._folders()).items():
             ids, pictures = read_images(folder, self.shape)
-            patients = sorted({self.patient_of(one) for one in ids}, key=lambda one: sha256(one.encode()).digest())
-            tenth = max(2, len(patients) // 10)
-            places = {"val": patients[:tenth], "test": patients[tenth : 2 * tenth], "train": patients[2 * tenth :]}
-            for split, chosen in places.items():
-                mine = np.array([self.patient_of(one) in chosen for one in ids])
-                parts[split].append(chosen_of(mine, pictures, np.full(len(ids), CLASSES.index(name)), ids))
-        return {split: joined(part) for split, part in parts.items()}
+            labels = np.full(len(ids), CLASSES.index(name))
+            if split:
+                parts[split].append((pictures, labels, ids))
+                continue
+            patients = [self.patient_of(one) for one in ids]
+            for place, chosen in _tenths(patients).items():
+                mine = np.array([patient in chosen for patient in patients])
+                parts[place].append(chosen_of(mine, pictures, labels, ids))
+        return {split: joined(part) for split, part in parts.items() if part}
 
     def _with_synthetic(self, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
         wanted = 0 if self.balance == "none" else int((labels == 0).sum()) // _SHARE[self.balance] - int(labels.sum())
@@ -165,28 +159,8 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         return np.concatenate([images, pictures[:wanted]]), np.append(labels, [1] * wanted), [*ids, *added]
 
 
-def check_patients(source: Path, found: Iterable[tuple[str, str, int]], classes: Sequence[str] = CLASSES) -> None:
-    """Refuse splits that nothing can be learnt from or measured on.
-
-    Args:
-        source: Where patients come from, for messages.
-        found: Split, patient and label, a patient as often as you like.
-        classes: Those of which every split needs two patients.
-
-    Raises:
-        ValueError: If a patient is in two splits or has two labels, or a split has fewer than two patients of a class.
-    """
-    splits: dict[str, str] = {}
-    labels: dict[str, int] = {}
-    for split, patient, label in found:
-        if splits.setdefault(patient, split) != split:
-            raise ValueError(f"{source}: patient {patient} stands in {splits[patient]} and in {split}")
-        if labels.setdefault(patient, label) != label:
-            raise ValueError(f"{source}: patient {patient} stands in {' and in '.join(CLASSES)}")
-    for split in SPLITS:
-        for name in classes:
-            count = sum(splits[one] == split and CLASSES[label] == name for one, label in labels.items())
-            if count < 2:
-                raise ValueError(
-                    f"{source}: {count} patients of class {name} in {split}; two are needed, so split otherwise"
-                )
+def _tenths(patients: Iterable[str]) -> dict[str, list[str]]:
+    """In an order that their names give, a tenth of the patients of a class validate and a tenth test."""
+    ordered = sorted(set(patients), key=lambda one: sha256(one.encode()).digest())
+    tenth = max(2, len(ordered) // 10)
+    return {"val": ordered[:tenth], "test": ordered[tenth : 2 * tenth], "train": ordered[2 * tenth :]}

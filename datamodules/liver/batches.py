@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from datamodules.batches import Augmentation, ResumableBatches
+from datamodules.liver.records import Patient
 
-__all__ = ["CohortBatches"]
-
-Augmentations = Mapping[str, Augmentation | None]
+__all__ = ["CohortBatches", "outcomes_of"]
 
 
 class CohortBatches(ResumableBatches):
@@ -44,30 +43,38 @@ class CohortBatches(ResumableBatches):
         beside: Mapping[str, Tensor],
         ids: Sequence[str],
         *,
-        augment: Augmentations | None = None,
+        augment: Mapping[str, Augmentation | None] | None = None,
         shuffle: bool = False,
         **options: int,
     ) -> None:
         super().__init__(**options)
-        self.modalities, self.beside, self.ids = dict(modalities), dict(beside), list(ids)
-        self.augment, self.shuffle = dict(augment or {}), shuffle
+        self.modalities, self.beside, self.ids = modalities, beside, ids
+        self.augment, self.shuffle = augment or {}, shuffle
 
     def plan(self, epoch: int) -> list[Tensor]:
         """Indices of the patients of each batch."""
-        if not self.shuffle:
-            return self.ordered_plan(len(self.ids))
-        return self.shuffled_plan(len(self.ids), epoch)
+        count = len(self.ids)
+        return self.shuffled_plan(count, epoch) if self.shuffle else self.ordered_plan(count)
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """The patients `chosen`."""
-        batch: dict[str, Any] = {}
-        for number, (name, tensor) in enumerate(self.modalities.items()):
-            values = tensor[chosen]
-            batch[name] = values.float() / 255 if values.dtype == torch.uint8 else values
-            augment = self.augment.get(name)
-            if augment is not None:
+        batch: dict[str, Any] = {name: tensor[chosen] for name, tensor in {**self.modalities, **self.beside}.items()}
+        for number, name in enumerate(self.modalities):
+            if batch[name].dtype == torch.uint8:
+                batch[name] = batch[name].float() / 255
+            if augment := self.augment.get(name):
                 generator = self.generator(self.epoch, index + 1, self.rank, number)
                 images = batch[name].flatten(0, 1) if name == "histology" else batch[name]
                 batch[name] = augment(images, generator).view_as(batch[name])
-        batch |= {name: tensor[chosen] for name, tensor in self.beside.items()}
         return {**batch, "id": [self.ids[number] for number in chosen.tolist()]}
+
+
+def outcomes_of(patients: Sequence[Patient], scanners: Sequence[str]) -> dict[str, Tensor]:
+    """`label`, `time`, `event` and `scanner` (N,) as batches hold them."""
+    places = {name: number for number, name in enumerate(scanners)}
+    return {
+        "label": torch.tensor([patient.label for patient in patients], dtype=torch.int64),
+        "time": torch.tensor([patient.months for patient in patients], dtype=torch.float32),
+        "event": torch.tensor([patient.event for patient in patients], dtype=torch.bool),
+        "scanner": torch.tensor([places.get(patient.scanner, -1) for patient in patients]),
+    }

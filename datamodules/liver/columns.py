@@ -1,16 +1,17 @@
-"""Clinical columns: which there are, what their cells may say, and which must never be predictors."""
+"""Clinical columns: which there are, what their cells may say, and what a model knows of them."""
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from datamodules.io import is_missing, number, plain
-from datamodules.outcomes import check_predictors, is_leak
+from datamodules.seen import matched
 
-__all__ = ["Columns", "check_predictors", "is_leak"]
+__all__ = ["Columns"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Columns:
         known_before: Columns that are known before the outcome, although they look like it.
 
     Raises:
-        ValueError: If a range is none, a column of `logarithm` is not there or may be negative, or one is an outcome.
+        ValueError: If a range is none, or a column of `logarithm` is not there or may be negative.
     """
 
     allowed: Mapping[str, Sequence[float] | Mapping[str, float]]
@@ -31,8 +32,6 @@ class Columns:
     known_before: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Check what can be checked without data."""
-        check_predictors(self.allowed, known=self.known_before)
         for name, allowed in self.allowed.items():
             if not isinstance(allowed, Mapping) and (len(allowed) != 2 or allowed[0] >= allowed[1]):
                 raise ValueError(f"clinical.{name}={list(allowed)}: give [lowest, highest], or {{word: number, ...}}")
@@ -47,11 +46,7 @@ class Columns:
         return tuple(self.allowed)
 
     def parse(self, row: Mapping[str, str], where: str) -> np.ndarray:
-        """Values (K,) of a row of text, NaN where missing, logarithms taken.
-
-        Args:
-            row: Cells by column.
-            where: File and patient, for messages.
+        """Values (K,) of the cells of a patient, NaN where missing, logarithms taken; `where` is for messages.
 
         Raises:
             ValueError: If a column is missing, or a cell says something else than it may.
@@ -63,15 +58,41 @@ class Columns:
 
     def _value(self, name: str, row: Mapping[str, str], where: str) -> float:
         allowed, text = self.allowed[name], row[name] or ""
-        if isinstance(allowed, Mapping):
-            words = {_word(key): value for key, value in allowed.items()}
-            if _word(text) in words:
-                return float(words[_word(text)])
-            if is_missing(text):
-                return math.nan
-            raise ValueError(f"{where}: {name} is '{text}'; expected one of {', '.join(map(str, allowed))}")
-        value = number(row, name, allowed[0], allowed[1], where=where)
-        return math.log10(value + 1) if name in self.logarithm else value
+        if not isinstance(allowed, Mapping):
+            value = number(row, name, allowed[0], allowed[1], where=where)
+            return math.log10(value + 1) if name in self.logarithm else value
+        words = {_word(key): value for key, value in allowed.items()}
+        if _word(text) in words:
+            return float(words[_word(text)])
+        if is_missing(text):
+            return math.nan
+        raise ValueError(f"{where}: {name} is '{text}'; expected one of {', '.join(map(str, allowed))}")
+
+    def meaning(self) -> dict[str, Any]:
+        """Names, words and logarithms as plain data, for a checkpoint."""
+        words = {name: self._words(name) for name in self.names}
+        return {"columns": list(self.names), "words": words, "logarithm": list(self.logarithm)}
+
+    def matched(self, known: Mapping[str, Any]) -> "Columns":
+        """The same in the order of a training, whose columns had the `meaning` `known`.
+
+        Raises:
+            ValueError: If there are others, or words and logarithms mean something else.
+        """
+        order = matched(self.names, known["columns"], "clinical columns")
+        here = {known["columns"][place]: name for place, name in zip(order, self.names, strict=True)}
+        for name, words in known["words"].items():
+            logarithm = name in known["logarithm"]
+            if words != self._words(here[name]) or logarithm != (here[name] in self.logarithm):
+                meant = f"words count as {words}" if words else "it is a number"
+                meant += f", and its logarithm {'is' if logarithm else 'is not'} taken"
+                raise ValueError(f"clinical.{here[name]} means something else than in the training, where {meant}")
+        return replace(self, allowed={here[name]: self.allowed[here[name]] for name in known["columns"]})
+
+    def _words(self, name: str) -> dict[str, float] | None:
+        """What the words of a column count as; none of a column of numbers."""
+        allowed = self.allowed[name]
+        return {str(key): float(value) for key, value in allowed.items()} if isinstance(allowed, Mapping) else None
 
 
 def _word(text: object) -> str:

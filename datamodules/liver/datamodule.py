@@ -8,19 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from datamodules.base import BaseDataModule
 from datamodules.batches import Augmentation
-from datamodules.liver.batches import CohortBatches
+from datamodules.liver.batches import CohortBatches, outcomes_of
 from datamodules.liver.columns import Columns
-from datamodules.liver.matching import inputs_of, marks_of, match_inputs
-from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
-from datamodules.liver.reading import ImageSizes, read_images, stack_tables
-from datamodules.liver.records import MODALITIES, Outcome, Patient, read_patients
-from datamodules.liver.splits import chosen_by_scanner, drop_modalities, split_patients
-from datamodules.liver.volumes import Around
-from datamodules.outcomes import check_predictors, check_telling
+from datamodules.liver.images import Around, ImageSizes, read_images
+from datamodules.liver.preprocessing import fit_tables, scaled_table
+from datamodules.liver.records import IMAGES, MODALITIES, Outcome, Patient, read_patients
+from datamodules.liver.splits import check_tested, chosen_by_scanner, drop_modalities, split_patients
+from datamodules.outcomes import check_predictors
 from datamodules.phantoms.liver import LiverPhantom
 from datamodules.seen import SPLITS, matched
 
@@ -40,31 +37,26 @@ class LiverCohortDataModule(BaseDataModule):
         clinical: Clinical columns with [lowest, highest] or {word: number}.
         label: Column of the class.
         class_names: In order.
-        months: Column of the time to death or end of follow-up.
-        event: Column of 1 for dead.
+        months: Column of the months to death or end of follow-up; `event` is that of 1 for dead.
         logarithm: Clinical columns of which log10(x + 1) is taken.
         known_before: Clinical columns that are known before the outcome although they are called like it, or tell it
             of nearly every training patient; all other such columns are refused.
         use: Modalities that batches hold, null for all.
         missing_rate: Share of what patients have that is taken away, the same in every run with this `split_seed`; what
             a lower rate takes away a higher takes too. Nobody loses the last of `use`.
-        spatial_size: Voxels z, y, x of CT and MR.
-        spacing_mm: Of a voxel, z, y, x.
+        spatial_size: Voxels z, y, x of CT and MR, each of `spacing_mm`.
         around: What they are cut around: `image`, `liver` or `lesion`, the largest of the label 2. Where that is not
             labelled, the liver is taken, then the middle of the image.
         hu_window: HU that become 0 and 1.
-        tiles: In a bag.
-        tile_size: Edge of a tile in pixels.
+        tiles: In a bag, each of `tile_size` pixels squared.
         macenko: Whether the stains of tiles are normalised.
         genes: How many of the genes that vary most, or which.
-        val_share: Of the patients, where the table has no column `split`.
-        test_share: Likewise.
+        val_share: Of the patients, as is `test_share`, where the table has no column `split`.
         split_seed: Of the split, apart from the seed of training.
         train_scanners: Scanners whose patients are trained on and chosen by; null for all.
         test_scanners: Scanners whose patients are tested on; null for all.
         batch_size: Patients.
-        augment: Augments training volumes in [0, 1].
-        augment_tiles: Likewise tiles.
+        augment: Augments training volumes in [0, 1]; `augment_tiles` does tiles.
         phantom: Written to `root` where it is missing.
         seed: Of order and augmentation.
 
@@ -108,8 +100,9 @@ class LiverCohortDataModule(BaseDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__(root, phantom)
+        check_predictors(clinical, (label, months, event), known=known_before)
         self.columns = Columns(dict(clinical), tuple(logarithm), tuple(known_before))
-        check_predictors(self.columns.names, (label, months, event), known=known_before)
+        self.num_clinical = 2 * len(clinical)
         self.outcome = Outcome(label, tuple(class_names), months, event)
         unknown = set(use or ()) - set(MODALITIES)
         if unknown or (use is not None and not use):
@@ -121,64 +114,27 @@ class LiverCohortDataModule(BaseDataModule):
             )
         if len(spatial_size) != 3 or len(spacing_mm) != 3 or hu_window[0] >= hu_window[1] or batch_size < 1:
             raise ValueError("spatial_size and spacing_mm are z, y, x; hu_window rises; batch_size is positive")
-        self.use = tuple(name for name in MODALITIES if use is None or name in use)
-        self.missing_rate, self.split_seed = missing_rate, split_seed
-        self.sizes = ImageSizes(
-            tuple(spatial_size), tuple(spacing_mm), tuple(hu_window), tiles, tile_size, macenko, around
-        )
-        self.genes, self.shares = genes, {"val": val_share, "test": test_share}
+        self.modalities = tuple(name for name in MODALITIES if use is None or name in use)
+        self.class_names, self.missing_rate, self.split_seed = list(class_names), missing_rate, split_seed
+        window = tuple(hu_window)
+        self.sizes = ImageSizes(tuple(spatial_size), tuple(spacing_mm), window, tiles, tile_size, macenko, around)
+        self.spatial_size, self.image_shape = list(spatial_size), self.sizes.shape("ct")
+        self.genes, self.num_genes = genes, genes if isinstance(genes, int) else len(genes)
+        self.shares = {"val": val_share, "test": test_share}
         self.scanners = {"train": train_scanners, "val": train_scanners, "test": test_scanners}
         self.augment = {"ct": augment, "mr": augment, "histology": augment_tiles}
         self.batch_size, self.seed = batch_size, seed
-        self._patients: dict[str, list[Patient]] = {}
-        self._batches: dict[str, CohortBatches] = {}
-        self._order: list[int] | None = None
-        self._known_classes: list[str] = []
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """In the order of `present`."""
-        return self.use
-
-    @property
-    def class_names(self) -> list[str]:
-        """In order of the label."""
-        return self._known_classes or list(self.outcome.class_names)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.outcome.class_names)
+        self._data: dict[str, dict[str, Any]] = {}
 
     @property
     def in_channels(self) -> dict[str, int]:
         """Of the modalities that are images."""
-        return {name: count for name, count in {"ct": 1, "mr": 2, "histology": 3}.items() if name in self.use}
-
-    @property
-    def spatial_dims(self) -> int:
-        """CT and MR are volumes."""
-        return 3
-
-    @property
-    def spatial_size(self) -> list[int]:
-        """Voxels z, y, x of CT and MR."""
-        return list(self.sizes.size)
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(C, D, H, W) of the CT."""
-        return (1, *self.spatial_size)
+        return {name: count for name, count in IMAGES.items() if name in self.modalities}
 
     @property
     def clinical_names(self) -> list[str]:
         """Columns, then which of them were missing."""
         return [*self.columns.names, *(f"{name}_missing" for name in self.columns.names)]
-
-    @property
-    def num_clinical(self) -> int:
-        """How many there are."""
-        return len(self.clinical_names)
 
     @property
     def gene_names(self) -> list[str]:
@@ -189,36 +145,23 @@ class LiverCohortDataModule(BaseDataModule):
             raise ValueError("the genes that vary most are known when the training patients have been read: setup()")
         return list(self.genes)
 
-    @property
-    def num_genes(self) -> int:
-        """How many there are."""
-        return self.genes if isinstance(self.genes, int) else len(self.genes)
-
-    @property
-    def split(self) -> dict[str, list[str]]:
-        """Ids of every split."""
-        return {name: [patient.id for patient in patients] for name, patients in self._patients.items()}
-
     def setup(self, stage: str | None = None) -> None:
         """Read all patients, once; prediction needs none of them."""
-        if stage == "predict" or self._patients:
+        if stage == "predict" or self._items:
             return
-        patients, genes = self._read_tables(self.root)
-        usable = [patient for patient in patients if patient.label >= 0 and any(map(patient.has.get, self.use))]
-        if len(usable) < len(patients):
-            log.warning(
-                "%s: %d patients left out, without a label or any of %s",
-                self.root, len(patients) - len(usable), ", ".join(self.use),
-            )  # fmt: skip
+        patients, genes = read_patients(self.root, self.columns, self.outcome)
+        usable = {one.id: one for one in patients if one.label >= 0 and one.has_any(self.modalities)}
+        if left := len(patients) - len(usable):
+            names = ", ".join(self.modalities)
+            log.warning("%s: %d patients left out, without a label or any of %s", self.root, left, names)
         splits = self._split(usable)
         if not self._state:
-            self._state = {
-                "scanners": sorted({patient.scanner for patient in patients} - {""}),
-                "inputs": inputs_of(self.columns, self.use),
-            }
-            self._state |= self._fit(splits["train"], genes)
-        self._batches = {name: self._read(splits[name], genes) for name in SPLITS if splits[name]}
-        self._patients = splits
+            scanners = sorted({patient.scanner for patient in patients} - {""})
+            inputs = {"modalities": list(self.modalities), **self.columns.meaning()}
+            learnt = fit_tables(splits["train"], self.modalities, self.columns, genes, self.genes, self.root)
+            self._state = {"scanners": scanners, "inputs": inputs, **learnt}
+        self._data = {name: self._read(patients, genes) for name, patients in splits.items() if patients}
+        self._items = splits
 
     def table(self, split: str) -> dict[str, Any]:
         """What is known of the patients of a split beside their images.
@@ -227,62 +170,41 @@ class LiverCohortDataModule(BaseDataModule):
             `id`, a list of N names, and arrays: `present` (N, M), `label`, `time`, `event` (N,), and of those that are
             used `clinical` (N, K) and `genomics` (N, G), as batches hold them.
         """
-        batches = self._batches[split]
-        tables = {name: values for name, values in batches.modalities.items() if name in ("clinical", "genomics")}
-        return {
-            "id": list(batches.ids),
-            **{name: value.numpy() for name, value in {**batches.beside, **tables}.items()},
-        }
+        data = self._data[split]
+        tables = {name: values for name, values in data["modalities"].items() if name not in IMAGES}
+        return {"id": data["ids"], **{name: value.numpy() for name, value in {**data["beside"], **tables}.items()}}
 
     def true_log_odds(self, ids: Sequence[str], present: np.ndarray) -> np.ndarray:
-        """Of a phantom, the log-odds of the last class given some modalities: the best score that there is.
+        """Of a phantom, the (N,) log-odds of the last class of N patients: the best score that there is.
 
         Args:
             ids: N patients.
-            present: (N, M) bool, of the modalities that are used.
-
-        Returns:
-            (N,)
+            present: (N, M) bool, of the modalities that are used, which are known.
         """
         if not isinstance(self.maker, LiverPhantom):
             raise ValueError("only of a phantom the truth is known")
-        return self.maker.log_odds(self.root, ids, present, self.use)
+        return self.maker.log_odds(self.root, ids, present, self.modalities)
 
-    def train_dataloader(self) -> CohortBatches:
-        """Shuffled, augmented batches."""
-        return self._loader(self._batches["train"], shuffle=True, augment=self.augment)
-
-    def val_dataloader(self) -> CohortBatches:
-        """Every validation patient once, in order."""
-        return self._loader(self._batches["val"])
-
-    def test_dataloader(self) -> CohortBatches:
-        """Every test patient once, in order."""
-        return self._loader(self._batches["test"])
-
-    def ordered_dataloader(self, split: str) -> CohortBatches:
-        """Every patient of a split once, in order, on every process: to fit something on them."""
-        data = self._batches[split]
-        return CohortBatches(data.modalities, data.beside, data.ids, batch_size=self.batch_size)
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> CohortBatches:
+        """Batches of a split; see `BaseDataModule`."""
+        augment = self.augment if training else None
+        options = {"batch_size": self.batch_size, "seed": self.seed, **self.ranks, **ranks}
+        return CohortBatches(**self._data[split], augment=augment, shuffle=training, **options)
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read whom to predict on.
-
-        Args:
-            path: A folder in the general layout; label, time and event may be missing.
-        """
+        """Read whom to predict on: a folder in the general layout, where label, time and event may be missing."""
         self._predicting = True
-        patients, genes = self._read_tables(Path(path))
-        usable = [patient for patient in patients if any(map(patient.has.get, self.use))]
+        patients, genes = read_patients(Path(path), self.columns, self.outcome)
+        usable = [patient for patient in patients if patient.has_any(self.modalities)]
         if not usable:
-            raise ValueError(f"{path}: no patient has any of {', '.join(self.use)}")
-        self._batches["predict"] = self._read(usable, genes)
+            raise ValueError(f"{path}: no patient has any of {', '.join(self.modalities)}")
+        self._data["predict"] = self._read(usable, genes)
 
     def predict_dataloader(self) -> CohortBatches:
         """The patients that `set_predict_input` read, in their order."""
-        if "predict" not in self._batches:
+        if "predict" not in self._data:
             raise ValueError("nothing to predict on: call set_predict_input(path) first")
-        return self._loader(self._batches["predict"])
+        return self.loader("predict")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over `state_dict`, so that new patients are read as those of the training were.
@@ -291,85 +213,33 @@ class LiverCohortDataModule(BaseDataModule):
             ValueError: If columns or modalities are not those of the training; in another order they are matched.
         """
         super().load_state_dict(state_dict)
-        if "inputs" in state_dict:
-            self.columns = match_inputs(self.columns, self.use, state_dict["inputs"])
+        if inputs := state_dict.get("inputs"):
+            matched(self.modalities, inputs["modalities"], "modalities")
+            if "clinical" in self.modalities:
+                self.columns = self.columns.matched(inputs)
 
     def use_classes(self, names: Sequence[str]) -> None:
         """Let labels mean the classes of a model; see `BaseDataModule`."""
-        self._order = matched(self.class_names, names, "classes")
-        self._known_classes = list(names)
+        self.outcome = replace(self.outcome, order=tuple(matched(self.class_names, names, "classes")))
+        self.class_names = list(names)
 
-    def _read_tables(self, root: Path) -> tuple[list[Patient], tuple[str, ...]]:
-        """Patients, labelled as the classes of the model stand, and the names of genes."""
-        patients, genes = read_patients(root, self.columns, self.outcome)
-        order = dict(enumerate(self._order or ()))
-        return [replace(patient, label=order.get(patient.label, patient.label)) for patient in patients], genes
-
-    def _split(self, patients: Sequence[Patient]) -> dict[str, list[Patient]]:
+    def _split(self, patients: Mapping[str, Patient]) -> dict[str, list[Patient]]:
         """By the table or at random, or of a checkpoint's test."""
-        by_name = {patient.id: patient for patient in patients}
-        found: dict[str, list[Patient]] = {}
+        marks = {name: patient.marks for name, patient in patients.items()}
+        how = self.shares, self.split_seed, self.scanners, self.class_names
+        splits = self.divide(marks, lambda: split_patients(patients, self.root, *how), self.root)
+        if self._seen:
+            splits |= chosen_by_scanner({"test": splits["test"]}, patients, self.scanners, self.root)
+            check_tested([patients[name] for name in splits["test"]], self.class_names, self.root)
+        return {name: [patients[one] for one in splits[name]] for name in SPLITS}
 
-        def rule() -> dict[str, list[str]]:
-            how = self.shares, self.split_seed, self.scanners, self.class_names
-            found.update(split_patients(patients, self.root, *how))
-            return {name: [patient.id for patient in each] for name, each in found.items()}
-
-        splits = self.divide({name: marks_of(patient) for name, patient in by_name.items()}, rule, self.root)
-        if self._seen is None:
-            return found
-        splits["test"] = chosen_by_scanner(splits["test"], by_name, self.scanners["test"], self.root)
-        for number, said in enumerate(self.class_names):
-            if not any(by_name[name].label == number for name in splits["test"]):
-                raise ValueError(f"{self.root}: no test patient of class {said}; give at least one of each")
-        return {name: [by_name[one] for one in each] for name, each in splits.items()}
-
-    def _fit(self, train: Sequence[Patient], genes: Sequence[str]) -> dict[str, Any]:
-        state: dict[str, Any] = {}
-        if "clinical" in self.use:
-            rows = np.stack([patient.clinical for patient in train if patient.has["clinical"]])
-            label, months = (
-                np.array([getattr(patient, name) for patient in train if patient.has["clinical"]])
-                for name in ("label", "months")
-            )
-            check_telling(rows, self.columns.names, label, months, known=self.columns.known_before)
-            state["clinical"] = ClinicalPreparation.fit(rows, self.columns.names).state()
-        if "genomics" in self.use:
-            measured = [patient.genes for patient in train if patient.genes is not None]
-            if not measured:
-                raise ValueError(f"{self.root}: no training patient stands in genomics.tsv; leave genomics out of use")
-            state["genes"] = GenePreparation.fit(np.stack(measured), genes, self.genes).state()
-        return state
-
-    def _read(self, patients: Sequence[Patient], genes: Sequence[str]) -> CohortBatches:
-        present = drop_modalities(patients, self.use, self.missing_rate, self.split_seed)
-        tensors = {
-            name: self._table(patients, present[:, number], name, genes)
-            if name in ("clinical", "genomics")
-            else read_images(patients, present[:, number], name, self.sizes)
-            for number, name in enumerate(self.use)
+    def _read(self, patients: Sequence[Patient], genes: Sequence[str]) -> dict[str, Any]:
+        present = drop_modalities(patients, self.modalities, self.missing_rate, self.split_seed)
+        modalities = {
+            name: read_images(patients, there, name, self.sizes)
+            if name in IMAGES
+            else scaled_table(patients, there, name, self._state, genes)
+            for name, there in zip(self.modalities, present.T, strict=True)
         }
-        scanners = {name: number for number, name in enumerate(self._state["scanners"])}
-        beside = {
-            "present": torch.from_numpy(present),
-            "label": torch.tensor([patient.label for patient in patients], dtype=torch.int64),
-            "time": torch.tensor([patient.months for patient in patients], dtype=torch.float32),
-            "event": torch.tensor([patient.event for patient in patients], dtype=torch.bool),
-            "scanner": torch.tensor([scanners.get(patient.scanner, -1) for patient in patients]),
-        }
-        return CohortBatches(tensors, beside, [patient.id for patient in patients], batch_size=self.batch_size)
-
-    def _table(self, patients: Sequence[Patient], present: np.ndarray, name: str, genes: Sequence[str]) -> Tensor:
-        """(N, K) or (N, G) float32, 0 where it is missing."""
-        if name == "clinical":
-            rows = stack_tables([patient.clinical for patient in patients], present, len(self.columns.names))
-            values = ClinicalPreparation.load(self._state["clinical"])(rows)
-        else:
-            rows = stack_tables([patient.genes for patient in patients], present, len(genes))
-            values = GenePreparation.load(self._state["genes"])(rows, genes)
-        return torch.from_numpy(np.where(present[:, None], values, 0).astype(np.float32))
-
-    def _loader(self, data: CohortBatches, **options: Any) -> CohortBatches:
-        return CohortBatches(
-            data.modalities, data.beside, data.ids, batch_size=self.batch_size, seed=self.seed, **self.ranks, **options
-        )
+        beside = {"present": torch.from_numpy(present), **outcomes_of(patients, self._state["scanners"])}
+        return {"modalities": modalities, "beside": beside, "ids": [patient.id for patient in patients]}

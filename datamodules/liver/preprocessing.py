@@ -1,119 +1,126 @@
-"""Tables as a network takes them: gaps filled and scales made alike, as the training patients say.
+"""Clinical columns and gene expression as a network takes them: gaps filled and scales made alike.
 
-Everything that is learnt here is plain data (`state`), which a checkpoint keeps.
+What the training patients say of both is learnt once, as plain data that a checkpoint keeps, and applied to all.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from datamodules.io import some
+from datamodules.liver.columns import Columns
+from datamodules.liver.records import Patient
+from datamodules.outcomes import check_telling
 from datamodules.radiomics.scaler import FeatureScaler
 from evaluation.imputation import TrainingFiller, training_filler
 
-__all__ = ["ClinicalPreparation", "GenePreparation"]
+__all__ = ["fit_clinical", "fit_genes", "fit_tables", "scaled_clinical", "scaled_genes", "scaled_table"]
+
+_ARRAYS = ("centre", "spread", "start")  # of a filler
 
 
-@dataclass(frozen=True)
-class ClinicalPreparation:
-    """Chained regressions fill gaps (MICE with one imputation, for prediction), then columns are standardised.
+def fit_tables(
+    train: Sequence[Patient],
+    modalities: Sequence[str],
+    columns: Columns,
+    genes: Sequence[str],
+    wanted: int | Sequence[str],
+    root: Path,
+) -> dict[str, Any]:
+    """What `scaled_table` needs to know of the training patients; `wanted` of the `genes` are kept (`fit_genes`).
 
-    Coefficients need several imputations: `evaluation.imputation.impute` and `pool`.
-
-    Attributes:
-        filler: Of the training patients.
+    Raises:
+        ValueError: If a column tells the outcome or has too few values, or genes are missing.
     """
-
-    filler: TrainingFiller
-
-    @classmethod
-    def fit(cls, train: np.ndarray, names: Sequence[str]) -> "ClinicalPreparation":
-        """Learn from training patients (N, K), NaN where missing; none may be left of a column that nobody has."""
-        return cls(training_filler(train, names))
-
-    @property
-    def names(self) -> list[str]:
-        """Of the 2 K outputs."""
-        return [*self.filler.names, *(f"{name}_missing" for name in self.filler.names)]
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        """(N, K) with NaN to (N, 2 K) float32: standardised values, then 1 where a value was missing."""
-        filled = (self.filler(values) - self.filler.centre) / self.filler.spread
-        return np.concatenate([filled, np.isnan(values)], axis=1).astype(np.float32)
-
-    def state(self) -> dict[str, Any]:
-        """Lists and numbers."""
-        said = {key: getattr(self.filler, key).tolist() for key in ("centre", "spread", "start")}
-        steps = [[column, values.tolist(), intercept] for column, values, intercept in self.filler.steps]
-        return {"names": list(self.filler.names), **said, "steps": steps}
-
-    @classmethod
-    def load(cls, state: dict[str, Any]) -> "ClinicalPreparation":
-        """From `state`."""
-        arrays = {key: np.array(state[key], float) for key in ("centre", "spread", "start")}
-        steps = tuple((int(column), np.array(values, float), float(more)) for column, values, more in state["steps"])
-        return cls(TrainingFiller(names=tuple(state["names"]), steps=steps, **arrays))
+    learnt: dict[str, Any] = {}
+    if "clinical" in modalities:
+        known = [patient for patient in train if patient.has["clinical"]]
+        rows = np.stack([patient.clinical for patient in known])
+        label, months = (np.array([getattr(patient, name) for patient in known]) for name in ("label", "months"))
+        check_telling(rows, columns.names, label, months, known=columns.known_before)
+        learnt["clinical"] = fit_clinical(rows, columns.names)
+    if "genomics" in modalities:
+        measured = [patient.genes for patient in train if patient.genes is not None]
+        if not measured:
+            raise ValueError(f"{root}: no training patient stands in genomics.tsv; leave genomics out of use")
+        learnt["genes"] = fit_genes(np.stack(measured), genes, wanted)
+    return learnt
 
 
-@dataclass(frozen=True)
-class GenePreparation:
-    """log2(x + 1), standardised; of the genes that are named, or that vary most between training patients.
+def scaled_table(
+    patients: Sequence[Patient], present: np.ndarray, modality: str, learnt: Mapping[str, Any], genes: Sequence[str]
+) -> Tensor:
+    """(N, 2 K) `clinical` or (N, kept) `genomics` of N patients, float32; 0 of whom `present` (N,) bool leaves out."""
+    clinical = modality == "clinical"
+    absent = np.full(len(learnt["clinical"]["names"] if clinical else genes), np.nan)
+    given = [patient.clinical if clinical else patient.genes for patient in patients]
+    rows = np.stack([row if there and row is not None else absent for row, there in zip(given, present, strict=True)])
+    values = scaled_clinical(learnt["clinical"], rows) if clinical else scaled_genes(learnt["genes"], rows, genes)
+    return torch.from_numpy(np.where(present[:, None], values, 0).astype(np.float32))
 
-    Attributes:
-        scaler: Mean and standard deviation of each gene that is kept.
+
+def fit_clinical(train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """Learn scales, and to fill gaps by chained regressions, from K columns (N, K) with NaN of training patients.
+
+    It is MICE with one imputation, for prediction; coefficients need several (`evaluation.imputation.impute`, `pool`).
+
+    Raises:
+        ValueError: If a column has fewer than two known values.
     """
+    filler = training_filler(train, names)
+    steps = [[column, values.tolist(), intercept] for column, values, intercept in filler.steps]
+    return {"names": list(names), **{key: getattr(filler, key).tolist() for key in _ARRAYS}, "steps": steps}
 
-    scaler: FeatureScaler
 
-    @classmethod
-    def fit(cls, train: np.ndarray, names: Sequence[str], wanted: int | Sequence[str]) -> "GenePreparation":
-        """Learn from training patients.
+def scaled_clinical(learnt: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
+    """(N, K) with NaN to (N, 2 K) float32: standardised values, then 1 where a value was missing."""
+    arrays = {key: np.array(learnt[key], float) for key in _ARRAYS}
+    steps = tuple((int(column), np.array(values, float), float(more)) for column, values, more in learnt["steps"])
+    filler = TrainingFiller(names=tuple(learnt["names"]), steps=steps, **arrays)
+    filled = (filler(values) - filler.centre) / filler.spread
+    return np.concatenate([filled, np.isnan(values)], axis=1).astype(np.float32)
 
-        Args:
-            train: (N, G) FPKM or TPM.
-            names: Of the G genes.
-            wanted: How many of the most variable to keep, or which.
 
-        Raises:
-            ValueError: If there are not so many, or a gene is not there.
-        """
-        logs = np.log2(train + 1)
-        if isinstance(wanted, int):
-            if len(names) < wanted:
-                raise ValueError(f"genomics.tsv has {len(names)} genes; set datamodule.genes to {len(names)} or less")
-            spread = np.nan_to_num(np.nanvar(logs, axis=0), nan=-1.0)
-            chosen = sorted(np.argsort(-spread, kind="stable")[:wanted].tolist())
-        else:
-            absent = sorted(set(wanted) - set(names))
-            if absent:
-                raise ValueError(f"genomics.tsv has no gene {some(absent)}; mend datamodule.genes")
-            chosen = [list(names).index(name) for name in wanted]
-        return cls(FeatureScaler.fit(logs[:, chosen], [names[index] for index in chosen]))
+def fit_genes(train: np.ndarray, names: Sequence[str], wanted: int | Sequence[str]) -> dict[str, Any]:
+    """Choose genes, and learn mean and standard deviation of their log2(x + 1), from training patients.
 
-    @property
-    def names(self) -> list[str]:
-        """Of the genes that are kept."""
-        return list(self.scaler.names)
+    Args:
+        train: (N, G) FPKM or TPM.
+        names: Of the G genes.
+        wanted: How many of the most variable to keep, or which.
 
-    def __call__(self, values: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """(N, G) of any genes to (N, kept) float32; a missing value becomes 0, the training patients' mean.
-
-        Raises:
-            ValueError: If a kept gene is not there.
-        """
-        absent = [name for name in self.names if name not in names]
+    Raises:
+        ValueError: If there are not so many, or a gene is not there.
+    """
+    logs = np.log2(train + 1)
+    if isinstance(wanted, int):
+        if len(names) < wanted:
+            raise ValueError(f"genomics.tsv has {len(names)} genes; set datamodule.genes to {len(names)} or less")
+        spread = np.nan_to_num(np.nanvar(logs, axis=0), nan=-1.0)
+        chosen = sorted(np.argsort(-spread, kind="stable")[:wanted].tolist())
+    else:
+        absent = sorted(set(wanted) - set(names))
         if absent:
-            raise ValueError(f"genomics.tsv has no gene {some(absent)}, which the training had")
-        chosen = [list(names).index(name) for name in self.names]
-        return self.scaler.transform(np.log2(values[:, chosen] + 1), self.names)
+            raise ValueError(f"genomics.tsv has no gene {some(absent)}; mend datamodule.genes")
+        chosen = [list(names).index(name) for name in wanted]
+    scaler = FeatureScaler.fit(logs[:, chosen], [names[index] for index in chosen])
+    return {"names": list(scaler.names), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
 
-    def state(self) -> dict[str, Any]:
-        """Lists and numbers."""
-        return {"names": self.names, "mean": self.scaler.mean.tolist(), "scale": self.scaler.scale.tolist()}
 
-    @classmethod
-    def load(cls, state: dict[str, Any]) -> "GenePreparation":
-        """From `state`."""
-        return cls(FeatureScaler(tuple(state["names"]), np.array(state["mean"]), np.array(state["scale"])))
+def scaled_genes(learnt: Mapping[str, Any], values: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """(N, G) of any genes to (N, kept) float32, standardised; a missing value becomes 0, the training patients' mean.
+
+    Raises:
+        ValueError: If a kept gene is not there.
+    """
+    kept = learnt["names"]
+    absent = [name for name in kept if name not in names]
+    if absent:
+        raise ValueError(f"genomics.tsv has no gene {some(absent)}, which the training had")
+    scaler = FeatureScaler(tuple(kept), np.array(learnt["mean"]), np.array(learnt["scale"]))
+    chosen = [list(names).index(name) for name in kept]
+    return scaler.transform(np.log2(values[:, chosen] + 1), kept)

@@ -17,29 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io import (
-    find_table,
-    flag,
-    hidden,
-    is_missing,
-    match_ids,
-    named,
-    number,
-    plain,
-    read_matrix,
-    read_table,
-    some,
-)
+from datamodules import io
 from datamodules.io.pictures import PICTURES
 from datamodules.liver.columns import Columns
+from datamodules.seen import SPLITS, mark, mark_file
 
-__all__ = ["MODALITIES", "Outcome", "Patient", "read_patients"]
+__all__ = ["IMAGES", "MODALITIES", "Outcome", "Patient", "read_patients"]
 
 log = logging.getLogger(__name__)
 
-MODALITIES = ("ct", "mr", "histology", "clinical", "genomics")
-_MONTHS = 1200
-"""A hundred years; more was given in days."""
+IMAGES = {"ct": 1, "mr": 2, "histology": 3}
+"""Modalities that are images, and their channels."""
+MODALITIES = (*IMAGES, "clinical", "genomics")
+_MONTHS = 1200  # a hundred years; more was given in days
+_TELLING = 5  # numbers that hardly two patients have in common
 
 
 @dataclass(frozen=True)
@@ -47,16 +38,17 @@ class Outcome:
     """Columns of `patients.csv` that are to be predicted.
 
     Attributes:
-        label: Of the class, as a number from 0 on or as a name.
-        class_names: In order.
+        label: Of the class, as a number from 0 on or as one of `class_names`.
         months: Of the time to death or to the end of follow-up, in months; none where there is no survival.
         event: Of 1 where the patient has died, else 0.
+        order: Of each class, its place among those of a model; empty where they stand alike.
     """
 
     label: str
     class_names: tuple[str, ...]
     months: str | None = None
     event: str | None = None
+    order: tuple[int, ...] = ()
 
     def read(self, row: Mapping[str, str], where: str) -> tuple[int, float, bool]:
         """Class (-1 unknown), months (NaN unknown) and event of a row.
@@ -67,19 +59,20 @@ class Outcome:
         Raises:
             ValueError: If a cell says something else than it may.
         """
-        label = plain(row.get(self.label) or "")
+        label = io.plain(row.get(self.label) or "")
         names = [name.casefold() for name in self.class_names]
         numbers = [str(place) for place in range(len(names))]
         if label in numbers:
             known = int(label)
         elif label.casefold() in names:
             known = names.index(label.casefold())
-        elif is_missing(label):
+        elif io.is_missing(label):
             known = -1
         else:
             raise ValueError(f"{where}: {self.label} is '{label}'; expected {', '.join((*numbers, *self.class_names))}")
-        event = flag(row, self.event, where=where) if self.event else 0.0
-        time = number(row, self.months, 0, _MONTHS, where=where) if self.months else math.nan
+        known = self.order[known] if self.order and known >= 0 else known
+        event = io.flag(row, self.event, where=where) if self.event else 0.0
+        time = io.number(row, self.months, 0, _MONTHS, where=where) if self.months else math.nan
         if math.isnan(time) or math.isnan(event):
             return known, math.nan, False
         return known, time, event == 1
@@ -89,14 +82,10 @@ class Outcome:
         if not self.months or not self.event:
             return ""
         said = [[row.get(key) or "" for key in (self.months, self.event)] for row in rows]
-        dead = sum(plain(event) == "1" and is_missing(months) for months, event in said)
-        timed = sum(is_missing(event) and not is_missing(months) for months, event in said)
-        if not dead and not timed:
-            return ""
-        return (
-            f"{dead} patients with {self.event} 1 have no {self.months}, {timed} with {self.months} have no "
-            f"{self.event}: they are left out of survival"
-        )
+        dead = sum(io.plain(event) == "1" and io.is_missing(months) for months, event in said)
+        timed = sum(io.is_missing(event) and not io.is_missing(months) for months, event in said)
+        told = f"{dead} patients with {self.event} 1 have no {self.months}, {timed} with {self.months} have no "
+        return f"{told}{self.event}: they are left out of survival" if dead or timed else ""
 
 
 @dataclass(frozen=True)
@@ -110,10 +99,8 @@ class Patient:
         clinical: (K,) values, NaN where missing.
         genes: (G,) expression in the order of the cohort's genes; none where it was not measured.
         label: Class, -1 where unknown.
-        months: Followed, NaN where unknown.
-        event: Whether the patient died.
-        scanner: Empty where the table does not say.
-        split: Of `train`, `val`, `test`; empty where the table does not say.
+        months: Followed, NaN where unknown; `event` is whether to death.
+        scanner: Empty where the table does not say, as is `split`: `train`, `val` or `test`.
     """
 
     id: str
@@ -138,64 +125,53 @@ class Patient:
             "genomics": self.genes is not None,
         }
 
+    def has_any(self, modalities: Sequence[str]) -> bool:
+        """Whether one of them is there."""
+        return any(self.has[name] for name in modalities)
+
+    @property
+    def marks(self) -> list[int]:
+        """Of the images, tiles, expression and findings, of which few could be another's too."""
+        marks = [mark_file(file) for name, file in self.volumes.items() if name != "liver"]
+        if self.tiles:
+            marks.append(mark(str([mark_file(file) for file in self.tiles])))
+        if self.genes is not None and len(self.genes) >= _TELLING:
+            marks.append(mark(self.genes))
+        if np.isfinite(self.clinical).sum() >= _TELLING:
+            marks.append(mark(self.clinical))
+        return marks
+
 
 def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[Patient], tuple[str, ...]]:
-    """Read the tables of a cohort and list its files; no image is opened.
-
-    Args:
-        root: In the general layout.
-        columns: Clinical predictors.
-        outcome: What is predicted.
-
-    Returns:
-        Patients in order of the table, and the names of the genes.
+    """Patients of a cohort in order of its table, and the names of the genes; no image is opened.
 
     Raises:
         FileNotFoundError: If there is no `patients.csv`.
         ValueError: If a cell says something else than it may, an id stands twice, is no name of a folder, or is almost
             that of another table or folder.
     """
-    file = find_table(root, "patients")
-    rows = read_table(file).by("id")
+    file = io.find_table(root, "patients")
+    rows = io.read_table(file).by("id")
     if told := outcome.half_known(list(rows.values())):
         log.warning("%s: %s", file, told)
-    _check_folders(root, rows, file)
-    genes, expression = _read_genes(find_table(root, "genomics"))
+    folders = [path.name for path in io.listed(root) if path.is_dir() and (_volumes(path) or _tiles(path))]
+    if strange := io.match_ids(folders, rows, file):
+        log.warning("%s: %d folders have no row, left out: %s", file, len(strange), io.some(strange))
+    genes, expression = _read_genes(io.find_table(root, "genomics"))
     patients = []
     for name, row in rows.items():
-        where = row.where
         if Path(name).name != name or name in (".", ".."):
             raise ValueError(f"{file}: id '{name}' is no name of a folder; give letters, digits, - and _")
-        label, months, event = outcome.read(row, where)
+        label, months, event = outcome.read(row, row.where)
         split = row.get("split", "")
-        if split not in ("", "train", "val", "test"):
-            raise ValueError(f"{where}: split is '{split}'; expected train, val or test")
-        patients.append(
-            Patient(
-                name,
-                _volumes(root / name),
-                _tiles(root / name / "tiles"),
-                columns.parse(row, where),
-                expression.get(name),
-                label,
-                months,
-                event,
-                row.get("scanner", ""),
-                split,
-            )
-        )
-    strange = match_ids(expression, rows, file)
-    if strange:
+        if split not in ("", *SPLITS):
+            raise ValueError(f"{row.where}: split is '{split}'; expected train, val or test")
+        files = _volumes(root / name), _tiles(root / name)
+        tables = columns.parse(row, row.where), expression.get(name)
+        patients.append(Patient(name, *files, *tables, label, months, event, row.get("scanner", ""), split))
+    if strange := io.match_ids(expression, rows, file):
         log.warning("genomics.tsv: %d of its columns are no patients of %s, left out", len(strange), file.name)
     return patients, genes
-
-
-def _check_folders(root: Path, rows: Mapping[str, Mapping[str, str]], file: Path) -> None:
-    """That no folder misses its row by the writing of an id; whom the table does not have at all is told."""
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not hidden(path)]
-    strange = match_ids([path.name for path in folders if _volumes(path) or _tiles(path / "tiles")], rows, file)
-    if strange:
-        log.warning("%s: %d folders have no row, left out: %s", file, len(strange), some(strange))
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
@@ -204,16 +180,15 @@ def _volumes(folder: Path) -> dict[str, Path]:
 
 
 def _tiles(folder: Path) -> tuple[Path, ...]:
-    if not folder.is_dir():
-        return ()
-    return tuple(named(folder, PICTURES).values())
+    tiles = folder / "tiles"
+    return tuple(io.named(tiles, PICTURES).values()) if tiles.is_dir() else ()
 
 
 def _read_genes(file: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Names of genes, and by patient their expression (G,)."""
     if not file.is_file():
         return (), {}
-    genes, patients, values = read_matrix(file)
+    genes, patients, values = io.read_matrix(file)
     if len(set(genes)) < len(genes):
         raise ValueError(f"{file}: a gene stands in it twice; average them first")
     if (values < 0).any():

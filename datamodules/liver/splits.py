@@ -1,7 +1,7 @@
 """Splits by patient and scanner; and which modalities are taken away for an ablation."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,66 +9,62 @@ import numpy as np
 from datamodules.liver.records import MODALITIES, Patient
 from datamodules.splits import by_share, check_classes, stated
 
-__all__ = ["chosen_by_scanner", "drop_modalities", "split_patients"]
+__all__ = ["check_tested", "chosen_by_scanner", "drop_modalities", "split_patients"]
 
 
 def split_patients(
-    patients: Sequence[Patient],
+    patients: Mapping[str, Patient],
     root: Path,
     shares: Mapping[str, float],
     seed: int,
-    scanners: Mapping[str, Sequence[str] | None],
+    scanners: Mapping[str, Collection[str] | None],
     class_names: Sequence[str],
-) -> dict[str, list[Patient]]:
-    """Split by patient, over all modalities: as the table says, else at random with as many of each class.
+) -> dict[str, list[str]]:
+    """Ids of each split, in order of the table: as that says, else at random with as many of each class.
 
     Args:
-        patients: With labels.
+        patients: By id, with labels.
         root: For messages.
-        shares: Of `val` and `test`.
-        seed: Of the random split.
+        shares: Of `val` and `test` in a random split.
+        seed: Of that.
         scanners: By split, those whose patients are kept; none keeps all.
         class_names: Every split needs two patients of each.
-
-    Returns:
-        Patients of each split in order of the table.
 
     Raises:
         ValueError: If some patients have a split in the table and others not, a scanner is unknown, or a split has
             fewer than two patients of a class.
     """
-    _check_scanners(patients, {name for names in scanners.values() for name in names or ()}, root)
-    classes = {patient.id: patient.label for patient in patients}
-    told = stated({patient.id: patient.split for patient in patients}, root)
-    splits = told or by_share(classes, root, **shares, seed=seed)
-    by_name = {patient.id: patient for patient in patients}
-    splits = {name: [one for one in ids if _scanned(by_name[one], scanners[name])] for name, ids in splits.items()}
+    classes = {name: patient.label for name, patient in patients.items()}
+    told = stated({name: patient.split for name, patient in patients.items()}, root)
+    splits = chosen_by_scanner(told or by_share(classes, root, **shares, seed=seed), patients, scanners, root)
     check_classes(splits, classes, dict(enumerate(class_names)), root)
-    return {name: [by_name[one] for one in ids] for name, ids in splits.items()}
-
-
-def _scanned(patient: Patient, scanners: Sequence[str] | None) -> bool:
-    return scanners is None or patient.scanner in scanners
+    return splits
 
 
 def chosen_by_scanner(
-    names: Sequence[str], patients: Mapping[str, Patient], scanners: Sequence[str] | None, root: Path
-) -> list[str]:
-    """Those of the patients who were scanned by one of `scanners`; all where it is none.
+    splits: Mapping[str, Sequence[str]],
+    patients: Mapping[str, Patient],
+    scanners: Mapping[str, Collection[str] | None],
+    root: Path,
+) -> dict[str, list[str]]:
+    """Those of each split who were scanned by one of its `scanners`; all where it is none.
 
     Raises:
         ValueError: If a scanner is unknown.
     """
-    if scanners is None:
-        return list(names)
-    _check_scanners(list(patients.values()), set(scanners), root)
-    return [name for name in names if _scanned(patients[name], scanners)]
-
-
-def _check_scanners(patients: Sequence[Patient], scanners: set[str], root: Path) -> None:
-    known = {patient.scanner for patient in patients}
-    if strange := sorted(scanners - known):
+    known = {patient.scanner for patient in patients.values()}
+    allowed = {split: known if (names := scanners[split]) is None else names for split in splits}
+    if strange := sorted(set().union(*allowed.values()) - known):
         raise ValueError(f"{root}: no patient of scanner {', '.join(strange)}; it has {', '.join(sorted(known))}")
+    return {split: [one for one in ids if patients[one].scanner in allowed[split]] for split, ids in splits.items()}
+
+
+def check_tested(patients: Sequence[Patient], class_names: Sequence[str], root: Path) -> None:
+    """Raise a ValueError if a class has no patient in the test."""
+    there = {patient.label for patient in patients}
+    for number, name in enumerate(class_names):
+        if number not in there:
+            raise ValueError(f"{root}: no test patient of class {name}; give at least one of each")
 
 
 def drop_modalities(patients: Sequence[Patient], use: Sequence[str], rate: float, seed: int) -> np.ndarray:
@@ -78,14 +74,11 @@ def drop_modalities(patients: Sequence[Patient], use: Sequence[str], rate: float
     in whatever company. Who would lose all keeps what was drawn highest.
     """
     here = np.array([[patient.has[name] for name in use] for patient in patients], bool).reshape(-1, len(use))
-    drawn = np.array([_draws(patient.id, seed, use) for patient in patients]).reshape(here.shape)
+    generators = [np.random.default_rng((seed, zlib.crc32(patient.id.encode()))) for patient in patients]
+    drawn = np.array([each.uniform(size=len(MODALITIES)) for each in generators]).reshape(-1, len(MODALITIES))
+    drawn = drawn[:, [MODALITIES.index(name) for name in use]]
     kept = here & (drawn >= rate)
     last = np.where(here, drawn, -1).argmax(1)
     alone = ~kept.any(1) & here.any(1)
     kept[alone, last[alone]] = True
     return kept
-
-
-def _draws(name: str, seed: int, use: Sequence[str]) -> np.ndarray:
-    drawn = np.random.default_rng((seed, zlib.crc32(name.encode()))).uniform(size=len(MODALITIES))
-    return drawn[[MODALITIES.index(modality) for modality in use]]

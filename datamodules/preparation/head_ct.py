@@ -7,6 +7,7 @@ The original (HemExp, arXiv 2606.15304) also registers to a template; here a pat
 import json
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ from rich.progress import track
 
 from datamodules.io import find_table, read_json, some, write_table
 from datamodules.io.dicom import holds_dicom
-from datamodules.preparation.cohort import RawPatient, copied, find_raw_patients, read_rows
+from datamodules.preparation.cohort import copied, find_raw_patients, read_rows
 from datamodules.preparation.registration import RigidRegistration
-from datamodules.preparation.resample import crop_in_plane, onto_baseline, with_pixel_size
-from datamodules.preparation.scan import Scan, read_ct, read_scan
+from datamodules.preparation.scan import crop_in_plane, like, onto_baseline, read_ct, read_scan, with_pixel_size
 from datamodules.preparation.skull_strip import SkullStrip
 
 __all__ = ["HeadCTPreparation"]
@@ -58,6 +58,13 @@ class HeadCTPreparation:
         self.input, self.output = Path(input), Path(output)
         self.skull_strip, self.registration = skull_strip, registration or RigidRegistration()
         self.slice_spacing, self.series, self.pixel_size = slice_spacing, series, pixel_size
+        self._settings = {  # all that shapes the result
+            "skull_strip": vars(skull_strip) if skull_strip else None,
+            "registration": vars(self.registration),
+            "slice_spacing": slice_spacing,
+            "series": series,
+            "pixel_size": pixel_size,
+        }
 
     def run(self) -> None:
         """Prepare all that is not prepared yet.
@@ -74,17 +81,6 @@ class HeadCTPreparation:
         else:
             self._prepare_all()
 
-    @property
-    def _settings(self) -> dict[str, Any]:
-        """All that shapes the result."""
-        return {
-            "skull_strip": vars(self.skull_strip) if self.skull_strip else None,
-            "registration": vars(self.registration),
-            "slice_spacing": self.slice_spacing,
-            "series": self.series,
-            "pixel_size": self.pixel_size,
-        }
-
     def _prepare_one(self) -> None:
         if self._is_done(self.output, ("ct",)):
             log.info("%s: prepared already, skipped", self.output)
@@ -92,8 +88,7 @@ class HeadCTPreparation:
         ct = with_pixel_size(read_ct(self.input, self.slice_spacing, self.series), self.pixel_size)
         ct, brain = self._strip(ct, self.input.name)
         partial = self.output / ".partial"
-        _write({"ct": crop_in_plane(ct, brain)}, partial)
-        self._write_record(partial, {"ct": _measured(brain, ct)})
+        self._write({"ct": crop_in_plane(ct, brain)}, {"ct": _measured(ct, brain=brain)}, partial)
         for file in sorted(partial.iterdir()):  # ct.nii.gz before the record that says it is done
             file.replace(self.output / file.name)
         partial.rmdir()
@@ -103,15 +98,15 @@ class HeadCTPreparation:
         patients = find_raw_patients(self.input)
         table = find_table(self.input, "clinical")
         rows = read_rows(table, patients)
-        waiting = [p for p in patients if not self._is_done(self.output / p.hospital / p.name, p.times)]
+        waiting = {one: times for one, times in patients.items() if not self._is_done(self._target(one), times)}
         if len(waiting) < len(patients):
             log.info("%d patients are prepared already, skipped", len(patients) - len(waiting))
-        alone = [p.name for p in patients if len(p.times) == 1]
-        if alone:
+        if alone := [folder.name for folder, times in patients.items() if len(times) == 1]:
             log.warning("no follow-up, prepared for prediction only: %s", ", ".join(alone))
         self.output.mkdir(parents=True, exist_ok=True)
         write_table(self.output / "clinical.csv", copied(rows, table), [row.columns for row in rows.values()])
-        failed = [patient.name for patient in track(waiting, "preparing patients") if not self._prepare(patient)]
+        each = track(waiting.items(), "preparing patients")
+        failed = [folder.name for folder, times in each if not self._prepare(folder, times)]
         shutil.rmtree(self.output / ".partial", ignore_errors=True)
         if failed:
             raise ValueError(
@@ -119,56 +114,56 @@ class HeadCTPreparation:
                 "the log says why, mend them and run again"
             )
 
-    def _prepare(self, patient: RawPatient) -> bool:
+    def _target(self, folder: Path) -> Path:
+        return self.output / folder.relative_to(self.input)
+
+    def _prepare(self, folder: Path, times: Sequence[str]) -> bool:
         """Prepare a patient into a folder of its own that is put in place when all is written."""
-        partial = self.output / ".partial" / patient.hospital / patient.name
+        partial = self.output / ".partial" / folder.relative_to(self.input)
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            scans, record = self._process(patient)
+            images, record = self._process(folder, times)
         except (ValueError, FileNotFoundError) as error:
             log.error("%s", error)
             return False
-        for time, scan in scans.items():
-            _write(vars(scan), partial / time)
-        self._write_record(partial, record)
-        final = self.output / patient.hospital / patient.name
+        self._write(images, record, partial)
+        final = self._target(folder)
         if final.exists():  # prepared before its follow-up came
             shutil.rmtree(final)
         final.parent.mkdir(parents=True, exist_ok=True)
         partial.replace(final)
         return True
 
-    def _process(self, patient: RawPatient) -> tuple[dict[str, Scan], dict[str, Any]]:
-        """Prepared scans of a patient by time, and what was measured on them."""
-        scans = {time: read_scan(patient.folder / time, self.slice_spacing, self.series) for time in patient.times}
+    def _process(self, folder: Path, times: Sequence[str]) -> tuple[dict[str, sitk.Image], dict[str, Any]]:
+        """Prepared images of a patient by name, such as `baseline/ct`, and what was measured on them."""
+        scans = {time: read_scan(folder / time, self.slice_spacing, self.series) for time in times}
         if not sitk.GetArrayViewFromImage(scans["baseline"].iph).any():
-            file = patient.folder / "baseline" / "iph.nii.gz"
+            file = folder / "baseline" / "iph.nii.gz"
             raise ValueError(f"{file}: empty; a follow-up is forecast from an intraparenchymal bleed")
         baseline = scans["baseline"].map(lambda image: with_pixel_size(image, self.pixel_size))
         if "followup" in scans:
-            transform = self.registration(baseline.ct, scans["followup"].ct, patient.name)
+            transform = self.registration(baseline.ct, scans["followup"].ct, folder.name)
             scans["followup"] = scans["followup"].map(lambda image: onto_baseline(image, baseline.ct, transform))
         scans["baseline"] = baseline
         record: dict[str, Any] = {}
         brains = {}
         for time, scan in scans.items():
-            bleed = [sitk.GetArrayViewFromImage(mask) > 0 for mask in (scan.iph, scan.ivh)]
-            scan.ct, brains[time] = self._strip(scan.ct, f"{patient.name}, {time}", bleed[0] | bleed[1])
-            record[time] = _measured(brains[time], scan.ct) | _volumes(iph=bleed[0], ivh=bleed[1], image=scan.ct)
+            iph, ivh = (sitk.GetArrayViewFromImage(mask) > 0 for mask in (scan.iph, scan.ivh))
+            scan.ct, brains[time] = self._strip(scan.ct, f"{folder.name}, {time}", iph | ivh)
+            record[time] = _measured(scan.ct, brain=brains[time], iph=iph, ivh=ivh)
         if len(brains) > 1 and self.skull_strip:
-            record["brain_dice"] = _overlap(brains["baseline"], brains["followup"], patient.name)
-        return {t: s.map(lambda image: crop_in_plane(image, brains["baseline"])) for t, s in scans.items()}, record
+            record["brain_dice"] = _overlap(brains["baseline"], brains["followup"], folder.name)
+        images = {f"{time}/{kind}": image for time, scan in scans.items() for kind, image in vars(scan).items()}
+        return {name: crop_in_plane(image, brains["baseline"]) for name, image in images.items()}, record
 
     def _strip(self, ct: sitk.Image, name: str, bleed: np.ndarray | None = None) -> tuple[sitk.Image, np.ndarray]:
         """The CT with 0 HU around the brain, and the brain; without skull strip all is taken as brain."""
         if self.skull_strip is None:
             return ct, np.ones(ct.GetSize()[::-1], bool)
         brain = self.skull_strip(ct, name, bleed)
-        stripped = sitk.GetImageFromArray(np.where(brain, sitk.GetArrayViewFromImage(ct), 0).astype(np.int16))
-        stripped.CopyInformation(ct)
-        return stripped, brain
+        return like(np.where(brain, sitk.GetArrayViewFromImage(ct), 0).astype(np.int16), ct), brain
 
-    def _is_done(self, folder: Path, times: tuple[str, ...]) -> bool:
+    def _is_done(self, folder: Path, times: Sequence[str]) -> bool:
         """Whether all times of a patient are prepared with these settings.
 
         Raises:
@@ -184,24 +179,19 @@ class HeadCTPreparation:
             raise ValueError(f"{file}: prepared with other {', '.join(other)}; set another preparation.output")
         return all(time in record for time in times)
 
-    def _write_record(self, folder: Path, record: dict[str, Any]) -> None:
+    def _write(self, images: Mapping[str, sitk.Image], record: Mapping[str, Any], folder: Path) -> None:
+        for name, image in images.items():
+            file = folder / f"{name}.nii.gz"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            sitk.WriteImage(image, str(file), useCompression=True)
         text = json.dumps({"settings": self._settings, **record}, indent=2)
         (folder / "preparation.json").write_text(text + "\n")
 
 
-def _write(images: dict[str, sitk.Image], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in images.items():
-        sitk.WriteImage(image, str(folder / f"{name}.nii.gz"), useCompression=True)
-
-
-def _measured(brain: np.ndarray, ct: sitk.Image) -> dict[str, Any]:
-    return {"spacing_mm": np.round(ct.GetSpacing(), 4).tolist(), **_volumes(brain=brain, image=ct)}
-
-
-def _volumes(*, image: sitk.Image, **masks: np.ndarray) -> dict[str, float]:
-    voxel = float(np.prod(image.GetSpacing())) / 1000
-    return {f"{name}_ml": round(float(mask.sum()) * voxel, 2) for name, mask in masks.items()}
+def _measured(ct: sitk.Image, **masks: np.ndarray) -> dict[str, Any]:
+    voxel = float(np.prod(ct.GetSpacing())) / 1000
+    volumes = {f"{name}_ml": round(float(mask.sum()) * voxel, 2) for name, mask in masks.items()}
+    return {"spacing_mm": np.round(ct.GetSpacing(), 4).tolist(), **volumes}
 
 
 def _overlap(baseline: np.ndarray, followup: np.ndarray, name: str) -> float:

@@ -8,6 +8,7 @@ import logging
 
 import numpy as np
 import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
 
 __all__ = ["RigidRegistration"]
 
@@ -43,12 +44,7 @@ class RigidRegistration:
         self.max_rotation, self.max_shift = max_rotation, max_shift
 
     def __call__(self, baseline: sitk.Image, followup: sitk.Image, name: str) -> sitk.Euler3DTransform:
-        """Register.
-
-        Args:
-            baseline: Image in HU.
-            followup: Image in HU, of the same head.
-            name: The patient in messages.
+        """Register two images in HU of the same head; messages call the patient `name`.
 
         Returns:
             Transform of points (LPS, mm) of the baseline to points of the follow-up, as `sitk.Resample` takes it.
@@ -71,7 +67,7 @@ class RigidRegistration:
             ) from error
         found = sitk.Euler3DTransform(sitk.CompositeTransform(result).GetNthTransform(0))
         after = _metric(fixed, moving, found)
-        rotation = _rotation(found)
+        rotation = np.degrees(Rotation.from_matrix(np.reshape(found.GetMatrix(), (3, 3))).magnitude())
         center = found.GetCenter()
         shift = float(np.linalg.norm(np.subtract(found.TransformPoint(center), start.TransformPoint(center))))
         log.info("%s: follow-up turned by %.1f deg, shifted by %.1f mm", name, rotation, shift)
@@ -83,12 +79,10 @@ class RigidRegistration:
         return found
 
     def _method(self) -> sitk.ImageRegistrationMethod:
-        method = sitk.ImageRegistrationMethod()
-        method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
+        method = _mutual_information()
         method.SetMetricSamplingStrategy(method.RANDOM)
         shares = [min(1.0, self.sampling * shrink**3) for shrink in _SHRINK]
         method.SetMetricSamplingPercentagePerLevel(shares, self.seed + 1)  # 0 stands for the time of day
-        method.SetInterpolator(sitk.sitkLinear)
         method.SetOptimizerAsRegularStepGradientDescent(
             learningRate=2.0,  # mm, as the scales below are in physical shift
             minStep=2e-4,
@@ -105,8 +99,7 @@ class RigidRegistration:
 
 def _windowed(ct: sitk.Image) -> sitk.Image:
     """The CT in 0-100 HU on isotropic voxels."""
-    extent = np.multiply(ct.GetSize(), ct.GetSpacing())
-    size = [int(np.ceil(length / _GRID)) for length in extent]
+    size = np.ceil(np.multiply(ct.GetSize(), ct.GetSpacing()) / _GRID).astype(int).tolist()
     window = sitk.Clamp(sitk.Cast(ct, sitk.sitkFloat32), lowerBound=0, upperBound=100)
     return sitk.Resample(
         window, size, sitk.Transform(), sitk.sitkLinear, ct.GetOrigin(), [_GRID] * 3, ct.GetDirection(), 0.0
@@ -115,14 +108,13 @@ def _windowed(ct: sitk.Image) -> sitk.Image:
 
 def _metric(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
     """Mutual information in nats over the whole baseline."""
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
-    method.SetInterpolator(sitk.sitkLinear)
+    method = _mutual_information()
     method.SetInitialTransform(transform)
     return -method.MetricEvaluate(fixed, moving)
 
 
-def _rotation(transform: sitk.Euler3DTransform) -> float:
-    """Angle of rotation in degrees, about whatever axis."""
-    cosine = (np.trace(np.reshape(transform.GetMatrix(), (3, 3))) - 1) / 2
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+def _mutual_information() -> sitk.ImageRegistrationMethod:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
+    method.SetInterpolator(sitk.sitkLinear)
+    return method

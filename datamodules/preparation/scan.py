@@ -1,4 +1,4 @@
-"""Reads one raw scan: a CT (DICOM folder or NIfTI) and the masks drawn on it."""
+"""Reads one raw scan, a CT (DICOM folder or NIfTI) and the masks drawn on it, and brings images onto other grids."""
 
 import logging
 from collections.abc import Callable
@@ -12,9 +12,11 @@ from datamodules.io import Volume, check_offset, read_mask, read_volume, to_itk
 from datamodules.io.dicom import read_series
 from datamodules.io.slices import Slices
 
-__all__ = ["Scan", "read_ct", "read_scan", "same_grid"]
+__all__ = ["Scan", "crop_in_plane", "like", "onto_baseline", "read_ct", "read_scan", "with_pixel_size"]
 
 log = logging.getLogger(__name__)
+
+_MARGIN = 10.0  # mm kept around the brain
 
 
 @dataclass
@@ -31,15 +33,12 @@ class Scan:
 
 
 def read_scan(folder: Path, slice_spacing: float | None = None, series: str | int | None = None) -> Scan:
-    """Read `ct/` or `ct.nii.gz`, `iph.nii.gz` and, where there is one, `ivh.nii.gz`.
+    """Read `ct/` or `ct.nii.gz`, `iph.nii.gz` and, where there is one, `ivh.nii.gz` of a folder.
 
     Args:
-        folder: Folder of one scan.
+        folder: Of one scan.
         slice_spacing: Distance in mm between slices, for DICOM series that are uneven; None takes their median.
         series: Number, description or UID of the DICOM series, where `ct/` holds several.
-
-    Returns:
-        The scan.
 
     Raises:
         FileNotFoundError: If the CT or `iph.nii.gz` is missing.
@@ -49,7 +48,7 @@ def read_scan(folder: Path, slice_spacing: float | None = None, series: str | in
     if not path.exists():
         raise FileNotFoundError(f"{folder}: no CT; expected a folder ct/ with DICOM files, or ct.nii.gz")
     slices = read_series(path, series) if path.is_dir() else None
-    ct = _oriented(slices.to_image(slice_spacing)) if slices else read_ct(path)
+    ct = sitk.DICOMOrient(slices.to_image(slice_spacing), "RAS") if slices else read_ct(path)
     if not (folder / "iph.nii.gz").is_file():
         raise FileNotFoundError(
             f"{folder / 'iph.nii.gz'}: no such file; expected the mask of the intraparenchymal bleed"
@@ -61,26 +60,18 @@ def read_scan(folder: Path, slice_spacing: float | None = None, series: str | in
             masks[name] = _read_mask(file, ct, path, slices, slice_spacing)
         else:
             log.info("%s: no %s, taken as no bleed in the ventricles", folder, file.name)
-            masks[name] = _like(np.zeros(ct.GetSize()[::-1], np.uint8), ct)
+            masks[name] = like(np.zeros(ct.GetSize()[::-1], np.uint8), ct)
     return Scan(ct, masks["iph"], masks["ivh"])
 
 
 def read_ct(path: Path, slice_spacing: float | None = None, series: str | int | None = None) -> sitk.Image:
-    """Read a CT from a folder of DICOM files or a NIfTI file.
-
-    Args:
-        path: Folder or file.
-        slice_spacing: As for `read_scan`.
-        series: As for `read_scan`.
-
-    Returns:
-        int16 image in HU, in RAS orientation.
+    """Read a CT as int16 in HU, in RAS orientation, from a folder of DICOM files (see `read_scan`) or a volume's file.
 
     Raises:
         ValueError: If the file is no 3-D CT in HU.
     """
     if path.is_dir():
-        return _oriented(read_series(path, series).to_image(slice_spacing))
+        return sitk.DICOMOrient(read_series(path, series).to_image(slice_spacing), "RAS")
     volume = read_volume(path)
     values = volume.array
     if min(values.shape) < 2:
@@ -94,23 +85,54 @@ def read_ct(path: Path, slice_spacing: float | None = None, series: str | int | 
     return _to_itk(np.rint(np.clip(values, -1024, 3071)).astype(np.int16), volume, path)
 
 
-def same_grid(one: sitk.Image, other: sitk.Image) -> bool:
-    """Whether corresponding voxels are the same places, to a twentieth of a voxel at the far corner too."""
-    if one.GetSize() != other.GetSize():
-        return False
-    last = [size - 1 for size in one.GetSize()]
-    places = [
-        np.subtract(one.TransformIndexToPhysicalPoint(index), other.TransformIndexToPhysicalPoint(index))
-        for index in ([0, 0, 0], last, [last[0], 0, 0], [0, last[1], 0])
-    ]
-    return bool(np.abs(places).max() <= 0.05 * min(one.GetSpacing()))
+def like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
+    """An array (z, y, x) as image on the grid of another; nothing else of that one's header comes along."""
+    made = sitk.GetImageFromArray(array)
+    made.CopyInformation(image)
+    return made
+
+
+def with_pixel_size(image: sitk.Image, pixel_size: float | None) -> sitk.Image:
+    """Resample x and y to a pixel size in mm over the same field of view; None gives the image back."""
+    if pixel_size is None:
+        return image
+    spacing = np.array([pixel_size, pixel_size, image.GetSpacing()[2]])
+    extent = np.multiply(image.GetSize(), image.GetSpacing())
+    size = np.maximum(1, np.rint(extent / spacing)).astype(int)
+    # Voxel 0 is a centre: the corner of the field of view stays in place, not that centre.
+    shift = np.reshape(image.GetDirection(), (3, 3)) @ ((spacing - image.GetSpacing()) / 2)
+    grid = sitk.Image(size.tolist(), image.GetPixelID())
+    grid.SetSpacing(spacing.tolist())
+    grid.SetOrigin((image.GetOrigin() + shift).tolist())
+    grid.SetDirection(image.GetDirection())
+    return onto_baseline(image, grid, sitk.Transform())
+
+
+def onto_baseline(image: sitk.Image, baseline: sitk.Image, transform: sitk.Transform) -> sitk.Image:
+    """Resample a CT (int16) or mask (uint8) onto the baseline's grid; what it does not cover is air, or no bleed.
+
+    The transform takes points of the baseline to points of the image.
+    """
+    is_mask = image.GetPixelID() == sitk.sitkUInt8
+    method, outside = (sitk.sitkNearestNeighbor, 0) if is_mask else (sitk.sitkLinear, -1024)
+    return sitk.Resample(image, baseline, transform, method, outside, image.GetPixelID())
+
+
+def crop_in_plane(image: sitk.Image, brain: np.ndarray) -> sitk.Image:
+    """Crop x and y to a brain (z, y, x) bool on the same grid, not empty, and a margin; all slices stay."""
+    window = []
+    for axis, spacing in zip((2, 1), image.GetSpacing(), strict=False):
+        there = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
+        margin = round(_MARGIN / spacing)
+        window.append(slice(max(0, int(there[0]) - margin), int(there[-1]) + 1 + margin))
+    return image[window[0], window[1], :]
 
 
 def _read_mask(file: Path, ct: sitk.Image, ct_path: Path, slices: Slices | None, spacing: float | None) -> sitk.Image:
     volume = read_mask(file, (0, 1))
     mask = _to_itk(volume.array, volume, file)
-    if same_grid(mask, ct):
-        return _like(volume.array, ct)
+    if _same_grid(mask, ct):
+        return like(volume.array, ct)
     drawn = _on_slices(mask, slices) if slices else None
     if slices is None or drawn is None:
         raise ValueError(
@@ -118,7 +140,17 @@ def _read_mask(file: Path, ct: sitk.Image, ct_path: Path, slices: Slices | None,
             "resample the mask onto the CT (nearest neighbour), or draw it there"
         )
     log.info("%s: drawn on the slices as acquired, brought onto the even grid with them", file)
-    return _oriented(slices.mask_to_image(drawn, spacing))
+    return sitk.DICOMOrient(slices.mask_to_image(drawn, spacing), "RAS")
+
+
+def _same_grid(one: sitk.Image, other: sitk.Image) -> bool:
+    """Whether corresponding voxels are the same places, to a twentieth of a voxel at the far corner too."""
+    if one.GetSize() != other.GetSize():
+        return False
+    x, y, z = (size - 1 for size in one.GetSize())
+    corners = ([0, 0, 0], [x, y, z], [x, 0, 0], [0, y, 0])
+    places = [[image.TransformIndexToPhysicalPoint(corner) for corner in corners] for image in (one, other)]
+    return bool(np.abs(np.diff(places, axis=0)).max() <= 0.05 * min(one.GetSpacing()))
 
 
 def _on_slices(mask: sitk.Image, slices: Slices) -> np.ndarray | None:
@@ -138,19 +170,6 @@ def _to_itk(array: np.ndarray, volume: Volume, file: Path) -> sitk.Image:
     if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
         raise ValueError(f"{file}: its axes are not at right angles; give the DICOM files, or resample it")
     return to_itk(array, volume.affine)
-
-
-def _oriented(image: sitk.Image) -> sitk.Image:
-    return sitk.DICOMOrient(image, "RAS")
-
-
-def _like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
-    """Array as image on the grid of another; nothing else of that one's header comes along."""
-    made = sitk.GetImageFromArray(array)
-    made.SetSpacing(image.GetSpacing())
-    made.SetOrigin(image.GetOrigin())
-    made.SetDirection(image.GetDirection())
-    return made
 
 
 def _grid(image: sitk.Image) -> str:

@@ -49,15 +49,12 @@ class SkullStrip:
             _check_command(command)
 
     def __call__(self, ct: sitk.Image, name: str, keep: np.ndarray | None = None) -> np.ndarray:
-        """Find the brain.
+        """Find the brain: (z, y, x) bool.
 
         Args:
             ct: Image in HU in RAS orientation.
             name: What it is called in messages.
             keep: (z, y, x) bool, voxels that are brain in any case: the annotated bleed.
-
-        Returns:
-            Brain mask (z, y, x), bool.
 
         Raises:
             ValueError: If no brain is found, or the external tool fails.

@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.batches import ResumableBatches
 from datamodules.segmentation.cases import Case
 
-__all__ = ["CaseBatches", "PatchBatches", "crop"]
+__all__ = ["CaseBatches", "PatchBatches", "crop", "random_crop"]
 
 Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
@@ -123,10 +123,9 @@ class CaseBatches(ResumableBatches):
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """One case."""
         case = self.cases[int(chosen)] if self.read is None else self.read(self.cases[int(chosen)])
-        said = {"image": torch.from_numpy(case.image)[None], "spacing": torch.tensor(case.spacing), "id": [case.id]}
-        if case.truth is None:
-            return {**said, "size": case.size}
-        return {**said, "size": case.size, "mask": torch.from_numpy(case.truth.astype(np.int64))[None]}
+        image, spacing = torch.from_numpy(case.image)[None], torch.tensor(case.spacing)
+        said = {"image": image, "spacing": spacing, "id": [case.id], "size": case.size}
+        return said if case.truth is None else {**said, "mask": torch.from_numpy(case.truth.astype(np.int64))[None]}
 
 
 def crop(array: np.ndarray, corner: Sequence[int], patch: Sequence[int]) -> np.ndarray:
@@ -136,6 +135,11 @@ def crop(array: np.ndarray, corner: Sequence[int], patch: Sequence[int]) -> np.n
     gaps = [(max(-at, 0), max(at + side - n, 0)) for at, side, n in zip(corner, patch, size, strict=True)]
     cut = array[(slice(None), *inside)]
     return np.pad(cut, [(0, 0), *gaps]) if any(map(sum, gaps)) else cut.copy()
+
+
+def random_crop(array: np.ndarray, patch: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """The same from a random corner; a smaller array is put somewhere inside the patch."""
+    return crop(array, _corner(array.shape[1:], patch, rng, []), patch)
 
 
 def _places(case: Case, ignore: int | None, regions: Sequence[Sequence[int]] | None) -> list[np.ndarray]:
@@ -160,11 +164,9 @@ def _some(where: np.ndarray, rng: np.random.Generator, most: int = 10_000) -> np
 
 def _corner(size: Sequence[int], patch: Sequence[int], rng: np.random.Generator, places: list[np.ndarray]) -> list[int]:
     """First voxel of a patch; a case that is smaller than the patch is put somewhere inside it."""
-    low = [min(0, n - side) for n, side in zip(size, patch, strict=True)]
-    high = [max(0, n - side) for n, side in zip(size, patch, strict=True)]
+    ends = [sorted((0, n - side)) for n, side in zip(size, patch, strict=True)]
     if not places:
-        return [int(rng.integers(a, b + 1)) for a, b in zip(low, high, strict=True)]
+        return [int(rng.integers(low, high + 1)) for low, high in ends]
     voxels = places[int(rng.integers(len(places)))]
     middle = voxels[int(rng.integers(len(voxels)))]
-    ends = zip(middle, patch, low, high, strict=True)
-    return [int(min(max(at - side // 2, a), b)) for at, side, a, b in ends]
+    return [min(max(int(at) - side // 2, low), high) for at, side, (low, high) in zip(middle, patch, ends, strict=True)]

@@ -125,9 +125,11 @@ def read_case(
 
     Raises:
         ValueError: If files lie on different grids, hold NaN, are no CT in HU, are volumes where the spacing is that of
-            pictures, or a label value is not in `dataset.json`.
+            pictures or the other way round, or a label value is not in `dataset.json`.
     """
     image, mask, here = _read(case, classes, len(spacing))
+    if len(here) != len(spacing):
+        raise ValueError(f"{case.images[0]}: a picture; the plan of this model is for volumes")
     if ct and not is_picture(case.images[0]):
         io.check_offset(image[0], case.images[0])
     if labels is not None and mask is not None:

@@ -1,7 +1,6 @@
 """Images with label maps: planned, normalised, split by patient, served as patches."""
 
 import functools
-import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,29 +8,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from rich.progress import track
 
-from datamodules.io import setting
+from datamodules import io
 from datamodules.io.label_pictures import class_colours
-from datamodules.io.pictures import is_picture
+from datamodules.io.pictures import is_picture, write_picture
 from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case
-from datamodules.segmentation.files import CaseFiles, DatasetFiles, find_images, read_dataset
+from datamodules.segmentation.files import CaseFiles, find_images
 from datamodules.segmentation.matching import MatchedCases
-from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
 from datamodules.segmentation.plan import Plan, make_plan
-from datamodules.segmentation.results import WrittenCases
 from datamodules.skull import bone_share, check_skull, skull_of_all
-from datamodules.splits import held_out
 
 __all__ = ["SegmentationDataModule"]
 
-log = logging.getLogger(__name__)
 
-
-class SegmentationDataModule(MatchedCases, WrittenCases):
+class SegmentationDataModule(MatchedCases):
     """A data set in nnU-Net's raw layout (`datamodules/segmentation/files.py`), or pictures (`pictures.py`).
 
     Training gives `PatchBatches`; validation, test and prediction give `CaseBatches`. The test is on `imagesTs` where
@@ -68,6 +61,8 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
 
     layout = "datamodule.root to a data set in nnU-Net's raw layout, or pictures"
     task = "segmentation"
+    formats = (".png", *io.VOLUMES)
+    """How names of predictions may end."""
 
     def __init__(
         self,
@@ -107,19 +102,6 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         self._plan, self._channels, self.gb = plan, channels, gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
         self.threads, self.seed = threads, seed
-        self._cases: dict[str, list[Case]] = {}
-        self._predict: list[CaseFiles] = []
-
-    @functools.cached_property
-    def files(self) -> DatasetFiles:
-        """What is in the folder, which is fetched or written first where that can be done."""
-        self.fetch()
-        flat = (self.root / "images").is_dir() and not (self.root / "dataset.json").is_file()
-        if flat:
-            return read_pictures(self.root, self._classes or (), self._colours)
-        if self._colours:
-            raise ValueError(f"{self.root}: colours of datamodule.classes are for masks in masks/; name classes alone")
-        return read_dataset(self.root)
 
     @functools.cached_property
     def plan(self) -> Plan:
@@ -128,11 +110,6 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
             return Plan(**given)
         spacings, shapes = zip(*geometries(self.files.train), strict=True)
         return make_plan(spacings, shapes, classes=self.num_classes, gb=self.gb)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """By label value, or of regions; the first is the background."""
-        return tuple(self._known_classes or self._state.get("classes") or self._data_classes)
 
     @property
     def in_channels(self) -> int:
@@ -174,14 +151,9 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         """Channels of each stage."""
         return list(self.plan.features)
 
-    @property
-    def split(self) -> dict[str, list[str]]:
-        """Ids of every split."""
-        return {name: [case.id for case in cases] for name, cases in self._cases.items()}
-
     def setup(self, stage: str | None = None) -> None:
         """Read all cases, once; prediction needs none of them."""
-        if stage == "predict" or self._cases:
+        if stage == "predict" or self._items:
             return
         splits = self._split()
         if not self._state:
@@ -192,21 +164,22 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
                 "intensities": [vars(each) if each else None for each in self._intensities(splits["train"])],
             } | ({"regions": self.regions} if self.regions else {})
         chosen = [(name, case) for name, cases in splits.items() for case in cases]
-        self._cases = {name: [] for name in splits}
+        self._items = {name: [] for name in splits}
         for name, case in track(chosen, "reading images", transient=True, disable=len(chosen) < 20):
-            self._cases[name].append(self._read(case))
+            self._items[name].append(self._read(case))
         if "skull" not in self._state:
-            self._state["skull"] = (
-                skull_of_all([case.bone for case in self._cases["train"]])
-                if self.spatial_dims == 3 and self._in_hu
-                else None
-            )
-        self.check_trained(self._state)
+            heads = self._items["train"] if self.spatial_dims == 3 and self._in_hu else []
+            self._state["skull"] = skull_of_all([case.bone for case in heads])
+        tested = [*self._items["val"], *self._items["test"]]
+        check_skull(((case.files.images[0], case.bone) for case in tested), self._state.get("skull"))
 
-    def train_dataloader(self) -> PatchBatches:
-        """Random, augmented patches."""
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> PatchBatches | CaseBatches:
+        """Random, augmented patches of the training cases; of any split, every case once."""
+        ranks = ranks or self.ranks
+        if not training:
+            return CaseBatches(self._items[split], **ranks)
         return PatchBatches(
-            self._cases["train"],
+            self._items[split],
             self.patch_size,
             batches=self.batches,
             foreground=self.foreground,
@@ -216,32 +189,47 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
             regions=self.regions,
             batch_size=self.batch_size,
             seed=self.seed,
-            **self.ranks,
+            **ranks,
         )
-
-    def val_dataloader(self) -> CaseBatches:
-        """Every validation case once."""
-        return CaseBatches(self._cases["val"], **self.ranks)
-
-    def test_dataloader(self) -> CaseBatches:
-        """Every test case once."""
-        return CaseBatches(self._cases["test"], **self.ranks)
 
     def predict_dataloader(self) -> CaseBatches:
         """The images that were found by `set_predict_input`, read one by one."""
         return CaseBatches(self._predict, self._read, **self.ranks)
 
+    @property
+    def predict_cases(self) -> dict[str, CaseFiles]:
+        """By id, what is to be predicted."""
+        return {case.id: case for case in self._predict}
+
+    @property
+    def predict_endings(self) -> dict[str, str]:
+        """By id, the `ending` of its prediction."""
+        return {case.id: self.ending(case) for case in self._predict}
+
+    @staticmethod
+    def ending(case: CaseFiles) -> str:
+        """How the name of what is said of a case ends: a volume's as its image's, a picture's in `.png`."""
+        return ".png" if is_picture(case.images[0]) else io.volume_ending(case.images[0])
+
+    @staticmethod
+    def write_like(array: np.ndarray, source: Path, file: Path) -> None:
+        """Write what is said of a case, all or nothing: a `.png` as it is, a volume onto the grid of its file."""
+        if file.suffix == ".png":
+            write_picture(array, file)
+        else:
+            io.write_like(array, source, file)
+
     def held_out_dataloader(self, names: Collection[str]) -> Iterable[dict[str, Any]]:
         """Those of `held_out_cases` that have one of these names, read one by one."""
         ranks, cases = self.ranks, [case for case in self.held_out_cases if case.id in names]
-        yield from map(self._batch, cases[ranks["rank"] :: ranks["world_size"]])
+        yield from CaseBatches(cases[ranks["rank"] :: ranks["world_size"]], self._read)
 
     @property
     def held_out_cases(self) -> list[CaseFiles]:
         """Of patients that are not trained on: the validation fold, the test, and cases without masks."""
-        if self._seen and not self._cases["train"]:
-            return [case.files for case in self._cases["test"]]
-        files, train = self.files, {case.id for case in self._cases["train"]}
+        if self._seen and not self._items["train"]:
+            return [case.files for case in self._items["test"]]
+        files, train = self.files, {case.id for case in self._items["train"]}
         patients = {self._patient_of(case) for case in files.train if case.id in train}
         return [case for case in (*files.train, *files.test, *files.other) if self._patient_of(case) not in patients]
 
@@ -261,45 +249,20 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
         if trained:
             check_skull(((case.images[0], bone_share(raw_image(case))) for case in self._predict), trained)
 
-    def leave_out(self, done: Sequence[str]) -> None:
-        """Do not predict these cases (again)."""
-        self._predict = [case for case in self._predict if case.id not in done]
-
     @property
     def patients(self) -> dict[str, str]:
         """Whom each test case is of, by id."""
-        return {case.id: self._patient_of(case.files) for case in self._cases["test"]}
+        return {case.id: self._patient_of(case.files) for case in self._items["test"]}
+
+    @property
+    def unit(self) -> str:
+        """Of sizes of the test cases: `mm`, or `px` where all are pictures."""
+        return "px" if all(is_picture(case.files.images[0]) for case in self._items["test"]) else "mm"
 
     def raw(self, name: str) -> np.ndarray:
         """First channel of a test case as it stands in its file, z first."""
-        case = next(case for case in self._cases["test"] if case.id == name)
+        case = next(case for case in self._items["test"] if case.id == name)
         return raw_image(case.files, self.spatial_dims)
-
-    def _fold_cases(self) -> dict[str, list[CaseFiles]]:
-        files, parts = self.files, self._folds()
-        for given, known, key in (
-            (self._classes, files.classes, "classes"),
-            (self._channels, files.channels, "channels"),
-        ):
-            if given and list(given) != list(known):
-                kind = "regions" if self.regions and key == "classes" else "those"
-                where = f"{self.root / 'dataset.json'}" if files.labels else f"{self.root}"
-                raise ValueError(f"datamodule.{key}={list(given)}, but {kind} of {where} are {list(known)}")
-        train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
-        val = [case for case in files.train if self._patient_of(case) in parts]
-        return {"train": train, "val": val, "test": list(files.test) or val}
-
-    def check_trained(self, state_dict: dict[str, Any]) -> None:
-        """Compare validation and test images with those that a network was trained on.
-
-        Args:
-            state_dict: Of the datamodule of that training.
-
-        Raises:
-            ValueError: If a head CT has its skull and those of the training had none, or the other way round.
-        """
-        cases = [*self._cases["val"], *self._cases["test"]]
-        check_skull(((case.files.images[0], case.bone) for case in cases), state_dict.get("skull"))
 
     @property
     def _in_hu(self) -> bool:
@@ -318,60 +281,3 @@ class SegmentationDataModule(MatchedCases, WrittenCases):
             return measure(train, self.labels.count, ignore=self.ignore)
         channels = len(self.files.channels)
         return [None if isinstance(self.window, str) else Intensities.window(*self.window)] * channels
-
-    def _labelled(self, train: list[CaseFiles]) -> list[CaseFiles]:
-        """Cases of the share of patients whose masks are used."""
-        if self.labelled == 1:
-            return train
-        patients = sorted({self._patient_of(case) for case in train})
-        order = np.random.default_rng(self.seed).permutation(len(patients))
-        used = {patients[index] for index in order[: max(1, round(self.labelled * len(patients)))]}
-        return [case for case in train if self._patient_of(case) in used]
-
-    def _batch(self, case: CaseFiles) -> dict[str, Any]:
-        return CaseBatches([self._read(case)]).batch(torch.tensor(0), 0)
-
-    @functools.cached_property
-    def _alike(self) -> dict[str, str]:
-        """Patients of slices whose names do not say them; where all are tested, each may stand for itself."""
-        cases = [*self.files.train, *self.files.test, *self.files.other]
-        if (said := listed(self.root, cases)) is not None:
-            return said
-        try:
-            return alike(cases, self.root)
-        except ValueError:
-            if self._seen is None:
-                raise
-            return {case.id: case.id for case in cases}
-
-    def _patient_of(self, case: CaseFiles) -> str:
-        if self.patient is None:
-            return self._alike[case.id]
-        found = self.patient.fullmatch(case.id)
-        if found is None:
-            raise ValueError(f"datamodule.patient={self.patient.pattern!r} does not match the case {case.id}")
-        return found.group(1)
-
-    def _folds(self) -> set[str]:
-        """Patients of the validation fold."""
-        patients = sorted({self._patient_of(case) for case in self.files.train})
-        self._tell_patients(len(patients))
-        if len(patients) < self.folds:
-            raise ValueError(
-                f"{self.root}: {len(patients)} patients make no {self.folds} folds; set datamodule.folds lower"
-            )
-        both = set(map(self._patient_of, self.files.train)) & set(map(self._patient_of, self.files.test))
-        if both:
-            raise ValueError(f"{self.root}: patient {sorted(both)[0]} stands in imagesTr and in imagesTs")
-        return held_out(patients, self.fold, self.folds)
-
-    def _tell_patients(self, count: int) -> None:
-        """That every picture counts as a patient, where names look as if several were of one."""
-        names, alone = [case.id for case in self.files.train], self.patient is not None
-        pattern = several_of_one_name(names)
-        if pattern and alone and count == len(names) and is_picture(self.files.train[0].images[0]):
-            log.warning(
-                "%s: every picture counts as a patient of its own; if names such as %s are of a patient's slices, "
-                "set %s",
-                self.root, names[0], setting("datamodule.patient", pattern),
-            )  # fmt: skip

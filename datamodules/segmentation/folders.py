@@ -128,9 +128,4 @@ class PatientFoldersDataModule(SegmentationDataModule):
         ]  # fmt: skip
 
     def _folds(self) -> set[str]:
-        patients = [case.id for case in self.all_cases]
-        if len(patients) < self.folds:
-            raise ValueError(
-                f"{self.root}: {len(patients)} patients make no {self.folds} folds; set datamodule.folds lower"
-            )
-        return held_out(patients, self.fold, self.folds)
+        return held_out([case.id for case in self.all_cases], self.fold, self.folds, self.root)

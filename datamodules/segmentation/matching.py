@@ -1,24 +1,55 @@
-"""Cases with label maps as a trained network knows them: label values, channels, and who was never seen."""
+"""Cases with label maps: what label values and channels mean, also to a trained network, whose they are, and folds."""
 
+import functools
+import logging
+import re
 from collections.abc import Sequence
 
-from datamodules.base import BaseDataModule
-from datamodules.seen import mark_file, matched
-from datamodules.segmentation.cases import Case
-from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles
-from datamodules.segmentation.labels import Labels
+import numpy as np
 
-__all__ = ["MatchedCases"]
+from datamodules.base import BaseDataModule
+from datamodules.io import setting
+from datamodules.io.pictures import is_picture
+from datamodules.seen import mark_file, matched
+from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles, read_dataset
+from datamodules.segmentation.labels import Labels
+from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
+from datamodules.splits import held_out
+
+__all__ = ["MatchedCases", "marks_of"]
+
+log = logging.getLogger(__name__)
 
 
 class MatchedCases(BaseDataModule):
-    """Of a datamodule of cases, what `evaluate.py` asks for; see `BaseDataModule`."""
+    """Of a datamodule of cases, what does not ask what is in an image; see `BaseDataModule`."""
 
+    fold: int
+    folds: int
+    labelled: float
+    seed: int
+    patient: re.Pattern[str] | None
     _classes: Sequence[str] | None
+    _colours: Sequence[tuple[int, int, int]] = ()
     _channels: Sequence[str] | None
     _known_classes: tuple[str, ...] = ()
     _labels: list[int] | None = None
     _images: list[int] | None = None
+
+    @functools.cached_property
+    def files(self) -> DatasetFiles:
+        """What is in the folder, which is fetched or written first where that can be done."""
+        self.fetch()
+        if (self.root / "images").is_dir() and not (self.root / "dataset.json").is_file():
+            return read_pictures(self.root, self._classes or (), self._colours)
+        if self._colours:
+            raise ValueError(f"{self.root}: colours of datamodule.classes are for masks in masks/; name classes alone")
+        return read_dataset(self.root)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By label value, or of regions; the first is the background."""
+        return tuple(self._known_classes or self._state.get("classes") or self._data_classes)
 
     @property
     def labels(self) -> Labels:
@@ -106,7 +137,7 @@ class MatchedCases(BaseDataModule):
             found.update(self._fold_cases())
             return {name: list(dict.fromkeys(map(self._patient_of, each))) for name, each in found.items()}
 
-        marks = {one: _marks(each) for one, each in cases.items()}
+        marks = {one: marks_of(each) for one, each in cases.items()}
         splits = self.divide(marks, rule, self.root)
         if self._seen is None:
             return found
@@ -114,36 +145,79 @@ class MatchedCases(BaseDataModule):
         found.setdefault("val", [])
         return {**found, "test": self._wanted([case for one in splits["test"] for case in cases[one]])}
 
-    def _wanted(self, tested: list[CaseFiles]) -> list[CaseFiles]:
-        """Of those that could be tested, those whom the arguments ask for."""
-        return tested
+    def _fold_cases(self) -> dict[str, list[CaseFiles]]:
+        """Cases of each split of a training."""
+        files, parts = self.files, self._folds()
+        for key, given in (("classes", self._classes), ("channels", self._channels)):
+            known = getattr(files, key)
+            if given and list(given) != list(known):
+                kind = "regions" if self.regions and key == "classes" else "those"
+                where = self.root / "dataset.json" if files.labels else self.root
+                raise ValueError(f"datamodule.{key}={list(given)}, but {kind} of {where} are {list(known)}")
+        train = self._labelled([case for case in files.train if self._patient_of(case) not in parts])
+        val = [case for case in files.train if self._patient_of(case) in parts]
+        return {"train": train, "val": val, "test": list(files.test) or val}
 
-    def record(self, split: str, cases: Sequence[Case]) -> None:
-        """Let a checkpoint know that these were seen too."""
-        assert self._recorded is not None
-        self._recorded.marks[split].update(_marks([case.files for case in cases]))
+    def _labelled(self, train: list[CaseFiles]) -> list[CaseFiles]:
+        """Cases of the share of patients whose masks are used."""
+        if self.labelled == 1:
+            return train
+        patients = sorted({self._patient_of(case) for case in train})
+        order = np.random.default_rng(self.seed).permutation(len(patients))
+        used = {patients[index] for index in order[: max(1, round(self.labelled * len(patients)))]}
+        return [case for case in train if self._patient_of(case) in used]
+
+    def _folds(self) -> set[str]:
+        """Patients of the validation fold."""
+        patients = sorted({self._patient_of(case) for case in self.files.train})
+        self._tell_patients(len(patients))
+        out = held_out(patients, self.fold, self.folds, self.root)
+        if both := set(patients) & set(map(self._patient_of, self.files.test)):
+            raise ValueError(f"{self.root}: patient {sorted(both)[0]} stands in imagesTr and in imagesTs")
+        return out
+
+    def _tell_patients(self, count: int) -> None:
+        """That every picture counts as a patient, where names look as if several were of one."""
+        names, alone = [case.id for case in self.files.train], self.patient is not None
+        pattern = several_of_one_name(names)
+        if pattern and alone and count == len(names) and is_picture(self.files.train[0].images[0]):
+            log.warning(
+                "%s: every picture counts as a patient of its own; if names such as %s are of a patient's slices, "
+                "set %s",
+                self.root, names[0], setting("datamodule.patient", pattern),
+            )  # fmt: skip
+
+    def _wanted(self, tested: list[CaseFiles]) -> list[CaseFiles]:
+        """Of those that could be tested, those that the arguments ask for."""
+        return tested
 
     @property
     def with_masks(self) -> Sequence[CaseFiles]:
         """All cases that may be trained on or tested."""
         return (*self.files.train, *self.files.test)
 
-    @property
-    def files(self) -> DatasetFiles:
-        """What is in the folder."""
-        raise NotImplementedError
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of the background and all classes or regions."""
-        raise NotImplementedError
+    @functools.cached_property
+    def _alike(self) -> dict[str, str]:
+        """Patients of slices whose names do not say them; where all are tested, each may stand for itself."""
+        cases = [*self.files.train, *self.files.test, *self.files.other]
+        if (said := listed(self.root, cases)) is not None:
+            return said
+        try:
+            return alike(cases, self.root)
+        except ValueError:
+            if self._seen is None:
+                raise
+            return {case.id: case.id for case in cases}
 
     def _patient_of(self, case: CaseFiles) -> str:
-        raise NotImplementedError
+        if self.patient is None:
+            return self._alike[case.id]
+        found = self.patient.fullmatch(case.id)
+        if found is None:
+            raise ValueError(f"datamodule.patient={self.patient.pattern!r} does not match the case {case.id}")
+        return found.group(1)
 
-    def _fold_cases(self) -> dict[str, list[CaseFiles]]:
-        raise NotImplementedError
 
-
-def _marks(cases: Sequence[CaseFiles]) -> list[int]:
+def marks_of(cases: Sequence[CaseFiles]) -> list[int]:
+    """Of all their images, for `BaseDataModule.divide`."""
     return [mark_file(file) for case in cases for file in case.images]

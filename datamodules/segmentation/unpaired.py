@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from datamodules.batches import ResumableBatches
-from datamodules.segmentation.batches import crop
+from datamodules.segmentation.batches import random_crop
 from datamodules.segmentation.cases import Case
 from datamodules.segmentation.folders import PatientFoldersDataModule
+from datamodules.segmentation.matching import marks_of
 
 __all__ = ["UnpairedBatches", "UnpairedFoldersDataModule"]
 
@@ -57,8 +58,7 @@ class UnpairedBatches(ResumableBatches):
 
     def _piece(self, case: Case, rng: np.random.Generator) -> np.ndarray:
         image = case.image if case.image.ndim == 3 else case.image[:, int(rng.integers(case.image.shape[1]))]
-        ends = [sorted((0, n - side)) for n, side in zip(image.shape[1:], self.patch, strict=True)]
-        return crop(image, [int(rng.integers(low, high + 1)) for low, high in ends], self.patch)
+        return random_crop(image, self.patch, rng)
 
 
 class UnpairedFoldersDataModule(PatientFoldersDataModule):
@@ -99,9 +99,10 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
         for case in self._chosen(self.test_where):
             self._others["val" if case.id in out else "train"].append(self._read(case))
         for split in ("train", "val"):
-            if not self._others[split] or not self._cases[split]:
+            if not self._others[split] or not self._items[split]:
                 raise ValueError(f"{self.root}: a kind has no {split} patient; give more, or other folds")
-            self.record(split, self._others[split])
+            if self._recorded:
+                self._recorded.marks[split].update(marks_of([case.files for case in self._others[split]]))
 
     @property
     def split(self) -> dict[str, list[str]]:
@@ -109,17 +110,17 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
         found = super().split
         return {name: [*ids, *(case.id for case in self._others.get(name, []))] for name, ids in found.items()}
 
-    def train_dataloader(self) -> UnpairedBatches:  # type: ignore[override]
+    def train_dataloader(self) -> UnpairedBatches:
         """Random slices of both kinds."""
         return self._unpaired("train")
 
-    def val_dataloader(self) -> UnpairedBatches:  # type: ignore[override]
+    def val_dataloader(self) -> UnpairedBatches:
         """Slices of the held-out fold, the same in each epoch."""
         return self._unpaired("val")
 
     def _unpaired(self, split: str) -> UnpairedBatches:
         return UnpairedBatches(
-            self._cases[split],
+            self._items[split],
             self._others[split],
             self.patch_size[-2:],
             batches=self.batches if split == "train" else max(1, self.batches // 5),

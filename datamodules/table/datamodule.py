@@ -7,25 +7,42 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from datamodules.base import BaseDataModule
 from datamodules.batches import ResumableBatches
-from datamodules.fetal_heart.files import Cases
+from datamodules.cases import Cases, CaseTable
 from datamodules.io import find_table, read_table
 from datamodules.phantoms.phantom import Phantom
 from datamodules.seen import SPLITS, mark, matched
 from datamodules.splits import stated
-from datamodules.table.batches import TableBatches
 from datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
 from datamodules.table.rows import Rows, outcome_of, read_rows
-from evaluation.predictors import check_predictors
 
-__all__ = ["TableDataModule"]
+__all__ = ["TableBatches", "TableDataModule"]
 
 log = logging.getLogger(__name__)
 
 
-class TableDataModule(BaseDataModule):
+class TableBatches(ResumableBatches):
+    """Batches of `{"id": list[str], "x": (B, K) float64}`, and `label` (B,) int64 where it is known, in order."""
+
+    def __init__(self, cases: Cases, predictors: Sequence[str], **options: int) -> None:
+        super().__init__(**options)
+        self.names, self.x = cases.names, torch.from_numpy(cases.matrix(predictors))
+        self.label = None if cases.positive is None else torch.from_numpy(cases.positive.astype(np.int64))
+
+    def plan(self, epoch: int) -> Sequence[Tensor]:
+        """Every case once."""
+        return self.ordered_plan(len(self.names))
+
+    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+        """Some cases."""
+        said: dict[str, Any] = {"id": [self.names[row] for row in chosen.tolist()], "x": self.x[chosen]}
+        return said if self.label is None else {**said, "label": self.label[chosen]}
+
+
+class TableDataModule(CaseTable, BaseDataModule):
     """Reads a table (CSV, TSV or XLSX) with a row for each case.
 
     Where there is a column of splits, its training and validation cases are for the development and its test cases for
@@ -84,30 +101,18 @@ class TableDataModule(BaseDataModule):
         self.class_names = list(map(str, names))
         self.chosen = None if predictors is None else [named(name) for name in predictors]
         self.candidates = [named(name) for name in candidates]
-        self._check_names([*(self.chosen or ()), *self.candidates])
+        self.check_named_once([*(self.chosen or ()), *self.candidates])
+        if named(outcome).lower() in (name.lower() for name in (*(self.chosen or ()), *self.candidates)):
+            raise ValueError(f"{outcome} is the outcome: it cannot be a predictor of itself")
         self.levels = {named(name): (str(pair[0]), str(pair[1])) for name, pair in (levels or {}).items()}
         self.units: dict[str, str] = {}
         self.predictors: list[str] = list(self.chosen or ())
         self._learnt = False
-        self._cases: Cases | None = None
-        self._predicted: Cases | None = None
-
-    @property
-    def num_classes(self) -> int:
-        """Two."""
-        return 2
 
     @property
     def split(self) -> dict[str, list[str]]:
         """Names of the cases of every split."""
         return {name: self.cases(name).names for name in SPLITS}
-
-    def cases(self, *splits: str) -> Any:
-        """The cases of some splits, after `setup`; of `predict`, those that were given."""
-        if splits == ("predict",):
-            return self._predicted
-        assert self._cases is not None
-        return self._cases[np.flatnonzero(np.isin(self._cases.split, splits))]
 
     def setup(self, stage: str | None = None) -> None:
         """Read the file, once, and check it."""
@@ -116,8 +121,8 @@ class TableDataModule(BaseDataModule):
         table, columns = self._read(self.source)
         positive = outcome_of(table, columns, self.outcome, self.positive, self.source)
         self._choose(table, columns, positive)
-        wanted = [*self.predictors, *self.candidates]
-        values = {name: self._values(table, columns, name) for name in wanted if name in columns or self._needs(name)}
+        wanted = [*self.predictors, *(name for name in self.candidates if name in columns)]
+        values = {name: self._values(table, columns, name) for name in wanted}
         truth = self.source.parent / "truth.csv" if self.maker else None
         known = read_table(truth).by("case") if truth else {}
         probability = np.array([float(known[name]["probability"]) for name in table]) if known else None
@@ -128,24 +133,19 @@ class TableDataModule(BaseDataModule):
         self._check()
         self._learnt = True
 
-    def train_dataloader(self) -> ResumableBatches:
-        """The development cases, in order."""
-        return self._batches(self.cases("train", "val"))
-
-    def val_dataloader(self) -> ResumableBatches:
-        """The same: nothing is chosen by them."""
-        return self.train_dataloader()
-
-    def test_dataloader(self) -> ResumableBatches:
-        """The test cases; where there are none the development cases, which are then not judged."""
-        cases = self.cases("test")
-        return self._batches(cases) if cases.names else self.train_dataloader()
-
-    def predict_dataloader(self) -> ResumableBatches:
+    def predict_dataloader(self) -> TableBatches:
         """The cases that were read by `set_predict_input`."""
         if self._predicted is None:
             raise ValueError("nothing to predict on: call set_predict_input(path) first")
         return self._batches(self._predicted)
+
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> TableBatches:
+        """Training and validation are on all development cases, in order: nothing is chosen by them."""
+        cases = self.cases("test") if split == "test" else self.cases("train", "val")
+        return self._batches(cases if cases.names else self.cases("train", "val"), **ranks)
+
+    def _batches(self, cases: Cases, **ranks: int) -> TableBatches:
+        return TableBatches(cases, self.predictors, batch_size=self.batch_size, **{**self.ranks, **ranks})
 
     def set_predict_input(self, path: str | Path) -> None:
         """Read cases to predict, whose outcome need not be known.
@@ -212,10 +212,6 @@ class TableDataModule(BaseDataModule):
             log.warning("%s: no predictors are %s", self.source, ", ".join(out))
         log.info("predictors: %s", ", ".join(self.predictors))
 
-    def _needs(self, name: str) -> bool:
-        """A predictor that the table lacks is an error; a further candidate only of a development."""
-        return name in self.predictors
-
     def _values(self, table: Rows, columns: Mapping[str, str], name: str) -> np.ndarray:
         if name not in columns:
             raise ValueError(f"no column {name}; there are {', '.join(columns)}")
@@ -237,34 +233,14 @@ class TableDataModule(BaseDataModule):
         wanted = [columns[name] for name in (named(self.outcome), *self.predictors)]
         return {case: [mark(str([case, *(row.get(column) for column in wanted)]))] for case, row in table.items()}
 
-    def _check_names(self, names: Sequence[str]) -> None:
-        if len({*names}) < len(names):
-            raise ValueError(f"predictors and candidates name one twice: {', '.join(names)}")
-        if named(self.outcome).lower() in (name.lower() for name in names):
-            raise ValueError(f"{self.outcome} is the outcome: it cannot be a predictor of itself")
-
     def _check(self) -> None:
         """What no regression can be fitted to, or judged on, is told now."""
         if not self.predictors:
             raise ValueError(f"{self.source}: no column can be a predictor")
-        for part, splits, least in (("development", ("train", "val"), 3), ("test", ("test",), 1)):
-            cases = self.cases(*splits)
-            sick = int(cases.positive.sum())
-            if cases.names and min(sick, len(cases.names) - sick) < least:
-                counts = f"{len(cases.names) - sick} {self.class_names[0]} and {sick} {self.class_names[1]}"
-                raise ValueError(f"{self.source}: {counts} {part} cases; at least {least} of each are needed")
-        developed = self.cases("train", "val")
-        if not developed.names:
-            return
-        x = np.stack([developed.values[name] for name in self.predictors], axis=1)
-        for name, column in zip(self.predictors, x.T, strict=True):
-            gaps = int(np.isnan(column).sum())
-            if gaps and self.missing == "refuse":
-                told = f"missing in {gaps} of {len(column)} cases"
-                raise ValueError(f"{name}: {told}; mend them, leave it out, or set datamodule.missing=impute")
-        known = ~np.isnan(x).any(1)
-        check_predictors(x[known], developed.positive[known], self.predictors)
-
-    def _batches(self, cases: Cases) -> TableBatches:
-        x = np.stack([cases.values[name] for name in self.predictors], axis=1)
-        return TableBatches(torch.from_numpy(x), cases.names, cases.positive, self.batch_size, **self.ranks)
+        assert self._cases is not None
+        self._cases.check_counts(self.class_names, self.source)
+        developed = self._cases.of("train", "val")
+        if developed.names:
+            if self.missing == "refuse":
+                developed.check_gaps(self.predictors, "mend them, leave it out")
+            developed.check_predictors(self.predictors)

@@ -47,32 +47,15 @@ class BatchAugment:
         noise: float = 0.0,
         erase: float = 0.0,
     ) -> None:
-        amounts = {
-            "rotate": rotate,
-            "scale": scale,
-            "translate": translate,
-            "contrast": contrast,
-            "brightness": brightness,
-            "noise": noise,
-            "erase": erase,
-        }
-        for name, value in amounts.items():
+        self.rotate, self.scale, self.translate = rotate, scale, translate
+        self.contrast, self.brightness, self.noise, self.erase = contrast, brightness, noise, erase
+        for name, value in vars(self).items():
             if value < 0 or (name in {"scale", "contrast", "erase"} and value >= 1):
                 raise ValueError(f"augmentation {name}={value} is out of range: it must be >= 0 (a fraction below 1)")
         self.flip = tuple(flip)
-        self.rotate, self.scale, self.translate = rotate, scale, translate
-        self.contrast, self.brightness, self.noise, self.erase = contrast, brightness, noise, erase
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Augment a batch.
-
-        Args:
-            images: (B, C, *spatial) float in [0, 1], with 2 or 3 spatial axes.
-            generator: Source of all randomness, on the device of `images`.
-
-        Returns:
-            A new tensor of the same shape and range.
-        """
+        """A new batch of `images` (B, C, *spatial), float in [0, 1], 2-D or 3-D; the generator is on their device."""
         dims = images.ndim - 2
         if any(not 0 <= axis < dims for axis in self.flip):
             raise ValueError(f"augmentation flip={list(self.flip)} names an axis outside 0..{dims - 1}")
@@ -100,7 +83,10 @@ class BatchAugment:
         for first in range(dims):
             for second in range(first + 1, dims):
                 angle = _uniform(images, generator, -limit, limit).view(batch)
-                matrix = matrix @ _plane_rotation(angle, dims, first, second)
+                rotation = torch.eye(dims, device=angle.device, dtype=angle.dtype).repeat(batch, 1, 1)
+                rotation[:, first, first] = rotation[:, second, second] = angle.cos()
+                rotation[:, first, second], rotation[:, second, first] = -angle.sin(), angle.sin()
+                matrix = matrix @ rotation
         matrix = matrix / _uniform(images, generator, 1 - self.scale, 1 + self.scale).view(batch, 1, 1)
         # grid_sample measures in half widths, hence the factor 2.
         shift = 2 * self.translate * (2 * torch.rand(batch, dims, 1, generator=generator, device=images.device) - 1)
@@ -112,9 +98,7 @@ class BatchAugment:
         for axis, size in enumerate(images.shape[2:]):
             edge = max(1, round(self.erase * size))
             start = (_uniform(images, generator, 0, 1) * (size - edge + 1)).floor()
-            shape = [1] * images.ndim
-            shape[axis + 2] = size
-            position = torch.arange(size, device=images.device).view(shape)
+            position = torch.arange(size, device=images.device).view(-1, *[1] * (images.ndim - 3 - axis))
             inside = inside & (position >= start) & (position < start + edge)
         return images.masked_fill(inside, 0.0)
 
@@ -123,12 +107,3 @@ def _uniform(images: Tensor, generator: torch.Generator, low: float, high: float
     """One number for each image, shaped (B, 1, ...) to broadcast against `images`."""
     shape = (len(images),) + (1,) * (images.ndim - 1)
     return low + (high - low) * torch.rand(shape, generator=generator, device=images.device, dtype=images.dtype)
-
-
-def _plane_rotation(angle: Tensor, dims: int, first: int, second: int) -> Tensor:
-    """(B, dims, dims) rotations by `angle` (B,) radians in the plane of two axes."""
-    rotation = torch.eye(dims, device=angle.device, dtype=angle.dtype).repeat(len(angle), 1, 1)
-    rotation[:, first, first] = rotation[:, second, second] = angle.cos()
-    rotation[:, first, second] = -angle.sin()
-    rotation[:, second, first] = angle.sin()
-    return rotation

@@ -11,12 +11,9 @@ from torch import Tensor
 
 __all__ = ["GenesisCorruption", "bezier_curve", "in_painting", "local_shuffle", "non_linear", "out_painting"]
 
-SAMPLES = 100_000
-"""Points of an intensity curve."""
-_AGAIN = 0.95
-"""Probability of another window of noise."""
-_BORDER = 3
-"""Voxels that windows keep from the border of the image."""
+_SAMPLES = 100_000  # points of an intensity curve
+_AGAIN = 0.95  # probability of another window of noise
+_BORDER = 3  # voxels that windows keep from the border of the image
 
 
 class GenesisCorruption:
@@ -46,21 +43,16 @@ class GenesisCorruption:
         inpaint: float = 0.2,
         blocks: int = 10_000,
     ) -> None:
-        chances = {"flip": flip, "shuffle": shuffle, "nonlinear": nonlinear, "paint": paint, "inpaint": inpaint}
-        for name, value in chances.items():
+        self.flip, self.shuffle, self.nonlinear, self.paint, self.inpaint = flip, shuffle, nonlinear, paint, inpaint
+        for name, value in vars(self).items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name}={value}: a probability lies between 0 and 1")
         if blocks < 1:
             raise ValueError(f"blocks={blocks}: a shuffle needs at least one")
-        self.flip, self.shuffle, self.nonlinear = flip, shuffle, nonlinear
-        self.paint, self.inpaint, self.blocks = paint, inpaint, blocks
+        self.blocks = blocks
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
-        """Corrupt one image.
-
-        Args:
-            image: (C, *spatial) float in [0, 1]; left as it is.
-            generator: Source of all randomness, on the CPU.
+        """Corrupt one image (C, *spatial), float in [0, 1], by a generator on the CPU.
 
         Returns:
             The corrupted image, what it should be restored to (the image, flipped where it was flipped), and the names
@@ -95,13 +87,8 @@ class GenesisCorruption:
 def local_shuffle(image: Tensor, generator: torch.Generator, blocks: int = 10_000) -> Tensor:
     """Permute the voxels of random blocks, whose sides are 1 to a tenth of the image's; later blocks lie over earlier.
 
-    Args:
-        image: (C, *spatial); all channels are permuted alike.
-        generator: Source of randomness.
-        blocks: How many.
-
-    Returns:
-        A new tensor. Blocks are read from `image`, so what a voxel holds comes from less than a block's side away.
+    All channels of an image (C, *spatial) are permuted alike. Blocks are read from `image`, so what a voxel of the new
+    one holds comes from less than a block's side away.
     """
     size = torch.tensor(image.shape[1:])
     largest = (size // 10).clamp(min=1)
@@ -133,21 +120,18 @@ def non_linear(image: Tensor, generator: torch.Generator) -> Tensor:
     x, y = bezier_curve(torch.rand(4, generator=generator))
     y = y.flip(0) if falling else y
     values = image.double()
-    right = torch.searchsorted(x, values).clamp(1, SAMPLES - 1)
+    right = torch.searchsorted(x, values).clamp(1, _SAMPLES - 1)
     share = (values - x[right - 1]) / (x[right] - x[right - 1]).clamp(min=1e-12)
     return torch.lerp(y[right - 1], y[right], share.clamp(0, 1)).to(image)
 
 
 def bezier_curve(inner: Tensor) -> tuple[Tensor, Tensor]:
-    """Points of the cubic Bezier curve from (0, 0) to (1, 1).
-
-    Args:
-        inner: (4,) u in [0, 1]: the control points between are (u1, u2) and (u3, u4).
+    """Points of the cubic Bezier curve from (0, 0) over (u1, u2) and (u3, u4), `inner` (4,) in [0, 1], to (1, 1).
 
     Returns:
-        Abscissae and ordinates (SAMPLES,) float64 in [0, 1], neither ever falling.
+        Abscissae and ordinates (100,000,) float64 in [0, 1], neither ever falling.
     """
-    t = torch.linspace(0, 1, SAMPLES, dtype=torch.float64)
+    t = torch.linspace(0, 1, _SAMPLES, dtype=torch.float64)
     first, second, third = 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3
     u1, u2, u3, u4 = inner.double()
     # rounding alone could make the last bits fall

@@ -4,6 +4,7 @@ Constants and the order of steps are those of torchstain 1.4.1 (MIT, github.com/
 against which it is tested. Differs: images keep layout and dtype, and those without tissue pass through with a flag.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -35,15 +36,11 @@ REFERENCE = Stains(
 """The reference slide of the paper's code, as torchstain has it."""
 
 
+@dataclass(frozen=True)
 class MacenkoNormalizer:
-    """Gives tiles the stains of a reference.
+    """Gives tiles the stains of a reference, `target`."""
 
-    Args:
-        target: Stains of the reference.
-    """
-
-    def __init__(self, target: Stains = REFERENCE) -> None:
-        self.target = target
+    target: Stains = REFERENCE
 
     @classmethod
     def of(cls, image: Tensor) -> "MacenkoNormalizer":
@@ -58,10 +55,7 @@ class MacenkoNormalizer:
         return cls(stains)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalise.
-
-        Args:
-            images: (3, H, W) or (B, 3, H, W); uint8 from 0 to 255, or floating point from 0 to 1.
+        """Normalise (3, H, W) or (B, 3, H, W), uint8 from 0 to 255 or floating point from 0 to 1.
 
         Returns:
             Images of the same shape and dtype, and () or (B,) bool: False where an image shows too little tissue, or
@@ -80,19 +74,14 @@ class MacenkoNormalizer:
         amounts = torch.linalg.pinv(stains.colours) @ density
         amounts *= (self.target.strength / stains.strength).to(amounts)[:, None]
         levels = (_WHITE * torch.exp(-self.target.colours.to(amounts) @ amounts)).clamp(0, 255).view(images.shape)
-        return (levels / 255).to(images.dtype) if images.is_floating_point() else levels.to(images.dtype), (
-            torch.tensor(True)
-        )
+        scale = 255 if images.is_floating_point() else 1
+        return (levels / scale).to(images.dtype), torch.tensor(True)
 
 
 def estimate_stains(density: Tensor) -> Stains | None:
-    """Stains of one image.
+    """Stains of the pixels of an image, by their optical density (3, n) float64.
 
-    Args:
-        density: (3, n) optical density of its pixels, float64.
-
-    Returns:
-        Its stains; none where there are too few pixels of tissue, or these have one colour.
+    There are none where too few pixels are tissue, or these have one colour.
     """
     tissue = density[:, (density >= _BETA).all(0)]
     if tissue.shape[1] < _LEAST:
@@ -122,6 +111,5 @@ def _percentile(values: Tensor, share: float) -> Tensor:
     """Linear between ranks, as numpy's; torch.quantile refuses more than 16 million values."""
     ordered = values.sort().values
     place = share / 100 * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
+    low, high = math.floor(place), math.ceil(place)
     return ordered[low] + (place - low) * (ordered[high] - ordered[low])

@@ -14,7 +14,7 @@ from datamodules.batches import ResumableBatches
 from datamodules.io import read_json
 from datamodules.phantoms.phantom import Phantom
 from datamodules.seen import mark_file
-from datamodules.segmentation.batches import crop
+from datamodules.segmentation.batches import random_crop
 from datamodules.splits import held_out
 from datamodules.unlabelled.source import ImageFile, ImageSource
 
@@ -87,7 +87,6 @@ class UnlabelledDataModule(BaseDataModule):
     """
 
     task = "restoration"
-    in_channels = 1
 
     def __init__(
         self,
@@ -118,18 +117,13 @@ class UnlabelledDataModule(BaseDataModule):
         self._ids: dict[str, list[str]] = {"train": [], "val": [], "test": []}
 
     @property
-    def spatial_dims(self) -> int:
-        """2 or 3."""
-        return len(self.patch)
-
-    @property
     def image_shape(self) -> tuple[int, ...]:
         """(1, *patch)."""
         return (1, *self.patch)
 
     @property
     def waiting(self) -> str:
-        """What is missing that an earlier stage has to leave behind; empty where nothing is."""
+        """The split that an earlier stage has to leave behind."""
         if self._split is None or self._split.is_file():
             return ""
         return f"no file {self._split}: set datamodule.split to the split.json of a run, or to null"
@@ -172,21 +166,10 @@ class UnlabelledDataModule(BaseDataModule):
         if not self._seen:
             self._pieces["test"], self._ids["test"] = self._pieces["val"], self._ids["val"]
 
-    def train_dataloader(self) -> CorruptedBatches:
-        """Shuffled pieces."""
-        return self._batches("train", shuffle=True)
-
-    def val_dataloader(self) -> CorruptedBatches:
-        """Pieces of the fold held out, in order."""
-        return self._batches("val")
-
-    def test_dataloader(self) -> CorruptedBatches:
-        """The same."""
-        return self._batches("test")
-
-    def _batches(self, split: str, **options: Any) -> CorruptedBatches:
-        size: dict[str, Any] = {"batch_size": self.batch_size, "seed": self.seed}
-        return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, **size, **self.ranks, **options)
+    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> CorruptedBatches:
+        """Pieces, in training in another order and corrupted anew in each epoch; the test is the validation."""
+        options = {"batch_size": self.batch_size, "seed": self.seed, **(ranks or self.ranks)}
+        return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, shuffle=training, **options)
 
     def _chosen(self) -> list[tuple[ImageSource, ImageFile, str]]:
         """Files of each split; of a checkpoint's test the others have no split, so that pieces are cut as before."""
@@ -217,7 +200,7 @@ class UnlabelledDataModule(BaseDataModule):
             matches = map(source.patient.fullmatch, names)
             out = names | {match.group(1) for match in matches if match}
         else:
-            out = held_out(patients, 0, self.folds) if len(patients) >= self.folds else set()
+            out = held_out(patients, 0, self.folds, self.root) if len(patients) >= self.folds else set()
         return [(file, "val" if file.patient in out else "train") for file in files]
 
     def _cut(self, image: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
@@ -225,9 +208,4 @@ class UnlabelledDataModule(BaseDataModule):
         if image.ndim < len(self.patch):
             raise ValueError(f"datamodule.patch={list(self.patch)}: pictures have two sides; give a patch of two")
         whole = (1,) * (image.ndim - len(self.patch)) + self.patch
-        pieces = []
-        for _ in range(self.crops):
-            ends = [sorted((0, n - side)) for n, side in zip(image.shape, whole, strict=True)]
-            corner = [int(rng.integers(low, high + 1)) for low, high in ends]
-            pieces.append(crop(image[None], corner, whole).reshape(1, *self.patch))
-        return pieces
+        return [random_crop(image[None], whole, rng).reshape(1, *self.patch) for _ in range(self.crops)]

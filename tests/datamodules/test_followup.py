@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from datamodules import FollowupDataModule
-from datamodules.followup.batches import PairBatches, SliceBatches, context_indices, patient_batch
+from datamodules.followup.batches import PairBatches, Region, SliceBatches, patient_batch
 from datamodules.followup.clinical import CLINICAL, read_clinical, scale_clinical
-from datamodules.followup.cohort import lesion_slices, read_patient
+from datamodules.followup.cohort import read_patient
 from datamodules.followup.files import fitted, put_back, read_scan
 from datamodules.phantoms.head import write_head_cohort
 
@@ -56,7 +56,7 @@ def test_splits_are_by_hospital(cohort, tmp_path):
     data = datamodule(cohort, tmp_path)
     data.setup()
     assert {name: len(ids) for name, ids in data.split.items()} == {"train": 4, "val": 2, "test": 2}
-    assert {patient.hospital for patient in data._patients["test"]} == {"Kander"}
+    assert {patient.hospital for patient in data._items["test"]} == {"Kander"}
 
 
 def test_a_stack_is_fitted_and_put_back():
@@ -70,20 +70,20 @@ def test_a_stack_is_fitted_and_put_back():
 
 
 def test_context_is_counted_in_millimetres():
-    assert context_indices(10, 30, 5.0, 5.0) == [9, 10, 11]
-    assert context_indices(10, 30, 1.25, 5.0) == [6, 10, 14]
-    assert context_indices(10, 30, 8.0, 5.0) == [9, 10, 11], "at least one slice apart"
-    assert context_indices(0, 30, 2.5, 5.0) == [0, 0, 2], "clamped at the ends"
+    assert Region(5.0, 0).context(10, 30, 5.0) == [9, 10, 11]
+    assert Region(5.0, 0).context(10, 30, 1.25) == [6, 10, 14]
+    assert Region(5.0, 0).context(10, 30, 8.0) == [9, 10, 11], "at least one slice apart"
+    assert Region(5.0, 0).context(0, 30, 2.5) == [0, 0, 2], "clamped at the ends"
 
 
 def test_the_forecast_region_is_the_bleed_and_a_margin():
     baseline = np.zeros((12, 3, 2, 2), np.uint8)
     baseline[5:7, 1] = 255
-    assert np.flatnonzero(lesion_slices(baseline, 5.0, 10.0)).tolist() == [3, 4, 5, 6, 7, 8]
-    assert np.flatnonzero(lesion_slices(baseline, 5.0, 0.0)).tolist() == [5, 6]
-    assert np.flatnonzero(lesion_slices(baseline, 4.0, 10.0)).tolist() == [3, 4, 5, 6, 7, 8]
-    assert np.flatnonzero(lesion_slices(baseline, 4.0, 10.0, whole_slices=True)).tolist() == [*range(2, 10)]
-    assert np.flatnonzero(lesion_slices(baseline, 5.0, 10.0, whole_slices=True)).tolist() == [3, 4, 5, 6, 7, 8]
+    assert np.flatnonzero(Region(5, 10.0).slices(baseline, 5.0)).tolist() == [3, 4, 5, 6, 7, 8]
+    assert np.flatnonzero(Region(5, 0.0).slices(baseline, 5.0)).tolist() == [5, 6]
+    assert np.flatnonzero(Region(5, 10.0).slices(baseline, 4.0)).tolist() == [3, 4, 5, 6, 7, 8]
+    assert np.flatnonzero(Region(5, 10.0, True).slices(baseline, 4.0)).tolist() == [*range(2, 10)]
+    assert np.flatnonzero(Region(5, 10.0, True).slices(baseline, 5.0)).tolist() == [3, 4, 5, 6, 7, 8]
 
 
 def test_windows_and_masks_survive_the_cache(cohort, tmp_path):
@@ -91,7 +91,7 @@ def test_windows_and_masks_survive_the_cache(cohort, tmp_path):
     data.setup()
     again = datamodule(cohort, tmp_path)
     again.setup()
-    patient, same = data._patients["train"][0], again._patients["train"][0]
+    patient, same = data._items["train"][0], again._items["train"][0]
     assert np.array_equal(patient.baseline, same.baseline)
     scan = read_scan(patient.folder / "baseline", 48, need_iph=True)
     assert np.abs(patient.baseline[:, 0] / 2.55 - scan.ct.clip(0, 100)).max() < 0.21
@@ -105,10 +105,10 @@ def test_pairs_are_balanced_and_mirrored_together(cohort, tmp_path):
     assert batch["image"].shape == (4, 9, 48, 48)
     assert batch["followup"].shape == (4, 3, 48, 48)
     assert batch["label"].sum() == 2
-    plain = PairBatches(data._patients["train"], batch_size=4, context_mm=5, margin_mm=10)
-    mirrored = PairBatches(data._patients["train"], batch_size=4, context_mm=5, margin_mm=10)
-    before, after = plain._pair(0, 4, False)
-    before_m, after_m = mirrored._pair(0, 4, True)
+    plain = PairBatches(data._items["train"], Region(5, 10), batch_size=4)
+    mirrored = PairBatches(data._items["train"], Region(5, 10), batch_size=4)
+    before, after = plain._pair(data._items["train"][0], 4, False)
+    before_m, after_m = mirrored._pair(data._items["train"][0], 4, True)
     assert np.array_equal(before_m, before[..., ::-1])
     assert np.array_equal(after_m, after[..., ::-1])
 
@@ -119,7 +119,7 @@ def test_training_pairs_are_of_the_region_or_of_all_slices(cohort, tmp_path):
         data = datamodule(cohort, tmp_path, train_on=train_on)
         data.setup()
         pairs[train_on] = [len(loader._items) for loader in (data.train_dataloader(), data.val_dataloader())]
-    assert pairs["all"][0] == sum(len(patient.baseline) for patient in data._patients["train"]) > pairs["region"][0]
+    assert pairs["all"][0] == sum(len(patient.baseline) for patient in data._items["train"]) > pairs["region"][0]
     assert pairs["all"][1] == pairs["region"][1], "validation stays as it is"
 
 
@@ -166,24 +166,22 @@ def test_latents_stand_in_for_images(cohort, tmp_path):
 def test_slices_of_a_batch_are_balanced_by_kind_of_bleed(cohort, tmp_path):
     data = datamodule(cohort, tmp_path, batches="slices", batch_size=6)
     data.setup()
-    with_ivh = any(patient.baseline[:, 2].any() or patient.followup[:, 2].any() for patient in data._patients["train"])
+    with_ivh = any(patient.baseline[:, 2].any() or patient.followup[:, 2].any() for patient in data._items["train"])
     for batch in data.train_dataloader():
         ivh = batch["image"][:, 2].flatten(1).any(1)
         iph = batch["image"][:, 1].flatten(1).any(1)
         assert ivh.sum() == (2 if with_ivh else 0)
         assert (iph & ~ivh).sum() == (2 if with_ivh else 3)
-    every = [name for batch in SliceBatches(data._patients["val"], batch_size=5) for name in batch["id"]]
-    brains = sum(
-        (p.baseline[:, 0].any((1, 2)).sum() + p.followup[:, 0].any((1, 2)).sum()) for p in data._patients["val"]
-    )
+    every = [name for batch in SliceBatches(data._items["val"], batch_size=5) for name in batch["id"]]
+    brains = sum((p.baseline[:, 0].any((1, 2)).sum() + p.followup[:, 0].any((1, 2)).sum()) for p in data._items["val"])
     assert len(every) == brains
 
 
 def test_two_ranks_share_what_one_process_has(cohort, tmp_path):
     data = datamodule(cohort, tmp_path)
     data.setup()
-    options = {"context_mm": 5, "margin_mm": 10, "shuffle": True}
-    patients = data._patients["train"]
+    options = {"region": Region(5, 10), "shuffle": True}
+    patients = data._items["train"]
     whole = [batch["label"] for batch in PairBatches(patients, batch_size=4, **options)]
     parts = [[b["label"] for b in PairBatches(patients, batch_size=2, rank=r, world_size=2, **options)] for r in (0, 1)]
     for one, left, right in zip(whole, *parts, strict=True):
@@ -193,8 +191,8 @@ def test_two_ranks_share_what_one_process_has(cohort, tmp_path):
 def test_a_patient_batch_is_whole(cohort, tmp_path):
     data = datamodule(cohort, tmp_path)
     data.setup()
-    patient = data._patients["test"][0]
-    batch = patient_batch(patient, 5.0, 10.0)
+    patient = data._items["test"][0]
+    batch = patient_batch(patient, Region(5.0, 10.0))
     assert batch["image"].shape == (*patient.baseline.shape,)
     assert batch["context"].shape == (len(batch["slices"]), 3)
     assert torch.equal(batch["context"][:, 1], batch["slices"])

@@ -156,7 +156,9 @@ def test_slices_without_a_split_are_split_by_patient(tmp_path):
     patients = {split: {data.patient_of(name) for name in ids} for split, ids in data.split.items()}
     assert {split: len(names) for split, names in patients.items()} == {"train": 40, "val": 5, "test": 5}
     assert len(set.union(*patients.values())) == 50
-    assert {data._labels[split].sum().item() for split in ("val", "test")} == {6}, "two patients of three slices"
+    assert {data._data[split]["labels"].sum().item() for split in ("val", "test")} == {6}, (
+        "two patients of three slices"
+    )
     (tmp_path / "a" / "NHE").rename(tmp_path / "elsewhere")
     alone = module(tmp_path / "a", expansion_only=True)
     alone.prepare_data()

@@ -14,9 +14,10 @@ from sklearn.model_selection import StratifiedKFold
 
 from datamodules import LiverCohortDataModule, LiverPhantom
 from datamodules.io import is_missing
-from datamodules.liver.columns import Columns, check_predictors
-from datamodules.liver.preprocessing import ClinicalPreparation, GenePreparation
+from datamodules.liver.columns import Columns
+from datamodules.liver.preprocessing import fit_clinical, fit_genes, scaled_clinical, scaled_genes
 from datamodules.liver.records import Outcome
+from datamodules.outcomes import check_predictors
 from datamodules.transforms import BatchAugment
 from evaluation.diagnostic import delong
 from models import TableEncoder
@@ -236,12 +237,7 @@ def test_half_known_follow_up_is_left_out_and_told(copy, caplog):
         "2 patients with event 1 have no time_months, 1 with time_months have no event: they are left out of"
         in caplog.text
     )
-    unknown = sum(
-        int(batch["time"].isnan().sum())
-        for split in ("train", "val", "test")
-        for batch in [data._batches[split].beside]
-    )
-    assert unknown == 3
+    assert sum(np.isnan(data.table(split)["time"]).sum() for split in ("train", "val", "test")) == 3
 
 
 def test_words_of_a_layout_are_no_missing_cells():
@@ -257,13 +253,12 @@ def test_gaps_are_filled_as_scikit_learn_fills_them():
     rng = np.random.default_rng(0)
     mixed = rng.normal(size=(80, 5)) @ rng.normal(size=(5, 5)) * [1, 10, 100, 1, 5] + [0, 50, 3, 1, 2]
     gaps = np.where(rng.uniform(size=mixed.shape) < 0.2, np.nan, mixed)
-    prepared = ClinicalPreparation.load(json.loads(json.dumps(ClinicalPreparation.fit(gaps[:60], "abcde").state())))
+    learnt = json.loads(json.dumps(fit_clinical(gaps[:60], "abcde")))
     mean, spread = np.nanmean(gaps[:60], 0), np.nanstd(gaps[:60], 0)
     oracle = IterativeImputer(max_iter=50, random_state=0).fit((gaps[:60] - mean) / spread)
-    said = prepared(gaps[60:])
+    said = scaled_clinical(learnt, gaps[60:])
     assert said[:, :5] == pytest.approx(oracle.transform((gaps[60:] - mean) / spread), abs=1e-5)
     assert np.array_equal(said[:, 5:], np.isnan(gaps[60:]))
-    assert prepared.names[5:] == [f"{name}_missing" for name in "abcde"]
 
 
 # What is refused
@@ -365,9 +360,9 @@ def test_the_real_hcc_table_goes_through_imputation_into_the_clinical_branch_and
     assert np.isnan(x).mean() == pytest.approx(0.102, abs=0.001)
     scores = {clinical_branch: np.zeros(len(x)), regression: np.zeros(len(x))}
     for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(x, died):
-        prepare = ClinicalPreparation.fit(x[train], names)
+        learnt = fit_clinical(x[train], names)
         for fit, score in scores.items():
-            score[test] = fit(prepare(x[train]), died[train])(prepare(x[test]))
+            score[test] = fit(scaled_clinical(learnt, x[train]), died[train])(scaled_clinical(learnt, x[test]))
     for fit, score in scores.items():
         said = delong(died, score)
         print(f"HCC survival, {fit.__name__}: AUC {said['auc']:.3f} [{said['auc_low']:.3f}, {said['auc_high']:.3f}]")
@@ -379,16 +374,16 @@ def test_the_real_hcc_table_goes_through_imputation_into_the_clinical_branch_and
 
 def test_genes_are_logarithms_of_one_more():
     train = np.array([[0, 1, 5.0], [7, 1, 5.0]])
-    genes = GenePreparation.fit(train, ["A", "B", "C"], ["A", "C"])
-    assert genes.scaler.mean == pytest.approx([1.5, np.log2(6)])
-    assert genes.scaler.scale == pytest.approx([1.5, 1])
-    assert genes(np.array([[31.0, 11]]), ["A", "C"]) == pytest.approx(np.array([[7 / 3, 1]]))
+    learnt = fit_genes(train, ["A", "B", "C"], ["A", "C"])
+    assert learnt["mean"] == pytest.approx([1.5, np.log2(6)])
+    assert learnt["scale"] == pytest.approx([1.5, 1])
+    assert scaled_genes(learnt, np.array([[31.0, 11]]), ["A", "C"]) == pytest.approx(np.array([[7 / 3, 1]]))
 
 
 def test_of_many_absent_genes_five_are_named():
     names = list("ABCDEFG")
-    genes = GenePreparation.fit(np.arange(14.0).reshape(2, 7), names, names)
+    learnt = fit_genes(np.arange(14.0).reshape(2, 7), names, names)
     with pytest.raises(ValueError, match="has no gene A, B, C, D, E, which the training had"):
-        genes(np.ones((1, 1)), ["H"])
+        scaled_genes(learnt, np.ones((1, 1)), ["H"])
     with pytest.raises(ValueError, match=r"has no gene A, B, C, D, E; mend datamodule\.genes"):
-        GenePreparation.fit(np.ones((2, 1)), ["H"], names)
+        fit_genes(np.ones((2, 1)), ["H"], names)

@@ -128,7 +128,7 @@ def test_columns_of_several_labels_are_moved(tmp_path):
     )
     turned = npz.write(tmp_path / "y.npz", labels=rows[:, [2, 0, 1]])
     other = meet(npz.datamodule(turned, task="multilabel", class_names=["c", "a", "b"]), trained, tmp_path)
-    assert torch.equal(other._labels["test"], trained._labels["test"])
+    assert torch.equal(other._data["test"]["labels"], trained._data["test"]["labels"])
 
 
 def test_another_npz_is_tested_on_its_test_images_but_for_those_of_the_training(tmp_path, caplog):

@@ -122,7 +122,7 @@ def test_colours_are_classes(tmp_path, given):
     assert made.class_names == ("background", "vessel", "lesion")
     assert made.num_classes == 3
     assert made.state_dict()["classes"] == ["background", "vessel", "lesion"]
-    case = made._cases["val"][0]
+    case = made._items["val"][0]
     assert np.bincount(case.truth.ravel()).tolist() == [576 - 30 - 48, 30, 48]
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     run = L.Trainer(accelerator="cpu", max_epochs=1, limit_train_batches=2, default_root_dir=tmp_path, **quiet)
@@ -132,14 +132,14 @@ def test_colours_are_classes(tmp_path, given):
                  classes={"lesion": COLOURS["lesion"], "vessel": COLOURS["vessel"]})  # fmt: skip
     other.use_classes(made.class_names)
     other.setup()
-    truth = other._cases["val"][0].mask
+    truth = other._items["val"][0].mask
     assert np.bincount(truth.ravel()).tolist() == [576 - 30 - 48, 48, 30], "by name, not by place"
 
 
 def test_label_values_may_be_of_several_classes(tmp_path):
     made = data(painted(tmp_path, {"a": [0] * 3, "b": [1] * 3, "c": [2] * 3}), classes=["none", "vessel", "lesion"])
     made.setup()
-    assert np.bincount(made._cases["val"][0].truth.ravel()).tolist() == [576 - 30 - 48, 30, 48]
+    assert np.bincount(made._items["val"][0].truth.ravel()).tolist() == [576 - 30 - 48, 30, 48]
 
 
 def test_several_colours_are_not_one_foreground(tmp_path):

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from datamodules.followup.files import find_patients
 from datamodules.followup.files import read_scan as read_prepared
 from datamodules.preparation import HeadCTPreparation, RigidRegistration, SkullStrip
-from datamodules.preparation.resample import with_pixel_size
+from datamodules.preparation.scan import with_pixel_size
 from datamodules.preparation.skull_strip import _peel
 from tests.datamodules.analytic_head import (
     BLEED_RADIUS,

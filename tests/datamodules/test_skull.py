@@ -98,10 +98,12 @@ def test_a_segmenter_refuses_heads_of_the_other_kind(heads, trained, other, mess
     with pytest.raises(ValueError, match=f"baseline/ct.nii.gz: {message}"):
         again.set_predict_input(scan_of(heads / other) / "baseline" / "ct.nii.gz")
     foreign = scans(heads / other)
-    foreign.setup("test")
+    foreign.load_state_dict(state)
     with pytest.raises(ValueError, match=message):
-        foreign.check_trained(state)
-    data.check_trained(state)
+        foreign.setup("test")
+    same = scans(heads / trained)
+    same.load_state_dict(state)
+    same.setup("test")
 
 
 @pytest.mark.parametrize(("trained", "other"), [("intact", "stripped"), ("stripped", "intact")])
@@ -116,9 +118,9 @@ def test_a_forecast_refuses_heads_of_the_other_kind(heads, tmp_path, trained, ot
     with pytest.raises(ValueError, match="skull"):
         again.set_predict_input(scan_of(heads / other))
     foreign = pairs(heads / other, tmp_path)
-    foreign.setup("test")
+    foreign.load_state_dict(state)
     with pytest.raises(ValueError, match="skull"):
-        foreign.check_trained(state)
+        foreign.setup("test")
 
 
 def test_what_an_older_training_did_not_record_is_not_asked(heads):
@@ -128,7 +130,9 @@ def test_what_an_older_training_did_not_record_is_not_asked(heads):
     again = scans("nowhere")
     again.load_state_dict(state)
     again.set_predict_input(scan_of(heads / "stripped") / "baseline" / "ct.nii.gz")
-    data.check_trained(state)
+    other = scans(heads / "stripped")
+    other.load_state_dict(state)
+    other.setup("test")
 
 
 def test_a_test_hospital_that_strips_its_scans_is_found_before_training(heads, tmp_path):

@@ -4,13 +4,13 @@
     HCC-TACE-Seg_clinical_data-V2.xlsx                            sheet "data table"
 
 The segmentation, and so the CT before treatment, is that of the earliest study which has one, and the CT is the series
-that it refers to. Of the table, outcomes and readings after treatment stay behind (`datamodules/liver/columns.py`);
+that it refers to. Of the table, outcomes and readings after treatment stay behind (`datamodules/outcomes.py`);
 survival comes in weeks and leaves in months; `Sex` is 1 for men and 2 for women.
 """
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,40 +19,20 @@ import SimpleITK as sitk
 from datamodules.io import Grid, Volume, from_itk, listed, match_ids, number, read_table
 from datamodules.io.dicom import read_series
 from datamodules.io.dicom_seg import Series, find_series, read_segments
-from datamodules.preparation.liver.cohort import ImportedPatient, column_name, predictors, write_cohort
+from datamodules.preparation.liver.layouts import ImportedPatient, Preparation, column_name, predictors, write_cohort
 
 __all__ = ["HCCTACESegPreparation", "pre_procedural", "read_patients"]
 
 log = logging.getLogger(__name__)
 
-_WEEKS = 7 / 30.4375
-"""Months in a week."""
-
+_WEEKS = 7 / 30.4375  # months in a week
 _SEX = {"1": "M", "2": "F"}
-_OUTCOMES = {"label": "censored_0_progressed_1", "event": "death_1_stillaliveorlosttofu_0", "weeks": "os"}
-_NOT_PREDICTORS = ("tcia_id",)
 
 
-@dataclass(frozen=True)
-class HCCTACESegPreparation:
-    """Brings patients into the general layout; the class is progression, 0 or 1.
+class HCCTACESegPreparation(Preparation):
+    """Brings patients into the general layout; the class is progression, 0 or 1."""
 
-    Attributes:
-        input: Folder with the images and the xlsx, at any depth.
-        output: Folder to write.
-    """
-
-    input: str
-    output: str
-
-    def run(self) -> None:
-        """Write `output`.
-
-        Raises:
-            FileNotFoundError: If there are no patients or no table.
-            ValueError: If a file is not as it should be.
-        """
-        root = Path(self.input)
+    def _prepare(self, root: Path, output: Path) -> None:
         tables = [file for file in listed(root, "**/*.xlsx") if file.name[0] != "~"]
         if not tables:
             raise FileNotFoundError(f"no .xlsx with the clinical data below {root}")
@@ -62,8 +42,7 @@ class HCCTACESegPreparation:
         rows = read_patients(tables[0])
         for name in match_ids(sorted(folders), rows, tables[0]):
             log.warning("%s has images and no row in %s; left out", name, tables[0].name)
-        patients = (_patient(name, row, folders.get(name)) for name, row in rows.items())
-        write_cohort(Path(self.output), patients, None)
+        write_cohort(output, (_patient(name, row, folders.get(name)) for name, row in rows.items()))
 
 
 def read_patients(file: Path) -> dict[str, dict[str, str]]:
@@ -84,10 +63,10 @@ def pre_procedural(series: list[Series]) -> tuple[Series, Series] | None:
     Raises:
         ValueError: If the CT that the segmentation refers to is not there.
     """
-    outlined = sorted((one for one in series if one.modality == "SEG"), key=lambda one: (one.date, one.uid))
+    outlined = [one for one in series if one.modality == "SEG"]
     if not outlined:
         return None
-    seg = outlined[0]
+    seg = min(outlined, key=lambda one: (one.date, one.uid))
     for one in series:
         if one.modality == "CT" and one.uid == seg.refers_to:
             return one, seg
@@ -98,16 +77,16 @@ def _patient(name: str, row: dict[str, str], folder: Path | None) -> ImportedPat
     pair = pre_procedural(find_series(folder)) if folder else None
     if pair is None:
         log.warning("%s: no CT with a segmentation; the imaging is missing", name)
-    weeks = number(row, _OUTCOMES["weeks"], 0, where=name)
-    plain = predictors({key: value for key, value in row.items() if key not in _NOT_PREDICTORS})
+    weeks = number(row, "os", 0, where=name)
+    plain = predictors({key: value for key, value in row.items() if key != "tcia_id"})
     if "sex" in plain:
         plain["sex"] = _SEX.get(plain["sex"], "")
     return ImportedPatient(
         name,
         {key: value.replace("_ ", "_") for key, value in plain.items()},
-        row.get(_OUTCOMES["label"], ""),
+        row.get("censored_0_progressed_1", ""),
         "" if math.isnan(weeks) else f"{weeks * _WEEKS:.2f}",
-        row.get(_OUTCOMES["event"], ""),
+        row.get("death_1_stillaliveorlosttofu_0", ""),
         volumes=_volumes(*pair) if pair else {},
     )
 

@@ -9,47 +9,36 @@ Axes point anywhere from volume to volume, so all are turned to RAS. Some volume
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.io import listed
-from datamodules.preparation.liver.segmentation_set import LabelledScan, write_segmentation_set
+from datamodules.preparation.liver.layouts import LabelledScan, Preparation, write_segmentation_set
 from datamodules.preparation.liver.turned import read_turned, with_labels, without_spacing
 
-__all__ = ["LABELS", "LiTS17Preparation", "find_lits17"]
+__all__ = ["LiTS17Preparation", "find_lits17"]
 
 log = logging.getLogger(__name__)
 
-LABELS = {"background": 0, "liver": 1, "tumour": 2}
+_LABELS = {"background": 0, "liver": 1, "tumour": 2}
 
 
 @dataclass(frozen=True)
-class LiTS17Preparation:
+class LiTS17Preparation(Preparation):
     """Brings LiTS17 into nnU-Net's raw layout.
 
     Attributes:
-        input: Folder with the volumes, at any depth.
-        output: Folder to write.
         spacing_overrides: By number of the volume, mm along the axes of the file.
     """
 
-    input: str
-    output: str
     spacing_overrides: Mapping[int, Sequence[float]] | None = None
 
-    def run(self) -> None:
-        """Write `output`.
-
-        Raises:
-            FileNotFoundError: If there is no volume.
-            ValueError: If a file is not as it should be.
-        """
-        pairs = find_lits17(Path(self.input))
+    def _prepare(self, root: Path, output: Path) -> None:
+        pairs = find_lits17(root)
         overrides = {int(number): spacing for number, spacing in (self.spacing_overrides or {}).items()}
-        strange = sorted(set(overrides) - set(pairs))
-        if strange:
-            raise ValueError(f"spacing_overrides names volume {strange[0]}, which is not in {self.input}")
+        if strange := sorted(set(overrides) - set(pairs)):
+            raise ValueError(f"spacing_overrides names volume {strange[0]}, which is not in {root}")
         wrong = [n for n, (volume, _) in pairs.items() if n not in overrides and without_spacing(volume)]
         if wrong:
             log.warning(
@@ -57,17 +46,14 @@ class LiTS17Preparation:
                 "name their spacing in preparation.spacing_overrides, or sizes in mm will be wrong",
                 ", ".join(map(str, wrong)),
             )
-        scans = self._scans(pairs, overrides)
-        write_segmentation_set(Path(self.output), scans, labels=LABELS, channels=["CT"])
+        scans = (_scan(number, *pair, overrides.get(number)) for number, pair in pairs.items())
+        write_segmentation_set(output, scans, labels=_LABELS, channels=["CT"])
 
-    def _scans(
-        self, pairs: Mapping[int, tuple[Path, Path]], overrides: Mapping[int, Sequence[float]]
-    ) -> Iterator[LabelledScan]:
-        for number, (volume, segmentation) in pairs.items():
-            spacing = overrides.get(number)
-            image = read_turned(volume, spacing=spacing)
-            mask = with_labels(image, segmentation, tuple(LABELS.values()), spacing=spacing)
-            yield LabelledScan(f"lits_{number:03d}", [image], mask)
+
+def _scan(number: int, volume: Path, segmentation: Path, spacing: Sequence[float] | None) -> LabelledScan:
+    image = read_turned(volume, spacing=spacing)
+    mask = with_labels(image, segmentation, tuple(_LABELS.values()), spacing=spacing)
+    return LabelledScan(f"lits_{number:03d}", [image], mask)
 
 
 def find_lits17(root: Path) -> dict[int, tuple[Path, Path]]:
@@ -87,7 +73,6 @@ def find_lits17(root: Path) -> dict[int, tuple[Path, Path]]:
             found[kind][number] = file
     if not found["volume"]:
         raise FileNotFoundError(f"no volume-<number>.nii or .nii.gz below {root}")
-    missing = sorted(set(found["volume"]) - set(found["segmentation"]))
-    if missing:
+    if missing := sorted(set(found["volume"]) - set(found["segmentation"])):
         raise ValueError(f"{found['volume'][missing[0]]} has no segmentation-{missing[0]}.nii; add it")
     return {number: (found["volume"][number], found["segmentation"][number]) for number in sorted(found["volume"])}

@@ -13,53 +13,34 @@ Imaging is not joined here: it lies in another archive and exists for few (docs/
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from datamodules.io import Row, is_missing, listed, number, plain, read_matrix, read_table
-from datamodules.preparation.liver.cohort import ImportedPatient, predictors, write_cohort
+from datamodules.preparation.liver.layouts import ImportedPatient, Preparation, predictors, write_cohort
 
-__all__ = ["TCGALIHCPreparation", "read_expression", "read_patients", "tumour_samples"]
+__all__ = ["TCGALIHCPreparation", "read_expression", "read_patients"]
 
-_MONTH = 30.4375
-"""Days."""
-
+_MONTH = 30.4375  # days
 _IDS = ("bcr_patient_barcode", "patient_id", "_patient", "submitter_id", "sample", "sampleid")
 _STAGES = ("ajcc_pathologic_stage", "pathologic_stage", "ajcc_pathologic_tumor_stage", "path_stage")
 _CLINICAL = ("*.clinical.tsv*", "data_clinical_patient.txt", "*clinical_patient_lihc.txt")
 _BARCODE = re.compile(r"TCGA-\w{2}-\w{4}")
 
 
-@dataclass(frozen=True)
-class TCGALIHCPreparation:
-    """Brings patients into the general layout.
+class TCGALIHCPreparation(Preparation):
+    """Brings patients into the general layout."""
 
-    Attributes:
-        input: Folder with the downloaded files, at any depth.
-        output: Folder to write.
-    """
-
-    input: str
-    output: str
-
-    def run(self) -> None:
-        """Write `output`.
-
-        Raises:
-            FileNotFoundError: If there is no clinical table.
-            ValueError: If a table is not as it should be.
-        """
-        root = Path(self.input)
+    def _prepare(self, root: Path, output: Path) -> None:
         tables = [file for pattern in _CLINICAL for file in listed(root, f"**/{pattern}")]
         if not tables:
             raise FileNotFoundError(f"no clinical table below {root}: expected one of {', '.join(_CLINICAL)}")
         survival = [read_patients(file) for file in listed(root, "**/*.survival.tsv*")[:1]]
         expression = [read_expression(file) for file in listed(root, "**/*.star_fpkm.tsv*")[:1]]
         patients = _patients(read_patients(tables[0]), survival[0] if survival else {}, _tiles(root))
-        write_cohort(Path(self.output), patients, expression[0] if expression else None)
+        write_cohort(output, patients, *expression)
 
 
 def read_patients(file: Path) -> dict[str, Row]:
@@ -70,23 +51,20 @@ def read_patients(file: Path) -> dict[str, Row]:
     """
     table = read_table(file, comment="#")
     names = {name.casefold(): name for name in table.columns}
-    column = next((names[name] for name in _IDS if name in names and _coded(table.rows, names[name])), None)
-    if column is None:
-        raise ValueError(f"{file}: no column of barcodes such as TCGA-XX-XXXX; expected one of {', '.join(_IDS)}")
-    found: dict[str, Row] = {}
-    for row in sorted((row for row in table.rows if _BARCODE.match(row[column])), key=lambda row: row[column]):
-        if row[column][13:15] in ("", "01"):
-            found.setdefault(row[column][:12], row)
+    for name in _IDS:
+        barcodes = [row[names[name]] for row in table.rows] if name in names else []
+        if any(map(_BARCODE.match, barcodes)):
+            return {patient: table.rows[place] for patient, place in _tumours(barcodes, ("", "01")).items()}
+    raise ValueError(f"{file}: no column of barcodes such as TCGA-XX-XXXX; expected one of {', '.join(_IDS)}")
+
+
+def _tumours(barcodes: Sequence[str], kinds: Collection[str]) -> dict[str, int]:
+    """By patient (12 characters), the place of the first sample of these kinds in order of vial."""
+    found: dict[str, int] = {}
+    for barcode, place in sorted(zip(barcodes, range(len(barcodes)), strict=True)):
+        if _BARCODE.match(barcode) and barcode[13:15] in kinds:
+            found.setdefault(barcode[:12], place)
     return found
-
-
-def tumour_samples(barcodes: Sequence[str]) -> dict[str, str]:
-    """One sample of the primary tumour for each patient: the first in order of vial."""
-    chosen: dict[str, str] = {}
-    for barcode in sorted(barcodes):
-        if _BARCODE.match(barcode) and barcode[13:15] == "01":
-            chosen.setdefault(barcode[:12], barcode)
-    return chosen
 
 
 def read_expression(file: Path) -> tuple[list[str], list[str], np.ndarray]:
@@ -96,10 +74,10 @@ def read_expression(file: Path) -> tuple[list[str], list[str], np.ndarray]:
         ValueError: If values cannot be log2(FPKM + 1), or there is no tumour.
     """
     genes, samples, table = read_matrix(file)
-    chosen = tumour_samples(samples)
+    chosen = _tumours(samples, ("01",))
     if not chosen:
         raise ValueError(f"{file}: no column is a primary tumour, such as TCGA-XX-XXXX-01A")
-    table = table[:, [samples.index(sample) for sample in chosen.values()]]
+    table = table[:, list(chosen.values())]
     if np.isnan(table).any():
         raise ValueError(f"{file}: a value is missing; expected one for each gene and sample")
     values: dict[str, list[np.ndarray]] = {}
@@ -150,7 +128,3 @@ def _tiles(root: Path) -> dict[str, list[Path]]:
             pictures = [file for file in listed(folder) if file.suffix.lower() in (".png", ".jpg", ".jpeg")]
             found.setdefault(folder.name[:12], []).extend(pictures)
     return found
-
-
-def _coded(rows: Sequence[Row], column: str) -> bool:
-    return any(_BARCODE.match(row[column]) for row in rows)

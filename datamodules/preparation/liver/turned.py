@@ -15,9 +15,7 @@ _TOLERANCE = 1e-2  # mm, and parts of a direction
 def read_turned(file: Path, *, spacing: Sequence[float] | None = None) -> Volume:
     """A volume on a grid whose axes point to the right, the front and the head.
 
-    Args:
-        file: As of `io.read_volume`.
-        spacing: Mm along the axes of the file, in place of its header's.
+    `spacing`, in mm along the axes of the file, takes the place of its header's.
 
     Raises:
         ValueError: If it cannot be read, is no volume, or holds NaN.
@@ -28,16 +26,7 @@ def read_turned(file: Path, *, spacing: Sequence[float] | None = None) -> Volume
 def with_labels(
     image: Volume, mask_file: Path, allowed: Collection[int], *, spacing: Sequence[float] | None = None
 ) -> Volume:
-    """The label map of an image, on its grid.
-
-    Args:
-        image: What `read_turned` gave.
-        mask_file: Of the same voxels.
-        allowed: Label values.
-        spacing: As the image was read.
-
-    Returns:
-        The label map, uint8.
+    """The label map (uint8, of `allowed` values) of an image, on its grid; `spacing` is as the image was read.
 
     Raises:
         ValueError: If it has another shape, points elsewhere, or holds another value.

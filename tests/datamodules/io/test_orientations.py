@@ -13,7 +13,7 @@ from datamodules import ImageSource, SegmentationDataModule
 from datamodules.followup.cohort import read_patient
 from datamodules.hematoma.cohort import Patient, drawn_ml
 from datamodules.io import read_mask, read_volume, write_like
-from datamodules.liver.volumes import read_ct, read_mr
+from datamodules.liver.images import ImageSizes
 from datamodules.preparation.liver.turned import read_turned, with_labels
 from datamodules.preparation.scan import read_scan
 from datamodules.readers import read_images
@@ -23,6 +23,7 @@ from tests.datamodules.test_segmentation import PLAN
 AFFINE = np.array([[0.9, 0, 0, -7], [0, 0.8, 0, 3], [0, 0, 4.0, 11], [0, 0, 0, 1]])
 ORIENTATIONS = ["LAS", "RPS", "RAI", "LPS", "LAI", "RPI", "LPI", "PIR"]
 KINDS = [(axes, ".nii.gz") for axes in ORIENTATIONS] + [("LPS", ".nrrd"), ("RAS", ".mha"), ("PIR", ".mha")]
+SIZES = ImageSizes((4, 6, 6), (4, 1, 1))
 
 
 def arrays():
@@ -56,11 +57,8 @@ def test_every_reader_gives_one_array(tmp_path, axes, ending):
     readers = {
         "predict": lambda folder, end: read_images(folder / f"ct{end}", (1, 6, 10, 12))[1],
         "unlabelled": lambda folder, end: ImageSource("*", spacing=[4, 1, 1]).read(folder / f"ct{end}"),
-        "liver": lambda folder, end: read_ct(
-            {"ct": folder / f"ct{end}", "liver": folder / f"iph{end}"},
-            size=(4, 6, 6), spacing=(4, 1, 1), hu_window=(-160, 240),
-        ),
-        "liver, MR": lambda folder, end: read_mr({"t1": folder / f"ct{end}"}, size=(4, 6, 6), spacing=(4, 1, 1)),
+        "liver": lambda folder, end: SIZES.ct({"ct": folder / f"ct{end}", "liver": folder / f"iph{end}"}),
+        "liver, MR": lambda folder, end: SIZES.mr({"t1": folder / f"ct{end}"}),
         "prepared liver": lambda folder, end: with_labels(
             read_turned(folder / f"ct{end}"), folder / f"iph{end}", (0, 1)
         ).array,
@@ -126,7 +124,7 @@ def made_set(root, ending):
 
 def test_a_set_of_nrrd_is_read_whatever_way_each_case_is_stored(data):
     ct, bleed = arrays()
-    for case in (case for cases in data._cases.values() for case in cases):
+    for case in (case for cases in data._items.values() for case in cases):
         assert np.allclose(case.image[0], np.clip(ct.T, 0, 80) / 80, atol=1e-6), case.id
         assert np.array_equal(case.truth, bleed.T)
         assert case.spacing == pytest.approx((4, 0.8, 0.9))
@@ -165,10 +163,10 @@ def test_pictures_as_nifti_are_planned_and_written_as_pictures(tmp_path):
     data.setup()
     assert data.spatial_dims == 2
     assert data.plan.spacing == pytest.approx((0.8, 0.7))
-    case = data._cases["train"][0]
+    case = data._items["train"][0]
     assert case.image.shape == (1, 16, 24)
     assert case.truth.shape == (16, 24)
-    assert np.array_equal(data.raw(data._cases["test"][0].id) > 0, data._cases["test"][0].truth == 1)
+    assert np.array_equal(data.raw(data._items["test"][0].id) > 0, data._items["test"][0].truth == 1)
     assert next(iter(data.train_dataloader()))["image"].ndim == 4
     assert data.unit == "mm"
     file = predicted(tmp_path / "out", data, tmp_path / "set" / "imagesTr" / "a_0000.nii.gz")
@@ -193,7 +191,7 @@ def test_a_ct_without_its_intercept_is_refused_by_every_system(tmp_path, data):
     readers = {
         "segmentation": lambda: list(data.predict_dataloader()),
         "hemexp": lambda: read_patient(tmp_path / "north" / "p", "p", None, 16),
-        "liver": lambda: read_ct({"ct": file}, size=(4, 6, 6), spacing=(4, 1, 1), hu_window=(-160, 240)),
+        "liver": lambda: SIZES.ct({"ct": file}),
         "pretraining": lambda: ImageSource("*", window=[-1000, 1000]).read(file),
         "prepare head_ct": lambda: read_scan(folder),
     }

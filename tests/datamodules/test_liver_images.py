@@ -1,12 +1,28 @@
 """Volumes and tiles from their files: orientation, spacing, where they are cut, what is refused; real ones too."""
 
+import os
+
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.liver.volumes import read_ct, read_mr, read_tiles
+from datamodules.liver import images
+from datamodules.liver.images import ImageSizes, read_images
+from datamodules.liver.records import Patient
 from tests.conftest import REAL_DATA
+
+
+def read_ct(files, **options):
+    return ImageSizes(**options).ct(files)
+
+
+def read_mr(files, **options):
+    return ImageSizes(**options).mr(files)
+
+
+def read_tiles(files, count, size):
+    return ImageSizes((), (), tiles=count, tile_size=size).histology(files)
 
 
 def save(file, data, affine):
@@ -84,6 +100,26 @@ def test_a_bag_is_filled_or_thinned_out_evenly(tmp_path):
     files[2].write_text("no picture")
     with pytest.raises(ValueError, match=r"2\.png could not be read"):
         read_tiles(files, 5, 10)
+
+
+def test_images_are_read_once_and_again_where_a_file_changed(tmp_path, monkeypatch):
+    file = tmp_path / "tile_00.png"
+    Image.new("RGB", (16, 16), (200, 100, 50)).save(file)
+    fields = {"volumes": {}, "tiles": (file,)}
+    patient = Patient.__new__(Patient)
+    for name, value in fields.items():
+        object.__setattr__(patient, name, value)
+    sizes, calls = ImageSizes((4, 4, 4), (1.0, 1.0, 1.0), (0.0, 1.0), 1, 16), []
+    monkeypatch.setattr(images, "_READ", {})
+    tile = np.ones((1, 3, 16, 16), np.uint8)
+    monkeypatch.setattr(ImageSizes, "read", lambda *arguments: calls.append(arguments) or tile)
+    first = read_images([patient], np.array([True]), "histology", sizes)
+    assert read_images([patient], np.array([True]), "histology", sizes) is first
+    assert not read_images([patient], np.array([False]), "histology", sizes).any()
+    assert len(calls) == 1
+    os.utime(file, (1, 1))
+    read_images([patient], np.array([True]), "histology", sizes)
+    assert len(calls) == 2
 
 
 # Real files
