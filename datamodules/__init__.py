@@ -5,8 +5,7 @@ from datamodules.followup import FollowupDataModule
 from datamodules.hematoma import CutSlicesDataModule, HematomaScansDataModule, HematomaSlicesDataModule
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.liver import LiverCohortDataModule
-from datamodules.medmnist import MedMNISTDataModule
-from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
+from datamodules.medmnist import MedMNISTDataModule, MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
 from datamodules.phantoms.head import HeadPhantom, HeadPictures, HeadScans
 from datamodules.phantoms.liver import LiverPhantom, LiverPictures

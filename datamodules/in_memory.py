@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,17 +11,17 @@ from torch import Tensor
 
 from datamodules.base import BaseDataModule
 from datamodules.batches import Augmentation, TensorBatches
-from datamodules.npz_file import Task
 from datamodules.phantoms.phantom import Phantom
 from datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
 from datamodules.radiomics.masks import make_masks
 from datamodules.readers import read_images
 from datamodules.seen import mark, matched
 
-__all__ = ["InMemoryDataModule", "Split", "chosen_of", "joined"]
+__all__ = ["InMemoryDataModule", "Split", "Task", "chosen_of", "joined"]
 
 log = logging.getLogger(__name__)
 
+Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
 Split = tuple[np.ndarray, np.ndarray, list[str]]
 """Images (N, C, *spatial) uint8, labels (N,) int64 or (N, L) float32, N ids."""
 

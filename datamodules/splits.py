@@ -4,6 +4,7 @@ Each rule takes all patients and gives the patients of `train`, `val` and `test`
 give the same splits, whoever asks. `BaseDataModule.divide` sees to it that nobody stands in two of them.
 """
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,9 +12,21 @@ from sklearn.model_selection import KFold, train_test_split
 
 from datamodules.seen import SPLITS
 
-__all__ = ["by_group", "by_share", "check_classes", "held_out", "stated"]
+__all__ = ["by_group", "by_share", "check_classes", "held_out", "patient_in", "stated"]
 
 _SEED = 12345  # nnU-Net's, so that its folds are ours
+
+
+def patient_in(name: str, pattern: str | re.Pattern[str], unmatched: str) -> str:
+    """Whose a file or a case is: what the first group of a pattern finds in its name.
+
+    Raises:
+        ValueError: With the message `unmatched`, if the pattern does not match.
+    """
+    found = re.fullmatch(pattern, name)
+    if found is None:
+        raise ValueError(unmatched)
+    return found.group(1)
 
 
 def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> set[str]:

@@ -11,6 +11,7 @@ import torch
 from datamodules.io import VOLUMES, check_offset, listed, read_volume
 from datamodules.io.pictures import is_picture, read_picture
 from datamodules.segmentation.cases import resample
+from datamodules.splits import patient_in
 
 __all__ = ["ImageFile", "ImageSource"]
 
@@ -80,10 +81,8 @@ class ImageSource:
         found = []
         for path in paths:
             name = re.sub(r"\.(nii\.gz|\w+)$", "", path.relative_to(fixed).as_posix())
-            match = self.patient.fullmatch(name)
-            if match is None:
-                raise ValueError(f"patient={self.patient.pattern!r} of datamodule.sources does not match {name}")
-            found.append(ImageFile(name, match.group(1), path))
+            unmatched = f"patient={self.patient.pattern!r} of datamodule.sources does not match {name}"
+            found.append(ImageFile(name, patient_in(name, self.patient, unmatched), path))
         return found
 
     def read(self, path: Path) -> np.ndarray:
