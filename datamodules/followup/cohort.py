@@ -6,7 +6,6 @@ A volume is kept as uint8 (Z, 3, H, W): CT from 0 to 100 HU in steps of 0.4 HU, 
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from rich.progress import track
 
 from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
 from datamodules.followup.files import Scan, find_patients, read_scan
-from datamodules.io import Grid, check_same_grid, find_table
+from datamodules.io import Grid, check_same_grid, find_table, written
+from evaluation.expansion import ExpansionRule
 
 __all__ = ["HU_WINDOW", "Patient", "load_cohort", "read_patient", "save_array"]
 
@@ -23,8 +23,7 @@ log = logging.getLogger(__name__)
 
 HU_WINDOW = (0.0, 100.0)
 TIMES = ("baseline", "followup")
-_MEASURED = "volumes by the affine, HU checked"  # of what is cached; another way to measure makes another cache
-GROWTH_ML, GROWTH_RATIO = 6.0, 0.33  # expansion: at least one of the two (the "classic" definition)
+_MEASURED = "volumes by the affine, HU checked, ExpansionRule"  # of the cache; another way makes another one
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,9 @@ class Patient:
 
 
 def load_cohort(root: Path, cache: Path, *, image_size: int) -> list[Patient]:
-    """Read all patients below `root` that have both scans.
+    """Read all patients below `root` that have both scans, in order of id, as images of H = W = `image_size`.
 
-    Args:
-        root: In the follow-up layout.
-        cache: Folder for the arrays; what is there for the same files is taken as it is.
-        image_size: H = W in pixels.
-
-    Returns:
-        Patients in order of id.
+    Arrays go into the folder `cache`; what is there for the same files is taken as it is.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -86,13 +79,9 @@ def load_cohort(root: Path, cache: Path, *, image_size: int) -> list[Patient]:
 
 
 def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: int) -> Patient:
-    """Read one patient; the follow-up may be missing.
+    """Read one patient from a folder with `baseline` and maybe `followup`, as images of H = W = `image_size`.
 
-    Args:
-        folder: Holds `baseline` and maybe `followup`.
-        name: Patient id.
-        row: Of the clinical table; none makes every variable unknown but the volume, which is measured.
-        image_size: H = W in pixels.
+    Without a row of the clinical table every variable is unknown but the volume, which is measured.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -104,9 +93,8 @@ def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: i
         try:
             check_same_grid(folder / "followup", scans[1].grid, folder / "baseline", scans[0].grid)
         except ValueError as error:
-            raise ValueError(
-                f"{folder}/followup: not on the grid of the baseline; prepare.py registers the two"
-            ) from error
+            told = "not on the grid of the baseline; prepare.py registers the two"
+            raise ValueError(f"{folder}/followup: {told}") from error
     volumes = [float(scan.iph.sum() * np.prod(scan.grid.spacing[::-1]) / 1000) for scan in scans]
     values = np.full(len(CLINICAL), np.nan) if row is None else row.values.copy()
     where = list(CLINICAL).index("IPH_baseline_ml")
@@ -127,23 +115,18 @@ def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: i
 
 def save_array(file: Path, array: np.ndarray) -> None:
     """Write a `.npy`, all or nothing, however many processes write it at a time."""
-    partial = file.with_name(f".{os.getpid()}.{file.name}")
-    np.save(partial, array)
-    partial.replace(file)
+    with written(file) as partial:
+        np.save(partial, array)
 
 
 def _expansion(row: ClinicalRow | None, volumes: list[float], name: str) -> int:
     """The table's label, else that of the masks; a disagreement is told and the table wins."""
-    measured = -1
-    if len(volumes) > 1:
-        growth = volumes[1] - volumes[0]
-        measured = int(growth >= GROWTH_ML or growth >= GROWTH_RATIO * volumes[0])
+    measured = int(ExpansionRule()(*volumes)) if len(volumes) > 1 else -1
     if row is None or row.expansion is None:
         return measured
     if measured not in (-1, row.expansion):
-        log.warning(
-            "patient %s: Expansion_classic is %d, but IPH went from %.1f to %.1f mL", name, row.expansion, *volumes
-        )
+        told = "patient %s: Expansion_classic is %d, but IPH went from %.1f to %.1f mL"
+        log.warning(told, name, row.expansion, *volumes)
     return row.expansion
 
 
@@ -155,27 +138,24 @@ def _to_uint8(scan: Scan) -> np.ndarray:
 
 def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: int) -> Patient:
     """A patient from the cache, else read into it. The key covers path, size and time of every file."""
-    files = sorted(path for path in folder.rglob("*.nii.gz"))
+    files = sorted(folder.rglob("*.nii.gz"))
     stamp = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     facts = json.dumps([_MEASURED, stamp, image_size, row.values.tolist(), row.expansion])
     store = cache / hashlib.sha256(facts.encode()).hexdigest()[:16]
     if not (store / "patient.json").is_file():
         patient = read_patient(folder, name, row, image_size)
-        store.mkdir(parents=True, exist_ok=True)
         for time in TIMES:
             save_array(store / f"{time}.npy", getattr(patient, time))
         grid = {"shape": patient.grid.file_shape, "affine": patient.grid.file_affine.tolist()}
-        (store / "patient.json").write_text(
-            json.dumps({"expansion": patient.expansion, **grid, "clinical": patient.clinical.tolist()})
-        )
+        facts = json.dumps({"expansion": patient.expansion, **grid, "clinical": patient.clinical.tolist()})
+        (store / "patient.json").write_text(facts)
     known = json.loads((store / "patient.json").read_text())
     return Patient(
         id=name,
         hospital=folder.parent.name,
         clinical=np.array(known["clinical"], np.float32),
         expansion=known["expansion"],
-        baseline=np.load(store / "baseline.npy", mmap_mode="r"),
-        followup=np.load(store / "followup.npy", mmap_mode="r"),
+        **{time: np.load(store / f"{time}.npy", mmap_mode="r") for time in TIMES},
         grid=Grid(tuple(known["shape"]), np.array(known["affine"])),
         folder=folder,
         columns=row.columns,

@@ -64,15 +64,12 @@ def find_patients(root: Path) -> dict[str, Path]:
 
 
 def read_scan(folder: Path, size: int, *, need_iph: bool) -> Scan:
-    """Read and check one time point.
+    """Read and check one time point, cropped or padded to H = W = `size` pixels.
 
     Args:
         folder: Holds `ct`, `iph` and `ivh`, as `.nii.gz` files or as folders of slices.
-        size: Edge in pixels to crop or pad to.
+        size: Edge in pixels.
         need_iph: Whether an empty IPH mask is an error (at baseline).
-
-    Returns:
-        The scan.
 
     Raises:
         FileNotFoundError: If an image is missing.

@@ -63,7 +63,7 @@ def write_table(file: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def write_pictures(root: Path, cohort: Phantom, ct: str, mask: str, window: tuple[float, float]) -> None:
-    """Write a cohort beside a folder, and into it the slices with something in the mask as pictures, if it is not there.
+    """Write a cohort beside a folder, and into it the slices with something in the mask, as pictures, if it is missing.
 
     Args:
         root: Becomes `images/<patient>_<slice>.png`, and `masks/` of the same names, white where the mask is above 0;

@@ -11,9 +11,10 @@ import numpy as np
 
 from datamodules.io import is_missing, parse
 
-__all__ = ["named", "numbers_of", "tells_outcome", "unit_of"]
+__all__ = ["Levels", "named", "numbers_of", "tells_outcome", "unit_of"]
 
 Levels = tuple[str, str]
+"""The two values of a column, of which the first is 0."""
 
 _UNIT = re.compile(r"(.*\S)\s*[\[(]([^\])]*)[\])]\s*")
 _SAME = 0.98
