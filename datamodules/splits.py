@@ -78,30 +78,29 @@ def by_share(
 
 
 def by_group(
-    groups: Mapping[str, str], source: Path, *, val: Sequence[str], test: Sequence[str], what: str = "hospital"
+    groups: Mapping[str, str], source: Path, *, val: Sequence[str], test: Sequence[str]
 ) -> dict[str, list[str]]:
-    """By hospital, scanner or the like; whoever is in none that is named is trained on.
+    """By hospital; whoever is in none that is named is trained on.
 
     Args:
-        groups: Of each patient.
+        groups: Hospital of each patient.
         source: For messages.
-        val: Groups for validation.
-        test: Groups for the test.
-        what: They are.
+        val: Hospitals for validation.
+        test: Hospitals for the test.
 
     Raises:
-        ValueError: If there is no such group, or a split is left without a patient.
+        ValueError: If there is no such hospital, or a split is left without a patient.
     """
     known = sorted(set(groups.values()))
     if unknown := [name for name in (*val, *test) if name not in known]:
-        raise ValueError(f"{source} has no {what} {', '.join(unknown)}; it has {', '.join(known)}")
+        raise ValueError(f"{source} has no hospital {', '.join(unknown)}; it has {', '.join(known)}")
     places = {**dict.fromkeys(val, "val"), **dict.fromkeys(test, "test")}
     splits: dict[str, list[str]] = {name: [] for name in SPLITS}
     for patient, group in groups.items():
         splits[places.get(group, "train")].append(patient)
     for name, patients in splits.items():
         if not patients:
-            raise ValueError(f"{source}: no {name} patients; {what}s are {', '.join(known)}")
+            raise ValueError(f"{source}: no {name} patients; hospitals are {', '.join(known)}")
     return splits
 
 
@@ -131,16 +130,14 @@ def check_classes(
     classes: Mapping[str, Hashable],
     names: Mapping[Hashable, str],
     source: Path,
-    least: int = 2,
 ) -> None:
-    """Refuse splits that nothing can be learnt from or measured on.
+    """Refuse splits that nothing can be learnt from or measured on: each needs two patients of a class.
 
     Args:
         splits: Patients of each.
         classes: Of each patient.
         names: Of the classes that are needed.
         source: For messages.
-        least: Patients of each class in each split.
 
     Raises:
         ValueError: If a split has fewer.
@@ -148,6 +145,6 @@ def check_classes(
     for split, patients in splits.items():
         for value, name in names.items():
             count = sum(classes[one] == value for one in patients)
-            if count < least:
-                told = "two are needed" if least == 2 else f"{least} are needed"
-                raise ValueError(f"{source}: {count} patients of class {name} in {split}; {told}, so split otherwise")
+            if count < 2:
+                told = f"{count} patients of class {name} in {split}; two are needed, so split otherwise"
+                raise ValueError(f"{source}: {told}")

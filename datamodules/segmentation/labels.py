@@ -58,11 +58,10 @@ def read_labels(said: dict[str, Any], file: Path) -> Labels:
         values = {name: tuple(map(int, value if isinstance(value, list) else [value])) for name, value in named.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise wrong from error
-    ignored = [value for name, value in values.items() if name.strip().casefold() == "ignore"]
     learnt = {name: value for name, value in values.items() if name.strip().casefold() != "ignore"}
-    all_values = sorted({each for value in values.values() for each in value})
+    ignored = [value for name, value in values.items() if name not in learnt]
     known = sorted({each for value in learnt.values() for each in value})
-    if all_values != list(range(len(all_values))) or len(known) < 2 or (0,) not in learnt.values():
+    if known != list(range(len(known))) or len(known) < 2 or (0,) not in learnt.values():
         raise wrong
     if ignored and ignored != [(len(known),)]:
         raise wrong

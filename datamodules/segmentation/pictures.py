@@ -75,7 +75,9 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
     groups: dict[str, str] = {}
     before, patient, unsure = None, "", []
     for case in ordered:
-        small = _small(case)
+        if not is_picture(case.images[0]):
+            raise ValueError(f"{case.images[0]}: patients are told apart by likeness in pictures alone; {_ASK}")
+        small = read_picture(case.images[0], size=(64, 64), cubic=True).astype(float).ravel()
         with np.errstate(invalid="ignore"):  # an empty slice is like any other
             alike = 1.0 if before is None else float(np.nan_to_num(np.corrcoef(before, small)[0, 1], nan=1.0))
         if _OTHER < alike < _SAME:
@@ -143,13 +145,6 @@ def _check_names(names: Sequence[str], root: Path) -> None:
 def _stem(name: str) -> str:
     """The name without the number that ends it."""
     return re.sub(r"\d+$", "", name)
-
-
-def _small(case: CaseFiles) -> np.ndarray:
-    """(4096,) of a slice."""
-    if not is_picture(case.images[0]):
-        raise ValueError(f"{case.images[0]}: patients are told apart by likeness in pictures alone; {_ASK}")
-    return read_picture(case.images[0], size=(64, 64), cubic=True).astype(float).ravel()
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
