@@ -190,7 +190,7 @@ class InMemoryDataModule(BaseDataModule):
             return labels
         return labels[:, np.argsort(self._order)] if labels.ndim == 2 else np.asarray(self._order)[labels]
 
-    def _divided(
+    def divided(
         self, said: dict[str, Split], patient_of: Callable[[str], str], check: Callable[[dict[str, Split]], None]
     ) -> dict[str, Split]:
         """Splits as the folder or the table has them, or of a checkpoint's test: see `BaseDataModule.divide`.

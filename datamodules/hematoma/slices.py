@@ -82,7 +82,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     def read(self) -> dict[str, Split]:
         """All pictures; a patient in two splits is an error."""
-        said = self._divided(self._read_folders(), self.patient_of, self._check_patients)
+        said = self.divided(self._read_folders(), self.patient_of, self._check_patients)
         if len(said["train"][2]):
             said["train"] = self._with_synthetic(*said["train"])
         if self.expansion_only:
