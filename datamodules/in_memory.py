@@ -142,11 +142,7 @@ class InMemoryDataModule(BaseDataModule):
             yield {**batch, "image": batch["image"] * self.std + self.mean}
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read what to predict on, brought to the size and channels of the training images.
-
-        Args:
-            path: An image or volume file, a folder of them and of such folders, or an npz (`datamodules/readers.py`).
-        """
+        """Read what to predict on (`datamodules/readers.py`), brought to size and channels of the training images."""
         ids, images = read_images(Path(path), self.image_shape, below=True)
         self._predict_on(ids, images)
 
@@ -193,12 +189,9 @@ class InMemoryDataModule(BaseDataModule):
     def divided(
         self, said: dict[str, Split], patient_of: Callable[[str], str], check: Callable[[dict[str, Split]], None]
     ) -> dict[str, Split]:
-        """Splits as the folder or the table has them, or of a checkpoint's test: see `BaseDataModule.divide`.
+        """Splits as they were read, or those of a checkpoint's test; see `BaseDataModule.divide`.
 
-        Args:
-            said: As they were read.
-            patient_of: From the id of an image to its patient.
-            check: What is asked of the splits of a training.
+        Ids tell their patients by `patient_of`; what `check` refuses is refused of a training alone.
         """
         marks: dict[str, list[int]] = {}
         for images, _, ids in said.values():

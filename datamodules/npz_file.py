@@ -19,12 +19,7 @@ _FEW = 4  # numbers at a place that are channels rather than columns
 
 
 def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read and check all splits of an npz in the layout of MedMNIST.
-
-    Args:
-        file: The npz file; no pickled object in it is ever loaded.
-        task: Kind of the labels.
-        num_classes: Number of classes or labels.
+    """Read and check all splits of an npz in the layout of MedMNIST; no pickled object in it is ever loaded.
 
     Returns:
         For each split images (N, C, *spatial) uint8, and labels (N,) int64 or (N, L) float32 for `multilabel`.

@@ -30,13 +30,7 @@ def patient_in(name: str, pattern: str | re.Pattern[str], unmatched: str) -> str
 
 
 def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> set[str]:
-    """Patients of the validation fold.
-
-    Args:
-        patients: All there are.
-        fold: 0 to `folds - 1`.
-        folds: How many there are.
-        source: For messages.
+    """Patients of one of the folds, 0 to `folds - 1`, in which they are validated on.
 
     Raises:
         ValueError: If there are fewer patients than folds.
@@ -51,14 +45,9 @@ def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> se
 def by_share(
     classes: Mapping[str, Hashable], source: Path, *, val: float, test: float, seed: int
 ) -> dict[str, list[str]]:
-    """At random, with as many of each class as the whole has.
+    """At random by `seed`, with as many of each class as the whole has.
 
-    Args:
-        classes: Of each patient.
-        source: For messages.
-        val: Share for validation.
-        test: Share for the test; 0 leaves it to others.
-        seed: Of the draw.
+    Of the patients, a share `val` validates and a share `test` is tested; 0 leaves the test to others.
 
     Raises:
         ValueError: If there are too few patients.
@@ -80,13 +69,7 @@ def by_share(
 def by_group(
     groups: Mapping[str, str], source: Path, *, val: Sequence[str], test: Sequence[str]
 ) -> dict[str, list[str]]:
-    """By hospital; whoever is in none that is named is trained on.
-
-    Args:
-        groups: Hospital of each patient.
-        source: For messages.
-        val: Hospitals for validation.
-        test: Hospitals for the test.
+    """By the hospital of each patient; whoever is in none that is named is trained on.
 
     Raises:
         ValueError: If there is no such hospital, or a split is left without a patient.
@@ -105,12 +88,7 @@ def by_group(
 
 
 def stated(said: Mapping[str, str], source: Path, column: str = "split") -> dict[str, list[str]] | None:
-    """As a table says; none where it says nothing.
-
-    Args:
-        said: Of each patient, the word in the table; empty where there is none.
-        source: For messages.
-        column: Likewise.
+    """As the word of each patient in a table says, which is empty where there is none; none where no patient has one.
 
     Raises:
         ValueError: If some patients have a split and others not, or a word is none of the three.
@@ -131,16 +109,10 @@ def check_classes(
     names: Mapping[Hashable, str],
     source: Path,
 ) -> None:
-    """Refuse splits that nothing can be learnt from or measured on: each needs two patients of a class.
-
-    Args:
-        splits: Patients of each.
-        classes: Of each patient.
-        names: Of the classes that are needed.
-        source: For messages.
+    """Refuse splits that nothing can be learnt from or measured on.
 
     Raises:
-        ValueError: If a split has fewer.
+        ValueError: If a split has fewer than two patients of a class in `names`.
     """
     for split, patients in splits.items():
         for value, name in names.items():

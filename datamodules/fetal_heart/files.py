@@ -37,12 +37,8 @@ def read_cases(
 ) -> tuple[Cases, list[str]]:
     """Read the tables, and measure what they lack in the masks.
 
-    Args:
-        root: Folder of the cohort.
-        images: Names of the images without ending.
-        predictors: Those that are wanted.
-        pattern: Regular expression whose first group is the case in the name of an image.
-        labelled: Whether labels, splits and readers are read; of cases to predict they are not.
+    Images are named without ending; the first group of `pattern` is the case in it. Of cases to predict neither labels,
+    splits nor readers are read (`labelled`).
 
     Returns:
         The cases, and for each image the name of its case.

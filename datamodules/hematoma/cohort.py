@@ -48,13 +48,7 @@ class Patient:
 
 
 class Cohort:
-    """The patients in the layout above.
-
-    Args:
-        root: Folder of the cohort; of a phantom, the folder that holds its cohort.
-        phantom: Written to `root` where it is missing.
-        val_hospitals: Hospitals for validation.
-        test_hospitals: Hospitals for the test; all others are for training.
+    """The patients in the layout above, of hospitals for validation, for the test, and all others for training.
 
     Raises:
         ValueError: If a hospital is for validation and for the test.

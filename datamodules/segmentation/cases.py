@@ -155,12 +155,7 @@ def measure(
 ) -> list[Intensities]:
     """Intensities of the foreground of training cases, each channel by itself.
 
-    Args:
-        cases: With masks.
-        classes: As for `read_case`.
-        voxels: Of all cases together; each gives the same number, drawn with replacement.
-        seed: Of the drawing.
-        ignore: Label value of what is not annotated, which is no foreground.
+    Each gives as many voxels, drawn with replacement by `seed`; what is not annotated (`ignore`) is no foreground.
 
     Raises:
         ValueError: If no case has foreground.

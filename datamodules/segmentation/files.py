@@ -66,13 +66,7 @@ class DatasetFiles:
 
 
 def read_dataset(root: Path) -> DatasetFiles:
-    """Read `dataset.json` and list the cases.
-
-    Args:
-        root: The data set's folder.
-
-    Returns:
-        Its cases in order of name.
+    """Read `dataset.json` in the folder of a data set and list its cases, in order of name.
 
     Raises:
         FileNotFoundError: If there is no `dataset.json`, or no training case.

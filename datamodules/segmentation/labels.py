@@ -38,11 +38,7 @@ class Labels:
 
 
 def read_labels(said: dict[str, Any], file: Path) -> Labels:
-    """Read `labels` and `regions_class_order`.
-
-    Args:
-        said: Content of `dataset.json`; values may be keys and names values, as in nnU-Net's old layout.
-        file: It stands in, for messages.
+    """Read `labels` and `regions_class_order`; values may be keys and names values, as in nnU-Net's old layout.
 
     Raises:
         ValueError: If values are not consecutive, or regions lack their order.

@@ -31,10 +31,8 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 def read_pictures(root: Path, classes: Sequence[str] = (), colours: Sequence[Colour] = ()) -> DatasetFiles:
     """List the cases; those without a mask are for prediction alone.
 
-    Args:
-        root: Folder of `images` and `masks`.
-        classes: Their names by label value; background and foreground where nobody names them.
-        colours: By label value, the red, green and blue that mean it in a mask; none where it holds label values.
+    Classes are named by label value, background and foreground where nobody names them; colours are the red, green and
+    blue that mean a label value in a mask, none where it holds label values.
 
     Raises:
         FileNotFoundError: If there is no picture with a mask.
@@ -60,12 +58,8 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
     seen. So only a slice that is quite unlike the one before begins a patient; nothing is guessed where some are
     neither like nor unlike, where most begin a patient, and where names give no order.
 
-    Args:
-        cases: All there are; the number that ends their names gives the order.
-        root: For messages.
-
     Returns:
-        By case, the first case of its patient.
+        By case, the first case of its patient, in the order of the number that ends their names.
 
     Raises:
         ValueError: If patients cannot be told apart.

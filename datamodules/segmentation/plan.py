@@ -52,17 +52,9 @@ def make_plan(
     gb: float = 8.0,
     base_features: int = 32,
 ) -> Plan:
-    """Plan a U-Net for the training images of a data set.
+    """Plan a U-Net for training images with these mm of a voxel and voxels.
 
-    Args:
-        spacings: mm of a voxel of each image.
-        shapes: Voxels of each image.
-        classes: Background included.
-        gb: GPU memory to aim at.
-        base_features: Channels of the first stage.
-
-    Returns:
-        The plan.
+    Classes are counted with the background; `gb` of GPU memory are aimed at, from `base_features` channels on.
     """
     spacing = target_spacing(spacings, shapes)
     resampled = [np.round(np.multiply(shape, old) / spacing) for shape, old in zip(shapes, spacings, strict=True)]

@@ -32,10 +32,7 @@ class Rows:
     def read(cls, file: Path, case: str | None, split: str) -> "Rows":
         """Read a CSV, TSV or XLSX with a row for each case.
 
-        Args:
-            file: The table.
-            case: Column of names; none for one that is called so, or to number the rows.
-            split: Column of splits.
+        Cases have their names in the column `case`, or in one that is called like it; else rows are numbered.
 
         Raises:
             FileNotFoundError: If there is no file.
