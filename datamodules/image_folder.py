@@ -113,7 +113,7 @@ class ImageFolderDataModule(InMemoryDataModule):
         places = self._places()
         split = np.array([places[name] for name in owners])
         splits = {name: chosen_of(split == name, images, labels, ids) for name in SPLITS}
-        return self.divided(splits, self._patients.__getitem__, lambda _: None)
+        return self.divided(splits, self._patients.__getitem__)
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs to know of the training data, and the classes."""

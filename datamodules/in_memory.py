@@ -70,9 +70,8 @@ class InMemoryDataModule(BaseDataModule):
     ) -> None:
         super().__init__(source, phantom)
         if give_mask and (radiomics is None or augment is not None):
-            raise ValueError(
-                "give_mask=true needs datamodule/radiomics, whose masks they are, and datamodule/augment=null"
-            )
+            told = "needs datamodule/radiomics, whose masks they are, and datamodule/augment=null"
+            raise ValueError(f"give_mask=true {told}")
         if task == "binary" and len(class_names) != 2:
             raise ValueError(f"task=binary has two classes, but class_names are {list(class_names)}")
         if batch_size < 1 or std <= 0:
@@ -176,8 +175,7 @@ class InMemoryDataModule(BaseDataModule):
 
     def use_classes(self, names: Sequence[str]) -> None:
         """Let labels mean the classes of a model; see `BaseDataModule`."""
-        order = matched(self.class_names, names, "classes")
-        self._order = None if order == list(range(len(names))) else order
+        self._order = matched(self.class_names, names, "classes")
         self.class_names = list(names)
 
     def _in_order(self, labels: np.ndarray) -> np.ndarray:
@@ -187,7 +185,10 @@ class InMemoryDataModule(BaseDataModule):
         return labels[:, np.argsort(self._order)] if labels.ndim == 2 else np.asarray(self._order)[labels]
 
     def divided(
-        self, said: dict[str, Split], patient_of: Callable[[str], str], check: Callable[[dict[str, Split]], None]
+        self,
+        said: dict[str, Split],
+        patient_of: Callable[[str], str],
+        check: Callable[[dict[str, Split]], None] = lambda _: None,
     ) -> dict[str, Split]:
         """Splits as they were read, or those of a checkpoint's test; see `BaseDataModule.divide`.
 
@@ -248,9 +249,8 @@ class InMemoryDataModule(BaseDataModule):
                 present = torch.bincount(labels, minlength=self.num_classes) > 0
             missing = [name for name, found in zip(self.class_names, present.tolist(), strict=True) if not found]
             if missing:
-                raise ValueError(
-                    f"{self.root}: no {split} image of class {', '.join(missing)}; give at least one of each"
-                )
+                told = f"no {split} image of class {', '.join(missing)}; give at least one of each"
+                raise ValueError(f"{self.root}: {told}")
 
     def _report_duplicates(self) -> None:
         """Say so when training images stand in another split too; official sets are left as published."""
