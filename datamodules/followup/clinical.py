@@ -32,17 +32,11 @@ LABEL = "Expansion_classic"
 
 @dataclass(frozen=True)
 class ClinicalRow:
-    """One patient's row.
+    """One patient's row."""
 
-    Attributes:
-        values: (7,) raw values in the order of `CLINICAL`, NaN where missing.
-        expansion: 0 or 1, none where the table does not say.
-        columns: Every column as text; numbers with a decimal point.
-    """
-
-    values: np.ndarray
-    expansion: int | None
-    columns: dict[str, str]
+    values: np.ndarray  # (7,) raw values in the order of `CLINICAL`, NaN where missing
+    expansion: int | None  # 0 or 1, none where the table does not say
+    columns: dict[str, str]  # every column as text; numbers with a decimal point
 
 
 def read_clinical(file: Path) -> dict[str, ClinicalRow]:

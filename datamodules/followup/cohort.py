@@ -28,29 +28,17 @@ _MEASURED = "volumes by the affine, HU checked, ExpansionRule"  # of the cache; 
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient, ready for batches.
+    """One patient, ready for batches."""
 
-    Attributes:
-        id: Patient id.
-        hospital: Name of the hospital.
-        clinical: (7,) in [0, 1] by the ranges of `CLINICAL`, NaN where unknown.
-        expansion: 0 or 1, -1 where it is not known.
-        baseline: (Z, 3, H, W) uint8.
-        followup: (Z, 3, H, W) uint8, none where there was no second scan.
-        grid: Of the baseline's files, in which arrays lie in the middle.
-        folder: Where the files lie.
-        columns: Of the clinical table, as text; empty where there is none.
-    """
-
-    id: str
-    hospital: str
-    clinical: np.ndarray
-    expansion: int
-    baseline: np.ndarray
-    followup: np.ndarray | None
-    grid: Grid
-    folder: Path
-    columns: dict[str, str]
+    id: str  # patient id
+    hospital: str  # name of the hospital
+    clinical: np.ndarray  # (7,) in [0, 1] by the ranges of `CLINICAL`, NaN where unknown
+    expansion: int  # 0 or 1, -1 where it is not known
+    baseline: np.ndarray  # (Z, 3, H, W) uint8
+    followup: np.ndarray | None  # (Z, 3, H, W) uint8, none where there was no second scan
+    grid: Grid  # of the baseline's files, in which arrays lie in the middle
+    folder: Path  # where the files lie
+    columns: dict[str, str]  # of the clinical table, as text; empty where there is none
 
 
 def load_cohort(root: Path, cache: Path, *, image_size: int) -> list[Patient]:

@@ -25,19 +25,12 @@ _THICKNESS = (0.1, 20)
 
 @dataclass(frozen=True)
 class Scan:
-    """One head CT and its masks.
+    """One head CT and its masks."""
 
-    Attributes:
-        ct: (Z, H, W) float32 in HU.
-        iph: (Z, H, W) bool, intraparenchymal haemorrhage.
-        ivh: (Z, H, W) bool, intraventricular haemorrhage.
-        grid: Of the file, of which arrays are the middle.
-    """
-
-    ct: np.ndarray
-    iph: np.ndarray
-    ivh: np.ndarray
-    grid: Grid
+    ct: np.ndarray  # (Z, H, W) float32 in HU
+    iph: np.ndarray  # (Z, H, W) bool, intraparenchymal haemorrhage
+    ivh: np.ndarray  # (Z, H, W) bool, intraventricular haemorrhage
+    grid: Grid  # of the file, of which arrays are the middle
 
 
 def find_patients(root: Path) -> dict[str, Path]:

@@ -29,17 +29,11 @@ CLASSES = ("NHE", "HE")
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient.
+    """One patient."""
 
-    Attributes:
-        name: Unique in the cohort.
-        split: `train`, `val` or `test`, by hospital.
-        folder: Holds `baseline`, and `followup` where there is one.
-    """
-
-    name: str
-    split: str
-    folder: Path
+    name: str  # unique in the cohort
+    split: str  # `train`, `val` or `test`, by hospital
+    folder: Path  # holds `baseline`, and `followup` where there is one
 
     def file(self, time: str, kind: str = "ct") -> Path | None:
         """The CT of a time, or a drawn mask (`iph`, `ivh`); none where there is none."""

@@ -16,19 +16,14 @@ __all__ = ["Labels", "read_labels"]
 
 @dataclass(frozen=True)
 class Labels:
-    """Meaning of label values.
+    """Meaning of label values."""
 
-    Attributes:
-        names: Of the background and the classes or regions.
-        regions: Label values of each region; empty where each class is one label value, in order.
-        order: For each region the label value that it is written as; later regions are written over earlier ones.
-        ignore: The label value of what is not annotated, the highest; none where all is.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # of the background and the classes or regions
+    # Label values of each region; empty where each class is one label value, in order
     regions: tuple[tuple[int, ...], ...] = ()
+    # For each region the label value that it is written as; later regions are written over earlier ones
     order: tuple[int, ...] = ()
-    ignore: int | None = None
+    ignore: int | None = None  # the label value of what is not annotated, the highest; none where all is
 
     @property
     def count(self) -> int:

@@ -16,17 +16,11 @@ _IDS = ("case", "id", "patient")
 
 @dataclass(frozen=True)
 class Rows:
-    """A table of N cases.
+    """A table of N cases."""
 
-    Attributes:
-        file: It came from.
-        by_case: The rows.
-        columns: By their name without unit; that of the cases and that of the splits are none of them.
-    """
-
-    file: Path
-    by_case: Mapping[str, Row]
-    columns: Mapping[str, str]
+    file: Path  # it came from
+    by_case: Mapping[str, Row]  # the rows
+    columns: Mapping[str, str]  # by their name without unit; that of the cases and that of the splits are none of them
 
     @classmethod
     def read(cls, file: Path, case: str | None, split: str) -> "Rows":

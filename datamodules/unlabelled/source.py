@@ -20,17 +20,11 @@ _RANGE = (0.5, 99.5)  # percentiles of images whose intensities have no unit
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image and whose it is.
+    """An image and whose it is."""
 
-    Attributes:
-        id: Its path below the part of the pattern without wildcards, without ending.
-        patient: Whom it shows.
-        path: Where it lies.
-    """
-
-    id: str
-    patient: str
-    path: Path
+    id: str  # its path below the part of the pattern without wildcards, without ending
+    patient: str  # whom it shows
+    path: Path  # where it lies
 
 
 class ImageSource:
