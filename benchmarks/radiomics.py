@@ -40,10 +40,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.loading import medmnist_root
 from benchmarks.row import Row, print_rows
-from datamodules.npz_file import SPLITS
 from datamodules.radiomics import RadiomicsSettings, extract
 from datamodules.radiomics.masks import make_masks
 from datamodules.radiomics.settings import Family, MaskPolicy
+from datamodules.seen import SPLITS
 
 __all__ = ["run"]
 

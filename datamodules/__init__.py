@@ -1,22 +1,24 @@
 """DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
 
-from datamodules.fetal_heart import FetalHeartDataModule, FetalHeartPhantom
-from datamodules.followup import FollowupDataModule
-from datamodules.hematoma import CutSlicesDataModule, HematomaScansDataModule, HematomaSlicesDataModule
+from datamodules.fetal_heart.datamodule import FetalHeartDataModule
+from datamodules.followup.datamodule import FollowupDataModule
+from datamodules.hematoma.cut_slices import CutSlicesDataModule
+from datamodules.hematoma.scans import HematomaScansDataModule
+from datamodules.hematoma.slices import HematomaSlicesDataModule
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.liver import LiverCohortDataModule
-from datamodules.medmnist import MedMNISTDataModule
-from datamodules.medmnist_phantom import MedMNISTPhantomDataModule
+from datamodules.medmnist import MedMNISTDataModule, MedMNISTPhantomDataModule
 from datamodules.npz import NPZDataModule
+from datamodules.phantoms.fetal_heart import FetalHeartPhantom
+from datamodules.phantoms.fetal_heart.table import FetalHeartTable
 from datamodules.phantoms.head import HeadPhantom, HeadPictures, HeadScans
 from datamodules.phantoms.liver import LiverPhantom, LiverPictures
-from datamodules.segmentation import (
-    PatientFoldersDataModule,
-    SegmentationDataModule,
-    UnpairedFoldersDataModule,
-)
-from datamodules.table import FetalHeartTable, TableDataModule
-from datamodules.unlabelled import ImageSource, UnlabelledDataModule
+from datamodules.segmentation.datamodule import SegmentationDataModule
+from datamodules.segmentation.folders import PatientFoldersDataModule
+from datamodules.segmentation.unpaired import UnpairedFoldersDataModule
+from datamodules.table.datamodule import TableDataModule
+from datamodules.unlabelled.datamodule import UnlabelledDataModule
+from datamodules.unlabelled.source import ImageSource
 
 __all__ = [
     "CutSlicesDataModule",

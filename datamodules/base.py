@@ -139,18 +139,14 @@ class BaseDataModule(L.LightningDataModule):
         return self._recorded.state() if self._recorded else None
 
     def evaluate_as(self, seen: Mapping[str, Any] | None) -> None:
-        """Let `setup` put into the test whom a training has never seen, and nobody whom it was trained on.
+        """Let `setup` test whom a training has never seen, as its `seen` says, and nobody whom it was trained on.
 
-        Args:
-            seen: Of the training's datamodule; without it the test is that of the data's own split.
+        Without `seen` the test is that of the data's own split.
         """
         self._seen = Seen.load(seen) if seen else None
 
     def use_classes(self, names: Sequence[str]) -> None:
-        """Let labels mean the classes of a model, which may stand in another order.
-
-        Args:
-            names: Of the model's classes, in order.
+        """Let labels mean the classes of a model, in its order.
 
         Raises:
             ValueError: If the data have other classes.

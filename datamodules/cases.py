@@ -14,23 +14,15 @@ __all__ = ["CaseTable", "Cases"]
 
 @dataclass(frozen=True)
 class Cases:
-    """N cases.
+    """N cases."""
 
-    Attributes:
-        names: N names.
-        positive: (N,) bool; none where the table has no labels.
-        split: N of `train`, `val`, `test`; empty where the table has none.
-        values: (N,) of each predictor, NaN where missing.
-        readers: By name of the reader, scores (N,) and calls (N,), NaN where a case was not read.
-        probability: (N,) true ones, of phantoms.
-    """
-
-    names: list[str]
-    positive: np.ndarray | None
-    split: list[str]
-    values: dict[str, np.ndarray]
+    names: list[str]  # N names
+    positive: np.ndarray | None  # (N,) bool; none where the table has no labels
+    split: list[str]  # N of `train`, `val`, `test`; empty where the table has none
+    values: dict[str, np.ndarray]  # (N,) of each predictor, NaN where missing
+    # By name of the reader, scores (N,) and calls (N,), NaN where a case was not read
     readers: dict[str, tuple[np.ndarray, np.ndarray]]
-    probability: np.ndarray | None = None
+    probability: np.ndarray | None = None  # (N,) true ones, of phantoms
 
     def __getitem__(self, rows: np.ndarray) -> "Cases":
         """Some of the cases; rows (M,) int."""

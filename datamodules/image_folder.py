@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.in_memory import InMemoryDataModule, Split
+from datamodules.in_memory import InMemoryDataModule, Split, chosen_of
 from datamodules.io import Table, in_order, listed, read_table, setting
 from datamodules.readers import ENDINGS, find_images, numbered, read_each
 from datamodules.seen import SPLITS
 from datamodules.segmentation.pictures import several_of_one_name
-from datamodules.splits import by_share, stated
+from datamodules.splits import by_share, patient_in, stated
 
-__all__ = ["SPLIT_WORDS", "ImageFolderDataModule", "patient_in", "without_ending"]
+__all__ = ["SPLIT_WORDS", "ImageFolderDataModule", "without_ending"]
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class ImageFolderDataModule(InMemoryDataModule):
             )
         if window is not None and not (len(window) == 2 and window[0] < window[1]):
             raise ValueError(f"window={list(window)}: expected two numbers, the lower first")
-        self.table, self.columns = table, {"path": path, "patient": patient, "split": split}
+        self.table, self.columns = table, (path, patient or path, split)
         self.labels = [label] if isinstance(label, str) else list(label)
         self.several = not isinstance(label, str)
         self.pattern = re.compile(patient) if patient and not table else None
@@ -107,20 +107,19 @@ class ImageFolderDataModule(InMemoryDataModule):
         names = list(class_names) if class_names is not None else self._found_classes()
         super().__init__(root, task=self._task(len(names)), class_names=names, **options)
         self._image_shape = (channels, *image_size)
-        self._patients: dict[str, str] = {}
 
     def read(self) -> dict[str, Split]:
         """All images, split by patient."""
         rows = self._rows
         found = read_each({name: row.file for name, row in rows.items()}, self.image_shape, window=self.window)
-        parts: dict[str, list[tuple[str, _Row, np.ndarray]]] = {name: [] for name in SPLITS}
-        places = self._places(rows)
-        for name, images in found.items():
-            for said, image in zip(numbered(name, len(images)), images, strict=True):
-                self._patients[said] = rows[name].patient
-                parts[places[name]].append((said, rows[name], image))
-        splits = {name: self._split_of(part) for name, part in parts.items()}
-        return self._divided(splits, self._patients.__getitem__, lambda _: None)
+        ids, images = _joined(found)
+        owners = [name for name, each in found.items() for _ in each]
+        self._patients = {one: rows[name].patient for one, name in zip(ids, owners, strict=True)}
+        labels = np.array([self._label(rows[name]) for name in owners])
+        places = self._places()
+        split = np.array([places[name] for name in owners])
+        splits = {name: chosen_of(split == name, images, labels, ids) for name in SPLITS}
+        return self.divided(splits, self._patients.__getitem__)
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs to know of the training data, and the classes."""
@@ -134,9 +133,7 @@ class ImageFolderDataModule(InMemoryDataModule):
 
     def set_predict_input(self, path: str | Path) -> None:
         """Read what to predict on: an image, or a folder of them and of folders."""
-        found = read_each(_by_path(Path(path)), self.image_shape, window=self.window)
-        ids = [said for name, images in found.items() for said in numbered(name, len(images))]
-        self._predict_on(ids, np.concatenate([*found.values()]))
+        self._predict_on(*_joined(read_each(_by_path(Path(path)), self.image_shape, window=self.window)))
 
     def _task(self, classes: int) -> Any:
         return "multilabel" if self.several else "binary" if classes == 2 else "multiclass"
@@ -196,23 +193,22 @@ class ImageFolderDataModule(InMemoryDataModule):
         return rows
 
     def _listed_rows(self) -> dict[str, _Row]:
-        table = self._listed
-        wanted = [self.columns["path"], *self.labels, *([self.columns["patient"]] if self.columns["patient"] else [])]
-        table.need(*map(str, wanted))
+        table, (path, patient, split) = self._listed, self.columns
+        table.need(*dict.fromkeys((path, *self.labels, patient)))
         rows = {}
         for row in table.rows:
-            name = row[str(self.columns["path"])]
+            name = row[path]
             if name in rows:
                 raise ValueError(f"{table.file}: {name} stands in it twice")
             if not (self.root / name).exists():
                 raise FileNotFoundError(f"{table.file}: no file {self.root / name}")
-            patient = row[str(self.columns["patient"])] if self.columns["patient"] else name
-            split = row.get(str(self.columns["split"]), "")
-            rows[name] = _Row(self.root / name, tuple(row[one] for one in self.labels), patient, split)
+            labels = tuple(row[one] for one in self.labels)
+            rows[name] = _Row(self.root / name, labels, row[patient], row.get(split, ""))
         return rows
 
-    def _places(self, rows: dict[str, _Row]) -> dict[str, str]:
+    def _places(self) -> dict[str, str]:
         """The split of each image: as it is given, or drawn by patient."""
+        rows = self._rows
         classes = {row.patient: row.labels for row in rows.values()}
         said: dict[str, str] = {}
         for row in rows.values():
@@ -235,26 +231,19 @@ class ImageFolderDataModule(InMemoryDataModule):
         train = {one: classes[one] for one in splits["train"]}
         return {**by_share(train, self.root, val=share, test=0, seed=self.split_seed), "test": splits["test"]}
 
-    def _split_of(self, part: list[tuple[str, _Row, np.ndarray]]) -> Split:
-        ids = [name for name, *_ in part]
-        images = np.stack([image for *_, image in part]) if part else np.zeros((0, *self.image_shape), np.uint8)
-        if self.several:
-            labels = np.array([[_flag(cell, self.root) for cell in row.labels] for _, row, _ in part], np.float32)
-            return images, labels.reshape(len(ids), len(self.labels)), ids
-        return images, np.array([self.class_names.index(row.labels[0]) for _, row, _ in part], np.int64), ids
+    def _label(self, row: _Row) -> np.int64 | np.ndarray:
+        """Its class, or (L,) float32 of several labels."""
+        if not self.several:
+            return np.int64(self.class_names.index(row.labels[0]))
+        if wrong := [cell for cell in row.labels if cell not in ("0", "1")]:
+            raise ValueError(f"{self.root}: label {wrong[0]!r}; expected 0 or 1")
+        return np.array(row.labels, np.float32)
 
 
-def patient_in(name: str, pattern: str | re.Pattern[str]) -> str:
-    """Whom an image shows: the first group of a pattern of its name.
-
-    Raises:
-        ValueError: If the pattern does not match.
-    """
-    found = re.fullmatch(pattern, name)
-    if found is None:
-        told = pattern if isinstance(pattern, str) else pattern.pattern
-        raise ValueError(f"datamodule.patient={told!r} does not match {name}")
-    return found.group(1)
+def _joined(found: dict[str, np.ndarray]) -> tuple[list[str], np.ndarray]:
+    """Ids of the images of each file, and all of them."""
+    ids = [one for name, images in found.items() for one in numbered(name, len(images))]
+    return ids, np.concatenate([*found.values()])
 
 
 def without_ending(path: str) -> str:
@@ -266,9 +255,3 @@ def _by_path(path: Path) -> dict[str, Path]:
     """Images of a folder and those below it by their paths with endings, or the one image that is named."""
     folder = path if path.is_dir() else path.parent
     return {file.relative_to(folder).as_posix(): file for file in find_images(path, below=True).values()}
-
-
-def _flag(cell: str, source: Path) -> float:
-    if cell not in ("0", "1"):
-        raise ValueError(f"{source}: label {cell!r}; expected 0 or 1")
-    return float(cell)

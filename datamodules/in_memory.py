@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,17 +11,17 @@ from torch import Tensor
 
 from datamodules.base import BaseDataModule
 from datamodules.batches import Augmentation, TensorBatches
-from datamodules.npz_file import Task
 from datamodules.phantoms.phantom import Phantom
 from datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
 from datamodules.radiomics.masks import make_masks
 from datamodules.readers import read_images
 from datamodules.seen import mark, matched
 
-__all__ = ["InMemoryDataModule", "Split", "chosen_of", "joined"]
+__all__ = ["InMemoryDataModule", "Split", "Task", "chosen_of", "joined"]
 
 log = logging.getLogger(__name__)
 
+Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
 Split = tuple[np.ndarray, np.ndarray, list[str]]
 """Images (N, C, *spatial) uint8, labels (N,) int64 or (N, L) float32, N ids."""
 
@@ -70,9 +70,8 @@ class InMemoryDataModule(BaseDataModule):
     ) -> None:
         super().__init__(source, phantom)
         if give_mask and (radiomics is None or augment is not None):
-            raise ValueError(
-                "give_mask=true needs datamodule/radiomics, whose masks they are, and datamodule/augment=null"
-            )
+            told = "needs datamodule/radiomics, whose masks they are, and datamodule/augment=null"
+            raise ValueError(f"give_mask=true {told}")
         if task == "binary" and len(class_names) != 2:
             raise ValueError(f"task=binary has two classes, but class_names are {list(class_names)}")
         if batch_size < 1 or std <= 0:
@@ -142,11 +141,7 @@ class InMemoryDataModule(BaseDataModule):
             yield {**batch, "image": batch["image"] * self.std + self.mean}
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read what to predict on, brought to the size and channels of the training images.
-
-        Args:
-            path: An image or volume file, a folder of them and of such folders, or an npz (`datamodules/readers.py`).
-        """
+        """Read what to predict on (`datamodules/readers.py`), brought to size and channels of the training images."""
         ids, images = read_images(Path(path), self.image_shape, below=True)
         self._predict_on(ids, images)
 
@@ -180,8 +175,7 @@ class InMemoryDataModule(BaseDataModule):
 
     def use_classes(self, names: Sequence[str]) -> None:
         """Let labels mean the classes of a model; see `BaseDataModule`."""
-        order = matched(self.class_names, names, "classes")
-        self._order = None if order == list(range(len(names))) else order
+        self._order = matched(self.class_names, names, "classes")
         self.class_names = list(names)
 
     def _in_order(self, labels: np.ndarray) -> np.ndarray:
@@ -190,15 +184,15 @@ class InMemoryDataModule(BaseDataModule):
             return labels
         return labels[:, np.argsort(self._order)] if labels.ndim == 2 else np.asarray(self._order)[labels]
 
-    def _divided(
-        self, said: dict[str, Split], patient_of: Callable[[str], str], check: Callable[[dict[str, Split]], None]
+    def divided(
+        self,
+        said: dict[str, Split],
+        patient_of: Callable[[str], str],
+        check: Callable[[dict[str, Split]], None] = lambda _: None,
     ) -> dict[str, Split]:
-        """Splits as the folder or the table has them, or of a checkpoint's test: see `BaseDataModule.divide`.
+        """Splits as they were read, or those of a checkpoint's test; see `BaseDataModule.divide`.
 
-        Args:
-            said: As they were read.
-            patient_of: From the id of an image to its patient.
-            check: What is asked of the splits of a training.
+        Ids tell their patients by `patient_of`; what `check` refuses is refused of a training alone.
         """
         marks: dict[str, list[int]] = {}
         for images, _, ids in said.values():
@@ -255,9 +249,8 @@ class InMemoryDataModule(BaseDataModule):
                 present = torch.bincount(labels, minlength=self.num_classes) > 0
             missing = [name for name, found in zip(self.class_names, present.tolist(), strict=True) if not found]
             if missing:
-                raise ValueError(
-                    f"{self.root}: no {split} image of class {', '.join(missing)}; give at least one of each"
-                )
+                told = f"no {split} image of class {', '.join(missing)}; give at least one of each"
+                raise ValueError(f"{self.root}: {told}")
 
     def _report_duplicates(self) -> None:
         """Say so when training images stand in another split too; official sets are left as published."""

@@ -1,23 +1,26 @@
 """MedMNIST v2 and MedMNIST+: twelve 2-D and six 3-D sets (Yang et al. 2023, doi:10.1038/s41597-022-01721-8).
 
 Facts about the sets (labels, licences, addresses, checksums) come from the `medmnist` package; the files are read here,
-because the package neither checks a file that is already there nor says why a download failed.
+because the package neither checks a file that is already there nor says why a download failed. A phantom is named by
+the same words, so that a demo differs in its data set alone.
 """
 
 import difflib
 import hashlib
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.error import URLError
 
 import torch
 
+from datamodules.in_memory import Task
 from datamodules.npz import NPZDataModule
-from datamodules.npz_file import Task
+from datamodules.phantoms.images import ImagesPhantom
 
-__all__ = ["MedMNISTDataModule"]
+__all__ = ["MedMNISTDataModule", "MedMNISTPhantomDataModule"]
 
 _TASKS: dict[str, Task] = {
     "binary-class": "binary",
@@ -92,3 +95,34 @@ class MedMNISTDataModule(NPZDataModule):
             f"could not download {self.file.name} ({reason}): put the file from {self._url} (MD5 {self._md5}) "
             f"at {self.file.resolve()}, or set datamodule.root to the folder that holds it"
         )
+
+
+class MedMNISTPhantomDataModule(NPZDataModule):
+    """Phantom images (`datamodules/phantoms/images.py`); batches as in `NPZDataModule`.
+
+    Args:
+        name: The set that is imitated: `breastmnist` (2-D ultrasound-like) or `adrenalmnist3d` (3-D shapes); or
+            `two_signals` (2-D) or `two_signals_3d`, whose label has one sign inside a mask and one outside; or
+            `lesion_or_none` (2-D).
+        size: Edge in pixels.
+        counts: Images in train, val and test.
+        root: Folder to write to.
+        phantom_seed: Seed of the cohort, apart from the seed of training.
+        **options: `batch_size`, `augment`, `mean`, `std`, `shuffle`, `drop_last` and `seed` of `NPZDataModule`.
+    """
+
+    def __init__(
+        self,
+        name: Literal[
+            "breastmnist", "adrenalmnist3d", "two_signals", "two_signals_3d", "lesion_or_none"
+        ] = "breastmnist",
+        *,
+        size: int = 28,
+        counts: Sequence[int] = (600, 100, 300),
+        root: str | Path = "data/phantoms",
+        phantom_seed: int = 0,
+        **options: Any,
+    ) -> None:
+        made = ImagesPhantom(name, size, tuple(counts), phantom_seed)
+        super().__init__(root, phantom=made, task="binary", class_names=made.class_names, **options)
+        self._image_shape = made.image_shape

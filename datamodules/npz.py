@@ -39,13 +39,14 @@ class NPZDataModule(InMemoryDataModule):
     def read(self) -> dict[str, Split]:
         """All of the file."""
         said = read_npz(self.file, task=self.task, num_classes=self.num_classes)
-        splits = {name: (images, labels, _ids(name, len(labels))) for name, (images, labels) in said.items()}
-        marks = {name: [mark(image) for image in images] for name, (images, *_) in splits.items()}
-        if self._seen is None:
-            each = {one: [key] for name, (*_, ids) in splits.items() for one, key in zip(ids, marks[name], strict=True)}
-            self._recorded = Seen.of(each, {name: ids for name, (*_, ids) in splits.items()})
-            return splits
-        return {**splits, "test": self._unseen(splits["test"], marks)}
+        ids = {name: [f"{name}_{index:05d}" for index in range(len(labels))] for name, (_, labels) in said.items()}
+        marks = {name: [mark(image) for image in images] for name, (images, _) in said.items()}
+        splits = {name: (*pair, ids[name]) for name, pair in said.items()}
+        if self._seen:
+            return {**splits, "test": self._unseen(splits["test"], marks)}
+        each = {one: [key] for name, names in ids.items() for one, key in zip(names, marks[name], strict=True)}
+        self._recorded = Seen.of(each, ids)
+        return splits
 
     def _unseen(self, test: Split, marks: dict[str, list[int]]) -> Split:
         """Test images of another file that were not trained on; of the training's own file all, as published."""
@@ -66,7 +67,3 @@ class NPZDataModule(InMemoryDataModule):
     def read_shape(self) -> tuple[int, ...]:
         """From the head of the file."""
         return image_shape(self.file)
-
-
-def _ids(split: str, count: int) -> list[str]:
-    return [f"{split}_{index:05d}" for index in range(count)]

@@ -5,27 +5,21 @@ The file holds `{train,val,test}_images`, uint8 of shape (N, H, W), (N, H, W, 3)
 """
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from datamodules.in_memory import Task
 from datamodules.io.arrays import npz_shape
 from datamodules.io.arrays import read_npz as read_array
+from datamodules.seen import SPLITS
 
-__all__ = ["SPLITS", "Task", "image_shape", "read_npz"]
+__all__ = ["image_shape", "read_npz"]
 
-SPLITS = ("train", "val", "test")
 _FEW = 4  # numbers at a place that are channels rather than columns
-Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
 
 
 def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read and check all splits of an npz in the layout of MedMNIST.
-
-    Args:
-        file: The npz file; no pickled object in it is ever loaded.
-        task: Kind of the labels.
-        num_classes: Number of classes or labels.
+    """Read and check all splits of an npz in the layout of MedMNIST; no pickled object in it is ever loaded.
 
     Returns:
         For each split images (N, C, *spatial) uint8, and labels (N,) int64 or (N, L) float32 for `multilabel`.
@@ -39,11 +33,11 @@ def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.
         where = f"{file}: {name}_images is {images.dtype} of shape {images.shape}"
         if images.dtype != np.uint8:
             raise ValueError(f"{where}; expected uint8, 0 to 255")
-        _channels_of(images.shape, where)
+        colour = _channels_of(images.shape, where) == 3
         if len(images) != len(labels) or len(images) == 0:
             raise ValueError(f"{file}: {name} has {len(images)} images and {len(labels)} labels; expected as many")
         labels = _check_labels(labels, f"{file}: {name}_labels", task, num_classes)
-        splits[name] = (_channels_first(images), labels)
+        splits[name] = np.ascontiguousarray(np.moveaxis(images, -1, 1)) if colour else images[:, None], labels
     shapes = {images.shape[1:] for images, _ in splits.values()}
     if len(shapes) > 1:
         raise ValueError(f"{file}: splits hold images of different shapes {sorted(shapes)}; expected one shape")
@@ -63,23 +57,18 @@ def _check_labels(labels: np.ndarray, where: str, task: Task, num_classes: int) 
     labels = labels.reshape(len(labels), -1)
     if labels.shape[1] != 1:
         raise ValueError(f"{told}; of one-hot labels take labels.argmax(1), of several labels task=multilabel")
-    if not (np.isfinite(labels) & (labels == np.floor(labels))).all():
-        wrong = labels[~(np.isfinite(labels) & (labels == np.floor(labels)))][0]
-        raise ValueError(f"{told}, among them {wrong:g}")
+    labels = labels[:, 0]
+    whole = np.isfinite(labels) & (labels == np.floor(labels))
+    if not whole.all():
+        raise ValueError(f"{told}, among them {labels[~whole][0]:g}")
     if labels.min() < 0 or labels.max() >= num_classes:
         wrong = labels.max() if labels.max() >= num_classes else labels.min()
         raise ValueError(f"{where}: label {wrong:g} is outside 0..{num_classes - 1}, the classes of this data set")
-    return labels[:, 0].astype(np.int64)
+    return labels.astype(np.int64)
 
 
 def image_shape(file: Path) -> tuple[int, ...]:
     """(C, *spatial) of the training images in a file, from its header alone.
-
-    Args:
-        file: The npz file.
-
-    Returns:
-        The shape.
 
     Raises:
         FileNotFoundError: If there is no file.
@@ -90,12 +79,6 @@ def image_shape(file: Path) -> tuple[int, ...]:
     shape = npz_shape(file, "train_images")
     channels = _channels_of(shape, f"{file}: train_images is of shape {shape}")
     return (3, *shape[1:-1]) if channels == 3 else (1, *shape[1:])
-
-
-def _channels_first(images: np.ndarray) -> np.ndarray:
-    """(N, C, *spatial) from images stored without a channel axis, or with colour last."""
-    colour = _channels_of(images.shape, "") == 3
-    return np.ascontiguousarray(np.moveaxis(images, -1, 1)) if colour else images[:, None]
 
 
 def _channels_of(shape: tuple[int, ...], where: str) -> int:

@@ -87,15 +87,7 @@ def mark_file(file: Path) -> int:
 
 
 def matched(data: Sequence[str], model: Sequence[str], what: str) -> list[int]:
-    """Where each name of the data stands among those of a model; case, spaces, - and _ are passed over.
-
-    Args:
-        data: Names in the order of the data.
-        model: Names in the order of the model.
-        what: They are of, for the message.
-
-    Returns:
-        An index into `model` for each of `data`.
+    """An index into the names of a model for each of the data; case, spaces, - and _ are passed over.
 
     Raises:
         ValueError: If they are not the same names.

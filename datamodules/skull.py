@@ -24,12 +24,7 @@ _MOST = 0.9  # of the training images, that are of one kind
 
 
 def bone_share(ct: np.ndarray, bone: float = BONE_HU) -> float:
-    """Share of bone in what is above 0 HU; NaN where nothing is.
-
-    Args:
-        ct: Of any shape, in HU or any other unit in which water is 0.
-        bone: From here on it is bone.
-    """
+    """Share of what is `bone` and more in what is above 0; NaN where nothing is. In HU, or where water is 0 too."""
     tissue = int((ct > 0).sum())
     return float((ct >= bone).sum() / tissue) if tissue else float("nan")
 
@@ -54,11 +49,7 @@ def skull_of_all(shares: Sequence[float | None]) -> Skull | None:
 
 
 def check_skull(scans: Iterable[tuple[Path, float | None]], trained: Skull | None) -> None:
-    """Refuse scans that are not as those of the training.
-
-    Args:
-        scans: Files and their shares of bone.
-        trained: Of the training; None accepts everything.
+    """Refuse scans, by their shares of bone, that are not as those of the training; of which None accepts everything.
 
     Raises:
         ValueError: At the first that has a skull where those had none, or none where those had one.

@@ -4,6 +4,7 @@ Each rule takes all patients and gives the patients of `train`, `val` and `test`
 give the same splits, whoever asks. `BaseDataModule.divide` sees to it that nobody stands in two of them.
 """
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,19 +12,25 @@ from sklearn.model_selection import KFold, train_test_split
 
 from datamodules.seen import SPLITS
 
-__all__ = ["by_group", "by_share", "check_classes", "held_out", "stated"]
+__all__ = ["by_group", "by_share", "check_classes", "held_out", "patient_in", "stated"]
 
 _SEED = 12345  # nnU-Net's, so that its folds are ours
 
 
-def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> set[str]:
-    """Patients of the validation fold.
+def patient_in(name: str, pattern: str | re.Pattern[str], unmatched: str = "") -> str:
+    """Whose a file or a case is: what the first group of a pattern finds in its name.
 
-    Args:
-        patients: All there are.
-        fold: 0 to `folds - 1`.
-        folds: How many there are.
-        source: For messages.
+    Raises:
+        ValueError: With the message `unmatched`, if it has one, where the pattern does not match.
+    """
+    found = re.fullmatch(pattern, name)
+    if found is None:
+        raise ValueError(unmatched or f"datamodule.patient={re.compile(pattern).pattern!r} does not match {name}")
+    return found.group(1)
+
+
+def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> set[str]:
+    """Patients of one of the folds, 0 to `folds - 1`, in which they are validated on.
 
     Raises:
         ValueError: If there are fewer patients than folds.
@@ -38,14 +45,9 @@ def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> se
 def by_share(
     classes: Mapping[str, Hashable], source: Path, *, val: float, test: float, seed: int
 ) -> dict[str, list[str]]:
-    """At random, with as many of each class as the whole has.
+    """At random by `seed`, with as many of each class as the whole has.
 
-    Args:
-        classes: Of each patient.
-        source: For messages.
-        val: Share for validation.
-        test: Share for the test; 0 leaves it to others.
-        seed: Of the draw.
+    Of the patients, a share `val` validates and a share `test` is tested; 0 leaves the test to others.
 
     Raises:
         ValueError: If there are too few patients.
@@ -65,40 +67,28 @@ def by_share(
 
 
 def by_group(
-    groups: Mapping[str, str], source: Path, *, val: Sequence[str], test: Sequence[str], what: str = "hospital"
+    groups: Mapping[str, str], source: Path, *, val: Sequence[str], test: Sequence[str]
 ) -> dict[str, list[str]]:
-    """By hospital, scanner or the like; whoever is in none that is named is trained on.
-
-    Args:
-        groups: Of each patient.
-        source: For messages.
-        val: Groups for validation.
-        test: Groups for the test.
-        what: They are.
+    """By the hospital of each patient; whoever is in none that is named is trained on.
 
     Raises:
-        ValueError: If there is no such group, or a split is left without a patient.
+        ValueError: If there is no such hospital, or a split is left without a patient.
     """
     known = sorted(set(groups.values()))
     if unknown := [name for name in (*val, *test) if name not in known]:
-        raise ValueError(f"{source} has no {what} {', '.join(unknown)}; it has {', '.join(known)}")
+        raise ValueError(f"{source} has no hospital {', '.join(unknown)}; it has {', '.join(known)}")
     places = {**dict.fromkeys(val, "val"), **dict.fromkeys(test, "test")}
     splits: dict[str, list[str]] = {name: [] for name in SPLITS}
     for patient, group in groups.items():
         splits[places.get(group, "train")].append(patient)
     for name, patients in splits.items():
         if not patients:
-            raise ValueError(f"{source}: no {name} patients; {what}s are {', '.join(known)}")
+            raise ValueError(f"{source}: no {name} patients; hospitals are {', '.join(known)}")
     return splits
 
 
 def stated(said: Mapping[str, str], source: Path, column: str = "split") -> dict[str, list[str]] | None:
-    """As a table says; none where it says nothing.
-
-    Args:
-        said: Of each patient, the word in the table; empty where there is none.
-        source: For messages.
-        column: Likewise.
+    """As the word of each patient in a table says, which is empty where there is none; none where no patient has one.
 
     Raises:
         ValueError: If some patients have a split and others not, or a word is none of the three.
@@ -118,23 +108,15 @@ def check_classes(
     classes: Mapping[str, Hashable],
     names: Mapping[Hashable, str],
     source: Path,
-    least: int = 2,
 ) -> None:
     """Refuse splits that nothing can be learnt from or measured on.
 
-    Args:
-        splits: Patients of each.
-        classes: Of each patient.
-        names: Of the classes that are needed.
-        source: For messages.
-        least: Patients of each class in each split.
-
     Raises:
-        ValueError: If a split has fewer.
+        ValueError: If a split has fewer than two patients of a class in `names`.
     """
     for split, patients in splits.items():
         for value, name in names.items():
             count = sum(classes[one] == value for one in patients)
-            if count < least:
-                told = "two are needed" if least == 2 else f"{least} are needed"
-                raise ValueError(f"{source}: {count} patients of class {name} in {split}; {told}, so split otherwise")
+            if count < 2:
+                told = f"{count} patients of class {name} in {split}; two are needed, so split otherwise"
+                raise ValueError(f"{source}: {told}")

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datamodules.image_folder import SPLIT_WORDS, patient_in, without_ending
+from datamodules.image_folder import SPLIT_WORDS, without_ending
 from datamodules.io import listed, read_table
 from datamodules.io.pictures import PICTURES
 from datamodules.io.tables import ENDINGS as TABLES
 from datamodules.readers import ENDINGS
 from datamodules.seen import SPLITS
 from datamodules.segmentation.pictures import several_of_one_name
+from datamodules.splits import patient_in
 
 __all__ = ["Findings", "Item", "Listing", "list_images", "patient_of", "short"]
 

@@ -11,7 +11,6 @@ A predictor is a column of `cases.csv`, or else measured in the masks: the mean 
 
 import glob
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from datamodules.cases import Cases
 from datamodules.io import Row, find_table, flag, listed, match_ids, number, read_table
 from datamodules.io.label_pictures import read_label_picture
 from datamodules.seen import SPLITS
+from datamodules.splits import patient_in
 from evaluation.morphology import CHAMBERS, morphology
 
 __all__ = ["read_cases", "read_chambers"]
@@ -37,12 +37,8 @@ def read_cases(
 ) -> tuple[Cases, list[str]]:
     """Read the tables, and measure what they lack in the masks.
 
-    Args:
-        root: Folder of the cohort.
-        images: Names of the images without ending.
-        predictors: Those that are wanted.
-        pattern: Regular expression whose first group is the case in the name of an image.
-        labelled: Whether labels, splits and readers are read; of cases to predict they are not.
+    Images are named without ending; the first group of `pattern` is the case in it. Of cases to predict neither labels,
+    splits nor readers are read (`labelled`).
 
     Returns:
         The cases, and for each image the name of its case.
@@ -56,7 +52,8 @@ def read_cases(
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}: it lists the cases (docs/models/hlhs.md)")
     table = read_table(file).by("case")
-    owners = [_case_of(name, pattern) for name in images]
+    unmatched = "case={!r} does not match the image {}: its first group has to be the case"
+    owners = [patient_in(name, pattern, unmatched.format(pattern, name)) for name in images]
     match_ids(owners, table, file)
     for name in sorted({*owners} ^ {*table}):
         if name in table:
@@ -81,13 +78,6 @@ def read_chambers(root: Path, image: str) -> tuple[Path | None, np.ndarray]:
     """The mask of an image, and its (H, W) values, 0 and those of `CHAMBERS`; none where it is not outlined."""
     file = next(iter(listed(root / "masks", f"{glob.escape(image)}.*")), None)
     return file, np.zeros((0, 0)) if file is None else read_label_picture(file, 1 + len(CHAMBERS))
-
-
-def _case_of(image: str, pattern: str) -> str:
-    found = re.fullmatch(pattern, image)
-    if found is None:
-        raise ValueError(f"case={pattern!r} does not match the image {image}: its first group has to be the case")
-    return found.group(1)
 
 
 def _column(table: Mapping[str, Row], names: Sequence[str], key: str) -> np.ndarray:

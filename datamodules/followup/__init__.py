@@ -1,5 +1,1 @@
 """Baseline and follow-up head CT with bleed masks and clinical variables: the follow-up layout, read and served."""
-
-from datamodules.followup.datamodule import FollowupDataModule
-
-__all__ = ["FollowupDataModule"]

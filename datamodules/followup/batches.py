@@ -17,17 +17,11 @@ __all__ = ["PairBatches", "PatientBatches", "Region", "SliceBatches", "patient_b
 
 @dataclass(frozen=True)
 class Region:
-    """Slices that are forecast, and those that a network sees beside each of them.
+    """Slices that are forecast, and those that a network sees beside each of them."""
 
-    Attributes:
-        context_mm: Distance of the two context slices, which are at least one slice apart.
-        margin_mm: Slices with IPH at baseline, and those this near to one, are forecast.
-        whole_slices: Round the margin up to whole slices, as HemExp's code does: 10 mm are 3 slices of 4 mm, not 2.
-    """
-
-    context_mm: float
-    margin_mm: float
-    whole_slices: bool = False
+    context_mm: float  # distance of the two context slices, which are at least one slice apart
+    margin_mm: float  # slices with IPH at baseline, and those this near to one, are forecast
+    whole_slices: bool = False  # round the margin up, as HemExp's code does: 10 mm are 3 slices of 4 mm, not 2
 
     def slices(self, baseline: np.ndarray, spacing_z: float) -> np.ndarray:
         """(Z,) bool of those that are forecast, of a baseline (Z, 3, H, W) and mm from slice to slice."""

@@ -32,17 +32,11 @@ LABEL = "Expansion_classic"
 
 @dataclass(frozen=True)
 class ClinicalRow:
-    """One patient's row.
+    """One patient's row."""
 
-    Attributes:
-        values: (7,) raw values in the order of `CLINICAL`, NaN where missing.
-        expansion: 0 or 1, none where the table does not say.
-        columns: Every column as text; numbers with a decimal point.
-    """
-
-    values: np.ndarray
-    expansion: int | None
-    columns: dict[str, str]
+    values: np.ndarray  # (7,) raw values in the order of `CLINICAL`, NaN where missing
+    expansion: int | None  # 0 or 1, none where the table does not say
+    columns: dict[str, str]  # every column as text; numbers with a decimal point
 
 
 def read_clinical(file: Path) -> dict[str, ClinicalRow]:
@@ -63,17 +57,14 @@ def read_clinical(file: Path) -> dict[str, ClinicalRow]:
     table = read_table(file)
     table.need("Patient_ID", *CLINICAL)
     rows = {name: _read(row) for name, row in table.by("Patient_ID").items()}
-    _report_missing(file, rows)
+    counts = np.isnan([row.values for row in rows.values()]).sum(0)
+    if missing := {name: int(count) for name, count in zip(CLINICAL, counts, strict=True) if count}:
+        log.info("%s: unknown values, given to the model as unknown: %s", file.name, missing)
     return rows
 
 
 def rows_of(folders: Mapping[str, Path], table: Mapping[str, ClinicalRow], file: Path) -> dict[str, ClinicalRow]:
-    """Rows of patients by id; whom the table does not have is not in it.
-
-    Args:
-        folders: By id; the table may have the name of the folder instead.
-        table: From `read_clinical`.
-        file: Of the table, for messages.
+    """Rows of patients by id, of those whom a table has, by their id or the name of their folder.
 
     Raises:
         ValueError: If the table has a patient under almost the same id, as 7 for 007.
@@ -95,10 +86,3 @@ def _read(row: Row) -> ClinicalRow:
     numbers = row.commas - {"Patient_ID", "Hospital"}
     columns = {name: cell.replace(",", ".") if name in numbers else cell for name, cell in row.items()}
     return ClinicalRow(np.array(values), None if math.isnan(label) else int(label), columns)
-
-
-def _report_missing(file: Path, rows: dict[str, ClinicalRow]) -> None:
-    counts = np.isnan([row.values for row in rows.values()]).sum(0) if rows else []
-    missing = {name: int(count) for name, count in zip(CLINICAL, counts, strict=False) if count}
-    if missing:
-        log.info("%s: unknown values, given to the model as unknown: %s", file.name, missing)

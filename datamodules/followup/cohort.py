@@ -6,7 +6,6 @@ A volume is kept as uint8 (Z, 3, H, W): CT from 0 to 100 HU in steps of 0.4 HU, 
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from rich.progress import track
 
 from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
 from datamodules.followup.files import Scan, find_patients, read_scan
-from datamodules.io import Grid, check_same_grid, find_table, read_json
+from datamodules.io import Grid, check_same_grid, find_table, read_json, written
 from datamodules.io.arrays import mapped
+from evaluation.expansion import ExpansionRule
 
 __all__ = ["HU_WINDOW", "Patient", "load_cohort", "read_patient", "save_array"]
 
@@ -24,47 +24,28 @@ log = logging.getLogger(__name__)
 
 HU_WINDOW = (0.0, 100.0)
 TIMES = ("baseline", "followup")
-_MEASURED = "volumes by the affine, HU checked"  # of what is cached; another way to measure makes another cache
-GROWTH_ML, GROWTH_RATIO = 6.0, 0.33  # expansion: at least one of the two (the "classic" definition)
+_MEASURED = "volumes by the affine, HU checked, ExpansionRule"  # of the cache; another way makes another one
 
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient, ready for batches.
+    """One patient, ready for batches."""
 
-    Attributes:
-        id: Patient id.
-        hospital: Name of the hospital.
-        clinical: (7,) in [0, 1] by the ranges of `CLINICAL`, NaN where unknown.
-        expansion: 0 or 1, -1 where it is not known.
-        baseline: (Z, 3, H, W) uint8.
-        followup: (Z, 3, H, W) uint8, none where there was no second scan.
-        grid: Of the baseline's files, in which arrays lie in the middle.
-        folder: Where the files lie.
-        columns: Of the clinical table, as text; empty where there is none.
-    """
-
-    id: str
-    hospital: str
-    clinical: np.ndarray
-    expansion: int
-    baseline: np.ndarray
-    followup: np.ndarray | None
-    grid: Grid
-    folder: Path
-    columns: dict[str, str]
+    id: str  # patient id
+    hospital: str  # name of the hospital
+    clinical: np.ndarray  # (7,) in [0, 1] by the ranges of `CLINICAL`, NaN where unknown
+    expansion: int  # 0 or 1, -1 where it is not known
+    baseline: np.ndarray  # (Z, 3, H, W) uint8
+    followup: np.ndarray | None  # (Z, 3, H, W) uint8, none where there was no second scan
+    grid: Grid  # of the baseline's files, in which arrays lie in the middle
+    folder: Path  # where the files lie
+    columns: dict[str, str]  # of the clinical table, as text; empty where there is none
 
 
 def load_cohort(root: Path, cache: Path, *, image_size: int) -> list[Patient]:
-    """Read all patients below `root` that have both scans.
+    """Read all patients below `root` that have both scans, in order of id, as images of H = W = `image_size`.
 
-    Args:
-        root: In the follow-up layout.
-        cache: Folder for the arrays; what is there for the same files is taken as it is.
-        image_size: H = W in pixels.
-
-    Returns:
-        Patients in order of id.
+    Arrays go into the folder `cache`; what is there for the same files is taken as it is.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -87,13 +68,9 @@ def load_cohort(root: Path, cache: Path, *, image_size: int) -> list[Patient]:
 
 
 def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: int) -> Patient:
-    """Read one patient; the follow-up may be missing.
+    """Read one patient from a folder with `baseline` and maybe `followup`, as images of H = W = `image_size`.
 
-    Args:
-        folder: Holds `baseline` and maybe `followup`.
-        name: Patient id.
-        row: Of the clinical table; none makes every variable unknown but the volume, which is measured.
-        image_size: H = W in pixels.
+    Without a row of the clinical table every variable is unknown but the volume, which is measured.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -105,9 +82,8 @@ def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: i
         try:
             check_same_grid(folder / "followup", scans[1].grid, folder / "baseline", scans[0].grid)
         except ValueError as error:
-            raise ValueError(
-                f"{folder}/followup: not on the grid of the baseline; prepare.py registers the two"
-            ) from error
+            told = "not on the grid of the baseline; prepare.py registers the two"
+            raise ValueError(f"{folder}/followup: {told}") from error
     volumes = [float(scan.iph.sum() * np.prod(scan.grid.spacing[::-1]) / 1000) for scan in scans]
     values = np.full(len(CLINICAL), np.nan) if row is None else row.values.copy()
     where = list(CLINICAL).index("IPH_baseline_ml")
@@ -128,23 +104,18 @@ def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: i
 
 def save_array(file: Path, array: np.ndarray) -> None:
     """Write a `.npy`, all or nothing, however many processes write it at a time."""
-    partial = file.with_name(f".{os.getpid()}.{file.name}")
-    np.save(partial, array)
-    partial.replace(file)
+    with written(file) as partial:
+        np.save(partial, array)
 
 
 def _expansion(row: ClinicalRow | None, volumes: list[float], name: str) -> int:
     """The table's label, else that of the masks; a disagreement is told and the table wins."""
-    measured = -1
-    if len(volumes) > 1:
-        growth = volumes[1] - volumes[0]
-        measured = int(growth >= GROWTH_ML or growth >= GROWTH_RATIO * volumes[0])
+    measured = int(ExpansionRule()(*volumes)) if len(volumes) > 1 else -1
     if row is None or row.expansion is None:
         return measured
     if measured not in (-1, row.expansion):
-        log.warning(
-            "patient %s: Expansion_classic is %d, but IPH went from %.1f to %.1f mL", name, row.expansion, *volumes
-        )
+        told = "patient %s: Expansion_classic is %d, but IPH went from %.1f to %.1f mL"
+        log.warning(told, name, row.expansion, *volumes)
     return row.expansion
 
 
@@ -156,27 +127,24 @@ def _to_uint8(scan: Scan) -> np.ndarray:
 
 def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: int) -> Patient:
     """A patient from the cache, else read into it. The key covers path, size and time of every file."""
-    files = sorted(path for path in folder.rglob("*.nii.gz"))
+    files = sorted(folder.rglob("*.nii.gz"))
     stamp = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     facts = json.dumps([_MEASURED, stamp, image_size, row.values.tolist(), row.expansion])
     store = cache / hashlib.sha256(facts.encode()).hexdigest()[:16]
     if not (store / "patient.json").is_file():
         patient = read_patient(folder, name, row, image_size)
-        store.mkdir(parents=True, exist_ok=True)
         for time in TIMES:
             save_array(store / f"{time}.npy", getattr(patient, time))
         grid = {"shape": patient.grid.file_shape, "affine": patient.grid.file_affine.tolist()}
-        (store / "patient.json").write_text(
-            json.dumps({"expansion": patient.expansion, **grid, "clinical": patient.clinical.tolist()})
-        )
+        facts = json.dumps({"expansion": patient.expansion, **grid, "clinical": patient.clinical.tolist()})
+        (store / "patient.json").write_text(facts)
     known = read_json(store / "patient.json")
     return Patient(
         id=name,
         hospital=folder.parent.name,
         clinical=np.array(known["clinical"], np.float32),
         expansion=known["expansion"],
-        baseline=mapped(store / "baseline.npy"),
-        followup=mapped(store / "followup.npy"),
+        **{time: mapped(store / f"{time}.npy") for time in TIMES},
         grid=Grid(tuple(known["shape"]), np.array(known["affine"])),
         folder=folder,
         columns=row.columns,

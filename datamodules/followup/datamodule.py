@@ -82,8 +82,7 @@ class FollowupDataModule(BaseDataModule):
         super().__init__(root, phantom)
         if batch_size < 1 or image_size < 8 or image_size % 4:
             raise ValueError(f"batch_size={batch_size} must be positive and image_size={image_size} divisible by 4")
-        both = set(val_hospitals) & set(test_hospitals)
-        if both:
+        if both := set(val_hospitals) & set(test_hospitals):
             raise ValueError(f"hospital {', '.join(sorted(both))} stands in val_hospitals and in test_hospitals")
         self.cache_dir = Path(cache_dir)
         self.val_hospitals, self.test_hospitals = list(val_hospitals), list(test_hospitals)
@@ -91,21 +90,9 @@ class FollowupDataModule(BaseDataModule):
         self.region, self.train_on = Region(context_mm, margin_mm, whole_slices), train_on
         self.augment, self.flip, self.seed = augment, flip, seed
         self._latents: dict[tuple[str, str, bool], np.ndarray] | None = None
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(3, H, W) of a slice: CT, IPH and IVH."""
-        return (3, self.image_size, self.image_size)
-
-    @property
-    def clinical_names(self) -> list[str]:
-        """The clinical variables, in order."""
-        return list(CLINICAL)
-
-    @property
-    def clinical_ranges(self) -> list[list[float]]:
-        """Lowest and highest value of each variable, which a batch holds as 0 and 1."""
-        return [list(limits) for limits in CLINICAL.values()]
+        self.image_shape = (3, image_size, image_size)  # CT, IPH and IVH of a slice
+        self.clinical_names = list(CLINICAL)
+        self.clinical_ranges = [list(limits) for limits in CLINICAL.values()]  # what a batch holds as 0 and 1
 
     def setup(self, stage: str | None = None) -> None:
         """Read all patients, once; prediction needs none of them."""
@@ -153,10 +140,8 @@ class FollowupDataModule(BaseDataModule):
         file = next((table for table in tables if table.is_file()), None)
         rows = rows_of(folders, read_clinical(file), file) if file else {}
         if unknown := sorted(set(folders) - set(rows)):
-            log.warning(
-                "%s: all clinical variables but the volume are unknown of %d patients: %s",
-                file or f"no clinical.csv in {path} or above it", len(unknown), some(unknown),
-            )  # fmt: skip
+            told = "%s: all clinical variables but the volume are unknown of %d patients: %s"
+            log.warning(told, file or f"no clinical.csv in {path} or above it", len(unknown), some(unknown))
         self._predict = [
             read_patient(folder, name, rows.get(name), self.image_size) for name, folder in sorted(folders.items())
         ]
@@ -187,26 +172,20 @@ class FollowupDataModule(BaseDataModule):
     def clinical(self, split: str) -> dict[str, np.ndarray]:
         """What is known of the patients of a split without looking at slices: for baselines and risk models.
 
-        Args:
-            split: `train`, `val` or `test`.
-
         Returns:
             `id` (N,), `clinical` (N, 7) in [0, 1] with NaN, `label` (N,), and IPH in mL measured from the masks at both
             times: `baseline_ml` (N,), `followup_ml` (N,).
         """
         patients = self._items[split]
         volumes = {
-            f"{time}_ml": np.array(
-                [(getattr(p, time)[:, 1] > 0).sum() * np.prod(p.grid.spacing[::-1]) / 1000 for p in patients],
-                dtype=float,
-            )
+            time: [(getattr(p, time)[:, 1] > 0).sum() * np.prod(p.grid.spacing[::-1]) / 1000 for p in patients]
             for time in TIMES
         }
         return {
             "id": np.array([patient.id for patient in patients]),
             "clinical": np.stack([patient.clinical for patient in patients]),
             "label": np.array([patient.expansion for patient in patients]),
-            **volumes,
+            **{f"{time}_ml": np.array(each, dtype=float) for time, each in volumes.items()},
         }
 
     def true_followup_volumes(

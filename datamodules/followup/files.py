@@ -25,19 +25,12 @@ _THICKNESS = (0.1, 20)
 
 @dataclass(frozen=True)
 class Scan:
-    """One head CT and its masks.
+    """One head CT and its masks."""
 
-    Attributes:
-        ct: (Z, H, W) float32 in HU.
-        iph: (Z, H, W) bool, intraparenchymal haemorrhage.
-        ivh: (Z, H, W) bool, intraventricular haemorrhage.
-        grid: Of the file, of which arrays are the middle.
-    """
-
-    ct: np.ndarray
-    iph: np.ndarray
-    ivh: np.ndarray
-    grid: Grid
+    ct: np.ndarray  # (Z, H, W) float32 in HU
+    iph: np.ndarray  # (Z, H, W) bool, intraparenchymal haemorrhage
+    ivh: np.ndarray  # (Z, H, W) bool, intraventricular haemorrhage
+    grid: Grid  # of the file, of which arrays are the middle
 
 
 def find_patients(root: Path) -> dict[str, Path]:
@@ -64,15 +57,12 @@ def find_patients(root: Path) -> dict[str, Path]:
 
 
 def read_scan(folder: Path, size: int, *, need_iph: bool) -> Scan:
-    """Read and check one time point.
+    """Read and check one time point, cropped or padded to H = W = `size` pixels.
 
     Args:
         folder: Holds `ct`, `iph` and `ivh`, as `.nii.gz` files or as folders of slices.
-        size: Edge in pixels to crop or pad to.
+        size: Edge in pixels.
         need_iph: Whether an empty IPH mask is an error (at baseline).
-
-    Returns:
-        The scan.
 
     Raises:
         FileNotFoundError: If an image is missing.

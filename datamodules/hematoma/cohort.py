@@ -29,17 +29,11 @@ CLASSES = ("NHE", "HE")
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient.
+    """One patient."""
 
-    Attributes:
-        name: Unique in the cohort.
-        split: `train`, `val` or `test`, by hospital.
-        folder: Holds `baseline`, and `followup` where there is one.
-    """
-
-    name: str
-    split: str
-    folder: Path
+    name: str  # unique in the cohort
+    split: str  # `train`, `val` or `test`, by hospital
+    folder: Path  # holds `baseline`, and `followup` where there is one
 
     def file(self, time: str, kind: str = "ct") -> Path | None:
         """The CT of a time, or a drawn mask (`iph`, `ivh`); none where there is none."""
@@ -48,13 +42,7 @@ class Patient:
 
 
 class Cohort:
-    """The patients in the layout above.
-
-    Args:
-        root: Folder of the cohort; of a phantom, the folder that holds its cohort.
-        phantom: Written to `root` where it is missing.
-        val_hospitals: Hospitals for validation.
-        test_hospitals: Hospitals for the test; all others are for training.
+    """The patients in the layout above, of hospitals for validation, for the test, and all others for training.
 
     Raises:
         ValueError: If a hospital is for validation and for the test.

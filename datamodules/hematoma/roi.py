@@ -7,12 +7,14 @@ and one square box with a margin holds the bleed in all three.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
+
+from datamodules.segmentation.batches import crop
 
 __all__ = ["NAMES", "Box", "Neighbours", "roi_slices"]
 
@@ -67,9 +69,9 @@ def roi_slices(
         plane, inside = _slice_at(ct, place), bleed[round(place)]
         if box == "tight" and not inside.any():
             continue
-        rows, columns = _tight(inside) if box == "tight" else _square(bleed, middle, spacing_mm, margin_mm)
-        grey = (np.clip(_cut(plane, rows, columns, low), low, high) - low) * (255 / (high - low))
-        cut[name] = _resized(grey, size)
+        corner, sides = _tight(inside) if box == "tight" else _square(bleed, middle, spacing_mm, margin_mm)
+        grey = (np.clip(plane, low, high) - low) * (255 / (high - low))
+        cut[name] = _resized(crop(grey[None], corner, sides), size)
     return cut
 
 
@@ -97,32 +99,25 @@ def _slice_at(ct: np.ndarray, place: float) -> np.ndarray:
     return ndimage.map_coordinates(coefficients, grid, order=3, prefilter=False)[0]
 
 
-def _tight(inside: np.ndarray) -> tuple[slice, slice]:
-    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+def _tight(inside: np.ndarray) -> tuple[Any, Any]:
+    """First pixel and sides of a box around the bleed of a slice."""
+    places = np.argwhere(inside)
+    return places.min(0), np.ptp(places, axis=0) + 1
 
 
-def _square(bleed: np.ndarray, middle: int, spacing_mm: Sequence[float], margin_mm: float) -> tuple[slice, slice]:
-    """Rows and columns of a square in mm around the bleed of the three slices; it may reach out of the image."""
-    boxes = _tight(np.any(bleed[max(middle - 1, 0) : middle + 2], axis=0))
-    edge = (
-        max((part.stop - part.start) * side for part, side in zip(boxes, spacing_mm[1:], strict=True)) + 2 * margin_mm
-    )
-    sides = []
-    for part, side in zip(boxes, spacing_mm[1:], strict=True):
-        count = round(edge / side)
-        start = round((part.start + part.stop - count) / 2)
-        sides.append(slice(start, start + count))
-    return sides[0], sides[1]
-
-
-def _cut(plane: np.ndarray, rows: slice, columns: slice, outside: float) -> np.ndarray:
-    gaps = [(max(-part.start, 0), max(part.stop - n, 0)) for part, n in zip((rows, columns), plane.shape, strict=True)]
-    inner = tuple(slice(max(part.start, 0), part.stop) for part in (rows, columns))
-    return np.pad(plane[inner], gaps, constant_values=outside)
+def _square(
+    bleed: np.ndarray, middle: int, spacing_mm: Sequence[float], margin_mm: float
+) -> tuple[list[int], list[int]]:
+    """The same of a square in mm around the bleed of the three slices; it may reach out of the image."""
+    starts, sides = _tight(np.any(bleed[max(middle - 1, 0) : middle + 2], axis=0))
+    edge = max(sides * spacing_mm[1:]) + 2 * margin_mm
+    counts = [round(edge / spacing) for spacing in spacing_mm[1:]]
+    box = zip(starts, sides, counts, strict=True)
+    return [round((2 * start + side - count) / 2) for start, side, count in box], counts
 
 
 def _resized(grey: np.ndarray, size: int) -> np.ndarray:
-    image = torch.from_numpy(grey)[None, None].float()
+    """(size, size) uint8 of (1, h, w)."""
+    image = torch.from_numpy(grey)[None].float()
     said = F.interpolate(image, (size, size), mode="bilinear", antialias=True)[0, 0]
     return said.numpy().round().clip(0, 255).astype(np.uint8)

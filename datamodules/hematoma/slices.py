@@ -18,7 +18,7 @@ from datamodules.in_memory import InMemoryDataModule, Split, chosen_of, joined
 from datamodules.io import listed
 from datamodules.readers import read_images
 from datamodules.seen import SPLITS
-from datamodules.splits import check_classes
+from datamodules.splits import check_classes, patient_in
 
 __all__ = ["HematomaSlicesDataModule"]
 
@@ -82,7 +82,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     def read(self) -> dict[str, Split]:
         """All pictures; a patient in two splits is an error."""
-        said = self._divided(self._read_folders(), self.patient_of, self._check_patients)
+        said = self.divided(self._read_folders(), self.patient_of, self._check_patients)
         if len(said["train"][2]):
             said["train"] = self._with_synthetic(*said["train"])
         if self.expansion_only:
@@ -95,10 +95,8 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     def patient_of(self, name: str) -> str:
         """The patient in the id of a slice."""
-        found = self.patient.fullmatch(name)
-        if found is None:
-            raise ValueError(f"{self.root}: datamodule.patient={self.patient.pattern!r} does not match {name}")
-        return found.group(1)
+        unmatched = f"{self.root}: datamodule.patient={self.patient.pattern!r} does not match {name}"
+        return patient_in(name, self.patient, unmatched)
 
     def _check_patients(self, said: dict[str, Split]) -> None:
         """Every split needs two patients of each class that is learnt, and a patient has one class."""

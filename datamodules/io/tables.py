@@ -157,7 +157,7 @@ def find_table(folder: Path, stem: str) -> Path:
     return found[0] if found else folder / f"{stem}.csv"
 
 
-def write_table(file: Path, columns: Iterable[str], rows: Iterable[Mapping[str, str]]) -> None:
+def write_table(file: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Write a CSV in UTF-8, all or nothing; what a row lacks is empty, and what is none of the columns is left out."""
     with written(file) as partial, partial.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, list(columns), restval="", extrasaction="ignore")

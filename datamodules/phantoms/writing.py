@@ -1,6 +1,5 @@
 """How a synthetic cohort gets onto the disk: all or nothing, once, by several processes."""
 
-import csv
 import json
 import os
 import shutil
@@ -12,7 +11,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-__all__ = ["appearing", "is_there", "pool", "write_table"]
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from datamodules import io
+from datamodules.phantoms.phantom import Phantom
+
+__all__ = ["appearing", "is_there", "pool", "write_pictures", "write_table"]
 
 
 def is_there(root: Path, record: dict[str, Any]) -> bool:
@@ -53,7 +59,32 @@ def pool(workers: int) -> Iterator[Any]:
 def write_table(file: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows that have the same keys as a CSV."""
     rows = list(rows)
-    with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    io.write_table(file, rows[0], rows)
+
+
+def write_pictures(root: Path, cohort: Phantom, ct: str, mask: str, window: tuple[float, float]) -> None:
+    """Write a cohort beside a folder, and into it the slices with something in the mask, as pictures, if it is missing.
+
+    Args:
+        root: Becomes `images/<patient>_<slice>.png`, and `masks/` of the same names, white where the mask is above 0;
+            as they are looked at, front up, the patient's right on the left.
+        cohort: Of which CT is cut.
+        ct: Pattern of its scans, whose last `*` is the patient.
+        mask: Name of the masks beside them.
+        window: HU that are black and white.
+    """
+    if root.is_dir():
+        return
+    source = root.parent / cohort.name
+    patient = max(place for place, part in enumerate(Path(ct).parts) if part == "*")
+    cohort.write(source)
+    with appearing(root) as folder:
+        for name in ("images", "masks"):
+            (folder / name).mkdir()
+        for file in sorted(source.glob(ct)):
+            image, shown = (np.asarray(nib.load(each).dataobj).T for each in (file, file.with_name(mask)))  # type: ignore[attr-defined]
+            grey = (np.clip(image, *window) - window[0]) * (255 / (window[1] - window[0]))
+            for number in np.flatnonzero(shown.any((1, 2))):
+                name = f"{file.relative_to(source).parts[patient]}_{number:02d}.png"
+                for kind, pixels in (("images", grey[number].round()), ("masks", 255 * (shown[number] > 0))):
+                    Image.fromarray(pixels[::-1, ::-1].astype(np.uint8)).save(folder / kind / name)

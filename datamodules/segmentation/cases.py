@@ -20,19 +20,12 @@ __all__ = ["Case", "Intensities", "geometries", "geometry", "measure", "raw_imag
 
 @dataclass(frozen=True)
 class Intensities:
-    """What the training images look like where there is foreground: for normalisation as nnU-Net does it for CT.
+    """What the training images look like where there is foreground: for normalisation as nnU-Net does it for CT."""
 
-    Attributes:
-        low: 0.5th percentile; lower values are raised to it.
-        high: 99.5th percentile.
-        mean: Of the foreground.
-        std: Of the foreground.
-    """
-
-    low: float
-    high: float
-    mean: float
-    std: float
+    low: float  # 0.5th percentile; lower values are raised to it
+    high: float  # 99.5th percentile
+    mean: float  # of the foreground
+    std: float  # of the foreground
 
     @classmethod
     def window(cls, low: float, high: float) -> "Intensities":
@@ -52,27 +45,16 @@ class Intensities:
 
 @dataclass(frozen=True)
 class Case:
-    """An image at the plan's spacing, in array order (z first).
+    """An image at the plan's spacing, in array order (z first)."""
 
-    Attributes:
-        id: Name of the case.
-        image: (C, *spatial) float32, normalised.
-        mask: (*spatial) uint8 label values at the plan's spacing; none where there is none.
-        truth: (*spatial) uint8 as in the file, for scores.
-        spacing: mm of a voxel of the file.
-        size: Voxels of the file.
-        files: Where it comes from.
-        bone: Share of bone in the first channel of a volume, if that is CT (`datamodules/skull.py`).
-    """
-
-    id: str
-    image: np.ndarray
-    mask: np.ndarray | None
-    truth: np.ndarray | None
-    spacing: tuple[float, ...]
-    size: tuple[int, ...]
-    files: CaseFiles
-    bone: float | None = None
+    id: str  # name of the case
+    image: np.ndarray  # (C, *spatial) float32, normalised
+    mask: np.ndarray | None  # (*spatial) uint8 label values at the plan's spacing; none where there is none
+    truth: np.ndarray | None  # (*spatial) uint8 as in the file, for scores
+    spacing: tuple[float, ...]  # mm of a voxel of the file
+    size: tuple[int, ...]  # voxels of the file
+    files: CaseFiles  # where it comes from
+    bone: float | None = None  # share of bone in the first channel of a volume, if that is CT (`datamodules/skull.py`)
 
 
 def geometry(case: CaseFiles, axes: int = 3) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -155,12 +137,7 @@ def measure(
 ) -> list[Intensities]:
     """Intensities of the foreground of training cases, each channel by itself.
 
-    Args:
-        cases: With masks.
-        classes: As for `read_case`.
-        voxels: Of all cases together; each gives the same number, drawn with replacement.
-        seed: Of the drawing.
-        ignore: Label value of what is not annotated, which is no foreground.
+    Each gives as many voxels, drawn with replacement by `seed`; what is not annotated (`ignore`) is no foreground.
 
     Raises:
         ValueError: If no case has foreground.

@@ -208,8 +208,9 @@ class SegmentationDataModule(MatchedCases):
 
     @staticmethod
     def ending(case: CaseFiles) -> str:
-        """How the name of what is said of a case ends: a volume's as its image's, a picture's in `.png`."""
-        return ".png" if is_picture(case.images[0]) else io.volume_ending(case.images[0])
+        """How the name of what is said of a case ends: as its image's; of a picture `.png`, of DICOM `.nii.gz`."""
+        image = case.images[0]
+        return ".png" if is_picture(image) else io.volume_ending(image) or ".nii.gz"
 
     @staticmethod
     def write_like(array: np.ndarray, source: Path, file: Path) -> None:

@@ -27,51 +27,29 @@ UNNAMED = ["background", "foreground"]
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where an image lies.
+    """Where an image lies."""
 
-    Attributes:
-        id: Name of the case.
-        images: A file for each channel.
-        mask: The label map, none where there is none.
-        colours: Of a mask that is a picture, by label value the red, green and blue that mean it; none where it holds
-            label values.
-    """
-
-    id: str
-    images: tuple[Path, ...]
-    mask: Path | None = None
+    id: str  # name of the case
+    images: tuple[Path, ...]  # a file for each channel
+    mask: Path | None = None  # the label map, none where there is none
+    # by label value the red, green and blue that mean it in a mask that is a picture; none where it holds label values
     colours: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """What `dataset.json` says, and the files found.
+    """What `dataset.json` says, and the files found."""
 
-    Attributes:
-        classes: Names by label value, or of regions; the first is the background.
-        channels: Names of the channels.
-        train: Cases with masks.
-        test: Cases of `imagesTs` that have masks.
-        other: All others; they can be predicted on.
-        labels: What label values mean, where they are not just those of the classes.
-    """
-
-    classes: tuple[str, ...]
-    channels: tuple[str, ...]
-    train: tuple[CaseFiles, ...]
-    test: tuple[CaseFiles, ...]
-    other: tuple[CaseFiles, ...] = ()
-    labels: Labels | None = None
+    classes: tuple[str, ...]  # names by label value, or of regions; the first is the background
+    channels: tuple[str, ...]  # names of the channels
+    train: tuple[CaseFiles, ...]  # cases with masks
+    test: tuple[CaseFiles, ...]  # cases of `imagesTs` that have masks
+    other: tuple[CaseFiles, ...] = ()  # all others; they can be predicted on
+    labels: Labels | None = None  # what label values mean, where they are not just those of the classes
 
 
 def read_dataset(root: Path) -> DatasetFiles:
-    """Read `dataset.json` and list the cases.
-
-    Args:
-        root: The data set's folder.
-
-    Returns:
-        Its cases in order of name.
+    """Read `dataset.json` in the folder of a data set and list its cases, in order of name.
 
     Raises:
         FileNotFoundError: If there is no `dataset.json`, or no training case.

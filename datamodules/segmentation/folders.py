@@ -65,20 +65,16 @@ class PatientFoldersDataModule(SegmentationDataModule):
         """
         self.fetch()
         train, test = (self._chosen(where) for where in (self.train_where, self.test_where))
-        if not any(case.mask for case in train):
-            raise FileNotFoundError(
-                f"{self.root}: no folder of {self.train_where or 'a patient'} has a {self.mask}{ENDING}"
-            )
+        learnt, other = (tuple(case for case in train if bool(case.mask) is there) for there in (True, False))
+        if not learnt:
+            whose = self.train_where or "a patient"
+            raise FileNotFoundError(f"{self.root}: no folder of {whose} has a {self.mask}{ENDING}")
         out = self._folds()
-        if self.test_where and not any(case.mask and case.id in out for case in test):
-            raise ValueError(
-                f"{self.root}: fold {self.fold} has nobody of {self.test_where} to test on; choose another"
-            )
-        with_mask = [tuple(case for case in cases if case.mask) for cases in (train, test)]
-        other = tuple(case for case in train if not case.mask)
-        return DatasetFiles(
-            self.names, tuple(self.images), with_mask[0], tuple(case for case in with_mask[1] if case.id in out), other
-        )
+        tested = tuple(case for case in test if case.mask and case.id in out)
+        if self.test_where and not tested:
+            told = f"fold {self.fold} has nobody of {self.test_where} to test on; choose another"
+            raise ValueError(f"{self.root}: {told}")
+        return DatasetFiles(self.names, tuple(self.images), learnt, tested, other)
 
     @property
     def with_masks(self) -> Sequence[CaseFiles]:
@@ -93,9 +89,10 @@ class PatientFoldersDataModule(SegmentationDataModule):
             ValueError: If it is nobody.
         """
         chosen = {case.id for case in self._chosen(self.test_where)}
-        if self.test_where and not any(case.id in chosen for case in tested):
+        found = [case for case in tested if case.id in chosen]
+        if self.test_where and not found:
             raise ValueError(f"{self.root}: nobody of test_where={self.test_where} can be tested; choose another")
-        return [case for case in tested if case.id in chosen]
+        return found
 
     @functools.cached_property
     def all_cases(self) -> tuple[CaseFiles, ...]:

@@ -16,19 +16,14 @@ __all__ = ["Labels", "read_labels"]
 
 @dataclass(frozen=True)
 class Labels:
-    """Meaning of label values.
+    """Meaning of label values."""
 
-    Attributes:
-        names: Of the background and the classes or regions.
-        regions: Label values of each region; empty where each class is one label value, in order.
-        order: For each region the label value that it is written as; later regions are written over earlier ones.
-        ignore: The label value of what is not annotated, the highest; none where all is.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # of the background and the classes or regions
+    # Label values of each region; empty where each class is one label value, in order
     regions: tuple[tuple[int, ...], ...] = ()
+    # For each region the label value that it is written as; later regions are written over earlier ones
     order: tuple[int, ...] = ()
-    ignore: int | None = None
+    ignore: int | None = None  # the label value of what is not annotated, the highest; none where all is
 
     @property
     def count(self) -> int:
@@ -38,11 +33,7 @@ class Labels:
 
 
 def read_labels(said: dict[str, Any], file: Path) -> Labels:
-    """Read `labels` and `regions_class_order`.
-
-    Args:
-        said: Content of `dataset.json`; values may be keys and names values, as in nnU-Net's old layout.
-        file: It stands in, for messages.
+    """Read `labels` and `regions_class_order`; values may be keys and names values, as in nnU-Net's old layout.
 
     Raises:
         ValueError: If values are not consecutive, or regions lack their order.
@@ -58,11 +49,10 @@ def read_labels(said: dict[str, Any], file: Path) -> Labels:
         values = {name: tuple(map(int, value if isinstance(value, list) else [value])) for name, value in named.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise wrong from error
-    ignored = [value for name, value in values.items() if name.strip().casefold() == "ignore"]
     learnt = {name: value for name, value in values.items() if name.strip().casefold() != "ignore"}
-    all_values = sorted({each for value in values.values() for each in value})
+    ignored = [value for name, value in values.items() if name not in learnt]
     known = sorted({each for value in learnt.values() for each in value})
-    if all_values != list(range(len(all_values))) or len(known) < 2 or (0,) not in learnt.values():
+    if known != list(range(len(known))) or len(known) < 2 or (0,) not in learnt.values():
         raise wrong
     if ignored and ignored != [(len(known),)]:
         raise wrong

@@ -14,7 +14,7 @@ from datamodules.seen import mark_file, matched
 from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles, read_dataset
 from datamodules.segmentation.labels import Labels
 from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
-from datamodules.splits import held_out
+from datamodules.splits import held_out, patient_in
 
 __all__ = ["MatchedCases", "marks_of"]
 
@@ -212,10 +212,8 @@ class MatchedCases(BaseDataModule):
     def _patient_of(self, case: CaseFiles) -> str:
         if self.patient is None:
             return self._alike[case.id]
-        found = self.patient.fullmatch(case.id)
-        if found is None:
-            raise ValueError(f"datamodule.patient={self.patient.pattern!r} does not match the case {case.id}")
-        return found.group(1)
+        unmatched = f"datamodule.patient={self.patient.pattern!r} does not match the case {case.id}"
+        return patient_in(case.id, self.patient, unmatched)
 
 
 def marks_of(cases: Sequence[CaseFiles]) -> list[int]:

@@ -31,10 +31,8 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 def read_pictures(root: Path, classes: Sequence[str] = (), colours: Sequence[Colour] = ()) -> DatasetFiles:
     """List the cases; those without a mask are for prediction alone.
 
-    Args:
-        root: Folder of `images` and `masks`.
-        classes: Their names by label value; background and foreground where nobody names them.
-        colours: By label value, the red, green and blue that mean it in a mask; none where it holds label values.
+    Classes are named by label value, background and foreground where nobody names them; colours are the red, green and
+    blue that mean a label value in a mask, none where it holds label values.
 
     Raises:
         FileNotFoundError: If there is no picture with a mask.
@@ -60,12 +58,8 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
     seen. So only a slice that is quite unlike the one before begins a patient; nothing is guessed where some are
     neither like nor unlike, where most begin a patient, and where names give no order.
 
-    Args:
-        cases: All there are; the number that ends their names gives the order.
-        root: For messages.
-
     Returns:
-        By case, the first case of its patient.
+        By case, the first case of its patient, in the order of the number that ends their names.
 
     Raises:
         ValueError: If patients cannot be told apart.
@@ -75,7 +69,9 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
     groups: dict[str, str] = {}
     before, patient, unsure = None, "", []
     for case in ordered:
-        small = _small(case)
+        if not is_picture(case.images[0]):
+            raise ValueError(f"{case.images[0]}: patients are told apart by likeness in pictures alone; {_ASK}")
+        small = read_picture(case.images[0], size=(64, 64), cubic=True).astype(float).ravel()
         with np.errstate(invalid="ignore"):  # an empty slice is like any other
             alike = 1.0 if before is None else float(np.nan_to_num(np.corrcoef(before, small)[0, 1], nan=1.0))
         if _OTHER < alike < _SAME:
@@ -144,13 +140,6 @@ def _check_names(names: Sequence[str], root: Path) -> None:
 def _stem(name: str) -> str:
     """The name without the number that ends it."""
     return re.sub(r"\d+$", "", name)
-
-
-def _small(case: CaseFiles) -> np.ndarray:
-    """(4096,) of a slice."""
-    if not is_picture(case.images[0]):
-        raise ValueError(f"{case.images[0]}: patients are told apart by likeness in pictures alone; {_ASK}")
-    return read_picture(case.images[0], size=(64, 64), cubic=True).astype(float).ravel()
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

@@ -25,23 +25,14 @@ _COVERED = 0.05
 
 @dataclass(frozen=True)
 class Plan:
-    """A network's sizes and what it sees of an image.
+    """A network's sizes and what it sees of an image."""
 
-    Attributes:
-        spacing: mm of a voxel that images are resampled to.
-        patch: Voxels of a patch.
-        batch_size: Patches in a batch.
-        strides: Downsampling of each stage.
-        kernels: Kernel size of each stage.
-        features: Channels of each stage.
-    """
-
-    spacing: tuple[float, ...]
-    patch: tuple[int, ...]
-    batch_size: int
-    strides: tuple[tuple[int, ...], ...]
-    kernels: tuple[tuple[int, ...], ...]
-    features: tuple[int, ...]
+    spacing: tuple[float, ...]  # mm of a voxel that images are resampled to
+    patch: tuple[int, ...]  # voxels of a patch
+    batch_size: int  # patches in a batch
+    strides: tuple[tuple[int, ...], ...]  # downsampling of each stage
+    kernels: tuple[tuple[int, ...], ...]  # kernel size of each stage
+    features: tuple[int, ...]  # channels of each stage
 
 
 def make_plan(
@@ -52,17 +43,9 @@ def make_plan(
     gb: float = 8.0,
     base_features: int = 32,
 ) -> Plan:
-    """Plan a U-Net for the training images of a data set.
+    """Plan a U-Net for training images with these mm of a voxel and voxels.
 
-    Args:
-        spacings: mm of a voxel of each image.
-        shapes: Voxels of each image.
-        classes: Background included.
-        gb: GPU memory to aim at.
-        base_features: Channels of the first stage.
-
-    Returns:
-        The plan.
+    Classes are counted with the background; `gb` of GPU memory are aimed at, from `base_features` channels on.
     """
     spacing = target_spacing(spacings, shapes)
     resampled = [np.round(np.multiply(shape, old) / spacing) for shape, old in zip(shapes, spacings, strict=True)]

@@ -11,9 +11,10 @@ import numpy as np
 
 from datamodules.io import is_missing, parse
 
-__all__ = ["named", "numbers_of", "tells_outcome", "unit_of"]
+__all__ = ["Levels", "named", "numbers_of", "tells_outcome", "unit_of"]
 
 Levels = tuple[str, str]
+"""The two values of a column, of which the first is 0."""
 
 _UNIT = re.compile(r"(.*\S)\s*[\[(]([^\])]*)[\])]\s*")
 _SAME = 0.98
@@ -43,14 +44,8 @@ def numbers_of(
 ) -> tuple[np.ndarray, Levels | None]:
     """A column as numbers.
 
-    Args:
-        cells: N texts.
-        name: Of the column, for messages.
-        cases: N names, for messages.
-        levels: The two values that are known already, of which the first is 0.
-        find: Whether levels are found out where none are known; in a later table, a column without them holds numbers,
-            also where it has two rows.
-        comma: Whether commas of the column are decimal ones (`datamodules.io.Row.commas`).
+    Where no levels are known they are found out (`find`); in a later table, a column without them holds numbers, also
+    where it has two rows. Commas may be decimal ones (`datamodules.io.Row.commas`).
 
     Returns:
         (N,) numbers, NaN where missing, and the levels of a column of two values; none where they are 0 and 1.

@@ -16,8 +16,8 @@ from datamodules.io import find_table, read_table
 from datamodules.phantoms.phantom import Phantom
 from datamodules.seen import SPLITS, mark, matched
 from datamodules.splits import stated
-from datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
-from datamodules.table.rows import Rows, outcome_of, read_rows
+from datamodules.table.columns import named, tells_outcome, unit_of
+from datamodules.table.rows import Rows
 
 __all__ = ["TableBatches", "TableDataModule"]
 
@@ -118,19 +118,19 @@ class TableDataModule(CaseTable, BaseDataModule):
         """Read the file, once, and check it."""
         if stage == "predict" or self._cases is not None:
             return
-        table, columns = self._read(self.source)
-        positive = outcome_of(table, columns, self.outcome, self.positive, self.source)
-        self._choose(table, columns, positive)
-        wanted = [*self.predictors, *(name for name in self.candidates if name in columns)]
-        values = {name: self._values(table, columns, name) for name in wanted}
-        truth = self.source.parent / "truth.csv" if self.maker else None
-        known = read_table(truth).by("case") if truth else {}
-        probability = np.array([float(known[name]["probability"]) for name in table]) if known else None
-        splits = self.divide(self._marks(table, columns), lambda: self._stated(table), self.source)
+        table = self._read(self.source)
+        positive = table.outcome(self.outcome, self.positive)
+        self._choose(table, positive)
+        wanted = [*self.predictors, *(name for name in self.candidates if name in table.columns)]
+        values = {name: self._values(table, name) for name in wanted}
+        names = [*table.by_case]
+        truth = read_table(self.source.parent / "truth.csv").by("case") if self.maker else None
+        probability = np.array([float(truth[name]["probability"]) for name in names]) if truth else None
+        splits = self.divide(self._marks(table), lambda: self._stated(table), self.source)
         place = {case: name for name in SPLITS for case in splits[name]}
-        cases = Cases([*table], positive, [place.get(case, "") for case in table], values, {}, probability)
-        self._cases = cases[np.flatnonzero([case in place for case in table])]
-        self._check()
+        cases = Cases(names, positive, [place.get(case, "") for case in names], values, {}, probability)
+        self._cases = cases[np.flatnonzero([case in place for case in names])]
+        self._check(self._cases)
         self._learnt = True
 
     def predict_dataloader(self) -> TableBatches:
@@ -154,9 +154,9 @@ class TableDataModule(CaseTable, BaseDataModule):
             path: A table with the predictors of the training, or a folder with such a `cases.csv`.
         """
         self._predicting, file = True, Path(path)
-        table, columns = self._read(find_table(file, "cases") if file.is_dir() else file)
-        values = {name: self._values(table, columns, name) for name in self.predictors}
-        self._predicted = Cases([*table], None, ["predict"] * len(table), values, {})
+        table = self._read(find_table(file, "cases") if file.is_dir() else file)
+        values, names = {name: self._values(table, name) for name in self.predictors}, [*table.by_case]
+        self._predicted = Cases(names, None, ["predict"] * len(names), values, {})
 
     def state_dict(self) -> dict[str, Any]:
         """What other tables are read by; part of every checkpoint."""
@@ -175,32 +175,32 @@ class TableDataModule(CaseTable, BaseDataModule):
 
     def _stated(self, table: Rows) -> dict[str, list[str]]:
         """Cases of each split; all for the development where no column says it."""
-        said = {case: (row.get(self.split_column) or "").strip() for case, row in table.items()}
-        return stated(said, self.source, self.split_column) or {"train": [*table], "val": [], "test": []}
+        said = {case: row.get(self.split_column, "") for case, row in table.by_case.items()}
+        return stated(said, self.source, self.split_column) or {"train": [*said], "val": [], "test": []}
 
-    def _read(self, file: Path) -> tuple[Rows, dict[str, str]]:
-        table, columns = read_rows(file, self.case, self.split_column)
+    def _read(self, file: Path) -> Rows:
+        table = Rows.read(file, self.case, self.split_column)
         for name in self.predictors if self._learnt else ():
-            here, there = unit_of(columns.get(name, "")), self.units.get(name, "")
+            here, there = unit_of(table.columns.get(name, "")), self.units.get(name, "")
             if here and there and here.casefold() != there.casefold():
                 raise ValueError(f"{file}: {name} is in {here}, and in the training it was in {there}; convert it")
-        return table, columns
+        return table
 
-    def _choose(self, table: Rows, columns: Mapping[str, str], positive: np.ndarray) -> None:
+    def _choose(self, table: Rows, positive: np.ndarray) -> None:
         """The predictors: those that were named, or all columns that can be one."""
-        self.units |= {name: unit_of(column) for name, column in columns.items() if unit_of(column)}
+        self.units |= {name: unit_of(column) for name, column in table.columns.items() if unit_of(column)}
         if self.chosen is not None:
             for name in self.chosen:
-                if tells_outcome(self._values(table, columns, name), positive):
+                if tells_outcome(self._values(table, name), positive):
                     raise ValueError(f"{name} is {self.outcome} in other words: it cannot be a predictor of it")
             self.predictors = self.chosen
             return
         left: dict[str, str] = {}
-        for name in columns:
+        for name in table.columns:
             if name == named(self.outcome) or name in self.candidates:
                 continue
             try:
-                values = self._values(table, columns, name)
+                values = self._values(table, name)
             except ValueError as error:
                 left[name] = "words" if "which is no number" in str(error) else str(error)
                 continue
@@ -212,12 +212,8 @@ class TableDataModule(CaseTable, BaseDataModule):
             log.warning("%s: no predictors are %s", self.source, ", ".join(out))
         log.info("predictors: %s", ", ".join(self.predictors))
 
-    def _values(self, table: Rows, columns: Mapping[str, str], name: str) -> np.ndarray:
-        if name not in columns:
-            raise ValueError(f"no column {name}; there are {', '.join(columns)}")
-        cells = [row[columns[name]] for row in table.values()]
-        comma = any(columns[name] in row.commas for row in table.values())
-        values, levels = numbers_of(cells, name, [*table], self.levels.get(name), find=not self._learnt, comma=comma)
+    def _values(self, table: Rows, name: str) -> np.ndarray:
+        values, levels = table.numbers(name, self.levels.get(name), find=not self._learnt)
         if levels:
             self.levels[name] = levels
         return values
@@ -228,18 +224,18 @@ class TableDataModule(CaseTable, BaseDataModule):
             matched(self.class_names, names, "classes")
         self.class_names = list(names)
 
-    def _marks(self, table: Rows, columns: Mapping[str, str]) -> dict[str, list[int]]:
+    def _marks(self, table: Rows) -> dict[str, list[int]]:
         """Of each case, its name with its outcome and predictors: values alone are shared by many."""
-        wanted = [columns[name] for name in (named(self.outcome), *self.predictors)]
-        return {case: [mark(str([case, *(row.get(column) for column in wanted)]))] for case, row in table.items()}
+        wanted = [table.columns[name] for name in (named(self.outcome), *self.predictors)]
+        rows = table.by_case.items()
+        return {case: [mark(str([case, *(row.get(column) for column in wanted)]))] for case, row in rows}
 
-    def _check(self) -> None:
+    def _check(self, cases: Cases) -> None:
         """What no regression can be fitted to, or judged on, is told now."""
         if not self.predictors:
             raise ValueError(f"{self.source}: no column can be a predictor")
-        assert self._cases is not None
-        self._cases.check_counts(self.class_names, self.source)
-        developed = self._cases.of("train", "val")
+        cases.check_counts(self.class_names, self.source)
+        developed = cases.of("train", "val")
         if developed.names:
             if self.missing == "refuse":
                 developed.check_gaps(self.predictors, "mend them, leave it out")

@@ -112,14 +112,9 @@ class UnlabelledDataModule(BaseDataModule):
         self.sources, self.patch, self.corrupt = dict(sources), tuple(patch), corrupt
         self.crops, self.batch_size, self.folds = crops, batch_size, folds
         self._split = None if split is None else Path(split)
-        self.seed = seed
+        self.seed, self.image_shape = seed, (1, *patch)
         self._pieces: dict[str, Tensor] = {}
         self._ids: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(1, *patch)."""
-        return (1, *self.patch)
 
     @property
     def waiting(self) -> str:
@@ -150,12 +145,11 @@ class UnlabelledDataModule(BaseDataModule):
             return
         chosen = self._chosen()
         if not self._seen and not any(split == "val" for *_, split in chosen):
-            raise ValueError(
-                f"{self.root}: nobody is left for validation; set datamodule.folds lower, or another split"
-            )
+            told = "nobody is left for validation; set datamodule.folds lower, or another split"
+            raise ValueError(f"{self.root}: {told}")
         parts: dict[str, list[np.ndarray]] = {"train": [], "val": []} if not self._seen else {"test": []}
-        told = track(chosen, "reading images", transient=True, disable=len(chosen) < 20)
-        for number, (source, file, split) in enumerate(told):
+        files = track(chosen, "reading images", transient=True, disable=len(chosen) < 20)
+        for number, (source, file, split) in enumerate(files):
             if not split:
                 continue
             pieces = self._cut(source.read(file.path), np.random.default_rng((self.seed, number)))
@@ -183,8 +177,8 @@ class UnlabelledDataModule(BaseDataModule):
             marks.setdefault(patient, []).append(mark_file(file.path))
 
         def rule() -> dict[str, list[str]]:
-            train, val = ([each for each, *_, split in found if split == name] for name in ("train", "val"))
-            return {"train": [*dict.fromkeys(train)], "val": [*dict.fromkeys(val)], "test": [*dict.fromkeys(val)]}
+            places = (("train", "train"), ("val", "val"), ("test", "val"))
+            return {name: [*dict.fromkeys(one for one, *_, said in found if said == split)] for name, split in places}
 
         test = set(self.divide(marks, rule, self.root)["test"])
         if self._seen is None:

@@ -11,6 +11,7 @@ import torch
 from datamodules.io import VOLUMES, check_offset, listed, read_volume
 from datamodules.io.pictures import is_picture, read_picture
 from datamodules.segmentation.cases import resample
+from datamodules.splits import patient_in
 
 __all__ = ["ImageFile", "ImageSource"]
 
@@ -19,17 +20,11 @@ _RANGE = (0.5, 99.5)  # percentiles of images whose intensities have no unit
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image and whose it is.
+    """An image and whose it is."""
 
-    Attributes:
-        id: Its path below the part of the pattern without wildcards, without ending.
-        patient: Whom it shows.
-        path: Where it lies.
-    """
-
-    id: str
-    patient: str
-    path: Path
+    id: str  # its path below the part of the pattern without wildcards, without ending
+    patient: str  # whom it shows
+    path: Path  # where it lies
 
 
 class ImageSource:
@@ -80,10 +75,8 @@ class ImageSource:
         found = []
         for path in paths:
             name = re.sub(r"\.(nii\.gz|\w+)$", "", path.relative_to(fixed).as_posix())
-            match = self.patient.fullmatch(name)
-            if match is None:
-                raise ValueError(f"patient={self.patient.pattern!r} of datamodule.sources does not match {name}")
-            found.append(ImageFile(name, match.group(1), path))
+            unmatched = f"patient={self.patient.pattern!r} of datamodule.sources does not match {name}"
+            found.append(ImageFile(name, patient_in(name, self.patient, unmatched), path))
         return found
 
     def read(self, path: Path) -> np.ndarray:

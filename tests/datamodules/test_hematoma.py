@@ -192,6 +192,19 @@ def test_the_sign_marks_expansion_and_changes_nothing_else():
     assert same.mottled == simulate((7, 3), signs=True, do={"Anticoagulant": 0.0}).mottled
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_every_rank_is_given_all_plain_images(tmp_path, monkeypatch, rank):
+    write(tmp_path / "set", COUNTS)
+    data = module(tmp_path / "set")
+    data.setup()
+    monkeypatch.setattr(type(data), "ranks", {"rank": rank, "world_size": 2})
+    batches = list(data.plain("train"))
+    assert [name for batch in batches for name in batch["id"]] == data.split["train"]
+    assert all(0 <= batch["image"].min() <= batch["image"].max() <= 1 for batch in batches)
+    shared = [name for batch in data.val_dataloader() for name in batch["id"]]
+    assert 0 < len(shared) < len(data.split["val"]), "evaluation is shared out"
+
+
 def test_synthetic_slices_that_are_yet_to_be_made_are_waited_for(tmp_path):
     write(tmp_path / "set", COUNTS)
     data = module(tmp_path / "set", balance="balanced", synthetic=tmp_path / "made")

@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from datamodules import HeadPhantom, HeadPictures, HeadScans, SegmentationDataModule
 from datamodules.segmentation.batches import PatchBatches, crop
@@ -280,6 +281,11 @@ def test_prediction_needs_nothing_of_the_training_data(tmp_path):
     expected = next(iter(trained.test_dataloader()))
     assert torch.equal(said[expected["id"][0]]["image"], expected["image"])
     assert "mask" not in said[expected["id"][0]]
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.zeros((12, 10), np.uint8)).save(picture)
+    elsewhere.set_predict_input(picture)
+    with pytest.raises(ValueError, match=r"picture\.png: a picture; the plan of this model is for volumes"):
+        next(iter(elsewhere.predict_dataloader()))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
-from PIL import Image
-
 from datamodules.phantoms.head.phantom import HeadPhantom
-from datamodules.phantoms.writing import appearing
+from datamodules.phantoms.writing import appearing, write_pictures
 
 __all__ = ["HeadPictures", "HeadScans"]
 
@@ -71,20 +67,7 @@ class HeadPictures:
 
     def write(self, root: Path) -> None:
         """Write the cohort and its slices, where they are missing."""
-        if root.is_dir():
-            return
-        cohort = root.parent / self.cohort.name
-        self.cohort.write(cohort)
-        with appearing(root) as folder:
-            for name in ("images", "masks"):
-                (folder / name).mkdir()
-            for file in sorted(cohort.glob("*/*/baseline/ct.nii.gz")):
-                ct, bleed = (np.asarray(nib.load(each).dataobj).T for each in (file, file.with_name("iph.nii.gz")))  # type: ignore[attr-defined]
-                for number in np.flatnonzero(bleed.any((1, 2))):
-                    name = f"{file.parts[-3]}_{number:02d}.png"
-                    grey = np.clip(ct[number, ::-1, ::-1], 0, 100) * 2.55
-                    Image.fromarray(grey.round().astype(np.uint8)).save(folder / "images" / name)
-                    Image.fromarray(255 * bleed[number, ::-1, ::-1].astype(np.uint8)).save(folder / "masks" / name)
+        write_pictures(root, self.cohort, "*/*/baseline/ct.nii.gz", "iph.nii.gz", (0, 100))
 
 
 def _copy(source: Path, target: Path) -> None:
