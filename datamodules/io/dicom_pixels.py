@@ -1,4 +1,4 @@
-"""Stored values of DICOM files, compressed or not, and as Hounsfield units.
+"""Stored values of DICOM files, compressed or not, and what they mean, such as Hounsfield units.
 
 pydicom decodes what is plain, deflated or RLE; SimpleITK all that is JPEG (baseline, lossless, LS, 2000), bit for bit.
 """
@@ -16,7 +16,7 @@ from pydicom.uid import RLELossless
 from datamodules.io.dicom_files import decoding
 from datamodules.io.dicom_frames import Frame
 
-__all__ = ["read_hounsfield", "stored_values"]
+__all__ = ["read_values", "stored_values"]
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ _PIXELS = """SOPClassUID SOPInstanceUID Rows Columns SamplesPerPixel NumberOfFra
 PixelRepresentation PixelData"""
 
 
-def read_hounsfield(frames: list[Frame]) -> list[np.ndarray]:
-    """Pixels (rows, columns) of each frame in HU, float32, from -1024 to 3071. Each file is read once.
+def read_values(frames: list[Frame]) -> list[np.ndarray]:
+    """Pixels (rows, columns) of each frame, float32; of CT in HU from -1024 to 3071. Each file is read once.
 
     MONOCHROME1 says how a value is shown, not what it means, so it changes nothing. Padding is air.
 
@@ -39,13 +39,11 @@ def read_hounsfield(frames: list[Frame]) -> list[np.ndarray]:
             dataset = pydicom.dcmread(file)
             grey = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
         if not grey:
-            raise ValueError(
-                f"{file}: PhotometricInterpretation is not MONOCHROME2, the grey values of CT; leave it out"
-            )
+            raise ValueError(f"{file}: PhotometricInterpretation is not MONOCHROME2, grey values; leave it out")
         stored = stored_values(file, dataset)
         for frame in frames:
             if frame.file == file:
-                found[file, frame.number] = _hounsfield(stored[frame.number], frame, dataset)
+                found[file, frame.number] = _values(stored[frame.number], frame, dataset)
     return [found[frame.file, frame.number] for frame in frames]
 
 
@@ -101,8 +99,10 @@ def _has_stray_bits(dataset: pydicom.Dataset, stored: np.ndarray) -> bool:
     return bool(((raw != stored) & (raw != (stored & ((1 << bits) - 1)))).any())
 
 
-def _hounsfield(stored: np.ndarray, frame: Frame, dataset: pydicom.Dataset) -> np.ndarray:
+def _values(stored: np.ndarray, frame: Frame, dataset: pydicom.Dataset) -> np.ndarray:
     values = stored.astype(np.float64) * frame.slope + frame.intercept
+    if not frame.hounsfield:
+        return values.astype(np.float32)
     padding = dataset.get("PixelPaddingValue")
     if isinstance(padding, int):
         padded = stored == np.array(padding).astype(stored.dtype)  # -2000 may be told as 63536
