@@ -3,6 +3,8 @@
 <root>/{train,val,test}/<class>/**/<image>    split as it lies there; without `val`, a share of the training
 <root>/<class>/**/<image>                     split here, by patient
 <root>/<table>                                a row for each image: its path below root, label, maybe patient and split
+
+An image is a file; or, where volumes are wanted, a folder of one DICOM series.
 """
 
 import functools
@@ -44,7 +46,7 @@ class _Row:
 
 
 class ImageFolderDataModule(InMemoryDataModule):
-    """Pictures and volumes of any size, brought to one; ids are paths below the root.
+    """Pictures and volumes of any size, DICOM among them, brought to one; ids are paths below the root.
 
     Args:
         root: The folder.
@@ -57,8 +59,8 @@ class ImageFolderDataModule(InMemoryDataModule):
         class_names: In order, of two the one that is looked for last; null sorts those that are there.
         image_size: Pixels or voxels that images are brought to, linearly.
         channels: 1, or 3 for colour.
-        window: Intensities of volumes that become 0 and 1, such as [-100, 300] HU; null stretches each image that is
-            not of 8 bits.
+        window: Intensities of volumes and DICOM that become 0 and 1, such as [-100, 300] HU; null stretches each image
+            that is not of 8 bits.
         val_share: Of the patients, where no split is given.
         test_share: Likewise.
         split_seed: Of that draw.
@@ -133,7 +135,7 @@ class ImageFolderDataModule(InMemoryDataModule):
 
     def set_predict_input(self, path: str | Path) -> None:
         """Read what to predict on: an image, or a folder of them and of folders."""
-        found = read_each(_by_path(Path(path)), self.image_shape, window=self.window)
+        found = read_each(_by_path(Path(path), len(self.image_shape) - 1), self.image_shape, window=self.window)
         ids = [said for name, images in found.items() for said in numbered(name, len(images))]
         self._predict_on(ids, np.concatenate([*found.values()]))
 
@@ -163,7 +165,9 @@ class ImageFolderDataModule(InMemoryDataModule):
         """Images by path below the root."""
         rows = self._listed_rows() if self.table else self._folder_rows()
         if not rows:
-            raise ValueError(f"{self.root}: no image in a class folder; expected files ending in {', '.join(ENDINGS)}")
+            raise ValueError(
+                f"{self.root}: no image in a class folder; expected files ending in {', '.join(ENDINGS)}, or DICOM"
+            )
         for name, row in rows.items():
             if not self.several and row.labels[0] not in self.class_names:
                 raise ValueError(f"{self.root / name}: class {row.labels[0]!r}; the classes are {self.class_names}")
@@ -178,13 +182,16 @@ class ImageFolderDataModule(InMemoryDataModule):
     def _folder_rows(self) -> dict[str, _Row]:
         split = any(folder.name.lower() in _WORDS for folder in listed(self.root) if folder.is_dir())
         rows = {}
-        for name, file in _by_path(self.root).items():
+        for name, file in _by_path(self.root, len(self.image_shape) - 1).items():
             parts = file.relative_to(self.root).parts
             depth = 2 if split else 1
             if len(parts) <= depth or (split and parts[0].lower() not in _WORDS):
-                raise ValueError(f"{file}: stands in no class folder; move it, or list images in a table")
+                raise ValueError(
+                    f"{file}: stands in no class folder; move it (of DICOM volumes, each has a folder in it), or list "
+                    "images in a table"
+                )
             place = _WORDS[parts[0].lower()] if split else ""
-            rows[name] = _Row(file, (parts[depth - 1],), self._patient_in("/".join(parts[depth:])), place)
+            rows[name] = _Row(file, (parts[depth - 1],), self._patient_in("/".join(parts[depth:]), file), place)
         names = [Path(name).stem for name in rows]
         if self.pattern is None and (pattern := several_of_one_name(names)):
             log.warning(
@@ -194,10 +201,10 @@ class ImageFolderDataModule(InMemoryDataModule):
             )  # fmt: skip
         return rows
 
-    def _patient_in(self, path: str) -> str:
+    def _patient_in(self, path: str, file: Path) -> str:
         if self.pattern is None:
             return path
-        short = re.sub(r"(\.nii)?\.[^./]+$", "", path)
+        short = path if file.is_dir() else re.sub(r"(\.nii)?\.[^./]+$", "", path)
         found = self.pattern.fullmatch(short)
         if found is None:
             raise ValueError(f"datamodule.patient={self.pattern.pattern!r} does not match {short}")
@@ -252,10 +259,10 @@ class ImageFolderDataModule(InMemoryDataModule):
         return images, np.array([self.class_names.index(row.labels[0]) for _, row, _ in part], np.int64), ids
 
 
-def _by_path(path: Path) -> dict[str, Path]:
+def _by_path(path: Path, axes: int) -> dict[str, Path]:
     """Images of a folder and those below it by their paths with endings, or the one image that is named."""
-    folder = path if path.is_dir() else path.parent
-    return {file.relative_to(folder).as_posix(): file for file in find_images(path, below=True).values()}
+    files = find_images(path, axes, below=True).values()
+    return {file.relative_to(path.parent if file == path else path).as_posix(): file for file in files}
 
 
 def _flag(cell: str, source: Path) -> float:

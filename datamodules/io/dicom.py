@@ -5,7 +5,7 @@ Geometry as in DICOM PS3.3 C.7.6.2 (Image Plane Module). Names of files and inst
 
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ _Headers = list[tuple[Path, pydicom.Dataset]]
 
 
 def read_series(
-    path: Path, series: str | int | None = None, *, modalities: Collection[str] = ("CT",), pixels: bool = True
+    path: Path, series: str | int | None = None, *, modalities: Sequence[str] = ("CT",), pixels: bool = True
 ) -> Slices:
     """Read one series in a folder, classic or enhanced.
 
@@ -49,7 +49,7 @@ def read_series(
     found = _one_series(slice_headers(path, modalities), path, series)
     frames = [frame for file, header in found for frame in frames_of(file, header)]
     if len(frames) < 2:
-        kind = "CT" if tuple(modalities) == ("CT",) else ", ".join(modalities[:-1]) + f" or {modalities[-1]}"
+        kind = " or ".join(modalities)
         raise ValueError(
             f"{path}: {len(frames)} {kind} slices; expected a folder with the DICOM files of one {kind} series"
         )

@@ -32,8 +32,9 @@ class WrittenCases:
 
     @staticmethod
     def ending(case: CaseFiles) -> str:
-        """How the name of what is said of a case ends: a volume's as its image's, a picture's in `.png`."""
-        return ".png" if is_picture(case.images[0]) else io.volume_ending(case.images[0])
+        """How the name of what is said of a case ends: as its image's; of a picture `.png`, of DICOM `.nii.gz`."""
+        image = case.images[0]
+        return ".png" if is_picture(image) else io.volume_ending(image) or ".nii.gz"
 
     @property
     def predict_cases(self) -> dict[str, CaseFiles]:
