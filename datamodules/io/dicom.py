@@ -123,12 +123,14 @@ def _check_same(frames: list[Frame]) -> None:
     """One geometry."""
     first = frames[0]
     names = {"shape": "Rows, Columns", "spacing": "PixelSpacing", "axes": "ImageOrientationPatient"}
-    for frame in frames[1:]:
-        for name, tolerance in _SAME.items():
-            if not np.allclose(getattr(frame, name), getattr(first, name), atol=tolerance):
-                raise ValueError(
-                    f"{frame.file}: {names[name]} is not that of {first.file.name}; keep slices of one acquisition"
-                )
+    for name, tolerance in _SAME.items():
+        values = np.array([getattr(frame, name) for frame in frames], float).reshape(len(frames), -1)
+        same = np.isclose(values, values[0], atol=tolerance).all(1)
+        if not same.all():
+            raise ValueError(
+                f"{frames[int(same.argmin())].file}: {names[name]} is not that of {first.file.name}; keep slices of "
+                "one acquisition"
+            )
 
 
 def _axes(frames: list[Frame], folder: Path) -> tuple[np.ndarray, np.ndarray]:

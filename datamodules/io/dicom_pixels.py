@@ -34,16 +34,18 @@ def read_values(frames: list[Frame]) -> list[np.ndarray]:
         ValueError: If a file's pixels are damaged, or not as its header says.
     """
     found: dict[tuple[Path, int], np.ndarray] = {}
-    for file in dict.fromkeys(frame.file for frame in frames):
+    by_file: dict[Path, list[Frame]] = {}
+    for frame in frames:
+        by_file.setdefault(frame.file, []).append(frame)
+    for file, held in by_file.items():
         with decoding(file, "its pixels"):
             dataset = pydicom.dcmread(file)
             grey = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
         if not grey:
             raise ValueError(f"{file}: PhotometricInterpretation is not MONOCHROME2, grey values; leave it out")
         stored = stored_values(file, dataset)
-        for frame in frames:
-            if frame.file == file:
-                found[file, frame.number] = _values(stored[frame.number], frame, dataset)
+        for frame in held:
+            found[file, frame.number] = _values(stored[frame.number], frame, dataset)
     return [found[frame.file, frame.number] for frame in frames]
 
 
@@ -100,11 +102,13 @@ def _has_stray_bits(dataset: pydicom.Dataset, stored: np.ndarray) -> bool:
 
 
 def _values(stored: np.ndarray, frame: Frame, dataset: pydicom.Dataset) -> np.ndarray:
-    values = stored.astype(np.float64) * frame.slope + frame.intercept
+    whole = frame.slope == 1 and frame.intercept.is_integer() and stored.itemsize <= 2  # exact in 32 bits then
+    values: np.ndarray = stored.astype(np.float32 if whole else np.float64)
+    values = (values * frame.slope if frame.slope != 1 else values) + np.array(frame.intercept, values.dtype)
     if not frame.hounsfield:
         return values.astype(np.float32)
     padding = dataset.get("PixelPaddingValue")
     if isinstance(padding, int):
         padded = stored == np.array(padding).astype(stored.dtype)  # -2000 may be told as 63536
         values[padded & (values > _METAL)] = _AIR
-    return np.clip(values, _AIR, _METAL).astype(np.float32)
+    return np.clip(values, _AIR, _METAL, out=values).astype(np.float32, copy=False)
