@@ -12,7 +12,7 @@ from callbacks import SegmentationWriter
 from datamodules import ImageSource, SegmentationDataModule
 from datamodules.followup.cohort import read_patient
 from datamodules.hematoma.cohort import Patient, drawn_ml
-from datamodules.io import read_mask, read_volume, write_like
+from datamodules.io import find_volume, read_mask, read_volume, write_like
 from datamodules.liver.volumes import read_ct, read_mr
 from datamodules.preparation.liver.turned import read_turned, with_labels
 from datamodules.preparation.scan import read_scan
@@ -82,6 +82,7 @@ def test_layouts_give_one_patient(tmp_path, axes, ending):
     for home, one, end in zip(homes, ("RAS", axes), (".nii.gz", ending), strict=True):
         write(home / "baseline", one, end)
         write(home / "followup", one, end)
+    assert find_volume(homes[1] / "baseline", "ct") == homes[1] / "baseline" / f"ct{ending}", "as the liver layout does"
     first, second = (read_patient(home, "p", None, 16) for home in homes)
     assert np.array_equal(first.baseline, second.baseline)
     assert first.grid.spacing == pytest.approx(second.grid.spacing)
