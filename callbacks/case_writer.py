@@ -125,7 +125,9 @@ def _digest_model(module: L.LightningModule, datamodule: Any) -> str:
 
 def _digest(files: list[Path], facts: str) -> str:
     total = hashlib.sha256(facts.encode())
-    for file in files:
+    for file in (each for path in files for each in (sorted(path.iterdir()) if path.is_dir() else [path])):
+        if file.is_dir() or file.name[0] == ".":
+            continue
         with file.open("rb") as opened:
             total.update(hashlib.file_digest(opened, "sha256").digest())
     return total.hexdigest()

@@ -3,6 +3,8 @@
 <root>/{train,val,test}/<class>/**/<image>    split as it lies there; without `val`, a share of the training
 <root>/<class>/**/<image>                     split here, by patient
 <root>/<table>                                a row for each image: its path below root, label, maybe patient and split
+
+An image is a file; or, where volumes are wanted, a folder of one DICOM series.
 """
 
 import functools
@@ -45,7 +47,7 @@ class _Row:
 
 
 class ImageFolderDataModule(InMemoryDataModule):
-    """Pictures and volumes of any size, brought to one; ids are paths below the root.
+    """Pictures and volumes of any size, DICOM among them, brought to one; ids are paths below the root.
 
     Args:
         root: The folder.
@@ -58,8 +60,8 @@ class ImageFolderDataModule(InMemoryDataModule):
         class_names: In order, of two the one that is looked for last; null sorts those that are there.
         image_size: Pixels or voxels that images are brought to, linearly.
         channels: 1, or 3 for colour.
-        window: Intensities of volumes that become 0 and 1, such as [-100, 300] HU; null stretches each image that is
-            not of 8 bits.
+        window: Intensities of volumes and DICOM that become 0 and 1, such as [-100, 300] HU; null stretches each image
+            that is not of 8 bits.
         val_share: Of the patients, where no split is given.
         test_share: Likewise.
         split_seed: Of that draw.
@@ -133,7 +135,11 @@ class ImageFolderDataModule(InMemoryDataModule):
 
     def set_predict_input(self, path: str | Path) -> None:
         """Read what to predict on: an image, or a folder of them and of folders."""
-        self._predict_on(*_joined(read_each(_by_path(Path(path)), self.image_shape, window=self.window)))
+        self._predict_on(*_joined(read_each(_by_path(Path(path), self._axes), self.image_shape, window=self.window)))
+
+    @property
+    def _axes(self) -> int:
+        return len(self.image_shape) - 1
 
     def _task(self, classes: int) -> Any:
         return "multilabel" if self.several else "binary" if classes == 2 else "multiclass"
@@ -161,7 +167,9 @@ class ImageFolderDataModule(InMemoryDataModule):
         """Images by path below the root."""
         rows = self._listed_rows() if self.table else self._folder_rows()
         if not rows:
-            raise ValueError(f"{self.root}: no image in a class folder; expected files ending in {', '.join(ENDINGS)}")
+            raise ValueError(
+                f"{self.root}: no image in a class folder; expected files ending in {', '.join(ENDINGS)}, or DICOM"
+            )
         for name, row in rows.items():
             if not self.several and row.labels[0] not in self.class_names:
                 raise ValueError(f"{self.root / name}: class {row.labels[0]!r}; the classes are {self.class_names}")
@@ -176,13 +184,18 @@ class ImageFolderDataModule(InMemoryDataModule):
     def _folder_rows(self) -> dict[str, _Row]:
         split = any(folder.name.lower() in SPLIT_WORDS for folder in listed(self.root) if folder.is_dir())
         rows = {}
-        for name, file in _by_path(self.root).items():
+        for name, file in _by_path(self.root, self._axes).items():
             parts = file.relative_to(self.root).parts
             depth = 2 if split else 1
             if len(parts) <= depth or (split and parts[0].lower() not in SPLIT_WORDS):
-                raise ValueError(f"{file}: stands in no class folder; move it, or list images in a table")
+                raise ValueError(
+                    f"{file}: stands in no class folder; move it (of DICOM volumes, each has a folder in it), or list "
+                    "images in a table"
+                )
             place = SPLIT_WORDS[parts[0].lower()] if split else ""
-            patient = patient_in(without_ending("/".join(parts[depth:])), self.pattern) if self.pattern else name
+            below = "/".join(parts[depth:])
+            short = below if file.is_dir() else without_ending(below)
+            patient = patient_in(short, self.pattern) if self.pattern else name
             rows[name] = _Row(file, (parts[depth - 1],), patient, place)
         names = [Path(name).stem for name in rows]
         if self.pattern is None and (pattern := several_of_one_name(names)):
@@ -251,7 +264,7 @@ def without_ending(path: str) -> str:
     return re.sub(r"(\.nii)?\.[^./]+$", "", path)
 
 
-def _by_path(path: Path) -> dict[str, Path]:
+def _by_path(path: Path, axes: int) -> dict[str, Path]:
     """Images of a folder and those below it by their paths with endings, or the one image that is named."""
-    folder = path if path.is_dir() else path.parent
-    return {file.relative_to(folder).as_posix(): file for file in find_images(path, below=True).values()}
+    files = find_images(path, axes, below=True).values()
+    return {file.relative_to(path.parent if file == path else path).as_posix(): file for file in files}

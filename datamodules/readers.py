@@ -8,8 +8,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from datamodules.io import VOLUMES, named, read_volume, some
+from datamodules.io import VOLUMES, is_dicom, named, read_volume, some
 from datamodules.io.arrays import ARRAYS, npz_keys, read_npy, read_npz, stretched
+from datamodules.io.dicom_files import DICOM
+from datamodules.io.dicom_images import read_pictures
 from datamodules.io.pictures import PICTURES, read_pages
 
 __all__ = ["ENDINGS", "find_images", "numbered", "read_each", "read_images"]
@@ -25,9 +27,9 @@ def read_images(path: Path, shape: tuple[int, ...], *, below: bool = False) -> t
 
     Args:
         path: A picture (`datamodules/io/pictures.py`; with several pages, each is an image, or all are a volume), a
-            volume (NIfTI, NRRD, MetaImage; z, y, x in RAS, or one slice as a picture), an array (npy: one image, or
-            images along the first axis), an npz with `images` or `test_images`, or a folder of such files. Hidden files
-            are passed over, others are told.
+            volume (NIfTI, NRRD, MetaImage, a folder with one DICOM series; z, y, x in RAS, or one slice as a picture),
+            a DICOM file (each of its frames a picture), an array (npy: one image, or images along the first axis), an
+            npz with `images` or `test_images`, or a folder of such files. Hidden files are passed over, others told.
         shape: (C, *spatial) wanted. Intensities that are not of 8 bits are stretched so that their range fills 0..255;
             other sizes are interpolated linearly; colour becomes grey (ITU-R 601 weights), and grey is repeated.
         below: Whether folders in the folder are read too.
@@ -40,7 +42,7 @@ def read_images(path: Path, shape: tuple[int, ...], *, below: bool = False) -> t
         FileNotFoundError: If there is nothing at `path`.
         ValueError: If there is no image, one cannot be read, or it has too few or too many axes.
     """
-    found = read_each(find_images(path, below=below), shape)
+    found = read_each(find_images(path, len(shape) - 1, below=below), shape)
     ids = [one for name, images in found.items() for one in numbered(name, len(images))]
     if len(set(ids)) < len(ids):
         raise ValueError(f"{path}: two images have one name; rename one")
@@ -52,11 +54,12 @@ def numbered(name: str, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name}_{index:05d}" for index in range(count)]
 
 
-def find_images(path: Path, *, below: bool = False) -> dict[str, Path]:
+def find_images(path: Path, axes: int, *, below: bool = False) -> dict[str, Path]:
     """Images of a folder by path below it without ending, or the one image that is named.
 
     Args:
         path: A file or a folder.
+        axes: Of an image: with 3 a folder of DICOM files is one, with 2 each of the files.
         below: Whether folders in the folder are looked into too.
 
     Raises:
@@ -65,9 +68,12 @@ def find_images(path: Path, *, below: bool = False) -> dict[str, Path]:
     """
     if not path.exists():
         raise FileNotFoundError(f"no file or folder {path}: set input to an image, a folder of images, or an npz")
-    files = named(path, ENDINGS, below=below) if path.is_dir() else {_short(path): path}
-    if not files or not _ending(next(iter(files.values()))):
-        raise ValueError(f"{path}: no image to read; expected files ending in {', '.join(ENDINGS)}")
+    if path.is_dir():
+        files = named(path, ENDINGS, below=below, dicom="series" if axes == 3 else "files")
+    else:
+        files = {_short(path): path} if _ending(path) or is_dicom(path) else {}
+    if not files:
+        raise ValueError(f"{path}: no image to read; expected files ending in {', '.join(ENDINGS)}, or DICOM")
     return files
 
 
@@ -79,7 +85,7 @@ def read_each(
     Args:
         files: By name.
         shape: (C, *spatial) wanted, as of `read_images`.
-        window: Intensities of volumes that become 0 and 255; null stretches each image that is not of 8 bits.
+        window: Intensities of volumes and DICOM that become 0 and 255; null stretches each image that is not of 8 bits.
 
     Returns:
         By name, (N, *shape) uint8, N at least 1.
@@ -104,7 +110,7 @@ def read_each(
 
 
 def _ending(file: Path) -> str:
-    return max((end for end in ENDINGS if file.name.lower().endswith(end)), key=len, default="")
+    return max((end for end in (*ENDINGS, *DICOM) if file.name.lower().endswith(end)), key=len, default="")
 
 
 def _short(file: Path) -> str:
@@ -118,15 +124,21 @@ def _arrays_in(file: Path, shape: tuple[int, ...], window: tuple[float, float] |
         pages = read_pages(file, colour=shape[0] > 1)
         whole = axes == 3 and len(pages) > 1 and len({page.shape for page in pages}) == 1
         return [np.stack(pages)] if whole else pages
-    if ending in VOLUMES:
-        volume = _volume(file, axes)
-        if window:
-            low, high = window
-            return [255 * np.clip((volume.astype(np.float32) - low) / (high - low), 0, 1)]
-        return [stretched(volume, file)]
+    if ending not in ARRAYS:
+        frames = axes == 2 and ending not in VOLUMES and file.is_file()
+        shown = read_pictures(file) if frames else [_volume(file, axes)]
+        return [_levels(image, file, window if image.ndim == axes else None) for image in shown]
     array = _plain(read_npy(file) if ending == ".npy" else read_npz(file, _key(file)), axes, file)
     several = array.ndim - _has_colour(array, axes) > axes
     return [stretched(each, file) for each in array] if several else [stretched(array, file)]
+
+
+def _levels(image: np.ndarray, file: Path, window: tuple[float, float] | None) -> np.ndarray:
+    """From 0 to 255, by a window where there is one."""
+    if window is None:
+        return stretched(image, file)
+    low, high = window
+    return 255 * np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
 
 
 def _volume(file: Path, axes: int) -> np.ndarray:

@@ -76,7 +76,9 @@ def mark(content: bytes | str | np.ndarray) -> int:
 
 
 def mark_file(file: Path) -> int:
-    """The same of a file's size, first and last bytes."""
+    """The same of a file's size, first and last bytes; of a folder, of all files in it."""
+    if file.is_dir():
+        return mark(str([mark_file(each) for each in sorted(file.iterdir()) if each.is_file() and each.name[0] != "."]))
     size = file.stat().st_size
     with file.open("rb") as opened:
         ends = opened.read(_ENDS)

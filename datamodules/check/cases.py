@@ -1,13 +1,12 @@
 """Cases with label maps, as nnU-Net, folders of pictures and folders of patients hold them, listed for a check."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from datamodules.check.listing import Findings, Item, Listing, patient_of
-from datamodules.io import VOLUMES, find_table, listed, some
+from datamodules.io import VOLUMES, find_table, listed, read_json, some
 from datamodules.io.label_pictures import class_colours
 from datamodules.io.pictures import PICTURES
 from datamodules.segmentation.files import ENDING, UNNAMED, CaseFiles
@@ -97,7 +96,7 @@ def _read_about(file: Path, found: Listing) -> dict[str, Any]:
     """`dataset.json`; of channels and labels what it says, into `found`."""
     about: Any = {}
     try:
-        about = json.loads(file.read_text())
+        about = read_json(file)
         channels = about.get("channel_names") or about.get("modality") or {"0": "CT"}
         found.channels = tuple(channels[key] for key in sorted(channels, key=int))
         labels = read_labels(about, file)

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
 from datamodules.followup.files import Scan, find_patients, read_scan
-from datamodules.io import Grid, check_same_grid, find_table, read_json, written
+from datamodules.io import Grid, check_same_grid, find_table, listed, read_json, written
 from datamodules.io.arrays import mapped
 from evaluation.expansion import ExpansionRule
 
@@ -127,7 +127,7 @@ def _to_uint8(scan: Scan) -> np.ndarray:
 
 def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: int) -> Patient:
     """A patient from the cache, else read into it. The key covers path, size and time of every file."""
-    files = sorted(folder.rglob("*.nii.gz"))
+    files = [path for path in listed(folder, "**/*") if path.is_file()]
     stamp = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     facts = json.dumps([_MEASURED, stamp, image_size, row.values.tolist(), row.expansion])
     store = cache / hashlib.sha256(facts.encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
 """Scans of the follow-up layout: from files to arrays a network takes, and back onto the file's own grid.
 
     root/clinical.csv
-    root/<hospital>/<patient>/{baseline,followup}/{ct,iph,ivh}.nii.gz
+    root/<hospital>/<patient>/{baseline,followup}/{ct,iph,ivh}.nii.gz (ct: or a folder with a DICOM series)
 
 CT in HU, skull-stripped; masks 0/1 on the CT's grid; follow-up on the baseline's grid (`prepare.py` makes it so). The
 slice tree of the original code is read too: `slices/<hospital>/<hospital>_<patient>/<time>/<kind>/slice_NNN.nii.gz`
@@ -60,8 +60,8 @@ def read_scan(folder: Path, size: int, *, need_iph: bool) -> Scan:
     """Read and check one time point, cropped or padded to H = W = `size` pixels.
 
     Args:
-        folder: Holds `ct`, `iph` and `ivh`, as `.nii.gz` files or as folders of slices.
-        size: Edge in pixels.
+        folder: Holds `ct`, `iph` and `ivh`, as `.nii.gz` files, as folders of slices, or the CT as a folder of DICOM.
+        size: Edge in pixels to crop or pad to.
         need_iph: Whether an empty IPH mask is an error (at baseline).
 
     Raises:
@@ -125,7 +125,7 @@ def read_volume(folder: Path, kind: str) -> Volume:
     """
     place = _place(folder, kind)
     if place.is_dir():
-        return _read_slices(place)
+        return io.read_volume(place) if io.holds_dicom(place) else _read_slices(place)
     if not place.is_file():
         raise FileNotFoundError(f"no {place}, and no folder {folder / kind} of slices")
     return io.read_volume(place)

@@ -1,7 +1,9 @@
 """The only room that opens image, table and archive files: each kind has one reader, and each question one answer."""
 
 from datamodules.io.cells import flag, is_missing, number, parse, plain
-from datamodules.io.files import hidden, in_order, listed, named, opening, read_json, setting, some, written
+from datamodules.io.dicom_files import holds_dicom, is_dicom
+from datamodules.io.files import hidden, in_order, listed, opening, read_json, setting, some, written
+from datamodules.io.finding import find_volume, named
 from datamodules.io.formats import VOLUMES, volume_ending
 from datamodules.io.grid import Grid, check_same_grid, from_itk, to_itk
 from datamodules.io.hounsfield import check_hu, check_offset
@@ -19,11 +21,14 @@ __all__ = [
     "check_offset",
     "check_same_grid",
     "find_table",
+    "find_volume",
     "flag",
     "from_itk",
     "geometry",
     "hidden",
+    "holds_dicom",
     "in_order",
+    "is_dicom",
     "is_missing",
     "label_map",
     "listed",

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 __all__ = ["ERRORS", "MISSING", "decimal_comma", "flag", "is_missing", "number", "parse", "plain"]
 
@@ -86,10 +86,9 @@ def parse(text: str, where: str, *, comma: bool = False) -> float | None:
     return float(point)
 
 
-def decimal_comma(cells: Iterable[str]) -> bool:
+def decimal_comma(cells: Sequence[str]) -> bool:
     """Whether cells of a column show that its commas are decimal: one that can be nothing else, and no such point."""
-    cells = list(cells)
-    if not any("," in cell for cell in cells):
+    if "," not in "".join(cells):
         return False
     marks = {found[1] for cell in cells if (found := _MARKED.fullmatch(cell)) and not _THOUSAND.fullmatch(cell)}
     return marks == {","}

@@ -1,18 +1,19 @@
-"""Reads a CT series from a folder of DICOM files, as slices in Hounsfield units sorted along their normal.
+"""Reads a series from a folder of DICOM files, as slices sorted along their normal; those of CT in Hounsfield units.
 
 Geometry as in DICOM PS3.3 C.7.6.2 (Image Plane Module). Names of files and instance numbers never make the order.
 """
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pydicom
 
-from datamodules.io.dicom_files import ct_headers, holds_dicom
+from datamodules.io.dicom_files import holds_dicom, slice_headers
 from datamodules.io.dicom_frames import Frame, frame_count, frames_of, numbers
-from datamodules.io.dicom_pixels import read_hounsfield
+from datamodules.io.dicom_pixels import read_values
 from datamodules.io.slices import Slices
 
 __all__ = ["holds_dicom", "read_series"]
@@ -25,43 +26,52 @@ _SAME = {"shape": 0.0, "spacing": 1e-4, "axes": 1e-3}
 _Headers = list[tuple[Path, pydicom.Dataset]]
 
 
-def read_series(folder: Path, series: str | int | None = None) -> Slices:
-    """Read one CT series in a folder, classic or enhanced.
+def read_series(
+    path: Path, series: str | int | None = None, *, modalities: Sequence[str] = ("CT",), pixels: bool = True
+) -> Slices:
+    """Read one series in a folder, classic or enhanced.
 
-    Localizers, secondary captures and files that are no CT image are left out, and so are copies of a slice; the log
+    Localizers, secondary captures and files that are no such image are left out, and so are copies of a slice; the log
     says so.
 
     Args:
-        folder: Folder with the DICOM files (no subfolders).
+        path: Folder with the DICOM files (no subfolders), or a file of several frames.
         series: Number, description or UID of the series, where there are several.
+        modalities: That are wanted; others are left out.
+        pixels: Whether these are read; else all are 0, and where slices lie is all that is known.
 
     Returns:
-        Its slices in HU.
+        Its slices, of CT in HU.
 
     Raises:
         ValueError: If there is no series, more than one, more than one patient, or slices that do not fit together.
     """
-    found = _one_series(ct_headers(folder), folder, series)
+    found = _one_series(slice_headers(path, modalities), path, series)
     frames = [frame for file, header in found for frame in frames_of(file, header)]
     if len(frames) < 2:
-        raise ValueError(f"{folder}: {len(frames)} CT slices; expected a folder with the DICOM files of one CT series")
+        kind = " or ".join(modalities)
+        raise ValueError(
+            f"{path}: {len(frames)} {kind} slices; expected a folder with the DICOM files of one {kind} series"
+        )
     _check_same(frames)
-    row, column = _axes(frames, folder)
+    row, column = _axes(frames, path)
     normal = np.cross(row, column)
     frames.sort(key=lambda frame: float(normal @ frame.position))
-    pixels = read_hounsfield(frames)
-    keep = _without_copies(frames, pixels, normal)
+    values = read_values(frames) if pixels else [np.broadcast_to(np.float32(0), frames[0].shape)] * len(frames)
+    keep = _without_copies(frames, values, normal)
     kept = [frames[k] for k in keep]
     slices = Slices(
-        np.stack([pixels[k] for k in keep]),
+        np.stack([values[k] for k in keep]),
         np.array([frame.position for frame in kept]),
         row,
         column,
         (float(frames[0].spacing[0]), float(frames[0].spacing[1])),
-        folder,
+        path,
         str(found[0][1].get("SeriesInstanceUID", "")),
+        frames[0].hounsfield,
     )
-    _tell(slices, kept, found[0][1])
+    if pixels:
+        _tell(slices, kept, found[0][1])
     return slices
 
 
@@ -81,8 +91,8 @@ def _one_series(found: _Headers, folder: Path, series: str | int | None) -> _Hea
     stacks = {uid: group for uid, group in groups.items() if _slice_count(group) > 1}
     if len(stacks) > 1:
         raise ValueError(
-            f"{folder}: {len(stacks)} series: {_told(stacks)}; name one, the soft-tissue kernel's, by series=<number> "
-            "(or description, or UID), or keep its files only"
+            f"{folder}: {len(stacks)} series: {_told(stacks)}; give each a folder of its own (of CT, the soft-"
+            "tissue kernel's is the one), or name one by preparation.series=<number> (or description, or UID)"
         )
     if stacks and len(groups) > len(stacks):
         log.info("%s: left out %d series of one picture", folder, len(groups) - len(stacks))
@@ -113,12 +123,14 @@ def _check_same(frames: list[Frame]) -> None:
     """One geometry."""
     first = frames[0]
     names = {"shape": "Rows, Columns", "spacing": "PixelSpacing", "axes": "ImageOrientationPatient"}
-    for frame in frames[1:]:
-        for name, tolerance in _SAME.items():
-            if not np.allclose(getattr(frame, name), getattr(first, name), atol=tolerance):
-                raise ValueError(
-                    f"{frame.file}: {names[name]} is not that of {first.file.name}; keep slices of one acquisition"
-                )
+    for name, tolerance in _SAME.items():
+        values = np.array([getattr(frame, name) for frame in frames], float).reshape(len(frames), -1)
+        same = np.isclose(values, values[0], atol=tolerance).all(1)
+        if not same.all():
+            raise ValueError(
+                f"{frames[int(same.argmin())].file}: {names[name]} is not that of {first.file.name}; keep slices of "
+                "one acquisition"
+            )
 
 
 def _axes(frames: list[Frame], folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +160,7 @@ def _without_copies(frames: list[Frame], pixels: list[np.ndarray], normal: np.nd
         else:
             raise ValueError(f"{file}: lies where {before.name} lies, with another picture; remove one of the two")
     if len(keep) < 2:
-        raise ValueError(f"{frames[0].file.parent}: all slices lie at one place; expected one CT series")
+        raise ValueError(f"{frames[0].file.parent}: all slices lie at one place; expected one series")
     return keep
 
 
@@ -166,7 +178,7 @@ def _tell(slices: Slices, frames: list[Frame], header: pydicom.Dataset) -> None:
             frames[wide[0] + 1].file.name,
             np.median(gaps),
         )
-    if slices.pixels.min() > -500:
+    if slices.hounsfield and slices.pixels.min() > -500:
         log.warning(
             "%s: values begin at %g HU, without air near -1000; is RescaleIntercept right?",
             slices.source, slices.pixels.min(),

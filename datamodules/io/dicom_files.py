@@ -1,4 +1,4 @@
-"""Which DICOM files a folder holds, and which of them are slices of CT: what is left out is counted and told.
+"""Which DICOM files a folder holds, and which of them are slices: what is left out is counted and told.
 
 A patient's name never gets into a message: only names of files, series and the kinds of mistakes do.
 """
@@ -9,7 +9,7 @@ import struct
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,33 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from datamodules.io.files import listed
 
-__all__ = ["ct_headers", "decoding", "headers", "holds_dicom", "read_dataset"]
+__all__ = [
+    "DICOM",
+    "QUANTITIES",
+    "decoding",
+    "headers",
+    "holds_dicom",
+    "is_dicom",
+    "is_marked",
+    "modality_of",
+    "read_dataset",
+    "slice_headers",
+]
 
 log = logging.getLogger(__name__)
 logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings repeat values, which may name a patient
 
 _DAMAGED = (OSError, EOFError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, AttributeError)
 _DAMAGE = (*_DAMAGED, zlib.error, struct.error, InvalidDicomError, BytesLengthException)
-_ENDINGS = (".dcm", ".dicom", ".ima")
+DICOM = (".dcm", ".dicom", ".ima")
+"""Endings of their names, in small letters; many have none."""
+QUANTITIES = ("CT", "MR", "PT")
+"""Modalities whose slices make volumes, and whose values mean the same however they are shown."""
 _CT = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _READ = """Modality SOPClassUID ImageType PatientID StudyDate StudyInstanceUID SeriesInstanceUID SeriesNumber
-SeriesDescription Rows Columns SamplesPerPixel NumberOfFrames PixelSpacing ImagePositionPatient ImageOrientationPatient
-GantryDetectorTilt RescaleSlope RescaleIntercept RescaleType ReferencedSeriesSequence SharedFunctionalGroupsSequence
-PerFrameFunctionalGroupsSequence"""
+SeriesDescription Rows Columns SamplesPerPixel NumberOfFrames PixelSpacing ImagerPixelSpacing NominalScannedPixelSpacing
+SliceThickness ImagePositionPatient ImageOrientationPatient GantryDetectorTilt RescaleSlope RescaleIntercept RescaleType
+ReferencedSeriesSequence SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"""
 
 
 @contextmanager
@@ -61,13 +75,24 @@ def read_dataset(file: Path, **options: Any) -> pydicom.Dataset:
     return dataset
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a path is to be read as DICOM: a folder, a file of such an ending, or one with its mark and no ending."""
+    return path.is_dir() or path.suffix.lower() in DICOM or (path.is_file() and is_marked(path))
+
+
+def is_marked(file: Path) -> bool:
+    """Whether a file has the mark of DICOM behind its preamble."""
+    with file.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
 def holds_dicom(folder: Path) -> bool:
     """Whether at least one file right in the folder is DICOM."""
     return any(_is_dicom(file) for file in listed(folder) if file.is_file())
 
 
-def headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
-    """The DICOM files right in a folder, in order of name, with what is needed of their headers.
+def headers(path: Path) -> list[tuple[Path, pydicom.Dataset]]:
+    """The DICOM files right in a folder, in order of name, or the one that is named; with what is needed of headers.
 
     Files that are no DICOM are left out and counted, and so is a DICOMDIR.
 
@@ -75,7 +100,7 @@ def headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
         ValueError: If a file that should be DICOM is not, or cannot be read.
     """
     found, left_out = [], Counter[str]()
-    for file in listed(folder):
+    for file in listed(path) if path.is_dir() else [path]:
         if not file.is_file():
             continue
         if not _is_dicom(file):
@@ -93,33 +118,41 @@ def headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
             raise ValueError(f"{file}: says no series, so it is cut short; copy it again, or leave it out")
         else:
             found.append((file, header))
-    _tell(folder, left_out)
+    _tell(path, left_out)
     return found
 
 
-def ct_headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
-    """Of `headers` those of CT slices; localizers, secondary captures and other kinds are left out and counted.
+def slice_headers(path: Path, modalities: Collection[str]) -> list[tuple[Path, pydicom.Dataset]]:
+    """Of `headers` those of slices; localizers, secondary captures and other kinds are left out and counted.
+
+    Args:
+        path: As of `headers`.
+        modalities: That are wanted.
 
     Raises:
         ValueError: As `headers`.
     """
     found, left_out = [], Counter[str]()
-    for file, header in headers(folder):
-        why = _no_slice(header)
+    for file, header in headers(path):
+        why = _no_slice(header, modalities)
         if why:
             left_out[why] += 1
         else:
             found.append((file, header))
-    _tell(folder, left_out)
+    _tell(path, left_out)
     return found
 
 
-def _no_slice(header: pydicom.Dataset) -> str:
-    """Why a file is no slice of CT; empty if it is one, or should be."""
-    kind = _kind(header)
-    modality = str(header.get("Modality") or ("CT" if kind in _CT else "none"))
+def modality_of(header: pydicom.Dataset) -> str:
+    """As the header says it, or its SOP class."""
+    return str(header.get("Modality") or ("CT" if _kind(header) in _CT else "none"))
+
+
+def _no_slice(header: pydicom.Dataset, modalities: Collection[str]) -> str:
+    """Why a file is no such slice; empty if it is one, or should be."""
+    kind, modality = _kind(header), modality_of(header)
     image_type = [str(word).upper() for word in _listed(header.get("ImageType"))]
-    if modality != "CT":
+    if modality not in modalities:
         return f"modality {modality}"
     if "LOCALIZER" in image_type:
         return "localizer"
@@ -161,7 +194,7 @@ def _is_dicom(file: Path) -> bool:
         start = stream.read(132)
     if start[128:] == b"DICM":
         return True
-    if file.suffix.lower() in _ENDINGS or start[:4] in (b"\2\0\0\0", b"\2\0\1\0", b"\x08\0\5\0", b"\x08\0\x08\0"):
+    if file.suffix.lower() in DICOM or start[:4] in (b"\2\0\0\0", b"\2\0\1\0", b"\x08\0\5\0", b"\x08\0\x08\0"):
         raise ValueError(
             f"{file}: no preamble with the mark DICM, so it is cut short or an old kind of DICOM; "
             "convert it with gdcmconv or dcmconv, or leave it out"

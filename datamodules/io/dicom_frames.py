@@ -1,4 +1,4 @@
-"""One slice as DICOM describes it: where it lies and how its values become HU, said for a file, all frames, or each.
+"""One slice as DICOM describes it: where it lies and what its values mean, said for a file, all frames, or each.
 
 After DICOM PS3.3 C.7.6.2 (Image Plane) and C.7.6.16 (Multi-frame Functional Groups).
 """
@@ -10,24 +10,28 @@ from typing import Any
 import numpy as np
 import pydicom
 
+from datamodules.io.dicom_files import modality_of
+
 __all__ = ["Frame", "frame_count", "frames_of", "functional_groups", "numbers", "said"]
 
 _GROUPS = {
     "ImagePositionPatient": "PlanePositionSequence",
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
+    "SliceThickness": "PixelMeasuresSequence",
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
     "RescaleType": "PixelValueTransformationSequence",
     "ReferencedSegmentNumber": "SegmentIdentificationSequence",
 }
 _WIDEST = 20.0  # mm of a pixel; a field of view of 700 mm has 35 of them
+_NO_HU = "cannot be turned into HU"
 _HU = ("HU", "HU_MOD", "US", "")  # US: unspecified
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A slice of CT.
+    """A slice of a volume.
 
     Attributes:
         file: Holds it.
@@ -36,8 +40,10 @@ class Frame:
         position: (3,) LPS position in mm of the first pixel's centre.
         axes: (2, 3) cosines along a row and along a column.
         spacing: (2,) mm between rows, and between columns.
-        slope: HU of one stored unit.
-        intercept: HU of a stored zero.
+        slope: Of one stored unit, in HU for CT.
+        intercept: Of a stored zero, likewise.
+        thickness: Mm, 1 where it is not told.
+        hounsfield: Whether it is of CT.
     """
 
     file: Path
@@ -48,6 +54,8 @@ class Frame:
     spacing: np.ndarray
     slope: float
     intercept: float
+    thickness: float = 1.0
+    hounsfield: bool = True
 
 
 def frames_of(file: Path, header: pydicom.Dataset) -> list[Frame]:
@@ -65,7 +73,7 @@ def frames_of(file: Path, header: pydicom.Dataset) -> list[Frame]:
     rows, columns = (int(numbers(file, name, header.get(name), 1)[0]) for name in ("Rows", "Columns"))
     if min(rows, columns) < 1:
         raise ValueError(f"{file}: {rows} Rows and {columns} Columns; export the series anew, or leave the file out")
-    return [_frame(file, number, (rows, columns), level) for number, level in enumerate(levels)]
+    return [_frame(file, number, (rows, columns), level, modality_of(header)) for number, level in enumerate(levels)]
 
 
 def functional_groups(file: Path, header: pydicom.Dataset) -> list[tuple[pydicom.Dataset, ...]]:
@@ -114,19 +122,34 @@ def numbers(file: Path, name: str, value: Any, count: int) -> np.ndarray:
     return found
 
 
-def _frame(file: Path, number: int, shape: tuple[int, int], levels: tuple[pydicom.Dataset, ...]) -> Frame:
-    def read(name: str, count: int) -> np.ndarray:
-        return numbers(file, name, said(name, levels), count)
+def _frame(
+    file: Path, number: int, shape: tuple[int, int], levels: tuple[pydicom.Dataset, ...], modality: str
+) -> Frame:
+    def read(name: str, count: int, absent: float | None = None) -> np.ndarray:
+        value = said(name, levels)
+        return numbers(file, name, absent if value is None else value, count)
 
-    if said("RescaleSlope", levels) is None or said("RescaleIntercept", levels) is None:
-        raise ValueError(f"{file}: no RescaleSlope and RescaleIntercept, so its values cannot be turned into HU")
-    slope, intercept = read("RescaleSlope", 1)[0], read("RescaleIntercept", 1)[0]
-    unit = str(said("RescaleType", levels) or "").strip().upper()
-    if slope <= 0 or unit not in _HU:
-        why = f"RescaleSlope {slope:g} is not above 0" if slope <= 0 else "RescaleType is not HU"
-        raise ValueError(f"{file}: {why}, so its values cannot be turned into HU; export the series anew")
+    def one(name: str, absent: float | None = None) -> float:
+        return float(read(name, 1, absent)[0])
+
+    if modality == "CT":
+        _check_hu(file, levels)
+    slope, intercept = one("RescaleSlope", 1), one("RescaleIntercept", 0)
+    if slope <= 0:
+        raise ValueError(f"{file}: RescaleSlope {slope:g} is not above 0; export the series anew")
     spacing = read("PixelSpacing", 2)
     if spacing.min() <= 0 or spacing.max() > _WIDEST:
-        raise ValueError(f"{file}: PixelSpacing {spacing.tolist()} mm is not possible for CT; export the series anew")
-    axes = read("ImageOrientationPatient", 6).reshape(2, 3)
-    return Frame(file, number, shape, read("ImagePositionPatient", 3), axes, spacing, float(slope), float(intercept))
+        raise ValueError(
+            f"{file}: PixelSpacing {spacing.tolist()} mm is not possible for {modality}; export the series anew"
+        )
+    axes, place = read("ImageOrientationPatient", 6).reshape(2, 3), read("ImagePositionPatient", 3)
+    thickness = one("SliceThickness", 1) or 1.0
+    return Frame(file, number, shape, place, axes, spacing, slope, intercept, abs(thickness), modality == "CT")
+
+
+def _check_hu(file: Path, levels: tuple[pydicom.Dataset, ...]) -> None:
+    """That values of CT can be turned into HU."""
+    if said("RescaleSlope", levels) is None or said("RescaleIntercept", levels) is None:
+        raise ValueError(f"{file}: no RescaleSlope and RescaleIntercept, so its values {_NO_HU}")
+    if str(said("RescaleType", levels) or "").strip().upper() not in _HU:
+        raise ValueError(f"{file}: RescaleType is not HU, so its values {_NO_HU}; export the series anew")

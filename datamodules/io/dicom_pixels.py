@@ -1,4 +1,4 @@
-"""Stored values of DICOM files, compressed or not, and as Hounsfield units.
+"""Stored values of DICOM files, compressed or not, and what they mean, such as Hounsfield units.
 
 pydicom decodes what is plain, deflated or RLE; SimpleITK all that is JPEG (baseline, lossless, LS, 2000), bit for bit.
 """
@@ -16,7 +16,7 @@ from pydicom.uid import RLELossless
 from datamodules.io.dicom_files import decoding, read_dataset
 from datamodules.io.dicom_frames import Frame
 
-__all__ = ["read_hounsfield", "stored_values"]
+__all__ = ["read_values", "stored_values"]
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ _PIXELS = """SOPClassUID SOPInstanceUID Rows Columns SamplesPerPixel NumberOfFra
 PixelRepresentation PixelData"""
 
 
-def read_hounsfield(frames: list[Frame]) -> list[np.ndarray]:
-    """Pixels (rows, columns) of each frame in HU, float32, from -1024 to 3071. Each file is read once.
+def read_values(frames: list[Frame]) -> list[np.ndarray]:
+    """Pixels (rows, columns) of each frame, float32; of CT in HU from -1024 to 3071. Each file is read once.
 
     MONOCHROME1 says how a value is shown, not what it means, so it changes nothing. Padding is air.
 
@@ -34,20 +34,20 @@ def read_hounsfield(frames: list[Frame]) -> list[np.ndarray]:
         ValueError: If a file's pixels are damaged, or not as its header says.
     """
     found: dict[tuple[Path, int], np.ndarray] = {}
-    for file in dict.fromkeys(frame.file for frame in frames):
+    by_file: dict[Path, list[Frame]] = {}
+    for frame in frames:
+        by_file.setdefault(frame.file, []).append(frame)
+    for file, held in by_file.items():
         with decoding(file, "its pixels"):
             dataset = read_dataset(file)
             for name in (*_PIXELS.split(), "PixelPaddingValue"):  # pydicom converts a value when it is looked at
                 dataset.get(name)
             grey = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
         if not grey:
-            raise ValueError(
-                f"{file}: PhotometricInterpretation is not MONOCHROME2, the grey values of CT; leave it out"
-            )
+            raise ValueError(f"{file}: PhotometricInterpretation is not MONOCHROME2, grey values; leave it out")
         stored = stored_values(file, dataset)
-        for frame in frames:
-            if frame.file == file:
-                found[file, frame.number] = _hounsfield(stored[frame.number], frame, dataset)
+        for frame in held:
+            found[file, frame.number] = _values(stored[frame.number], frame, dataset)
     return [found[frame.file, frame.number] for frame in frames]
 
 
@@ -103,10 +103,14 @@ def _has_stray_bits(dataset: pydicom.Dataset, stored: np.ndarray) -> bool:
     return bool(((raw != stored) & (raw != (stored & ((1 << bits) - 1)))).any())
 
 
-def _hounsfield(stored: np.ndarray, frame: Frame, dataset: pydicom.Dataset) -> np.ndarray:
-    values = stored.astype(np.float64) * frame.slope + frame.intercept
+def _values(stored: np.ndarray, frame: Frame, dataset: pydicom.Dataset) -> np.ndarray:
+    whole = frame.slope == 1 and frame.intercept.is_integer() and stored.itemsize <= 2  # exact in 32 bits then
+    values: np.ndarray = stored.astype(np.float32 if whole else np.float64)
+    values = (values * frame.slope if frame.slope != 1 else values) + np.array(frame.intercept, values.dtype)
+    if not frame.hounsfield:
+        return values.astype(np.float32)
     padding = dataset.get("PixelPaddingValue")
     if isinstance(padding, int):
         padded = stored == np.array(padding).astype(stored.dtype)  # -2000 may be told as 63536
         values[padded & (values > _METAL)] = _AIR
-    return np.clip(values, _AIR, _METAL).astype(np.float32)
+    return np.clip(values, _AIR, _METAL, out=values).astype(np.float32, copy=False)

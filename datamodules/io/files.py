@@ -17,7 +17,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-__all__ = ["hidden", "in_order", "listed", "named", "opening", "read_json", "setting", "some", "written"]
+__all__ = ["hidden", "in_order", "listed", "opening", "read_json", "setting", "some", "written"]
 
 log = logging.getLogger(__name__)
 
@@ -41,35 +41,6 @@ def listed(folder: Path, pattern: str = "*") -> list[Path]:
     """
     found = sorted(folder.glob(pattern))
     return [path for path in found if not any(hidden(Path(part)) for part in path.relative_to(folder).parts)]
-
-
-def named(folder: Path, endings: Sequence[str], *, below: bool = False) -> dict[str, Path]:
-    """Files of a kind by name, in order; what else lies there is counted and told.
-
-    Args:
-        folder: Where to look.
-        endings: Of the kind, in small letters; the longest that fits is taken off a name.
-        below: Whether folders in it are looked into; names are paths then.
-
-    Returns:
-        By path below the folder without ending, the file; one that is called like another keeps its ending.
-    """
-    within = listed(folder, "**/*" if below else "*")
-    files = [file for file in within if file.is_file() or (below and file.is_symlink())]  # linked folders are told
-    found: dict[str, Path] = {}
-    others = []
-    for file in files:
-        name = file.relative_to(folder).as_posix()
-        fitting = [end for end in endings if name.lower().endswith(end)]
-        if fitting:
-            short = name[: -len(max(fitting, key=len))]
-            found[name if short in found else short] = file
-        else:
-            others.append(name)
-    if others:
-        told = "%s: %d files of %d are no images and are left out: %s"
-        log.warning(told, folder, len(others), len(files), some(others))
-    return found
 
 
 def in_order(name: str) -> list[tuple[int, str]]:

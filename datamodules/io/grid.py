@@ -11,11 +11,12 @@ import SimpleITK as sitk
 
 from evaluation.volumes import voxel_mm
 
-__all__ = ["Grid", "check_same_grid", "from_itk", "to_itk"]
+__all__ = ["LPS", "Grid", "check_same_grid", "from_itk", "to_itk"]
 
 _TOLERANCE = 1e-3  # mm, and parts of a direction
 _RAS = nib.orientations.axcodes2ornt("RAS")
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From mm in RAS to mm in LPS, which DICOM and ITK count in, and back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,7 @@ def to_itk(array: np.ndarray, affine: np.ndarray) -> sitk.Image:
         array: (z, y, x).
         affine: (4, 4) from voxels x, y, z to mm in RAS.
     """
-    lps = _LPS @ affine
+    lps = LPS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
     image.SetSpacing(spacing.tolist())
@@ -137,4 +138,4 @@ def from_itk(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     direction = np.reshape(image.GetDirection(), (axes, axes))[:kept, :kept]
     lps[:kept, :kept] = direction * np.array(image.GetSpacing())[:kept]
     lps[:kept, 3] = np.array(image.GetOrigin())[:kept]
-    return _LPS @ lps
+    return LPS @ lps

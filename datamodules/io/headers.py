@@ -56,7 +56,7 @@ def read_header(file: Path) -> Header:
     """
     ending = volume_ending(file)
     if not ending:
-        raise ValueError(f"{file}: no volume; expected a name ending in {', '.join((*VOLUMES, '.npy'))}")
+        raise ValueError(f"{file}: no volume; expected a name ending in {', '.join((*VOLUMES, '.npy'))}, or DICOM")
     kind, reader = FORMATS[ending]
     with opening(file, kind), np.errstate(all="ignore"):
         said = reader(file)

@@ -1,4 +1,4 @@
-"""A stack of CT slices with a position each, brought onto one even, orthogonal grid.
+"""A stack of slices with a position each, brought onto one even, orthogonal grid.
 
 With a tilted gantry the stack is a sheared box: the table moves along z while the slices lean. Each slice is moved
 within its plane to where it belongs, so the planes stay as acquired (oblique in the patient) and only one axis is
@@ -13,6 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from datamodules.io.grid import LPS, Grid, to_itk
+
 __all__ = ["Slices"]
 
 log = logging.getLogger(__name__)
@@ -26,13 +28,14 @@ class Slices:
     """Parallel slices as acquired.
 
     Args:
-        pixels: (slices, rows, columns) in HU, sorted along the normal.
+        pixels: (slices, rows, columns), sorted along the normal.
         positions: (slices, 3), LPS position in mm of the first pixel's centre.
         row: Unit vector (LPS) of growing column index.
         column: Unit vector (LPS) of growing row index.
         spacing: Distance in mm between rows, and between columns.
         source: Where they come from, for messages.
         series: Series Instance UID, empty where it is not told.
+        hounsfield: Whether they are CT in HU; what no slice covers is air then, else 0.
     """
 
     pixels: np.ndarray
@@ -42,6 +45,7 @@ class Slices:
     spacing: tuple[float, float]
     source: Path
     series: str = ""
+    hounsfield: bool = True
 
     def __post_init__(self) -> None:
         widest = float(np.diff(self.heights).max())
@@ -81,6 +85,10 @@ class Slices:
         Returns:
             int16 image in HU; what no slice covers is air.
         """
+        return to_itk(self.to_array(spacing), self.grid(spacing).file_affine)
+
+    def to_array(self, spacing: float | None = None) -> np.ndarray:
+        """The values of `to_image`, in the order slices, rows, columns; float32 if they are not in HU."""
         gaps = np.diff(self.heights)
         if not self.is_even():
             log.warning(
@@ -92,8 +100,19 @@ class Slices:
             )
         if self.tilt > 0.5:
             log.info("%s: gantry tilt of %.1f deg; slices moved onto an orthogonal grid", self.source, self.tilt)
-        volume = self._resample(self.pixels, spacing, order=1, outside=-1024)
-        return self._with_geometry(np.rint(volume).astype(np.int16), spacing)
+        volume = self._resample(self.pixels, spacing, order=1, outside=-1024 if self.hounsfield else 0)
+        return np.rint(volume).astype(np.int16) if self.hounsfield else volume
+
+    def grid(self, spacing: float | None = None) -> Grid:
+        """Of `to_image`; its axes are columns, rows, slices."""
+        corner = -self._offsets()[0] * self.spacing  # from the first slice's first pixel, along columns and rows
+        lps = np.eye(4)
+        lps[:3, :3] = np.stack(
+            [self.row * self.spacing[1], self.column * self.spacing[0], self.normal * self._step(spacing)], 1
+        )
+        lps[:3, 3] = self.positions[0] + corner[0] * self.column + corner[1] * self.row
+        rows, columns = self._plane()
+        return Grid((columns, rows, len(self._places(spacing))), LPS @ lps)
 
     def mask_to_image(self, mask: np.ndarray, spacing: float | None = None) -> sitk.Image:
         """Bring a mask that was drawn on the slices onto the grid of `to_image`, by nearest neighbour.
@@ -105,7 +124,8 @@ class Slices:
         Returns:
             uint8 image.
         """
-        return self._with_geometry(self._resample(mask, spacing, order=0, outside=0).astype(np.uint8), spacing)
+        drawn = self._resample(mask, spacing, order=0, outside=0).astype(np.uint8)
+        return to_itk(drawn, self.grid(spacing).file_affine)
 
     def _step(self, spacing: float | None) -> float:
         """Distance in mm between the slices of the even grid."""
@@ -120,34 +140,34 @@ class Slices:
             offsets = np.zeros_like(offsets)
         return (offsets - offsets.min(0)) / self.spacing
 
+    def _plane(self) -> tuple[int, int]:
+        """Rows and columns that hold all slices."""
+        rows, columns = np.array(self.pixels.shape[1:]) + np.ceil(self._offsets().max(0) - 1e-6).astype(int)
+        return int(rows), int(columns)
+
+    def _places(self, spacing: float | None) -> np.ndarray:
+        """For each slice of the even grid, where it lies among those that were acquired."""
+        if self.is_even():
+            return np.arange(len(self.pixels))
+        even = np.arange(0, self.heights[-1] + 1e-3, self._step(spacing))
+        return np.interp(even, self.heights, np.arange(len(self.pixels)))
+
     def _resample(self, volume: np.ndarray, spacing: float | None, *, order: int, outside: float) -> np.ndarray:
-        offsets = self._offsets()
-        shape = tuple(np.array(volume.shape[1:]) + np.ceil(offsets.max(0) - 1e-6).astype(int))
-        moved = volume
+        offsets, moved = self._offsets(), volume
         if offsets.any():
             moved = np.stack(
                 [
                     ndimage.affine_transform(
-                        plane, np.ones(2), -offset, shape, order=order, mode="grid-constant", cval=outside
+                        plane, np.ones(2), -offset, self._plane(), order=order, mode="grid-constant", cval=outside
                     )
                     for plane, offset in zip(volume, offsets, strict=True)
                 ]
             )
         if self.is_even():
             return moved
-        place = np.interp(
-            np.arange(0, self.heights[-1] + 1e-3, self._step(spacing)), self.heights, np.arange(len(moved))
-        )
+        place = self._places(spacing)
         if order == 0:
             return moved[np.rint(place).astype(int)]
         lower = np.minimum(place.astype(int), len(moved) - 2)
         weight = (place - lower)[:, None, None].astype(np.float32)
         return (1 - weight) * moved[lower] + weight * moved[lower + 1]
-
-    def _with_geometry(self, volume: np.ndarray, spacing: float | None) -> sitk.Image:
-        image = sitk.GetImageFromArray(volume)
-        image.SetSpacing((self.spacing[1], self.spacing[0], self._step(spacing)))
-        image.SetDirection(np.stack([self.row, self.column, self.normal], 1).ravel().tolist())
-        corner = -self._offsets()[0] * self.spacing  # from the first slice's first pixel, along columns and rows
-        image.SetOrigin((self.positions[0] + corner[0] * self.column + corner[1] * self.row).tolist())
-        return image

@@ -31,14 +31,25 @@ class Row(dict[str, str]):
     """Cells by column.
 
     Attributes:
-        where: File and line, and the id once it is known, for messages.
+        source: The file, and the columns whose comma is a decimal one.
         line: In the file.
-        commas: Columns whose comma is a decimal one.
+        name: Its id with the column's name, once that is known.
     """
 
-    def __init__(self, cells: Iterable[tuple[str, str]], file: Path, line: int, commas: frozenset[str]) -> None:
-        super().__init__(cells)
-        self.where, self.line, self.commas = f"{file}, line {line}", line, commas
+    __slots__ = ("line", "name", "source")  # set from outside: an `__init__` takes as long as all else of a row
+    source: tuple[Path, frozenset[str]]
+    line: int
+    name: str
+
+    @property
+    def where(self) -> str:
+        """File, line and id, for messages."""
+        return f"{self.source[0]}, line {self.line}" + f" ({self.name})" * bool(self.name)
+
+    @property
+    def commas(self) -> frozenset[str]:
+        """Columns whose comma is a decimal one."""
+        return self.source[1]
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ class Table:
             if name in found:
                 lines = f"in lines {found[name].line} and {row.line}"
                 raise ValueError(f"{self.file}: {column} {name} stands in it twice, {lines}; keep one")
-            row.where = f"{self.file}, line {row.line} ({column} {name})"
+            row.name = f"{column} {name}"
             found[name] = row
         return found
 
@@ -103,14 +114,22 @@ def read_table(file: Path, *, sheet: str = "", comment: str = "") -> Table:
     body = list(lines)
     if not body:
         raise ValueError(f"{file} has a header and no rows")
-    nameless = sum(not name and any(cells[place] for _, cells in body) for place, name in enumerate(names))
+    columns = list(zip(*(cells for _, cells in body), strict=True))
+    nameless = sum(not name and any(column) for name, column in zip(names, columns, strict=True))
     if nameless:
         notes.append(f"{nameless} columns without a name are left out")
-    kept = [(place, name) for place, name in enumerate(names) if name]
-    commas = frozenset(name for place, name in kept if decimal_comma(cells[place] for _, cells in body))
-    rows = [Row(((name, cells[place]) for place, name in kept), file, line, commas) for line, cells in body]
+    kept = tuple(name for name in names if name)
+    commas = frozenset(name for name, column in zip(names, columns, strict=True) if name and decimal_comma(column))
+    rows, source = [], (file, commas)
+    for line, cells in body:
+        row = Row(zip(names, cells, strict=False))
+        row.source, row.line, row.name = source, line, ""
+        rows.append(row)
+    if len(kept) < len(names):
+        for row in rows:
+            del row[""]
     _tell(file, len(rows), len(kept), notes)
-    return Table(file, tuple(name for _, name in kept), rows)
+    return Table(file, kept, rows)
 
 
 def read_matrix(file: Path) -> tuple[list[str], list[str], np.ndarray]:
@@ -136,7 +155,7 @@ def read_matrix(file: Path) -> tuple[list[str], list[str], np.ndarray]:
         found.append(values)
     if not found:
         raise ValueError(f"{file} has a header and no rows")
-    comma = decimal_comma(cell for *_, cells in odd for cell in cells) and not points
+    comma = decimal_comma([cell for *_, cells in odd for cell in cells]) and not points
     for place, line, cells in odd:
         for number, (column, cell) in enumerate(zip(columns[1:], cells, strict=True)):
             value = parse(cell, where := f"{file}, line {line} ({names[place]}): {column}", comma=comma)
@@ -177,23 +196,27 @@ def _opened(file: Path, sheet: str = "", comment: str = "") -> tuple[list[str], 
         notes = [] if encoding.startswith("utf-8") else [f"read as {encoding}"]
         if separator == "semicolons" or (separator == "tabs" and file.suffix.lower() == ".csv"):
             notes.append(f"separated by {separator}")
-    filled = ((line, cells) for line, cells in lines if any(cells))
-    _, names = next(filled, (0, []))
+    lines = iter(lines)
+    names = next((cells for _, cells in lines if any(cells)), [])
     if not names:
         raise ValueError(f"{file} is empty; expected a header and rows")
     double = [name for name, count in Counter(filter(None, names)).items() if count > 1]
     if double:
         raise ValueError(f"{file}: column {', '.join(double)} stands in the header twice; rename one, or delete it")
-    return names, _squared(filled, names, file), notes
+    return names, _squared(lines, names, file), notes
 
 
 def _squared(lines: Iterable[Line], names: list[str], file: Path) -> Iterator[Line]:
-    """Lines with a cell for each name."""
+    """Lines that are not blank, with a cell for each name."""
     named = max(place for place, name in enumerate(names, 1) if name)
     for line, cells in lines:
-        if len(cells) < named or any(cells[len(names) :]):
-            raise ValueError(f"{file}, line {line}: {len(cells)} cells under {len(names)} names; mend the line")
-        yield line, (cells + [""] * (len(names) - len(cells)))[: len(names)]
+        if not any(cells):
+            continue
+        if len(cells) != len(names):
+            if len(cells) < named or any(cells[len(names) :]):
+                raise ValueError(f"{file}, line {line}: {len(cells)} cells under {len(names)} names; mend the line")
+            cells = (cells + [""] * (len(names) - len(cells)))[: len(names)]
+        yield line, cells
 
 
 def _tell(file: Path, rows: int, columns: int, notes: list[str]) -> None:

@@ -105,14 +105,16 @@ def _parsed(text: str, separator: str, file: Path) -> Iterator[Line]:
 def _separator(text: str) -> str:
     """Of those in the header the most frequent which gives the first lines as many cells as the header has."""
     text = text if len(text) < _START else text[:_START].rpartition("\n")[0]
-    unquoted = re.sub(r'(?m)(^|[,;\t])( *)"(?:[^"]|"")*"', r"\1quoted", text)
-    header = next((line for line in re.split(r"[\r\n]", unquoted) if line.strip()), "")
+    unquoted = re.sub(r'(?m)(^|[,;\t])( *)"(?:[^"]|"")*"', r"\1quoted", text) if '"' in text else text
+    first = re.search(r"[^\r\n]*\S[^\r\n]*", unquoted)
+    header = first[0] if first else ""
     found = sorted((one for one in "\t;," if one in header), key=header.count, reverse=True)
     return next((one for one in found if _is_even(text, one)), found[0] if found else ",")
 
 
 def _is_even(text: str, separator: str) -> bool:
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    ends = (found[0] for found in re.finditer(r"[^\r\n]*(\r\n|\r|\n)|[^\r\n]+", text))  # without a copy of all
+    lines = csv.reader(ends, delimiter=separator, skipinitialspace=True, strict=True)
     try:
         return len({len(cells) for cells in itertools.islice(lines, 100) if any(map(str.strip, cells))}) == 1
     except csv.Error:

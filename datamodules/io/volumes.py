@@ -11,6 +11,8 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
+from datamodules.io.dicom_files import is_dicom
+from datamodules.io.dicom_images import dicom_grid, read_dicom
 from datamodules.io.files import opening, written
 from datamodules.io.formats import VOLUMES, volume_ending
 from datamodules.io.grid import Grid, to_itk
@@ -49,13 +51,14 @@ def geometry(file: Path) -> Grid:
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If its header is not as it should be (`read_header` says how).
+        ValueError: If its header is not as it should be (`read_header` and `read_series` say how).
     """
-    return read_header(Path(file)).grid
+    file = Path(file)
+    return dicom_grid(file) if is_dicom(file) else read_header(file).grid
 
 
 def read_volume(file: Path) -> Volume:
-    """Read NIfTI, NRRD, MetaImage or npy (z, y, x).
+    """Read NIfTI, NRRD, MetaImage, npy (z, y, x) or DICOM: a folder with one series, or a file (`read_dicom` says how).
 
     Whole numbers stay as the file has them, all others become float32. A slope of 0 or NaN is none, as the NIfTI
     standard has it.
@@ -66,6 +69,9 @@ def read_volume(file: Path) -> Volume:
             NaN or infinite values.
     """
     file = Path(file)
+    if is_dicom(file):
+        values, grid = read_dicom(file)
+        return Volume(grid.to_array(values.T), grid)
     header = read_header(file)
     with opening(file, "a volume"), np.errstate(all="ignore"):  # what overflows is infinite, and refused below
         data = header.load()

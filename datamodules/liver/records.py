@@ -1,7 +1,7 @@
 """Patients of a cohort with several modalities, as files in the general layout.
 
     root/patients.csv (or .tsv, .xlsx)            id, clinical columns, label, time, event; `scanner`, `split` if wanted
-    root/<id>/{ct,t1,t2}.nii.gz                   CT in HU, T1- and T2-weighted MR
+    root/<id>/{ct,t1,t2}.nii.gz                   CT in HU, T1- and T2-weighted MR; another format, or a folder of DICOM
     root/<id>/liver.nii.gz                        labels on the grid of the first image; images are cut around it
     root/<id>/tiles/*.png                         tiles of a slide
     root/genomics.tsv                             a row for each gene, a column for each patient, FPKM or TPM
@@ -175,8 +175,7 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
-    files = {name: folder / f"{name}.nii.gz" for name in ("ct", "t1", "t2", "liver")}
-    return {name: file for name, file in files.items() if file.is_file()}
+    return {name: file for name in ("ct", "t1", "t2", "liver") if (file := io.find_volume(folder, name))}
 
 
 def _tiles(folder: Path) -> tuple[Path, ...]:

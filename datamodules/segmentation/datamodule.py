@@ -194,7 +194,7 @@ class SegmentationDataModule(MatchedCases):
 
     def predict_dataloader(self) -> CaseBatches:
         """The images that were found by `set_predict_input`, read one by one."""
-        return CaseBatches(self._predict, self._read, **self.ranks)
+        return CaseBatches(self._predict, self._read_new, **self.ranks)
 
     @property
     def predict_cases(self) -> dict[str, CaseFiles]:
@@ -238,17 +238,18 @@ class SegmentationDataModule(MatchedCases):
         """Find what to predict on.
 
         Args:
-            path: A volume or a picture, or a folder of them, volumes named as in `imagesTr`.
+            path: A volume (file, or folder of a DICOM series) or a picture, or a folder of them and of folders; with
+                several channels, volumes named as in `imagesTr`.
 
         Raises:
             FileNotFoundError: If there is none.
-            ValueError: If a head CT has its skull and those of the training had none, or the other way round.
+            ValueError: If the first head CT has its skull and those of the training had none, or the other way round;
+                of the others it is asked when they are read.
         """
         self._predicting = True
-        self._predict = list(find_images(Path(path), self.in_channels))
-        trained = self._state.get("skull")
-        if trained:
-            check_skull(((case.images[0], bone_share(raw_image(case))) for case in self._predict), trained)
+        self._predict = list(find_images(Path(path), self.in_channels, self.spatial_dims))
+        if trained := self._state.get("skull"):
+            check_skull(((case.images[0], bone_share(raw_image(case))) for case in self._predict[:1]), trained)
 
     @property
     def patients(self) -> dict[str, str]:
@@ -276,6 +277,12 @@ class SegmentationDataModule(MatchedCases):
         if self._images and case not in self._predict:  # what is predicted on has the channels of the model
             case = replace(case, images=tuple(case.images[index] for index in self._images))
         return read_case(case, self.labels.count, self.plan.spacing, intensities, self._order, ct=self._in_hu)
+
+    def _read_new(self, files: CaseFiles) -> Case:
+        """A case to predict on, which has to be of the kind of the training's."""
+        case = self._read(files)
+        check_skull([(files.images[0], case.bone)], self._state.get("skull"))
+        return case
 
     def _intensities(self, train: Sequence[CaseFiles]) -> Sequence[Intensities | None]:
         if self.window is None:

@@ -9,11 +9,13 @@ Files end as `file_ending` of dataset.json says: .nii.gz where it says nothing, 
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.io import VOLUMES, listed, named, read_json, some, volume_ending
-from datamodules.io.pictures import PICTURES
+from datamodules.io.dicom_files import DICOM
+from datamodules.io.pictures import PICTURES, is_picture
 from datamodules.segmentation.labels import Labels, read_labels
 
 __all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "read_dataset"]
@@ -75,33 +77,62 @@ def read_dataset(root: Path) -> DatasetFiles:
     return DatasetFiles(labels.names, channels, train, test, other, labels)
 
 
-def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
-    """Cases to predict on: one volume or picture, or a folder of them, volumes named as in `imagesTr`.
+def find_images(path: Path, channels: int, axes: int = 3) -> tuple[CaseFiles, ...]:
+    """Cases to predict on: one volume or picture, or those of a folder and of folders in it; ids are paths below it.
+
+    Args:
+        path: An image, or a folder. Volumes of several channels are named as in `imagesTr`; those of one may be.
+        channels: Of a case.
+        axes: Of an image: with 3 a folder of DICOM files is one, with 2 each of the files.
 
     Raises:
         FileNotFoundError: If there is none.
         ValueError: If a case lacks a channel, or stands there in two formats.
     """
     if path.is_file() and channels == 1:
-        ending = volume_ending(path) or path.suffix
+        ending = volume_ending(path) or (path.suffix if path.suffix.lower() in (*PICTURES, *DICOM) else "")
         return (CaseFiles(path.name[: len(path.name) - len(ending)].removesuffix("_0000"), (path,)),)
-    found: dict[str, tuple[Path, ...]] = {}
-    for ending in VOLUMES if path.is_dir() else ():
-        more = _images(path, channels, ending)
-        if both := found.keys() & more.keys():
-            name = sorted(both)[0]
-            raise ValueError(f"{path}: {found[name][0].name} and {more[name][0].name} are both {name}; remove one")
-        found |= more
-    if found:
-        used = {file for files in found.values() for file in files}
-        if left := [file.name for file in listed(path) if file not in used]:
-            log.warning("%s: %d of what lies there is no such image and left out: %s", path, len(left), some(left))
-    if not found and path.is_dir() and channels == 1:
-        found = {name: (file,) for name, file in named(path, PICTURES, below=True).items()}
-    if not found:
-        wanted = f"a volume ({', '.join(VOLUMES)}), a folder of <case>_0000{ENDING} or the like, or pictures"
+    kinds = (*VOLUMES, *PICTURES)
+    found = named(path, kinds, below=True, dicom="series" if axes == 3 else "files") if path.is_dir() else {}
+    pictures = {name: file for name, file in found.items() if is_picture(file)}
+    volumes = _volumes(path, {name: file for name, file in found.items() if name not in pictures})
+    cases = _by_channel(path, volumes, channels) if volumes else {}
+    if not cases and channels == 1:
+        cases = {name: (file,) for name, file in pictures.items()}
+    if not cases:
+        wanted = f"a volume ({', '.join(VOLUMES)}, DICOM), a folder of <case>_0000{ENDING} or the like, or pictures"
         raise FileNotFoundError(f"no images in {path}: expected {wanted}")
-    return tuple(CaseFiles(name, files) for name, files in found.items())
+    used = {file for files in cases.values() for file in files}
+    if left := [name for name, file in found.items() if file not in used]:
+        log.warning("%s: %d images are of another kind or channel and left out: %s", path, len(left), some(left))
+    return tuple(CaseFiles(name, files) for name, files in cases.items())
+
+
+def _volumes(path: Path, found: Mapping[str, Path]) -> dict[str, Path]:
+    """By name without ending, which some keep because pictures are called so too."""
+    volumes: dict[str, Path] = {}
+    for name, file in found.items():
+        ending = next((end for end in (*VOLUMES, *DICOM) if name.lower().endswith(end)), "")
+        short = name[: len(name) - len(ending)]
+        if short in volumes:
+            raise ValueError(f"{path}: {volumes[short].name} and {file.name} are both {short}; remove one")
+        volumes[short] = file
+    return volumes
+
+
+def _by_channel(path: Path, volumes: Mapping[str, Path], channels: int) -> dict[str, tuple[Path, ...]]:
+    """Volumes of each case; in a folder where names end in `_0000`, those that do not are none."""
+    numbered = [name.removesuffix("_0000") for name in volumes if name.endswith("_0000")]
+    homes = {Path(name).parent for name in numbered}
+    cases = {}
+    for name in numbered:
+        wanted = [f"{name}_{channel:04d}" for channel in range(channels)]
+        if missing := [each for each in wanted if each not in volumes]:
+            raise ValueError(f"{path}: {name} lacks {', '.join(missing)}; the model takes {channels} channels")
+        cases[name] = tuple(volumes[each] for each in wanted)
+    if channels == 1:
+        cases |= {name: (file,) for name, file in volumes.items() if Path(name).parent not in homes}
+    return cases
 
 
 def _cases(root: Path, split: str, channels: int, ending: str) -> tuple[CaseFiles, ...]:

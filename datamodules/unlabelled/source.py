@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datamodules.io import VOLUMES, check_offset, listed, read_volume
+from datamodules.io import VOLUMES, check_offset, holds_dicom, listed, read_volume
+from datamodules.io.dicom_files import DICOM
 from datamodules.io.pictures import is_picture, read_picture
 from datamodules.segmentation.cases import resample
 from datamodules.splits import patient_in
@@ -28,10 +29,11 @@ class ImageFile:
 
 
 class ImageSource:
-    """Volumes (NIfTI, NRRD, MetaImage) or pictures.
+    """Volumes (NIfTI, NRRD, MetaImage, DICOM) or pictures.
 
     Args:
-        files: Pattern below the root, or an absolute one: `ct/*.nii.gz`, `*/ct.nii.gz`, `**/*.png`.
+        files: Pattern below the root, or an absolute one: `ct/*.nii.gz`, `*/ct.nii.gz`, `**/*.png`. A folder that
+            matches and holds DICOM is a volume; a DICOM file is one slice, or the volume of its frames.
         window: Intensities that become 0 and 1, such as -1000 and 1000 HU. Null takes the 0.5th and 99.5th percentile
             of each image: MR has no unit.
         patient: Regular expression whose first group is the patient in an id, such as `(.*)/ct`.
@@ -65,16 +67,15 @@ class ImageSource:
         parts = (root / self.files).parts
         first = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
         fixed = Path(*parts[:first])
-        paths = [
-            path for path in listed(fixed, "/".join(parts[first:])) if path.name.endswith(VOLUMES) or is_picture(path)
-        ]
+        paths = _images(listed(fixed, "/".join(parts[first:])))
         if not paths:
             raise FileNotFoundError(
                 f"no image {root / self.files}: set datamodule.root, or the pattern of datamodule.sources"
             )
         found = []
         for path in paths:
-            name = re.sub(r"\.(nii\.gz|\w+)$", "", path.relative_to(fixed).as_posix())
+            name = path.relative_to(fixed).as_posix()
+            name = name if path.is_dir() else re.sub(r"\.(nii\.gz|\w+)$", "", name)
             unmatched = f"patient={self.patient.pattern!r} of datamodule.sources does not match {name}"
             found.append(ImageFile(name, patient_in(name, self.patient, unmatched), path))
         return found
@@ -95,6 +96,14 @@ class ImageSource:
         spacing = [*here[: image.ndim - len(self.spacing)], *self.spacing]
         size = [max(1, round(n * old / new)) for n, old, new in zip(image.shape, here, spacing, strict=True)]
         return resample(torch.from_numpy(image)[None], size, here)[0].numpy()
+
+
+def _images(paths: Sequence[Path]) -> list[Path]:
+    """Those of a kind that is read; files of a folder that is a volume are none."""
+    series = {path for path in paths if path.is_dir() and holds_dicom(path)}
+    files = [path for path in paths if path.is_file() and path.parent not in series]
+    kinds = (*VOLUMES, *DICOM)
+    return sorted(series | {file for file in files if file.name.lower().endswith(kinds) or is_picture(file)})
 
 
 def _read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:

@@ -50,6 +50,7 @@ def predict(config: DictConfig) -> None:
     callbacks = [*instantiate_all(given["callbacks"], "callbacks"), writer]
     quiet = {"logger": False, "enable_checkpointing": False}
     trainer = make_trainer(given["trainer"], Path.cwd(), callbacks=callbacks, **quiet)
-    trainer.predict(module, datamodule, return_predictions=False)
+    with user_errors("input", (ValueError, OSError)):  # of cases that are read one by one
+        trainer.predict(module, datamodule, return_predictions=False)
     if trainer.is_global_zero:
         log.info("predictions: %s", writer.written)

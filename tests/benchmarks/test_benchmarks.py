@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import hemexp_sampling, light_deployment, lightning_overhead, loading
+from benchmarks import hemexp_sampling, light_deployment, lightning_overhead, loading, reading
 from benchmarks.page import read_sections
 from benchmarks.row import HEADER, Row
 from benchmarks.run import discover, main
@@ -72,6 +72,20 @@ def test_an_unknown_name_is_told(fake, capsys):
     with pytest.raises(SystemExit):
         main(["fake_three"])
     assert "no benchmark 'fake_three'; choose from fake_one, fake_two" in capsys.readouterr().err
+
+
+def test_all_readers_read_the_same():
+    rows = reading.run(size=(4, 32, 32), rows=20, rounds=1)
+    assert {row.case.partition(",")[0] for row in rows} == {
+        "nii.gz",
+        "nii",
+        "nrrd",
+        "mha",
+        "npy",
+        "dicom",
+        "png",
+        "csv",
+    }
 
 
 def test_loading_on_phantoms(tmp_path, monkeypatch):

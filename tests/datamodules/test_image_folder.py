@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from datamodules import ImageFolderDataModule
+from tests.datamodules.io.dicom_series import slice_of, write_ct
 
 
 def picture(file, level, size=(12, 10)):
@@ -165,3 +166,25 @@ def test_images_of_one_name_in_two_classes_or_splits_are_of_two_patients(tmp_pat
         for number in range(8):
             picture(tmp_path / split / "ab"[number % 2] / f"{number // 2}.png", 10 * number)
     assert {name: len(ids) for name, ids in made(tmp_path).split.items()} == {"train": 8, "val": 8, "test": 8}
+
+
+def test_dicom_is_a_volume_by_folder_or_a_picture_by_file(tmp_path):
+    for number in range(20):
+        write_ct(tmp_path / ("a", "b")[number % 2] / f"p{number:02d}.1")
+    options = {"window": [-1024, 1896], "mean": 0.0, "std": 1.0}  # of what is written
+    data = made(tmp_path, image_size=[8, 8, 8], patient="(.*)", **options)
+    batch = next(iter(data.test_dataloader()))
+    assert batch["image"].shape[1:] == (1, 8, 8, 8)
+    assert batch["image"].max() > 0.9
+    assert patients(name for ids in data.split.values() for name in ids) == {f"p{number:02d}" for number in range(20)}
+    fresh = ImageFolderDataModule(tmp_path / "nowhere", image_size=[8, 8, 8], **options)
+    fresh.load_state_dict(data.state_dict())
+    fresh.set_predict_input(tmp_path / "a")
+    assert next(name for batch in fresh.predict_dataloader() for name in batch["id"]) == "p00.1"
+    pictures = made(tmp_path, image_size=[8, 8], patient=r"(.*)/.*", **options)
+    assert sum(map(len, pictures.split.values())) == 80
+    slice_of(0).save_as(tmp_path / "a" / "x.dcm", enforce_file_format=True)
+    with pytest.raises(
+        ValueError, match=r"a: stands in no class folder; move it \(of DICOM volumes, each has a folder"
+    ):
+        made(tmp_path, image_size=[8, 8, 8])

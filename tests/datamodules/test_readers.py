@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.readers import read_images
+from datamodules.readers import read_each, read_images
+from tests.datamodules.io.dicom_series import HU, write_ct
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
@@ -149,3 +150,34 @@ def test_colour_first_is_no_volume(tmp_path):
 def test_a_missing_path_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_images(tmp_path / "nowhere", (1, 8, 8))
+
+
+def test_a_folder_of_dicom_is_a_volume_or_pictures(tmp_path):
+    write_ct(tmp_path / "p1" / "head")
+    for file in (tmp_path / "p1" / "head").iterdir():
+        file.rename(file.with_suffix(""))  # as scanners name them
+    write_ct(tmp_path / "p2")
+    ids, volumes = read_images(tmp_path, (1, 4, 6, 8), below=True)
+    assert ids == ["p1/head", "p2"]
+    expected = np.rint((HU - HU.min()) / np.ptp(HU) * 255)[:, ::-1, ::-1]
+    assert np.array_equal(volumes[:, 0], [expected, expected])
+    assert np.array_equal(read_images(tmp_path / "p2", (1, 4, 6, 8))[1], volumes[:1])
+    assert read_images(tmp_path / "p2", (1, 4, 6, 8))[0] == ["p2"]
+    ids, pictures = read_images(tmp_path, (1, 6, 8), below=True)
+    assert [one.rpartition("/")[0] for one in ids] == ["p1/head"] * 4 + ["p2"] * 4
+    assert ids[4:] == [f"p2/1.1_{number}" for number in range(4)]
+    assert pictures.shape == (8, 1, 6, 8)
+    last, shown = HU[3], read_images(tmp_path / "p2" / "1.1_0.dcm", (1, 6, 8))
+    assert shown[0] == ["1.1_0"]
+    assert np.array_equal(shown[1][0, 0], np.rint((last - last.min()) / np.ptp(last) * 255))
+    with pytest.raises(ValueError, match="p2: a volume of 4 slices; this model takes 2"):
+        read_each({"p2": tmp_path / "p2"}, (1, 6, 8))
+
+
+def test_what_is_no_dicom_among_pictures_is_told(tmp_path, caplog):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    write_ct(tmp_path / "raw")
+    (tmp_path / "raw" / "1.1_0.dcm").rename(tmp_path / "IM1")  # has the mark, but pictures lie beside it
+    (tmp_path / "notes").write_text("words")
+    assert read_images(tmp_path, (1, 8, 8))[0] == ["a"]
+    assert "2 files of 3 are no images and are left out: IM1, notes" in caplog.text

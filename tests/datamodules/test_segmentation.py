@@ -12,6 +12,7 @@ from datamodules.segmentation.cases import Case, Intensities, measure, read_case
 from datamodules.segmentation.files import CaseFiles, find_images, read_dataset
 from datamodules.segmentation.plan import feature_map_voxels, make_plan, target_spacing, topology
 from datamodules.transforms import NNUNetAugment
+from tests.datamodules.io.dicom_series import write_ct
 
 AFFINE = np.diag([0.5, 0.5, 5.0, 1.0])
 PLAN = {
@@ -92,6 +93,32 @@ def test_both_layouts_of_nnunet_are_read(tmp_path):
     assert len(read_dataset(tmp_path / "new").train) == 2
     assert [case.id for case in find_images(tmp_path / "new" / "imagesTr", 1)] == ["a", "b"]
     assert find_images(tmp_path / "new" / "imagesTr" / "a_0000.nii.gz", 1)[0].id == "a"
+
+
+def test_what_to_predict_on_is_found_in_subfolders(tmp_path, caplog):
+    for name in ("one/scan", "two/scan_0000", "two/scan_0001", "scan"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        save(tmp_path / f"{name}.nii.gz", np.zeros((4, 4, 4), np.float32))
+    write_ct(tmp_path / "three" / "head")
+    (tmp_path / "one" / "scan.png").write_bytes(b"a preview")
+    found = {case.id: case.images for case in find_images(tmp_path, 1)}
+    assert found == {
+        "scan": (tmp_path / "scan.nii.gz",),
+        "one/scan": (tmp_path / "one" / "scan.nii.gz",),
+        "three/head": (tmp_path / "three" / "head",),
+        "two/scan": (tmp_path / "two" / "scan_0000.nii.gz",),
+    }
+    assert "2 images are of another kind or channel and left out: one/scan.png, two/scan_0001" in caplog.text
+    (two,) = find_images(tmp_path / "two", 2)
+    assert (two.id, len(two.images)) == ("scan", 2)
+    write_ct(tmp_path / "four" / "one_0000")
+    with pytest.raises(ValueError, match=r"one lacks one_0001; the model takes 2 channels"):
+        find_images(tmp_path / "four", 2)
+    assert find_images(tmp_path / "three" / "head", 1)[0].id == "head"
+    assert [case.id for case in find_images(tmp_path / "three", 1, 2)] == [f"head/1.1_{number}" for number in range(4)]
+    save(tmp_path / "one" / "scan.nii", np.zeros((4, 4, 4), np.float32))
+    with pytest.raises(ValueError, match=r"scan\.nii and scan\.nii\.gz are both one/scan; remove one"):
+        find_images(tmp_path, 1)
 
 
 def test_what_is_missing_is_told(tmp_path):

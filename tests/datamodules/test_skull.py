@@ -87,7 +87,7 @@ def test_a_real_series_is_told_apart_before_and_after_stripping(ge):
         ("stripped", "intact", "has its skull, but the training images were skull-stripped.*preparation=head_ct"),
     ],
 )
-def test_a_segmenter_refuses_heads_of_the_other_kind(heads, trained, other, message):
+def test_a_segmenter_refuses_heads_of_the_other_kind(heads, tmp_path, trained, other, message):
     data = scans(heads / trained)
     data.setup()
     state = data.state_dict()
@@ -97,6 +97,14 @@ def test_a_segmenter_refuses_heads_of_the_other_kind(heads, trained, other, mess
     again.set_predict_input(scan_of(heads / trained) / "baseline" / "ct.nii.gz")
     with pytest.raises(ValueError, match=f"baseline/ct.nii.gz: {message}"):
         again.set_predict_input(scan_of(heads / other) / "baseline" / "ct.nii.gz")
+    for name, kind in (("a", trained), ("b", other)):  # of a folder the first is asked at once, the others when read
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ct.nii.gz").symlink_to(scan_of(heads / kind) / "baseline" / "ct.nii.gz")
+    again.set_predict_input(tmp_path)
+    batches = iter(again.predict_dataloader())
+    assert next(batches)["id"] == ["a/ct"]
+    with pytest.raises(ValueError, match=f"b/ct.nii.gz: {message}"):
+        next(batches)
     foreign = scans(heads / other)
     foreign.load_state_dict(state)
     with pytest.raises(ValueError, match=message):

@@ -11,6 +11,7 @@ from PIL import Image
 from datamodules import ImageSource, UnlabelledDataModule
 from datamodules.transforms import GenesisCorruption
 from tests.conftest import REAL_DATA
+from tests.datamodules.io.dicom_series import HU, write_ct
 
 NOTHING = GenesisCorruption(flip=0, shuffle=0, nonlinear=0, paint=0)
 
@@ -153,3 +154,24 @@ def test_a_last_batch_of_one_joins_the_one_before(tmp_path):
     module.setup("fit")
     sizes = [len(batch["id"]) for batch in module.train_dataloader()]
     assert sizes == [4, 5]
+
+
+@pytest.mark.parametrize("pattern", ["*/ct", "*/*", "**/*"])
+def test_folders_of_dicom_are_volumes(tmp_path, pattern):
+    for number in range(3):
+        write_ct(tmp_path / f"p{number}.1" / "ct")
+    source = ImageSource(pattern, window=[-1024, 1896], patient="(.*)/ct")
+    files = source.find(tmp_path)
+    assert [(file.id, file.patient) for file in files] == [(f"p{n}.1/ct", f"p{n}.1") for n in range(3)]
+    assert np.allclose(source.read(files[0].path), (HU[:, ::-1, ::-1] + 1024) / 2920)
+    module = data(tmp_path, sources={"ct": source}, patch=(2, 4, 4))
+    module.setup()
+    assert len(module.split["train"]) == 2
+    assert len(module.split["val"]) == 1
+
+
+def test_files_of_dicom_are_slices(tmp_path):
+    write_ct(tmp_path / "ct")
+    files = ImageSource("ct/*.dcm").find(tmp_path)
+    assert [file.id for file in files] == [f"1.1_{number}" for number in range(4)]
+    assert ImageSource("ct/*.dcm").read(files[0].path).shape == (1, 6, 8)

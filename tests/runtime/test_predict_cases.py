@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules.io import read_mask
 from runtime.build import instantiate
 from tests.conftest import call_verb
+from tests.datamodules.io.dicom_series import write_volume
 from tests.datamodules.test_segmentation import PLAN, write_dataset
 
 
@@ -56,11 +58,11 @@ def share(file):
     return np.asarray(nib.load(file).dataobj).mean()
 
 
-def refused(done, message):
+def refused(done, message, remedy="name another output, or remove that folder"):
     assert done.code == 2, done.output
     assert len(done.error) == 1, done.output
     assert message in done.error[0]
-    assert "name another output, or remove that folder" in done.error[0]
+    assert remedy in done.error[0]
 
 
 def test_masks_of_another_checkpoint_are_not_taken_for_new_ones(made, tmp_path):
@@ -145,3 +147,28 @@ def test_a_folder_of_another_run_is_not_evaluated_into(made, tmp_path):
     assert (done.code, len(done.error)) == (2, 1), done.output
     assert f"{tmp_path} holds another run" in done.error[0]
     assert (tmp_path / "config.yaml").read_text() == "seed: 1"
+
+
+def test_folders_of_dicom_are_predicted_on_as_their_nifti(made, tmp_path):
+    volume = nib.load(made / "set" / "imagesTr" / "a_0000.nii.gz")
+    volume = nib.Nifti1Image(np.asarray(volume.dataobj).round().astype(np.int16), volume.affine)
+    (tmp_path / "in" / "p1").mkdir(parents=True)
+    nib.save(volume, tmp_path / "in" / "p1" / "ct.nii.gz")
+    series = write_volume(tmp_path / "in" / "p2" / "ct", volume, ending="")
+    output = tmp_path / "out"
+    assert predict(made, "all", tmp_path / "in", output).code == 0
+    first, second = (read_mask(output / name / "ct.nii.gz") for name in ("p1", "p2"))
+    assert first.array.all()
+    assert np.array_equal(first.array, second.array)
+    assert np.allclose(first.affine, second.affine, atol=1e-4)
+    write_volume(series, volume, ending="", InstanceNumber=9)
+    refused(predict(made, "all", tmp_path / "in", output), "p2/ct.nii.gz: made of another image of this name")
+    write_volume(series, volume, ending="x", series="1.2")
+    refused(predict(made, "all", series, tmp_path / "other"), f"input: {series}: 2 series: ", "a folder of its own")
+
+
+def test_a_damaged_case_among_others_ends_in_one_line(made, tmp_path):
+    shutil.copy(made / "set" / "imagesTr" / "a_0000.nii.gz", tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").write_bytes((tmp_path / "a.nii.gz").read_bytes()[:-20])
+    refused(predict(made, "none", tmp_path, tmp_path / "out"), f"input: {tmp_path / 'b.nii.gz'} could", "copy it")
+    assert (tmp_path / "out" / "a.nii.gz").is_file()

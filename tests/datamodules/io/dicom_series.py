@@ -96,3 +96,35 @@ def write_enhanced(folder, *, order=(2, 0, 3, 1), shared_scale=True):
     )
     said.save_as(folder / "enhanced", enforce_file_format=True)
     return folder
+
+
+def write_volume(folder, image, *, ending=".dcm", modality="CT", series="1.1", **values):
+    """A volume of nibabel in HU as a series: its axes are columns, rows and slices.
+
+    Args:
+        folder: Where to.
+        image: (x, y, z) of whole numbers.
+        ending: Of names.
+        modality: Anything but CT has no rescale.
+        series: Its UID.
+        **values: Of every slice.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = np.asarray(image.dataobj).astype(np.int16)
+    lps = np.diag([-1, -1, 1, 1]) @ image.affine
+    edges = np.linalg.norm(lps[:3, :3], axis=0)
+    for number in range(stored.shape[2]):
+        said = slice_of(0, series)
+        said.Modality, said.SeriesInstanceUID = modality, series
+        said.Rows, said.Columns = stored.shape[1], stored.shape[0]
+        said.PixelData = np.ascontiguousarray(stored[:, :, number].T).tobytes()
+        said.RescaleIntercept = 0
+        said.ImageOrientationPatient = (lps[:3, :2] / edges[:2]).T.ravel().round(6).tolist()
+        said.PixelSpacing, said.SliceThickness = [float(edges[1]), float(edges[0])], float(edges[2])
+        said.ImagePositionPatient = (lps @ [0, 0, number, 1])[:3].round(6).tolist()
+        if modality != "CT":
+            del said.RescaleSlope, said.RescaleIntercept
+        for name, value in values.items():
+            setattr(said, name, value)
+        said.save_as(folder / f"IM{stored.shape[2] - number:06d}{ending}", enforce_file_format=True)
+    return folder

@@ -1,4 +1,4 @@
-"""One patient, written in eight orientations and three formats: every system reads, predicts and writes the same."""
+"""One patient, written in eight orientations and four formats: every system reads, predicts and writes the same."""
 
 import json
 
@@ -12,18 +12,21 @@ from callbacks import SegmentationWriter
 from datamodules import ImageSource, SegmentationDataModule
 from datamodules.followup.cohort import read_patient
 from datamodules.hematoma.cohort import Patient, drawn_ml
-from datamodules.io import read_mask, read_volume, write_like
+from datamodules.io import find_volume, read_mask, read_volume, write_like
 from datamodules.liver.images import ImageSizes
 from datamodules.preparation.liver.turned import read_turned, with_labels
 from datamodules.preparation.scan import read_scan
 from datamodules.readers import read_images
 from evaluation.expansion import ExpansionRule
+from tests.datamodules.io.dicom_series import write_volume
 from tests.datamodules.test_segmentation import PLAN
 
 AFFINE = np.array([[0.9, 0, 0, -7], [0, 0.8, 0, 3], [0, 0, 4.0, 11], [0, 0, 0, 1]])
 ORIENTATIONS = ["LAS", "RPS", "RAI", "LPS", "LAI", "RPI", "LPI", "PIR"]
-KINDS = [(axes, ".nii.gz") for axes in ORIENTATIONS] + [("LPS", ".nrrd"), ("RAS", ".mha"), ("PIR", ".mha")]
 SIZES = ImageSizes((4, 6, 6), (4, 1, 1))
+DICOM = ""  # a folder; slices are stacked along the last axis
+SERIES = [("LPS", DICOM), ("PIL", DICOM), ("LIP", DICOM), ("RAI", DICOM)]
+KINDS = [(axes, ".nii.gz") for axes in ORIENTATIONS] + [("LPS", ".nrrd"), ("RAS", ".mha"), ("PIR", ".mha"), *SERIES]
 
 
 def arrays():
@@ -38,14 +41,18 @@ def arrays():
 
 
 def write(folder, axes="RAS", ending=".nii.gz"):
-    """`ct`, `iph` and `ivh`."""
+    """`ct`, `iph` and `ivh`; of DICOM the CT alone, beside masks as NIfTI."""
     folder.mkdir(parents=True, exist_ok=True)
     turn = nib.orientations.ornt_transform(nib.io_orientation(AFFINE), nib.orientations.axcodes2ornt(axes))
     ct, bleed = arrays()
     for name, data in (("ct", ct), ("iph", bleed), ("ivh", 0 * bleed)):
         file = folder / f"{name}.nii.gz"
-        nib.save(nib.Nifti1Image(data, AFFINE).as_reoriented(turn), file)
-        if ending != ".nii.gz":
+        image = nib.Nifti1Image(data, AFFINE).as_reoriented(turn)
+        if name == "ct" and ending == DICOM:
+            write_volume(folder / name, image, ending="")
+            continue
+        nib.save(image, file)
+        if ending not in (DICOM, ".nii.gz"):
             write_like(read_volume(file).array, file, folder / f"{name}{ending}")
             file.unlink()
     return folder
@@ -57,22 +64,23 @@ def test_every_reader_gives_one_array(tmp_path, axes, ending):
     readers = {
         "predict": lambda folder, end: read_images(folder / f"ct{end}", (1, 6, 10, 12))[1],
         "unlabelled": lambda folder, end: ImageSource("*", spacing=[4, 1, 1]).read(folder / f"ct{end}"),
-        "liver": lambda folder, end: SIZES.ct({"ct": folder / f"ct{end}", "liver": folder / f"iph{end}"}),
+        "liver": lambda folder, end: SIZES.ct({"ct": folder / f"ct{end}", "liver": folder / f"iph{end or '.nii.gz'}"}),
         "liver, MR": lambda folder, end: SIZES.mr({"t1": folder / f"ct{end}"}),
         "prepared liver": lambda folder, end: with_labels(
-            read_turned(folder / f"ct{end}"), folder / f"iph{end}", (0, 1)
+            read_turned(folder / f"ct{end}"), folder / f"iph{end or '.nii.gz'}", (0, 1)
         ).array,
     }  # fmt: skip
     for name, read in readers.items():
         assert np.array_equal(read(turned, ending), read(plain, ".nii.gz")), name
 
 
-@pytest.mark.parametrize("axes", ORIENTATIONS)
-def test_layouts_of_nifti_give_one_patient(tmp_path, axes):
+@pytest.mark.parametrize(("axes", "ending"), [*((axes, ".nii.gz") for axes in ORIENTATIONS), *SERIES])
+def test_layouts_give_one_patient(tmp_path, axes, ending):
     homes = [tmp_path / name / "north" / "p" for name in ("plain", "turned")]
-    for home, one in zip(homes, ("RAS", axes), strict=True):
-        write(home / "baseline", one)
-        write(home / "followup", one)
+    for home, one, end in zip(homes, ("RAS", axes), (".nii.gz", ending), strict=True):
+        write(home / "baseline", one, end)
+        write(home / "followup", one, end)
+    assert find_volume(homes[1] / "baseline", "ct") == homes[1] / "baseline" / f"ct{ending}", "as the liver layout does"
     first, second = (read_patient(home, "p", None, 16) for home in homes)
     assert np.array_equal(first.baseline, second.baseline)
     assert first.grid.spacing == pytest.approx(second.grid.spacing)
@@ -134,7 +142,7 @@ def test_a_set_of_nrrd_is_read_whatever_way_each_case_is_stored(data):
 def test_a_prediction_lies_where_its_image_lies(tmp_path, data, axes, ending):
     plain, turned = write(tmp_path / "plain") / "ct.nii.gz", write(tmp_path / "in", axes, ending) / f"ct{ending}"
     first, second = predicted(tmp_path / "a", data, plain), predicted(tmp_path / "b", data, turned)
-    assert second.name == f"ct{ending}", "in the format of its image"
+    assert second.name == f"ct{ending or '.nii.gz'}", "in the format of its image"
     masks = [read_mask(file, (0, 1)) for file in (first, second)]
     assert masks[0].array.any()
     assert np.array_equal(masks[0].array, masks[1].array)

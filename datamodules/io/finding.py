@@ -1,0 +1,92 @@
+"""Images of a folder: files of a kind by name, and DICOM, of which a folder may be one volume."""
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from datamodules.io.dicom_files import DICOM, holds_dicom, is_marked
+from datamodules.io.files import listed, some
+from datamodules.io.formats import VOLUMES
+
+__all__ = ["Dicom", "find_volume", "named"]
+
+log = logging.getLogger(__name__)
+
+Dicom = Literal["series", "files", "none"]
+"""Whether a folder that holds DICOM is an image, or each DICOM file is one, or neither is wanted."""
+
+
+def named(folder: Path, endings: Sequence[str], *, below: bool = False, dicom: Dicom = "none") -> dict[str, Path]:
+    """Images by name, in order; what else lies there is counted and told.
+
+    DICOM is known by its ending, or else, in folders that hold no other image, by its mark.
+
+    Args:
+        folder: Where to look.
+        endings: Of the files, in small letters; the longest that fits is taken off a name.
+        below: Whether folders in it are looked into; names are paths then.
+        dicom: What of DICOM is wanted.
+
+    Returns:
+        By path below the folder without ending, the file; one that is called like another keeps its ending, and
+        a folder of DICOM has `.dcm` then. If `folder` itself is an image, its own name is that of the image.
+    """
+    within = listed(folder, "**/*" if below else "*")
+    files = [file for file in within if file.is_file() or (below and file.is_symlink())]  # linked folders are told
+    endings = (*endings, *DICOM) if dicom == "files" else tuple(endings)
+    found: dict[str, Path] = {}
+    others: list[str] = []
+    for home, group in groupby(sorted(files, key=lambda file: file.parent), key=lambda file: file.parent):
+        here = list(group)
+        odd = [file for file in here if not _ending(file, endings)]
+        marked = _dicom_in(odd, unmarked=len(odd) < len(here)) if dicom != "none" else []
+        if marked and dicom == "series":
+            name = home.resolve().name if home == folder else home.relative_to(folder).as_posix()
+            found[f"{name}{DICOM[0]}" if name in found else name] = home
+            odd = marked = []
+        for file in here:
+            name = file.relative_to(folder).as_posix()
+            ending = _ending(file, endings)
+            short = name[: len(name) - len(ending)]
+            if ending or file in marked:
+                found[name if short in found else short] = file
+            elif file in odd:
+                others.append(name)
+    if others:
+        told = "%s: %d files of %d are no images and are left out: %s"
+        log.warning(told, folder, len(others), len(files), some(others))
+    return dict(sorted(found.items(), key=lambda pair: pair[1]))
+
+
+def find_volume(folder: Path, name: str) -> Path | None:
+    """A volume by name: a file of any format, or a folder of DICOM; none where there is neither.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    places = [folder / f"{name}{ending}" for ending in VOLUMES]
+    found = [file for file in places if file.is_file()]
+    if (folder / name).is_dir() and holds_dicom(folder / name):
+        found.append(folder / name)
+    if len(found) > 1:
+        raise ValueError(f"{found[0]}: and {found[1].name} beside it; keep one of the two")
+    return found[0] if found else None
+
+
+def _ending(file: Path, endings: Sequence[str]) -> str:
+    return max((end for end in endings if file.name.lower().endswith(end)), key=len, default="")
+
+
+def _dicom_in(files: Sequence[Path], *, unmarked: bool) -> list[Path]:
+    """Which files of a folder are DICOM.
+
+    Args:
+        files: Of no other kind.
+        unmarked: Whether to believe names alone, without a look into files.
+    """
+    by_name = [file for file in files if file.name.lower().endswith(DICOM)]
+    if by_name or unmarked:
+        return by_name
+    return [file for file in files if file.is_file() and is_marked(file)]
