@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from datamodules.io.files import opening
+
 __all__ = ["SPLITS", "Seen", "mark", "mark_file", "matched", "telling"]
 
 SPLITS = ("train", "val", "test")
@@ -77,8 +79,8 @@ def mark(content: bytes | str | np.ndarray) -> int:
 
 def mark_file(file: Path) -> int:
     """The same of a file's size, first and last bytes."""
-    size = file.stat().st_size
-    with file.open("rb") as opened:
+    with opening(file, "an image"), file.open("rb") as opened:
+        size = file.stat().st_size
         ends = opened.read(_ENDS)
         if size > 2 * _ENDS:
             opened.seek(-_ENDS, 2)

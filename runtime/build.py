@@ -39,9 +39,10 @@ def register_resolvers() -> None:
 
 def _data_property(name: str, *, _root_: DictConfig) -> Any:
     datamodule = _built(json.dumps(OmegaConf.to_container(_root_.datamodule, resolve=True), sort_keys=True))
-    if not hasattr(datamodule, name):
-        raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
-    return getattr(datamodule, name)
+    with user_errors("datamodule"):
+        if not hasattr(datamodule, name):
+            raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
+        return getattr(datamodule, name)
 
 
 def _net_attribute(name: str, default: Any, *, _root_: DictConfig) -> Any:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from runtime import checkpoint
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
-from runtime.errors import UserError, user_errors
+from runtime.errors import UserError, data_errors, user_errors
 from runtime.matching import check_cases, match
 
 __all__ = ["predict", "predict_verb"]
@@ -42,7 +42,8 @@ def predict(ckpt_path: str | Path, input: str | Path, options: dict[str, Any] | 
     datamodule = _datamodule(config, content, input, module)
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     arguments = {"_target_": "lightning.Trainer", "devices": 1, **quiet, **trainer}
-    return make_trainer(arguments, Path.cwd()).predict(module, datamodule)
+    with data_errors():
+        return make_trainer(arguments, Path.cwd()).predict(module, datamodule)
 
 
 def predict_verb(config: DictConfig) -> None:
@@ -77,7 +78,8 @@ def predict_verb(config: DictConfig) -> None:
     callbacks = [*instantiate_all(given["callbacks"], "callbacks"), writer]
     quiet = {"logger": False, "enable_checkpointing": False}
     trainer = make_trainer(given["trainer"], Path.cwd(), callbacks=callbacks, **quiet)
-    trainer.predict(module, datamodule, return_predictions=False)
+    with data_errors():
+        trainer.predict(module, datamodule, return_predictions=False)
     if trainer.is_global_zero:
         log.info("predictions: %s", writer.written)
 

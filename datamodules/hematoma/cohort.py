@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datamodules.followup.clinical import read_clinical
 from datamodules.followup.files import find_patients
-from datamodules.io import find_table, match_ids, read_mask
+from datamodules.io import find_table, match_ids, read_mask, spelt
 from datamodules.phantoms.head import HeadPhantom
 from evaluation.expansion import ExpansionRule
 from evaluation.volumes import volume_ml
@@ -39,12 +39,12 @@ class Patient:
 
     def scan(self, time: str) -> Path | None:
         """The CT of a time, none where there is none."""
-        file = self.folder / time / "ct.nii.gz"
+        file = spelt(self.folder / time / "ct.nii.gz")
         return file if file.is_file() else None
 
     def mask(self, time: str, kind: str = "iph") -> Path | None:
         """A drawn mask of a time, none where there is none."""
-        file = self.folder / time / f"{kind}.nii.gz"
+        file = spelt(self.folder / time / f"{kind}.nii.gz")
         return file if file.is_file() else None
 
 

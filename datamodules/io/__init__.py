@@ -1,7 +1,7 @@
 """The only room that opens image, table and archive files: each kind has one reader, and each question one answer."""
 
 from datamodules.io.cells import flag, is_missing, number, parse, plain
-from datamodules.io.files import hidden, in_order, listed, named, opening, some, written
+from datamodules.io.files import hidden, in_order, listed, named, opening, read_json, some, spelt, written
 from datamodules.io.formats import VOLUMES, volume_ending
 from datamodules.io.grid import Grid, check_same_grid, from_itk, to_itk
 from datamodules.io.hounsfield import check_hu, check_offset
@@ -33,11 +33,13 @@ __all__ = [
     "opening",
     "parse",
     "plain",
+    "read_json",
     "read_mask",
     "read_matrix",
     "read_table",
     "read_volume",
     "some",
+    "spelt",
     "to_itk",
     "volume_ending",
     "write_like",

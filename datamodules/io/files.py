@@ -1,5 +1,6 @@
 """Files of any kind: which of a folder count, what is said of a damaged one, and how one is written."""
 
+import json
 import logging
 import os
 import re
@@ -10,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-__all__ = ["hidden", "in_order", "listed", "named", "opening", "some", "written"]
+__all__ = ["hidden", "in_order", "listed", "named", "opening", "read_json", "some", "spelt", "written"]
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,13 @@ def named(folder: Path, endings: Sequence[str], *, below: bool = False) -> dict[
     return found
 
 
+def spelt(path: Path) -> Path:
+    """A path, or where nothing lies there, what is called so in other letters: `CT.NII.GZ` for `ct.nii.gz`."""
+    if path.exists() or not path.parent.is_dir():
+        return path
+    return next((other for other in listed(path.parent) if other.name.lower() == path.name.lower()), path)
+
+
 def in_order(name: str) -> list[tuple[int, str]]:
     """A key to sort names by, so that 10 comes after 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
@@ -98,6 +107,20 @@ def opening(file: Path, kind: str) -> Iterator[None]:
     except _DAMAGE as error:
         why = "it is cut short or damaged" if isinstance(error, (*_CUT_SHORT, *_LOST)) else " ".join(str(error).split())
         raise ValueError(f"{file} could not be read as {kind} ({why}); copy it again, or leave it out") from error
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Names and values in a JSON file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds something else.
+    """
+    with opening(file, "JSON"):
+        said = json.loads(file.read_bytes())
+    if not isinstance(said, dict):
+        raise ValueError(f"{file}: expected names and values in braces; it holds {str(said)[:40]}")
+    return said
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from datamodules.io import (
     read_matrix,
     read_table,
     some,
+    spelt,
 )
 from datamodules.io.pictures import PICTURES
 from datamodules.liver.columns import Columns
@@ -199,7 +200,7 @@ def _check_folders(root: Path, rows: Mapping[str, Mapping[str, str]], file: Path
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
-    files = {name: folder / f"{name}.nii.gz" for name in ("ct", "t1", "t2", "liver")}
+    files = {name: spelt(folder / f"{name}.nii.gz") for name in ("ct", "t1", "t2", "liver")}
     return {name: file for name, file in files.items() if file.is_file()}
 
 

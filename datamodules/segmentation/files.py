@@ -8,12 +8,12 @@
 Files end as `file_ending` of dataset.json says: .nii.gz where it says nothing, .nii, .nrrd, .mha or .mhd.
 """
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from datamodules.io import VOLUMES, listed, named, some, volume_ending
+from datamodules.io import VOLUMES, listed, named, read_json, some, volume_ending
 from datamodules.io.pictures import PICTURES
 from datamodules.segmentation.labels import Labels, read_labels
 
@@ -81,8 +81,8 @@ def read_dataset(root: Path) -> DatasetFiles:
     file = root / "dataset.json"
     if not file.is_file():
         raise FileNotFoundError(f"no {file}: set datamodule.root to a data set in nnU-Net's raw layout")
-    said = json.loads(file.read_text())
-    labels, channels = read_labels(said, file), _names(said.get("channel_names") or said.get("modality") or {"0": "CT"})
+    said = read_json(file)
+    labels, channels = read_labels(said, file), _channels(said, file)
     ending = said.get("file_ending", ENDING)
     if ending not in VOLUMES:
         known = f"volumes end in {', '.join(VOLUMES)}; pictures go into images/ and masks/, without dataset.json"
@@ -119,8 +119,7 @@ def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
         found |= more
     if found:
         used = {file for files in found.values() for file in files}
-        if left := [file.name for file in listed(path) if file not in used]:
-            log.warning("%s: %d of what lies there is no such image and left out: %s", path, len(left), some(left))
+        _tell_others(path, used)
     if not found and path.is_dir() and channels == 1:
         found = {name: (file,) for name, file in named(path, PICTURES, below=True).items()}
     if not found:
@@ -130,28 +129,49 @@ def find_images(path: Path, channels: int) -> tuple[CaseFiles, ...]:
 
 
 def _cases(root: Path, split: str, channels: int, ending: str) -> tuple[CaseFiles, ...]:
-    folder, masks = root / f"images{split}", root / f"labels{split}"
-    cases = []
-    for name, files in (_images(folder, channels, ending) if folder.is_dir() else {}).items():
-        mask = masks / f"{name}{ending}"
-        cases.append(CaseFiles(name, files, mask if mask.is_file() else None))
-    return tuple(cases)
+    folder, masks = root / f"images{split}", _volumes(root / f"labels{split}", ending)
+    images = _images(folder, channels, ending)
+    if alone := [name for name in masks if name not in images]:
+        raise ValueError(f"{folder} has no image of the mask {some(alone)}; add it, or move the mask away")
+    _tell_others(folder, {file for files in images.values() for file in files})
+    return tuple(CaseFiles(name, files, masks.get(name)) for name, files in images.items())
 
 
 def _images(folder: Path, channels: int, ending: str) -> dict[str, tuple[Path, ...]]:
-    """Files of each case; hidden ones, which macOS leaves about, are no images."""
-    names = [file.name.removesuffix(ending) for file in listed(folder, f"*{ending}")]
-    numbered = [name.removesuffix("_0000") for name in names if name.endswith("_0000")]
+    """Files of each case."""
+    files = _volumes(folder, ending)
+    numbered = [name.removesuffix("_0000") for name in files if name.endswith("_0000")]
+    if channels == 1 and not numbered:  # the old layout of tasks with one channel
+        return {name: (file,) for name, file in files.items()}
     cases = {}
     for name in numbered:
-        cases[name] = tuple(folder / f"{name}_{channel:04d}{ending}" for channel in range(channels))
-        missing = [file.name for file in cases[name] if not file.is_file()]
-        if missing:
-            raise ValueError(f"{folder}: {name} lacks {', '.join(missing)}; dataset.json names {channels} channels")
-    if channels == 1 and not numbered:  # the old layout of tasks with one channel
-        cases = {name: (folder / f"{name}{ending}",) for name in names}
+        wanted = [f"{name}_{channel:04d}" for channel in range(channels)]
+        if missing := [f"{one}{ending}" for one in wanted if one not in files]:
+            raise ValueError(f"{folder}: {name} lacks {', '.join(missing)}; there are {channels} channels")
+        cases[name] = tuple(files[one] for one in wanted)
     return cases
 
 
-def _names(channels: dict[str, str]) -> tuple[str, ...]:
-    return tuple(channels[key] for key in sorted(channels, key=int))
+def _volumes(folder: Path, ending: str) -> dict[str, Path]:
+    """By name without its ending, in whatever letters that is written; hidden ones, which macOS leaves, are none."""
+    found: dict[str, Path] = {}
+    for file in listed(folder) if folder.is_dir() else ():
+        if file.name.lower().endswith(ending):
+            name = file.name[: -len(ending)]
+            if name in found:
+                raise ValueError(f"{folder}: {found[name].name} and {file.name} are both {name}; remove one")
+            found[name] = file
+    return found
+
+
+def _tell_others(folder: Path, used: set[Path]) -> None:
+    left = [file.name for file in listed(folder) if file not in used] if folder.is_dir() else []
+    if left:
+        log.warning("%s: %d of what lies there is no such image and left out: %s", folder, len(left), some(left))
+
+
+def _channels(said: dict[str, Any], file: Path) -> tuple[str, ...]:
+    names = said.get("channel_names") or said.get("modality") or {"0": "CT"}
+    if not isinstance(names, dict) or not all(str(key).isdigit() for key in names):
+        raise ValueError(f'{file}: channel_names must be such as {{"0": "CT", "1": "PET"}}; it says {names}')
+    return tuple(str(names[key]) for key in sorted(names, key=int))

@@ -1,6 +1,5 @@
 """Pieces of images without labels, corrupted, with what they were: for learning to restore them."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from datamodules.base import BaseDataModule
 from datamodules.batches import ResumableBatches
+from datamodules.io import read_json
 from datamodules.phantoms.phantom import Phantom
 from datamodules.seen import mark_file
 from datamodules.segmentation.batches import crop
@@ -212,7 +212,7 @@ class UnlabelledDataModule(BaseDataModule):
         files = source.find(self.root)
         patients = {file.patient for file in files}
         if self._split is not None:
-            said = json.loads(self._split.read_text())["ids"]
+            said = read_json(self._split).get("ids", {})
             names = {*said.get("val", []), *said.get("test", [])}
             matches = map(source.patient.fullmatch, names)
             out = names | {match.group(1) for match in matches if match}

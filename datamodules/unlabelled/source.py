@@ -71,7 +71,9 @@ class ImageSource:
         first = next((index for index, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
         fixed = Path(*parts[:first])
         paths = [
-            path for path in listed(fixed, "/".join(parts[first:])) if path.name.endswith(VOLUMES) or is_picture(path)
+            path
+            for path in listed(fixed, "/".join(parts[first:]))
+            if path.name.lower().endswith(VOLUMES) or is_picture(path)
         ]
         if not paths:
             raise FileNotFoundError(

@@ -243,8 +243,8 @@ def json_with_mark(file: Path, _: Path) -> None:
 
 
 def json_of_windows(file: Path, _: Path) -> None:
-    said(file)
-    file.write_bytes(file.read_text().replace("}}", '}, "description": "Zürich"}', 1).encode("cp1252"))
+    content = {**json.loads(file.read_text()), "description": "Zürich"}
+    file.write_bytes(json.dumps(content, ensure_ascii=False).encode("cp1252"))
 
 
 # Folders

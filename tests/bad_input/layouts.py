@@ -106,10 +106,10 @@ def listed(root: Path) -> None:
     """Images listed in a table."""
     rows = []
     for number in range(20):
-        picture(root / f"p{number:02d}.png", view(number, number % 2 == 0))
+        picture(root / "views" / f"p{number:02d}.png", view(number, number % 2 == 0))
         split = "train" if number < 12 else "val" if number < 16 else "test"
         label = ("ill", "well")[number % 2]
-        rows.append({"path": f"p{number:02d}.png", "label": label, "patient": f"P{number:02d}", "split": split})
+        rows.append({"path": f"views/p{number:02d}.png", "label": label, "patient": f"P{number:02d}", "split": split})
     table(root / "images.csv", rows)
 
 
@@ -215,7 +215,8 @@ LAYOUTS = {
         listed,
         [*CLASSIFIER, "datamodule=image_folder", "datamodule.table=images.csv", "datamodule.patient=patient",
          "datamodule.image_size=[16,16]"],
-        {"picture": "p02.png", "table": "images.csv"},
+        {"picture": "views/p02.png", "table": "images.csv"},
+        input="views",
     ),
     "volumes": Layout(
         volumes,
@@ -233,12 +234,13 @@ LAYOUTS = {
     ),
     "followup": Layout(
         followup,
-        ["experiment=hemexp", "datamodule.val_hospitals=[south]", "datamodule.test_hospitals=[west]",
+        ["experiment=hemexp", "test_checkpoint=last", "datamodule.val_hospitals=[south]", "datamodule.test_hospitals=[west]",
          "datamodule.image_size=32", "stages.autoencoder.lightning_module.net.channels=[32,32,32]",
          "+stages.autoencoder.lightning_module.adversarial.channels=8",
          "stages.diffusion.lightning_module.diffusion.net.dim=16", "stages.diffusion.lightning_module.samples=2",
          "stages.diffusion.lightning_module.sampler.steps=2"],
         {"volume": "north/02/baseline/ct.nii.gz", "mask": "north/02/baseline/iph.nii.gz", "table": "clinical.csv"},
+        input="north/02",
         fitted=True,
     ),
     "hearts": Layout(

@@ -18,6 +18,8 @@ CASES = [
     for layout in kind.layouts
     for verb in kind.verbs
     if verb in LAYOUTS[layout].verbs
+    and (verb != "train" or layout == kind.layouts[0])  # it reads and checks as `prepare` does, and builds a model
+    and (verb != "predict" or LAYOUTS[layout].files[kind.target].startswith(LAYOUTS[layout].input))
 ]
 MOST = 200 << 20  # bytes that may be allocated for a few files of a few kB
 

@@ -60,7 +60,10 @@ def call(verb: str, layout: Layout, root: Path, work: Path, checkpoint: Path | N
     """
     said = io.StringIO()
     handler = logging.StreamHandler(said)
-    logging.getLogger().addHandler(handler)
+    root_logger = logging.getLogger()
+    root_logger.addHandler(handler)
+    level = root_logger.level
+    root_logger.setLevel(logging.INFO)
     told = ""
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -70,7 +73,8 @@ def call(verb: str, layout: Layout, root: Path, work: Path, checkpoint: Path | N
     except Begun:
         pass
     finally:
-        logging.getLogger().removeHandler(handler)
+        root_logger.removeHandler(handler)
+        root_logger.setLevel(level)
     return Told(told, said.getvalue())
 
 
@@ -134,7 +138,8 @@ def checkpoint_of(layout: Layout, root: Path, work: Path) -> Path:
     plain = resolve_stages(config)
     if layout.fitted:
         runtime.train.train(config)
-        return max(work.rglob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns)
+        (*_, (last, each)) = plain.items()
+        return work / last / "checkpoints" / f"{each['test_checkpoint']}.ckpt"
     ((name, each),) = plain.items()
     stage = Stage(name, each, work)
     stage.build()
@@ -159,7 +164,7 @@ def results(work: Path) -> dict[str, Any]:
     for file in sorted(path for path in work.glob("out*/**/*") if path.is_file()) + [work / "out"]:
         name = str(file.relative_to(work))
         if name.lower().endswith(".nii.gz"):
-            found[name] = np.asarray(nib.load(file).dataobj)
+            found[name] = np.asarray(nib.load(file).dataobj).squeeze()
         elif file.suffix == ".png":
             found[name] = np.asarray(Image.open(file))
         elif file.suffix == ".csv" or (file.is_file() and not file.suffix):
