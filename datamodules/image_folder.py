@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.in_memory import InMemoryDataModule, Split
-from datamodules.io import Table, in_order, listed, read_table
+from datamodules.io import Table, in_order, is_missing, listed, read_table
 from datamodules.readers import ENDINGS, find_images, numbered, read_each
 from datamodules.seen import SPLITS
 from datamodules.segmentation.pictures import several_of_one_name
@@ -208,12 +208,12 @@ class ImageFolderDataModule(InMemoryDataModule):
         wanted = [self.columns["path"], *self.labels, *([self.columns["patient"]] if self.columns["patient"] else [])]
         table.need(*map(str, wanted))
         rows = {}
-        for row in table.rows:
-            name = row[str(self.columns["path"])]
-            if name in rows:
-                raise ValueError(f"{table.file}: {name} stands in it twice")
+        for name, row in table.by(str(self.columns["path"])).items():
             if not (self.root / name).exists():
-                raise FileNotFoundError(f"{table.file}: no file {self.root / name}")
+                raise FileNotFoundError(f"{row.where}: no file {self.root / name}")
+            for column in self.labels:
+                if is_missing(row[column]) and row[column] not in self.class_names:
+                    raise ValueError(f"{row.where}: {column} is missing; fill it in, or delete the row")
             patient = row[str(self.columns["patient"])] if self.columns["patient"] else name
             split = row.get(str(self.columns["split"]), "")
             rows[name] = _Row(self.root / name, tuple(row[one] for one in self.labels), patient, split)
@@ -223,10 +223,11 @@ class ImageFolderDataModule(InMemoryDataModule):
         """The split of each image: as it is given, or drawn by patient."""
         classes = {row.patient: row.labels for row in rows.values()}
         said: dict[str, str] = {}
+        source = self.root / (self.table or "")
         for row in rows.values():
             if said.setdefault(row.patient, row.split) != row.split:
-                raise ValueError(f"{self.root}: patient {row.patient} stands in {said[row.patient]} and in {row.split}")
-        splits = stated(said, self.root)
+                raise ValueError(f"{source}: patient {row.patient} stands in {said[row.patient]} and in {row.split}")
+        splits = stated(said, source)
         if splits is None and self._seen:
             splits = {"train": [], "val": [], "test": list(said)}
         elif splits is None:

@@ -171,7 +171,7 @@ def _to_uint8(scan: Scan) -> np.ndarray:
 def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: int) -> Patient:
     """A patient from the cache, else read into it. The key covers path, size and time of every file."""
     files = sorted(path for path in folder.rglob("*.nii.gz"))
-    stamp = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stamp = [(os.path.realpath(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     facts = json.dumps([_MEASURED, stamp, image_size, row.values.tolist(), row.expansion])
     store = cache / hashlib.sha256(facts.encode()).hexdigest()[:16]
     if not (store / "patient.json").is_file():

@@ -16,7 +16,7 @@ from datamodules.phantoms.phantom import Phantom
 from datamodules.seen import SPLITS, mark, matched
 from datamodules.splits import stated
 from datamodules.table.batches import TableBatches
-from datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
+from datamodules.table.columns import mostly_numbers, named, numbers_of, tells_outcome, unit_of
 from datamodules.table.rows import Rows, outcome_of, read_rows
 from evaluation.predictors import check_predictors
 
@@ -89,6 +89,7 @@ class TableDataModule(BaseDataModule):
         self.units: dict[str, str] = {}
         self.predictors: list[str] = list(self.chosen or ())
         self._learnt = False
+        self._file = self.source  # that is read, for messages
         self._cases: Cases | None = None
         self._predicted: Cases | None = None
 
@@ -179,6 +180,7 @@ class TableDataModule(BaseDataModule):
         return stated(said, self.source, self.split_column) or {"train": [*table], "val": [], "test": []}
 
     def _read(self, file: Path) -> tuple[Rows, dict[str, str]]:
+        self._file = file
         table, columns = read_rows(file, self.case, self.split_column)
         for name in self.predictors if self._learnt else ():
             here, there = unit_of(columns.get(name, "")), self.units.get(name, "")
@@ -202,6 +204,8 @@ class TableDataModule(BaseDataModule):
             try:
                 values = self._values(table, columns, name)
             except ValueError as error:
+                if mostly_numbers([row[columns[name]] for row in table.values()]):
+                    raise
                 left[name] = "words" if "which is no number" in str(error) else str(error)
                 continue
             known = np.unique(values[np.isfinite(values)])
@@ -221,7 +225,11 @@ class TableDataModule(BaseDataModule):
             raise ValueError(f"no column {name}; there are {', '.join(columns)}")
         cells = [row[columns[name]] for row in table.values()]
         comma = any(columns[name] in row.commas for row in table.values())
-        values, levels = numbers_of(cells, name, [*table], self.levels.get(name), find=not self._learnt, comma=comma)
+        known = self.levels.get(name)
+        try:
+            values, levels = numbers_of(cells, name, [*table], known, find=not self._learnt, comma=comma)
+        except ValueError as error:
+            raise ValueError(f"{self._file}: {error}") from error
         if levels:
             self.levels[name] = levels
         return values

@@ -164,7 +164,9 @@ def zeros_lost(file: Path, _: Path) -> None:
     """As Excel does it: 007 becomes 7."""
     rows = rows_of(file)
     place = id_column(rows)
-    written(file, [[re.sub(r"^0+", "", cell) if at == place else cell for at, cell in enumerate(row)] for row in rows])
+    written(
+        file, [[re.sub(r"^0+(?=.)", "", cell) if at == place else cell for at, cell in enumerate(row)] for row in rows]
+    )
 
 
 def id_in_capitals(file: Path, _: Path) -> None:
@@ -260,8 +262,16 @@ def class_of_one(_: Path, root: Path) -> None:
 
 
 def one_patient(_: Path, root: Path) -> None:
-    for file in [*root.glob("imagesTr/[b-z]*"), *root.glob("images/[b-z]*"), *root.glob("labelsTr/[b-z]*"),
-                 *root.glob("masks/[b-z]*"), *root.glob("ill/p0[1-9]*"), *root.glob("ill/p1*"), *root.glob("well/*")]:  # fmt: skip
+    others = (
+        "imagesTr/[b-z]*",
+        "labelsTr/[b-z]*",
+        "images/[b-z]*",
+        "masks/[b-z]*",
+        "ill/p0[1-9]*",
+        "ill/p1*",
+        "well/*",
+    )
+    for file in [file for pattern in others for file in root.glob(pattern)]:
         file.unlink()
     for hospital in ("south", "west"):
         shutil.rmtree(root / hospital, ignore_errors=True)
@@ -306,11 +316,6 @@ def picture_among_volumes(file: Path, _: Path) -> None:
 
 
 # DICOM
-
-
-def series(root: Path) -> None:
-    """A good one."""
-    write_ct(root / "scan")
 
 
 def again(root: Path, change: object, name: str = "1.1") -> None:

@@ -42,13 +42,16 @@ class Kind:
     @property
     def layouts(self) -> list[str]:
         """Names of the layouts that it goes through."""
-        return [name for name, layout in LAYOUTS.items() if self.target in layout.files and name in (self.where or LAYOUTS)]
+        return [
+            name for name, layout in LAYOUTS.items() if self.target in layout.files and name in (self.where or LAYOUTS)
+        ]
 
 
 DAMAGED = "cut short or damaged|could not be read as"
 CT = ("nnunet", "followup", "liver", "unlabelled")
 FEW = ("nnunet", "followup")  # volumes of which one reader is as good as another
 READ = ("train", "prepare")  # what is learnt from: labels and masks, which predictions need not have
+MEASURED = ("followup", "hearts", "liver", "cases")
 PATIENTS = ("followup", "hearts", "liver")
 
 
@@ -69,10 +72,14 @@ KINDS = {
     "checksum of gzip wrong": Kind("volume", v.wrong_checksum, DAMAGED, FEW),
     "compressed twice": Kind("volume", v.compressed_twice, DAMAGED, FEW),
     "empty file": Kind("volume", v.empty, DAMAGED),
-    "folder called as a volume": Kind("volume", v.folder, f"{DAMAGED}|no .*ct.nii.gz|no file", ("nnunet", "followup", "unlabelled")),
+    "folder called as a volume": Kind(
+        "volume", v.folder, f"{DAMAGED}|no .*ct.nii.gz|no file", ("nnunet", "followup", "unlabelled")
+    ),
     "wrong magic": Kind("volume", v.wrong_magic, DAMAGED, FEW),
     "web page for a volume": Kind("volume", v.web_page, DAMAGED),
-    "image missing": Kind("volume", v.missing, r"no .*ct\.nii\.gz|b.*has no image|image", ("nnunet", "followup"), READ, named=False),
+    "image missing": Kind(
+        "volume", v.missing, r"no .*ct\.nii\.gz|b.*has no image|image", ("nnunet", "followup"), READ, named=False
+    ),
     "link to itself": Kind("volume", v.link_to_itself, "no |Too many|could not", ("nnunet", "volumes", "followup")),
     "not allowed to be read": Kind("volume", v.not_allowed, "Permission denied", FEW),
     "several volumes in a file": Kind("volume", v.four_axes, "2 volumes in one file"),
@@ -84,7 +91,9 @@ KINDS = {
     "spacing of 0.1 micrometres": Kind("volume", v.tiny_spacing, "the unit or the spacing of its header is wrong", FEW),
     "unit of metres": Kind("volume", v.metres, "counts in metres"),
     "unit of micrometres": Kind("volume", v.micrometres, "counts in micrometres", FEW),
-    "more voxels than the file can hold": Kind("volume", v.bomb, "cannot hold the 1500 x 1500 x 1500 voxels", bomb=True),
+    "more voxels than the file can hold": Kind(
+        "volume", v.bomb, "cannot hold the 1500 x 1500 x 1500 voxels", bomb=True
+    ),
     "more voxels than any memory": Kind("volume", v.more_than_all_memory, "voxels; expected at most", bomb=True),
     "CT without its rescale intercept": Kind("volume", v.offset_missing, "rescale intercept is missing", CT),
     "CT as grey values": Kind("volume", v.grey_values, "expected HU", ("liver",)),
@@ -104,7 +113,9 @@ KINDS = {
     "slope of NaN": Kind("volume", v.slope_of_nan, where=FEW, same=True),
     "NRRD for NIfTI": Kind("volume", v.nrrd, where=("volumes",), verbs=READ),
     "hidden files beside a volume": Kind("volume", v.hidden_beside, same=True),
-    "notes beside a volume": Kind("volume", v.notes_beside, where=("nnunet", "volumes"), told=r"left out: notes\.txt", same=True),
+    "notes beside a volume": Kind(
+        "volume", v.notes_beside, where=("nnunet", "volumes"), told=r"left out: \S*notes\.txt", same=True
+    ),
     # masks
     "mask of fractions": Kind("mask", v.fractions, "a mask holds whole numbers"),
     "mask nearly of whole numbers": Kind("mask", v.nearly_whole, same=True),
@@ -123,9 +134,13 @@ KINDS = {
     "web page for a picture": Kind("picture", v.web_page, "its content is no PNG"),
     "picture of 10 GB": Kind("picture", p.bomb, "would fill the memory", bomb=True),
     "16 bits of colour": Kind("picture", p.sixteen_bits_of_colour, "16 bits for each colour"),
-    "picture with NaN": Kind("picture", p.floats_with_nan, "holds NaN or infinite", ("masks", "classes", "hearts", "liver")),
+    "picture with NaN": Kind(
+        "picture", p.floats_with_nan, "holds NaN or infinite", ("masks", "classes", "hearts", "liver")
+    ),
     "several pages": Kind("picture", p.pages, "holds 2 pages|no row", ("masks", "hearts", "liver")),
-    "two pictures of a name": Kind("picture", p.two_of_a_name, "two pictures are called b_1", ("masks",), READ, named=False),
+    "two pictures of a name": Kind(
+        "picture", p.two_of_a_name, "two pictures are called b_1", ("masks",), READ, named=False
+    ),
     "volume among pictures": Kind("picture", p.volume_among_pictures, "a volume of 8 slices", ("classes",)),
     "palette": Kind("picture", p.palette, same=True),
     "alpha": Kind("picture", p.alpha, same=True),
@@ -136,7 +151,9 @@ KINDS = {
     "white is 0": Kind("picture", p.white_is_zero, where=("masks", "hearts", "liver"), same=True),
     "CMYK": Kind("picture", p.cmyk, where=("masks", "classes", "hearts", "liver")),
     "hidden files beside a picture": Kind("picture", v.hidden_beside, same=True),
-    "notes beside a picture": Kind("picture", v.notes_beside, where=("masks", "classes", "hearts"), told=r"left out: \S*notes\.txt", same=True),
+    "notes beside a picture": Kind(
+        "picture", v.notes_beside, where=("masks", "classes", "hearts"), told=r"left out: \S*notes\.txt", same=True
+    ),
     "picture's name in capitals": Kind("picture", v.capitals, where=("masks", "hearts", "liver"), same=True),
     "mask with soft edges": Kind("coloured", p.soft_edges, "colours, such as", verbs=READ),
     "mask of colours that nobody named": Kind("coloured", p.three_colours, "datamodule.classes=", verbs=READ),
@@ -145,11 +162,11 @@ KINDS = {
     "mask as JPEG": Kind("coloured", p.jpeg_mask, verbs=READ, told="masks are JPEG"),
     # npz
     "npz cut short": Kind("npz", v.cut_short, DAMAGED),
-    "byte flipped within npz": Kind("npz", v.flipped_byte, DAMAGED),
+    "byte flipped within npz": Kind("npz", v.flipped_byte, DAMAGED, verbs=READ),
     "empty npz": Kind("npz", v.empty, DAMAGED),
     "web page for npz": Kind("npz", v.web_page, DAMAGED),
     "npz of pickled objects": Kind("npz", p.pickled, "holds Python objects, which are not loaded"),
-    "npz that unpacks to 3 GB": Kind("npz", p.compressed_bomb, "from almost nothing", bomb=True),
+    "npz that unpacks to 1 GB": Kind("npz", p.compressed_bomb, "from almost nothing", bomb=True),
     "npz with a path upwards": Kind("npz", p.climbing, same=True),
     "channels before rows": Kind("npz", p.channels_first, "moveaxis"),
     "fewer labels than images": Kind("npz", p.too_few_labels, "12 images and 11 labels", verbs=READ),
@@ -178,32 +195,36 @@ KINDS = {
     "header alone": Kind("table", t.only_header, "a header and no rows"),
     "column twice": Kind("table", t.column_twice, "stands in the header twice"),
     "id twice": Kind("table", t.id_twice, "stands in it twice"),
-    "id missing": Kind("table", t.id_missing, "fill it in, or delete the row|no file", PATIENTS + ("cases", "listed")),
+    "id missing": Kind("table", t.id_missing, "fill it in, or delete the row|no file", (*PATIENTS, "cases", "listed")),
     "leading zeros lost": Kind("table", t.zeros_lost, "almost the same ids", ("followup", "liver")),
     "id in capitals": Kind("table", t.id_in_capitals, "almost the same ids", ("hearts",)),
     "row missing": Kind("table", t.row_missing, "has no row|is no row", ("followup", "hearts"), READ),
     "row without images": Kind("table", t.row_too_many, "no image", ("hearts",)),
-    "column missing": Kind("table", t.column_missing, "no column"),
+    "column missing": Kind("table", t.column_missing, "no column", (*PATIENTS, "listed")),
     "cell too many": Kind("table", t.cell_too_many, "mend the line"),
     "open quotation mark": Kind("table", t.quotation_open, "mend"),
     "value out of range": Kind("table", cell("700"), "outside|above", ("followup",)),
-    "word for a number": Kind("table", cell("old"), "which is no number", PATIENTS + ("cases",)),
-    "infinity in a table": Kind("table", cell("inf"), "which is no number", PATIENTS + ("cases",)),
-    "number too large": Kind("table", cell("1e999"), "too large for a number", PATIENTS + ("cases",)),
-    "error of Excel": Kind("table", t.excel_error, "an error of Excel", PATIENTS + ("cases",)),
-    "date for a number": Kind("table", t.excel_date, "2024-03-01", PATIENTS + ("cases",)),
-    "thousands or decimals": Kind("table", cell("1,234"), "Write one of the two", PATIENTS + ("cases",)),
+    "word for a number": Kind("table", cell("old"), "which is no number", MEASURED),
+    "infinity in a table": Kind("table", cell("inf"), "which is no number", MEASURED),
+    "number too large": Kind("table", cell("1e999"), "too large for a number", MEASURED),
+    "error of Excel": Kind("table", t.excel_error, "an error of Excel", MEASURED),
+    "date for a number": Kind("table", t.excel_date, "2024-03-01", MEASURED),
+    "thousands or decimals": Kind("table", cell("1,234"), "Write one of the two", MEASURED),
     "split misspelt": Kind("table", t.split_misspelt, "train, val", ("listed", "hearts", "liver"), READ),
     "label missing": Kind("table", t.label_missing, "label", ("listed", "hearts", "cases"), READ),
     "label unknown": Kind("table", t.label_unknown, "label", ("hearts", "liver", "cases"), READ),
-    "patient in two splits": Kind("table", t.in_two_splits, "stands in train and in test", ("listed",), READ, named=False),
+    "patient in two splits": Kind(
+        "table", t.in_two_splits, "stands in train and in test", ("listed",), READ, named=False
+    ),
     # dataset.json
     "JSON cut short": Kind("json", v.cut_short, "could not be read as", verbs=READ),
     "JSON of a list": Kind("json", t.a_list, "expected", verbs=READ),
     "JSON with a byte order mark": Kind("json", t.json_with_mark, verbs=READ),
     "JSON of Windows": Kind("json", t.json_of_windows, "could not be read as", verbs=READ),
     "JSON missing": Kind("json", v.missing, "set datamodule.root to", verbs=READ),
-    "labels of NaN in JSON": Kind("json", said(labels={"background": 0, "a": float("nan")}), "labels must be", verbs=READ),
+    "labels of NaN in JSON": Kind(
+        "json", said(labels={"background": 0, "a": float("nan")}), "labels must be", verbs=READ
+    ),
     "labels of infinity": Kind("json", said(labels={"background": 0, "a": float("inf")}), "labels must be", verbs=READ),
     "labels not consecutive": Kind("json", said(labels={"background": 0, "hematoma": 2}), "labels must be", verbs=READ),
     "no labels in JSON": Kind("json", said(labels=None), "labels must be", verbs=READ),
@@ -218,23 +239,29 @@ KINDS = {
     "one patient": Kind("folder", t.one_patient, "patient|folds", ("nnunet", "masks", "classes"), READ, named=False),
     "one hospital": Kind("table", t.one_patient, "has no hospital south", ("followup",), READ, named=False),
     "empty folder": Kind("folder", t.nothing, "no |expected", named=False),
-    "patient in training and test": Kind("volume", t.patient_in_test, "b stands in imagesTr and in imagesTs", ("nnunet",), READ, named=False),
-    "patient in two hospitals": Kind("volume", t.patient_in_two_hospitals, "give each an id of its own", ("followup",), named=False),
+    "patient in training and test": Kind(
+        "volume", t.patient_in_test, "b stands in imagesTr and in imagesTs", ("nnunet",), READ, named=False
+    ),
+    "patient in two hospitals": Kind(
+        "volume", t.patient_in_two_hospitals, "give each an id of its own", ("followup",), READ, named=False
+    ),
     "image in two splits": Kind("folder", t.patient_in_two_splits, "stands in", ("classes",), READ, named=False),
     "umlauts, blanks, = and a line break in a name": Kind("picture", t.odd_names, where=("classes",)),
     "file of another ending": Kind("volume", t.other_ending, where=("nnunet",), verbs=READ, told=r"e_0000\.nii"),
-    "picture among volumes": Kind("volume", t.picture_among_volumes, where=("nnunet",), told=r"overview\.png", same=True),
+    "picture among volumes": Kind(
+        "volume", t.picture_among_volumes, where=("nnunet",), told=r"overview\.png", same=True
+    ),
     # DICOM
     "two series": Kind("series", t.two_series, "2 series", named=False),
     "localizer": Kind("series", t.localizer, told="localizer"),
     "secondary capture": Kind("series", t.capture, told="left out"),
-    "slice missing": Kind("series", t.slice_missing, told="gap"),
+    "slice missing": Kind("series", t.slice_missing, told="mm apart"),
     "PixelSpacing missing": Kind("series", t.no_pixel_spacing, "PixelSpacing", named=False),
     "position missing": Kind("series", t.no_position, "ImagePositionPatient", named=False),
     "RescaleIntercept missing": Kind("series", t.no_intercept, "ntercept", named=False),
-    "MR for CT": Kind("series", t.magnetic_resonance, "MR", named=False),
+    "MR for CT": Kind("series", t.magnetic_resonance, "CT slices", named=False),
     "slice turned": Kind("series", t.turned_slice, "rient", named=False),
     "slice cut short": Kind("series", t.slice_cut_short, "cut short|damaged", named=False),
     "slice of another size": Kind("series", t.slice_of_another_size, "size|shape|pixels|Rows", named=False),
     "text file in a series": Kind("series", t.text_in_series),
-}  # fmt: skip
+}

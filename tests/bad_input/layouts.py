@@ -10,7 +10,11 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-PLAN = "{spacing:[3,1,1],patch:[4,16,16],batch_size:2,features:[4,8],strides:[[1,1,1],[2,2,2]],kernels:[[3,3,3],[3,3,3]]}"
+from tests.datamodules.io.dicom_series import write_ct
+
+PLAN = (
+    "{spacing:[3,1,1],patch:[4,16,16],batch_size:2,features:[4,8],strides:[[1,1,1],[2,2,2]],kernels:[[3,3,3],[3,3,3]]}"
+)
 FLAT = "{spacing:[1,1],patch:[16,16],batch_size:2,features:[4,8],strides:[[1,1],[2,2]],kernels:[[3,3],[3,3]]}"
 AFFINE = np.diag([-1.0, -1.0, 3.0, 1.0])  # x to the left and y to the back, as most files have it
 CLINICAL = {"time_from_onset_to_CT": 2.5, "IPH_baseline_ml": "", "Anticoagulant": 0, "Antiplatelet": 1, "Age": 70,
@@ -182,6 +186,11 @@ def unlabelled(root: Path) -> None:
         save(root / "ct" / f"p{number}.nii.gz", head(number)[0])
 
 
+def dicom(root: Path) -> None:
+    """A series of CT slices."""
+    write_ct(root / "scan")
+
+
 def table(file: Path, rows: list[dict], **options: str) -> None:
     """Write a CSV."""
     with file.open("w", newline="", encoding="utf-8") as opened:
@@ -191,12 +200,18 @@ def table(file: Path, rows: list[dict], **options: str) -> None:
 
 
 CLASSIFIER = ["experiment=medmnist_classification", *VIT]
-SEGMENTER = ["experiment=hematoma_segmentation", "datamodule.folds=2", "datamodule.batches=1", "lightning_module/net=nnunet"]
+SEGMENTER = [
+    "experiment=hematoma_segmentation",
+    "datamodule.folds=2",
+    "datamodule.batches=1",
+    "lightning_module/net=nnunet",
+]
 LAYOUTS = {
     "nnunet": Layout(
         nnunet,
         [*SEGMENTER, f"datamodule.plan={PLAN}"],
-        {"volume": "imagesTr/b_0000.nii.gz", "mask": "labelsTr/b.nii.gz", "json": "dataset.json", "folder": "dataset.json"},
+        {"volume": "imagesTr/b_0000.nii.gz", "mask": "labelsTr/b.nii.gz", "json": "dataset.json",
+         "folder": "dataset.json"},
         input="imagesTr",
     ),
     "masks": Layout(
@@ -234,7 +249,8 @@ LAYOUTS = {
     ),
     "followup": Layout(
         followup,
-        ["experiment=hemexp", "test_checkpoint=last", "datamodule.val_hospitals=[south]", "datamodule.test_hospitals=[west]",
+        ["experiment=hemexp", "test_checkpoint=last", "datamodule.val_hospitals=[south]",
+         "datamodule.test_hospitals=[west]",
          "datamodule.image_size=32", "stages.autoencoder.lightning_module.net.channels=[32,32,32]",
          "+stages.autoencoder.lightning_module.adversarial.channels=8",
          "stages.diffusion.lightning_module.diffusion.net.dim=16", "stages.diffusion.lightning_module.samples=2",
@@ -252,7 +268,8 @@ LAYOUTS = {
     ),
     "liver": Layout(
         liver,
-        ["experiment=liver_unimodal", "datamodule.use=[ct,histology,clinical]", "datamodule.clinical={age_years:[18,100]}",
+        ["experiment=liver_unimodal", "datamodule.use=[ct,histology,clinical]",
+         "datamodule.clinical={age_years:[18,100]}",
          "datamodule.spatial_size=[16,32,32]", "datamodule.tiles=1", "datamodule.tile_size=32",
          "datamodule.batch_size=4", "lightning_module/encoders=small", "lightning_module.dim=32"],
         {"volume": "002/ct.nii.gz", "mask": "002/liver.nii.gz", "picture": "002/tiles/t1.png", "table": "patients.csv"},
@@ -272,6 +289,14 @@ LAYOUTS = {
         ["datamodule=unlabelled", "datamodule.patch=[4,8,8]", "datamodule.crops=1", "datamodule.seed=0",
          "datamodule.sources={ct:{_target_:datamodules.ImageSource,files:'ct/*.nii.gz',window:[-1000,1000]}}"],
         {"volume": "ct/p2.nii.gz"},
+        verbs=("prepare",),
+    ),
+    "dicom": Layout(
+        dicom,
+        ["preparation=head_ct", "preparation.skull_strip=null"],
+        {"series": "scan"},
+        root="preparation.input",
+        place="scan",
         verbs=("prepare",),
     ),
 }  # fmt: skip

@@ -107,12 +107,18 @@ _VERBS = {"train": _train, "prepare": _prepare, "predict": _predict}
 def _config(layout: Layout, root: Path, run: Path) -> DictConfig:
     alone = "train" not in layout.verbs
     words = [*layout.words, f"{layout.root}=nowhere"]
-    config = deepcopy(_composed("prepare", *words) if alone else _composed("train", *QUICK, *words))
+    config = deepcopy(
+        _composed("prepare", *words, *["preparation.output=x"] * ("preparation=head_ct" in words))
+        if alone
+        else _composed("train", *QUICK, *words)
+    )
     OmegaConf.update(config, layout.root, str(root / layout.place))
     run.mkdir(parents=True, exist_ok=True)
     hydra: Any = HydraConfig.instance().cfg
     with read_write(hydra.hydra), open_dict(config):
         hydra.hydra.runtime.output_dir = str(run)
+        if config.get("preparation"):
+            config.preparation.output = str(run.parent / "out")
         if "cache_dir" in config.datamodule:
             config.datamodule.cache_dir = str(run / "cache")
     return config
@@ -161,7 +167,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def results(work: Path) -> dict[str, Any]:
     """What `predict` wrote in `work`: text of tables, arrays of images."""
     found: dict[str, Any] = {}
-    for file in sorted(path for path in work.glob("out*/**/*") if path.is_file()) + [work / "out"]:
+    for file in [*sorted(path for path in work.glob("out*/**/*") if path.is_file()), work / "out"]:
         name = str(file.relative_to(work))
         if name.lower().endswith(".nii.gz"):
             found[name] = np.asarray(nib.load(file).dataobj).squeeze()
