@@ -138,7 +138,7 @@ class FetalHeartDataModule(InMemoryDataModule):
     def read(self) -> dict[str, Split]:
         """All of the folder, cases checked."""
         shape = self.image_shape
-        ids, images = read_images(self.root / "images", (1, *shape[1:]))
+        ids, images = read_images(self.root / "images", (1, *shape[1:]), one=True)
         cases, owners = read_cases(self.root, ids, [*self.predictors, *self.candidates], self.case)
         cases = self._split(cases, owners, images)
         self._cases, self._owner = cases, dict(zip(ids, owners, strict=True))
@@ -175,7 +175,7 @@ class FetalHeartDataModule(InMemoryDataModule):
             return
         shape = self.image_shape
         views = folder / "images" if (folder / "images").is_dir() else folder
-        ids, images = read_images(views, (1, *shape[1:]))
+        ids, images = read_images(views, (1, *shape[1:]), one=True)
         self._predicted, owners = read_cases(folder, ids, self.predictors, self.case, labelled=False)
         self._owner |= dict(zip(ids, owners, strict=True))
         images = self._with_masks(folder, ids, images)

@@ -137,7 +137,7 @@ KINDS = {
     "picture with NaN": Kind(
         "picture", p.floats_with_nan, "holds NaN or infinite", ("masks", "classes", "hearts", "liver")
     ),
-    "several pages": Kind("picture", p.pages, "holds 2 pages|no row", ("masks", "hearts", "liver")),
+    "several pages": Kind("picture", p.pages, "holds 2 pages", ("masks", "hearts", "liver")),
     "two pictures of a name": Kind(
         "picture", p.two_of_a_name, "two pictures are called b_1", ("masks",), READ, named=False
     ),
