@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.in_memory import InMemoryDataModule, Split, chosen_of
-from datamodules.io import Table, in_order, listed, read_table, setting
+from datamodules.io import Table, in_order, is_missing, listed, read_table, setting
 from datamodules.readers import ENDINGS, find_images, numbered, read_each
 from datamodules.seen import SPLITS
 from datamodules.segmentation.pictures import several_of_one_name
@@ -209,12 +209,12 @@ class ImageFolderDataModule(InMemoryDataModule):
         table, (path, patient, split) = self._listed, self.columns
         table.need(*dict.fromkeys((path, *self.labels, patient)))
         rows = {}
-        for row in table.rows:
-            name = row[path]
-            if name in rows:
-                raise ValueError(f"{table.file}: {name} stands in it twice")
+        for name, row in table.by(path).items():
             if not (self.root / name).exists():
-                raise FileNotFoundError(f"{table.file}: no file {self.root / name}")
+                raise FileNotFoundError(f"{row.where}: no file {self.root / name}")
+            for column in self.labels:
+                if is_missing(row[column]) and row[column] not in self.class_names:
+                    raise ValueError(f"{row.where}: {column} is missing; fill it in, or delete the row")
             labels = tuple(row[one] for one in self.labels)
             rows[name] = _Row(self.root / name, labels, row[patient], row.get(split, ""))
         return rows
@@ -224,10 +224,11 @@ class ImageFolderDataModule(InMemoryDataModule):
         rows = self._rows
         classes = {row.patient: row.labels for row in rows.values()}
         said: dict[str, str] = {}
+        source = self.root / (self.table or "")
         for row in rows.values():
             if said.setdefault(row.patient, row.split) != row.split:
-                raise ValueError(f"{self.root}: patient {row.patient} stands in {said[row.patient]} and in {row.split}")
-        splits = stated(said, self.root)
+                raise ValueError(f"{source}: patient {row.patient} stands in {said[row.patient]} and in {row.split}")
+        splits = stated(said, source)
         if splits is None and self._seen:
             splits = {"train": [], "val": [], "test": list(said)}
         elif splits is None:

@@ -22,7 +22,9 @@ ENDINGS = (*PICTURES, *VOLUMES, *ARRAYS)
 _FLAT = 4  # numbers at a place that are channels rather than columns
 
 
-def read_images(path: Path, shape: tuple[int, ...], *, below: bool = False) -> tuple[list[str], np.ndarray]:
+def read_images(
+    path: Path, shape: tuple[int, ...], *, below: bool = False, one: bool = False
+) -> tuple[list[str], np.ndarray]:
     """Read one file, or every image of a folder in order of name.
 
     Args:
@@ -33,6 +35,7 @@ def read_images(path: Path, shape: tuple[int, ...], *, below: bool = False) -> t
         shape: (C, *spatial) wanted. Intensities that are not of 8 bits are stretched so that their range fills 0..255;
             other sizes are interpolated linearly; colour becomes grey (ITU-R 601 weights), and grey is repeated.
         below: Whether folders in the folder are read too.
+        one: Whether a file of several images is refused, since a table names each.
 
     Returns:
         N ids (paths below the folder without ending, numbered where a file holds several images), and (N, *shape)
@@ -42,7 +45,13 @@ def read_images(path: Path, shape: tuple[int, ...], *, below: bool = False) -> t
         FileNotFoundError: If there is nothing at `path`.
         ValueError: If there is no image, one cannot be read, or it has too few or too many axes.
     """
-    found = read_each(find_images(path, len(shape) - 1, below=below), shape)
+    files = find_images(path, len(shape) - 1, below=below)
+    found = read_each(files, shape)
+    for name, images in found.items():
+        if one and len(images) > 1:
+            raise ValueError(
+                f"{files[name]}: holds {len(images)} pages; one is expected: save each as a file of its own"
+            )
     ids = [one for name, images in found.items() for one in numbered(name, len(images))]
     if len(set(ids)) < len(ids):
         raise ValueError(f"{path}: two images have one name; rename one")

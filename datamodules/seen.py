@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from datamodules.io.files import opening
+
 __all__ = ["SPLITS", "Seen", "mark", "mark_file", "matched", "telling"]
 
 SPLITS = ("train", "val", "test")
@@ -79,8 +81,8 @@ def mark_file(file: Path) -> int:
     """The same of a file's size, first and last bytes; of a folder, of all files in it."""
     if file.is_dir():
         return mark(str([mark_file(each) for each in sorted(file.iterdir()) if each.is_file() and each.name[0] != "."]))
-    size = file.stat().st_size
-    with file.open("rb") as opened:
+    with opening(file, "an image"), file.open("rb") as opened:
+        size = file.stat().st_size
         ends = opened.read(_ENDS)
         if size > 2 * _ENDS:
             opened.seek(-_ENDS, 2)

@@ -1,5 +1,6 @@
 """Mistakes of the user, told in one line, apart from faults of the program, told with their traceback."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runtime.extras import install_hint
 
-__all__ = ["UserError", "user_errors"]
+__all__ = ["UserError", "data_errors", "user_errors"]
 
 
 class UserError(Exception):
@@ -35,9 +36,39 @@ def user_errors(where: str = "", kinds: tuple[type[BaseException], ...] = _KINDS
     try:
         yield
     except kinds as error:
+        if isinstance(error, OmegaConfBaseException) and (told := _told(error)):
+            raise told from error
         key, cause = _cause(error)
         place = ".".join(part for part in (where, key) if part)
         raise UserError(f"{place}: {_one_line(cause)}" if place else _one_line(cause)) from error
+
+
+@contextmanager
+def data_errors() -> Iterator[None]:
+    """Turn complaints about files that are read while a model is at work into `UserError`.
+
+    Most data are read before, but a prediction reads case by case. What the data's code says by a `raise` of its own is
+    a complaint; what numpy or torch say below it, or any other code, is a fault of the program and keeps its traceback.
+
+    Raises:
+        UserError: In place of a complaint.
+    """
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        frame, _ = [*traceback.walk_tb(error.__traceback__)][-1]
+        (last,) = traceback.extract_tb(error.__traceback__, limit=-1)
+        ours = "datamodules" in frame.f_globals.get("__name__", "").split(".")
+        if not (ours and (last.line or "").startswith("raise ")):
+            raise
+        raise UserError(_one_line(error)) from error
+
+
+def _told(error: BaseException | None) -> UserError | None:
+    """What was told already below: OmegaConf wraps what is raised while it resolves `${data:...}`."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _cause(error: BaseException) -> tuple[str, BaseException]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime import checkpoint
 from runtime.build import instantiate, make_trainer
-from runtime.errors import UserError, user_errors
+from runtime.errors import UserError, data_errors, user_errors
 from runtime.matching import check_cases, match
 
 __all__ = ["pointed_at", "predict", "set_options"]
@@ -34,7 +34,8 @@ def predict(ckpt_path: str | Path, input: str | Path, options: dict[str, Any] | 
     datamodule = pointed_at(config, content, input, module)
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     arguments = {"_target_": "lightning.Trainer", "devices": 1, **quiet, **trainer}
-    return make_trainer(arguments, Path.cwd()).predict(module, datamodule)
+    with data_errors():
+        return make_trainer(arguments, Path.cwd()).predict(module, datamodule)
 
 
 def set_options(module: Any, options: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from runtime.composition import install
+from runtime.errors import user_errors
 
 __all__ = ["built", "register_resolvers"]
 
@@ -30,9 +31,10 @@ def register_resolvers() -> None:
 
 def _data_property(name: str, *, _root_: DictConfig) -> Any:
     datamodule = built(json.dumps(OmegaConf.to_container(_root_.datamodule, resolve=True), sort_keys=True))
-    if not hasattr(datamodule, name):
-        raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
-    return getattr(datamodule, name)
+    with user_errors("datamodule"):
+        if not hasattr(datamodule, name):
+            raise ValueError(f"{type(datamodule).__name__} has no property '{name}'")
+        return getattr(datamodule, name)
 
 
 def _net_attribute(name: str, default: Any, *, _root_: DictConfig) -> Any:

@@ -117,7 +117,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
 
     def read(self) -> dict[str, Split]:
         """All of the folder, cases checked."""
-        ids, images = read_images(self.root / "images", (1, *self.image_size))
+        ids, images = read_images(self.root / "images", (1, *self.image_size), one=True)
         cases, owners = read_cases(self.root, ids, [*self.predictors, *self.candidates], self.case)
         self._cases = cases = self._split(cases, owners, images)
         self._owner = dict(zip(ids, owners, strict=True))
@@ -151,7 +151,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
             super().set_predict_input(path)
             return
         views = folder / "images" if (folder / "images").is_dir() else folder
-        ids, images = read_images(views, (1, *self.image_size))
+        ids, images = read_images(views, (1, *self.image_size), one=True)
         self._predicted, owners = read_cases(folder, ids, self.predictors, self.case, labelled=False)
         self._owner |= dict(zip(ids, owners, strict=True))
         self._predict_on(ids, self._with_masks(folder, ids, images))

@@ -6,6 +6,7 @@ A volume is kept as uint8 (Z, 3, H, W): CT from 0 to 100 HU in steps of 0.4 HU, 
 import hashlib
 import json
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def _to_uint8(scan: Scan) -> np.ndarray:
 def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: int) -> Patient:
     """A patient from the cache, else read into it. The key covers path, size and time of every file."""
     files = [path for path in listed(folder, "**/*") if path.is_file()]
-    stamp = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stamp = [(os.path.realpath(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     facts = json.dumps([_MEASURED, stamp, image_size, row.values.tolist(), row.expansion])
     store = cache / hashlib.sha256(facts.encode()).hexdigest()[:16]
     if not (store / "patient.json").is_file():

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from datamodules import io
-from datamodules.io import Grid, Volume, find_table, match_ids, number, read_table
+from datamodules.io import Grid, Volume, find_table, match_ids, number, read_table, spelt
 
 __all__ = ["Scan", "find_patients", "fitted", "put_back", "read_scan", "read_volume"]
 
@@ -113,7 +113,7 @@ def _windows(shape: tuple[int, ...], size: int) -> tuple[tuple[slice, slice], tu
 
 def _place(folder: Path, kind: str) -> Path:
     """Where one kind of image lies, a file or a folder of slices."""
-    return folder / kind if (folder / kind).is_dir() else folder / f"{kind}.nii.gz"
+    return folder / kind if (folder / kind).is_dir() else spelt(folder / f"{kind}.nii.gz")
 
 
 def read_volume(folder: Path, kind: str) -> Volume:

@@ -14,7 +14,7 @@ from pathlib import Path
 from datamodules.followup.clinical import read_clinical
 from datamodules.followup.cohort import TIMES
 from datamodules.followup.files import find_patients
-from datamodules.io import find_table, match_ids, read_mask
+from datamodules.io import find_table, match_ids, read_mask, spelt
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.seen import SPLITS
 from datamodules.splits import check_classes
@@ -37,7 +37,7 @@ class Patient:
 
     def file(self, time: str, kind: str = "ct") -> Path | None:
         """The CT of a time, or a drawn mask (`iph`, `ivh`); none where there is none."""
-        file = self.folder / time / f"{kind}.nii.gz"
+        file = spelt(self.folder / time / f"{kind}.nii.gz")
         return file if file.is_file() else None
 
 

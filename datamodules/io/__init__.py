@@ -2,7 +2,7 @@
 
 from datamodules.io.cells import flag, is_missing, number, parse, plain
 from datamodules.io.dicom_files import holds_dicom, is_dicom
-from datamodules.io.files import hidden, in_order, listed, opening, read_json, setting, some, written
+from datamodules.io.files import hidden, in_order, listed, opening, read_json, setting, some, spelt, written
 from datamodules.io.finding import find_volume, named
 from datamodules.io.formats import VOLUMES, volume_ending
 from datamodules.io.grid import Grid, check_same_grid, from_itk, to_itk
@@ -45,6 +45,7 @@ __all__ = [
     "read_volume",
     "setting",
     "some",
+    "spelt",
     "to_itk",
     "volume_ending",
     "write_like",

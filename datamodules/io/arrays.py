@@ -18,7 +18,7 @@ __all__ = ["ARRAYS", "mapped", "npy_header", "npz_keys", "npz_shape", "read_npy"
 
 ARRAYS = (".npy", ".npz")
 """Endings of their names, in small letters."""
-_BOMB = 1 << 30, 300  # bytes of an array, and how many times as many as are in the file, that are no image
+_BOMB = 1 << 30, 200  # bytes of an array, and how many times as many as are in the file, that are no image
 
 
 def stretched(image: np.ndarray, file: Path) -> np.ndarray:

@@ -17,7 +17,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-__all__ = ["hidden", "in_order", "listed", "opening", "read_json", "setting", "some", "written"]
+__all__ = ["hidden", "in_order", "listed", "opening", "read_json", "setting", "some", "spelt", "written"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,13 @@ def listed(folder: Path, pattern: str = "*") -> list[Path]:
     return [path for path in found if not any(hidden(Path(part)) for part in path.relative_to(folder).parts)]
 
 
+def spelt(path: Path) -> Path:
+    """A path, or where nothing lies there, what is called so in other letters: `CT.NII.GZ` for `ct.nii.gz`."""
+    if path.exists() or not path.parent.is_dir():
+        return path
+    return next((other for other in listed(path.parent) if other.name.lower() == path.name.lower()), path)
+
+
 def in_order(name: str) -> list[tuple[int, str]]:
     """A key to sort names by, so that 10 comes after 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
@@ -57,17 +64,6 @@ def setting(key: str, value: str) -> str:
     """An override of a config, as it is pasted into a shell: there `(`, `*`, `{` and blanks would mean something."""
     quoted = value.replace('"', '\\"').replace("'", "'\\''")
     return f"'{key}=\"{quoted}\"'"
-
-
-def read_json(file: Path) -> Any:
-    """What a JSON file says.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no JSON.
-    """
-    with opening(file, "JSON"):
-        return json.loads(file.read_text(encoding="utf-8-sig"))
 
 
 @contextmanager
@@ -89,6 +85,20 @@ def opening(file: Path, kind: str) -> Iterator[None]:
     except _DAMAGE as error:
         why = "it is cut short or damaged" if isinstance(error, (*_CUT_SHORT, *_LOST)) else " ".join(str(error).split())
         raise ValueError(f"{file} could not be read as {kind} ({why}); copy it again, or leave it out") from error
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Names and values in a JSON file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds something else.
+    """
+    with opening(file, "JSON"):
+        said = json.loads(file.read_text(encoding="utf-8-sig"))
+    if not isinstance(said, dict):
+        raise ValueError(f"{file}: expected names and values in braces; it holds {str(said)[:40]}")
+    return said
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datamodules.io import VOLUMES, listed, named, read_json, some, volume_ending
 from datamodules.io.dicom_files import DICOM
@@ -61,7 +62,7 @@ def read_dataset(root: Path) -> DatasetFiles:
     if not file.is_file():
         raise FileNotFoundError(f"no {file}: set datamodule.root to a data set in nnU-Net's raw layout")
     said = read_json(file)
-    labels, channels = read_labels(said, file), _names(said.get("channel_names") or said.get("modality") or {"0": "CT"})
+    labels, channels = read_labels(said, file), _channels(said, file)
     ending = said.get("file_ending", ENDING)
     if ending not in VOLUMES:
         known = f"volumes end in {', '.join(VOLUMES)}; pictures go into images/ and masks/, without dataset.json"
@@ -128,7 +129,7 @@ def _by_channel(path: Path, volumes: Mapping[str, Path], channels: int) -> dict[
     for name in numbered:
         wanted = [f"{name}_{channel:04d}" for channel in range(channels)]
         if missing := [each for each in wanted if each not in volumes]:
-            raise ValueError(f"{path}: {name} lacks {', '.join(missing)}; the model takes {channels} channels")
+            raise ValueError(f"{path}: {name} lacks {', '.join(missing)}; there are {channels} channels")
         cases[name] = tuple(volumes[each] for each in wanted)
     if channels == 1:
         cases |= {name: (file,) for name, file in volumes.items() if Path(name).parent not in homes}
@@ -136,28 +137,34 @@ def _by_channel(path: Path, volumes: Mapping[str, Path], channels: int) -> dict[
 
 
 def _cases(root: Path, split: str, channels: int, ending: str) -> tuple[CaseFiles, ...]:
-    folder, masks = root / f"images{split}", root / f"labels{split}"
-    cases = []
-    for name, files in (_images(folder, channels, ending) if folder.is_dir() else {}).items():
-        mask = masks / f"{name}{ending}"
-        cases.append(CaseFiles(name, files, mask if mask.is_file() else None))
-    return tuple(cases)
+    folder, masks = root / f"images{split}", _of_ending(root / f"labels{split}", ending)
+    images = _by_channel(folder, _of_ending(folder, ending), channels)
+    if alone := [name for name in masks if name not in images]:
+        raise ValueError(f"{folder} has no image of the mask {some(alone)}; add it, or move the mask away")
+    _tell_others(folder, {file for files in images.values() for file in files})
+    return tuple(CaseFiles(name, files, masks.get(name)) for name, files in images.items())
 
 
-def _images(folder: Path, channels: int, ending: str) -> dict[str, tuple[Path, ...]]:
-    """Files of each case; hidden ones, which macOS leaves about, are no images."""
-    names = [file.name.removesuffix(ending) for file in listed(folder, f"*{ending}")]
-    numbered = [name.removesuffix("_0000") for name in names if name.endswith("_0000")]
-    cases = {}
-    for name in numbered:
-        cases[name] = tuple(folder / f"{name}_{channel:04d}{ending}" for channel in range(channels))
-        missing = [file.name for file in cases[name] if not file.is_file()]
-        if missing:
-            raise ValueError(f"{folder}: {name} lacks {', '.join(missing)}; dataset.json names {channels} channels")
-    if channels == 1 and not numbered:  # the old layout of tasks with one channel
-        cases = {name: (folder / f"{name}{ending}",) for name in names}
-    return cases
+def _of_ending(folder: Path, ending: str) -> dict[str, Path]:
+    """By name without its ending, in whatever letters that is written; hidden ones, which macOS leaves, are none."""
+    found: dict[str, Path] = {}
+    for file in listed(folder) if folder.is_dir() else ():
+        if file.name.lower().endswith(ending):
+            name = file.name[: -len(ending)]
+            if name in found:
+                raise ValueError(f"{folder}: {found[name].name} and {file.name} are both {name}; remove one")
+            found[name] = file
+    return found
 
 
-def _names(channels: dict[str, str]) -> tuple[str, ...]:
-    return tuple(channels[key] for key in sorted(channels, key=int))
+def _tell_others(folder: Path, used: set[Path]) -> None:
+    left = [file.name for file in listed(folder) if file not in used] if folder.is_dir() else []
+    if left:
+        log.warning("%s: %d of what lies there is no such image and left out: %s", folder, len(left), some(left))
+
+
+def _channels(said: dict[str, Any], file: Path) -> tuple[str, ...]:
+    names = said.get("channel_names") or said.get("modality") or {"0": "CT"}
+    if not isinstance(names, dict) or not all(str(key).isdigit() for key in names):
+        raise ValueError(f'{file}: channel_names must be such as {{"0": "CT", "1": "PET"}}; it says {names}')
+    return tuple(str(names[key]) for key in sorted(names, key=int))

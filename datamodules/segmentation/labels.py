@@ -47,7 +47,7 @@ def read_labels(said: dict[str, Any], file: Path) -> Labels:
         named = {str(name): value for name, value in labels.items() if not str(name).isdigit()}
         named = named or {str(name): value for value, name in labels.items()}
         values = {name: tuple(map(int, value if isinstance(value, list) else [value])) for name, value in named.items()}
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise wrong from error
     learnt = {name: value for name, value in values.items() if name.strip().casefold() != "ignore"}
     ignored = [value for name, value in values.items() if name not in learnt]

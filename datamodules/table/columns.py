@@ -11,7 +11,7 @@ import numpy as np
 
 from datamodules.io import is_missing, parse
 
-__all__ = ["Levels", "named", "numbers_of", "tells_outcome", "unit_of"]
+__all__ = ["Levels", "mostly_numbers", "named", "numbers_of", "tells_outcome", "unit_of"]
 
 Levels = tuple[str, str]
 """The two values of a column, of which the first is 0."""
@@ -19,6 +19,8 @@ Levels = tuple[str, str]
 _UNIT = re.compile(r"(.*\S)\s*[\[(]([^\])]*)[\])]\s*")
 _SAME = 0.98
 """Agreement of a column of two values with the outcome from which on it is taken for the outcome itself."""
+_MOSTLY = 0.8
+"""Share of numbers in a column from which on its other cells are mistakes."""
 
 
 def named(column: str) -> str:
@@ -74,6 +76,12 @@ def numbers_of(
             "make a column of 0 and 1 of each word"
         )
     return np.array([float(text) if text else np.nan for text in texts]), None
+
+
+def mostly_numbers(cells: Sequence[str]) -> bool:
+    """Whether all but a few of the cells that say something are numbers, so that those few are mistakes."""
+    known = [cell for cell in cells if not is_missing(cell)]
+    return sum(_is_number(cell.replace(",", ".")) for cell in known) > _MOSTLY * len(known)
 
 
 def tells_outcome(values: np.ndarray, positive: np.ndarray) -> bool:

@@ -16,7 +16,7 @@ from datamodules.io import find_table, read_table
 from datamodules.phantoms.phantom import Phantom
 from datamodules.seen import SPLITS, mark, matched
 from datamodules.splits import stated
-from datamodules.table.columns import named, tells_outcome, unit_of
+from datamodules.table.columns import mostly_numbers, named, tells_outcome, unit_of
 from datamodules.table.rows import Rows
 
 __all__ = ["TableBatches", "TableDataModule"]
@@ -202,6 +202,8 @@ class TableDataModule(CaseTable, BaseDataModule):
             try:
                 values = self._values(table, name)
             except ValueError as error:
+                if mostly_numbers([row[table.columns[name]] for row in table.by_case.values()]):
+                    raise
                 left[name] = "words" if "which is no number" in str(error) else str(error)
                 continue
             known = np.unique(values[np.isfinite(values)])
@@ -213,7 +215,10 @@ class TableDataModule(CaseTable, BaseDataModule):
         log.info("predictors: %s", ", ".join(self.predictors))
 
     def _values(self, table: Rows, name: str) -> np.ndarray:
-        values, levels = table.numbers(name, self.levels.get(name), find=not self._learnt)
+        try:
+            values, levels = table.numbers(name, self.levels.get(name), find=not self._learnt)
+        except ValueError as error:
+            raise ValueError(f"{table.file}: {error}") from error
         if levels:
             self.levels[name] = levels
         return values

@@ -189,7 +189,7 @@ class UnlabelledDataModule(BaseDataModule):
         files = source.find(self.root)
         patients = {file.patient for file in files}
         if self._split is not None:
-            said = read_json(self._split)["ids"]
+            said = read_json(self._split).get("ids", {})
             names = {*said.get("val", []), *said.get("test", [])}
             matches = map(source.patient.fullmatch, names)
             out = names | {match.group(1) for match in matches if match}

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from runtime import checkpoint, report, run_folder
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
-from runtime.errors import UserError, user_errors
+from runtime.errors import UserError, data_errors, user_errors
 from runtime.matching import check_cases, match
 from runtime.start import try_out
 
@@ -49,7 +49,8 @@ def evaluate(config: DictConfig) -> None:
     logger = [built(save_dir=run) for built in instantiate_all({"csv": given["logger"]}, "logger")]
     callbacks = instantiate_all(merged["callbacks"], "callbacks")
     trainer = make_trainer(given["trainer"], run, callbacks=callbacks, logger=logger, enable_checkpointing=True)
-    trainer.test(module, datamodule, verbose=False)
+    with data_errors():
+        trainer.test(module, datamodule, verbose=False)
     if trainer.is_global_zero:
         if datamodule.phantom:
             log.info("phantom images, as in training; for your own say datamodule=<name> datamodule.root=<folder>")

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from runtime import checkpoint
 from runtime.build import instantiate, instantiate_all, make_trainer, resolve
-from runtime.errors import UserError, user_errors
+from runtime.errors import UserError, data_errors, user_errors
 from runtime.prediction import pointed_at, set_options
 
 __all__ = ["predict"]
@@ -50,7 +50,7 @@ def predict(config: DictConfig) -> None:
     callbacks = [*instantiate_all(given["callbacks"], "callbacks"), writer]
     quiet = {"logger": False, "enable_checkpointing": False}
     trainer = make_trainer(given["trainer"], Path.cwd(), callbacks=callbacks, **quiet)
-    with user_errors("input", (ValueError, OSError)):  # of cases that are read one by one
+    with data_errors():  # of cases that are read one by one
         trainer.predict(module, datamodule, return_predictions=False)
     if trainer.is_global_zero:
         log.info("predictions: %s", writer.written)

@@ -37,13 +37,14 @@ def prepare(config: DictConfig) -> None:
     with user_errors("datamodule"):
         datamodule.prepare_data()
         datamodule.setup()
-    table = Table("split", "images")
+    shape = getattr(datamodule, "image_shape", None)  # a table alone has no images
+    table = Table("split", "images" if shape else "cases")
     for name, ids in datamodule.split.items():
         table.add_row(name, f"{len(ids):,}")
     console = Console()
     console.print(table)
     classes = f"classes: {', '.join(datamodule.class_names)}; " if hasattr(datamodule, "class_names") else ""
-    console.print(f"{classes}image (C, *spatial): {datamodule.image_shape}")
+    console.print(f"{classes}image (C, *spatial): {shape}" if shape else classes.removesuffix("; "))
 
 
 def _check(config: DictConfig) -> None:

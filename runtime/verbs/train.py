@@ -13,7 +13,7 @@ from rich.syntax import Syntax
 from runtime import report, run_folder
 from runtime.build import instantiate
 from runtime.check import check_config, did_you_mean
-from runtime.errors import UserError
+from runtime.errors import UserError, data_errors
 from runtime.fit import Stage, fit
 from runtime.stages import collect_metrics, comparisons_of, resolve_stages, told_of, whole
 from runtime.start import check_names
@@ -132,7 +132,8 @@ def _run(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
             stage.prepare()
             if not stage.prepared:
                 raise UserError(stage.waiting)
-        metrics = fit(stage, earlier)
+        with data_errors():
+            metrics = fit(stage, earlier)
     if stage.name and run_folder.is_first_process():
         run_folder.write_metrics(stage.folder, metrics)
     if stage.trained:

@@ -112,7 +112,7 @@ def test_what_to_predict_on_is_found_in_subfolders(tmp_path, caplog):
     (two,) = find_images(tmp_path / "two", 2)
     assert (two.id, len(two.images)) == ("scan", 2)
     write_ct(tmp_path / "four" / "one_0000")
-    with pytest.raises(ValueError, match=r"one lacks one_0001; the model takes 2 channels"):
+    with pytest.raises(ValueError, match=r"one lacks one_0001; there are 2 channels"):
         find_images(tmp_path / "four", 2)
     assert find_images(tmp_path / "three" / "head", 1)[0].id == "head"
     assert [case.id for case in find_images(tmp_path / "three", 1, 2)] == [f"head/1.1_{number}" for number in range(4)]
@@ -131,7 +131,7 @@ def test_what_is_missing_is_told(tmp_path):
     with pytest.raises(ValueError, match="labels must be background 0"):
         read_dataset(write_dataset(tmp_path / "odd", ["a"], labels={"bleed": 2}))
     two = {"channel_names": {"0": "CT", "1": "CTA"}, "labels": {"background": 0, "bleed": 1}}
-    with pytest.raises(ValueError, match=r"a lacks a_0001.nii.gz; dataset.json names 2 channels"):
+    with pytest.raises(ValueError, match=r"a lacks a_0001.nii.gz; there are 2 channels"):
         read_dataset(write_dataset(tmp_path / "two", ["a"], said=two))
     with pytest.raises(FileNotFoundError, match="no images in"):
         find_images(tmp_path / "nothing", 1)
