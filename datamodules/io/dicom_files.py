@@ -19,6 +19,7 @@ from pydicom import uid
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from datamodules.io.files import listed
+from datamodules.io.formats import volume_ending
 
 __all__ = [
     "DICOM",
@@ -77,7 +78,9 @@ def read_dataset(file: Path, **options: Any) -> pydicom.Dataset:
 
 def is_dicom(path: Path) -> bool:
     """Whether a path is to be read as DICOM: a folder, a file of such an ending, or one with its mark and no ending."""
-    return path.is_dir() or path.suffix.lower() in DICOM or (path.is_file() and is_marked(path))
+    if path.is_dir():
+        return not volume_ending(path)  # else it is called as a file of another kind
+    return path.suffix.lower() in DICOM or (path.is_file() and is_marked(path))
 
 
 def is_marked(file: Path) -> bool:

@@ -10,7 +10,7 @@ from datamodules.io.dicom_files import DICOM, holds_dicom, is_marked
 from datamodules.io.files import listed, some
 from datamodules.io.formats import VOLUMES
 
-__all__ = ["Dicom", "find_volume", "named"]
+__all__ = ["Dicom", "check_no_folder", "find_volume", "named"]
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,12 @@ def named(folder: Path, endings: Sequence[str], *, below: bool = False, dicom: D
     Returns:
         By path below the folder without ending, the file; one that is called like another keeps its ending, and
         a folder of DICOM has `.dcm` then. If `folder` itself is an image, its own name is that of the image.
+
+    Raises:
+        ValueError: If a folder is called as a file.
     """
     within = listed(folder, "**/*" if below else "*")
+    check_no_folder(within, endings)
     files = [file for file in within if file.is_file() or (below and file.is_symlink())]  # linked folders are told
     endings = (*endings, *DICOM) if dicom == "files" else tuple(endings)
     found: dict[str, Path] = {}
@@ -60,14 +64,25 @@ def named(folder: Path, endings: Sequence[str], *, below: bool = False, dicom: D
     return dict(sorted(found.items(), key=lambda pair: pair[1]))
 
 
+def check_no_folder(paths: Sequence[Path], endings: Sequence[str]) -> None:
+    """Refuse a folder that is called as a file, which some programs make of an archive.
+
+    Raises:
+        ValueError: With its name.
+    """
+    for path in paths:
+        if path.is_dir() and _ending(path, endings) and not holds_dicom(path):
+            raise ValueError(f"{path} could not be read as an image (it is a folder); take out what lies in it")
+
+
 def find_volume(folder: Path, name: str) -> Path | None:
-    """A volume by name: a file of any format, or a folder of DICOM; none where there is neither.
+    """A volume by name, in whatever letters: a file of any format, or a folder of DICOM; none where there is neither.
 
     Raises:
         ValueError: If there are several.
     """
-    places = [folder / f"{name}{ending}" for ending in VOLUMES]
-    found = [file for file in places if file.is_file()]
+    wanted = [f"{name}{ending}" for ending in VOLUMES]
+    found = [file for file in listed(folder) if file.name.lower() in wanted and file.is_file()]
     if (folder / name).is_dir() and holds_dicom(folder / name):
         found.append(folder / name)
     if len(found) > 1:

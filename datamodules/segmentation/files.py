@@ -104,7 +104,7 @@ def find_images(path: Path, channels: int, axes: int = 3) -> tuple[CaseFiles, ..
         wanted = f"a volume ({', '.join(VOLUMES)}, DICOM), a folder of <case>_0000{ENDING} or the like, or pictures"
         raise FileNotFoundError(f"no images in {path}: expected {wanted}")
     used = {file for files in cases.values() for file in files}
-    if left := [name for name, file in found.items() if file not in used]:
+    if left := [file.relative_to(path).as_posix() for file in found.values() if file not in used]:
         log.warning("%s: %d images are of another kind or channel and left out: %s", path, len(left), some(left))
     return tuple(CaseFiles(name, files) for name, files in cases.items())
 

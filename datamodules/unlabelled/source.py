@@ -10,6 +10,7 @@ import torch
 
 from datamodules.io import VOLUMES, check_offset, holds_dicom, listed, read_volume
 from datamodules.io.dicom_files import DICOM
+from datamodules.io.finding import check_no_folder
 from datamodules.io.pictures import is_picture, read_picture
 from datamodules.segmentation.cases import resample
 from datamodules.splits import patient_in
@@ -103,6 +104,7 @@ def _images(paths: Sequence[Path]) -> list[Path]:
     series = {path for path in paths if path.is_dir() and holds_dicom(path)}
     files = [path for path in paths if path.is_file() and path.parent not in series]
     kinds = (*VOLUMES, *DICOM)
+    check_no_folder(paths, kinds)
     return sorted(series | {file for file in files if file.name.lower().endswith(kinds) or is_picture(file)})
 
 

@@ -293,14 +293,6 @@ def patient_in_two_hospitals(_: Path, root: Path) -> None:
     shutil.copytree(root / "north" / "02", root / "west" / "02")
 
 
-def patient_in_two_splits(file: Path, root: Path) -> None:
-    for split in ("train", "test"):
-        for name in ("ill", "well"):
-            shutil.copytree(root / name, root / split / name)
-    shutil.rmtree(root / "ill")
-    shutil.rmtree(root / "well")
-
-
 def odd_names(file: Path, _: Path) -> None:
     file.rename(file.with_name(file.name.replace("p02", "Müller, Jörg=2 (ß) [x]\n")))
 

@@ -99,8 +99,8 @@ KINDS = {
     "CT as grey values": Kind("volume", v.grey_values, "expected HU", ("liver",)),
     "NaN in a volume": Kind("volume", v.not_a_number, "holds NaN or infinite intensities"),
     "infinity in a volume": Kind("volume", v.infinite, "holds NaN or infinite intensities", FEW),
-    "colours in a volume": Kind("volume", v.colours, "colours or complex numbers", FEW),
-    "complex numbers": Kind("volume", v.complex_numbers, "colours or complex numbers", FEW),
+    "colours in a volume": Kind("volume", v.colours, "colours, complex", FEW),
+    "complex numbers": Kind("volume", v.complex_numbers, "colours, complex", FEW),
     "NRRD cut short": Kind("volume", v.nrrd_cut_short, DAMAGED, ("volumes",)),
     "MetaImage without its voxels": Kind("volume", v.mhd_without_voxels, r"p02\.raw are not there", ("volumes",)),
     "array of objects": Kind("volume", v.array_of_objects, "holds Python objects, which are not loaded", ("volumes",)),
@@ -245,7 +245,6 @@ KINDS = {
     "patient in two hospitals": Kind(
         "volume", t.patient_in_two_hospitals, "give each an id of its own", ("followup",), READ, named=False
     ),
-    "image in two splits": Kind("folder", t.patient_in_two_splits, "stands in", ("classes",), READ, named=False),
     "umlauts, blanks, = and a line break in a name": Kind("picture", t.odd_names, where=("classes",)),
     "file of another ending": Kind("volume", t.other_ending, where=("nnunet",), verbs=READ, told=r"e_0000\.nii"),
     "picture among volumes": Kind(

@@ -13,18 +13,18 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import runtime.train
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from PIL import Image
-from runtime.predict import predict_verb
-from runtime.prepare import prepare
 
 from runtime.errors import UserError
 from runtime.fit import Stage
 from runtime.matching import known_of
 from runtime.stages import resolve_stages
+from runtime.verbs import train
+from runtime.verbs.predict import predict
+from runtime.verbs.prepare import prepare
 from tests.bad_input.layouts import Layout
 from tests.conftest import compose
 
@@ -83,22 +83,22 @@ def _train(layout: Layout, root: Path, work: Path, _: Path | None) -> None:
         raise Begun
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime.train, "_run", begun)
-        runtime.train.train(_config(layout, root, work / "run"))
+        patch.setattr(train, "_run", begun)
+        train.train(_config(layout, root, work / "run"))
 
 
 def _prepare(layout: Layout, root: Path, work: Path, _: Path | None) -> None:
     config = _config(layout, root, work / "run")
     if "train" in layout.verbs:
         data = [*resolve_stages(config).values()][-1]["datamodule"]
-        config = OmegaConf.create({"datamodule": data, "preparation": None})
+        config = OmegaConf.create({"check": None, "datamodule": data, "preparation": None})
     prepare(config)
 
 
 def _predict(layout: Layout, root: Path, work: Path, checkpoint: Path | None) -> None:
     config = deepcopy(_composed("predict", "trainer.accelerator=cpu", "callbacks.progress=null"))
     config.ckpt_path, config.input, config.output = str(checkpoint), str(root / layout.input), str(work / "out")
-    predict_verb(config)
+    predict(config)
 
 
 _VERBS = {"train": _train, "prepare": _prepare, "predict": _predict}
@@ -143,7 +143,7 @@ def checkpoint_of(layout: Layout, root: Path, work: Path) -> Path:
         config.callbacks = {name: one for name, one in config.callbacks.items() if name in ("best", "last_epoch")}
     plain = resolve_stages(config)
     if layout.fitted:
-        runtime.train.train(config)
+        train.train(config)
         (*_, (last, each)) = plain.items()
         return work / last / "checkpoints" / f"{each['test_checkpoint']}.ckpt"
     ((name, each),) = plain.items()

@@ -131,7 +131,7 @@ def test_what_is_missing_is_told(tmp_path):
     with pytest.raises(ValueError, match="labels must be background 0"):
         read_dataset(write_dataset(tmp_path / "odd", ["a"], labels={"bleed": 2}))
     two = {"channel_names": {"0": "CT", "1": "CTA"}, "labels": {"background": 0, "bleed": 1}}
-    with pytest.raises(ValueError, match=r"a lacks a_0001.nii.gz; there are 2 channels"):
+    with pytest.raises(ValueError, match=r"a lacks a_0001; there are 2 channels"):
         read_dataset(write_dataset(tmp_path / "two", ["a"], said=two))
     with pytest.raises(FileNotFoundError, match="no images in"):
         find_images(tmp_path / "nothing", 1)
