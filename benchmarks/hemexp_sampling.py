@@ -34,9 +34,9 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.row import Row, print_rows
-from callbacks.followup_report import sampled_followups
-from evaluation.followup import compare
-from evaluation.forecasts import coverage, crps, energy_distance
+from callbacks.reports.followup import sampled_followups
+from evaluation.scores.followup import compare
+from evaluation.scores.forecasts import coverage, crps, energy_distance
 from runtime import checkpoint
 from runtime.build import instantiate
 

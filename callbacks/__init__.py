@@ -1,30 +1,31 @@
 """Callbacks: all that is neither mathematics nor data."""
 
-from callbacks.best_checkpoint import BestCheckpoint
-from callbacks.classification_figures import ClassificationFigures
-from callbacks.explanation import GradCAMFigures
-from callbacks.finite_guard import FiniteGuard
-from callbacks.followup_report import FollowupReport
-from callbacks.followup_writer import FollowupWriter
-from callbacks.fusion_report import FusionReport
-from callbacks.held_out_masks import HeldOutMasks
-from callbacks.interrupted import Interrupted
-from callbacks.latent_figures import LatentFigures
-from callbacks.latent_shift import LatentShiftFigures
-from callbacks.nomogram_report import NomogramReport
-from callbacks.nomogram_writer import NomogramWriter
-from callbacks.patient_scores import PatientScores
-from callbacks.prediction_writer import PredictionWriter
-from callbacks.progress import Progress
-from callbacks.reconstruction_figures import ReconstructionFigures
-from callbacks.representation_report import RepresentationReport
-from callbacks.restoration_figures import RestorationFigures
-from callbacks.score_writer import ScoreWriter
-from callbacks.segmentation_report import SegmentationReport, SegmentationWriter
-from callbacks.step_seed import StepSeed
-from callbacks.synthetic_images import SyntheticImages
-from callbacks.translation_figures import TranslationFigures
-from callbacks.vae_figures import VAEFigures
+from callbacks.nomogram.report import NomogramReport
+from callbacks.reports.classification import ClassificationFigures
+from callbacks.reports.followup import FollowupReport
+from callbacks.reports.fusion import FusionReport
+from callbacks.reports.gradcam import GradCAMFigures
+from callbacks.reports.latent_shift import LatentShiftFigures
+from callbacks.reports.latents import LatentFigures
+from callbacks.reports.patients import PatientScores
+from callbacks.reports.reconstruction import ReconstructionFigures
+from callbacks.reports.representations import RepresentationReport
+from callbacks.reports.restoration import RestorationFigures
+from callbacks.reports.segmentation import SegmentationReport
+from callbacks.reports.synthetic_images import SyntheticImages
+from callbacks.reports.translation import TranslationFigures
+from callbacks.reports.vae import VAEFigures
+from callbacks.training.best_checkpoint import BestCheckpoint
+from callbacks.training.finite_guard import FiniteGuard
+from callbacks.training.interrupted import Interrupted
+from callbacks.training.progress import Progress
+from callbacks.training.step_seed import StepSeed
+from callbacks.writers.followups import FollowupWriter
+from callbacks.writers.held_out_masks import HeldOutMasks
+from callbacks.writers.nomogram import NomogramWriter
+from callbacks.writers.predictions import PredictionWriter
+from callbacks.writers.scores import ScoreWriter
+from callbacks.writers.segmentation import SegmentationWriter
 
 __all__ = [
     "BestCheckpoint",

@@ -19,11 +19,11 @@ from datamodules.phantoms.head import causal, simulate
 from datamodules.phantoms.head.scanner import Scanner
 from datamodules.preparation.scan import read_ct
 from datamodules.preparation.skull_strip import SkullStrip
-from evaluation.classification import auc
 from evaluation.figures.head import image_axes
 from evaluation.figures.style import COLOURS, new_figure
-from evaluation.followup_baselines import baseline_forecasts, fit_baselines
-from evaluation.forecasts import crps
+from evaluation.scores.classification import auc
+from evaluation.scores.followup_baselines import baseline_forecasts, fit_baselines
+from evaluation.scores.forecasts import crps
 
 ROOT = Path(__file__).resolve().parent.parent
 LIKE_GE = Scanner(thickness_mm=5.0, noise_hu=3.9, cupping_hu=4.0, shading_hu=0.6)

@@ -19,8 +19,8 @@ from sklearn.model_selection import cross_val_predict
 from datamodules.io import read_table
 from datamodules.phantoms.liver import LiverPhantom, causal
 from datamodules.phantoms.liver.tables import PATHWAYS
-from evaluation.diagnostic import delong
 from evaluation.figures.style import new_figure
+from evaluation.scores.diagnostic import delong
 
 ROOT = Path(__file__).resolve().parent.parent
 PEOPLE = 200_000

@@ -15,8 +15,8 @@ from statistics import mean, stdev
 import numpy as np
 from omegaconf import OmegaConf
 
-from evaluation.diagnostic import delong_test
 from evaluation.figures import sweep_figure
+from evaluation.scores.diagnostic import delong_test
 from runtime.run_folder import read_csv, read_metrics
 
 IMAGES = Path(__file__).parent / "images"

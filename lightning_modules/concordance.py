@@ -7,13 +7,13 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from evaluation.survival import concordance
+from evaluation.measures.survival import concordance
 
 __all__ = ["ConcordanceIndex"]
 
 
 class ConcordanceIndex(Metric):
-    """Of risks (B,), times (B,) and events (B,); see `evaluation.survival.concordance`."""
+    """Of risks (B,), times (B,) and events (B,); see `evaluation.measures.survival.concordance`."""
 
     full_state_update = False
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evaluation.comparators import boosting
-from evaluation.plain import plain_filler, plain_model
+from evaluation.regression.comparators import boosting
+from evaluation.regression.plain import plain_filler, plain_model
 from lightning_modules.classification import classification_metrics
 from lightning_modules.concordance import ConcordanceIndex
 from lightning_modules.held_out import fit_to_validation

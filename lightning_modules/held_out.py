@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.by_patient import patient_scores
-from evaluation.calibration import fit_calibration
-from evaluation.diagnostic import youden_threshold
+from evaluation.scores.by_patient import patient_scores
+from evaluation.scores.calibration import fit_calibration
+from evaluation.scores.diagnostic import youden_threshold
 from models.fitted import Calibration, PatientThreshold
 
 __all__ = ["fit_to_validation"]

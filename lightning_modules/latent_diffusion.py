@@ -12,8 +12,8 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from evaluation.followup_baselines import fit_baselines
-from evaluation.risk import EXPANDED, fit_risk, risk_of
+from evaluation.regression.risk import EXPANDED, fit_risk, risk_of
+from evaluation.scores.followup_baselines import fit_baselines
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from models.diffusion import Sampler
 from models.fitted import RiskModel, VolumeBaselines

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.image_score import Aggregate, folds_by_case
-from evaluation.multimodal import (
+from evaluation.nomogram.axes import Categorical, Continuous
+from evaluation.nomogram.study import (
     CLINICAL,
     NOMOGRAM,
     SCORE,
@@ -20,9 +20,9 @@ from evaluation.multimodal import (
     odds_rows,
     optimism_rows,
 )
-from evaluation.nomogram_axes import Categorical, Continuous
-from evaluation.plain import plain_filler, plain_model, plain_regression
-from evaluation.summary import table_one
+from evaluation.regression.image_score import Aggregate, folds_by_case
+from evaluation.regression.plain import plain_filler, plain_model, plain_regression
+from evaluation.scores.summary import table_one
 from models.fitted import NomogramPart
 
 __all__ = ["CaseTable", "NomogramSettings", "case_folds", "fit_nomogram", "probabilities_of", "refuse_gaps"]

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.multimodal import SCORE
-from evaluation.prevalence import checked_prevalence
+from evaluation.nomogram.study import SCORE
+from evaluation.scores.prevalence import checked_prevalence
 from lightning_modules.nomogram_fit import CaseTable, probabilities_of, refuse_gaps
 from models.fitted import NomogramPart
 

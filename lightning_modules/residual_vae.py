@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-from evaluation.image_score import along_score, by_case, fit_score, image_scores, out_of_fold
+from evaluation.regression.image_score import along_score, by_case, fit_score, image_scores, out_of_fold
 from lightning_modules.encoded_images import EncodedImages, encode_images
 from lightning_modules.nomogram_fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from evaluation.synthesis import kernel_distance
+from evaluation.measures.synthesis import kernel_distance
 from lightning_modules.counts import KeptRows
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from lightning_modules.segmentation import SegmentationModule

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evaluation.representations import auc_of, fit_probe
+from evaluation.scores.representations import auc_of, fit_probe
 from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from models.fitted import Probes
 from models.losses import draw

@@ -18,6 +18,7 @@ from runtime.build import instantiate
 from runtime.check import check_config
 from runtime.errors import UserError
 from runtime.matching import known_of
+from runtime.renamed import with_new_names
 
 __all__ = [
     "EmbedConfig",
@@ -93,7 +94,7 @@ def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: If it names anything but parts of this zoo and of the libraries under it (`TRUSTED`).
     """
-    config = content["medzoo"]["config"]
+    config = with_new_names(content["medzoo"]["config"])
     _check_targets(config, Path(path))
     return without_pretrained(config)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.diagnostic import calibration_line, delong, delong_test, rates
 from evaluation.figures import areas_figure, expansion_roc_figure
-from evaluation.representations import compare_representations
+from evaluation.scores.diagnostic import calibration_line, delong, delong_test, rates
+from evaluation.scores.representations import compare_representations
 from runtime.run_folder import read_csv, read_metrics, write_text
 
 __all__ = ["CompareMetrics", "CompareRepresentations", "CompareScores"]

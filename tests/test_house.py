@@ -46,11 +46,11 @@ READERS = {
     "fromfile",
 }
 RUN_FILES = {  # what a run writes of itself, and its report reads again
-    "callbacks/csv_writer.py": {"csv"},
+    "callbacks/writers/csv.py": {"csv"},
     "runtime/run_folder.py": {"csv"},
     "runtime/loggers.py": {"csv"},
     "runtime/comparisons.py": {"csv"},
-    "callbacks/synthetic_images.py": {"PIL"},
+    "callbacks/reports/synthetic_images.py": {"PIL"},
 }
 VERBS = sorted(ROOT.glob("*.py"))
 

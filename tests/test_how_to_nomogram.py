@@ -14,7 +14,7 @@ import torch
 from scipy.special import expit, logit
 
 import runtime
-from evaluation.nomogram_reading import read_nomogram
+from evaluation.nomogram.reading import read_nomogram
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs/how-to/nomogram.md").read_text()

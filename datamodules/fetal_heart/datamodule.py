@@ -21,8 +21,8 @@ from datamodules.outcomes import telling
 from datamodules.phantoms.fetal_heart import FetalHeartPhantom
 from datamodules.readers import read_images
 from datamodules.seen import SPLITS, mark, matched
-from evaluation.morphology import CHAMBERS
-from evaluation.predictors import polarity_note
+from evaluation.measures.morphology import CHAMBERS
+from evaluation.regression.predictors import polarity_note
 
 __all__ = ["FetalHeartDataModule"]
 

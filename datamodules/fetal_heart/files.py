@@ -1,7 +1,7 @@
 """The folder of a cohort.
 
     root/images/<case>_<view>.png    grey views, several for a case; any kind of picture
-    root/masks/<case>_<view>.png     labels 0 to 4 as evaluation.morphology has them; may be missing, all or some
+    root/masks/<case>_<view>.png     labels 0 to 4 as `measures.morphology` has them; may be missing, all or some
     root/cases.csv (or .tsv, .xlsx)  case, label (0 or 1), measured predictors, spacing_mm (of a pixel) for masks, split
     root/readers.csv                 case, reader, score (larger for positive), called (0 or 1); may be missing
     root/truth.csv                   of phantoms alone: case, probability
@@ -22,7 +22,7 @@ from datamodules.io import Row, find_table, flag, listed, match_ids, number, rea
 from datamodules.io.label_pictures import read_label_picture
 from datamodules.seen import SPLITS
 from datamodules.splits import patient_in
-from evaluation.morphology import CHAMBERS, morphology
+from evaluation.measures.morphology import CHAMBERS, morphology
 
 __all__ = ["read_cases", "read_chambers"]
 

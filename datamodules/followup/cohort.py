@@ -17,7 +17,7 @@ from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, 
 from datamodules.followup.files import Scan, find_patients, read_scan
 from datamodules.io import Grid, check_same_grid, find_table, listed, read_json, written
 from datamodules.io.arrays import mapped
-from evaluation.expansion import ExpansionRule
+from evaluation.measures.expansion import ExpansionRule
 
 __all__ = ["HU_WINDOW", "Patient", "load_cohort", "read_patient", "save_array"]
 

@@ -18,8 +18,8 @@ from datamodules.io import find_table, match_ids, read_mask, spelt
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.seen import SPLITS
 from datamodules.splits import check_classes
-from evaluation.expansion import ExpansionRule
-from evaluation.volumes import volume_ml
+from evaluation.measures.expansion import ExpansionRule
+from evaluation.measures.volumes import volume_ml
 
 __all__ = ["CLASSES", "Cohort", "Patient", "drawn_ml"]
 

@@ -23,8 +23,8 @@ from datamodules.io.pictures import write_picture
 from datamodules.phantoms.head import HeadPhantom
 from datamodules.phantoms.writing import appearing
 from datamodules.seen import SPLITS, mark, mark_file, telling
-from evaluation.expansion import ExpansionRule
-from evaluation.volumes import volume_ml
+from evaluation.measures.expansion import ExpansionRule
+from evaluation.measures.volumes import volume_ml
 
 __all__ = ["CutSlicesDataModule"]
 

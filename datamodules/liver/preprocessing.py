@@ -16,7 +16,7 @@ from datamodules.liver.columns import Columns
 from datamodules.liver.records import Patient
 from datamodules.outcomes import check_telling
 from datamodules.radiomics.scaler import FeatureScaler
-from evaluation.imputation import TrainingFiller, training_filler
+from evaluation.regression.imputation import TrainingFiller, training_filler
 
 __all__ = ["fit_clinical", "fit_genes", "fit_tables", "scaled_clinical", "scaled_genes", "scaled_table"]
 
@@ -66,7 +66,8 @@ def scaled_table(
 def fit_clinical(train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """Learn scales, and to fill gaps by chained regressions, from K columns (N, K) with NaN of training patients.
 
-    It is MICE with one imputation, for prediction; coefficients need several (`evaluation.imputation.impute`, `pool`).
+    It is MICE with one imputation, for prediction; coefficients need several (`impute` and `pool` in
+    `evaluation.regression.imputation`).
 
     Raises:
         ValueError: If a column has fewer than two known values.

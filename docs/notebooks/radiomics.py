@@ -27,8 +27,8 @@ from datamodules import MedMNISTDataModule
 from datamodules.radiomics import RadiomicsSettings, extract
 from datamodules.radiomics.masks import make_masks
 from evaluation.figures import areas_figure, correlation_figure, pairs_figure, projection_figure, traversal_figure
-from evaluation.redundancy import redundancy
-from evaluation.representations import compare_representations, fit_probe
+from evaluation.measures.redundancy import redundancy
+from evaluation.scores.representations import compare_representations, fit_probe
 from lightning_modules import NonRedundantVAEModule
 from models import DensityRatio, RadiomicsVAE
 

@@ -3,14 +3,14 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.diagnostic import decision_curve
 from evaluation.figures.style import COLOURS, new_figure
+from evaluation.scores.diagnostic import decision_curve
 
 __all__ = ["decision_figure"]
 
 
 def decision_figure(positive: np.ndarray, prob: np.ndarray) -> Figure:
-    """Net benefit over the threshold, beside treating all and none (`evaluation.diagnostic.decision_curve`).
+    """Net benefit over the threshold, beside treating all and none (`evaluation.scores.diagnostic.decision_curve`).
 
     Args:
         positive: (N,) bool.

@@ -32,7 +32,7 @@ def explanation_figure(
 
     Args:
         images: M of (C, *spatial) of any range.
-        maps: M of (*spatial) in [0, 1], as `evaluation.explanation.grad_cam` gives them.
+        maps: M of (*spatial) in [0, 1], as `evaluation.explanation.gradcam.grad_cam` gives them.
         targets: The class of each map.
         labels: The true classes.
         prob: Probabilities (K,) of each case.

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.expansion import ExpansionRule
 from evaluation.figures.head import (
     BASELINE,
     IPH,
@@ -23,7 +22,8 @@ from evaluation.figures.head import (
     probability_bar,
 )
 from evaluation.figures.style import COLOURS, new_figure
-from evaluation.forecasts import expansion_score, weighted_mean
+from evaluation.measures.expansion import ExpansionRule
+from evaluation.scores.forecasts import expansion_score, weighted_mean
 
 __all__ = ["counterfactual_figure", "patient_figure", "reconstruction_figure"]
 

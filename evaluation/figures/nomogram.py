@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evaluation.figures.style import COLOURS, new_figure
-from evaluation.nomogram import PROBABILITIES, Nomogram
-from evaluation.nomogram_axes import Axis, Categorical, Continuous
-from evaluation.pretty import written
+from evaluation.nomogram.axes import Axis, Categorical, Continuous
+from evaluation.nomogram.pretty import written
+from evaluation.nomogram.scale import PROBABILITIES, Nomogram
 
 __all__ = ["axis_title", "capitalised", "nomogram_figure"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluation.figures.nomogram import axis_title, capitalised
-from evaluation.nomogram import Nomogram
-from evaluation.nomogram_axes import Axis, Categorical, Continuous
-from evaluation.pretty import pretty
+from evaluation.nomogram.axes import Axis, Categorical, Continuous
+from evaluation.nomogram.pretty import pretty
+from evaluation.nomogram.scale import Nomogram
 
 __all__ = ["nomogram_html"]
 
@@ -36,7 +36,7 @@ def nomogram_html(
         names: What a field is called; by default the predictor's name with blanks for underscores.
         case: Values to start from; the middle of each axis and the first level by default.
         share: Of positive cases in the study: the page then says that the probability holds for it, and has a field for
-            another prevalence (`evaluation.prevalence`).
+            another prevalence (`evaluation.scores.prevalence`).
         positive: What these cases have, such as "HLHS".
 
     Returns:

@@ -9,7 +9,7 @@ __all__ = ["CohortBaselines", "VolumeBaselines"]
 
 
 class VolumeBaselines(ExactPart):
-    """Numbers that `evaluation.followup_baselines.fit_baselines` gives and `baseline_forecasts` reads."""
+    """Numbers that `evaluation.scores.followup_baselines.fit_baselines` gives and `baseline_forecasts` reads."""
 
     growth: Tensor
     fill: Tensor

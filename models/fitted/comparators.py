@@ -1,4 +1,4 @@
-"""What a fitted table model computes, from plain arrays: `evaluation.plain` makes them of scikit-learn's objects.
+"""What a fitted table model computes, from plain arrays: `regression.plain` makes them of scikit-learn's objects.
 
 Every model takes predictors (N, K) in double precision and gives probabilities (N,) of the positive class.
 """
@@ -12,7 +12,7 @@ __all__ = ["Equation", "Filled", "Filler", "Perceptron", "SupportVectors", "Tree
 
 
 class Filler(ExactPart):
-    """Fills gaps by chained linear regressions among the predictors, as `evaluation.imputation.TrainingFiller` does.
+    """Fills gaps by chained linear regressions among the predictors, as `imputation.TrainingFiller` does.
 
     Gaps stay where it has not been fitted.
     """

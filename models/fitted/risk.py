@@ -9,7 +9,7 @@ __all__ = ["RiskModel"]
 
 
 class RiskModel(FittedPart):
-    """Numbers that `evaluation.risk.fit_risk` gives; `evaluation.risk.risk_of` reads them.
+    """Numbers that `evaluation.regression.risk.fit_risk` gives; `evaluation.regression.risk.risk_of` reads them.
 
     Args:
         variables: K clinical variables.

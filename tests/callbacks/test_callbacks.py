@@ -6,9 +6,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from callbacks import FiniteGuard, PredictionWriter, ScoreWriter, StepSeed
-from callbacks.classification_figures import save_figures
-from callbacks.csv_writer import write_csv
-from callbacks.prediction_writer import prediction_rows
+from callbacks.output import save_figures, write_csv
+from callbacks.writers.predictions import prediction_rows
 from evaluation.figures.style import new_figure
 from lightning_modules import ClassificationModule
 from models import ClassificationLoss

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-import callbacks.explanation
+import callbacks.reports.gradcam
 from callbacks import GradCAMFigures
-from callbacks.explanation import _Case, _chosen
-from evaluation.explanation import OneModality, grad_cam
+from callbacks.reports.gradcam import _Case, _chosen
+from evaluation.explanation.gradcam import OneModality, grad_cam
 from lightning_modules import ClassificationModule, FusionModule
 from models import ClassificationLoss, LateFusion, TableEncoder
 
@@ -65,7 +65,7 @@ def run_test(folder, data, callback, verb="test", **options):
 def drawn(monkeypatch):
     """Arguments of each figure that is drawn."""
     calls = []
-    real = callbacks.explanation.explanation_figure
+    real = callbacks.reports.gradcam.explanation_figure
 
     def note(*arguments):
         calls.append(
@@ -74,7 +74,7 @@ def drawn(monkeypatch):
         calls[-1].figure = real(*arguments)
         return calls[-1].figure
 
-    monkeypatch.setattr(callbacks.explanation, "explanation_figure", note)
+    monkeypatch.setattr(callbacks.reports.gradcam, "explanation_figure", note)
     return calls
 
 

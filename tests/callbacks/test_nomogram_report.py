@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import runtime
-from evaluation.comparators import learners
+from evaluation.regression.comparators import learners
 from tests.conftest import call_verb, run_verb
-from tests.evaluation.test_nomogram_figures import run_in_browser
+from tests.evaluation.figures.test_nomogram_figures import run_in_browser
 
 SMALL = [
     "experiment=hlhs_demo",

@@ -10,7 +10,7 @@ from torch import nn
 
 from callbacks import PatientScores
 from datamodules import HematomaSlicesDataModule
-from evaluation.diagnostic import delong
+from evaluation.scores.diagnostic import delong
 from lightning_modules import ClassificationModule
 from models import ClassificationLoss
 

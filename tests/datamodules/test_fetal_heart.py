@@ -12,9 +12,9 @@ from scipy.special import expit
 from datamodules import FetalHeartDataModule, FetalHeartPhantom
 from datamodules.phantoms.fetal_heart.causal import COEFFICIENTS, READERS, draw_hearts, read_by
 from datamodules.transforms import BatchAugment
-from evaluation.diagnostic import delong
-from evaluation.logistic import fit_logistic
-from evaluation.odds import multivariate_table
+from evaluation.regression.logistic import fit_logistic
+from evaluation.regression.odds import multivariate_table
+from evaluation.scores.diagnostic import delong
 from tests.conftest import call_verb
 
 PHANTOM = FetalHeartPhantom(20, 12, views=2, size=64)

@@ -11,9 +11,9 @@ from datamodules.phantoms.head import causal, cohort, hematoma, simulate, write_
 from datamodules.phantoms.head.anatomy import draw_anatomy
 from datamodules.phantoms.head.rendering import Head
 from datamodules.phantoms.head.scanner import SCANNERS, Grid, Scanner
-from evaluation.classification import auc
-from evaluation.followup_baselines import baseline_forecasts, fit_baselines
-from evaluation.forecasts import crps
+from evaluation.scores.classification import auc
+from evaluation.scores.followup_baselines import baseline_forecasts, fit_baselines
+from evaluation.scores.forecasts import crps
 
 QUIET = Scanner(thickness_mm=5, noise_hu=0, cupping_hu=0, shading_hu=0)
 NUISANCES = {"Antiplatelet": 1, "Age": 30, "GCS": 3, "Systolic": 240}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from datamodules import CutSlicesDataModule, HeadPhantom, HematomaScansDataModule
 from datamodules.hematoma.cohort import Cohort
-from evaluation.expansion import ExpansionRule
+from evaluation.measures.expansion import ExpansionRule
 
 SPLIT = {"val_hospitals": ["B"], "test_hospitals": ["C"]}
 PLAN = {

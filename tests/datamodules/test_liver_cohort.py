@@ -19,7 +19,7 @@ from datamodules.liver.preprocessing import fit_clinical, fit_genes, scaled_clin
 from datamodules.liver.records import Outcome
 from datamodules.outcomes import check_predictors
 from datamodules.transforms import BatchAugment
-from evaluation.diagnostic import delong
+from evaluation.scores.diagnostic import delong
 from models import TableEncoder
 from tests.conftest import REAL_DATA
 

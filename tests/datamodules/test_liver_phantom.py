@@ -7,7 +7,7 @@ from datamodules.io import read_table
 from datamodules.phantoms.liver import LiverPhantom, causal
 from datamodules.phantoms.liver.causal import EFFECTS, MODALITIES
 from docs.figures_liver_phantom import measured
-from evaluation.diagnostic import delong
+from evaluation.scores.diagnostic import delong
 
 
 @pytest.fixture(scope="module")

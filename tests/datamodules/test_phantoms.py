@@ -4,7 +4,7 @@ from scipy.stats import spearmanr
 
 from datamodules import MedMNISTPhantomDataModule
 from datamodules.phantoms import adrenal_phantom, breast_phantom
-from evaluation.classification import auc
+from evaluation.scores.classification import auc
 
 
 @pytest.mark.parametrize("phantom", [breast_phantom, adrenal_phantom])

@@ -10,7 +10,7 @@ from datamodules.io.dicom import read_series
 from datamodules.preparation.scan import read_scan
 from datamodules.segmentation.cases import Intensities, geometry, read_case
 from datamodules.segmentation.files import CaseFiles
-from evaluation.volumes import abc2_ml, mesh_volume_ml, volume_ml
+from evaluation.measures.volumes import abc2_ml, mesh_volume_ml, volume_ml
 from tests.datamodules.analytic_head import places
 
 RADII = np.array([20.0, 15.0, 22.0])  # mm along x, y, z of the patient

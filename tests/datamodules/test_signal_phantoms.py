@@ -5,7 +5,7 @@ from scipy.special import expit
 from datamodules.phantoms.lesion_or_none import lesion_or_none, lesion_or_none_phantom
 from datamodules.phantoms.two_signals import two_signals, two_signals_phantom
 from datamodules.radiomics import RadiomicsSettings, extract
-from evaluation.classification import auc
+from evaluation.scores.classification import auc
 
 
 def share(table, target):

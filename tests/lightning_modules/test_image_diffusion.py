@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from callbacks import SyntheticImages
-from evaluation.synthesis import frechet_distance
+from evaluation.measures.synthesis import frechet_distance
 from lightning_modules import ImageDiffusionModule
 from models import DPMSolverPP2M, linear_schedule
 from tests.datamodules.test_hematoma import module as slices

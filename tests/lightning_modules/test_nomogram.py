@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.nomogram_writer import case_rows
+from callbacks.writers.nomogram import case_rows
 from datamodules import FetalHeartTable, TableDataModule
-from evaluation.comparators import learners, regression
-from evaluation.image_score import folds_by_case
-from evaluation.multimodal import judge
-from evaluation.nomogram_axes import Categorical
-from evaluation.nomogram_reading import read_nomogram
+from evaluation.nomogram.axes import Categorical
+from evaluation.nomogram.reading import read_nomogram
+from evaluation.nomogram.study import judge
+from evaluation.regression.comparators import learners, regression
+from evaluation.regression.image_score import folds_by_case
 from lightning_modules import NomogramModule, NomogramSettings
 
 NAMES = ["LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio", "bright_lining"]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from datamodules import FetalHeartDataModule, FetalHeartPhantom, MedMNISTDataModule
-from evaluation.nomogram_reading import read_nomogram
+from evaluation.nomogram.reading import read_nomogram
 from lightning_modules import NomogramSettings, ResidualVAEModule
 from models import ImageVAELoss, ResidualVAE
 from tests.conftest import REAL_DATA

@@ -10,7 +10,7 @@ import torch
 from callbacks import LatentFigures, RepresentationReport
 from datamodules import MedMNISTPhantomDataModule, NPZDataModule
 from datamodules.radiomics import RadiomicsSettings
-from evaluation.representations import auc_of
+from evaluation.scores.representations import auc_of
 from lightning_modules import ContrastiveVAEModule, NonRedundantVAEModule
 from models import CLUB, DensityRatio, RadiomicsVAE, SalientVAE
 from models.losses import kl_to_normal

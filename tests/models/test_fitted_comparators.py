@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.comparators import learners, regression
-from evaluation.plain import kind_of, plain_filler, plain_model, plain_regression
+from evaluation.regression.comparators import learners, regression
+from evaluation.regression.plain import kind_of, plain_filler, plain_model, plain_regression
 from models.fitted import Equation, Filled, Perceptron, SupportVectors, Trees
 
 KINDS = {"trees": Trees, "support_vectors": SupportVectors, "perceptron": Perceptron}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.image_score import fit_score, image_scores
+from evaluation.regression.image_score import fit_score, image_scores
 from models import ImageVAELoss, ResidualVAE
 from models.residual_vae import ImageScore
 

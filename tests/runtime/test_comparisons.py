@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.diagnostic import delong, delong_test
+from evaluation.scores.diagnostic import delong, delong_test
 from runtime.comparisons import CompareMetrics, CompareRepresentations, CompareScores
 from runtime.cost import Cost
 from runtime.run_folder import read_csv

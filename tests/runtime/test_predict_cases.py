@@ -50,7 +50,7 @@ def made(tmp_path_factory):
 
 
 def predict(made, name, image, output, *words):
-    quiet = ["trainer.accelerator=cpu", "callbacks.progress=null"]
+    quiet = ["trainer.accelerator=cpu", "callbacks.training.progress=null"]
     return call_verb("predict", f"ckpt_path={made / name}.ckpt", f"input={image}", f"output={output}", *quiet, *words)
 
 

@@ -17,7 +17,7 @@ from datamodules.liver.images import ImageSizes
 from datamodules.preparation.liver.turned import read_turned, with_labels
 from datamodules.preparation.scan import read_scan
 from datamodules.readers import read_images
-from evaluation.expansion import ExpansionRule
+from evaluation.measures.expansion import ExpansionRule
 from tests.datamodules.io.dicom_series import write_volume
 from tests.datamodules.test_segmentation import PLAN
 

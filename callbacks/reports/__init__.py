@@ -1,0 +1,1 @@
+"""Numbers, tables and figures at the end of a test."""

@@ -1,0 +1,118 @@
+"""What predict.py writes of a forecast: follow-ups as NIfTI on the input's grid, maps, volumes and figures."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+
+from callbacks.output import write_csv
+from callbacks.reports.followup import draw_patient, sampled_followups
+from callbacks.writers.cases import CaseWriter
+from evaluation.figures import counterfactual_figure
+from evaluation.scores.followup import IPH, IVH, SampledFollowups
+
+__all__ = ["FollowupWriter"]
+
+MAPS = {"final": None, "if_expansion": 1, "if_stable": 0}
+
+
+class FollowupWriter(CaseWriter):
+    """Writes a folder for each patient, all or nothing; patients whose folder is there already are left out.
+
+    `<output>/<patient>/`: `sample_NN_ct.nii.gz` (HU, as the baseline outside of the forecast slices),
+    `sample_NN_segmentation.nii.gz` (1 IPH, 2 IVH), `probability_{iph,ivh}_{final,if_expansion,if_stable}.nii.gz`,
+    `volumes.csv`, `forecast.png`, and for each perturbed variable `counterfactual_<name>.png` and `.csv`. All images
+    have the affine and the grid of the baseline's CT.
+    """
+
+    pending = "predict_patients"
+
+    def place(self, name: str) -> Path:
+        """A folder for each patient."""
+        return self.output / name
+
+    def there(self) -> list[Path]:
+        """All folders of forecasts."""
+        return sorted(file.parent for file in self.output.glob("[!.]*/volumes.csv"))
+
+    def made_of(self, case: Any) -> tuple[list[Path], str]:
+        """Scans and masks, what is known of the patient, and how thick slices are."""
+        files = [file for time in ("baseline", "followup") for file in sorted((case.folder / time).rglob("*.nii.gz"))]
+        return files, json.dumps([case.clinical.tolist(), case.grid.file_affine.tolist()])
+
+    def on_predict_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
+    ) -> None:
+        """Write one patient."""
+        name = batch["id"][0]
+        folder, partial = self.place(name), self.output / f".{name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        sampled = sampled_followups(batch, outputs)
+        _write_images(partial, sampled, name, trainer.datamodule)  # type: ignore[attr-defined]
+        write_csv(partial / "volumes.csv", _volume_rows(sampled))
+        followup = batch["followup"].cpu().numpy() if "followup" in batch else None
+        draw_patient(sampled, followup).savefig(partial / "forecast.png")
+        for name, worlds in outputs["counterfactuals"].items():
+            _write_counterfactuals(partial, name, worlds, batch)
+        partial.rename(folder)
+
+
+def _write_images(folder: Path, sampled: SampledFollowups, patient: str, data: Any) -> None:
+    """Every sample and every map, on the grid of the baseline's file."""
+    whole, plain = data.baseline_hu(patient)
+    window, around = np.clip(plain, 0, 100), whole.round().astype(np.int16)
+    for index in range(len(sampled.ct)):
+        # What the window cut off at either end (calcification, fat) is put back where the forecast stays at that end.
+        hu = sampled.ct_hu(index) + (plain - window)
+        ct = hu.round().astype(np.int16)
+        data.write_on_baseline(ct, patient, folder / f"sample_{index:02d}_ct.nii.gz", around)
+        file = folder / f"sample_{index:02d}_segmentation.nii.gz"
+        data.write_on_baseline(sampled.segmentation(index), patient, file)
+    for kind, channel in (("iph", IPH), ("ivh", IVH)):
+        for name, flag in MAPS.items():
+            probability = sampled.probability(channel, flag).astype(np.float32)
+            data.write_on_baseline(probability, patient, folder / f"probability_{kind}_{name}.nii.gz")
+
+
+def _volume_rows(sampled: SampledFollowups) -> list[dict[str, Any]]:
+    iph, ivh, shift = sampled.volumes_ml(IPH), sampled.volumes_ml(IVH), sampled.midline_shifts_mm()
+    return [
+        {
+            "sample": index,
+            "flag": int(sampled.flags[index]),
+            "weight": f"{sampled.weights[index]:.5f}",
+            "iph_ml": f"{iph[index]:.2f}",
+            "ivh_ml": f"{ivh[index]:.2f}",
+            "total_ml": f"{iph[index] + ivh[index]:.2f}",
+            "midline_shift_mm": f"{shift[index]:.1f}",
+        }
+        for index in range(len(iph))
+    ]
+
+
+def _write_counterfactuals(folder: Path, name: str, worlds: list[dict[str, Any]], batch: dict[str, Any]) -> None:
+    """The panel and the table of one variable: the same noise under each value."""
+    sampled = [sampled_followups(batch, world) for world in worlds]
+    values = [world["value"] for world in worlds]
+    figure = counterfactual_figure(
+        name,
+        values,
+        100 * sampled[0].baseline[:, 0],
+        sampled[0].baseline[:, IPH] > 0.5,
+        np.stack([each.probability(IPH) for each in sampled]),
+        np.stack([each.volumes_ml(IPH) for each in sampled]),
+        sampled[0].baseline_ml(),
+        sampled[0].spacing[::-1],
+        weights=np.stack([each.weights for each in sampled]),
+    )
+    figure.savefig(folder / f"counterfactual_{name}.png")
+    rows = [
+        {name: world["value"], "probability": f"{world['probability']:.4f}", **row}
+        for world, each in zip(worlds, sampled, strict=True)
+        for row in _volume_rows(each)
+    ]
+    write_csv(folder / f"counterfactual_{name}.csv", rows)

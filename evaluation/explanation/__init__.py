@@ -1,0 +1,1 @@
+"""What a network saw, and what would have to look different."""

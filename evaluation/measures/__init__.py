@@ -1,0 +1,1 @@
+"""What is measured in images, masks, volumes and codes."""

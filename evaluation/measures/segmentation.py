@@ -1,0 +1,138 @@
+"""How a label map agrees with the true one: overlap, distance of surfaces, volumes.
+
+Of a class that is neither in the truth nor in the label map nothing can be said: its scores are NaN and left out of
+means, as in nnU-Net (`evaluation/evaluate_predictions.py`). A class that is in one of both alone has Dice and IoU 0.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from evaluation.measures.volumes import dice, volume_ml
+
+__all__ = ["case_scores", "grouped_dice", "hausdorff95", "known_mean", "summary"]
+
+
+def case_scores(
+    said: np.ndarray,
+    true: np.ndarray,
+    spacing_mm: Sequence[float],
+    classes: Sequence[str],
+    *,
+    regions: Sequence[Sequence[int]] | None = None,
+    ignore: int | None = None,
+) -> dict[str, float]:
+    """Scores of one case.
+
+    Args:
+        said: (*spatial) label values.
+        true: The same.
+        spacing_mm: Edge lengths of a voxel, in the order of the axes.
+        classes: Names by label value, or of regions, the first being the background, which has no scores.
+        regions: Label values of each region; none where each class is its label value.
+        ignore: Label value of what is not annotated, which is left out: said there or not, it counts nothing.
+
+    Returns:
+        For each class `dice_<name>`, `iou_<name>` (NaN where both are empty), `hd95_<name>` in mm (NaN where one is
+        empty), `volume_<name>_ml` and `true_volume_<name>_ml`.
+    """
+    scores = {}
+    values = regions or [[value] for value in range(1, len(classes))]
+    known = True if ignore is None else true != ignore
+    for name, group in zip(classes[1:], values, strict=True):
+        one, other = np.isin(said, group) & known, np.isin(true, group) & known
+        overlap = dice(one, other)
+        scores[f"dice_{name}"], scores[f"iou_{name}"] = overlap, overlap / (2 - overlap)
+        scores[f"hd95_{name}"] = hausdorff95(one, other, spacing_mm)
+        scores[f"volume_{name}_ml"] = float(volume_ml(one, spacing_mm))
+        scores[f"true_volume_{name}_ml"] = float(volume_ml(other, spacing_mm))
+    return scores
+
+
+def grouped_dice(rows: Sequence[dict[str, Any]], groups: Sequence[str], classes: Sequence[str]) -> float:
+    """Dice over all voxels of each group of cases, such as the slices of a patient; its mean over groups, then classes.
+
+    Args:
+        rows: From `case_scores`.
+        groups: That each row belongs to.
+        classes: Names by label value, the first being the background.
+
+    Returns:
+        The mean, without groups where a class is neither true nor said.
+    """
+    means = []
+    for name in classes[1:]:
+        overlap = np.array([row[f"dice_{name}"] for row in rows])
+        total = np.array([row[f"volume_{name}_ml"] + row[f"true_volume_{name}_ml"] for row in rows])
+        scores = []
+        for group in np.unique(groups):
+            of_it = (np.asarray(groups) == group) & (total > 0)
+            if of_it.any():
+                scores.append((overlap * total)[of_it].sum() / total[of_it].sum())
+        means.append(known_mean(scores))
+    return known_mean(means)
+
+
+def known_mean(values: Sequence[float] | np.ndarray) -> float:
+    """Mean of the values that are not NaN; NaN where there are none."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def hausdorff95(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> float:
+    """95th percentile of the distances from the surface of one mask to the other's, the larger of both ways, in mm.
+
+    Args:
+        a: (*spatial) mask.
+        b: The same.
+        spacing_mm: Edge lengths of a voxel.
+
+    Returns:
+        The distance; NaN where one or both are empty.
+    """
+    if not np.any(a) or not np.any(b):
+        return float("nan")
+    box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(a | b))  # nothing happens outside
+    surfaces = [np.pad(mask[box], 1) for mask in (a, b)]
+    surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in surfaces]
+    away = [ndimage.distance_transform_edt(~surface, sampling=tuple(spacing_mm)) for surface in surfaces]
+    there, back = away[1][surfaces[0]], away[0][surfaces[1]]
+    return float(max(np.percentile(there, 95), np.percentile(back, 95)))
+
+
+def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, float]:
+    """Means over cases, then over the classes but the background; what is NaN is left out of both.
+
+    Args:
+        rows: From `case_scores`, one for each case.
+        classes: Names by label value.
+
+    Returns:
+        `dice`, `iou`, `hd95_mm` (of the cases where both have the class), `scored` (cases times classes where truth or
+        label map has the class), `missed` (those of them where only one has it), `volume_mae_ml`, `volume_bias_ml`;
+        with several classes also `dice_<name>` and `scored_<name>`.
+    """
+    names = list(classes[1:])
+    column = {key: np.array([[row[key.format(name)] for name in names] for row in rows]) for key in _KEYS}
+    error = column["volume_{}_ml"] - column["true_volume_{}_ml"]
+    scored = ~np.isnan(column["dice_{}"])
+    dice, iou = ([known_mean(values) for values in column[key].T] for key in ("dice_{}", "iou_{}"))
+    said = {
+        "dice": known_mean(dice),
+        "iou": known_mean(iou),
+        "hd95_mm": known_mean([known_mean(values) for values in column["hd95_{}"].T]),
+        "scored": int(scored.sum()),
+        "missed": int((scored & np.isnan(column["hd95_{}"])).sum()),
+        "volume_mae_ml": float(np.abs(error).mean()),
+        "volume_bias_ml": float(error.mean()),
+    }
+    if len(names) > 1:
+        said |= {f"dice_{name}": value for name, value in zip(names, dice, strict=True)}
+        said |= {f"scored_{name}": int(count) for name, count in zip(names, scored.sum(0), strict=True)}
+    return said
+
+
+_KEYS = ("dice_{}", "iou_{}", "hd95_{}", "volume_{}_ml", "true_volume_{}_ml")

@@ -1,0 +1,1 @@
+"""A logistic model as a nomogram: its scale, its study, and how it is read."""

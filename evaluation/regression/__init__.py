@@ -1,0 +1,1 @@
+"""Regressions on a few predictors: fits, gaps, optimism, comparators."""

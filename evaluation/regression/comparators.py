@@ -1,0 +1,197 @@
+"""What a nomogram is compared with: other models of the same predictors, and how all are judged on the same cases."""
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from evaluation.regression.imputation import fit_imputed, impute, training_filler
+from evaluation.regression.logistic import Linear, fit_logistic, recentred
+from evaluation.scores.diagnostic import calibration_line, delong, delong_test, mcnemar, net_benefit, p_text, rates
+
+__all__ = ["boosting", "held_out", "learners", "model_rows", "regression"]
+
+Predict = Callable[[np.ndarray], np.ndarray]
+Fit = Callable[[np.ndarray, np.ndarray], Predict]
+_RATES = ("accuracy", "sensitivity", "specificity")
+_OF_PROBABILITIES = ("Brier", "calibration slope", "calibration intercept", "threshold", "net benefit")
+
+
+def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> Callable[[np.ndarray, np.ndarray], Any]:
+    """How a logistic regression is fitted: probabilities with the right mean, gaps filled from the training cases.
+
+    Args:
+        names: K predictors.
+        draws: Imputations behind the coefficients where values are missing; 0 where none may be.
+        seed: Of the imputations.
+
+    Returns:
+        A function from x (N, K) and positive (N,) to what predicts probabilities (M,) of (M, K); its attributes
+        are `model`, the recentred one, and `fit`, with covariance and notes.
+    """
+
+    def fitted(x: np.ndarray, positive: np.ndarray) -> Any:
+        gaps = bool(np.isnan(x).any()) and draws > 0
+        fill = training_filler(x, names) if draws > 0 else np.asarray
+        fit: Any = fit_logistic if not gaps else fit_imputed
+        fit = fit(impute(x, positive, names, draws=draws, seed=seed) if gaps else x, positive, names)
+        return _Regression(fit, recentred(fit, fill(x), positive), fill)
+
+    return fitted
+
+
+class _Regression:
+    """A fitted regression: `fit`, its recentred `model`, and `fill`, what fills gaps of new cases."""
+
+    def __init__(self, fit: Any, model: Linear, fill: Predict) -> None:
+        self.fit, self.model, self.fill = fit, model, fill
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.model.predict(self.fill(x))
+
+
+class _Learned:
+    """A fitted learner: scikit-learn's `model`, and `fill`, what fills gaps of new cases."""
+
+    def __init__(self, model: Any, fill: Predict) -> None:
+        self.model, self.fill = model, fill
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.model.predict_proba(self.fill(x))[:, 1]
+
+
+def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
+    """Four learners by name; settings of forest, SVM and XGBoost are those of the paper's code, the MLP's are ours.
+
+    Args:
+        names: K predictors, to fill gaps.
+        seed: Of forest, boosting and network.
+    """
+    made: dict[str, Callable[[np.ndarray], Any]] = {
+        "random forest": lambda _: RandomForestClassifier(
+            200, criterion="entropy", class_weight="balanced", random_state=seed
+        ),
+        "SVM": lambda positive: make_pipeline(StandardScaler(), _calibrated_svm(positive)),
+        **_boosting(seed),
+        "MLP": lambda _: make_pipeline(
+            StandardScaler(), MLPClassifier((16,), alpha=1.0, max_iter=2000, random_state=seed)
+        ),
+    }
+    return {name: _learner(make, names) for name, make in made.items()}
+
+
+def boosting(names: Sequence[str], seed: int = 0) -> tuple[str, Fit]:
+    """Name and learner of gradient boosting: XGBoost where the extra `xgboost` is installed, else scikit-learn's."""
+    return next((name, _learner(make, names)) for name, make in _boosting(seed).items())
+
+
+def held_out(fit: Fit, x: np.ndarray, positive: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """(N,) probabilities of cases, each by a model of the cases of all other folds."""
+    prob = np.empty(len(x))
+    for number in np.unique(fold):
+        held = fold == number
+        prob[held] = fit(x[~held], positive[~held])(x[held])
+    return prob
+
+
+def model_rows(
+    positive: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    thresholds: Mapping[str, float],
+    readers: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    reference: str,
+) -> list[dict[str, Any]]:
+    """A row for each model and reader, on the same cases, tested against one of them.
+
+    Args:
+        positive: (N,) bool.
+        probabilities: (N,) by model.
+        thresholds: From which on a model calls a case positive, chosen on other cases.
+        readers: Scores (N,) and calls (N,), NaN where a reader has not read a case; such a case is left out of the
+            reader's row and of its tests.
+        reference: Name of the model that all are tested against.
+
+    Returns:
+        `model`, `cases`, AUC with DeLong's 95% interval and p of the paired test, rates with Wilson's intervals,
+        p of McNemar's test of the calls, Brier score, calibration slope and intercept, threshold and its net benefit.
+    """
+    best, calls = probabilities[reference], probabilities[reference] >= thresholds[reference]
+    rows = []
+    for name, prob in probabilities.items():
+        row = _row(name, positive, prob, prob >= thresholds[name], best, calls, name == reference)
+        line = calibration_line(positive, prob)
+        told = [line["brier"], line["calibration_slope"], line["calibration_intercept"], thresholds[name]]
+        told.append(net_benefit(positive, prob, thresholds[name])["net_benefit"])
+        rows.append({**row, **dict(zip(_OF_PROBABILITIES, map(_shown, told), strict=True))})
+    for name, (score, called) in readers.items():
+        read = np.isfinite(score) & np.isfinite(called)
+        if positive[read].any() and not positive[read].all():
+            row = _row(
+                f"reader, {name}", positive[read], score[read], called[read] == 1, best[read], calls[read], False
+            )
+            rows.append({**row, **dict.fromkeys(_OF_PROBABILITIES, "")})
+    return rows
+
+
+def _row(
+    name: str,
+    positive: np.ndarray,
+    score: np.ndarray,
+    called: np.ndarray,
+    best: np.ndarray,
+    calls: np.ndarray,
+    is_reference: bool,
+) -> dict[str, Any]:
+    said, area = rates(positive, called), delong(positive, score)
+    row: dict[str, Any] = {"model": name, "cases": len(positive), "AUC (95% CI)": _interval(area, "auc")}
+    row["p (DeLong)"] = "" if is_reference else p_text(delong_test(positive, score, best)["p"])
+    row |= {f"{rate} (95% CI)": _interval(said, rate) for rate in _RATES}
+    row["p (McNemar)"] = "" if is_reference else p_text(mcnemar(called == positive, calls == positive))
+    return row
+
+
+def _calibrated_svm(positive: np.ndarray) -> CalibratedClassifierCV:
+    """Its probabilities by Platt's scaling, on held-out folds: five, or as many as a class has cases."""
+    folds = min(5, int(positive.sum()), int((~positive).sum()))
+    return CalibratedClassifierCV(SVC(class_weight="balanced"), ensemble=False, cv=folds)
+
+
+def _boosting(seed: int) -> dict[str, Callable[[np.ndarray], Any]]:
+    """XGBoost where the extra `xgboost` is installed, else scikit-learn's boosting under its own name."""
+    if importlib.util.find_spec("xgboost"):
+        from xgboost import XGBClassifier
+
+        return {
+            "XGBoost": lambda positive: XGBClassifier(
+                n_estimators=200, scale_pos_weight=float((~positive).sum() / positive.sum()), random_state=seed
+            )
+        }
+    small = {"learning_rate": 0.05, "max_leaf_nodes": 7, "min_samples_leaf": 5}
+    return {
+        "gradient boosting": lambda _: HistGradientBoostingClassifier(
+            max_iter=200, class_weight="balanced", random_state=seed, **small
+        )
+    }
+
+
+def _learner(make: Callable[[np.ndarray], Any], names: Sequence[str]) -> Fit:
+    def fitted(x: np.ndarray, positive: np.ndarray) -> Predict:
+        fill = training_filler(x, names)
+        return _Learned(make(positive).fit(fill(x), positive), fill)
+
+    return fitted
+
+
+def _interval(values: Mapping[str, float], name: str) -> str:
+    return f"{values[name]:.3f} ({values[f'{name}_low']:.3f} to {values[f'{name}_high']:.3f})"
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3f}"

@@ -1,0 +1,151 @@
+"""Fitted comparators as plain arrays, so that a checkpoint can keep them: no pickle, no scikit-learn to read them.
+
+`models.fitted` computes from these arrays what scikit-learn computes from its objects; the tests compare the two.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+from sklearn.pipeline import Pipeline
+
+from evaluation.regression.imputation import TrainingFiller
+
+__all__ = ["Arrays", "kind_of", "plain_filler", "plain_model", "plain_regression"]
+
+Arrays = dict[str, np.ndarray]
+
+
+def plain_filler(fill: Any) -> Arrays:
+    """Of a `TrainingFiller`: the numbers of its chained regressions; nothing of one that fills no gaps."""
+    if not isinstance(fill, TrainingFiller):
+        return {}
+    count = len(fill.names)
+    return {
+        "centre": fill.centre,
+        "spread": fill.spread,
+        "start": fill.start,
+        "column": np.array([column for column, _, _ in fill.steps], np.int64),
+        "weight": np.array([weight for _, weight, _ in fill.steps]).reshape(-1, count),
+        "bias": np.array([bias for _, _, bias in fill.steps], float),
+    }
+
+
+def plain_regression(made: Any) -> Arrays:
+    """Of what `evaluation.regression.comparators.regression` fits: `intercept` and `coefficients` (K,)."""
+    return {"intercept": np.array(made.model.intercept), "coefficients": np.asarray(made.model.coefficients, float)}
+
+
+def kind_of(model: Any) -> str:
+    """Which of `trees`, `support_vectors`, `perceptron` a fitted scikit-learn or XGBoost model is.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    kinds = {
+        "RandomForestClassifier": "trees",
+        "HistGradientBoostingClassifier": "trees",
+        "XGBClassifier": "trees",
+        "CalibratedClassifierCV": "support_vectors",
+        "MLPClassifier": "perceptron",
+    }
+    if type(last).__name__ not in kinds:
+        raise ValueError(f"{type(last).__name__}: no plain form of this model is known")
+    return kinds[type(last).__name__]
+
+
+def plain_model(model: Any) -> Arrays:
+    """Of a learner of `evaluation.regression.comparators`; a pipeline brings its `centre` and `scale`."""
+    if isinstance(model, Pipeline):
+        scaler, last = model.steps[0][1], model.steps[1][1]
+        return {"centre": scaler.mean_, "scale": scaler.scale_, **_READ[type(last).__name__](last)}
+    return _READ[type(model).__name__](model)
+
+
+def _forest(model: Any) -> Arrays:
+    """Trees whose leaves hold shares of the positive class, to be averaged; they read single precision."""
+    trees = []
+    for one in model.estimators_:
+        tree, leaf = one.tree_, one.tree_.children_left < 0
+        share = tree.value[:, 0, 1] / tree.value[:, 0].sum(1)
+        trees.append((tree.feature, tree.threshold, tree.children_left, tree.children_right, leaf, share / len(model)))
+    return {**_joined(trees), "base": np.array(0.0), "logistic": np.array(False), "form": np.array(_SINGLE)}
+
+
+def _boosted(model: Any) -> Arrays:
+    """Trees whose leaves add up to log odds."""
+    trees = []
+    for (one,) in model._predictors:  # the only place where scikit-learn keeps them
+        nodes = one.nodes
+        leaf = nodes["is_leaf"].astype(bool)
+        trees.append(
+            (nodes["feature_idx"], nodes["num_threshold"], nodes["left"], nodes["right"], leaf, nodes["value"])
+        )
+    base = np.array(float(np.ravel(model._baseline_prediction)[0]))
+    return {**_joined(trees), "base": base, "logistic": np.array(True), "form": np.array(_DOUBLE)}
+
+
+def _xgboost(model: Any) -> Arrays:
+    """Trees of XGBoost, which go left below a threshold, all in single precision."""
+    learner = json.loads(model.get_booster().save_raw("json"))["learner"]
+    trees = []
+    for tree in learner["gradient_booster"]["model"]["trees"]:
+        left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
+        values = np.array(tree["split_conditions"], np.float32)
+        trees.append((np.array(tree["split_indices"]), values, left, right, left < 0, values))
+    share = float(str(learner["learner_model_param"]["base_score"]).strip("[]"))
+    return {
+        **_joined(trees),
+        "base": np.array(float(logit(share))),
+        "logistic": np.array(True),
+        "form": np.array(_SINGLE_BELOW),
+    }
+
+
+_DOUBLE, _SINGLE, _SINGLE_BELOW = 0, 1, 2
+"""How a tree compares: in double precision, after rounding to single, or after rounding and strictly below."""
+
+
+def _joined(trees: Sequence[tuple[Any, ...]]) -> Arrays:
+    """Nodes of all trees in one table; a leaf is its own child."""
+    start = np.cumsum([0, *(len(tree[0]) for tree in trees[:-1])])
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}
+    for first, (feature, threshold, left, right, leaf, value) in zip(start, trees, strict=True):
+        own = np.arange(len(leaf))
+        found["feature"].append(np.where(leaf, 0, feature).astype(np.int64))
+        found["threshold"].append(np.where(leaf, 0, threshold).astype(float))
+        found["left"].append(first + np.where(leaf, own, left).astype(np.int64))
+        found["right"].append(first + np.where(leaf, own, right).astype(np.int64))
+        found["value"].append(np.where(leaf, value, 0).astype(float))
+    joined = {name: np.concatenate(parts) for name, parts in found.items()}
+    return {**joined, "root": start.astype(np.int64)}
+
+
+def _support_vectors(model: Any) -> Arrays:
+    """A machine with a Gaussian kernel, and Platt's two numbers."""
+    machine, platt = model.calibrated_classifiers_[0].estimator, model.calibrated_classifiers_[0].calibrators[0]
+    return {
+        "vector": machine.support_vectors_,
+        "weight": machine.dual_coef_[0],
+        "bias": np.array(float(machine.intercept_[0])),
+        "gamma": np.array(float(machine._gamma)),
+        "platt": np.array([float(platt.a_), float(platt.b_)]),
+    }
+
+
+def _perceptron(model: Any) -> Arrays:
+    """One hidden layer of rectified units."""
+    (first, second), (bias, last) = model.coefs_, model.intercepts_
+    return {"first": first, "first_bias": bias, "second": second[:, 0], "second_bias": np.array(float(last[0]))}
+
+
+_READ = {
+    "RandomForestClassifier": _forest,
+    "HistGradientBoostingClassifier": _boosted,
+    "XGBClassifier": _xgboost,
+    "CalibratedClassifierCV": _support_vectors,
+    "MLPClassifier": _perceptron,
+}

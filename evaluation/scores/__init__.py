@@ -1,0 +1,1 @@
+"""How good probabilities, forecasts and representations are, with intervals and tests."""

@@ -1,0 +1,140 @@
+"""What a forecast of follow-up volumes must beat: no change, mean growth, and a regression on the clinical variables.
+
+All are fitted on training patients only, and are scored by the same numbers as a network's samples.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+
+from evaluation.scores.forecasts import crps, forecast_metrics
+
+__all__ = ["Forecast", "baseline_forecasts", "comparison_table", "fit_baselines"]
+
+SMALLEST_ML = 0.1  # volumes below this, which a segmentation hardly resolves, are raised to it before the logarithm
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecast of the follow-up volumes of B patients.
+
+    Attributes:
+        samples: (B, N) volumes in mL.
+        weights: (B, N), equal by default.
+        score: (B,) score of expansion where it is not the share of samples that meet the criterion.
+    """
+
+    samples: np.ndarray
+    weights: np.ndarray | None = None
+    score: np.ndarray | None = None
+
+
+def fit_baselines(clinical: np.ndarray, baseline_ml: np.ndarray, followup_ml: np.ndarray) -> dict[str, np.ndarray]:
+    """Growth of the mean volume, and the linear regression of log(follow-up / baseline) on the clinical variables.
+
+    The regression's residuals are out of fold, because those of the fit itself would make small training sets look too
+    certain.
+
+    Args:
+        clinical: (M, K) values in any units, NaN where unknown: the mean, with an indicator that it was missing.
+        baseline_ml: (M,) volumes in mL.
+        followup_ml: (M,) volumes in mL.
+
+    Returns:
+        `growth` (); of the regression `fill` (K,) for unknown values, `weight` (K,), `unknown` (K,), what an unknown
+        value adds, `bias` (), and `residuals` (M,).
+    """
+    model = make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), LinearRegression())
+    growth = np.log(_floored(followup_ml) / _floored(baseline_ml))
+    folds = KFold(min(10, len(growth)), shuffle=True, random_state=0)
+    residuals = growth - cross_val_predict(model, clinical, growth, cv=folds)
+    imputer, linear = (step for _, step in model.fit(clinical, growth).steps)
+    variables = clinical.shape[1]
+    unknown = np.zeros(variables)
+    unknown[imputer.indicator_.features_] = linear.coef_[variables:]
+    return {
+        "growth": np.asarray(np.mean(followup_ml) / np.mean(baseline_ml)),
+        "fill": imputer.statistics_,
+        "weight": linear.coef_[:variables],
+        "unknown": unknown,
+        "bias": np.asarray(linear.intercept_),
+        "residuals": residuals,
+    }
+
+
+def baseline_forecasts(
+    numbers: Mapping[str, np.ndarray], clinical: np.ndarray, baseline_ml: np.ndarray
+) -> dict[str, Forecast]:
+    """Three baselines by name.
+
+    `no change` is the baseline volume again, and the same score of expansion for everybody. `mean growth` is the
+    baseline volume times the growth of the training patients' mean volume; expansion is scored by growth in mL.
+    `clinical regression` has N = M samples, with one residual of the training patients each.
+
+    Args:
+        numbers: From `fit_baselines`.
+        clinical: (B, K) values of the patients to forecast, NaN where unknown.
+        baseline_ml: (B,) volumes in mL.
+    """
+    baseline_ml = np.asarray(baseline_ml, dtype=float)
+    growth, missing = float(numbers["growth"]), np.isnan(clinical)
+    predicted = np.where(missing, numbers["fill"], clinical) @ numbers["weight"] + missing @ numbers["unknown"]
+    samples = _floored(baseline_ml)[:, None] * np.exp((predicted + numbers["bias"])[:, None] + numbers["residuals"])
+    return {
+        "no change": Forecast(baseline_ml[:, None], score=np.zeros(len(baseline_ml))),
+        "mean growth": Forecast(growth * baseline_ml[:, None], score=(growth - 1) * baseline_ml),
+        "clinical regression": Forecast(samples),
+    }
+
+
+def comparison_table(
+    forecasts: Mapping[str, Forecast],
+    baselines: Mapping[str, Forecast],
+    truth: np.ndarray,
+    baseline_ml: np.ndarray,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """One row for each forecast and baseline, in the order given, all on the same patients.
+
+    Args:
+        forecasts: What is compared with the baselines: ours and, where it is known, the causal model's own.
+        baselines: What `baseline_forecasts` gives.
+        truth: (B,) real follow-up volumes in mL.
+        baseline_ml: (B,) baseline volumes in mL.
+        resamples: Bootstrap draws behind the intervals, which draw the same patients for every row.
+        seed: Seed of the draws.
+
+    Returns:
+        Rows with `name`, `baseline` (whether it is one), the numbers of `forecast_metrics`, and `skill` over the
+        best baseline, 1 - CRPS / its CRPS (0.2 is 20% better), with 95% bounds `skill_low` and `skill_high`.
+    """
+    best = min((crps(each.samples, truth, each.weights) for each in baselines.values()), key=np.mean)
+    rows = []
+    for name, each in {**forecasts, **baselines}.items():
+        numbers = forecast_metrics(
+            each.samples, truth, baseline_ml, each.weights, score=each.score, resamples=resamples, seed=seed
+        )
+        skill = _skill(crps(each.samples, truth, each.weights), best, resamples, seed)
+        rows.append({"name": name, "baseline": name in baselines, **numbers, **skill})
+    return rows
+
+
+def _skill(scores: np.ndarray, reference: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    draws = np.random.default_rng(seed).integers(0, len(scores), (resamples, len(scores)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        skills = 1 - scores[draws].mean(1) / reference[draws].mean(1)
+        skill = 1 - scores.mean() / reference.mean()
+    low, high = np.nanpercentile(skills, [2.5, 97.5]) if np.isfinite(skills).any() else (np.nan, np.nan)
+    return {"skill": float(skill), "skill_low": float(low), "skill_high": float(high)}
+
+
+def _floored(volume_ml: np.ndarray) -> np.ndarray:
+    return np.maximum(np.asarray(volume_ml, dtype=float), SMALLEST_ML)

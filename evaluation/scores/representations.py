@@ -1,0 +1,105 @@
+"""What parts of a representation tell of a label: linear probes, their areas side by side, with paired tests."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+
+from evaluation.scores.classification import auc, bootstrap_auc, interval, one_vs_rest
+from evaluation.scores.diagnostic import delong, delong_test, rates
+
+__all__ = ["auc_of", "compare_representations", "fit_probe"]
+
+
+def fit_probe(
+    features: np.ndarray, label: np.ndarray, num_classes: int, *, inverse_penalty: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logistic regression with an L2 penalty (scikit-learn), as Vétil et al. 2023 (arXiv:2308.11389) measure features.
+
+    Args:
+        features: (N, F).
+        label: (N,) class indices.
+        num_classes: K; a class without an example gets no probability.
+        inverse_penalty: scikit-learn's C.
+
+    Returns:
+        Weight (K, F) and bias (K,) of logits whose softmax gives the probabilities.
+    """
+    weight, bias = np.zeros((num_classes, features.shape[1])), np.full(num_classes, -1e4)
+    classes = np.unique(label)
+    if len(classes) < 2 or not features.shape[1]:
+        bias[classes] = np.log(np.bincount(label, minlength=num_classes)[classes] / len(label))
+        return weight, bias
+    fitted = LogisticRegression(C=inverse_penalty, max_iter=2000).fit(features, label)
+    if len(classes) == 2:  # scikit-learn gives the logit of the second against the first
+        weight[classes[1]], bias[classes] = fitted.coef_[0], [0.0, fitted.intercept_[0]]
+    else:
+        weight[classes], bias[classes] = fitted.coef_, fitted.intercept_
+    return weight, bias
+
+
+def auc_of(label: np.ndarray, prob: np.ndarray) -> float:
+    """Area under the ROC curve of probabilities (N, K): of the last of two classes, else the mean over classes."""
+    if prob.shape[1] == 2:
+        return float(auc(label == 1, prob[:, 1])[0])
+    truth = one_vs_rest(label, prob.shape[1])
+    return float(np.nanmean([auc(truth[:, k], prob[:, k])[0] for k in range(prob.shape[1])]))
+
+
+def compare_representations(
+    label: np.ndarray, probs: Mapping[str, np.ndarray], reference: str, *, resamples: int = 1000
+) -> list[dict[str, Any]]:
+    """Areas and accuracies of several predictions of the same cases, tested against one of them.
+
+    With two classes, intervals and tests are DeLong's; with more, they come from a paired bootstrap of the mean
+    area over classes, and p is that of a normal distribution with the bootstrap's spread.
+
+    Args:
+        label: (N,) class indices.
+        probs: (N, K) probabilities by name.
+        reference: The name that the others are tested against.
+        resamples: Bootstrap draws, with more than two classes.
+
+    Returns:
+        A row for each name with `auc`, `auc_low`, `auc_high`, `acc`, `acc_low`, `acc_high` (Wilson), `difference`
+        of the areas, `difference_low`, `difference_high` and `p`.
+    """
+    against = _areas(label, probs[reference], resamples)
+    rows = []
+    for name, prob in probs.items():
+        right = rates(np.ones(len(label), bool), prob.argmax(1) == label)
+        row: dict[str, Any] = {"name": name, **_area(label, prob, resamples)}
+        row |= {f"acc{end}": right[f"accuracy{end}"] for end in ("", "_low", "_high")}
+        rows.append({**row, **_difference(label, prob, probs[reference], resamples, against)})
+    return rows
+
+
+def _area(label: np.ndarray, prob: np.ndarray, resamples: int) -> dict[str, float]:
+    if prob.shape[1] == 2:
+        found = delong(label == 1, prob[:, 1])
+        return {name: found[name] for name in ("auc", "auc_low", "auc_high")}
+    low, high = interval(_areas(label, prob, resamples))
+    return {"auc": auc_of(label, prob), "auc_low": low, "auc_high": high}
+
+
+def _difference(
+    label: np.ndarray, prob: np.ndarray, other: np.ndarray, resamples: int, against: np.ndarray
+) -> dict[str, float]:
+    if prob.shape[1] == 2:
+        found = delong_test(label == 1, prob[:, 1], other[:, 1])
+        return {name: found[name] for name in ("difference", "difference_low", "difference_high", "p")}
+    draws = _areas(label, prob, resamples) - against
+    low, high = interval(draws)
+    difference, spread = auc_of(label, prob) - auc_of(label, other), float(np.nanstd(draws))
+    p = float(2 * stats.norm.sf(abs(difference) / spread)) if spread > 0 else 1.0
+    return {"difference": difference, "difference_low": low, "difference_high": high, "p": p}
+
+
+def _areas(label: np.ndarray, prob: np.ndarray, resamples: int) -> np.ndarray:
+    """(resamples,) mean areas of cases drawn with replacement, the same cases for every prediction."""
+    if prob.shape[1] == 2:
+        return np.zeros(0)
+    truth = one_vs_rest(label, prob.shape[1])
+    return np.mean([bootstrap_auc(truth[:, k], prob[:, k], resamples=resamples) for k in range(prob.shape[1])], axis=0)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+
+from evaluation.scores.classification import auc
+from evaluation.scores.diagnostic import delong, delong_test
+from evaluation.scores.representations import auc_of, compare_representations, fit_probe
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_probe_gives_the_probabilities_of_scikit_learn(classes):
+    x = RNG.normal(size=(90, 4))
+    label = (x[:, 0] + RNG.normal(size=90) > 0).astype(int) + (classes == 3) * (x[:, 1] > 0.5)
+    weight, bias = fit_probe(x, label, classes)
+    expected = LogisticRegression(C=1.0, max_iter=2000).fit(x, label).predict_proba(x)
+    assert softmax(x @ weight.T + bias, axis=1) == pytest.approx(expected, abs=1e-6)
+
+
+def test_probe_of_classes_that_are_missing_gives_them_nothing():
+    x = RNG.normal(size=(30, 2))
+    for label, seen in ((np.full(30, 1), [1]), (RNG.integers(0, 2, 30) * 2, [0, 2])):
+        prob = softmax(x @ fit_probe(x, label, 3)[0].T + fit_probe(x, label, 3)[1], axis=1)
+        assert prob[:, seen].sum(1) == pytest.approx(1)
+
+
+def test_two_classes_are_compared_by_delong():
+    label = RNG.integers(0, 2, 80)
+    scores = {name: 1 / (1 + np.exp(-(gain * label + RNG.normal(size=80)))) for name, gain in (("a", 1), ("b", 2))}
+    rows = compare_representations(label, {name: np.c_[1 - s, s] for name, s in scores.items()}, "a")
+    assert rows[1]["auc_low"] == delong(label == 1, scores["b"])["auc_low"]
+    assert rows[1]["p"] == delong_test(label == 1, scores["b"], scores["a"])["p"]
+    assert (rows[0]["difference"], rows[0]["p"]) == (0, 1)
+    assert rows[1]["acc"] == pytest.approx(((scores["b"] > 0.5) == label).mean())
+
+
+def test_more_classes_are_compared_by_a_paired_bootstrap():
+    label = RNG.integers(0, 3, 120)
+    good = softmax(2 * np.eye(3)[label] + RNG.normal(size=(120, 3)), axis=1)
+    bad = softmax(RNG.normal(size=(120, 3)), axis=1)
+    same, other = compare_representations(label, {"good": good, "bad": bad}, "good", resamples=200)
+    assert (
+        same["auc"] == pytest.approx(np.mean([auc(label == k, good[:, k])[0] for k in range(3)])) == auc_of(label, good)
+    )
+    assert same["auc_low"] < same["auc"] < same["auc_high"]
+    assert same["p"] == 1
+    assert other["difference"] < 0
+    assert other["p"] < 0.01
