@@ -48,7 +48,7 @@ class ClassificationModule(OptimizedModule):
         task: Kind of the labels.
         num_classes: K, two for binary tasks.
         scheduler_interval: Whether the schedule counts epochs or steps.
-        test_time_flips: Spatial axes (0-based); probabilities in testing and predicting are averaged over all
+        tta_flips: Spatial axes (0-based); probabilities in testing and predicting are averaged over all
             combinations of flips along them. Validation is left alone.
         compile: Compile `net` (`torch.compile`, in place, so that checkpoints keep their keys).
         pretrained: Earlier stage whose network gives all weights but those of the head.
@@ -57,7 +57,7 @@ class ClassificationModule(OptimizedModule):
             threshold of a patient's mean probability is chosen on the validation patients.
 
     Raises:
-        ValueError: If `test_time_flips` repeats an axis or names a negative one.
+        ValueError: If `tta_flips` repeats an axis or names a negative one.
     """
 
     def __init__(
@@ -70,20 +70,20 @@ class ClassificationModule(OptimizedModule):
         task: Task,
         num_classes: int,
         scheduler_interval: Literal["epoch", "step"] = "epoch",
-        test_time_flips: Sequence[int] = (),
+        tta_flips: Sequence[int] = (),
         compile: bool = False,
         pretrained: str | None = None,
         calibrate: bool = False,
         patient: str | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
-        if len(set(test_time_flips)) < len(test_time_flips) or any(axis < 0 for axis in test_time_flips):
-            raise ValueError(f"test_time_flips={list(test_time_flips)}: expected different axes, counted from 0")
+        if len(set(tta_flips)) < len(tta_flips) or any(axis < 0 for axis in tta_flips):
+            raise ValueError(f"tta_flips={list(tta_flips)}: expected different axes, counted from 0")
         self.net, self.criterion, self.task, self.pretrained = net, criterion, task, pretrained
         self._flips = [
             [axis + 2 for axis in axes]
-            for count in range(len(test_time_flips) + 1)
-            for axes in combinations(test_time_flips, count)
+            for count in range(len(tta_flips) + 1)
+            for axes in combinations(tta_flips, count)
         ]
         self.calibration = Calibration(num_classes, independent=task == "multilabel") if calibrate else None
         self.patients = PatientThreshold(patient) if patient else None

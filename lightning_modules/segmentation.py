@@ -40,8 +40,8 @@ class SegmentationModule(OptimizedModule):
         patch_size: Of a window.
         scheduler_interval: Whether the schedule counts epochs or steps.
         overlap: Of neighbouring windows.
-        mirror: Axes over whose mirror images test and prediction are averaged; none in validation.
-        windows_at_once: Windows that go through the network together.
+        tta_flips: Axes over whose mirror images test and prediction are averaged; none in validation.
+        sw_batch_size: Windows that go through the network together.
         pretrained: Earlier stage whose network gives all weights but those of the heads.
         regions: Label values of each region, where regions are learnt, which may overlap, and not classes.
         regions_class_order: For each region the label value that it is written as, over those before.
@@ -64,8 +64,8 @@ class SegmentationModule(OptimizedModule):
         patch_size: Sequence[int],
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         overlap: float = 0.5,
-        mirror: Sequence[int] = (),
-        windows_at_once: int = 2,
+        tta_flips: Sequence[int] = (),
+        sw_batch_size: int = 2,
         pretrained: str | None = None,
         regions: Sequence[Sequence[int]] | None = None,
         regions_class_order: Sequence[int] | None = None,
@@ -73,8 +73,8 @@ class SegmentationModule(OptimizedModule):
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         self.net, self.criterion, self.num_classes = net, criterion, num_classes
-        self.patch_size, self.overlap, self.windows_at_once = list(patch_size), overlap, windows_at_once
-        self.mirror = [axes for count in range(len(mirror) + 1) for axes in itertools.combinations(mirror, count)]
+        self.patch_size, self.overlap, self.sw_batch_size = list(patch_size), overlap, sw_batch_size
+        self.flips = [axes for count in range(len(tta_flips) + 1) for axes in itertools.combinations(tta_flips, count)]
         self.val_counts = VoxelCounts(num_classes)
         self.pretrained = pretrained
         self.regions, self.order, self.ignore = regions or [], list(regions_class_order or ()), ignore
@@ -102,7 +102,7 @@ class SegmentationModule(OptimizedModule):
         return sliding_window_inference(
             image,
             self.patch_size,
-            self.windows_at_once,
+            self.sw_batch_size,
             lambda windows: self.net(windows)[0].float(),
             overlap=self.overlap,
             mode="gaussian",
@@ -170,11 +170,11 @@ class SegmentationModule(OptimizedModule):
     def mirrored(self, image: Tensor) -> Tensor:
         """Logits, averaged over mirror images."""
         total = torch.zeros(())
-        for axes in self.mirror:
+        for axes in self.flips:
             dims = [2 + axis for axis in axes]
             logits = self(image.flip(dims)).flip(dims)
             total = logits if total.ndim == 0 else total + logits
-        return total / len(self.mirror)
+        return total / len(self.flips)
 
 
 def on_grid(logits: Tensor, size: Sequence[int]) -> Tensor:

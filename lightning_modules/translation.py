@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 import torch
 import torch.nn.functional as F
+from monai.losses import PatchAdversarialLoss
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -25,6 +26,8 @@ __all__ = ["TranslationModule", "constant_then_linear"]
 
 Batch = dict[str, Any]
 
+_adversarial: Any = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
+
 
 class TranslationModule(OptimizedModule):
     """Trains on `{"image": (B, C, h, w) of kind A, "other": the same of kind B}` in [0, 1].
@@ -36,8 +39,8 @@ class TranslationModule(OptimizedModule):
     Args:
         to_b: From A to B, both (B, C, H, W) in [-1, 1].
         to_a: From B to A.
-        judge_a: From images to a list of maps, the last of which says how much each patch looks like A.
-        judge_b: The same for B.
+        discriminator_a: From images to a list of maps, the last of which says how much each patch looks like A.
+        discriminator_b: The same for B.
         optimizer: Builds the optimiser of the generators, and that of the discriminators.
         scheduler: Their learning-rate schedule, in epochs.
         downstream: A segmentation that knows A; its weights are those of the stage `trained`.
@@ -53,8 +56,8 @@ class TranslationModule(OptimizedModule):
         self,
         to_b: nn.Module,
         to_a: nn.Module,
-        judge_a: nn.Module,
-        judge_b: nn.Module,
+        discriminator_a: nn.Module,
+        discriminator_b: nn.Module,
         optimizer: OptimizerPartial,
         scheduler: SchedulerPartial | None = None,
         *,
@@ -66,7 +69,7 @@ class TranslationModule(OptimizedModule):
     ) -> None:
         super().__init__(optimizer, scheduler)
         self.automatic_optimization = False
-        self.to_b, self.to_a, self.judge_a, self.judge_b = to_b, to_a, judge_a, judge_b
+        self.to_b, self.to_a, self.discriminator_a, self.discriminator_b = to_b, to_a, discriminator_a, discriminator_b
         self.downstream, self.trained = downstream.requires_grad_(False), trained
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.pool_a, self.pool_b = ImagePool(pool), ImagePool(pool)
@@ -105,7 +108,8 @@ class TranslationModule(OptimizedModule):
         if self.takes_steps:  # a rehearsal leaves the pools as they are
             fake_a, fake_b = self.pool_a(fake_a), self.pool_b(fake_b)
         with self.learning(1):
-            judged = _judged(self.judge_a, a, fake_a.detach()) + _judged(self.judge_b, b, fake_b.detach())
+            pairs = (self.discriminator_a, a, fake_a), (self.discriminator_b, b, fake_b)
+            judged = torch.stack([_judged(net, real, fake.detach()) for net, real, fake in pairs]).sum()
             self.descend(1, judged)
         numbers = {"train/loss": loss, "train/discriminator": judged}
         self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=len(a), sync_dist=True)
@@ -153,14 +157,15 @@ class TranslationModule(OptimizedModule):
 
     def configure_optimizers(self) -> Any:
         """One optimiser for both generators, one for both discriminators."""
-        pairs = [(self.to_a, self.to_b), (self.judge_a, self.judge_b)]
+        pairs = [(self.to_a, self.to_b), (self.discriminator_a, self.discriminator_b)]
         made = [self._optimizer(params=[w for net in pair for w in net.parameters()]) for pair in pairs]
         return made, [] if self._scheduler is None else [self._scheduler(each) for each in made]
 
     def _generators(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss of both, B as A, and A as B."""
         fake_a, fake_b = self.to_a(b), self.to_b(a)
-        adversarial = _like(self.judge_a(fake_a)[-1], 1.0) + _like(self.judge_b(fake_b)[-1], 1.0)
+        pairs = (self.discriminator_a, fake_a), (self.discriminator_b, fake_b)
+        adversarial = sum(_adversarial(net(fake)[-1].float(), True, for_discriminator=False) for net, fake in pairs)
         cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
         identity = F.l1_loss(self.to_a(a), a) + F.l1_loss(self.to_b(b), b)
         return adversarial + self.cycle_weight * (cycle + self.identity_weight * identity), fake_a, fake_b
@@ -171,10 +176,7 @@ def constant_then_linear(optimizer: Optimizer, epochs: int) -> LambdaLR:
     return LambdaLR(optimizer, lambda epoch: min(1.0, 2 * (epochs - epoch) / max(epochs, 1)))
 
 
-def _judged(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def _judged(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """Half of the discriminator's loss, as the paper slows it."""
-    return (_like(judge(real)[-1], 1.0) + _like(judge(fake)[-1], 0.0)) / 2
-
-
-def _like(said: Tensor, wanted: float) -> Tensor:
-    return (said.float() - wanted).square().mean()
+    said = [(discriminator(images)[-1].float(), is_real) for images, is_real in ((real, True), (fake, False))]
+    return torch.stack([_adversarial(each, is_real, for_discriminator=True) for each, is_real in said]).mean()

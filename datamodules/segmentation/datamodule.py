@@ -45,7 +45,7 @@ class SegmentationDataModule(MatchedCases):
             foreground. Where masks are coloured pictures, the colours too: `{liver: [255, 0, 0]}`; the background is
             what is called so, else what is black.
         channels: Names of the channels; likewise.
-        gb: GPU memory that the planner aims at.
+        gpu_memory_gb: GPU memory that the planner aims at.
         window: Intensities that become 0 and 1, where they are not to be measured: those of a network that was trained
             before; or `image` for the 0.5th to 99.5th percentile of each image, since MR has no unit.
         labelled: Share of the training patients who are used, drawn by `seed`; at least one.
@@ -75,7 +75,7 @@ class SegmentationDataModule(MatchedCases):
         plan: Mapping[str, Any] | None = None,
         classes: Sequence[str] | Mapping[str, Sequence[int]] | None = None,
         channels: Sequence[str] | None = None,
-        gb: float = 8.0,
+        gpu_memory_gb: float = 8.0,
         window: Sequence[float] | Literal["image"] | None = None,
         labelled: float = 1.0,
         batches: int = 250,
@@ -99,7 +99,7 @@ class SegmentationDataModule(MatchedCases):
         self.patient = re.compile(patient) if patient else None
         coloured = class_colours(classes) if isinstance(classes, Mapping) else {}
         self._classes, self._colours = list(coloured) or classes, list(coloured.values())  # type: ignore[assignment]
-        self._plan, self._channels, self.gb = plan, channels, gb
+        self._plan, self._channels, self.gpu_memory_gb = plan, channels, gpu_memory_gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
         self.threads, self.seed = threads, seed
 
@@ -109,7 +109,7 @@ class SegmentationDataModule(MatchedCases):
         if given := self._state.get("plan") or self._plan:
             return Plan(**given)
         spacings, shapes = zip(*geometries(self.files.train), strict=True)
-        return make_plan(spacings, shapes, classes=self.num_classes, gb=self.gb)
+        return make_plan(spacings, shapes, classes=self.num_classes, gpu_memory_gb=self.gpu_memory_gb)
 
     @property
     def in_channels(self) -> int:

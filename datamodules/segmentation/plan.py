@@ -40,19 +40,19 @@ def make_plan(
     shapes: Sequence[Sequence[int]],
     *,
     classes: int,
-    gb: float = 8.0,
+    gpu_memory_gb: float = 8.0,
     base_features: int = 32,
 ) -> Plan:
     """Plan a U-Net for training images with these mm of a voxel and voxels.
 
-    Classes are counted with the background; `gb` of GPU memory are aimed at, from `base_features` channels on.
+    Classes are counted with the background; `gpu_memory_gb` are aimed at, from `base_features` channels on.
     """
     spacing = target_spacing(spacings, shapes)
     resampled = [np.round(np.multiply(shape, old) / spacing) for shape, old in zip(shapes, spacings, strict=True)]
     median = np.median(resampled, axis=0)
     axes = len(spacing)
     voxels, reference_batch = _REFERENCE[axes]
-    voxels *= gb / 8
+    voxels *= gpu_memory_gb / 8
     most = 320 if axes == 3 else 512
     whole = 256**3 if axes == 3 else 2048**2
     patch = np.round((whole * np.prod(spacing)) ** (1 / axes) / np.asarray(spacing))

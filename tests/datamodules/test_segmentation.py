@@ -56,7 +56,8 @@ def test_head_ct_is_planned_as_nnunet_plans_it(median, patch):
 
 
 def test_a_patch_is_as_large_as_its_memory_allows():
-    small, large = (make_plan([(1, 1, 1)] * 50, [(300, 300, 300)] * 50, classes=3, gb=gb) for gb in (4, 24))
+    cases = [(1, 1, 1)] * 50, [(300, 300, 300)] * 50
+    small, large = (make_plan(*cases, classes=3, gpu_memory_gb=gb) for gb in (4, 24))
     assert np.prod(small.patch) < np.prod(large.patch)
     for plan, gb in ((small, 4), (large, 24)):
         assert feature_map_voxels(plan.patch, plan.strides, plan.features, 3) <= 560e6 * gb / 8

@@ -70,7 +70,7 @@ def module(task="binary", net=None, **options):
 
 def test_flips_are_averaged_over_all_their_combinations():
     image = torch.randn(3, 1, 4, 4)
-    flipping = module(test_time_flips=[0, 1])
+    flipping = module(tta_flips=[0, 1])
     views = [image, image.flip(2), image.flip(3), image.flip(2, 3)]
     slow = torch.stack([flipping.net(view).softmax(1) for view in views]).mean(0)
     predicted = flipping.predict_step({"image": image, "id": list("abc")}, 0)
@@ -80,8 +80,8 @@ def test_flips_are_averaged_over_all_their_combinations():
 
 @pytest.mark.parametrize("axes", [[1, 1], [-1]])
 def test_impossible_flips_are_refused(axes):
-    with pytest.raises(ValueError, match="test_time_flips"):
-        module(test_time_flips=axes)
+    with pytest.raises(ValueError, match="tta_flips"):
+        module(tta_flips=axes)
 
 
 def test_probabilities_are_float32_under_mixed_precision():

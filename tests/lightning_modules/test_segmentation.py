@@ -47,7 +47,7 @@ def test_windows_of_a_local_network_join_without_seams():
 def test_mirror_images_are_averaged():
     torch.manual_seed(0)
     sizes = {"features": [4, 4], "strides": [(1, 1, 1), (2, 2, 2)], "kernels": [(3, 3, 3)] * 2}
-    model, image = module(PlainUNet(3, 1, 2, **sizes), mirror=[0, 2]), case((4, 8, 8))["image"]
+    model, image = module(PlainUNet(3, 1, 2, **sizes), tta_flips=[0, 2]), case((4, 8, 8))["image"]
     with torch.no_grad():
         expected = sum(model(image.flip(axes)).flip(axes) for axes in ([], [2], [4], [2, 4])) / 4
         assert torch.allclose(model.mirrored(image), expected, atol=1e-6)

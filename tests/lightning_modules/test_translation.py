@@ -100,7 +100,7 @@ def test_training_moves_one_kind_onto_the_other():
     a, b = 0.3 + 0.02 * torch.randn(4, 1, 8, 8), 0.5 + 0.02 * torch.randn(4, 1, 8, 8)
     batches = DataLoader([{"image": a, "other": b, "id": list("abcd")}] * 20, batch_size=None)
     model = module(identity_weight=0.0, cycle_weight=0.1)
-    model.judge_a.mean, model.judge_b.mean = -0.4, 0.0  # of the images in [-1, 1]
+    model.discriminator_a.mean, model.discriminator_b.mean = -0.4, 0.0  # of the images in [-1, 1]
     trainer = L.Trainer(accelerator="cpu", max_epochs=3, num_sanity_val_steps=0, **QUIET)
     trainer.fit(model, batches, batches)
     assert trainer.global_step == 60, "the discriminators' steps are not counted"

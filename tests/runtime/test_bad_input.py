@@ -53,7 +53,8 @@ CASES = {
     "unknown label": ([*REAL, "datamodule=npz", broken_npz], "label 7 is outside 0..1"),
     "damaged official file": ([*REAL, damaged_official], "is damaged or another file: its MD5 is"),
     "pickled checkpoint": (["init_from={pickled}"], "it is damaged, or holds objects other than plain data"),
-    "data that do not fit": (["test_checkpoint=last", "lightning_module.test_time_flips=[5]"], "the data do not fit"),
+    "data that do not fit": (["test_checkpoint=last", "lightning_module.tta_flips=[5]"], "the data do not fit"),
+    "an old name": (["lightning_module.test_time_flips=[1]"], "no such key; it is called tta_flips now"),
     "not of this zoo": (["init_from={foreign}"], "is not a checkpoint of this zoo"),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ import torch
 import runtime
 from runtime.checkpoint import read, rebuild, trusted_config
 from runtime.errors import UserError
+from runtime.renamed import with_new_weights
 
 
 def tampered(trained, tmp_path, change):
@@ -57,3 +58,19 @@ def test_a_checkpoint_from_the_middle_of_training_lacks_what_is_fitted_after_it(
         rebuild(content["medzoo"]["config"], content, file)
     content["medzoo"]["finalized"] = True
     assert not rebuild(content["medzoo"]["config"], content, file).training
+
+
+def test_a_checkpoint_of_old_names_loads(trained, tmp_path):
+    def change(config):
+        config["lightning_module"]["test_time_flips"] = config["lightning_module"].pop("tta_flips")
+        config["callbacks"]["rule"] = {"_target_": "evaluation.expansion.ExpansionRule"}
+
+    file = tampered(trained, tmp_path, change)
+    runtime.load(file)
+    config = trusted_config(read(file), file)
+    assert config["lightning_module"]["tta_flips"] == []
+    assert config["callbacks"]["rule"]["_target_"] == "evaluation.measures.expansion.ExpansionRule"
+
+
+def test_weights_of_parts_that_were_renamed_are_found():
+    assert [*with_new_weights({"judge_a.0.weight": 1, "net.judge_a": 2})] == ["discriminator_a.0.weight", "net.judge_a"]

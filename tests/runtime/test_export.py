@@ -61,7 +61,7 @@ def test_flips_share_weights_and_can_be_quantised(ckpt, tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     content = torch.load(ckpt, weights_only=True)
-    content["medzoo"]["config"]["lightning_module"]["test_time_flips"] = [1]
+    content["medzoo"]["config"]["lightning_module"]["tta_flips"] = [1]
     torch.save(content, tmp_path / "flips.ckpt")
     _, difference = export(tmp_path / "flips.ckpt", tmp_path / "small.onnx", quantise=True)
     assert 0 < difference < 0.1

@@ -103,7 +103,7 @@ def test_other_settings_are_refused(made, tmp_path):
     image, output = made / "set" / "imagesTr" / "a_0000.nii.gz", tmp_path / "out"
     assert predict(made, "all", image, output).code == 0
     content = torch.load(made / "all.ckpt", weights_only=True)
-    content["medzoo"]["config"]["lightning_module"]["mirror"] = [0]
+    content["medzoo"]["config"]["lightning_module"]["tta_flips"] = [0]
     torch.save(content, tmp_path / "mirrored.ckpt")
     refused(predict(tmp_path, "mirrored", image, output), "holds predictions of")
     record = json.loads((tmp_path / "out.made_by.json").read_text())

@@ -131,7 +131,7 @@ MISTAKES = {
     "wrong type": (["stages.second.lightning_module.optimizer.lr=abc"], "stage second: lightning_module.optimizer.lr"),
     "unknown metric": (["stages.second.monitor=val/acu"], "stage second: monitor=val/acu: this module logs no such"),
     "not to be swept by": (["optimized_metric=val/acu"], "stage second: optimized_metric=val/acu"),
-    "does not fit": (["stages.second.lightning_module.test_time_flips=[5]"], "stage second: the data do not fit"),
+    "does not fit": (["stages.second.lightning_module.tta_flips=[5]"], "stage second: the data do not fit"),
     "unknown stage": (["stages.secnd.trainer.max_steps=3"], "stages.secnd: no such stage"),
     "like none": (
         ["+stages.third={like: secnd}"],
