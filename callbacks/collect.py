@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.distributed
 
-__all__ = ["CollectPredictions", "gather"]
+__all__ = ["CollectPredictions", "data_of", "gather"]
 
 Collected = dict[str, Any]
 
@@ -56,6 +56,11 @@ class CollectPredictions(L.Callback):
     def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Hand over the predictions."""
         self.finish(trainer, pl_module, "predict", _merge(gather(self._parts)))
+
+
+def data_of(trainer: L.Trainer) -> Any:
+    """The datamodule of a run, of whatever class: what a callback asks of it says its docstring."""
+    return trainer.datamodule  # type: ignore[attr-defined]
 
 
 def gather(items: list[Any]) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from callbacks.collect import data_of
 from callbacks.nomogram.figures import heat_maps, nomogram_figures, score_traversal
 from callbacks.nomogram.study import Study
 from callbacks.nomogram.tables import write_tables
@@ -43,7 +44,7 @@ class NomogramReport(L.Callback):
     @torch.no_grad()
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Read, judge and log; the first rank writes and draws."""
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        datamodule = data_of(trainer)
         reading = read_nomogram(pl_module.nomogram)
         with trainer.precision_plugin.forward_context():
             table = pl_module.case_table(datamodule, "test")
@@ -60,7 +61,7 @@ class NomogramReport(L.Callback):
             self._report(trainer, pl_module, study)
 
     def _report(self, trainer: L.Trainer, pl_module: Any, study: Study) -> None:
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        datamodule = data_of(trainer)
         run = Path(trainer.default_root_dir)
         write_tables(run, study, pl_module.nomogram_notes)
         write_csv(run / "test_6_TRIPOD_AI.csv", tripod_of(study, datamodule, pl_module.nomogram_method))

@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 
-from callbacks.collect import CollectPredictions, gather
+from callbacks.collect import CollectPredictions, data_of, gather
 from callbacks.output import save_figures, write_csv
 from evaluation.figures import calibration_figure, confusion_figure, mistakes_figure, roc_figure
 from evaluation.scores.classification import class_table
@@ -52,7 +52,7 @@ class ClassificationFigures(CollectPredictions):
         worst = [entry for _, entry in sorted(gather(self._worst), key=lambda entry: entry[0])[: self.mistakes]]
         if stage != "test":
             return
-        names = trainer.datamodule.class_names  # type: ignore[attr-defined]
+        names = data_of(trainer).class_names
         labels, prob = collected["label"], collected["prob"]
         table = class_table(labels, prob, names, resamples=self.resamples)
         summary = table[1] if _is_binary(labels, names) else table[-1]

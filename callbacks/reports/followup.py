@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from callbacks.collect import gather
+from callbacks.collect import data_of, gather
 from callbacks.output import save_figures, write_csv
 from evaluation.figures import (
     baseline_figure,
@@ -73,7 +73,7 @@ class FollowupReport(L.Callback):
         """Compare, write, draw and log."""
         rows = sorted(gather(self._rows), key=lambda row: row["id"])
         drawn = [pair for patients in zip(*self._drawn.values(), strict=False) for pair in patients][: self.figures]
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
+        datamodule = data_of(trainer)
         truth = _columns(rows)
         ours = Forecast(truth["samples"], truth["weights"])
         forecasts, effects = {"this model": ours}, _effects(rows, datamodule)

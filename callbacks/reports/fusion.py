@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.special import logit
 
-from callbacks.collect import CollectPredictions
+from callbacks.collect import CollectPredictions, data_of
 from callbacks.output import save_figures, write_csv
 from evaluation.figures import areas_figure, importance_figure, subsets_figure, weights_figure
 from evaluation.scores.classification import auc
@@ -50,7 +50,7 @@ class FusionReport(CollectPredictions):
         """Compare, log, write and draw."""
         if stage != "test":
             return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         module: Any = pl_module
         label, run = collected["label"], Path(trainer.default_root_dir)
         probs = self._probs(data, module, collected)

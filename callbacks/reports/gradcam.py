@@ -9,7 +9,7 @@ import lightning as L
 import numpy as np
 import torch
 
-from callbacks.collect import gather
+from callbacks.collect import data_of, gather
 from callbacks.output import save_figures
 from evaluation.explanation.gradcam import OneModality, grad_cam, named_layer
 from evaluation.figures import explanation_figure
@@ -120,7 +120,7 @@ class GradCAMFigures(L.Callback):
         except ValueError as error:  # a network without maps is no reason to lose its test
             log.warning("no Grad-CAM: %s", error)
             return
-        names = trainer.datamodule.class_names  # type: ignore[attr-defined]
+        names = data_of(trainer).class_names
         labels, prob = [case.label for case in kept], [case.prob for case in kept]
         figure = explanation_figure([case.image for case in kept], maps, targets, labels, prob, names)
         name = f"gradcam_{self.modality}" if self.modality else "gradcam"

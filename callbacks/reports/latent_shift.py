@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from callbacks.collect import CollectPredictions
+from callbacks.collect import CollectPredictions, data_of
 from callbacks.output import save_figures, write_csv
 from evaluation.explanation.latent_shift import Shift, latent_shift, shift_map, shift_shares
 from evaluation.figures import shift_figure
@@ -61,7 +61,7 @@ class LatentShiftFigures(CollectPredictions):
             rows.append({"modality": name, "patients": len(own), "share": float(np.mean(own)) if own else ""})
         write_csv(run / "test_latent_shift.csv", rows)
         shown = max(range(len(walks)), key=lambda index: (len(walks[index].codes), -index))
-        figure = _figure(module, trainer.datamodule, walks[shown], shares[shown])  # type: ignore[attr-defined]
+        figure = _figure(module, data_of(trainer), walks[shown], shares[shown])
         if figure is not None:
             save_figures(trainer, {"latent_shift": figure})
 

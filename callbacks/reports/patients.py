@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from callbacks.collect import CollectPredictions
+from callbacks.collect import CollectPredictions, data_of
 from callbacks.output import save_figures, write_csv
 from evaluation.figures import decision_figure, expansion_roc_figure
 from evaluation.scores.by_patient import patient_scores
@@ -68,7 +68,7 @@ class PatientScores(CollectPredictions):
         scored = zip(names, score, label, strict=True)
         table = [{"id": name, "score": repr(float(one)), "label": int(other)} for name, one, other in scored]
         write_csv(run / "predictions" / "patients.csv", table)
-        classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
+        classes = data_of(trainer).class_names
         figures = {
             "patients_roc": expansion_roc_figure(
                 label, {"patients": score}, resamples=self.resamples, what=str(classes[-1])

@@ -7,7 +7,7 @@ import lightning as L
 import numpy as np
 import torch
 
-from callbacks.collect import CollectPredictions
+from callbacks.collect import CollectPredictions, data_of
 from callbacks.output import save_figures, write_csv
 from evaluation.figures import areas_figure, correlation_figure, projection_figure
 from evaluation.measures.redundancy import redundancy
@@ -49,7 +49,7 @@ class RepresentationReport(CollectPredictions):
         run = Path(trainer.default_root_dir)
         write_csv(run / "test_representations.csv", rows)
         write_csv(run / "predictions" / "representations.csv", _table(collected["id"], label, probs))
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         features = data.hcr_names or [str(index) for index in range(first.shape[1])]
         sets = {names[0]: first, names[1]: second, names[2]: np.concatenate([first, second], 1)}
         figures = {

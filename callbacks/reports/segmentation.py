@@ -7,7 +7,7 @@ import lightning as L
 import numpy as np
 import torch
 
-from callbacks.collect import gather
+from callbacks.collect import data_of, gather
 from callbacks.output import save_figures, write_csv
 from evaluation.figures import segmentation_figure
 from evaluation.measures.segmentation import case_scores, grouped_dice, known_mean, summary
@@ -42,7 +42,7 @@ class SegmentationReport(L.Callback):
         """Score one case."""
         said, true = outputs["mask"][0].cpu().numpy(), batch["mask"][0].cpu().numpy()
         spacing = batch["spacing"].double().tolist()
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         classes = data.class_names
         scores = case_scores(said, true, spacing, classes, regions=data.regions, ignore=data.ignore)
         self._rows.append({"id": batch["id"][0], **scores})
@@ -55,11 +55,11 @@ class SegmentationReport(L.Callback):
         """Log, write and draw."""
         rows = sorted(gather(self._rows), key=lambda row: row["id"])
         drawn = _spread(gather(self._drawn), self.cases)
-        classes = trainer.datamodule.class_names  # type: ignore[attr-defined]
+        classes = data_of(trainer).class_names
         said_of = summary(rows, classes)
-        if trainer.datamodule.spatial_dims == 2:  # type: ignore[attr-defined]
-            said_of = _of_pictures(said_of, trainer.datamodule.unit)  # type: ignore[attr-defined]
-            patients = [trainer.datamodule.patients[row["id"]] for row in rows]  # type: ignore[attr-defined]
+        if data_of(trainer).spatial_dims == 2:
+            said_of = _of_pictures(said_of, data_of(trainer).unit)
+            patients = [data_of(trainer).patients[row["id"]] for row in rows]
             said_of["patient_dice"] = grouped_dice(rows, patients, classes)
         numbers = {f"test/{k}": torch.tensor(float(v)) for k, v in said_of.items()}
         pl_module.log_dict(numbers)
@@ -69,7 +69,7 @@ class SegmentationReport(L.Callback):
         write_csv(run / "predictions" / "test.csv", [_written(row) for row in rows])
         # No names: figures may leave the machine.
         titles = ["no class" if np.isnan(overlap) else f"Dice {overlap:.2f}" for overlap, *_ in drawn]
-        images = [trainer.datamodule.raw(name) for _, name, *_ in drawn]  # type: ignore[attr-defined]
+        images = [data_of(trainer).raw(name) for _, name, *_ in drawn]
         _, _, said, true, spacings = zip(*drawn, strict=True)
         figures = {"cases": segmentation_figure(titles, images, said, true, spacings, self.window)}
         save_figures(trainer, figures)

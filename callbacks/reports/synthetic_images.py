@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from callbacks.collect import data_of
 from callbacks.output import save_figures, write_csv
 from evaluation.figures import image_grid
 from evaluation.measures.synthesis import copies, frechet_distance, kernel_distance
@@ -41,7 +42,7 @@ class SyntheticImages(L.Callback):
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Make, judge, log and write."""
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        datamodule = data_of(trainer)
         with trainer.precision_plugin.forward_context():
             made = pl_module.generate(self.count, self.seed)  # type: ignore[operator]
         (real, names), (other, _) = (_images(datamodule, split) for split in ("train", "test"))

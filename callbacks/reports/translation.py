@@ -5,6 +5,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from callbacks.collect import data_of
 from callbacks.output import save_figures
 from evaluation.figures import pairs_figure
 
@@ -45,11 +46,11 @@ class TranslationFigures(L.Callback):
         with torch.no_grad():
             back = (module.to_b(2 * translated - 1) + 1) / 2
         rows = {"B": raw, "B as A": translated, "and back": back}
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         if data.split.get("val"):  # another cohort has none of A
             rows["others of A"] = torch.cat([batch["image"] for batch in data.val_dataloader()])
         shown = min(len(images) for images in rows.values())  # a short validation has few of A
-        turned = [-2, -1] if trainer.datamodule.spatial_dims == 3 else []  # type: ignore[attr-defined] # RAS to front up
+        turned = [-2, -1] if data_of(trainer).spatial_dims == 3 else []  # RAS to front up
         drawn = {
             name: [image[:1].flip(turned).float().cpu().numpy() for image in images[:shown]]
             for name, images in rows.items()

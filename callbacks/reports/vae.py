@@ -6,7 +6,7 @@ import lightning as L
 import numpy as np
 import torch
 
-from callbacks.collect import gather
+from callbacks.collect import data_of, gather
 from callbacks.output import save_figures
 from evaluation.figures import image_grid
 
@@ -58,7 +58,7 @@ class VAEFigures(L.Callback):
     @torch.no_grad()
     def _traversal(self, trainer: L.Trainer, pl_module: Any) -> tuple[list[str], list[np.ndarray]]:
         """Titles and images (steps, H, W) of each direction."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         batches = [*data.val_dataloader()] or [*data.test_dataloader()]
         latents = torch.cat([pl_module.latent(batch["image"].to(pl_module.device)).float() for batch in batches])
         mean = latents.mean(0)

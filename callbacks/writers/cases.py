@@ -11,6 +11,8 @@ from typing import Any
 import lightning as L
 import torch
 
+from callbacks.collect import data_of
+
 __all__ = ["CaseWriter"]
 
 log = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class CaseWriter(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Begin, where nobody did so before."""
         if stage == "predict" and self.written is None:
-            self.begin(pl_module, trainer.datamodule, {})  # type: ignore[attr-defined]
+            self.begin(pl_module, data_of(trainer), {})
 
     def _known(self) -> dict[str, Any] | None:
         try:

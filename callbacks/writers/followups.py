@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 
+from callbacks.collect import data_of
 from callbacks.output import write_csv
 from callbacks.reports.followup import draw_patient, sampled_followups
 from callbacks.writers.cases import CaseWriter
@@ -52,7 +53,7 @@ class FollowupWriter(CaseWriter):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         sampled = sampled_followups(batch, outputs)
-        _write_images(partial, sampled, name, trainer.datamodule)  # type: ignore[attr-defined]
+        _write_images(partial, sampled, name, data_of(trainer))
         write_csv(partial / "volumes.csv", _volume_rows(sampled))
         followup = batch["followup"].cpu().numpy() if "followup" in batch else None
         draw_patient(sampled, followup).savefig(partial / "forecast.png")

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from callbacks.collect import data_of
+
 __all__ = ["HeldOutMasks"]
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ class HeldOutMasks(L.Callback):
         """Predict and write."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        folder, datamodule = Path(trainer.default_root_dir) / "held_out", trainer.datamodule  # type: ignore[attr-defined]
+        folder, datamodule = Path(trainer.default_root_dir) / "held_out", data_of(trainer)
         folder.mkdir(parents=True, exist_ok=True)
         endings = {case.id: datamodule.ending(case) for case in datamodule.held_out_cases}
         files = {name: folder / f"{name}{'.png' if end == '.png' else '.nii.gz'}" for name, end in endings.items()}

@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 
+from callbacks.collect import data_of
 from callbacks.writers.csv import CsvWriter
 from callbacks.writers.scores import score_rows
 from evaluation.nomogram.reading import Reading, read_nomogram
@@ -28,7 +29,7 @@ class NomogramWriter(CsvWriter):
 
     def rows(self, trainer: L.Trainer, module: Any, collected: dict[str, Any]) -> list[dict[str, Any]]:
         """One row for each case, or each image."""
-        table = module.predicted_table(trainer.datamodule, collected)  # type: ignore[attr-defined]
+        table = module.predicted_table(data_of(trainer), collected)
         if table is None:
             log.info("image scores alone: for probabilities, give a folder with cases.csv beside its images")
             return score_rows(collected)

@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning as L
 
-from callbacks.collect import CollectPredictions
+from callbacks.collect import CollectPredictions, data_of
 from callbacks.output import write_csv
 from callbacks.writers.csv import replace_csv
 
@@ -28,7 +28,7 @@ class PredictionWriter(CollectPredictions):
         """Write the file on the first rank."""
         if not trainer.is_global_zero:
             return
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
+        datamodule = data_of(trainer)
         default = "predictions.csv" if stage == "predict" else f"predictions/{stage}.csv"
         self.written = Path(self.output or Path(trainer.default_root_dir) / default)
         rows = prediction_rows(collected, datamodule.class_names, multilabel=datamodule.task == "multilabel")

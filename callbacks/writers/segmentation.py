@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 
+from callbacks.collect import data_of
 from callbacks.writers.cases import CaseWriter
 
 __all__ = ["SegmentationWriter"]
@@ -40,7 +41,7 @@ class SegmentationWriter(CaseWriter):
     ) -> None:
         """Write one case."""
         name, mask = outputs["id"][0], outputs["mask"][0].cpu().numpy()
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         if self._endings[name] == ".png":
             mask = mask * (255 // max(1, *(data.regions_class_order or [data.num_classes - 1])))
         data.write_like(mask, data.predict_cases[name].images[0], self.place(name))
