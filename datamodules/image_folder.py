@@ -156,7 +156,8 @@ class ImageFolderDataModule(InMemoryDataModule):
         if not self.root.is_dir():
             return []
         if self.table:
-            return sorted({row[self.labels[0]] for row in self._listed.rows} - {""}, key=in_order)
+            said = {row[self.labels[0]] for row in self._listed.rows}
+            return sorted({label for label in said if not is_missing(label)}, key=in_order)
         tops = [folder for folder in listed(self.root) if folder.is_dir()]
         splits = [folder for folder in tops if folder.name.lower() in SPLIT_WORDS]
         below = [folder for top in splits for folder in listed(top) if folder.is_dir()] if splits else tops
@@ -212,9 +213,11 @@ class ImageFolderDataModule(InMemoryDataModule):
         for name, row in table.by(path).items():
             if not (self.root / name).exists():
                 raise FileNotFoundError(f"{row.where}: no file {self.root / name}")
-            for column in self.labels:
-                if is_missing(row[column]) and row[column] not in self.class_names:
+            for column in (*self.labels, patient):
+                if is_missing(row[column]) and not (column in self.labels and row[column] in self.class_names):
                     raise ValueError(f"{row.where}: {column} is missing; fill it in, or delete the row")
+            if self.several and (wrong := [column for column in self.labels if row[column] not in ("0", "1")]):
+                raise ValueError(f"{row.where}: {wrong[0]} is '{row[wrong[0]]}'; expected 0 or 1")
             labels = tuple(row[one] for one in self.labels)
             rows[name] = _Row(self.root / name, labels, row[patient], row.get(split, ""))
         return rows
@@ -249,8 +252,6 @@ class ImageFolderDataModule(InMemoryDataModule):
         """Its class, or (L,) float32 of several labels."""
         if not self.several:
             return np.int64(self.class_names.index(row.labels[0]))
-        if wrong := [cell for cell in row.labels if cell not in ("0", "1")]:
-            raise ValueError(f"{self.root}: label {wrong[0]!r}; expected 0 or 1")
         return np.array(row.labels, np.float32)
 
 

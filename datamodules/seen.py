@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from datamodules.io.files import opening
+from datamodules.io.files import listed, opening
 
 __all__ = ["SPLITS", "Seen", "mark", "mark_file", "matched", "telling"]
 
@@ -80,7 +80,7 @@ def mark(content: bytes | str | np.ndarray) -> int:
 def mark_file(file: Path) -> int:
     """The same of a file's size, first and last bytes; of a folder, of all files in it."""
     if file.is_dir():
-        return mark(str([mark_file(each) for each in sorted(file.iterdir()) if each.is_file() and each.name[0] != "."]))
+        return mark(str(sorted(mark_file(each) for each in listed(file) if each.is_file())))
     with opening(file, "an image"), file.open("rb") as opened:
         size = file.stat().st_size
         ends = opened.read(_ENDS)

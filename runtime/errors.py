@@ -47,8 +47,9 @@ def user_errors(where: str = "", kinds: tuple[type[BaseException], ...] = _KINDS
 def data_errors() -> Iterator[None]:
     """Turn complaints about files that are read while a model is at work into `UserError`.
 
-    Most data are read before, but a prediction reads case by case. What the data's code says by a `raise` of its own is
-    a complaint; what numpy or torch say below it, or any other code, is a fault of the program and keeps its traceback.
+    Most data are read before, but a prediction reads case by case. What datamodules and modules say by a `raise` of
+    their own is a complaint; what numpy or torch say below it, or any other code, is a fault of the program and keeps
+    its traceback.
 
     Raises:
         UserError: In place of a complaint.
@@ -58,7 +59,7 @@ def data_errors() -> Iterator[None]:
     except (ValueError, FileNotFoundError) as error:
         frame, _ = [*traceback.walk_tb(error.__traceback__)][-1]
         (last,) = traceback.extract_tb(error.__traceback__, limit=-1)
-        ours = "datamodules" in frame.f_globals.get("__name__", "").split(".")
+        ours = {"datamodules", "lightning_modules"} & {*frame.f_globals.get("__name__", "").split(".")}
         if not (ours and (last.line or "").startswith("raise ")):
             raise
         raise UserError(_one_line(error)) from error

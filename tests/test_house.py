@@ -46,7 +46,7 @@ READERS = {
     "fromfile",
 }
 RUN_FILES = {  # what a run writes of itself, and its report reads again
-    "callbacks/writers/csv.py": {"csv"},
+    "callbacks/output.py": {"csv"},
     "runtime/run_folder.py": {"csv"},
     "runtime/loggers.py": {"csv"},
     "runtime/comparisons.py": {"csv"},

@@ -18,6 +18,7 @@ __all__ = ["CaseWriter"]
 log = logging.getLogger(__name__)
 
 _REMEDY = "name another output, or remove that folder"
+_LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini")
 
 
 class CaseWriter(L.Callback):
@@ -63,7 +64,7 @@ class CaseWriter(L.Callback):
         Raises:
             ValueError: If the folder holds predictions of another origin.
         """
-        cases = getattr(datamodule, self.pending)
+        cases = self._outside(datamodule)
         made_by = {**made_by, "sha256": _digest_model(module, datamodule)}
         record = {"made_by": made_by, "cases": {name: _digest(*self.made_of(case)) for name, case in cases.items()}}
         done = [name for name in cases if self.place(name).exists()]
@@ -82,6 +83,15 @@ class CaseWriter(L.Callback):
         datamodule.leave_out(done)
         self._write(record)
         self.written = self.output
+
+    def _outside(self, datamodule: Any) -> dict[str, Any]:
+        """The cases, without those that are predictions of an earlier run within the input."""
+        cases, here = getattr(datamodule, self.pending), self.output.resolve()
+        inside = [name for name, case in cases.items() if self.made_of(case)[0][0].resolve().is_relative_to(here)]
+        if inside:
+            log.warning("%s: %d predictions in it are no images to predict on", self.output, len(inside))
+            datamodule.leave_out(inside)
+        return {name: case for name, case in cases.items() if name not in inside}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Begin, where nobody did so before."""
@@ -128,7 +138,7 @@ def _digest_model(module: L.LightningModule, datamodule: Any) -> str:
 def _digest(files: list[Path], facts: str) -> str:
     total = hashlib.sha256(facts.encode())
     for file in (each for path in files for each in (sorted(path.iterdir()) if path.is_dir() else [path])):
-        if file.is_dir() or file.name[0] == ".":
+        if file.is_dir() or file.name[0] == "." or file.name.lower() in _LEFT_BY_SYSTEMS:
             continue
         with file.open("rb") as opened:
             total.update(hashlib.file_digest(opened, "sha256").digest())

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.check.listing import Findings, Item, Listing, patient_of
-from datamodules.io import VOLUMES, find_table, listed, read_json, some
+from datamodules.io import VOLUMES, find_table, listed, read_json, some, spelt
 from datamodules.io.label_pictures import class_colours
 from datamodules.io.pictures import PICTURES
-from datamodules.segmentation.files import ENDING, UNNAMED, CaseFiles
+from datamodules.segmentation.files import ENDING, UNNAMED, CaseFiles, of_ending
 from datamodules.segmentation.labels import read_labels
 from datamodules.segmentation.pictures import listed as listed_patients
 
@@ -28,7 +28,7 @@ def list_cases(root: Path, said: Mapping[str, Any]) -> Listing:
         line = f"dataset.json: file_ending {ending}; pictures go into images/ and masks/, without dataset.json"
         found.findings.fault("dataset.json", line)
     for part, split in (("Tr", "train"), ("Ts", "test")):
-        images, masks = (_with_ending(root / f"{kind}{part}", ending) for kind in ("images", "labels"))
+        images, masks = (of_ending(root / f"{kind}{part}", ending) for kind in ("images", "labels"))
         cases = _channels_of(images)
         for case, files in cases.items():
             if sorted(files) != list(range(len(found.channels))):
@@ -81,7 +81,7 @@ def list_patient_folders(root: Path, said: Mapping[str, Any]) -> Listing:
     found = Listing("a folder for each patient", channels=tuple(said["images"]), values=values)
     found.used = {find_table(root, "patients")}
     for folder in (path for path in listed(root) if path.is_dir()):
-        wanted = [folder / f"{name}{ENDING}" for name in (*said["images"], said["mask"])]
+        wanted = [spelt(folder / f"{name}{ENDING}") for name in (*said["images"], said["mask"])]
         for file in wanted:
             if not file.is_file():
                 line = f"{folder.name}: no {file.name}; add it, or leave the patient out"
@@ -110,10 +110,6 @@ def _read_about(file: Path, found: Listing) -> dict[str, Any]:
         where = "" if str(file) in str(error) else f"{file}: "
         found.findings.fault("dataset.json", f"{where}{error}; mend it after {_EXAMPLE}")
     return about if isinstance(about, dict) else {}
-
-
-def _with_ending(folder: Path, ending: str) -> dict[str, Path]:
-    return {file.name.removesuffix(ending): file for file in listed(folder, f"*{ending}")}
 
 
 def _channels_of(images: Mapping[str, Path]) -> dict[str, dict[int, Path]]:

@@ -99,7 +99,8 @@ class FolderCheck:
         listing = find(self.root, self.said)
         listing.items.sort(key=lambda item: (*SPLITS, "").index(item.split))
         if not listing.items and not listing.findings.faults:
-            raise ValueError(f"{self.root}: no image to check; expected pictures, NIfTI, NRRD, MetaImage, npy or npz")
+            kinds = "pictures, NIfTI, NRRD, MetaImage, npy or npz"
+            raise ValueError(f"{self.root}: no image to check; expected {kinds} (DICOM is not checked)")
         return listing
 
     def _look(self, listing: Listing) -> list[tuple[Item, Facts]]:

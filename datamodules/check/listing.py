@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.image_folder import SPLIT_WORDS, without_ending
-from datamodules.io import listed, read_table
+from datamodules.io import is_missing, listed, read_table
 from datamodules.io.pictures import PICTURES
 from datamodules.io.tables import ENDINGS as TABLES
 from datamodules.readers import ENDINGS
@@ -172,7 +172,7 @@ def _listed_rows(root: Path, images: Sequence[Path], file: Path, said: Mapping[s
             findings.fault("row", f"{where} stands in it twice; keep one")
         elif not (root / name).is_file():
             findings.fault("row", f"{where}: no such file; add it, or delete the row")
-        elif not all(row[label] in ("0", "1") if several else row[label] for label in labels):
+        elif not all(row[label] in ("0", "1") if several else not is_missing(row[label]) for label in labels):
             findings.fault("row", f"{where}: label {', '.join(row[label] or 'missing' for label in labels)}; mend it")
         elif divided and split not in SPLITS:
             findings.fault("row", f"{where}: split is {split!r}; expected train, val or test")

@@ -186,7 +186,8 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
                 skipped[patient.name] = "no label" if expanded is None else "the mask is empty"
                 continue
             cut[patient.name] = expanded
-            file = patient.folder / TIMES[0] / "ct.nii.gz"
+            file = patient.file(TIMES[0])
+            assert file is not None, "the cohort holds patients with a CT alone"
             ct = read_volume(file)
             check_hu(ct.array, file, stripped=True)
             check_same_grid(patient.folder / TIMES[0] / "iph.nii.gz", mask.grid, file, ct.grid)

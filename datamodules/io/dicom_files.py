@@ -18,7 +18,7 @@ import pydicom
 from pydicom import uid
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from datamodules.io.files import listed
+from datamodules.io.files import listed, opening
 from datamodules.io.formats import volume_ending
 
 __all__ = [
@@ -79,13 +79,13 @@ def read_dataset(file: Path, **options: Any) -> pydicom.Dataset:
 def is_dicom(path: Path) -> bool:
     """Whether a path is to be read as DICOM: a folder, a file of such an ending, or one with its mark and no ending."""
     if path.is_dir():
-        return not volume_ending(path)  # else it is called as a file of another kind
+        return not volume_ending(path) or holds_dicom(path)  # else it is called as a file of another kind
     return path.suffix.lower() in DICOM or (path.is_file() and is_marked(path))
 
 
 def is_marked(file: Path) -> bool:
     """Whether a file has the mark of DICOM behind its preamble."""
-    with file.open("rb") as stream:
+    with opening(file, "DICOM"), file.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"
 
 

@@ -96,13 +96,13 @@ def _frames(file: Path) -> list[np.ndarray]:
     with decoding(file, "its values"):
         values = np.asarray(apply_modality_lut(stored, dataset))
         padded = stored == np.array(dataset.get("PixelPaddingValue", 0)).astype(stored.dtype)
-    if np.array_equal(values, stored) and int(dataset.BitsStored) <= 8 and stored.min() >= 0:
-        values = stored.astype(np.uint8)
-    elif "PixelPaddingValue" in dataset and not padded.all():  # far from what is meant, it would take up the range
+    meant = np.array_equal(values, stored) and int(dataset.BitsStored) == 8 and stored.min() >= 0
+    values = values.astype(np.uint8 if meant else np.float32)
+    if not meant and "PixelPaddingValue" in dataset and not padded.all():  # far from what is meant, it would take up the range
         values = np.where(padded, values[~padded].min(), values)
     if kind == "MONOCHROME1":
         values = ~values if values.dtype == np.uint8 else values.max() + values.min() - values
-    return list(values if values.dtype == np.uint8 else values.astype(np.float32))
+    return list(values)
 
 
 def _single(path: Path) -> pydicom.Dataset | None:

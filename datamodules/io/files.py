@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx")
 _CUT_SHORT = (EOFError, zlib.error, zipfile.BadZipFile, struct.error)
-_LOST = (SyntaxError, TokenError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)  # Pillow, numpy
+_LOST = (SyntaxError, TokenError, LookupError, TypeError, AttributeError, ArithmeticError)  # Pillow, numpy
 _DAMAGE = (*_CUT_SHORT, *_LOST, OSError, ValueError, RuntimeError, ImageFileError, HeaderDataError, WrapStructError)
 
 
@@ -82,6 +82,8 @@ def opening(file: Path, kind: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no file {file}") from error
+    except MemoryError as error:
+        raise ValueError(f"{file} does not fit into memory as {kind}, or is damaged") from error
     except _DAMAGE as error:
         why = "it is cut short or damaged" if isinstance(error, (*_CUT_SHORT, *_LOST)) else " ".join(str(error).split())
         raise ValueError(f"{file} could not be read as {kind} ({why}); copy it again, or leave it out") from error

@@ -21,7 +21,7 @@ Dicom = Literal["series", "files", "none"]
 def named(folder: Path, endings: Sequence[str], *, below: bool = False, dicom: Dicom = "none") -> dict[str, Path]:
     """Images by name, in order; what else lies there is counted and told.
 
-    DICOM is known by its ending, or else, in folders that hold no other image, by its mark.
+    DICOM is known by its ending, or else, in folders where most files have none of the endings, by its mark.
 
     Args:
         folder: Where to look.
@@ -45,7 +45,7 @@ def named(folder: Path, endings: Sequence[str], *, below: bool = False, dicom: D
     for home, group in groupby(sorted(files, key=lambda file: file.parent), key=lambda file: file.parent):
         here = list(group)
         odd = [file for file in here if not _ending(file, endings)]
-        marked = _dicom_in(odd, unmarked=len(odd) < len(here)) if dicom != "none" else []
+        marked = _dicom_in(odd, unmarked=2 * len(odd) <= len(here)) if dicom != "none" else []
         if marked and dicom == "series":
             name = home.resolve().name if home == folder else home.relative_to(folder).as_posix()
             found[f"{name}{DICOM[0]}" if name in found else name] = home
@@ -81,10 +81,10 @@ def find_volume(folder: Path, name: str) -> Path | None:
     Raises:
         ValueError: If there are several.
     """
-    wanted = [f"{name}{ending}" for ending in VOLUMES]
-    found = [file for file in listed(folder) if file.name.lower() in wanted and file.is_file()]
-    if (folder / name).is_dir() and holds_dicom(folder / name):
-        found.append(folder / name)
+    wanted = [f"{name.lower()}{ending}" for ending in VOLUMES]
+    there = listed(folder)
+    found = [path for path in there if path.name.lower() in wanted and path.is_file()]
+    found += [path for path in there if path.name.lower() == name.lower() and path.is_dir() and holds_dicom(path)]
     if len(found) > 1:
         raise ValueError(f"{found[0]}: and {found[1].name} beside it; keep one of the two")
     return found[0] if found else None

@@ -19,7 +19,7 @@ from datamodules.io.dicom_files import DICOM
 from datamodules.io.pictures import PICTURES, is_picture
 from datamodules.segmentation.labels import Labels, read_labels
 
-__all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "read_dataset"]
+__all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "of_ending", "read_dataset"]
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,9 @@ def find_images(path: Path, channels: int, axes: int = 3) -> tuple[CaseFiles, ..
     if path.is_file() and channels == 1:
         ending = volume_ending(path) or (path.suffix if path.suffix.lower() in (*PICTURES, *DICOM) else "")
         return (CaseFiles(path.name[: len(path.name) - len(ending)].removesuffix("_0000"), (path,)),)
+    if (path / "dataset.json").is_file() or (path / "imagesTr").is_dir():
+        parts = [f"imagesT{letter}" for letter in "sr" if (path / f"imagesT{letter}").is_dir()]
+        raise ValueError(f"{path}: a data set with label maps; give {' or '.join(str(path / part) for part in parts)}")
     kinds = (*VOLUMES, *PICTURES)
     found = named(path, kinds, below=True, dicom="series" if axes == 3 else "files") if path.is_dir() else {}
     pictures = {name: file for name, file in found.items() if is_picture(file)}
@@ -137,15 +140,15 @@ def _by_channel(path: Path, volumes: Mapping[str, Path], channels: int) -> dict[
 
 
 def _cases(root: Path, split: str, channels: int, ending: str) -> tuple[CaseFiles, ...]:
-    folder, masks = root / f"images{split}", _of_ending(root / f"labels{split}", ending)
-    images = _by_channel(folder, _of_ending(folder, ending), channels)
+    folder, masks = root / f"images{split}", of_ending(root / f"labels{split}", ending)
+    images = _by_channel(folder, of_ending(folder, ending), channels)
     if alone := [name for name in masks if name not in images]:
         raise ValueError(f"{folder} has no image of the mask {some(alone)}; add it, or move the mask away")
     _tell_others(folder, {file for files in images.values() for file in files})
     return tuple(CaseFiles(name, files, masks.get(name)) for name, files in images.items())
 
 
-def _of_ending(folder: Path, ending: str) -> dict[str, Path]:
+def of_ending(folder: Path, ending: str) -> dict[str, Path]:
     """By name without its ending, in whatever letters that is written; hidden ones, which macOS leaves, are none."""
     found: dict[str, Path] = {}
     for file in listed(folder) if folder.is_dir() else ():

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.io import find_table, match_ids, plain, read_table, some
+from datamodules.io import find_table, match_ids, plain, read_table, some, spelt
 from datamodules.phantoms.phantom import Phantom
 from datamodules.segmentation.datamodule import SegmentationDataModule
 from datamodules.segmentation.files import ENDING, CaseFiles, DatasetFiles
@@ -99,8 +99,8 @@ class PatientFoldersDataModule(SegmentationDataModule):
         """Patients that have all images."""
         cases = []
         for folder in sorted(path for path in self.root.iterdir() if path.is_dir() and path.name[0] != "."):
-            files = tuple(folder / f"{name}{ENDING}" for name in self.images)
-            mask = folder / f"{self.mask}{ENDING}"
+            files = tuple(spelt(folder / f"{name}{ENDING}") for name in self.images)
+            mask = spelt(folder / f"{self.mask}{ENDING}")
             if all(file.is_file() for file in files):
                 cases.append(CaseFiles(folder.name, files, mask if mask.is_file() else None))
         if not cases:

@@ -23,6 +23,8 @@ __all__ = ["TableBatches", "TableDataModule"]
 
 log = logging.getLogger(__name__)
 
+_NAMED = "'datamodule.predictors=[...]'"
+
 
 class TableBatches(ResumableBatches):
     """Batches of `{"id": list[str], "x": (B, K) float64}`, and `label` (B,) int64 where it is known, in order."""
@@ -203,7 +205,8 @@ class TableDataModule(CaseTable, BaseDataModule):
                 values = self._values(table, name)
             except ValueError as error:
                 if mostly_numbers([row[table.columns[name]] for row in table.by_case.values()]):
-                    raise
+                    told = str(error).partition(";")[0]
+                    raise ValueError(f"{told}; mend the cell, or name the predictors: {_NAMED}") from error
                 left[name] = "words" if "which is no number" in str(error) else str(error)
                 continue
             known = np.unique(values[np.isfinite(values)])

@@ -29,7 +29,7 @@ def predict(config: DictConfig) -> None:
         config: As composed from `conf/predict.yaml`.
 
     Raises:
-        UserError: If something given is wrong; nothing has been written then.
+        UserError: If something given is wrong. Cases that were predicted before one that cannot be read stay.
     """
     given = resolve(config)
     content = checkpoint.read(given["ckpt_path"])

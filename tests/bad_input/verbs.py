@@ -30,7 +30,7 @@ from tests.conftest import compose
 
 QUICK = ["trainer.accelerator=cpu", "trainer.max_epochs=1", "+trainer.limit_train_batches=1",
          "+trainer.limit_val_batches=1", "+trainer.limit_test_batches=1", "logger=csv_only",
-         "callbacks.training.progress=null"]  # fmt: skip
+         "callbacks.progress=null"]  # fmt: skip
 
 
 class Begun(Exception):
@@ -96,7 +96,7 @@ def _prepare(layout: Layout, root: Path, work: Path, _: Path | None) -> None:
 
 
 def _predict(layout: Layout, root: Path, work: Path, checkpoint: Path | None) -> None:
-    config = deepcopy(_composed("predict", "trainer.accelerator=cpu", "callbacks.training.progress=null"))
+    config = deepcopy(_composed("predict", "trainer.accelerator=cpu", "callbacks.progress=null"))
     config.ckpt_path, config.input, config.output = str(checkpoint), str(root / layout.input), str(work / "out")
     predict(config)
 

@@ -105,6 +105,16 @@ def test_slices_are_cut_by_hospital_and_labelled_by_the_rule(tmp_path):
     assert cut(tmp_path, margin_mm=2.0).root != data.root
 
 
+def test_slices_are_cut_of_scans_in_capitals(tmp_path):
+    cohort(tmp_path / "cohort")
+    for file in [*(tmp_path / "cohort").rglob("ct.nii.gz")]:
+        file.rename(file.with_name("CT.NII.GZ"))
+    data = cut(tmp_path)
+    data.prepare_data()
+    data.setup()
+    assert sum(map(len, data.split.values())) == 3 * 3 * 4
+
+
 def test_another_rule_gives_other_labels(tmp_path):
     cohort(tmp_path / "cohort")
     labels = {

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from datamodules import ImageFolderDataModule
+from datamodules.io import write_table
 from tests.datamodules.io.dicom_series import slice_of, write_ct
 
 
@@ -94,6 +95,26 @@ def test_several_labels_are_columns(tmp_path):
     data = made(tmp_path, table="t.csv", label=["wet", "cold"])
     assert (data.task, data.class_names, data.num_classes) == ("multilabel", ["wet", "cold"], 2)
     assert next(iter(data.val_dataloader()))["label"].tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ({"kind": "NA"}, "line 2 .*kind is missing"),
+        ({"who": ""}, "line 2 .*who is missing"),
+        ({"wet": "yes", "label": ["wet"]}, "line 2 .*wet is 'yes'; expected 0 or 1"),
+    ],
+)
+def test_a_cell_that_says_nothing_is_told_with_its_line(tmp_path, cell, said):
+    options = {"label": cell.pop("label", "kind")}
+    rows = []
+    for number in range(12):
+        picture(tmp_path / f"{number}.png", 20 * number)
+        rows.append({"path": f"{number}.png", "kind": "ab"[number % 2], "who": number, "wet": number % 2})
+    rows[0] |= cell
+    write_table(tmp_path / "t.csv", [*rows[0]], rows)
+    with pytest.raises(ValueError, match=said):
+        made(tmp_path, table="t.csv", patient="who", **options)
 
 
 def test_volumes_of_any_size_are_windowed_and_brought_to_one(tmp_path):

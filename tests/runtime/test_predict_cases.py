@@ -50,7 +50,7 @@ def made(tmp_path_factory):
 
 
 def predict(made, name, image, output, *words):
-    quiet = ["trainer.accelerator=cpu", "callbacks.training.progress=null"]
+    quiet = ["trainer.accelerator=cpu", "callbacks.progress=null"]
     return call_verb("predict", f"ckpt_path={made / name}.ckpt", f"input={image}", f"output={output}", *quiet, *words)
 
 
@@ -167,8 +167,22 @@ def test_folders_of_dicom_are_predicted_on_as_their_nifti(made, tmp_path):
     refused(predict(made, "all", series, tmp_path / "other"), f"input: {series}: 2 series: ", "a folder of its own")
 
 
+def test_predictions_within_the_input_are_no_images(made, tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    shutil.copy(made / "set" / "imagesTr" / "a_0000.nii.gz", source / "a.nii.gz")
+    for _ in range(2):
+        assert predict(made, "all", source, source / "predictions").code == 0
+        assert [file.name for file in (source / "predictions").rglob("*")] == ["a.nii.gz"]
+
+
+def test_a_data_set_with_label_maps_is_no_input(made, tmp_path):
+    done = predict(made, "all", made / "set", tmp_path / "out")
+    refused(done, "a data set with label maps", remedy="give ")
+
+
 def test_a_damaged_case_among_others_ends_in_one_line(made, tmp_path):
     shutil.copy(made / "set" / "imagesTr" / "a_0000.nii.gz", tmp_path / "a.nii.gz")
     (tmp_path / "b.nii.gz").write_bytes((tmp_path / "a.nii.gz").read_bytes()[:-20])
-    refused(predict(made, "none", tmp_path, tmp_path / "out"), f"input: {tmp_path / 'b.nii.gz'} could", "copy it")
+    refused(predict(made, "none", tmp_path, tmp_path / "out"), f"{tmp_path / 'b.nii.gz'} could", "copy it")
     assert (tmp_path / "out" / "a.nii.gz").is_file()

@@ -9,6 +9,7 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from datamodules.io import find_volume, geometry, named, read_mask, read_volume, write_like
 from datamodules.io.dicom_images import read_pictures
+from datamodules.seen import mark_file
 from tests.datamodules.io.dicom_series import CORNER, HU, SPACING, slice_of, write_ct, write_enhanced, write_volume
 
 AFFINE = np.array([[0.9, 0, 0, -7], [0, 0.8, 0, 3], [0, 0, 4.0, 11], [0, 0, 0, 1]])
@@ -137,6 +138,9 @@ def test_pictures_are_shown_as_a_viewer_shows_them(tmp_path):
     assert np.array_equal(shown, deep.max() - deep)
     (shown,) = read_pictures(picture(tmp_path / "d", deep, bits=12, RescaleSlope=2, RescaleIntercept=-3))
     assert np.array_equal(shown, deep * 2.0 - 3)
+    few = (grey // 4).astype(np.uint8)
+    (shown,) = read_pictures(picture(tmp_path / "f", few, photometric="MONOCHROME1", bits=6))
+    assert np.array_equal(shown, few.max() - few), "bits that are not stored are no tones"
     padded = np.where(grey == 0, 4095, deep).astype(np.uint16)
     (shown,) = read_pictures(picture(tmp_path / "e", padded, bits=12, PixelPaddingValue=4095))
     assert shown.max() == deep.max()
@@ -224,8 +228,25 @@ def test_folders_of_dicom_are_found_among_files(tmp_path, caplog):
     assert "1 files of 12 are no images and are left out: two/deep/LICENSE" in caplog.text
 
 
+def test_a_preview_beside_slices_without_endings_does_not_hide_them(tmp_path):
+    write_volume(tmp_path, volume(), ending="")
+    (tmp_path / "preview.png").write_bytes(b"")
+    assert named(tmp_path, (".png",), dicom="series")[tmp_path.name] == tmp_path
+
+
+def test_a_folder_is_known_by_its_files_whatever_they_are_called(tmp_path):
+    write_ct(tmp_path / "one")
+    before = mark_file(tmp_path / "one")
+    for number, file in enumerate(sorted((tmp_path / "one").iterdir(), reverse=True)):
+        file.rename(file.with_name(f"slice{number}"))
+    (tmp_path / "one" / "Thumbs.db").write_bytes(b"x")
+    assert mark_file(tmp_path / "one") == before
+
+
 def test_a_volume_is_found_by_name_in_any_format(tmp_path):
     assert find_volume(tmp_path, "ct") is None
+    nib.save(volume(), tmp_path / "T2.NII.GZ")
+    assert find_volume(tmp_path, "t2") == find_volume(tmp_path, "T2") == tmp_path / "T2.NII.GZ"
     write_ct(tmp_path / "ct")
     assert find_volume(tmp_path, "ct") == tmp_path / "ct"
     nib.save(volume(), tmp_path / "t1.nii")
