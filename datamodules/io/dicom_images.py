@@ -98,7 +98,7 @@ def _frames(file: Path) -> list[np.ndarray]:
         padded = stored == np.array(dataset.get("PixelPaddingValue", 0)).astype(stored.dtype)
     meant = np.array_equal(values, stored) and int(dataset.BitsStored) == 8 and stored.min() >= 0
     values = values.astype(np.uint8 if meant else np.float32)
-    if not meant and "PixelPaddingValue" in dataset and not padded.all():  # far from what is meant, it would take up the range
+    if not meant and "PixelPaddingValue" in dataset and not padded.all():  # it would take up the range
         values = np.where(padded, values[~padded].min(), values)
     if kind == "MONOCHROME1":
         values = ~values if values.dtype == np.uint8 else values.max() + values.min() - values
