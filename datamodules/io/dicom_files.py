@@ -5,6 +5,7 @@ A patient's name never gets into a message: only names of files, series and the 
 
 import logging
 import mmap
+import re
 import struct
 import warnings
 import zlib
@@ -147,8 +148,9 @@ def slice_headers(path: Path, modalities: Collection[str]) -> list[tuple[Path, p
 
 
 def modality_of(header: pydicom.Dataset) -> str:
-    """As the header says it, or its SOP class."""
-    return str(header.get("Modality") or ("CT" if _kind(header) in _CT else "none"))
+    """As the header says it, without what no code holds, or its SOP class."""
+    said = re.sub("[^A-Z0-9_ ]", "", str(header.get("Modality") or "").upper())[:16]
+    return said or ("CT" if _kind(header) in _CT else "none")
 
 
 def _no_slice(header: pydicom.Dataset, modalities: Collection[str]) -> str:
@@ -193,7 +195,7 @@ def _is_dicom(file: Path) -> bool:
     Raises:
         ValueError: If the file is named as DICOM, or begins as its data do, and has no mark.
     """
-    with file.open("rb") as stream:
+    with opening(file, "DICOM"), file.open("rb") as stream:
         start = stream.read(132)
     if start[128:] == b"DICM":
         return True
