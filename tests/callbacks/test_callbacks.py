@@ -107,8 +107,8 @@ def test_csv_is_all_or_nothing(tmp_path):
 def test_figures_of_phantoms_say_so_and_others_do_not(tmp_path, phantom):
     figure, _ = new_figure(3, 2)
     data = type("Data", (), {"phantom": phantom})
-    save_figures(type("Run", (), {"datamodule": data, "loggers": []}), {"one": figure}, tmp_path)
-    assert (tmp_path / "one.png").is_file()
+    save_figures(type("Run", (), {"datamodule": data, "loggers": [], "default_root_dir": tmp_path}), {"one": figure})
+    assert (tmp_path / "figures" / "one.png").is_file()
     assert [text.get_text() for text in figure.texts] == ["phantom"] * phantom
 
 
