@@ -86,8 +86,9 @@ class CaseWriter(L.Callback):
 
     def _outside(self, datamodule: Any) -> dict[str, Any]:
         """The cases, without those that are predictions of an earlier run within the input."""
-        cases, here = getattr(datamodule, self.pending), self.output.resolve()
-        inside = [name for name, case in cases.items() if self.made_of(case)[0][0].resolve().is_relative_to(here)]
+        cases, here = getattr(datamodule, self.pending), os.path.realpath(self.output)
+        files = {name: os.path.realpath(self.made_of(case)[0][0]) for name, case in cases.items()}
+        inside = [name for name, file in files.items() if Path(file).is_relative_to(here)]
         if inside:
             log.warning("%s: %d predictions in it are no images to predict on", self.output, len(inside))
             datamodule.leave_out(inside)
