@@ -78,7 +78,7 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: it is damaged, or holds objects other than plain data") from error
     if not isinstance(content, dict) or "medzoo" not in content:
         raise UserError(f"{path} is not a checkpoint of this zoo: it carries no config to rebuild the model from")
-    return content | {"state_dict": with_new_weights(content["state_dict"])}
+    return content | {"state_dict": with_new_weights(content.get("state_dict", {}))}
 
 
 def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
