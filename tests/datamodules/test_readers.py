@@ -175,9 +175,10 @@ def test_a_folder_of_dicom_is_a_volume_or_pictures(tmp_path):
 
 
 def test_what_is_no_dicom_among_pictures_is_told(tmp_path, caplog):
-    Image.fromarray(GREY).save(tmp_path / "a.png")
+    for name in "ab":
+        Image.fromarray(GREY).save(tmp_path / f"{name}.png")
     write_ct(tmp_path / "raw")
-    (tmp_path / "raw" / "1.1_0.dcm").rename(tmp_path / "IM1")  # has the mark, but pictures lie beside it
+    (tmp_path / "raw" / "1.1_0.dcm").rename(tmp_path / "IM1")  # has the mark, but as many pictures lie beside it
     (tmp_path / "notes").write_text("words")
-    assert read_images(tmp_path, (1, 8, 8))[0] == ["a"]
-    assert "2 files of 3 are no images and are left out: IM1, notes" in caplog.text
+    assert read_images(tmp_path, (1, 8, 8))[0] == ["a", "b"]
+    assert "2 files of 4 are no images and are left out: IM1, notes" in caplog.text

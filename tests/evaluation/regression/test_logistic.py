@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit
 
-from evaluation import likelihood
+from evaluation.regression import likelihood
 from evaluation.regression.likelihood import likelihood_ratio_p, maximise, profile_interval
 from evaluation.regression.logistic import fit_logistic, recentred
 from evaluation.regression.odds import multivariate_table, univariate_table

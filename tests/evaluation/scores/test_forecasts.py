@@ -8,8 +8,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
-from evaluation import forecasts
 from evaluation.measures.expansion import ExpansionRule
+from evaluation.scores import forecasts
 from evaluation.scores.followup_baselines import (
     Forecast,
     baseline_forecasts,
