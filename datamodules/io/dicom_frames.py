@@ -25,6 +25,7 @@ _GROUPS = {
     "ReferencedSegmentNumber": "SegmentIdentificationSequence",
 }
 _WIDEST = 20.0  # mm of a pixel; a field of view of 700 mm has 35 of them
+_RESCALED = 1e9  # no unit of an image goes beyond; PET in Bq/mL reaches millions
 _NO_HU = "cannot be turned into HU"
 _HU = ("HU", "HU_MOD", "US", "")  # US: unspecified
 
@@ -137,6 +138,8 @@ def _frame(
     slope, intercept = one("RescaleSlope", 1), one("RescaleIntercept", 0)
     if slope <= 0:
         raise ValueError(f"{file}: RescaleSlope {slope:g} is not above 0; export the series anew")
+    if max(slope, abs(intercept)) > _RESCALED:
+        raise ValueError(f"{file}: RescaleSlope {slope:g} and RescaleIntercept {intercept:g}; export the series anew")
     spacing = read("PixelSpacing", 2)
     if spacing.min() <= 0 or spacing.max() > _WIDEST:
         raise ValueError(

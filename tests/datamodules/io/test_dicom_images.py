@@ -254,3 +254,9 @@ def test_a_volume_is_found_by_name_in_any_format(tmp_path):
     nib.save(volume(), tmp_path / "ct.nii.gz")
     with pytest.raises(ValueError, match=r"ct\.nii\.gz: and ct beside it; keep one"):
         find_volume(tmp_path, "ct")
+
+
+def test_a_rescale_beyond_all_units_is_refused(tmp_path):
+    write_ct(tmp_path, lambda _, said: setattr(said, "RescaleIntercept", "1e39"))
+    with pytest.raises(ValueError, match=r"RescaleSlope 1 and RescaleIntercept 1e\+39; export the series anew"):
+        read_volume(tmp_path)
