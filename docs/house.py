@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -38,6 +38,7 @@ def figures() -> dict[str, str]:
         f"lines of YAML, share in runs of {RUN} or more that stand twice": f"{of:,}, {many / of:.1%}",
         "most files in a folder": f"{folders[flat]} ({flat.relative_to(ROOT)})",
         "imports between rooms": ", ".join(_arrows(trees)),
+        "lines of `datamodules` without phantoms and radiomics; of these, of `io` and `check`": _data_lines(lines),
         "share of lines by room": ", ".join(_shares(lines)),
         "seconds to `--help`": f"{_seconds('--help'):.1f}",
         "seconds to the answer to a mistyped experiment": f"{_seconds('experiment=hemxp'):.1f}",
@@ -89,6 +90,15 @@ def _shares(lines: dict[Path, int]) -> Iterator[str]:
     for room in ROOMS:
         share = sum(count for file, count in lines.items() if file.is_relative_to(ROOT / room)) / total
         yield f"{room} {share:.0%}"
+
+
+def _data_lines(lines: dict[Path, int]) -> str:
+    rooms: Counter[str] = Counter()
+    for file, count in lines.items():
+        if file.is_relative_to(home := ROOT / "datamodules"):
+            rooms[file.relative_to(home).parts[0]] += count
+    total = rooms.total() - rooms["phantoms"] - rooms["radiomics"]
+    return f"{total:,}; {rooms['io']:,} and {rooms['check']:,}"
 
 
 def _seconds(word: str) -> float:

@@ -87,8 +87,8 @@ class CaseWriter(L.Callback):
     def _outside(self, datamodule: Any) -> dict[str, Any]:
         """The cases, without those that are predictions of an earlier run within the input."""
         cases, here = getattr(datamodule, self.pending), os.path.realpath(self.output)
-        files = {name: os.path.realpath(self.made_of(case)[0][0]) for name, case in cases.items()}
-        inside = [name for name, file in files.items() if Path(file).is_relative_to(here)]
+        files = {name: map(os.path.realpath, self.made_of(case)[0]) for name, case in cases.items()}
+        inside = [name for name, found in files.items() if any(Path(file).is_relative_to(here) for file in found)]
         if inside:
             log.warning("%s: %d predictions in it are no images to predict on", self.output, len(inside))
             datamodule.leave_out(inside)

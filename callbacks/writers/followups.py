@@ -40,8 +40,9 @@ class FollowupWriter(CaseWriter):
         return sorted(file.parent for file in self.output.glob("[!.]*/volumes.csv"))
 
     def made_of(self, case: Any) -> tuple[list[Path], str]:
-        """Scans and masks, what is known of the patient, and how thick slices are."""
-        files = [file for time in ("baseline", "followup") for file in sorted((case.folder / time).rglob("*.nii.gz"))]
+        """Scans and masks of any format, what is known of the patient, and how thick slices are."""
+        found = [file for time in ("baseline", "followup") for file in sorted((case.folder / time).rglob("*"))]
+        files = [file for file in found if file.is_file()]
         return files, json.dumps([case.clinical.tolist(), case.grid.file_affine.tolist()])
 
     def on_predict_batch_end(

@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import lightning as L
 import nibabel as nib
@@ -170,6 +171,15 @@ def test_an_interrupted_prediction_goes_on(data, model, tmp_path):
     assert len(done) == 12
     assert not [name for name in done if name.startswith(".")]
     assert (tmp_path / "out" / "Kander_001" / "volumes.csv").stat().st_mtime_ns == kept
+
+
+def test_a_forecast_is_made_of_scans_of_any_format(tmp_path):
+    files = [tmp_path / "baseline" / name for name in ("CT.NII.GZ", "iph.nii.gz", "ivh/1.png")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    case = SimpleNamespace(folder=tmp_path, clinical=np.zeros(7), grid=SimpleNamespace(file_affine=np.eye(4)))
+    assert FollowupWriter(tmp_path / "out").made_of(case)[0] == files
 
 
 def test_a_forecast_of_another_model_or_patient_is_refused(data, model, tmp_path):
