@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: $(READY) ## create .venv with everything the zoo needs (about 2 minutes, once)
+setup: $(READY) .types/medzoo ## create .venv with everything the zoo needs (about 2 minutes, once)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -18,6 +18,9 @@ $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(READY)
+
+.types/medzoo: # the checkout by the name of the package: mypy cannot follow a __path__
+	@mkdir -p .types && ln -sfn .. $@
 
 demo: setup ## train, test and report on synthetic head CT (under ten minutes, no download)
 	$(BIN)/python train.py experiment=hemexp_demo

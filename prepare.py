@@ -1,6 +1,6 @@
 """Get and check a data set: `python prepare.py datamodule=medmnist datamodule.name=breastmnist`. See `--help`."""
 
-from runtime.cli import main
+from medzoo.runtime.cli import main
 
 if __name__ == "__main__":
     main("prepare")

@@ -34,11 +34,11 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.row import Row, print_rows
-from callbacks.reports.followup import sampled_followups
-from evaluation.scores.followup import compare
-from evaluation.scores.forecasts import coverage, crps, energy_distance
-from runtime import checkpoint
-from runtime.build import instantiate
+from medzoo.callbacks.reports.followup import sampled_followups
+from medzoo.evaluation.scores.followup import compare
+from medzoo.evaluation.scores.forecasts import coverage, crps, energy_distance
+from medzoo.runtime import checkpoint
+from medzoo.runtime.build import instantiate
 
 __all__ = ["as_original", "original_sample", "run"]
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.row import Row, print_rows
-from models import timm_network
+from medzoo.models import timm_network
 
 __all__ = ["run"]
 

@@ -32,12 +32,12 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from benchmarks.row import Row, print_rows
-from callbacks import FiniteGuard, StepSeed
-from datamodules.batches import TensorBatches
-from lightning_modules import ClassificationModule
-from models import ClassificationLoss, timm_network
-from runtime.build import make_trainer
-from runtime.loggers import csv_logger
+from medzoo.callbacks import FiniteGuard, StepSeed
+from medzoo.datamodules.batches import TensorBatches
+from medzoo.lightning_modules import ClassificationModule
+from medzoo.models import ClassificationLoss, timm_network
+from medzoo.runtime.build import make_trainer
+from medzoo.runtime.loggers import csv_logger
 
 __all__ = ["run"]
 

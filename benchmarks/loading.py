@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from benchmarks.row import Row, print_rows
-from datamodules import MedMNISTDataModule, MedMNISTPhantomDataModule
+from medzoo.datamodules import MedMNISTDataModule, MedMNISTPhantomDataModule
 
 __all__ = ["medmnist_root", "run"]
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from models.state_space.selective_scan import _STATES, _block_length
+from medzoo.models.state_space.selective_scan import _STATES, _block_length
 
 __all__ = ["ScanMemory", "chunked", "mambapy"]
 

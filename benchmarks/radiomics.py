@@ -40,10 +40,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.loading import medmnist_root
 from benchmarks.row import Row, print_rows
-from datamodules.radiomics import RadiomicsSettings, extract
-from datamodules.radiomics.masks import make_masks
-from datamodules.radiomics.settings import Family, MaskPolicy
-from datamodules.seen import SPLITS
+from medzoo.datamodules.radiomics import RadiomicsSettings, extract
+from medzoo.datamodules.radiomics.masks import make_masks
+from medzoo.datamodules.radiomics.settings import Family, MaskPolicy
+from medzoo.datamodules.seen import SPLITS
 
 __all__ = ["run"]
 
@@ -70,7 +70,7 @@ def run(*, images: int | None = None) -> list[Row]:
         One row for each case, in images/s.
     """
     python = _peer_python()
-    log = logging.getLogger("datamodules.radiomics")
+    log = logging.getLogger("medzoo.datamodules.radiomics")
     log.setLevel(logging.ERROR)  # not that shapes are constant, for every run
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -44,8 +44,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from scipy import ndimage
 
 from benchmarks.row import Row, print_rows
-from datamodules.io import read_table, read_volume
-from datamodules.io.pictures import read_picture
+from medzoo.datamodules.io import read_table, read_volume
+from medzoo.datamodules.io.pictures import read_picture
 
 __all__ = ["run", "write_files"]
 

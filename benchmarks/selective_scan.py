@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.row import Row, print_rows
-from models.state_space import selective_scan
+from medzoo.models.state_space import selective_scan
 
 __all__ = ["run", "scan"]
 

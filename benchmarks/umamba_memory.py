@@ -34,10 +34,10 @@ from torch._subclasses import FakeTensorMode
 
 from benchmarks.memory import chunked, mambapy
 from benchmarks.row import Row, print_rows
-from models import UMamba
-from models.state_space import MambaLayer
-from models.state_space.selective_scan import _STATES, _Chunked
-from runtime.allocations import Allocations
+from medzoo.models import UMamba
+from medzoo.models.state_space import MambaLayer
+from medzoo.models.state_space.selective_scan import _STATES, _Chunked
+from medzoo.runtime.allocations import Allocations
 
 __all__ = ["allocated", "run", "tokens"]
 

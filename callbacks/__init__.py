@@ -1,31 +1,31 @@
 """Callbacks: all that is neither mathematics nor data."""
 
-from callbacks.nomogram.report import NomogramReport
-from callbacks.reports.classification import ClassificationFigures
-from callbacks.reports.followup import FollowupReport
-from callbacks.reports.fusion import FusionReport
-from callbacks.reports.gradcam import GradCAMFigures
-from callbacks.reports.latent_shift import LatentShiftFigures
-from callbacks.reports.latents import LatentFigures
-from callbacks.reports.patients import PatientScores
-from callbacks.reports.reconstruction import ReconstructionFigures
-from callbacks.reports.representations import RepresentationReport
-from callbacks.reports.restoration import RestorationFigures
-from callbacks.reports.segmentation import SegmentationReport
-from callbacks.reports.synthetic_images import SyntheticImages
-from callbacks.reports.translation import TranslationFigures
-from callbacks.reports.vae import VAEFigures
-from callbacks.training.best_checkpoint import BestCheckpoint
-from callbacks.training.finite_guard import FiniteGuard
-from callbacks.training.interrupted import Interrupted
-from callbacks.training.progress import Progress
-from callbacks.training.step_seed import StepSeed
-from callbacks.writers.followups import FollowupWriter
-from callbacks.writers.held_out_masks import HeldOutMasks
-from callbacks.writers.nomogram import NomogramWriter
-from callbacks.writers.predictions import PredictionWriter
-from callbacks.writers.scores import ScoreWriter
-from callbacks.writers.segmentation import SegmentationWriter
+from medzoo.callbacks.nomogram.report import NomogramReport
+from medzoo.callbacks.reports.classification import ClassificationFigures
+from medzoo.callbacks.reports.followup import FollowupReport
+from medzoo.callbacks.reports.fusion import FusionReport
+from medzoo.callbacks.reports.gradcam import GradCAMFigures
+from medzoo.callbacks.reports.latent_shift import LatentShiftFigures
+from medzoo.callbacks.reports.latents import LatentFigures
+from medzoo.callbacks.reports.patients import PatientScores
+from medzoo.callbacks.reports.reconstruction import ReconstructionFigures
+from medzoo.callbacks.reports.representations import RepresentationReport
+from medzoo.callbacks.reports.restoration import RestorationFigures
+from medzoo.callbacks.reports.segmentation import SegmentationReport
+from medzoo.callbacks.reports.synthetic_images import SyntheticImages
+from medzoo.callbacks.reports.translation import TranslationFigures
+from medzoo.callbacks.reports.vae import VAEFigures
+from medzoo.callbacks.training.best_checkpoint import BestCheckpoint
+from medzoo.callbacks.training.finite_guard import FiniteGuard
+from medzoo.callbacks.training.interrupted import Interrupted
+from medzoo.callbacks.training.progress import Progress
+from medzoo.callbacks.training.step_seed import StepSeed
+from medzoo.callbacks.writers.followups import FollowupWriter
+from medzoo.callbacks.writers.held_out_masks import HeldOutMasks
+from medzoo.callbacks.writers.nomogram import NomogramWriter
+from medzoo.callbacks.writers.predictions import PredictionWriter
+from medzoo.callbacks.writers.scores import ScoreWriter
+from medzoo.callbacks.writers.segmentation import SegmentationWriter
 
 __all__ = [
     "BestCheckpoint",

@@ -1,24 +1,24 @@
 """DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
 
-from datamodules.fetal_heart.datamodule import FetalHeartDataModule
-from datamodules.followup.datamodule import FollowupDataModule
-from datamodules.hematoma.cut_slices import CutSlicesDataModule
-from datamodules.hematoma.scans import HematomaScansDataModule
-from datamodules.hematoma.slices import HematomaSlicesDataModule
-from datamodules.image_folder import ImageFolderDataModule
-from datamodules.liver import LiverCohortDataModule
-from datamodules.medmnist import MedMNISTDataModule, MedMNISTPhantomDataModule
-from datamodules.npz import NPZDataModule
-from datamodules.phantoms.fetal_heart import FetalHeartPhantom
-from datamodules.phantoms.fetal_heart.table import FetalHeartTable
-from datamodules.phantoms.head import HeadPhantom, HeadPictures, HeadScans
-from datamodules.phantoms.liver import LiverPhantom, LiverPictures
-from datamodules.segmentation.datamodule import SegmentationDataModule
-from datamodules.segmentation.folders import PatientFoldersDataModule
-from datamodules.segmentation.unpaired import UnpairedFoldersDataModule
-from datamodules.table.datamodule import TableDataModule
-from datamodules.unlabelled.datamodule import UnlabelledDataModule
-from datamodules.unlabelled.source import ImageSource
+from medzoo.datamodules.fetal_heart.datamodule import FetalHeartDataModule
+from medzoo.datamodules.followup.datamodule import FollowupDataModule
+from medzoo.datamodules.hematoma.cut_slices import CutSlicesDataModule
+from medzoo.datamodules.hematoma.scans import HematomaScansDataModule
+from medzoo.datamodules.hematoma.slices import HematomaSlicesDataModule
+from medzoo.datamodules.image_folder import ImageFolderDataModule
+from medzoo.datamodules.liver import LiverCohortDataModule
+from medzoo.datamodules.medmnist import MedMNISTDataModule, MedMNISTPhantomDataModule
+from medzoo.datamodules.npz import NPZDataModule
+from medzoo.datamodules.phantoms.fetal_heart import FetalHeartPhantom
+from medzoo.datamodules.phantoms.fetal_heart.table import FetalHeartTable
+from medzoo.datamodules.phantoms.head import HeadPhantom, HeadPictures, HeadScans
+from medzoo.datamodules.phantoms.liver import LiverPhantom, LiverPictures
+from medzoo.datamodules.segmentation.datamodule import SegmentationDataModule
+from medzoo.datamodules.segmentation.folders import PatientFoldersDataModule
+from medzoo.datamodules.segmentation.unpaired import UnpairedFoldersDataModule
+from medzoo.datamodules.table.datamodule import TableDataModule
+from medzoo.datamodules.unlabelled.datamodule import UnlabelledDataModule
+from medzoo.datamodules.unlabelled.source import ImageSource
 
 __all__ = [
     "CutSlicesDataModule",

@@ -8,8 +8,8 @@ from typing import Any
 
 import lightning as L
 
-from datamodules.phantoms.phantom import Phantom
-from datamodules.seen import SPLITS, Seen, mark, matched, telling
+from medzoo.datamodules.phantoms.phantom import Phantom
+from medzoo.datamodules.seen import SPLITS, Seen, mark, matched, telling
 
 __all__ = ["BaseDataModule"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.regression.predictors import check_predictors
+from medzoo.evaluation.regression.predictors import check_predictors
 
 __all__ = ["CaseTable", "Cases"]
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.in_memory import InMemoryDataModule, Split, chosen_of
-from datamodules.io import Table, in_order, is_missing, listed, read_table, setting
-from datamodules.readers import ENDINGS, find_images, numbered, read_each
-from datamodules.seen import SPLITS
-from datamodules.segmentation.pictures import several_of_one_name
-from datamodules.splits import by_share, patient_in, stated
+from medzoo.datamodules.in_memory import InMemoryDataModule, Split, chosen_of
+from medzoo.datamodules.io import Table, in_order, is_missing, listed, read_table, setting
+from medzoo.datamodules.readers import ENDINGS, find_images, numbered, read_each
+from medzoo.datamodules.seen import SPLITS
+from medzoo.datamodules.segmentation.pictures import several_of_one_name
+from medzoo.datamodules.splits import by_share, patient_in, stated
 
 __all__ = ["SPLIT_WORDS", "ImageFolderDataModule", "without_ending"]
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import BaseDataModule
-from datamodules.batches import Augmentation, TensorBatches
-from datamodules.phantoms.phantom import Phantom
-from datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
-from datamodules.radiomics.masks import make_masks
-from datamodules.readers import read_images
-from datamodules.seen import mark, matched
+from medzoo.datamodules.base import BaseDataModule
+from medzoo.datamodules.batches import Augmentation, TensorBatches
+from medzoo.datamodules.phantoms.phantom import Phantom
+from medzoo.datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
+from medzoo.datamodules.radiomics.masks import make_masks
+from medzoo.datamodules.readers import read_images
+from medzoo.datamodules.seen import mark, matched
 
 __all__ = ["InMemoryDataModule", "Split", "Task", "chosen_of", "joined"]
 

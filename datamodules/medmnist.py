@@ -16,9 +16,9 @@ from urllib.error import URLError
 
 import torch
 
-from datamodules.in_memory import Task
-from datamodules.npz import NPZDataModule
-from datamodules.phantoms.images import ImagesPhantom
+from medzoo.datamodules.in_memory import Task
+from medzoo.datamodules.npz import NPZDataModule
+from medzoo.datamodules.phantoms.images import ImagesPhantom
 
 __all__ = ["MedMNISTDataModule", "MedMNISTPhantomDataModule"]
 

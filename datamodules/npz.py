@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.in_memory import InMemoryDataModule, Split, chosen_of
-from datamodules.npz_file import image_shape, read_npz
-from datamodules.seen import Seen, mark
+from medzoo.datamodules.in_memory import InMemoryDataModule, Split, chosen_of
+from medzoo.datamodules.npz_file import image_shape, read_npz
+from medzoo.datamodules.seen import Seen, mark
 
 __all__ = ["NPZDataModule"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.in_memory import Task
-from datamodules.io.arrays import npz_shape
-from datamodules.io.arrays import read_npz as read_array
-from datamodules.seen import SPLITS
+from medzoo.datamodules.in_memory import Task
+from medzoo.datamodules.io.arrays import npz_shape
+from medzoo.datamodules.io.arrays import read_npz as read_array
+from medzoo.datamodules.seen import SPLITS
 
 __all__ = ["image_shape", "read_npz"]
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from datamodules.io import VOLUMES, is_dicom, named, read_volume, some
-from datamodules.io.arrays import ARRAYS, npz_keys, read_npy, read_npz, stretched
-from datamodules.io.dicom_files import DICOM
-from datamodules.io.dicom_images import read_pictures
-from datamodules.io.pictures import PICTURES, read_pages
+from medzoo.datamodules.io import VOLUMES, is_dicom, named, read_volume, some
+from medzoo.datamodules.io.arrays import ARRAYS, npz_keys, read_npy, read_npz, stretched
+from medzoo.datamodules.io.dicom_files import DICOM
+from medzoo.datamodules.io.dicom_images import read_pictures
+from medzoo.datamodules.io.pictures import PICTURES, read_pages
 
 __all__ = ["ENDINGS", "find_images", "numbered", "read_each", "read_images"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from datamodules.io.files import listed, opening
+from medzoo.datamodules.io.files import listed, opening
 
 __all__ = ["SPLITS", "Seen", "mark", "mark_file", "matched", "telling"]
 

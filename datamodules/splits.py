@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sklearn.model_selection import KFold, train_test_split
 
-from datamodules.seen import SPLITS
+from medzoo.datamodules.seen import SPLITS
 
 __all__ = ["by_group", "by_share", "check_classes", "held_out", "patient_in", "stated"]
 

@@ -15,15 +15,15 @@ import SimpleITK as sitk
 from PIL import Image
 from scipy import ndimage
 
-from datamodules.phantoms.head import causal, simulate
-from datamodules.phantoms.head.scanner import Scanner
-from datamodules.preparation.scan import read_ct
-from datamodules.preparation.skull_strip import SkullStrip
-from evaluation.figures.head import image_axes
-from evaluation.figures.style import COLOURS, new_figure
-from evaluation.scores.classification import auc
-from evaluation.scores.followup_baselines import baseline_forecasts, fit_baselines
-from evaluation.scores.forecasts import crps
+from medzoo.datamodules.phantoms.head import causal, simulate
+from medzoo.datamodules.phantoms.head.scanner import Scanner
+from medzoo.datamodules.preparation.scan import read_ct
+from medzoo.datamodules.preparation.skull_strip import SkullStrip
+from medzoo.evaluation.figures.head import image_axes
+from medzoo.evaluation.figures.style import COLOURS, new_figure
+from medzoo.evaluation.scores.classification import auc
+from medzoo.evaluation.scores.followup_baselines import baseline_forecasts, fit_baselines
+from medzoo.evaluation.scores.forecasts import crps
 
 ROOT = Path(__file__).resolve().parent.parent
 LIKE_GE = Scanner(thickness_mm=5.0, noise_hu=3.9, cupping_hu=4.0, shading_hu=0.6)

@@ -16,11 +16,11 @@ from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from datamodules.io import read_table
-from datamodules.phantoms.liver import LiverPhantom, causal
-from datamodules.phantoms.liver.tables import PATHWAYS
-from evaluation.figures.style import new_figure
-from evaluation.scores.diagnostic import delong
+from medzoo.datamodules.io import read_table
+from medzoo.datamodules.phantoms.liver import LiverPhantom, causal
+from medzoo.datamodules.phantoms.liver.tables import PATHWAYS
+from medzoo.evaluation.figures.style import new_figure
+from medzoo.evaluation.scores.diagnostic import delong
 
 ROOT = Path(__file__).resolve().parent.parent
 PEOPLE = 200_000

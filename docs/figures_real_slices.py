@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-import runtime
-from datamodules.preparation import SkullStrip
-from evaluation.figures import reconstruction_figure
+import medzoo
+from medzoo.datamodules.preparation import SkullStrip
+from medzoo.evaluation.figures import reconstruction_figure
 
 OUTPUT = Path(__file__).parent / "images" / "hemexp_real_slices.png"
 SIZE, PIXEL_MM, BRAIN_MM = 64, 3.0, 170.0
@@ -33,7 +33,7 @@ def main(checkpoint: str) -> None:
     read = [read_slice(file) for file in files]
     images = torch.stack([image for image in read if image is not None])
     with torch.no_grad():
-        said = runtime.load(checkpoint)(images)
+        said = medzoo.load(checkpoint)(images)
     brain = images[:, 0] > 0
     error = 100 * (said[:, 0] - images[:, 0]).abs()[brain].mean().item()
     a, b = said[:, 1] > 0.5, images[:, 1] > 0.5

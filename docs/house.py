@@ -79,7 +79,7 @@ def _arrows(trees: dict[Path, ast.Module]) -> Iterator[str]:
         for node in ast.walk(tree):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            found |= {(room, name.split(".")[0]) for name in names}
+            found |= {(room, name.removeprefix("medzoo.").split(".")[0]) for name in names}
     for room in ROOMS[:-1]:
         if to := sorted(other for other in ROOMS if other != room and (room, other) in found):
             yield f"{room} → {' and '.join(to)}"

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.counts import VoxelCounts
-from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.counts import VoxelCounts
+from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 
 __all__ = ["AutoencoderModule"]
 

@@ -23,11 +23,11 @@ from torchmetrics.classification import (
     MultilabelAUROC,
 )
 
-from lightning_modules.held_out import fit_to_validation
-from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
-from lightning_modules.transfer import receive_network
-from models.fitted import Calibration, PatientThreshold
-from models.losses.classification import Task
+from medzoo.lightning_modules.held_out import fit_to_validation
+from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.transfer import receive_network
+from medzoo.models.fitted import Calibration, PatientThreshold
+from medzoo.models.losses.classification import Task
 
 __all__ = ["ClassificationModule", "classification_metrics"]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from evaluation.measures.survival import concordance
+from medzoo.evaluation.measures.survival import concordance
 
 __all__ = ["ConcordanceIndex"]
 

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.optimization import OptimizerPartial, SchedulerPartial
-from lightning_modules.two_part_vae import Batch, Pair, Terms, TwoPartVAEModule
-from models.losses import draw, gaussian_error, kl_to_normal
-from models.losses.classification import Task
+from medzoo.lightning_modules.optimization import OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.two_part_vae import Batch, Pair, Terms, TwoPartVAEModule
+from medzoo.models.losses import draw, gaussian_error, kl_to_normal
+from medzoo.models.losses.classification import Task
 
 __all__ = ["ContrastiveVAEModule"]
 

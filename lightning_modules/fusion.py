@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evaluation.regression.comparators import boosting
-from evaluation.regression.plain import plain_filler, plain_model
-from lightning_modules.classification import classification_metrics
-from lightning_modules.concordance import ConcordanceIndex
-from lightning_modules.held_out import fit_to_validation
-from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
-from models.fitted import CohortBaselines, PatientThreshold
-from models.fusion import Fused, FusionNetwork, drop_modalities
-from models.losses import CoxLoss
+from medzoo.evaluation.regression.comparators import boosting
+from medzoo.evaluation.regression.plain import plain_filler, plain_model
+from medzoo.lightning_modules.classification import classification_metrics
+from medzoo.lightning_modules.concordance import ConcordanceIndex
+from medzoo.lightning_modules.held_out import fit_to_validation
+from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.models.fitted import CohortBaselines, PatientThreshold
+from medzoo.models.fusion import Fused, FusionNetwork, drop_modalities
+from medzoo.models.losses import CoxLoss
 
 __all__ = ["FusionModule"]
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.scores.by_patient import patient_scores
-from evaluation.scores.calibration import fit_calibration
-from evaluation.scores.diagnostic import youden_threshold
-from models.fitted import Calibration, PatientThreshold
+from medzoo.evaluation.scores.by_patient import patient_scores
+from medzoo.evaluation.scores.calibration import fit_calibration
+from medzoo.evaluation.scores.diagnostic import youden_threshold
+from medzoo.models.fitted import Calibration, PatientThreshold
 
 __all__ = ["fit_to_validation"]
 

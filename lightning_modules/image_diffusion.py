@@ -11,8 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
-from models.diffusion import NoiseSchedule, Sampler
+from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.models.diffusion import NoiseSchedule, Sampler
 
 __all__ = ["ImageDiffusionModule"]
 

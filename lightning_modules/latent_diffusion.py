@@ -12,12 +12,12 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from evaluation.regression.risk import EXPANDED, fit_risk, risk_of
-from evaluation.scores.followup_baselines import fit_baselines
-from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
-from models.diffusion import Sampler
-from models.fitted import RiskModel, VolumeBaselines
-from models.followup import FollowupDiffusion, Forecast
+from medzoo.evaluation.regression.risk import EXPANDED, fit_risk, risk_of
+from medzoo.evaluation.scores.followup_baselines import fit_baselines
+from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.models.diffusion import Sampler
+from medzoo.models.fitted import RiskModel, VolumeBaselines
+from medzoo.models.followup import FollowupDiffusion, Forecast
 
 __all__ = ["LatentDiffusionModule"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.nomogram_fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
-from lightning_modules.reads_nomogram import ReadsNomogram
-from models.fitted import NomogramPart
+from medzoo.lightning_modules.nomogram_fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
+from medzoo.lightning_modules.reads_nomogram import ReadsNomogram
+from medzoo.models.fitted import NomogramPart
 
 __all__ = ["NomogramModule"]
 

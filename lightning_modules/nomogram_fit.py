@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.nomogram.axes import Categorical, Continuous
-from evaluation.nomogram.study import (
+from medzoo.evaluation.nomogram.axes import Categorical, Continuous
+from medzoo.evaluation.nomogram.study import (
     CLINICAL,
     NOMOGRAM,
     SCORE,
@@ -20,10 +20,10 @@ from evaluation.nomogram.study import (
     odds_rows,
     optimism_rows,
 )
-from evaluation.regression.image_score import Aggregate, folds_by_case
-from evaluation.regression.plain import plain_filler, plain_model, plain_regression
-from evaluation.scores.summary import table_one
-from models.fitted import NomogramPart
+from medzoo.evaluation.regression.image_score import Aggregate, folds_by_case
+from medzoo.evaluation.regression.plain import plain_filler, plain_model, plain_regression
+from medzoo.evaluation.scores.summary import table_one
+from medzoo.models.fitted import NomogramPart
 
 __all__ = ["CaseTable", "NomogramSettings", "case_folds", "fit_nomogram", "probabilities_of", "refuse_gaps"]
 

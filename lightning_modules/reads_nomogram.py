@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.nomogram.study import SCORE
-from evaluation.scores.prevalence import checked_prevalence
-from lightning_modules.nomogram_fit import CaseTable, probabilities_of, refuse_gaps
-from models.fitted import NomogramPart
+from medzoo.evaluation.nomogram.study import SCORE
+from medzoo.evaluation.scores.prevalence import checked_prevalence
+from medzoo.lightning_modules.nomogram_fit import CaseTable, probabilities_of, refuse_gaps
+from medzoo.models.fitted import NomogramPart
 
 __all__ = ["ReadsNomogram"]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 
 __all__ = ["RestorationModule"]
 

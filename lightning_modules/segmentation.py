@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from lightning_modules.counts import VoxelCounts
-from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
-from lightning_modules.transfer import receive_network
-from models.losses.segmentation import in_regions
+from medzoo.lightning_modules.counts import VoxelCounts
+from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.transfer import receive_network
+from medzoo.models.losses.segmentation import in_regions
 
 __all__ = ["SegmentationModule"]
 

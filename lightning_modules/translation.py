@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from evaluation.measures.synthesis import kernel_distance
-from lightning_modules.counts import KeptRows
-from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
-from lightning_modules.segmentation import SegmentationModule
-from models.translation import ImagePool
+from medzoo.evaluation.measures.synthesis import kernel_distance
+from medzoo.lightning_modules.counts import KeptRows
+from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.segmentation import SegmentationModule
+from medzoo.models.translation import ImagePool
 
 __all__ = ["TranslationModule", "constant_then_linear"]
 

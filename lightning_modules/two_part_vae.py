@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evaluation.scores.representations import auc_of, fit_probe
-from lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
-from models.fitted import Probes
-from models.losses import draw
-from models.losses.classification import Task
+from medzoo.evaluation.scores.representations import auc_of, fit_probe
+from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.models.fitted import Probes
+from medzoo.models.losses import draw
+from medzoo.models.losses.classification import Task
 
 __all__ = ["Batch", "TwoPartVAEModule"]
 

@@ -1,8 +1,8 @@
 """Networks and losses in plain PyTorch: nothing here knows of Lightning, Hydra or a data set."""
 
-from models.autoencoder import MultiHeadAutoencoderKL
-from models.classification import monai_network, timm_network
-from models.diffusion import (
+from medzoo.models.autoencoder import MultiHeadAutoencoderKL
+from medzoo.models.classification import monai_network, timm_network
+from medzoo.models.diffusion import (
     DDIM,
     DDPM,
     ConditionalUNet,
@@ -12,9 +12,9 @@ from models.diffusion import (
     linear_schedule,
     sigmoid_schedule,
 )
-from models.encoders import SliceEncoder, TableEncoder, TileEncoder, VolumeEncoder
-from models.followup import FollowupDiffusion
-from models.fusion import (
+from medzoo.models.encoders import SliceEncoder, TableEncoder, TileEncoder, VolumeEncoder
+from medzoo.models.followup import FollowupDiffusion
+from medzoo.models.fusion import (
     CrossFusion,
     EarlyFusion,
     FusionNetwork,
@@ -23,7 +23,7 @@ from models.fusion import (
     TableDecoder,
     VolumeDecoder,
 )
-from models.losses import (
+from medzoo.models.losses import (
     CLUB,
     ClassificationLoss,
     ContrastiveAlignment,
@@ -34,10 +34,10 @@ from models.losses import (
     PatchAdversarialTerm,
     PerceptualTerm,
 )
-from models.radiomics_vae import RadiomicsVAE, SalientVAE
-from models.residual_vae import ImageVAELoss, ResidualVAE
-from models.segmentation import UNETRPP, ChannelBranches, GenesisUNet, NNFormer, PlainUNet, UMamba, UNetEncoder
-from models.translation import ResNetGenerator
+from medzoo.models.radiomics_vae import RadiomicsVAE, SalientVAE
+from medzoo.models.residual_vae import ImageVAELoss, ResidualVAE
+from medzoo.models.segmentation import UNETRPP, ChannelBranches, GenesisUNet, NNFormer, PlainUNet, UMamba, UNetEncoder
+from medzoo.models.translation import ResNetGenerator
 
 __all__ = [
     "CLUB",

@@ -11,11 +11,11 @@ import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from runtime.check import check_config, did_you_mean
-from runtime.errors import UserError, user_errors
-from runtime.own_data import expected_of, without_leftovers
-from runtime.ranks import StandIns
-from runtime.resolvers import built
+from medzoo.runtime.check import check_config, did_you_mean
+from medzoo.runtime.errors import UserError, user_errors
+from medzoo.runtime.own_data import expected_of, without_leftovers
+from medzoo.runtime.ranks import StandIns
+from medzoo.runtime.resolvers import built
 
 __all__ = ["instantiate", "instantiate_all", "make_trainer", "resolve"]
 

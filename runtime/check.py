@@ -15,9 +15,9 @@ from typing import Any
 import pydantic
 from hydra.utils import get_object
 
-from runtime.errors import UserError
-from runtime.extras import install_hint
-from runtime.renamed import KEYS
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.extras import install_hint
+from medzoo.runtime.renamed import KEYS, new_target
 
 __all__ = ["arguments_of", "check_config", "did_you_mean", "misfits", "takes"]
 
@@ -84,6 +84,9 @@ def _problems(node: Any, path: str) -> Iterator[str]:
 
 def _target_problems(node: dict[str, Any], path: str) -> Iterator[str]:
     try:
+        if (new := new_target(node["_target_"])) != node["_target_"] and _is_there(new):
+            yield f"{path}._target_: {node['_target_']} is called {new} now"
+            return
         target = get_object(node["_target_"])
     except Exception as error:
         yield f"{path}._target_: cannot import {node['_target_']} ({error}){_hint(error)}"
@@ -102,6 +105,13 @@ def _target_problems(node: dict[str, Any], path: str) -> Iterator[str]:
             complaint = _complaint(node[key], hints[key], known.get(key))
             if complaint:
                 yield f"{path}.{key}: {node[key]!r} does not fit; {complaint}"
+
+
+def _is_there(target: str) -> bool:
+    try:
+        return bool(get_object(target))
+    except Exception:
+        return False
 
 
 def _hint(error: BaseException | None) -> str:

@@ -14,11 +14,11 @@ import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from runtime.build import instantiate
-from runtime.check import check_config
-from runtime.errors import UserError
-from runtime.matching import known_of
-from runtime.renamed import with_new_names, with_new_weights
+from medzoo.runtime.build import instantiate
+from medzoo.runtime.check import check_config
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.matching import known_of
+from medzoo.runtime.renamed import with_new_names, with_new_weights
 
 __all__ = [
     "EmbedConfig",
@@ -34,7 +34,8 @@ __all__ = [
 
 # Where objects that a checkpoint's config names may be defined; MEDZOO_TRUST=package,... adds your own.
 TRUSTED = (
-    *("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime.loggers"),
+    *(f"medzoo.{room}" for room in ("models", "lightning_modules", "datamodules", "callbacks", "evaluation")),
+    "medzoo.runtime.loggers",
     *("torch.nn", "torch.optim", "monai.networks", "monai.losses", "torchmetrics"),
     *("lightning.Trainer", "lightning.pytorch.trainer", "lightning.pytorch.callbacks"),
 )

@@ -21,11 +21,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runtime import run_folder
-from runtime.check import did_you_mean
-from runtime.errors import UserError, user_errors
-from runtime.explain import explain
-from runtime.resolvers import register_resolvers
+from medzoo.runtime import run_folder
+from medzoo.runtime.check import did_you_mean
+from medzoo.runtime.environment import CONF, SCRIPTS
+from medzoo.runtime.errors import UserError, user_errors
+from medzoo.runtime.explain import explain
+from medzoo.runtime.resolvers import register_resolvers
 
 __all__ = ["main"]
 
@@ -38,7 +39,6 @@ _FREE = {
     "prepare": (),
     "export": (),
 }
-CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 def main(verb: str) -> None:
@@ -48,6 +48,8 @@ def main(verb: str) -> None:
         verb: Its root config in `conf/`, and its file and function in `runtime/verbs/`. What it needs is imported once
             the config is composed: help, and what is mistyped, wait for no PyTorch.
     """
+    if sys.path[0] == str(SCRIPTS) and SCRIPTS.name == "scripts":
+        del sys.path[0]  # of a wheel: there a user's `import evaluate` would find ours
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands us its errors instead of printing them
     register_resolvers()
     try:
@@ -64,7 +66,7 @@ def main(verb: str) -> None:
 
 
 def _show(config: DictConfig) -> None:
-    stages = importlib.import_module("runtime.stages")
+    stages = importlib.import_module("medzoo.runtime.stages")
     shown = stages.whole(stages.resolve_stages(config)) | {"comparisons": stages.comparisons_of(config)}
     print(OmegaConf.to_yaml(OmegaConf.create(shown)), end="")
 
@@ -75,8 +77,8 @@ def _job(verb: str, config: DictConfig) -> Any:
         _check_top_level(config)
         with user_errors(kinds=(ImportError,)):
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                return importlib.import_module("runtime.sweep").run_job(config)
-            return getattr(importlib.import_module(f"runtime.verbs.{verb}"), verb)(config)
+                return importlib.import_module("medzoo.runtime.sweep").run_job(config)
+            return getattr(importlib.import_module(f"medzoo.runtime.verbs.{verb}"), verb)(config)
     except UserError as error:
         _stop(str(error), error)
 

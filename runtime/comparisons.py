@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.figures import areas_figure, expansion_roc_figure
-from evaluation.scores.diagnostic import calibration_line, delong, delong_test, rates
-from evaluation.scores.representations import compare_representations
-from runtime.run_folder import read_csv, read_metrics, write_text
+from medzoo.evaluation.figures import areas_figure, expansion_roc_figure
+from medzoo.evaluation.scores.diagnostic import calibration_line, delong, delong_test, rates
+from medzoo.evaluation.scores.representations import compare_representations
+from medzoo.runtime.run_folder import read_csv, read_metrics, write_text
 
 __all__ = ["CompareMetrics", "CompareRepresentations", "CompareScores"]
 

@@ -19,7 +19,7 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from runtime.check import takes
+from medzoo.runtime.check import takes
 
 __all__ = ["install"]
 

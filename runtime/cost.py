@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from torch.utils._pytree import tree_leaves
 
-from runtime.allocations import Allocations
+from medzoo.runtime.allocations import Allocations
 
 __all__ = ["Cost"]
 

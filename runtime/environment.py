@@ -1,13 +1,16 @@
-"""A verb that is started without the project's packages says so in one line. Imports nothing but Python itself."""
+"""Where the zoo lies, and what it says without its packages. Imports nothing but Python itself."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["told_of_missing_packages"]
+__all__ = ["CONF", "SCRIPTS", "told_of_missing_packages"]
 
-_ROOT = Path(__file__).resolve().parent.parent
+_HOME = Path(__file__).resolve().parent.parent  # the checkout, or the folder `medzoo` of a wheel
+CONF = _HOME / "conf"
+SCRIPTS = _HOME if (_HOME / "train.py").is_file() else _HOME / "scripts"
+"""The folder of `train.py`, `predict.py`, ..., which further processes of a run are started with."""
 
 
 @contextmanager
@@ -18,9 +21,9 @@ def told_of_missing_packages() -> Iterator[None]:
     except ModuleNotFoundError as error:
         verb = getattr(sys.modules.get("__main__"), "__file__", None)
         package = (error.name or "").split(".")[0]
-        if verb is None or Path(verb).resolve().parent != _ROOT or (_ROOT / package).exists():
+        if verb is None or Path(verb).resolve().parent != SCRIPTS or (_HOME / package).exists():
             raise
-        made = (_ROOT / ".venv" / "bin" / "python").exists()
-        remedy = "source .venv/bin/activate" if made and Path(sys.prefix) != _ROOT / ".venv" else "make setup"
+        made = (_HOME / ".venv" / "bin" / "python").exists()
+        remedy = "source .venv/bin/activate" if made and Path(sys.prefix) != _HOME / ".venv" else "make setup"
         print(f"error: {sys.executable} has no package '{package}': run `{remedy}` first", file=sys.stderr)
         sys.exit(2)

@@ -2,20 +2,18 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from runtime.check import arguments_of, did_you_mean, takes
-from runtime.errors import UserError, user_errors
-from runtime.extras import install_hint
+from medzoo.runtime.check import arguments_of, did_you_mean, takes
+from medzoo.runtime.environment import CONF
+from medzoo.runtime.errors import UserError, user_errors
+from medzoo.runtime.extras import install_hint
 
 __all__ = ["explain"]
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:

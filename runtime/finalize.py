@@ -5,7 +5,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from runtime.errors import UserError
+from medzoo.runtime.errors import UserError
 
 __all__ = ["finalize"]
 

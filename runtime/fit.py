@@ -9,14 +9,14 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
-from runtime import checkpoint, run_folder
-from runtime.build import instantiate, instantiate_all, make_trainer
-from runtime.cost import Cost
-from runtime.errors import user_errors
-from runtime.finalize import finalize
-from runtime.matching import check_same_order
-from runtime.ranks import fitting_strategy, processes
-from runtime.start import SameSchedule, check_intensities, goes_on, starting_point, try_out
+from medzoo.runtime import checkpoint, run_folder
+from medzoo.runtime.build import instantiate, instantiate_all, make_trainer
+from medzoo.runtime.cost import Cost
+from medzoo.runtime.errors import user_errors
+from medzoo.runtime.finalize import finalize
+from medzoo.runtime.matching import check_same_order
+from medzoo.runtime.ranks import fitting_strategy, processes
+from medzoo.runtime.start import SameSchedule, check_intensities, goes_on, starting_point, try_out
 
 __all__ = ["Stage", "fit"]
 

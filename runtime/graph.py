@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runtime import checkpoint
-from runtime.build import instantiate
-from runtime.errors import UserError
-from runtime.extras import install_hint
-from runtime.matching import match
+from medzoo.runtime import checkpoint
+from medzoo.runtime.build import instantiate
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.extras import install_hint
+from medzoo.runtime.matching import match
 
 __all__ = ["export"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.utils import get_object
 
-from runtime.errors import UserError, user_errors
+from medzoo.runtime.errors import UserError, user_errors
 
 __all__ = ["check_cases", "check_same_order", "known_of", "match"]
 

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runtime.check import misfits
+from medzoo.runtime.check import misfits
 
 __all__ = ["expected_of", "without_leftovers"]
 

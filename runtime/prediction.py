@@ -1,13 +1,13 @@
-"""A checkpoint, and data that it has not seen: what `predict.py` and `runtime.predict` share."""
+"""A checkpoint, and data that it has not seen: what `predict.py` and `medzoo.predict` share."""
 
 import inspect
 from pathlib import Path
 from typing import Any
 
-from runtime import checkpoint
-from runtime.build import instantiate, make_trainer
-from runtime.errors import UserError, data_errors, user_errors
-from runtime.matching import check_cases, match
+from medzoo.runtime import checkpoint
+from medzoo.runtime.build import instantiate, make_trainer
+from medzoo.runtime.errors import UserError, data_errors, user_errors
+from medzoo.runtime.matching import check_cases, match
 
 __all__ = ["pointed_at", "predict", "set_options"]
 

@@ -9,7 +9,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torchmetrics import Metric
 
-from runtime.errors import UserError
+from medzoo.runtime.errors import UserError
 
 __all__ = ["StandIns", "fitting_strategy", "processes"]
 

@@ -1,9 +1,10 @@
 """What was called otherwise when a checkpoint or a command was written."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["KEYS", "with_new_names", "with_new_weights"]
+__all__ = ["KEYS", "new_target", "with_new_names", "with_new_weights"]
 
 KEYS = {
     "gb": "gpu_memory_gb",
@@ -14,20 +15,33 @@ KEYS = {
     "windows_at_once": "sw_batch_size",
 }
 """New names of arguments of modules and datamodules."""
-_TARGETS = {"evaluation.expansion.ExpansionRule": "evaluation.measures.expansion.ExpansionRule"}
-_ROOMS = ("lightning_modules.", "datamodules.")
+_TARGETS = {"evaluation.expansion.ExpansionRule": "medzoo.evaluation.measures.expansion.ExpansionRule"}
+_ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
+_RENAMED_IN = ("medzoo.lightning_modules.", "medzoo.datamodules.")
 
 
 def with_new_names(node: Any) -> Any:
-    """A copy of a plain config with the names of today."""
+    """A copy of a plain config with the names of today.
+
+    Until 0.1 the rooms were packages of their own: `models.X` is `medzoo.models.X`, unless MEDZOO_TRUST says that the
+    user has a package of that name.
+    """
     if isinstance(node, list):
         return [with_new_names(entry) for entry in node]
     if not isinstance(node, dict):
         return node
-    target = str(node.get("_target_", ""))
-    keys = KEYS if target.startswith(_ROOMS) and ".transforms." not in target else {}
+    target = new_target(str(node.get("_target_", "")))
+    keys = KEYS if target.startswith(_RENAMED_IN) and ".transforms." not in target else {}
     named = {keys.get(key, key): with_new_names(value) for key, value in node.items()}
-    return named | {"_target_": _TARGETS[target]} if target in _TARGETS else named
+    return named | {"_target_": target} if target else named
+
+
+def new_target(target: str) -> str:
+    """What a `_target_` is called today."""
+    room = target.split(".")[0]
+    if target in _TARGETS or room not in _ROOMS or room in os.environ.get("MEDZOO_TRUST", "").split(","):
+        return _TARGETS.get(target, target)
+    return f"medzoo.{target}"
 
 
 def with_new_weights(state: Mapping[str, Any]) -> dict[str, Any]:

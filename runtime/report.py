@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.figures import training_figure
-from runtime import run_folder
+from medzoo.evaluation.figures import training_figure
+from medzoo.runtime import run_folder
 
 __all__ = ["finish", "terminal_table", "write"]
 

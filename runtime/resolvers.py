@@ -15,8 +15,8 @@ import hydra.utils
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from runtime.composition import install
-from runtime.errors import user_errors
+from medzoo.runtime.composition import install
+from medzoo.runtime.errors import user_errors
 
 __all__ = ["built", "register_resolvers"]
 

@@ -14,10 +14,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from runtime.build import resolve
-from runtime.check import did_you_mean
-from runtime.errors import UserError
-from runtime.run_folder import read_metrics
+from medzoo.runtime.build import resolve
+from medzoo.runtime.check import did_you_mean
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.run_folder import read_metrics
 
 __all__ = ["collect_metrics", "comparisons_of", "optimized_metric", "resolve_stages", "told_of", "whole"]
 

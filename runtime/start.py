@@ -9,9 +9,9 @@ from typing import Any
 import lightning as L
 import torch
 
-from runtime import checkpoint, run_folder
-from runtime.check import did_you_mean
-from runtime.errors import UserError
+from medzoo.runtime import checkpoint, run_folder
+from medzoo.runtime.check import did_you_mean
+from medzoo.runtime.errors import UserError
 
 __all__ = ["SameSchedule", "check_intensities", "check_names", "goes_on", "starting_point", "try_out"]
 

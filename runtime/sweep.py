@@ -16,10 +16,11 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from evaluation.figures import grid_figure, sweep_figure
-from runtime.errors import UserError
-from runtime.run_folder import read_metrics, write_text
-from runtime.stages import optimized_metric
+from medzoo.evaluation.figures import grid_figure, sweep_figure
+from medzoo.runtime.environment import SCRIPTS
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.run_folder import read_metrics, write_text
+from medzoo.runtime.stages import optimized_metric
 
 __all__ = ["run_job", "summarise"]
 
@@ -43,7 +44,7 @@ def run_job(config: DictConfig) -> float:
     job = Path(hydra.runtime.output_dir)
     kept = [override for override in hydra.overrides.hydra if not override.lstrip("+~").startswith(_OF_THE_SWEEP)]
     task = [override for override in hydra.overrides.task if not override.startswith("search=")]
-    verb = Path(__file__).resolve().parent.parent / f"{hydra.job.config_name}.py"  # a launcher may have another argv[0]
+    verb = SCRIPTS / f"{hydra.job.config_name}.py"  # a launcher may have another argv[0]
     command = [sys.executable, str(verb), *task, *kept]
     command += [f'hydra.run.dir="{job}"', "hydra.mode=RUN"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}

@@ -20,8 +20,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
-from runtime import cli
-from runtime.resolvers import register_resolvers
+from medzoo.runtime import cli
+from medzoo.runtime.resolvers import register_resolvers
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("MEDZOO_REAL_DATA", ROOT.parent / "shared" / "data"))

@@ -2,7 +2,7 @@
 
 import lightning as L
 
-from lightning_modules import ClassificationModule
+from medzoo.lightning_modules import ClassificationModule
 
 
 class TakesOver(ClassificationModule):

@@ -11,12 +11,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-import runtime
-from runtime.build import instantiate, instantiate_all, make_trainer
-from runtime.checkpoint import EmbedConfig, read, rebuild
-from runtime.run_folder import BEST, LAST
-from runtime.stages import resolve_stages
-from runtime.verbs.train import train
+import medzoo
+from medzoo.runtime.build import instantiate, instantiate_all, make_trainer
+from medzoo.runtime.checkpoint import EmbedConfig, read, rebuild
+from medzoo.runtime.run_folder import BEST, LAST
+from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.verbs.train import train
 from tests.conftest import EXPERIMENTS, ROOT, call_verb, compose
 from tests.tiny import FULL, tiny, words
 
@@ -84,7 +84,7 @@ def check(config, folder):
     content = torch.load(file, weights_only=True)
     assert not torch.serialization.get_unsafe_globals_in_checkpoint(file), "the checkpoint holds plain data only"
     assert content["medzoo"]["config"] == config
-    loaded = runtime.load(file)
+    loaded = medzoo.load(file)
     for name, weight in content["state_dict"].items():
         assert torch.equal(loaded.state_dict()[name], weight), name
         assert torch.isfinite(weight).all(), name

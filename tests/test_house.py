@@ -56,14 +56,15 @@ VERBS = sorted(ROOT.glob("*.py"))
 
 
 def imported(file: Path) -> set[str]:
-    """Top-level names that a file imports, wherever in it."""
-    names = set()
+    """Rooms and other packages that a file imports, wherever in it."""
+    modules = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.split(".")[0])
-    return names
+            modules.add(node.module)
+    assert not {module.split(".")[0] for module in modules} & {*ROOMS}, f"{file}: rooms are imported from medzoo"
+    return {module.removeprefix("medzoo.").split(".")[0] for module in modules}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -119,13 +120,13 @@ def test_a_verb_is_thin_and_knows_only_the_runtime(verb):
 
 def test_verbs_import_no_verbs():
     for file in (ROOT / "runtime").rglob("*.py"):
-        assert "from runtime.verbs" not in file.read_text(), file
+        assert "from medzoo.runtime.verbs" not in file.read_text(), file
 
 
 @pytest.mark.parametrize("word", ["--help", "experiment=hemxp", "--hlep", "monitr=val/auc"])
 def test_help_and_mistakes_wait_for_no_pytorch(word):
     code = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); "
-    command = [sys.executable, "-c", f"{code} from runtime.cli import main; main('train')", word]
+    command = [sys.executable, "-c", f"{code} from medzoo.runtime.cli import main; main('train')", word]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
     assert said.splitlines()[-1] == "False"
 

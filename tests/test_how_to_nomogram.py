@@ -13,8 +13,8 @@ import pytest
 import torch
 from scipy.special import expit, logit
 
-import runtime
-from evaluation.nomogram.reading import read_nomogram
+import medzoo
+from medzoo.evaluation.nomogram.reading import read_nomogram
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs/how-to/nomogram.md").read_text()
@@ -115,7 +115,7 @@ def test_external_validation_agrees_with_other_programs(done):
     [("hospital_a", "as_in_the_study.csv", "screening.csv"), ("hearts", None, "hearts_b.csv")],
 )
 def test_a_prediction_is_the_equation_the_axes_and_the_calculator(done, run, plain, moved):
-    module = runtime.load(done / "outputs" / run / "checkpoints/best.ckpt")
+    module = medzoo.load(done / "outputs" / run / "checkpoints/best.ckpt")
     reading = read_nomogram(module.nomogram)
     page = json.loads(
         re.search(r"application/json\">(.*?)</script>", (done / "outputs" / run / "nomogram.html").read_text())[1]

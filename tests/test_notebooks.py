@@ -7,7 +7,7 @@ from docs.notebooks.make import ROOT, SCRIPTS, execute, read_script
 from tests.conftest import REAL_DATA
 
 PHANTOM = """
-from datamodules import MedMNISTPhantomDataModule
+from medzoo.datamodules import MedMNISTPhantomDataModule
 
 data = MedMNISTPhantomDataModule(
     "breastmnist", root=ROOT, counts=[96, 32, 48], batch_size=32, radiomics=RadiomicsSettings("otsu_dark")

@@ -17,7 +17,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from runtime.verbs.train import train
+from medzoo.runtime.verbs.train import train
 from tests.conftest import EXPERIMENTS, ROOT, compose
 
 FULL = [name for name in EXPERIMENTS if not name.endswith("_demo")]

@@ -7,9 +7,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from callbacks.nomogram.study import Study
-from evaluation.explanation.gradcam import grad_cam
-from evaluation.figures import (
+from medzoo.callbacks.nomogram.study import Study
+from medzoo.evaluation.explanation.gradcam import grad_cam
+from medzoo.evaluation.figures import (
     calibration_figure,
     decisions_figure,
     explanation_figure,
@@ -17,7 +17,7 @@ from evaluation.figures import (
     models_roc_figure,
     nomogram_figure,
 )
-from evaluation.nomogram.study import CLINICAL, NOMOGRAM, SCORE_ALONE
+from medzoo.evaluation.nomogram.study import CLINICAL, NOMOGRAM, SCORE_ALONE
 
 __all__ = ["heat_maps", "nomogram_figures", "score_traversal"]
 

@@ -6,15 +6,15 @@ from typing import Any
 import lightning as L
 import torch
 
-from callbacks.collect import data_of
-from callbacks.nomogram.figures import heat_maps, nomogram_figures, score_traversal
-from callbacks.nomogram.study import Study
-from callbacks.nomogram.tables import write_tables
-from callbacks.nomogram.tripod import tripod_of
-from callbacks.output import save_figures, write_csv
-from evaluation.nomogram.reading import read_nomogram
-from evaluation.nomogram.study import judge
-from evaluation.scores.diagnostic import delong
+from medzoo.callbacks.collect import data_of
+from medzoo.callbacks.nomogram.figures import heat_maps, nomogram_figures, score_traversal
+from medzoo.callbacks.nomogram.study import Study
+from medzoo.callbacks.nomogram.tables import write_tables
+from medzoo.callbacks.nomogram.tripod import tripod_of
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.evaluation.nomogram.reading import read_nomogram
+from medzoo.evaluation.nomogram.study import judge
+from medzoo.evaluation.scores.diagnostic import delong
 
 __all__ = ["NomogramReport"]
 

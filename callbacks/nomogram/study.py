@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.nomogram.reading import Reading
+from medzoo.evaluation.nomogram.reading import Reading
 
 __all__ = ["Study"]
 

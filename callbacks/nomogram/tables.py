@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from callbacks.nomogram.study import Study
-from callbacks.output import write_csv
-from evaluation.figures import nomogram_html
-from evaluation.nomogram.study import NOMOGRAM, equation, validation_rows
-from evaluation.regression.comparators import model_rows
-from evaluation.scores.summary import table_one
+from medzoo.callbacks.nomogram.study import Study
+from medzoo.callbacks.output import write_csv
+from medzoo.evaluation.figures import nomogram_html
+from medzoo.evaluation.nomogram.study import NOMOGRAM, equation, validation_rows
+from medzoo.evaluation.regression.comparators import model_rows
+from medzoo.evaluation.scores.summary import table_one
 
 __all__ = ["write_tables"]
 

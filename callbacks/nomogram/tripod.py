@@ -8,9 +8,9 @@ import numpy as np
 import sklearn
 import torch
 
-from callbacks.nomogram.study import Study
-from evaluation.nomogram.study import NOMOGRAM, equation
-from evaluation.scores.summary import MISSING, tripod_rows
+from medzoo.callbacks.nomogram.study import Study
+from medzoo.evaluation.nomogram.study import NOMOGRAM, equation
+from medzoo.evaluation.scores.summary import MISSING, tripod_rows
 
 __all__ = ["tripod_of"]
 

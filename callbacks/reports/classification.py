@@ -6,10 +6,10 @@ from typing import Any
 import lightning as L
 import numpy as np
 
-from callbacks.collect import CollectPredictions, data_of, gather
-from callbacks.output import save_figures, write_csv
-from evaluation.figures import calibration_figure, confusion_figure, mistakes_figure, roc_figure
-from evaluation.scores.classification import class_table
+from medzoo.callbacks.collect import CollectPredictions, data_of, gather
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.evaluation.figures import calibration_figure, confusion_figure, mistakes_figure, roc_figure
+from medzoo.evaluation.scores.classification import class_table
 
 __all__ = ["ClassificationFigures"]
 

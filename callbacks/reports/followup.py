@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from callbacks.collect import data_of, gather
-from callbacks.output import save_figures, write_csv
-from evaluation.figures import (
+from medzoo.callbacks.collect import data_of, gather
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.evaluation.figures import (
     baseline_figure,
     expansion_roc_figure,
     forecast_figure,
     patient_figure,
     pit_figure,
 )
-from evaluation.measures.segmentation import known_mean
-from evaluation.scores.classification import auc
-from evaluation.scores.followup import IPH, IVH, SampledFollowups, compare
-from evaluation.scores.followup_baselines import Forecast, baseline_forecasts, comparison_table
-from evaluation.scores.forecasts import expansion_score, forecast_metrics, interval, pit, weighted_mean
+from medzoo.evaluation.measures.segmentation import known_mean
+from medzoo.evaluation.scores.classification import auc
+from medzoo.evaluation.scores.followup import IPH, IVH, SampledFollowups, compare
+from medzoo.evaluation.scores.followup_baselines import Forecast, baseline_forecasts, comparison_table
+from medzoo.evaluation.scores.forecasts import expansion_score, forecast_metrics, interval, pit, weighted_mean
 
 __all__ = ["FollowupReport", "sampled_followups"]
 

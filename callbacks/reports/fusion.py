@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from scipy.special import logit
 
-from callbacks.collect import CollectPredictions, data_of
-from callbacks.output import save_figures, write_csv
-from evaluation.figures import areas_figure, importance_figure, subsets_figure, weights_figure
-from evaluation.scores.classification import auc
-from evaluation.scores.diagnostic import delong
-from evaluation.scores.representations import auc_of, compare_representations
+from medzoo.callbacks.collect import CollectPredictions, data_of
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.evaluation.figures import areas_figure, importance_figure, subsets_figure, weights_figure
+from medzoo.evaluation.scores.classification import auc
+from medzoo.evaluation.scores.diagnostic import delong
+from medzoo.evaluation.scores.representations import auc_of, compare_representations
 
 __all__ = ["FusionReport"]
 

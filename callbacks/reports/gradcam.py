@@ -9,10 +9,10 @@ import lightning as L
 import numpy as np
 import torch
 
-from callbacks.collect import data_of, gather
-from callbacks.output import save_figures
-from evaluation.explanation.gradcam import OneModality, grad_cam, named_layer
-from evaluation.figures import explanation_figure
+from medzoo.callbacks.collect import data_of, gather
+from medzoo.callbacks.output import save_figures
+from medzoo.evaluation.explanation.gradcam import OneModality, grad_cam, named_layer
+from medzoo.evaluation.figures import explanation_figure
 
 __all__ = ["GradCAMFigures"]
 

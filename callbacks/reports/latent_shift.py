@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from callbacks.collect import CollectPredictions, data_of
-from callbacks.output import save_figures, write_csv
-from evaluation.explanation.latent_shift import Shift, latent_shift, shift_map, shift_shares
-from evaluation.figures import shift_figure
+from medzoo.callbacks.collect import CollectPredictions, data_of
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.evaluation.explanation.latent_shift import Shift, latent_shift, shift_map, shift_shares
+from medzoo.evaluation.figures import shift_figure
 
 __all__ = ["LatentShiftFigures"]
 

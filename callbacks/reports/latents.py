@@ -6,8 +6,8 @@ import lightning as L
 import numpy as np
 import torch
 
-from callbacks.output import save_figures
-from evaluation.figures import pairs_figure, traversal_figure
+from medzoo.callbacks.output import save_figures
+from medzoo.evaluation.figures import pairs_figure, traversal_figure
 
 __all__ = ["LatentFigures"]
 

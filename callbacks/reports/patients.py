@@ -6,11 +6,11 @@ from typing import Any
 import lightning as L
 import torch
 
-from callbacks.collect import CollectPredictions, data_of
-from callbacks.output import save_figures, write_csv
-from evaluation.figures import decision_figure, expansion_roc_figure
-from evaluation.scores.by_patient import patient_scores
-from evaluation.scores.diagnostic import calibration_line, delong, rates
+from medzoo.callbacks.collect import CollectPredictions, data_of
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.evaluation.figures import decision_figure, expansion_roc_figure
+from medzoo.evaluation.scores.by_patient import patient_scores
+from medzoo.evaluation.scores.diagnostic import calibration_line, delong, rates
 
 __all__ = ["PatientScores"]
 
@@ -40,7 +40,9 @@ class PatientScores(CollectPredictions):
             ValueError: If it does not.
         """
         if stage in ("fit", "test") and getattr(pl_module, "patients", None) is None:
-            raise ValueError("callbacks.PatientScores needs lightning_module.patient, which finds the patient in an id")
+            raise ValueError(
+                "medzoo.callbacks.PatientScores needs lightning_module.patient, which finds the patient in an id"
+            )
 
     def finish(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str, collected: dict[str, Any]) -> None:
         """Score, log, write and draw."""

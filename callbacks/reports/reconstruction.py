@@ -5,9 +5,9 @@ from typing import Any
 import lightning as L
 import torch
 
-from callbacks.collect import gather
-from callbacks.output import save_figures
-from evaluation.figures import reconstruction_figure
+from medzoo.callbacks.collect import gather
+from medzoo.callbacks.output import save_figures
+from medzoo.evaluation.figures import reconstruction_figure
 
 __all__ = ["ReconstructionFigures"]
 

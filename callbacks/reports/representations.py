@@ -7,11 +7,11 @@ import lightning as L
 import numpy as np
 import torch
 
-from callbacks.collect import CollectPredictions, data_of
-from callbacks.output import save_figures, write_csv
-from evaluation.figures import areas_figure, correlation_figure, projection_figure
-from evaluation.measures.redundancy import redundancy
-from evaluation.scores.representations import compare_representations
+from medzoo.callbacks.collect import CollectPredictions, data_of
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.evaluation.figures import areas_figure, correlation_figure, projection_figure
+from medzoo.evaluation.measures.redundancy import redundancy
+from medzoo.evaluation.scores.representations import compare_representations
 
 __all__ = ["RepresentationReport"]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import lightning as L
 
-from callbacks.output import save_figures
-from evaluation.figures import pairs_figure
+from medzoo.callbacks.output import save_figures
+from medzoo.evaluation.figures import pairs_figure
 
 __all__ = ["RestorationFigures"]
 

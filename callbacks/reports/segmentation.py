@@ -7,10 +7,10 @@ import lightning as L
 import numpy as np
 import torch
 
-from callbacks.collect import data_of, gather
-from callbacks.output import save_figures, write_csv
-from evaluation.figures import segmentation_figure
-from evaluation.measures.segmentation import case_scores, grouped_dice, known_mean, summary
+from medzoo.callbacks.collect import data_of, gather
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.evaluation.figures import segmentation_figure
+from medzoo.evaluation.measures.segmentation import case_scores, grouped_dice, known_mean, summary
 
 __all__ = ["SegmentationReport"]
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from callbacks.collect import data_of
-from callbacks.output import save_figures, write_csv
-from evaluation.figures import image_grid
-from evaluation.measures.synthesis import copies, frechet_distance, kernel_distance
+from medzoo.callbacks.collect import data_of
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.evaluation.figures import image_grid
+from medzoo.evaluation.measures.synthesis import copies, frechet_distance, kernel_distance
 
 __all__ = ["SyntheticImages"]
 

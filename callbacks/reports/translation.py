@@ -5,9 +5,9 @@ from typing import Any
 import lightning as L
 import torch
 
-from callbacks.collect import data_of
-from callbacks.output import save_figures
-from evaluation.figures import pairs_figure
+from medzoo.callbacks.collect import data_of
+from medzoo.callbacks.output import save_figures
+from medzoo.evaluation.figures import pairs_figure
 
 __all__ = ["TranslationFigures"]
 

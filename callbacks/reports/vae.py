@@ -6,9 +6,9 @@ import lightning as L
 import numpy as np
 import torch
 
-from callbacks.collect import data_of, gather
-from callbacks.output import save_figures
-from evaluation.figures import image_grid
+from medzoo.callbacks.collect import data_of, gather
+from medzoo.callbacks.output import save_figures
+from medzoo.evaluation.figures import image_grid
 
 __all__ = ["VAEFigures"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from callbacks.collect import data_of
+from medzoo.callbacks.collect import data_of
 
 __all__ = ["CaseWriter"]
 

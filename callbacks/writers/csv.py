@@ -6,8 +6,8 @@ from typing import Any
 
 import lightning as L
 
-from callbacks.collect import CollectPredictions
-from callbacks.output import write_csv
+from medzoo.callbacks.collect import CollectPredictions
+from medzoo.callbacks.output import write_csv
 
 __all__ = ["CsvWriter", "replace_csv"]
 

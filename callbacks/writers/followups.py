@@ -8,12 +8,12 @@ from typing import Any
 import lightning as L
 import numpy as np
 
-from callbacks.collect import data_of
-from callbacks.output import write_csv
-from callbacks.reports.followup import draw_patient, sampled_followups
-from callbacks.writers.cases import CaseWriter
-from evaluation.figures import counterfactual_figure
-from evaluation.scores.followup import IPH, IVH, SampledFollowups
+from medzoo.callbacks.collect import data_of
+from medzoo.callbacks.output import write_csv
+from medzoo.callbacks.reports.followup import draw_patient, sampled_followups
+from medzoo.callbacks.writers.cases import CaseWriter
+from medzoo.evaluation.figures import counterfactual_figure
+from medzoo.evaluation.scores.followup import IPH, IVH, SampledFollowups
 
 __all__ = ["FollowupWriter"]
 

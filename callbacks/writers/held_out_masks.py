@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from callbacks.collect import data_of
+from medzoo.callbacks.collect import data_of
 
 __all__ = ["HeldOutMasks"]
 

@@ -6,12 +6,12 @@ from typing import Any
 import lightning as L
 import numpy as np
 
-from callbacks.collect import data_of
-from callbacks.writers.csv import CsvWriter
-from callbacks.writers.scores import score_rows
-from evaluation.nomogram.reading import Reading, read_nomogram
-from evaluation.nomogram.study import NOMOGRAM
-from evaluation.scores.prevalence import at_prevalence
+from medzoo.callbacks.collect import data_of
+from medzoo.callbacks.writers.csv import CsvWriter
+from medzoo.callbacks.writers.scores import score_rows
+from medzoo.evaluation.nomogram.reading import Reading, read_nomogram
+from medzoo.evaluation.nomogram.study import NOMOGRAM
+from medzoo.evaluation.scores.prevalence import at_prevalence
 
 __all__ = ["NomogramWriter"]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import lightning as L
 
-from callbacks.collect import CollectPredictions, data_of
-from callbacks.output import write_csv
-from callbacks.writers.csv import replace_csv
+from medzoo.callbacks.collect import CollectPredictions, data_of
+from medzoo.callbacks.output import write_csv
+from medzoo.callbacks.writers.csv import replace_csv
 
 __all__ = ["PredictionWriter"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import lightning as L
 
-from callbacks.writers.csv import CsvWriter
+from medzoo.callbacks.writers.csv import CsvWriter
 
 __all__ = ["ScoreWriter", "score_rows"]
 

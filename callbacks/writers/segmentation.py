@@ -6,8 +6,8 @@ from typing import Any
 
 import lightning as L
 
-from callbacks.collect import data_of
-from callbacks.writers.cases import CaseWriter
+from medzoo.callbacks.collect import data_of
+from medzoo.callbacks.writers.cases import CaseWriter
 
 __all__ = ["SegmentationWriter"]
 

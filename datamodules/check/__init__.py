@@ -1,5 +1,5 @@
 """What a careful person looks at first in a data set: what `prepare.py check=<folder>` runs."""
 
-from datamodules.check.folder import FolderCheck
+from medzoo.datamodules.check.folder import FolderCheck
 
 __all__ = ["FolderCheck"]

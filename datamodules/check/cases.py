@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from datamodules.check.listing import Findings, Item, Listing, patient_of
-from datamodules.io import VOLUMES, find_table, listed, read_json, some, spelt
-from datamodules.io.label_pictures import class_colours
-from datamodules.io.pictures import PICTURES
-from datamodules.segmentation.files import ENDING, UNNAMED, CaseFiles, of_ending
-from datamodules.segmentation.labels import read_labels
-from datamodules.segmentation.pictures import listed as listed_patients
+from medzoo.datamodules.check.listing import Findings, Item, Listing, patient_of
+from medzoo.datamodules.io import VOLUMES, find_table, listed, read_json, some, spelt
+from medzoo.datamodules.io.label_pictures import class_colours
+from medzoo.datamodules.io.pictures import PICTURES
+from medzoo.datamodules.segmentation.files import ENDING, UNNAMED, CaseFiles, of_ending
+from medzoo.datamodules.segmentation.labels import read_labels
+from medzoo.datamodules.segmentation.pictures import listed as listed_patients
 
 __all__ = ["list_cases", "list_patient_folders", "list_pictures"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.check.listing import Findings, Item
-from datamodules.check.reading import Facts
+from medzoo.datamodules.check.listing import Findings, Item
+from medzoo.datamodules.check.reading import Facts
 
 __all__ = ["Copy", "find_copies", "nearest_before", "tell_copies"]
 

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
-from datamodules.check.cases import list_cases, list_patient_folders, list_pictures
-from datamodules.check.copies import Copy, find_copies, tell_copies
-from datamodules.check.listing import Findings, Item, Listing, list_images, short
-from datamodules.check.reading import Facts, measure
-from datamodules.check.tables import tables
-from datamodules.io import listed, some
-from datamodules.seen import SPLITS
+from medzoo.datamodules.check.cases import list_cases, list_patient_folders, list_pictures
+from medzoo.datamodules.check.copies import Copy, find_copies, tell_copies
+from medzoo.datamodules.check.listing import Findings, Item, Listing, list_images, short
+from medzoo.datamodules.check.reading import Facts, measure
+from medzoo.datamodules.check.tables import tables
+from medzoo.datamodules.io import listed, some
+from medzoo.datamodules.seen import SPLITS
 
 __all__ = ["FolderCheck"]
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datamodules.image_folder import SPLIT_WORDS, without_ending
-from datamodules.io import is_missing, listed, read_table
-from datamodules.io.pictures import PICTURES
-from datamodules.io.tables import ENDINGS as TABLES
-from datamodules.readers import ENDINGS
-from datamodules.seen import SPLITS
-from datamodules.segmentation.pictures import several_of_one_name
-from datamodules.splits import patient_in
+from medzoo.datamodules.image_folder import SPLIT_WORDS, without_ending
+from medzoo.datamodules.io import is_missing, listed, read_table
+from medzoo.datamodules.io.pictures import PICTURES
+from medzoo.datamodules.io.tables import ENDINGS as TABLES
+from medzoo.datamodules.readers import ENDINGS
+from medzoo.datamodules.seen import SPLITS
+from medzoo.datamodules.segmentation.pictures import several_of_one_name
+from medzoo.datamodules.splits import patient_in
 
 __all__ = ["Findings", "Item", "Listing", "list_images", "patient_of", "short"]
 

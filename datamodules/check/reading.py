@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from datamodules import io
-from datamodules.check.listing import Findings, Item, Listing
-from datamodules.io.arrays import npz_keys, read_npy, read_npz
-from datamodules.io.label_pictures import read_label_picture
-from datamodules.io.pictures import PICTURES, Page, stored_pages
-from datamodules.readers import ENDINGS
+from medzoo.datamodules import io
+from medzoo.datamodules.check.listing import Findings, Item, Listing
+from medzoo.datamodules.io.arrays import npz_keys, read_npy, read_npz
+from medzoo.datamodules.io.label_pictures import read_label_picture
+from medzoo.datamodules.io.pictures import PICTURES, Page, stored_pages
+from medzoo.datamodules.readers import ENDINGS
 
 __all__ = ["STATISTICS", "Facts", "measure", "thumbnail"]
 

@@ -8,9 +8,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from datamodules.check.listing import Item, Listing
-from datamodules.check.reading import STATISTICS, Facts
-from datamodules.seen import SPLITS
+from medzoo.datamodules.check.listing import Item, Listing
+from medzoo.datamodules.check.reading import STATISTICS, Facts
+from medzoo.datamodules.seen import SPLITS
 
 __all__ = ["tables"]
 

@@ -11,18 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datamodules.batches import Augmentation
-from datamodules.cases import Cases, CaseTable
-from datamodules.fetal_heart.files import read_cases, read_chambers
-from datamodules.in_memory import InMemoryDataModule, Split
-from datamodules.io import find_table
-from datamodules.outcomes import check_predictors as check_names
-from datamodules.outcomes import telling
-from datamodules.phantoms.fetal_heart import FetalHeartPhantom
-from datamodules.readers import read_images
-from datamodules.seen import SPLITS, mark, matched
-from evaluation.measures.morphology import CHAMBERS
-from evaluation.regression.predictors import polarity_note
+from medzoo.datamodules.batches import Augmentation
+from medzoo.datamodules.cases import Cases, CaseTable
+from medzoo.datamodules.fetal_heart.files import read_cases, read_chambers
+from medzoo.datamodules.in_memory import InMemoryDataModule, Split
+from medzoo.datamodules.io import find_table
+from medzoo.datamodules.outcomes import check_predictors as check_names
+from medzoo.datamodules.outcomes import telling
+from medzoo.datamodules.phantoms.fetal_heart import FetalHeartPhantom
+from medzoo.datamodules.readers import read_images
+from medzoo.datamodules.seen import SPLITS, mark, matched
+from medzoo.evaluation.measures.morphology import CHAMBERS
+from medzoo.evaluation.regression.predictors import polarity_note
 
 __all__ = ["FetalHeartDataModule"]
 

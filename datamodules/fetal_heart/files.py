@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.cases import Cases
-from datamodules.io import Row, find_table, flag, listed, match_ids, number, read_table
-from datamodules.io.label_pictures import read_label_picture
-from datamodules.seen import SPLITS
-from datamodules.splits import patient_in
-from evaluation.measures.morphology import CHAMBERS, morphology
+from medzoo.datamodules.cases import Cases
+from medzoo.datamodules.io import Row, find_table, flag, listed, match_ids, number, read_table
+from medzoo.datamodules.io.label_pictures import read_label_picture
+from medzoo.datamodules.seen import SPLITS
+from medzoo.datamodules.splits import patient_in
+from medzoo.evaluation.measures.morphology import CHAMBERS, morphology
 
 __all__ = ["read_cases", "read_chambers"]
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.batches import Augmentation, ResumableBatches
-from datamodules.followup.cohort import TIMES, Patient
+from medzoo.datamodules.batches import Augmentation, ResumableBatches
+from medzoo.datamodules.followup.cohort import TIMES, Patient
 
 __all__ = ["PairBatches", "PatientBatches", "Region", "SliceBatches", "patient_batch"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io import Row, flag, match_ids, number, read_table
+from medzoo.datamodules.io import Row, flag, match_ids, number, read_table
 
 __all__ = ["CLINICAL", "ClinicalRow", "read_clinical", "rows_of", "scale_clinical"]
 

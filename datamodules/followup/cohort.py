@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
-from datamodules.followup.files import Scan, find_patients, read_scan
-from datamodules.io import Grid, check_same_grid, find_table, listed, read_json, written
-from datamodules.io.arrays import mapped
-from evaluation.measures.expansion import ExpansionRule
+from medzoo.datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
+from medzoo.datamodules.followup.files import Scan, find_patients, read_scan
+from medzoo.datamodules.io import Grid, check_same_grid, find_table, listed, read_json, written
+from medzoo.datamodules.io.arrays import mapped
+from medzoo.evaluation.measures.expansion import ExpansionRule
 
 __all__ = ["HU_WINDOW", "Patient", "load_cohort", "read_patient", "save_array"]
 

@@ -10,18 +10,18 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from datamodules.base import BaseDataModule
-from datamodules.batches import Augmentation, ResumableBatches
-from datamodules.followup.batches import PairBatches, PatientBatches, Region, SliceBatches
-from datamodules.followup.clinical import CLINICAL, read_clinical, rows_of
-from datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
-from datamodules.followup.files import find_patients, fitted, put_back, read_volume
-from datamodules.io import find_table, some, write_like
-from datamodules.io.arrays import mapped
-from datamodules.phantoms.head import HeadPhantom
-from datamodules.seen import mark_file
-from datamodules.skull import bone_share, check_skull, skull_of_all
-from datamodules.splits import by_group
+from medzoo.datamodules.base import BaseDataModule
+from medzoo.datamodules.batches import Augmentation, ResumableBatches
+from medzoo.datamodules.followup.batches import PairBatches, PatientBatches, Region, SliceBatches
+from medzoo.datamodules.followup.clinical import CLINICAL, read_clinical, rows_of
+from medzoo.datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
+from medzoo.datamodules.followup.files import find_patients, fitted, put_back, read_volume
+from medzoo.datamodules.io import find_table, some, write_like
+from medzoo.datamodules.io.arrays import mapped
+from medzoo.datamodules.phantoms.head import HeadPhantom
+from medzoo.datamodules.seen import mark_file
+from medzoo.datamodules.skull import bone_share, check_skull, skull_of_all
+from medzoo.datamodules.splits import by_group
 
 __all__ = ["FollowupDataModule"]
 

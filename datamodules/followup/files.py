@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules import io
-from datamodules.io import Grid, Volume, find_table, match_ids, number, read_table, spelt
+from medzoo.datamodules import io
+from medzoo.datamodules.io import Grid, Volume, find_table, match_ids, number, read_table, spelt
 
 __all__ = ["Scan", "find_patients", "fitted", "put_back", "read_scan", "read_volume"]
 

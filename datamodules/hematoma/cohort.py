@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.followup.clinical import read_clinical
-from datamodules.followup.cohort import TIMES
-from datamodules.followup.files import find_patients
-from datamodules.io import find_table, match_ids, read_mask, spelt
-from datamodules.phantoms.head import HeadPhantom
-from datamodules.seen import SPLITS
-from datamodules.splits import check_classes
-from evaluation.measures.expansion import ExpansionRule
-from evaluation.measures.volumes import volume_ml
+from medzoo.datamodules.followup.clinical import read_clinical
+from medzoo.datamodules.followup.cohort import TIMES
+from medzoo.datamodules.followup.files import find_patients
+from medzoo.datamodules.io import find_table, match_ids, read_mask, spelt
+from medzoo.datamodules.phantoms.head import HeadPhantom
+from medzoo.datamodules.seen import SPLITS
+from medzoo.datamodules.splits import check_classes
+from medzoo.evaluation.measures.expansion import ExpansionRule
+from medzoo.evaluation.measures.volumes import volume_ml
 
 __all__ = ["CLASSES", "Cohort", "Patient", "drawn_ml"]
 

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from datamodules.followup.cohort import TIMES
-from datamodules.hematoma.cohort import CLASSES, Cohort, Patient, drawn_ml
-from datamodules.hematoma.roi import Box, Neighbours, roi_slices
-from datamodules.hematoma.scans import case_id
-from datamodules.hematoma.slices import HematomaSlicesDataModule
-from datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume, some
-from datamodules.io.pictures import write_picture
-from datamodules.phantoms.head import HeadPhantom
-from datamodules.phantoms.writing import appearing
-from datamodules.seen import SPLITS, mark, mark_file, telling
-from evaluation.measures.expansion import ExpansionRule
-from evaluation.measures.volumes import volume_ml
+from medzoo.datamodules.followup.cohort import TIMES
+from medzoo.datamodules.hematoma.cohort import CLASSES, Cohort, Patient, drawn_ml
+from medzoo.datamodules.hematoma.roi import Box, Neighbours, roi_slices
+from medzoo.datamodules.hematoma.scans import case_id
+from medzoo.datamodules.hematoma.slices import HematomaSlicesDataModule
+from medzoo.datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume, some
+from medzoo.datamodules.io.pictures import write_picture
+from medzoo.datamodules.phantoms.head import HeadPhantom
+from medzoo.datamodules.phantoms.writing import appearing
+from medzoo.datamodules.seen import SPLITS, mark, mark_file, telling
+from medzoo.evaluation.measures.expansion import ExpansionRule
+from medzoo.evaluation.measures.volumes import volume_ml
 
 __all__ = ["CutSlicesDataModule"]
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.followup.cohort import TIMES
-from datamodules.hematoma.cohort import Cohort, Patient
-from datamodules.phantoms.head import HeadPhantom
-from datamodules.segmentation.datamodule import SegmentationDataModule
-from datamodules.segmentation.files import CaseFiles, DatasetFiles
+from medzoo.datamodules.followup.cohort import TIMES
+from medzoo.datamodules.hematoma.cohort import Cohort, Patient
+from medzoo.datamodules.phantoms.head import HeadPhantom
+from medzoo.datamodules.segmentation.datamodule import SegmentationDataModule
+from medzoo.datamodules.segmentation.files import CaseFiles, DatasetFiles
 
 __all__ = ["HematomaScansDataModule", "case_id"]
 

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.hematoma.cohort import CLASSES
-from datamodules.in_memory import InMemoryDataModule, Split, chosen_of, joined
-from datamodules.io import listed
-from datamodules.readers import read_images
-from datamodules.seen import SPLITS
-from datamodules.splits import check_classes, patient_in
+from medzoo.datamodules.hematoma.cohort import CLASSES
+from medzoo.datamodules.in_memory import InMemoryDataModule, Split, chosen_of, joined
+from medzoo.datamodules.io import listed
+from medzoo.datamodules.readers import read_images
+from medzoo.datamodules.seen import SPLITS
+from medzoo.datamodules.splits import check_classes, patient_in
 
 __all__ = ["HematomaSlicesDataModule"]
 

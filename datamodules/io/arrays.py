@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from datamodules.io.files import hidden, opening
+from medzoo.datamodules.io.files import hidden, opening
 
 __all__ = ["ARRAYS", "mapped", "npy_header", "npz_keys", "npz_shape", "read_npy", "read_npz", "stretched"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-from datamodules.io.dicom_files import holds_dicom, slice_headers
-from datamodules.io.dicom_frames import Frame, frame_count, frames_of, numbers
-from datamodules.io.dicom_pixels import read_values
-from datamodules.io.slices import Slices
+from medzoo.datamodules.io.dicom_files import holds_dicom, slice_headers
+from medzoo.datamodules.io.dicom_frames import Frame, frame_count, frames_of, numbers
+from medzoo.datamodules.io.dicom_pixels import read_values
+from medzoo.datamodules.io.slices import Slices
 
 __all__ = ["holds_dicom", "read_series"]
 

@@ -19,8 +19,8 @@ import pydicom
 from pydicom import uid
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from datamodules.io.files import listed, opening
-from datamodules.io.formats import volume_ending
+from medzoo.datamodules.io.files import listed, opening
+from medzoo.datamodules.io.formats import volume_ending
 
 __all__ = [
     "DICOM",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from datamodules.io.dicom_files import modality_of
+from medzoo.datamodules.io.dicom_files import modality_of
 
 __all__ = ["Frame", "frame_count", "frames_of", "functional_groups", "numbers", "said"]
 

@@ -6,11 +6,11 @@ import numpy as np
 import pydicom
 from pydicom.pixels import apply_modality_lut, pixel_array
 
-from datamodules.io.dicom import read_series
-from datamodules.io.dicom_files import QUANTITIES, decoding, headers, modality_of, read_dataset
-from datamodules.io.dicom_frames import Frame, frame_count, frames_of
-from datamodules.io.dicom_pixels import read_values, stored_values
-from datamodules.io.grid import LPS, Grid
+from medzoo.datamodules.io.dicom import read_series
+from medzoo.datamodules.io.dicom_files import QUANTITIES, decoding, headers, modality_of, read_dataset
+from medzoo.datamodules.io.dicom_frames import Frame, frame_count, frames_of
+from medzoo.datamodules.io.dicom_pixels import read_values, stored_values
+from medzoo.datamodules.io.grid import LPS, Grid
 
 __all__ = ["dicom_grid", "read_dicom", "read_pictures"]
 

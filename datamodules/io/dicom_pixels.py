@@ -13,8 +13,8 @@ import SimpleITK as sitk
 from pydicom.encaps import generate_frames
 from pydicom.uid import RLELossless
 
-from datamodules.io.dicom_files import decoding, read_dataset
-from datamodules.io.dicom_frames import Frame
+from medzoo.datamodules.io.dicom_files import decoding, read_dataset
+from medzoo.datamodules.io.dicom_frames import Frame
 
 __all__ = ["read_values", "stored_values"]
 

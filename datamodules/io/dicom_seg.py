@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-from datamodules.io.dicom_files import decoding, headers, read_dataset
-from datamodules.io.dicom_frames import functional_groups, numbers, said
-from datamodules.io.dicom_pixels import stored_values
-from datamodules.io.files import listed
-from datamodules.io.slices import Slices
+from medzoo.datamodules.io.dicom_files import decoding, headers, read_dataset
+from medzoo.datamodules.io.dicom_frames import functional_groups, numbers, said
+from medzoo.datamodules.io.dicom_pixels import stored_values
+from medzoo.datamodules.io.files import listed
+from medzoo.datamodules.io.slices import Slices
 
 __all__ = ["Series", "find_series", "read_segments"]
 

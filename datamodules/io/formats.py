@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
-from datamodules.io.arrays import npy_header, read_npy
-from datamodules.io.itk_formats import read_itk
-from datamodules.io.said import Said
+from medzoo.datamodules.io.arrays import npy_header, read_npy
+from medzoo.datamodules.io.itk_formats import read_itk
+from medzoo.datamodules.io.said import Said
 
 __all__ = ["FORMATS", "VOLUMES", "volume_ending"]
 

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from evaluation.measures.volumes import voxel_mm
+from medzoo.evaluation.measures.volumes import voxel_mm
 
 __all__ = ["LPS", "Grid", "check_same_grid", "from_itk", "to_itk"]
 

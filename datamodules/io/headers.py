@@ -11,10 +11,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from datamodules.io.files import opening
-from datamodules.io.formats import FORMATS, VOLUMES, volume_ending
-from datamodules.io.grid import Grid
-from datamodules.io.said import Said
+from medzoo.datamodules.io.files import opening
+from medzoo.datamodules.io.formats import FORMATS, VOLUMES, volume_ending
+from medzoo.datamodules.io.grid import Grid
+from medzoo.datamodules.io.said import Said
 
 __all__ = ["Header", "read_header"]
 

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from datamodules.io.files import some
+from medzoo.datamodules.io.files import some
 
 __all__ = ["alike", "match_ids"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from datamodules.io.grid import from_itk
-from datamodules.io.said import Said
+from medzoo.datamodules.io.grid import from_itk
+from medzoo.datamodules.io.said import Said
 
 __all__ = ["read_itk"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io.pictures import Page, read_page
+from medzoo.datamodules.io.pictures import Page, read_page
 
 __all__ = ["class_colours", "read_label_picture"]
 

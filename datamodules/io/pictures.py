@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from datamodules.io.arrays import stretched
-from datamodules.io.files import hidden, opening, written
+from medzoo.datamodules.io.arrays import stretched
+from medzoo.datamodules.io.files import hidden, opening, written
 
 __all__ = ["PICTURES", "Page", "is_picture", "read_page", "read_pages", "read_picture", "stored_pages", "write_picture"]
 

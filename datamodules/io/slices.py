@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from datamodules.io.grid import LPS, Grid, to_itk
+from medzoo.datamodules.io.grid import LPS, Grid, to_itk
 
 __all__ = ["Slices"]
 

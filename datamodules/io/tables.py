@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io.cells import ERRORS, decimal_comma, parse
-from datamodules.io.files import listed, written
-from datamodules.io.ids import alike
-from datamodules.io.text import Line, cells_of_text, read_bytes, text_of
-from datamodules.io.workbook import cells_of_workbook
+from medzoo.datamodules.io.cells import ERRORS, decimal_comma, parse
+from medzoo.datamodules.io.files import listed, written
+from medzoo.datamodules.io.ids import alike
+from medzoo.datamodules.io.text import Line, cells_of_text, read_bytes, text_of
+from medzoo.datamodules.io.workbook import cells_of_workbook
 
 __all__ = ["ENDINGS", "Row", "Table", "find_table", "read_matrix", "read_table", "write_table"]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from datamodules.io.files import opening
+from medzoo.datamodules.io.files import opening
 
 __all__ = ["Line", "cells_of_text", "read_bytes", "text_of"]
 

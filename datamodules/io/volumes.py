@@ -11,12 +11,12 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from datamodules.io.dicom_files import is_dicom
-from datamodules.io.dicom_images import dicom_grid, read_dicom
-from datamodules.io.files import opening, written
-from datamodules.io.formats import VOLUMES, volume_ending
-from datamodules.io.grid import Grid, to_itk
-from datamodules.io.headers import read_header
+from medzoo.datamodules.io.dicom_files import is_dicom
+from medzoo.datamodules.io.dicom_images import dicom_grid, read_dicom
+from medzoo.datamodules.io.files import opening, written
+from medzoo.datamodules.io.formats import VOLUMES, volume_ending
+from medzoo.datamodules.io.grid import Grid, to_itk
+from medzoo.datamodules.io.headers import read_header
 
 __all__ = ["Volume", "geometry", "label_map", "read_mask", "read_volume", "write_like"]
 

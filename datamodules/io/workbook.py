@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datamodules.io.text import Line
+from medzoo.datamodules.io.text import Line
 
 __all__ = ["cells_of_workbook"]
 

@@ -1,5 +1,5 @@
 """Cohorts of the liver with imaging, histology, clinical data and gene expression."""
 
-from datamodules.liver.datamodule import LiverCohortDataModule
+from medzoo.datamodules.liver.datamodule import LiverCohortDataModule
 
 __all__ = ["LiverCohortDataModule"]

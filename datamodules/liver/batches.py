@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from datamodules.batches import Augmentation, ResumableBatches
-from datamodules.liver.records import Patient
+from medzoo.datamodules.batches import Augmentation, ResumableBatches
+from medzoo.datamodules.liver.records import Patient
 
 __all__ = ["CohortBatches", "outcomes_of"]
 

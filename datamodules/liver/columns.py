@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.io import is_missing, number, plain
-from datamodules.seen import matched
+from medzoo.datamodules.io import is_missing, number, plain
+from medzoo.datamodules.seen import matched
 
 __all__ = ["Columns"]
 

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from datamodules.base import BaseDataModule
-from datamodules.batches import Augmentation
-from datamodules.liver.batches import CohortBatches, outcomes_of
-from datamodules.liver.columns import Columns
-from datamodules.liver.images import Around, ImageSizes, read_images
-from datamodules.liver.preprocessing import fit_tables, scaled_table
-from datamodules.liver.records import IMAGES, MODALITIES, Outcome, Patient, read_patients
-from datamodules.liver.splits import check_tested, chosen_by_scanner, drop_modalities, split_patients
-from datamodules.outcomes import check_predictors
-from datamodules.phantoms.liver import LiverPhantom
-from datamodules.seen import SPLITS, matched
+from medzoo.datamodules.base import BaseDataModule
+from medzoo.datamodules.batches import Augmentation
+from medzoo.datamodules.liver.batches import CohortBatches, outcomes_of
+from medzoo.datamodules.liver.columns import Columns
+from medzoo.datamodules.liver.images import Around, ImageSizes, read_images
+from medzoo.datamodules.liver.preprocessing import fit_tables, scaled_table
+from medzoo.datamodules.liver.records import IMAGES, MODALITIES, Outcome, Patient, read_patients
+from medzoo.datamodules.liver.splits import check_tested, chosen_by_scanner, drop_modalities, split_patients
+from medzoo.datamodules.outcomes import check_predictors
+from medzoo.datamodules.phantoms.liver import LiverPhantom
+from medzoo.datamodules.seen import SPLITS, matched
 
 __all__ = ["LiverCohortDataModule"]
 

@@ -12,11 +12,11 @@ from rich.progress import track
 from scipy import ndimage
 from torch import Tensor
 
-from datamodules.io import Volume, check_hu, read_mask, read_volume
-from datamodules.io.pictures import read_picture
-from datamodules.liver.records import IMAGES, Patient
-from datamodules.segmentation.batches import crop
-from datamodules.transforms.macenko import MacenkoNormalizer
+from medzoo.datamodules.io import Volume, check_hu, read_mask, read_volume
+from medzoo.datamodules.io.pictures import read_picture
+from medzoo.datamodules.liver.records import IMAGES, Patient
+from medzoo.datamodules.segmentation.batches import crop
+from medzoo.datamodules.transforms.macenko import MacenkoNormalizer
 
 __all__ = ["Around", "ImageSizes", "read_images"]
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.io import some
-from datamodules.liver.columns import Columns
-from datamodules.liver.records import Patient
-from datamodules.outcomes import check_telling
-from datamodules.radiomics.scaler import FeatureScaler
-from evaluation.regression.imputation import TrainingFiller, training_filler
+from medzoo.datamodules.io import some
+from medzoo.datamodules.liver.columns import Columns
+from medzoo.datamodules.liver.records import Patient
+from medzoo.datamodules.outcomes import check_telling
+from medzoo.datamodules.radiomics.scaler import FeatureScaler
+from medzoo.evaluation.regression.imputation import TrainingFiller, training_filler
 
 __all__ = ["fit_clinical", "fit_genes", "fit_tables", "scaled_clinical", "scaled_genes", "scaled_table"]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules import io
-from datamodules.io.pictures import PICTURES
-from datamodules.liver.columns import Columns
-from datamodules.seen import SPLITS, mark, mark_file
+from medzoo.datamodules import io
+from medzoo.datamodules.io.pictures import PICTURES
+from medzoo.datamodules.liver.columns import Columns
+from medzoo.datamodules.seen import SPLITS, mark, mark_file
 
 __all__ = ["IMAGES", "MODALITIES", "Outcome", "Patient", "read_patients"]
 

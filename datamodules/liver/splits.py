@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.liver.records import MODALITIES, Patient
-from datamodules.splits import by_share, check_classes, stated
+from medzoo.datamodules.liver.records import MODALITIES, Patient
+from medzoo.datamodules.splits import by_share, check_classes, stated
 
 __all__ = ["check_tested", "chosen_by_scanner", "drop_modalities", "split_patients"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.io import written
-from datamodules.phantoms import adrenal, breast, lesion_or_none, two_signals
+from medzoo.datamodules.io import written
+from medzoo.datamodules.phantoms import adrenal, breast, lesion_or_none, two_signals
 
 __all__ = ["ImagesPhantom"]
 

@@ -7,7 +7,7 @@ so a part of a code that holds the lesion can reach an AUC of 1, and a part that
 
 import numpy as np
 
-from datamodules.phantoms.two_signals import lesion_image
+from medzoo.datamodules.phantoms.two_signals import lesion_image
 
 __all__ = ["CLASS_NAMES", "lesion_or_none", "lesion_or_none_phantom"]
 

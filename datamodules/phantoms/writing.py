@@ -15,8 +15,8 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from datamodules import io
-from datamodules.phantoms.phantom import Phantom
+from medzoo.datamodules import io
+from medzoo.datamodules.phantoms.phantom import Phantom
 
 __all__ = ["appearing", "is_there", "pool", "write_pictures", "write_table"]
 

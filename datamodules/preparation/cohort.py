@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from datamodules.followup.clinical import CLINICAL, LABEL, ClinicalRow, read_clinical
-from datamodules.io import listed, match_ids
+from medzoo.datamodules.followup.clinical import CLINICAL, LABEL, ClinicalRow, read_clinical
+from medzoo.datamodules.io import listed, match_ids
 
 __all__ = ["copied", "find_raw_patients", "read_rows"]
 

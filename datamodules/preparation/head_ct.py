@@ -15,12 +15,12 @@ import numpy as np
 import SimpleITK as sitk
 from rich.progress import track
 
-from datamodules.io import find_table, read_json, some, write_table
-from datamodules.io.dicom import holds_dicom
-from datamodules.preparation.cohort import copied, find_raw_patients, read_rows
-from datamodules.preparation.registration import RigidRegistration
-from datamodules.preparation.scan import crop_in_plane, like, onto_baseline, read_ct, read_scan, with_pixel_size
-from datamodules.preparation.skull_strip import SkullStrip
+from medzoo.datamodules.io import find_table, read_json, some, write_table
+from medzoo.datamodules.io.dicom import holds_dicom
+from medzoo.datamodules.preparation.cohort import copied, find_raw_patients, read_rows
+from medzoo.datamodules.preparation.registration import RigidRegistration
+from medzoo.datamodules.preparation.scan import crop_in_plane, like, onto_baseline, read_ct, read_scan, with_pixel_size
+from medzoo.datamodules.preparation.skull_strip import SkullStrip
 
 __all__ = ["HeadCTPreparation"]
 

@@ -19,7 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from datamodules.io import read_volume
+from medzoo.datamodules.io import read_volume
 
 __all__ = ["SkullStrip"]
 

@@ -1,8 +1,8 @@
 """Hand-crafted radiomics with pyradiomics' names and definitions, or IBSI's, for whole data sets at once."""
 
-from datamodules.radiomics.cache import extract_cached
-from datamodules.radiomics.extraction import extract, extract_one, feature_names
-from datamodules.radiomics.scaler import FeatureScaler
-from datamodules.radiomics.settings import Flag, RadiomicsSettings
+from medzoo.datamodules.radiomics.cache import extract_cached
+from medzoo.datamodules.radiomics.extraction import extract, extract_one, feature_names
+from medzoo.datamodules.radiomics.scaler import FeatureScaler
+from medzoo.datamodules.radiomics.settings import Flag, RadiomicsSettings
 
 __all__ = ["FeatureScaler", "Flag", "RadiomicsSettings", "extract", "extract_cached", "extract_one", "feature_names"]

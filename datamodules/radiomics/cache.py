@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io import written
-from datamodules.io.arrays import read_npz
-from datamodules.radiomics.extraction import extract
-from datamodules.radiomics.settings import RadiomicsSettings
+from medzoo.datamodules.io import written
+from medzoo.datamodules.io.arrays import read_npz
+from medzoo.datamodules.radiomics.extraction import extract
+from medzoo.datamodules.radiomics.settings import RadiomicsSettings
 
 __all__ = ["cache_file", "extract_cached"]
 

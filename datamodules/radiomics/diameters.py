@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
-from datamodules.radiomics.regions import Regions
+from medzoo.datamodules.radiomics.regions import Regions
 
 __all__ = ["largest_2d", "largest_3d"]
 

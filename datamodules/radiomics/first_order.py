@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import entr
 
-from datamodules.radiomics.regions import Regions, row_wise
-from datamodules.radiomics.settings import RadiomicsSettings
+from medzoo.datamodules.radiomics.regions import Regions, row_wise
+from medzoo.datamodules.radiomics.settings import RadiomicsSettings
 
 __all__ = ["FIRST_ORDER", "first_order"]
 

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from scipy.special import entr
 
-from datamodules.radiomics.neighbours import Neighbours, directions
+from medzoo.datamodules.radiomics.neighbours import Neighbours, directions
 
 __all__ = ["GLCM", "glcm"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from skimage.filters import threshold_otsu
 
-from datamodules.radiomics.settings import MaskPolicy
+from medzoo.datamodules.radiomics.settings import MaskPolicy
 
 __all__ = ["make_masks"]
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 from skimage.measure import marching_cubes
 
-from datamodules.radiomics.regions import Regions
-from datamodules.radiomics.settings import Definition
+from medzoo.datamodules.radiomics.regions import Regions
+from medzoo.datamodules.radiomics.settings import Definition
 
 __all__ = ["contour_2d", "cube_codes", "surface_3d"]
 

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from datamodules.radiomics.regions import Regions
+from medzoo.datamodules.radiomics.regions import Regions
 
 __all__ = ["Neighbours", "directions"]
 

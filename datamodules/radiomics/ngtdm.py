@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from datamodules.radiomics.neighbours import Neighbours, directions
-from datamodules.radiomics.settings import Definition
+from medzoo.datamodules.radiomics.neighbours import Neighbours, directions
+from medzoo.datamodules.radiomics.settings import Definition
 
 __all__ = ["NGTDM", "ngtdm"]
 

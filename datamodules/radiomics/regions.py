@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from datamodules.radiomics.settings import RadiomicsSettings
+from medzoo.datamodules.radiomics.settings import RadiomicsSettings
 
 __all__ = ["Regions", "grey_levels", "row_wise"]
 

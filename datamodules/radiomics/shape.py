@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from datamodules.radiomics.diameters import largest_2d, largest_3d
-from datamodules.radiomics.mesh import contour_2d, surface_3d
-from datamodules.radiomics.regions import Regions
-from datamodules.radiomics.settings import Definition
+from medzoo.datamodules.radiomics.diameters import largest_2d, largest_3d
+from medzoo.datamodules.radiomics.mesh import contour_2d, surface_3d
+from medzoo.datamodules.radiomics.regions import Regions
+from medzoo.datamodules.radiomics.settings import Definition
 
 __all__ = ["SHAPE_2D", "SHAPE_3D", "shape_2d", "shape_3d"]
 

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import entr
 
-from datamodules.radiomics.neighbours import Neighbours, directions
+from medzoo.datamodules.radiomics.neighbours import Neighbours, directions
 
 __all__ = ["GLDM", "GLRLM", "GLSZM", "gldm", "glrlm", "glszm"]
 

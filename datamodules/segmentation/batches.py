@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.batches import ResumableBatches
-from datamodules.segmentation.cases import Case
+from medzoo.datamodules.batches import ResumableBatches
+from medzoo.datamodules.segmentation.cases import Case
 
 __all__ = ["CaseBatches", "PatchBatches", "crop", "random_crop"]
 

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datamodules import io
-from datamodules.io.label_pictures import read_label_picture
-from datamodules.io.pictures import is_picture, read_picture
-from datamodules.segmentation.files import CaseFiles
-from datamodules.segmentation.plan import ANISOTROPY
-from datamodules.skull import bone_share
+from medzoo.datamodules import io
+from medzoo.datamodules.io.label_pictures import read_label_picture
+from medzoo.datamodules.io.pictures import is_picture, read_picture
+from medzoo.datamodules.segmentation.files import CaseFiles
+from medzoo.datamodules.segmentation.plan import ANISOTROPY
+from medzoo.datamodules.skull import bone_share
 
 __all__ = ["Case", "Intensities", "geometries", "geometry", "measure", "raw_image", "read_case", "resample"]
 

@@ -10,16 +10,16 @@ from typing import Any, Literal
 import numpy as np
 from rich.progress import track
 
-from datamodules import io
-from datamodules.io.label_pictures import class_colours
-from datamodules.io.pictures import is_picture, write_picture
-from datamodules.phantoms.phantom import Phantom
-from datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
-from datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case
-from datamodules.segmentation.files import CaseFiles, find_images
-from datamodules.segmentation.matching import MatchedCases
-from datamodules.segmentation.plan import Plan, make_plan
-from datamodules.skull import bone_share, check_skull, skull_of_all
+from medzoo.datamodules import io
+from medzoo.datamodules.io.label_pictures import class_colours
+from medzoo.datamodules.io.pictures import is_picture, write_picture
+from medzoo.datamodules.phantoms.phantom import Phantom
+from medzoo.datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
+from medzoo.datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case
+from medzoo.datamodules.segmentation.files import CaseFiles, find_images
+from medzoo.datamodules.segmentation.matching import MatchedCases
+from medzoo.datamodules.segmentation.plan import Plan, make_plan
+from medzoo.datamodules.skull import bone_share, check_skull, skull_of_all
 
 __all__ = ["SegmentationDataModule"]
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datamodules.io import VOLUMES, listed, named, read_json, some, volume_ending
-from datamodules.io.dicom_files import DICOM
-from datamodules.io.pictures import PICTURES, is_picture
-from datamodules.segmentation.labels import Labels, read_labels
+from medzoo.datamodules.io import VOLUMES, listed, named, read_json, some, volume_ending
+from medzoo.datamodules.io.dicom_files import DICOM
+from medzoo.datamodules.io.pictures import PICTURES, is_picture
+from medzoo.datamodules.segmentation.labels import Labels, read_labels
 
 __all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "of_ending", "read_dataset"]
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.io import find_table, match_ids, plain, read_table, some, spelt
-from datamodules.phantoms.phantom import Phantom
-from datamodules.segmentation.datamodule import SegmentationDataModule
-from datamodules.segmentation.files import ENDING, CaseFiles, DatasetFiles
-from datamodules.splits import held_out
+from medzoo.datamodules.io import find_table, match_ids, plain, read_table, some, spelt
+from medzoo.datamodules.phantoms.phantom import Phantom
+from medzoo.datamodules.segmentation.datamodule import SegmentationDataModule
+from medzoo.datamodules.segmentation.files import ENDING, CaseFiles, DatasetFiles
+from medzoo.datamodules.splits import held_out
 
 __all__ = ["PatientFoldersDataModule"]
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datamodules.base import BaseDataModule
-from datamodules.io import setting
-from datamodules.io.pictures import is_picture
-from datamodules.seen import mark_file, matched
-from datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles, read_dataset
-from datamodules.segmentation.labels import Labels
-from datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
-from datamodules.splits import held_out, patient_in
+from medzoo.datamodules.base import BaseDataModule
+from medzoo.datamodules.io import setting
+from medzoo.datamodules.io.pictures import is_picture
+from medzoo.datamodules.seen import mark_file, matched
+from medzoo.datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles, read_dataset
+from medzoo.datamodules.segmentation.labels import Labels
+from medzoo.datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
+from medzoo.datamodules.splits import held_out, patient_in
 
 __all__ = ["MatchedCases", "marks_of"]
 

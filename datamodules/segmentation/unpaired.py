@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.batches import ResumableBatches
-from datamodules.segmentation.batches import random_crop
-from datamodules.segmentation.cases import Case
-from datamodules.segmentation.folders import PatientFoldersDataModule
-from datamodules.segmentation.matching import marks_of
+from medzoo.datamodules.batches import ResumableBatches
+from medzoo.datamodules.segmentation.batches import random_crop
+from medzoo.datamodules.segmentation.cases import Case
+from medzoo.datamodules.segmentation.folders import PatientFoldersDataModule
+from medzoo.datamodules.segmentation.matching import marks_of
 
 __all__ = ["UnpairedBatches", "UnpairedFoldersDataModule"]
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from datamodules.io import is_missing, parse
+from medzoo.datamodules.io import is_missing, parse
 
 __all__ = ["Levels", "mostly_numbers", "named", "numbers_of", "tells_outcome", "unit_of"]
 

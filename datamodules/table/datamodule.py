@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import BaseDataModule
-from datamodules.batches import ResumableBatches
-from datamodules.cases import Cases, CaseTable
-from datamodules.io import find_table, read_table
-from datamodules.phantoms.phantom import Phantom
-from datamodules.seen import SPLITS, mark, matched
-from datamodules.splits import stated
-from datamodules.table.columns import mostly_numbers, named, tells_outcome, unit_of
-from datamodules.table.rows import Rows
+from medzoo.datamodules.base import BaseDataModule
+from medzoo.datamodules.batches import ResumableBatches
+from medzoo.datamodules.cases import Cases, CaseTable
+from medzoo.datamodules.io import find_table, read_table
+from medzoo.datamodules.phantoms.phantom import Phantom
+from medzoo.datamodules.seen import SPLITS, mark, matched
+from medzoo.datamodules.splits import stated
+from medzoo.datamodules.table.columns import mostly_numbers, named, tells_outcome, unit_of
+from medzoo.datamodules.table.rows import Rows
 
 __all__ = ["TableBatches", "TableDataModule"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io import Row, is_missing, plain, read_table, some
-from datamodules.table.columns import Levels, named, numbers_of
+from medzoo.datamodules.io import Row, is_missing, plain, read_table, some
+from medzoo.datamodules.table.columns import Levels, named, numbers_of
 
 __all__ = ["Rows"]
 

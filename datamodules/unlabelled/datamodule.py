@@ -9,14 +9,14 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from datamodules.base import BaseDataModule
-from datamodules.batches import ResumableBatches
-from datamodules.io import read_json
-from datamodules.phantoms.phantom import Phantom
-from datamodules.seen import mark_file
-from datamodules.segmentation.batches import random_crop
-from datamodules.splits import held_out
-from datamodules.unlabelled.source import ImageFile, ImageSource
+from medzoo.datamodules.base import BaseDataModule
+from medzoo.datamodules.batches import ResumableBatches
+from medzoo.datamodules.io import read_json
+from medzoo.datamodules.phantoms.phantom import Phantom
+from medzoo.datamodules.seen import mark_file
+from medzoo.datamodules.segmentation.batches import random_crop
+from medzoo.datamodules.splits import held_out
+from medzoo.datamodules.unlabelled.source import ImageFile, ImageSource
 
 __all__ = ["CorruptedBatches", "Corruption", "UnlabelledDataModule"]
 

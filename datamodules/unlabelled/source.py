@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datamodules.io import VOLUMES, check_offset, holds_dicom, listed, read_volume
-from datamodules.io.dicom_files import DICOM
-from datamodules.io.finding import check_no_folder
-from datamodules.io.pictures import is_picture, read_picture
-from datamodules.segmentation.cases import resample
-from datamodules.splits import patient_in
+from medzoo.datamodules.io import VOLUMES, check_offset, holds_dicom, listed, read_volume
+from medzoo.datamodules.io.dicom_files import DICOM
+from medzoo.datamodules.io.finding import check_no_folder
+from medzoo.datamodules.io.pictures import is_picture, read_picture
+from medzoo.datamodules.segmentation.cases import resample
+from medzoo.datamodules.splits import patient_in
 
 __all__ = ["ImageFile", "ImageSource"]
 

@@ -23,14 +23,20 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from datamodules import MedMNISTDataModule
-from datamodules.radiomics import RadiomicsSettings, extract
-from datamodules.radiomics.masks import make_masks
-from evaluation.figures import areas_figure, correlation_figure, pairs_figure, projection_figure, traversal_figure
-from evaluation.measures.redundancy import redundancy
-from evaluation.scores.representations import compare_representations, fit_probe
-from lightning_modules import NonRedundantVAEModule
-from models import DensityRatio, RadiomicsVAE
+from medzoo.datamodules import MedMNISTDataModule
+from medzoo.datamodules.radiomics import RadiomicsSettings, extract
+from medzoo.datamodules.radiomics.masks import make_masks
+from medzoo.evaluation.figures import (
+    areas_figure,
+    correlation_figure,
+    pairs_figure,
+    projection_figure,
+    traversal_figure,
+)
+from medzoo.evaluation.measures.redundancy import redundancy
+from medzoo.evaluation.scores.representations import compare_representations, fit_probe
+from medzoo.lightning_modules import NonRedundantVAEModule
+from medzoo.models import DensityRatio, RadiomicsVAE
 
 # %%
 ROOT = os.environ.get("MEDMNIST_ROOT", "data/medmnist")  # a file of 0.5 MB is downloaded there where it is missing

@@ -1,28 +1,28 @@
 """Figures drawn from arrays, in one style."""
 
-from evaluation.figures.classification import (
+from medzoo.evaluation.figures.classification import (
     calibration_figure,
     confusion_figure,
     mistakes_figure,
     roc_figure,
 )
-from evaluation.figures.comparison import decisions_figure, models_roc_figure
-from evaluation.figures.diagnostic import decision_figure
-from evaluation.figures.explanation import explanation_figure
-from evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
-from evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
-from evaluation.figures.fusion import importance_figure, shift_figure, subsets_figure, weights_figure
-from evaluation.figures.nomogram import nomogram_figure
-from evaluation.figures.nomogram_page import nomogram_html
-from evaluation.figures.representations import (
+from medzoo.evaluation.figures.comparison import decisions_figure, models_roc_figure
+from medzoo.evaluation.figures.diagnostic import decision_figure
+from medzoo.evaluation.figures.explanation import explanation_figure
+from medzoo.evaluation.figures.followup import counterfactual_figure, patient_figure, reconstruction_figure
+from medzoo.evaluation.figures.forecasts import baseline_figure, expansion_roc_figure, forecast_figure, pit_figure
+from medzoo.evaluation.figures.fusion import importance_figure, shift_figure, subsets_figure, weights_figure
+from medzoo.evaluation.figures.nomogram import nomogram_figure
+from medzoo.evaluation.figures.nomogram_page import nomogram_html
+from medzoo.evaluation.figures.representations import (
     areas_figure,
     correlation_figure,
     pairs_figure,
     projection_figure,
     traversal_figure,
 )
-from evaluation.figures.runs import grid_figure, image_grid, sweep_figure, training_figure
-from evaluation.figures.segmentation import segmentation_figure
+from medzoo.evaluation.figures.runs import grid_figure, image_grid, sweep_figure, training_figure
+from medzoo.evaluation.figures.segmentation import segmentation_figure
 
 __all__ = [
     "areas_figure",

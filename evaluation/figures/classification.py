@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
-from evaluation.scores.classification import auc, bootstrap_auc, interval, one_vs_rest
+from medzoo.evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
+from medzoo.evaluation.scores.classification import auc, bootstrap_auc, interval, one_vs_rest
 
 __all__ = ["calibration_figure", "confusion_figure", "mistakes_figure", "roc_figure"]
 

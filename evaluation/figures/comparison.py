@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from evaluation.figures.style import COLOURS, new_figure
-from evaluation.scores.diagnostic import decision_curve, delong, rates
+from medzoo.evaluation.figures.style import COLOURS, new_figure
+from medzoo.evaluation.scores.diagnostic import decision_curve, delong, rates
 
 __all__ = ["decisions_figure", "models_roc_figure"]
 

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.figures.style import COLOURS, new_figure
-from evaluation.scores.diagnostic import decision_curve
+from medzoo.evaluation.figures.style import COLOURS, new_figure
+from medzoo.evaluation.scores.diagnostic import decision_curve
 
 __all__ = ["decision_figure"]
 

@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
+from medzoo.evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
 
 __all__ = ["explanation_figure"]
 

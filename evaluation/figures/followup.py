@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.figures.head import (
+from medzoo.evaluation.figures.head import (
     BASELINE,
     IPH,
     IVH,
@@ -21,9 +21,9 @@ from evaluation.figures.head import (
     outline_legend,
     probability_bar,
 )
-from evaluation.figures.style import COLOURS, new_figure
-from evaluation.measures.expansion import ExpansionRule
-from evaluation.scores.forecasts import expansion_score, weighted_mean
+from medzoo.evaluation.figures.style import COLOURS, new_figure
+from medzoo.evaluation.measures.expansion import ExpansionRule
+from medzoo.evaluation.scores.forecasts import expansion_score, weighted_mean
 
 __all__ = ["counterfactual_figure", "patient_figure", "reconstruction_figure"]
 

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from scipy.stats import binom
 from sklearn.metrics import roc_curve
 
-from evaluation.figures.style import COLOURS, new_figure
-from evaluation.measures.expansion import ExpansionRule
-from evaluation.scores.classification import auc, bootstrap_auc
-from evaluation.scores.classification import interval as percentile_interval
-from evaluation.scores.forecasts import interval, weighted_quantile
+from medzoo.evaluation.figures.style import COLOURS, new_figure
+from medzoo.evaluation.measures.expansion import ExpansionRule
+from medzoo.evaluation.scores.classification import auc, bootstrap_auc
+from medzoo.evaluation.scores.classification import interval as percentile_interval
+from medzoo.evaluation.scores.forecasts import interval, weighted_quantile
 
 __all__ = ["baseline_figure", "expansion_roc_figure", "forecast_figure", "pit_figure"]
 

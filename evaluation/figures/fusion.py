@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
+from medzoo.evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
 
 __all__ = ["importance_figure", "shift_figure", "subsets_figure", "weights_figure"]
 

@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from evaluation.figures.style import COLOURS
+from medzoo.evaluation.figures.style import COLOURS
 
 __all__ = [
     "BASELINE",

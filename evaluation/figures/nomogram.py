@@ -7,10 +7,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.figures.style import COLOURS, new_figure
-from evaluation.nomogram.axes import Axis, Categorical, Continuous
-from evaluation.nomogram.pretty import written
-from evaluation.nomogram.scale import PROBABILITIES, Nomogram
+from medzoo.evaluation.figures.style import COLOURS, new_figure
+from medzoo.evaluation.nomogram.axes import Axis, Categorical, Continuous
+from medzoo.evaluation.nomogram.pretty import written
+from medzoo.evaluation.nomogram.scale import PROBABILITIES, Nomogram
 
 __all__ = ["axis_title", "capitalised", "nomogram_figure"]
 

@@ -5,10 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation.figures.nomogram import axis_title, capitalised
-from evaluation.nomogram.axes import Axis, Categorical, Continuous
-from evaluation.nomogram.pretty import pretty
-from evaluation.nomogram.scale import Nomogram
+from medzoo.evaluation.figures.nomogram import axis_title, capitalised
+from medzoo.evaluation.nomogram.axes import Axis, Categorical, Continuous
+from medzoo.evaluation.nomogram.pretty import pretty
+from medzoo.evaluation.nomogram.scale import Nomogram
 
 __all__ = ["nomogram_html"]
 

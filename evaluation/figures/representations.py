@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from evaluation.figures.style import COLOURS, new_figure
+from medzoo.evaluation.figures.style import COLOURS, new_figure
 
 __all__ = ["areas_figure", "correlation_figure", "pairs_figure", "projection_figure", "traversal_figure"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.figures.style import COLOURS, new_figure
+from medzoo.evaluation.figures.style import COLOURS, new_figure
 
 __all__ = ["grid_figure", "image_grid", "sweep_figure", "training_figure"]
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.figures.head import display_slice
-from evaluation.figures.style import COLOURS, new_figure
+from medzoo.evaluation.figures.head import display_slice
+from medzoo.evaluation.figures.style import COLOURS, new_figure
 
 __all__ = ["segmentation_figure"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from evaluation.measures.volumes import dice, volume_ml
+from medzoo.evaluation.measures.volumes import dice, volume_ml
 
 __all__ = ["case_scores", "grouped_dice", "hausdorff95", "known_mean", "summary"]
 

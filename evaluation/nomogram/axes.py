@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.nomogram.pretty import pretty, written
+from medzoo.evaluation.nomogram.pretty import pretty, written
 
 __all__ = ["Axis", "Categorical", "Continuous"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.nomogram.scale import Nomogram, nomogram_within
-from evaluation.regression.logistic import Linear
+from medzoo.evaluation.nomogram.scale import Nomogram, nomogram_within
+from medzoo.evaluation.regression.logistic import Linear
 
 __all__ = ["Reading", "read_nomogram"]
 

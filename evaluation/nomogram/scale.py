@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
-from evaluation.nomogram.axes import Axis, Categorical, Continuous
-from evaluation.nomogram.pretty import pretty
-from evaluation.regression.logistic import Linear
+from medzoo.evaluation.nomogram.axes import Axis, Categorical, Continuous
+from medzoo.evaluation.nomogram.pretty import pretty
+from medzoo.evaluation.regression.logistic import Linear
 
 __all__ = ["PROBABILITIES", "Nomogram", "Score", "nomogram_of", "nomogram_within"]
 

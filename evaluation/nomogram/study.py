@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.nomogram.scale import Nomogram, nomogram_of
-from evaluation.regression.comparators import held_out, learners, regression
-from evaluation.regression.imputation import PooledFit, pooled_table
-from evaluation.regression.logistic import Linear
-from evaluation.regression.odds import multivariate_table, univariate_table
-from evaluation.regression.optimism import optimism_table
-from evaluation.regression.predictors import events_note, polarity_note
-from evaluation.scores.diagnostic import (
+from medzoo.evaluation.nomogram.scale import Nomogram, nomogram_of
+from medzoo.evaluation.regression.comparators import held_out, learners, regression
+from medzoo.evaluation.regression.imputation import PooledFit, pooled_table
+from medzoo.evaluation.regression.logistic import Linear
+from medzoo.evaluation.regression.odds import multivariate_table, univariate_table
+from medzoo.evaluation.regression.optimism import optimism_table
+from medzoo.evaluation.regression.predictors import events_note, polarity_note
+from medzoo.evaluation.scores.diagnostic import (
     calibration_intervals,
     calibration_line,
     delong,

@@ -12,9 +12,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from evaluation.regression.imputation import fit_imputed, impute, training_filler
-from evaluation.regression.logistic import Linear, fit_logistic, recentred
-from evaluation.scores.diagnostic import calibration_line, delong, delong_test, mcnemar, net_benefit, p_text, rates
+from medzoo.evaluation.regression.imputation import fit_imputed, impute, training_filler
+from medzoo.evaluation.regression.logistic import Linear, fit_logistic, recentred
+from medzoo.evaluation.scores.diagnostic import (
+    calibration_line,
+    delong,
+    delong_test,
+    mcnemar,
+    net_benefit,
+    p_text,
+    rates,
+)
 
 __all__ = ["boosting", "held_out", "learners", "model_rows", "regression"]
 

@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401  (makes the next import possible)
 from sklearn.impute import IterativeImputer
 
-from evaluation.regression.logistic import Linear, LogisticFit, Method, fit_logistic
+from medzoo.evaluation.regression.logistic import Linear, LogisticFit, Method, fit_logistic
 
 __all__ = ["PooledFit", "TrainingFiller", "fit_imputed", "impute", "pool", "pooled_table", "training_filler"]
 

@@ -14,8 +14,14 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from evaluation.regression.likelihood import maximise
-from evaluation.regression.predictors import check_predictors, events_note, inflation_notes, separation, standardised
+from medzoo.evaluation.regression.likelihood import maximise
+from medzoo.evaluation.regression.predictors import (
+    check_predictors,
+    events_note,
+    inflation_notes,
+    separation,
+    standardised,
+)
 
 __all__ = ["Linear", "LogisticFit", "Method", "fit_logistic", "recentred"]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.regression.likelihood import likelihood_ratio_p, maximise, profile_interval
-from evaluation.regression.logistic import LogisticFit, fit_logistic
-from evaluation.regression.predictors import standardised
+from medzoo.evaluation.regression.likelihood import likelihood_ratio_p, maximise, profile_interval
+from medzoo.evaluation.regression.logistic import LogisticFit, fit_logistic
+from medzoo.evaluation.regression.predictors import standardised
 
 __all__ = ["multivariate_table", "univariate_table"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.scores.classification import auc, interval
-from evaluation.scores.diagnostic import calibration_line
+from medzoo.evaluation.scores.classification import auc, interval
+from medzoo.evaluation.scores.diagnostic import calibration_line
 
 __all__ = ["optimism_table"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import logit
 from sklearn.pipeline import Pipeline
 
-from evaluation.regression.imputation import TrainingFiller
+from medzoo.evaluation.regression.imputation import TrainingFiller
 
 __all__ = ["Arrays", "kind_of", "plain_filler", "plain_model", "plain_regression"]
 

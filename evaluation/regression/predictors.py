@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import linprog
 
-from evaluation.scores.diagnostic import delong
+from medzoo.evaluation.scores.diagnostic import delong
 
 __all__ = [
     "Separation",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.scores.diagnostic import rates
+from medzoo.evaluation.scores.diagnostic import rates
 
 __all__ = ["auc", "bootstrap_auc", "class_table", "interval", "one_vs_rest"]
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.measures.midline import midline_shift_mm
-from evaluation.measures.volumes import dice, slice_consistency, volume_ml, volume_similarity
-from evaluation.scores.forecasts import weighted_mean
+from medzoo.evaluation.measures.midline import midline_shift_mm
+from medzoo.evaluation.measures.volumes import dice, slice_consistency, volume_ml, volume_similarity
+from medzoo.evaluation.scores.forecasts import weighted_mean
 
 __all__ = ["SampledFollowups", "compare"]
 

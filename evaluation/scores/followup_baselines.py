@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from evaluation.scores.forecasts import crps, forecast_metrics
+from medzoo.evaluation.scores.forecasts import crps, forecast_metrics
 
 __all__ = ["Forecast", "baseline_forecasts", "comparison_table", "fit_baselines"]
 

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import kstest
 
-from evaluation.measures.expansion import ExpansionRule
-from evaluation.scores.classification import auc, bootstrap_auc
-from evaluation.scores.classification import interval as percentile_interval
+from medzoo.evaluation.measures.expansion import ExpansionRule
+from medzoo.evaluation.scores.classification import auc, bootstrap_auc
+from medzoo.evaluation.scores.classification import interval as percentile_interval
 
 __all__ = [
     "bootstrap_interval",

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from evaluation.scores.classification import auc, bootstrap_auc, interval, one_vs_rest
-from evaluation.scores.diagnostic import delong, delong_test, rates
+from medzoo.evaluation.scores.classification import auc, bootstrap_auc, interval, one_vs_rest
+from medzoo.evaluation.scores.diagnostic import delong, delong_test, rates
 
 __all__ = ["auc_of", "compare_representations", "fit_probe"]
 

@@ -1,5 +1,5 @@
 """Autoencoders whose latents are small enough to diffuse."""
 
-from models.autoencoder.multi_head_kl import MultiHeadAutoencoderKL, upstream_autoencoder_state
+from medzoo.models.autoencoder.multi_head_kl import MultiHeadAutoencoderKL, upstream_autoencoder_state
 
 __all__ = ["MultiHeadAutoencoderKL", "upstream_autoencoder_state"]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import timm
 from torch import nn
 
-from models.classification.timm_weights import checked_weights
+from medzoo.models.classification.timm_weights import checked_weights
 
 __all__ = ["timm_network"]
 

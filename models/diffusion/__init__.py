@@ -1,13 +1,13 @@
 """Diffusion models: noise schedules, samplers, guidance, correlated noise and the conditional U-Net, U-KAN."""
 
-from models.diffusion.conditional_unet import ConditionalUNet
-from models.diffusion.guidance import guide, guided
-from models.diffusion.kan import KANLinear
-from models.diffusion.noise import slice_correlated_noise
-from models.diffusion.samplers import DDIM, DDPM, DPMSolverPP2M, Sampler, sampling_times
-from models.diffusion.schedules import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
-from models.diffusion.ukan import DiffusionUKAN
-from models.diffusion.upstream import upstream_unet_state
+from medzoo.models.diffusion.conditional_unet import ConditionalUNet
+from medzoo.models.diffusion.guidance import guide, guided
+from medzoo.models.diffusion.kan import KANLinear
+from medzoo.models.diffusion.noise import slice_correlated_noise
+from medzoo.models.diffusion.samplers import DDIM, DDPM, DPMSolverPP2M, Sampler, sampling_times
+from medzoo.models.diffusion.schedules import NoiseSchedule, cosine_schedule, linear_schedule, sigmoid_schedule
+from medzoo.models.diffusion.ukan import DiffusionUKAN
+from medzoo.models.diffusion.upstream import upstream_unet_state
 
 __all__ = [
     "DDIM",

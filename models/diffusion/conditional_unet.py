@@ -12,8 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models.diffusion.blocks import FullAttention, LinearAttention, ResidualBlock, sinusoidal_embedding
-from models.diffusion.conditions import ClinicalEmbedding, FlagEmbedding
+from medzoo.models.diffusion.blocks import FullAttention, LinearAttention, ResidualBlock, sinusoidal_embedding
+from medzoo.models.diffusion.conditions import ClinicalEmbedding, FlagEmbedding
 
 __all__ = ["ConditionalUNet"]
 

@@ -7,7 +7,7 @@ arXiv:2410.02416). HemExp guides by the clinical vector only.
 import torch
 from torch import Tensor
 
-from models.diffusion.samplers import Denoise
+from medzoo.models.diffusion.samplers import Denoise
 
 __all__ = ["guide", "guided"]
 

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from models.diffusion.schedules import NoiseSchedule
+from medzoo.models.diffusion.schedules import NoiseSchedule
 
 __all__ = ["DDIM", "DDPM", "DPMSolverPP2M", "Denoise", "Draw", "Progress", "Sampler", "sampling_times"]
 

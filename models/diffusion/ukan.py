@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.diffusion.kan import KANLinear
+from medzoo.models.diffusion.kan import KANLinear
 
 __all__ = ["DiffusionUKAN"]
 

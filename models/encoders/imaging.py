@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.classification import monai_network, timm_network
-from models.encoders.pooling import GatedAttention
+from medzoo.models.classification import monai_network, timm_network
+from medzoo.models.encoders.pooling import GatedAttention
 
 __all__ = ["SliceEncoder", "VolumeEncoder"]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.classification import timm_network
-from models.encoders.pooling import GatedAttention
+from medzoo.models.classification import timm_network
+from medzoo.models.encoders.pooling import GatedAttention
 
 __all__ = ["TileEncoder"]
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from models.fitted.comparators import Filled, Trees
-from models.fitted.exact import ExactPart
+from medzoo.models.fitted.comparators import Filled, Trees
+from medzoo.models.fitted.exact import ExactPart
 
 __all__ = ["CohortBaselines", "VolumeBaselines"]
 

@@ -6,7 +6,7 @@ Every model takes predictors (N, K) in double precision and gives probabilities 
 import torch
 from torch import Tensor, nn
 
-from models.fitted.exact import ExactPart
+from medzoo.models.fitted.exact import ExactPart
 
 __all__ = ["Equation", "Filled", "Filler", "Perceptron", "SupportVectors", "Trees"]
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from models.fitted.part import FittedPart
+from medzoo.models.fitted.part import FittedPart
 
 __all__ = ["ExactPart"]
 

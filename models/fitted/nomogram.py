@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.fitted.comparators import Equation, Filled, Perceptron, SupportVectors, Trees
-from models.fitted.exact import ExactPart
+from medzoo.models.fitted.comparators import Equation, Filled, Perceptron, SupportVectors, Trees
+from medzoo.models.fitted.exact import ExactPart
 
 __all__ = ["NomogramPart"]
 

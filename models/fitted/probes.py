@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from models.fitted.part import FittedPart
+from medzoo.models.fitted.part import FittedPart
 
 __all__ = ["Probes"]
 

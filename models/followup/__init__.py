@@ -1,5 +1,5 @@
 """The follow-up scan as a latent diffusion from the baseline scan (HemExp)."""
 
-from models.followup.diffusion import FollowupDiffusion, Forecast
+from medzoo.models.followup.diffusion import FollowupDiffusion, Forecast
 
 __all__ = ["FollowupDiffusion", "Forecast"]

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.diffusion import NoiseSchedule, Sampler, guided, slice_correlated_noise
-from models.diffusion.samplers import Denoise, Draw
+from medzoo.models.diffusion import NoiseSchedule, Sampler, guided, slice_correlated_noise
+from medzoo.models.diffusion.samplers import Denoise, Draw
 
 __all__ = ["FollowupDiffusion", "Forecast"]
 

@@ -1,12 +1,12 @@
 """Fusion of the modalities of a patient, any of which may be missing."""
 
-from models.fusion.cross import CrossFusion
-from models.fusion.decoders import TableDecoder, VolumeDecoder
-from models.fusion.early import EarlyFusion
-from models.fusion.fused import Fused, drop_modalities
-from models.fusion.late import LateFusion
-from models.fusion.misa import MISAFusion
-from models.fusion.network import FusionNetwork
+from medzoo.models.fusion.cross import CrossFusion
+from medzoo.models.fusion.decoders import TableDecoder, VolumeDecoder
+from medzoo.models.fusion.early import EarlyFusion
+from medzoo.models.fusion.fused import Fused, drop_modalities
+from medzoo.models.fusion.late import LateFusion
+from medzoo.models.fusion.misa import MISAFusion
+from medzoo.models.fusion.network import FusionNetwork
 
 __all__ = [
     "CrossFusion",

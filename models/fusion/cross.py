@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.fusion.fused import Fused, masked_softmax
+from medzoo.models.fusion.fused import Fused, masked_softmax
 
 __all__ = ["CrossFusion"]
 

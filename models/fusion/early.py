@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.fusion.fused import Fused
+from medzoo.models.fusion.fused import Fused
 
 __all__ = ["EarlyFusion"]
 

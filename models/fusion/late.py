@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.fusion.fused import Fused, masked_softmax
+from medzoo.models.fusion.fused import Fused, masked_softmax
 
 __all__ = ["LateFusion"]
 

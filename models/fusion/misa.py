@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.fusion.fused import Fused
-from models.losses.subspaces import central_moment_discrepancy, subspace_difference
+from medzoo.models.fusion.fused import Fused
+from medzoo.models.losses.subspaces import central_moment_discrepancy, subspace_difference
 
 __all__ = ["MISAFusion"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.fusion.fused import Fused, check_present
+from medzoo.models.fusion.fused import Fused, check_present
 
 __all__ = ["FusionNetwork"]
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from models.radiomics_vae.convolutional import ConvDecoder, ConvEncoder, Sizes
+from medzoo.models.radiomics_vae.convolutional import ConvDecoder, ConvEncoder, Sizes
 
 __all__ = ["RadiomicsVAE", "SalientVAE"]
 

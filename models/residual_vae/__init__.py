@@ -1,7 +1,7 @@
 """Residual variational autoencoder of images, its loss, and scores of an image by its latent."""
 
-from models.residual_vae.loss import ImageVAELoss
-from models.residual_vae.network import ResidualVAE
-from models.residual_vae.score import ImageScore
+from medzoo.models.residual_vae.loss import ImageVAELoss
+from medzoo.models.residual_vae.network import ResidualVAE
+from medzoo.models.residual_vae.score import ImageScore
 
 __all__ = ["ImageScore", "ImageVAELoss", "ResidualVAE"]

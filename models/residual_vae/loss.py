@@ -6,7 +6,7 @@ beta-VAE (Higgins et al. 2017, ICLR) with the linear warm-up of Sønderby et al.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.losses.autoencoder import kl_divergence
+from medzoo.models.losses.autoencoder import kl_divergence
 
 __all__ = ["ImageVAELoss"]
 

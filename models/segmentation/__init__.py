@@ -4,13 +4,13 @@ Each takes images of any size, (B, C, *spatial), and gives a list of logits: the
 each head of deep supervision, at the resolution at which it was made.
 """
 
-from models.segmentation.channels import ChannelBranches
-from models.segmentation.encoder import UNetEncoder
-from models.segmentation.genesis_unet import GenesisUNet, upstream_genesis_state
-from models.segmentation.nnformer import NNFormer
-from models.segmentation.nnunet import PlainUNet
-from models.segmentation.umamba import UMamba, upstream_state
-from models.segmentation.unetrpp import UNETRPP
+from medzoo.models.segmentation.channels import ChannelBranches
+from medzoo.models.segmentation.encoder import UNetEncoder
+from medzoo.models.segmentation.genesis_unet import GenesisUNet, upstream_genesis_state
+from medzoo.models.segmentation.nnformer import NNFormer
+from medzoo.models.segmentation.nnunet import PlainUNet
+from medzoo.models.segmentation.umamba import UMamba, upstream_state
+from medzoo.models.segmentation.unetrpp import UNETRPP
 
 __all__ = [
     "UNETRPP",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.segmentation.nnunet import PlainUNet
+from medzoo.models.segmentation.nnunet import PlainUNet
 
 __all__ = ["UNetEncoder"]
 

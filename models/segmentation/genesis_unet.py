@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from monai.networks.layers.factories import Conv, Norm, Pool
 from torch import Tensor, nn
 
-from models.segmentation.padding import crop
+from medzoo.models.segmentation.padding import crop
 
 __all__ = ["GenesisUNet", "upstream_genesis_state"]
 

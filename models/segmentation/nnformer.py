@@ -14,8 +14,8 @@ from monai.networks.layers.factories import Conv
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
-from models.segmentation.padding import crop, crop_logits, pad_to_multiple
-from models.segmentation.windows import WindowAttention
+from medzoo.models.segmentation.padding import crop, crop_logits, pad_to_multiple
+from medzoo.models.segmentation.windows import WindowAttention
 
 __all__ = ["NNFormer"]
 

@@ -10,8 +10,8 @@ import torch
 from monai.networks.layers.factories import Conv, Norm
 from torch import Tensor, nn
 
-from models.segmentation.blocks import init_he
-from models.segmentation.padding import crop
+from medzoo.models.segmentation.blocks import init_he
+from medzoo.models.segmentation.padding import crop
 
 __all__ = ["PlainUNet"]
 

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 
-from models.segmentation.blocks import ResidualBlock, ResNetDBlock, init_he
-from models.state_space import MambaLayer
-from models.state_space.selective_scan import Method
+from medzoo.models.segmentation.blocks import ResidualBlock, ResNetDBlock, init_he
+from medzoo.models.state_space import MambaLayer
+from medzoo.models.state_space.selective_scan import Method
 
 __all__ = ["UMamba", "upstream_state"]
 

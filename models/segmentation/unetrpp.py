@@ -17,7 +17,7 @@ from monai.networks.blocks.dynunet_block import UnetResBlock
 from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 
-from models.segmentation.padding import crop_logits, pad_to_multiple
+from medzoo.models.segmentation.padding import crop_logits, pad_to_multiple
 
 __all__ = ["UNETRPP", "EfficientPairedAttention"]
 

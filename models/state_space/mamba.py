@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.state_space.selective_scan import Method, selective_scan
+from medzoo.models.state_space.selective_scan import Method, selective_scan
 
 __all__ = ["Mamba", "MambaLayer"]
 

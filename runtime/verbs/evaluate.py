@@ -7,11 +7,11 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from runtime import checkpoint, report, run_folder
-from runtime.build import instantiate, instantiate_all, make_trainer, resolve
-from runtime.errors import UserError, data_errors, user_errors
-from runtime.matching import check_cases, match
-from runtime.start import try_out
+from medzoo.runtime import checkpoint, report, run_folder
+from medzoo.runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from medzoo.runtime.errors import UserError, data_errors, user_errors
+from medzoo.runtime.matching import check_cases, match
+from medzoo.runtime.start import try_out
 
 __all__ = ["evaluate"]
 

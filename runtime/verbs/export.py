@@ -5,8 +5,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from runtime import graph
-from runtime.build import resolve
+from medzoo.runtime import graph
+from medzoo.runtime.build import resolve
 
 __all__ = ["export"]
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from runtime import checkpoint
-from runtime.build import instantiate, instantiate_all, make_trainer, resolve
-from runtime.errors import UserError, data_errors, user_errors
-from runtime.prediction import pointed_at, set_options
+from medzoo.runtime import checkpoint
+from medzoo.runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from medzoo.runtime.errors import UserError, data_errors, user_errors
+from medzoo.runtime.prediction import pointed_at, set_options
 
 __all__ = ["predict"]
 
 log = logging.getLogger(__name__)
 
 _OPTIONS = ("expansion", "perturb", "prevalence", "samples")  # of conf/predict.yaml, for models that take them
-_WRITER = {"_target_": "callbacks.PredictionWriter"}
+_WRITER = {"_target_": "medzoo.callbacks.PredictionWriter"}
 
 
 def predict(config: DictConfig) -> None:

@@ -6,8 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from runtime.build import instantiate, resolve
-from runtime.errors import user_errors
+from medzoo.runtime.build import instantiate, resolve
+from medzoo.runtime.errors import user_errors
 
 __all__ = ["prepare"]
 

@@ -10,13 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.syntax import Syntax
 
-from runtime import report, run_folder
-from runtime.build import instantiate
-from runtime.check import check_config, did_you_mean
-from runtime.errors import UserError, data_errors
-from runtime.fit import Stage, fit
-from runtime.stages import collect_metrics, comparisons_of, resolve_stages, told_of, whole
-from runtime.start import check_names
+from medzoo.runtime import report, run_folder
+from medzoo.runtime.build import instantiate
+from medzoo.runtime.check import check_config, did_you_mean
+from medzoo.runtime.errors import UserError, data_errors
+from medzoo.runtime.fit import Stage, fit
+from medzoo.runtime.stages import collect_metrics, comparisons_of, resolve_stages, told_of, whole
+from medzoo.runtime.start import check_names
 
 __all__ = ["train"]
 

@@ -287,7 +287,7 @@ LAYOUTS = {
     "unlabelled": Layout(
         unlabelled,
         ["datamodule=unlabelled", "datamodule.patch=[4,8,8]", "datamodule.crops=1", "datamodule.seed=0",
-         "datamodule.sources={ct:{_target_:datamodules.ImageSource,files:'ct/*.nii.gz',window:[-1000,1000]}}"],
+         "datamodule.sources={ct:{_target_:medzoo.datamodules.ImageSource,files:'ct/*.nii.gz',window:[-1000,1000]}}"],
         {"volume": "ct/p2.nii.gz"},
         verbs=("prepare",),
     ),

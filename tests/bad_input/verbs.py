@@ -18,13 +18,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from PIL import Image
 
-from runtime.errors import UserError
-from runtime.fit import Stage
-from runtime.matching import known_of
-from runtime.stages import resolve_stages
-from runtime.verbs import train
-from runtime.verbs.predict import predict
-from runtime.verbs.prepare import prepare
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.fit import Stage
+from medzoo.runtime.matching import known_of
+from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.verbs import train
+from medzoo.runtime.verbs.predict import predict
+from medzoo.runtime.verbs.prepare import prepare
 from tests.bad_input.layouts import Layout
 from tests.conftest import compose
 
@@ -68,7 +68,7 @@ def call(verb: str, layout: Layout, root: Path, work: Path, checkpoint: Path | N
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             _VERBS[verb](layout, root, work, checkpoint)
-    except UserError as error:  # `runtime.cli.main` prints it and ends with exit code 2
+    except UserError as error:  # `medzoo.runtime.cli.main` prints it and ends with exit code 2
         told = str(error)
     except Begun:
         pass

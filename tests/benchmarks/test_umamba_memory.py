@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import umamba_memory
 from benchmarks.memory import chunked
-from models.state_space.selective_scan import _STATES, _Chunked
+from medzoo.models.state_space.selective_scan import _STATES, _Chunked
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import BestCheckpoint
+from medzoo.callbacks import BestCheckpoint
 
 
 class Scripted(L.LightningModule):
@@ -46,11 +46,13 @@ AUC, LOSS = [0.9, 1.0, 1.0, 1.0, 1.0, 0.8], [0.2, 0.7, 0.5, 0.3, 0.4, 0.1]
 
 
 def test_of_equal_epochs_the_one_with_the_lowest_loss_is_kept_and_told(tmp_path, caplog):
-    with caplog.at_level(logging.INFO, "callbacks.training.best_checkpoint"):
+    with caplog.at_level(logging.INFO, "medzoo.callbacks.training.best_checkpoint"):
         best = run(tmp_path, 6, {"auc": AUC, "loss": LOSS})
     assert kept_epoch(tmp_path) == 3
     assert float(best.best_model_score) == 1.0
-    (told,) = [record.message for record in caplog.records if record.name == "callbacks.training.best_checkpoint"]
+    (told,) = [
+        record.message for record in caplog.records if record.name == "medzoo.callbacks.training.best_checkpoint"
+    ]
     assert told == "val/auc is 1 after 4 validations: kept epoch 4, whose val/loss is lowest, 0.3 (epoch 2: 0.7)"
 
 
@@ -58,7 +60,7 @@ def test_of_equal_epochs_the_one_with_the_lowest_loss_is_kept_and_told(tmp_path,
 @pytest.mark.parametrize("file", ["last", "best"])
 def test_ties_survive_an_interruption(tmp_path, caplog, stopped, file):
     run(tmp_path, stopped, {"auc": AUC, "loss": LOSS})
-    with caplog.at_level(logging.INFO, "callbacks.training.best_checkpoint"):
+    with caplog.at_level(logging.INFO, "medzoo.callbacks.training.best_checkpoint"):
         run(tmp_path, 6, {"auc": AUC, "loss": LOSS}, start=tmp_path / f"{file}.ckpt")
     assert kept_epoch(tmp_path) == 3
     assert "after 4 validations: kept epoch 4, whose val/loss is lowest, 0.3 (epoch 2: 0.7)" in caplog.text
@@ -85,6 +87,6 @@ def test_which_epoch_is_kept(tmp_path, series, options, epoch):
 
 
 def test_without_a_tie_nothing_is_said(tmp_path, caplog):
-    with caplog.at_level(logging.INFO, "callbacks.training.best_checkpoint"):
+    with caplog.at_level(logging.INFO, "medzoo.callbacks.training.best_checkpoint"):
         run(tmp_path, 3, {"auc": [0.8, 0.9, 0.8], "loss": [0.3, 0.2, 0.1]})
-    assert not [record for record in caplog.records if record.name == "callbacks.training.best_checkpoint"]
+    assert not [record for record in caplog.records if record.name == "medzoo.callbacks.training.best_checkpoint"]

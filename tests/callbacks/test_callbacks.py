@@ -5,12 +5,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import FiniteGuard, PredictionWriter, ScoreWriter, StepSeed
-from callbacks.output import save_figures, write_csv
-from callbacks.writers.predictions import prediction_rows
-from evaluation.figures.style import new_figure
-from lightning_modules import ClassificationModule
-from models import ClassificationLoss
+from medzoo.callbacks import FiniteGuard, PredictionWriter, ScoreWriter, StepSeed
+from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.callbacks.writers.predictions import prediction_rows
+from medzoo.evaluation.figures.style import new_figure
+from medzoo.lightning_modules import ClassificationModule
+from medzoo.models import ClassificationLoss
 
 
 class Spoil(nn.Module):

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-import callbacks.reports.gradcam
-from callbacks import GradCAMFigures
-from callbacks.reports.gradcam import _Case, _chosen
-from evaluation.explanation.gradcam import OneModality, grad_cam
-from lightning_modules import ClassificationModule, FusionModule
-from models import ClassificationLoss, LateFusion, TableEncoder
+import medzoo.callbacks.reports.gradcam
+from medzoo.callbacks import GradCAMFigures
+from medzoo.callbacks.reports.gradcam import _Case, _chosen
+from medzoo.evaluation.explanation.gradcam import OneModality, grad_cam
+from medzoo.lightning_modules import ClassificationModule, FusionModule
+from medzoo.models import ClassificationLoss, LateFusion, TableEncoder
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
@@ -65,7 +65,7 @@ def run_test(folder, data, callback, verb="test", **options):
 def drawn(monkeypatch):
     """Arguments of each figure that is drawn."""
     calls = []
-    real = callbacks.reports.gradcam.explanation_figure
+    real = medzoo.callbacks.reports.gradcam.explanation_figure
 
     def note(*arguments):
         calls.append(
@@ -74,7 +74,7 @@ def drawn(monkeypatch):
         calls[-1].figure = real(*arguments)
         return calls[-1].figure
 
-    monkeypatch.setattr(callbacks.reports.gradcam, "explanation_figure", note)
+    monkeypatch.setattr(medzoo.callbacks.reports.gradcam, "explanation_figure", note)
     return calls
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import FollowupReport, FollowupWriter
-from datamodules import FollowupDataModule, HeadPhantom
-from evaluation.regression.risk import fit_risk, risk_of
+from medzoo.callbacks import FollowupReport, FollowupWriter
+from medzoo.datamodules import FollowupDataModule, HeadPhantom
+from medzoo.evaluation.regression.risk import fit_risk, risk_of
 from tests.lightning_modules.test_latent_diffusion import module
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from callbacks import FusionReport, LatentShiftFigures
-from lightning_modules import FusionModule
-from models import CrossFusion, TableDecoder, TableEncoder
+from medzoo.callbacks import FusionReport, LatentShiftFigures
+from medzoo.lightning_modules import FusionModule
+from medzoo.models import CrossFusion, TableDecoder, TableEncoder
 
 NAMES = ("clinical", "genomics")
 ODDS = np.array([2.0, -1.0])

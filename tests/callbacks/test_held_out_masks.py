@@ -5,9 +5,9 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from callbacks import HeldOutMasks
-from datamodules import SegmentationDataModule
-from models import PlainUNet
+from medzoo.callbacks import HeldOutMasks
+from medzoo.datamodules import SegmentationDataModule
+from medzoo.models import PlainUNet
 from tests.datamodules.test_pictures import PLAN as SIZES
 from tests.datamodules.test_pictures import write
 from tests.datamodules.test_segmentation import PLAN, write_dataset

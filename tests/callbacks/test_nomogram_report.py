@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-import runtime
-from evaluation.regression.comparators import learners
+import medzoo
+from medzoo.evaluation.regression.comparators import learners
 from tests.conftest import call_verb, run_verb
 from tests.evaluation.figures.test_nomogram_figures import run_in_browser
 
@@ -86,10 +86,10 @@ def test_figures_calculator_and_table_say_the_same_of_every_test_case(run, tmp_p
 
 @pytest.mark.slow
 def test_the_checkpoint_keeps_the_score_and_predicts_it(run, tmp_path):
-    module = runtime.load(run / "checkpoints" / "best.ckpt")
+    module = medzoo.load(run / "checkpoints" / "best.ckpt")
     assert module.score.weight.abs().sum() > 0
     images = run.parent / "data" / "fetal_heart_60_30_2x64_seed0" / "images"
-    said = runtime.predict(run / "checkpoints" / "best.ckpt", images / "H0000_0.png", accelerator="cpu")
+    said = medzoo.predict(run / "checkpoints" / "best.ckpt", images / "H0000_0.png", accelerator="cpu")
     assert said[0]["score"].shape == (1,)
     assert torch.isfinite(said[0]["score"]).all()
     command = [f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}", f"input={images}", f"output={tmp_path / 'p.csv'}"]

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from callbacks import PatientScores
-from datamodules import HematomaSlicesDataModule
-from evaluation.scores.diagnostic import delong
-from lightning_modules import ClassificationModule
-from models import ClassificationLoss
+from medzoo.callbacks import PatientScores
+from medzoo.datamodules import HematomaSlicesDataModule
+from medzoo.evaluation.scores.diagnostic import delong
+from medzoo.lightning_modules import ClassificationModule
+from medzoo.models import ClassificationLoss
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 GREY = {  # by split and class, the grey values of each patient's slices

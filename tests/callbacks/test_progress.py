@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import torch
 
-from callbacks import Progress
+from medzoo.callbacks import Progress
 
 
 def test_an_epoch_without_validation_shows_none(capsys):

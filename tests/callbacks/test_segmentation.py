@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import SegmentationReport, SegmentationWriter
-from datamodules import SegmentationDataModule
-from datamodules.transforms import NNUNetAugment
-from models import UMamba
+from medzoo.callbacks import SegmentationReport, SegmentationWriter
+from medzoo.datamodules import SegmentationDataModule
+from medzoo.datamodules.transforms import NNUNetAugment
+from medzoo.models import UMamba
 from tests.datamodules.test_segmentation import PLAN, write_dataset
 from tests.lightning_modules.test_segmentation import module
 

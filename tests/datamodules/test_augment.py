@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from datamodules.transforms import BatchAugment
+from medzoo.datamodules.transforms import BatchAugment
 
 
 def generator(seed=0):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from datamodules.batches import TensorBatches
-from datamodules.transforms import BatchAugment
+from medzoo.datamodules.batches import TensorBatches
+from medzoo.datamodules.transforms import BatchAugment
 
 IMAGES = torch.randint(0, 256, (22, 1, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(22)

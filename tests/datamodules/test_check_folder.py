@@ -12,12 +12,12 @@ import SimpleITK as sitk
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from datamodules import HeadPhantom, HeadScans
-from datamodules.check import FolderCheck
-from datamodules.check.copies import nearest_before
-from datamodules.check.reading import thumbnail
+from medzoo.datamodules import HeadPhantom, HeadScans
+from medzoo.datamodules.check import FolderCheck
+from medzoo.datamodules.check.copies import nearest_before
+from medzoo.datamodules.check.reading import thumbnail
 
-FOLDERS = "datamodules.ImageFolderDataModule"
+FOLDERS = "medzoo.datamodules.ImageFolderDataModule"
 
 
 def texture(seed, shape=(64, 80)):
@@ -172,7 +172,9 @@ def scans(tmp_path_factory):
 
 
 def test_labels_of_a_segmentation_have_their_cases_and_volumes(scans, capsys):
-    output, faults = checked(capsys, scans, {"_target_": "datamodules.SegmentationDataModule", "patient": "(.*)_.*"})
+    output, faults = checked(
+        capsys, scans, {"_target_": "medzoo.datamodules.SegmentationDataModule", "patient": "(.*)_.*"}
+    )
     assert not faults
     assert cells(output, "with a mask") == ["12", "4", "16"]
     assert cells(output, "patients") == ["6", "2", "8"]
@@ -293,7 +295,7 @@ def test_folders_of_patients_are_no_classes_and_are_read_where_they_are_said(tmp
     assert "say datamodule=patient_folders" in output
     (tmp_path / "p3" / "t2.nii.gz").unlink()
     said = {"images": ["t1", "t2"], "mask": "liver", "classes": ["background", "liver"]}
-    output, faults = checked(capsys, tmp_path, {"_target_": "datamodules.PatientFoldersDataModule", **said})
+    output, faults = checked(capsys, tmp_path, {"_target_": "medzoo.datamodules.PatientFoldersDataModule", **said})
     assert faults == ["p3: no t2.nii.gz; add it, or leave the patient out"]
     assert cells(output, "liver")[:2] == ["1", "5"]
     assert all(cells(output, name)[0] == "lowest" for name in ("t1", "t2"))
@@ -323,7 +325,7 @@ def test_what_is_no_folder_of_images_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
         FolderCheck(tmp_path / "nowhere").run()
     with pytest.raises(ValueError, match="knows no layout of FollowUpDataModule"):
-        FolderCheck(tmp_path, {"_target_": "datamodules.FollowUpDataModule"})
+        FolderCheck(tmp_path, {"_target_": "medzoo.datamodules.FollowUpDataModule"})
     with pytest.raises(ValueError, match="near=2 must be"):
         FolderCheck(tmp_path, near=2)
     (tmp_path / "a.txt").write_text("")

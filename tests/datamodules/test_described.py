@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import MedMNISTPhantomDataModule, NPZDataModule
-from datamodules.radiomics import RadiomicsSettings, extract, feature_names
-from datamodules.radiomics.cache import cache_file
+from medzoo.datamodules import MedMNISTPhantomDataModule, NPZDataModule
+from medzoo.datamodules.radiomics import RadiomicsSettings, extract, feature_names
+from medzoo.datamodules.radiomics.cache import cache_file
 
 BRIGHT = RadiomicsSettings("otsu_bright")
 

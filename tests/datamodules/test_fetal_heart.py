@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from scipy.special import expit
 
-from datamodules import FetalHeartDataModule, FetalHeartPhantom
-from datamodules.phantoms.fetal_heart.causal import COEFFICIENTS, READERS, draw_hearts, read_by
-from datamodules.transforms import BatchAugment
-from evaluation.regression.logistic import fit_logistic
-from evaluation.regression.odds import multivariate_table
-from evaluation.scores.diagnostic import delong
+from medzoo.datamodules import FetalHeartDataModule, FetalHeartPhantom
+from medzoo.datamodules.phantoms.fetal_heart.causal import COEFFICIENTS, READERS, draw_hearts, read_by
+from medzoo.datamodules.transforms import BatchAugment
+from medzoo.evaluation.regression.logistic import fit_logistic
+from medzoo.evaluation.regression.odds import multivariate_table
+from medzoo.evaluation.scores.diagnostic import delong
 from tests.conftest import call_verb
 
 PHANTOM = FetalHeartPhantom(20, 12, views=2, size=64)

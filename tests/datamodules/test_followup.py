@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import FollowupDataModule
-from datamodules.followup.batches import PairBatches, Region, SliceBatches, patient_batch
-from datamodules.followup.clinical import CLINICAL, read_clinical, scale_clinical
-from datamodules.followup.cohort import read_patient
-from datamodules.followup.files import fitted, put_back, read_scan
-from datamodules.phantoms.head import write_head_cohort
+from medzoo.datamodules import FollowupDataModule
+from medzoo.datamodules.followup.batches import PairBatches, Region, SliceBatches, patient_batch
+from medzoo.datamodules.followup.clinical import CLINICAL, read_clinical, scale_clinical
+from medzoo.datamodules.followup.cohort import read_patient
+from medzoo.datamodules.followup.files import fitted, put_back, read_scan
+from medzoo.datamodules.phantoms.head import write_head_cohort
 
 HOSPITALS = {"Aare": 4, "Emme": 2, "Kander": 2}
 

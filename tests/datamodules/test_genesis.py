@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from datamodules.transforms import GenesisCorruption
-from datamodules.transforms.genesis import bezier_curve, in_painting, local_shuffle, non_linear, out_painting
+from medzoo.datamodules.transforms import GenesisCorruption
+from medzoo.datamodules.transforms.genesis import bezier_curve, in_painting, local_shuffle, non_linear, out_painting
 
 SIZES = [(48, 40), (20, 32, 24), (5, 6), (4, 7, 3)]  # the last two are smaller than the original's ranges allow
 NOTHING = {"flip": 0.0, "shuffle": 0.0, "nonlinear": 0.0, "paint": 0.0}

@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid
 
-from datamodules.io.dicom_seg import find_series
-from datamodules.preparation.liver import HCCTACESegPreparation
-from datamodules.preparation.liver.hcc_tace_seg import pre_procedural, read_patients
+from medzoo.datamodules.io.dicom_seg import find_series
+from medzoo.datamodules.preparation.liver import HCCTACESegPreparation
+from medzoo.datamodules.preparation.liver.hcc_tace_seg import pre_procedural, read_patients
 
 openpyxl = pytest.importorskip("openpyxl", reason="openpyxl reads the clinical table; it is not installed")
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from datamodules.phantoms.head import causal, cohort, hematoma, simulate, write_head_cohort
-from datamodules.phantoms.head.anatomy import draw_anatomy
-from datamodules.phantoms.head.rendering import Head
-from datamodules.phantoms.head.scanner import SCANNERS, Grid, Scanner
-from evaluation.scores.classification import auc
-from evaluation.scores.followup_baselines import baseline_forecasts, fit_baselines
-from evaluation.scores.forecasts import crps
+from medzoo.datamodules.phantoms.head import causal, cohort, hematoma, simulate, write_head_cohort
+from medzoo.datamodules.phantoms.head.anatomy import draw_anatomy
+from medzoo.datamodules.phantoms.head.rendering import Head
+from medzoo.datamodules.phantoms.head.scanner import SCANNERS, Grid, Scanner
+from medzoo.evaluation.scores.classification import auc
+from medzoo.evaluation.scores.followup_baselines import baseline_forecasts, fit_baselines
+from medzoo.evaluation.scores.forecasts import crps
 
 QUIET = Scanner(thickness_mm=5, noise_hu=0, cupping_hu=0, shading_hu=0)
 NUISANCES = {"Antiplatelet": 1, "Age": 30, "GCS": 3, "Systolic": 240}

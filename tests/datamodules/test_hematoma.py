@@ -3,10 +3,10 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from datamodules import HematomaSlicesDataModule
-from datamodules.hematoma.roi import roi_slices
-from datamodules.phantoms.head import causal
-from datamodules.phantoms.head.patient import simulate
+from medzoo.datamodules import HematomaSlicesDataModule
+from medzoo.datamodules.hematoma.roi import roi_slices
+from medzoo.datamodules.phantoms.head import causal
+from medzoo.datamodules.phantoms.head.patient import simulate
 
 SPACING = (5.0, 1.0, 1.0)
 

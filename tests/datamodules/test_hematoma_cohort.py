@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules import CutSlicesDataModule, HeadPhantom, HematomaScansDataModule
-from datamodules.hematoma.cohort import Cohort
-from evaluation.measures.expansion import ExpansionRule
+from medzoo.datamodules import CutSlicesDataModule, HeadPhantom, HematomaScansDataModule
+from medzoo.datamodules.hematoma.cohort import Cohort
+from medzoo.evaluation.measures.expansion import ExpansionRule
 
 SPLIT = {"val_hospitals": ["B"], "test_hospitals": ["C"]}
 PLAN = {

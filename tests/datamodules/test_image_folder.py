@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules import ImageFolderDataModule
-from datamodules.io import write_table
+from medzoo.datamodules import ImageFolderDataModule
+from medzoo.datamodules.io import write_table
 from tests.datamodules.io.dicom_series import slice_of, write_ct
 
 

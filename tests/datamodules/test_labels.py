@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import SegmentationReport
-from datamodules import SegmentationDataModule
-from datamodules.segmentation.batches import PatchBatches
-from datamodules.segmentation.cases import Case, measure
-from datamodules.segmentation.files import CaseFiles, read_dataset
-from datamodules.segmentation.labels import Labels, read_labels
-from lightning_modules import SegmentationModule
-from models import DeepSupervisionDiceCELoss, PlainUNet
+from medzoo.callbacks import SegmentationReport
+from medzoo.datamodules import SegmentationDataModule
+from medzoo.datamodules.segmentation.batches import PatchBatches
+from medzoo.datamodules.segmentation.cases import Case, measure
+from medzoo.datamodules.segmentation.files import CaseFiles, read_dataset
+from medzoo.datamodules.segmentation.labels import Labels, read_labels
+from medzoo.lightning_modules import SegmentationModule
+from medzoo.models import DeepSupervisionDiceCELoss, PlainUNet
 
 FILE = Path("set/dataset.json")
 REGIONS = {"background": 0, "whole": [1, 2], "core": 2}

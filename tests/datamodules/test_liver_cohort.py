@@ -12,15 +12,15 @@ from sklearn.impute import IterativeImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from datamodules import LiverCohortDataModule, LiverPhantom
-from datamodules.io import is_missing
-from datamodules.liver.columns import Columns
-from datamodules.liver.preprocessing import fit_clinical, fit_genes, scaled_clinical, scaled_genes
-from datamodules.liver.records import Outcome
-from datamodules.outcomes import check_predictors
-from datamodules.transforms import BatchAugment
-from evaluation.scores.diagnostic import delong
-from models import TableEncoder
+from medzoo.datamodules import LiverCohortDataModule, LiverPhantom
+from medzoo.datamodules.io import is_missing
+from medzoo.datamodules.liver.columns import Columns
+from medzoo.datamodules.liver.preprocessing import fit_clinical, fit_genes, scaled_clinical, scaled_genes
+from medzoo.datamodules.liver.records import Outcome
+from medzoo.datamodules.outcomes import check_predictors
+from medzoo.datamodules.transforms import BatchAugment
+from medzoo.evaluation.scores.diagnostic import delong
+from medzoo.models import TableEncoder
 from tests.conftest import REAL_DATA
 
 SIZE, SPACING = (12, 24, 24), (13.0, 14.0, 14.0)

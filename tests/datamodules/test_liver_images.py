@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.liver import images
-from datamodules.liver.images import ImageSizes, read_images
-from datamodules.liver.records import Patient
+from medzoo.datamodules.liver import images
+from medzoo.datamodules.liver.images import ImageSizes, read_images
+from medzoo.datamodules.liver.records import Patient
 from tests.conftest import REAL_DATA
 
 

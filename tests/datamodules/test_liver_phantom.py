@@ -3,11 +3,11 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from datamodules.io import read_table
-from datamodules.phantoms.liver import LiverPhantom, causal
-from datamodules.phantoms.liver.causal import EFFECTS, MODALITIES
 from docs.figures_liver_phantom import measured
-from evaluation.scores.diagnostic import delong
+from medzoo.datamodules.io import read_table
+from medzoo.datamodules.phantoms.liver import LiverPhantom, causal
+from medzoo.datamodules.phantoms.liver.causal import EFFECTS, MODALITIES
+from medzoo.evaluation.scores.diagnostic import delong
 
 
 @pytest.fixture(scope="module")

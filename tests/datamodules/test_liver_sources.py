@@ -8,16 +8,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from datamodules.preparation.liver import (
+from medzoo.datamodules.preparation.liver import (
     CirrMRI600CohortPreparation,
     CirrMRI600Preparation,
     LiTS17Preparation,
     TCGALIHCPreparation,
 )
-from datamodules.preparation.liver.cirrmri600 import find_cirrmri600
-from datamodules.preparation.liver.tcga_lihc import read_expression, read_patients
-from datamodules.segmentation.cases import geometry
-from datamodules.segmentation.files import read_dataset
+from medzoo.datamodules.preparation.liver.cirrmri600 import find_cirrmri600
+from medzoo.datamodules.preparation.liver.tcga_lihc import read_expression, read_patients
+from medzoo.datamodules.segmentation.cases import geometry
+from medzoo.datamodules.segmentation.files import read_dataset
 
 SPACED = np.diag([0.8, 0.7, 2.5, 1.0])
 

@@ -4,8 +4,8 @@ import csv
 
 import numpy as np
 
-from datamodules.phantoms.liver import LiverPhantom
-from datamodules.phantoms.liver.causal import MODALITIES
+from medzoo.datamodules.phantoms.liver import LiverPhantom
+from medzoo.datamodules.phantoms.liver.causal import MODALITIES
 
 
 def test_log_odds_of_everything_are_those_that_were_written(tmp_path):

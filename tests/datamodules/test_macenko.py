@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.phantoms.liver.histology import STAINS, render_tiles
-from datamodules.transforms.macenko import MacenkoNormalizer, _density, estimate_stains
+from medzoo.datamodules.phantoms.liver.histology import STAINS, render_tiles
+from medzoo.datamodules.transforms.macenko import MacenkoNormalizer, _density, estimate_stains
 from tests.conftest import REAL_DATA
 
 

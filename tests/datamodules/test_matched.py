@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import FollowupDataModule, PatientFoldersDataModule
-from datamodules.phantoms.head import write_head_cohort
-from datamodules.seen import Seen, mark_file, matched
+from medzoo.datamodules import FollowupDataModule, PatientFoldersDataModule
+from medzoo.datamodules.phantoms.head import write_head_cohort
+from medzoo.datamodules.seen import Seen, mark_file, matched
 from tests.datamodules import test_fetal_heart as hearts
 from tests.datamodules import test_hematoma_cohort as heads
 from tests.datamodules import test_liver_cohort as liver

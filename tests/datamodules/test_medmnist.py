@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import MedMNISTDataModule
+from medzoo.datamodules import MedMNISTDataModule
 
 TASKS = {"binary-class": "binary", "multi-class": "multiclass", "ordinal-regression": "ordinal"}
 

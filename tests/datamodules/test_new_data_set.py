@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import datamodules.in_memory as in_memory
-from datamodules.io import read_table
-from datamodules.readers import read_images
-from datamodules.seen import SPLITS
+import medzoo.datamodules.in_memory as in_memory
+from medzoo.datamodules.io import read_table
+from medzoo.datamodules.readers import read_images
+from medzoo.datamodules.seen import SPLITS
 from tests.conftest import ROOT
 
 

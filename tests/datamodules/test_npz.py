@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import NPZDataModule
-from datamodules.npz_file import read_npz
+from medzoo.datamodules import NPZDataModule
+from medzoo.datamodules.npz_file import read_npz
 
 
 def write(file, shape=(8, 8), labels=None, count=6, **changed):

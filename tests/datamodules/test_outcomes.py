@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from datamodules import LiverCohortDataModule
-from datamodules.outcomes import check_predictors, check_telling, is_leak, telling
+from medzoo.datamodules import LiverCohortDataModule
+from medzoo.datamodules.outcomes import check_predictors, check_telling, is_leak, telling
 from tests.datamodules import test_fetal_heart as hearts
 from tests.datamodules.test_liver_cohort import CLINICAL, OPTIONS, LiverPhantom, edit, ready
 

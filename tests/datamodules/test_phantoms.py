@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from datamodules import MedMNISTPhantomDataModule
-from datamodules.phantoms import adrenal_phantom, breast_phantom
-from evaluation.scores.classification import auc
+from medzoo.datamodules import MedMNISTPhantomDataModule
+from medzoo.datamodules.phantoms import adrenal_phantom, breast_phantom
+from medzoo.evaluation.scores.classification import auc
 
 
 @pytest.mark.parametrize("phantom", [breast_phantom, adrenal_phantom])

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks import SegmentationWriter
-from datamodules import SegmentationDataModule
-from datamodules.io.label_pictures import read_label_picture
-from datamodules.io.pictures import read_picture
-from datamodules.segmentation.files import find_images
-from datamodules.segmentation.pictures import alike, read_pictures
-from models import PlainUNet
+from medzoo.callbacks import SegmentationWriter
+from medzoo.datamodules import SegmentationDataModule
+from medzoo.datamodules.io.label_pictures import read_label_picture
+from medzoo.datamodules.io.pictures import read_picture
+from medzoo.datamodules.segmentation.files import find_images
+from medzoo.datamodules.segmentation.pictures import alike, read_pictures
+from medzoo.models import PlainUNet
 from tests.conftest import REAL_DATA
 from tests.lightning_modules.test_segmentation import module
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from datamodules.followup.files import find_patients
-from datamodules.followup.files import read_scan as read_prepared
-from datamodules.preparation import HeadCTPreparation, RigidRegistration, SkullStrip
-from datamodules.preparation.scan import with_pixel_size
-from datamodules.preparation.skull_strip import _peel
+from medzoo.datamodules.followup.files import find_patients
+from medzoo.datamodules.followup.files import read_scan as read_prepared
+from medzoo.datamodules.preparation import HeadCTPreparation, RigidRegistration, SkullStrip
+from medzoo.datamodules.preparation.scan import with_pixel_size
+from medzoo.datamodules.preparation.skull_strip import _peel
 from tests.datamodules.analytic_head import (
     BLEED_RADIUS,
     SPACING,

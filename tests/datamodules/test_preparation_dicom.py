@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from pydicom.uid import generate_uid
 from scipy import ndimage
 
-from datamodules.io.dicom import read_series
-from datamodules.preparation import HeadCTPreparation, SkullStrip
-from datamodules.preparation.scan import read_ct, read_scan
+from medzoo.datamodules.io.dicom import read_series
+from medzoo.datamodules.preparation import HeadCTPreparation, SkullStrip
+from medzoo.datamodules.preparation.scan import read_ct, read_scan
 from tests.datamodules.analytic_head import ellipsoid, head, in_bleed, milliliters, places, write_series
 
 UNEVEN = np.concatenate([np.arange(-66, -6, 3.0), np.arange(-6, 67, 6.0)])

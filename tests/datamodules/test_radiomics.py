@@ -6,10 +6,10 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from datamodules.radiomics import FeatureScaler, Flag, RadiomicsSettings, extract, extract_cached, extract_one
-from datamodules.radiomics import cache as cache_module
-from datamodules.radiomics.cache import cache_file
-from datamodules.radiomics.masks import make_masks
+from medzoo.datamodules.radiomics import FeatureScaler, Flag, RadiomicsSettings, extract, extract_cached, extract_one
+from medzoo.datamodules.radiomics import cache as cache_module
+from medzoo.datamodules.radiomics.cache import cache_file
+from medzoo.datamodules.radiomics.masks import make_masks
 
 ALL = ("shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
 GIVEN = RadiomicsSettings("given", ALL)

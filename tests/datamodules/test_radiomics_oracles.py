@@ -8,8 +8,8 @@ from scipy import ndimage, stats
 from skimage.filters import threshold_otsu
 from skimage.measure import find_contours, marching_cubes
 
-from datamodules.radiomics import RadiomicsSettings, extract, extract_one
-from datamodules.radiomics.masks import make_masks
+from medzoo.datamodules.radiomics import RadiomicsSettings, extract, extract_one
+from medzoo.datamodules.radiomics.masks import make_masks
 
 SPACING = {2: (0.7, 1.3), 3: (2.0, 0.9, 1.1)}
 SHAPES = [(7, 9), (5, 6, 4)]
@@ -310,7 +310,7 @@ def test_otsu_of_many_images_is_that_of_each(dtype):
 
 
 def test_many_images_at_once_are_each_described_as_alone(monkeypatch):
-    monkeypatch.setattr("datamodules.radiomics.extraction.CELLS_AT_ONCE", 1000)
+    monkeypatch.setattr("medzoo.datamodules.radiomics.extraction.CELLS_AT_ONCE", 1000)
     families = ("shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
     settings = RadiomicsSettings("given", families)
     images, masks = map(

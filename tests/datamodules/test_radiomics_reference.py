@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from datamodules.radiomics import Flag, RadiomicsSettings, extract_one
+from medzoo.datamodules.radiomics import Flag, RadiomicsSettings, extract_one
 from tests.conftest import REAL_DATA
 
 TEXTURE = ("glcm", "glrlm", "glszm", "gldm", "ngtdm")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.readers import read_each, read_images
+from medzoo.datamodules.readers import read_each, read_images
 from tests.datamodules.io.dicom_series import HU, write_ct
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4

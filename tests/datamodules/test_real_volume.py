@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from datamodules.hematoma.roi import NAMES, roi_slices
-from datamodules.io.dicom import read_series
-from datamodules.preparation.scan import read_scan
-from datamodules.segmentation.cases import Intensities, geometry, read_case
-from datamodules.segmentation.files import CaseFiles
-from evaluation.measures.volumes import abc2_ml, mesh_volume_ml, volume_ml
+from medzoo.datamodules.hematoma.roi import NAMES, roi_slices
+from medzoo.datamodules.io.dicom import read_series
+from medzoo.datamodules.preparation.scan import read_scan
+from medzoo.datamodules.segmentation.cases import Intensities, geometry, read_case
+from medzoo.datamodules.segmentation.files import CaseFiles
+from medzoo.evaluation.measures.volumes import abc2_ml, mesh_volume_ml, volume_ml
 from tests.datamodules.analytic_head import places
 
 RADII = np.array([20.0, 15.0, 22.0])  # mm along x, y, z of the patient

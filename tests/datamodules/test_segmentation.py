@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import HeadPhantom, HeadPictures, HeadScans, SegmentationDataModule
-from datamodules.segmentation.batches import PatchBatches, crop
-from datamodules.segmentation.cases import Case, Intensities, measure, read_case, resample
-from datamodules.segmentation.files import CaseFiles, find_images, read_dataset
-from datamodules.segmentation.plan import feature_map_voxels, make_plan, target_spacing, topology
-from datamodules.transforms import NNUNetAugment
+from medzoo.datamodules import HeadPhantom, HeadPictures, HeadScans, SegmentationDataModule
+from medzoo.datamodules.segmentation.batches import PatchBatches, crop
+from medzoo.datamodules.segmentation.cases import Case, Intensities, measure, read_case, resample
+from medzoo.datamodules.segmentation.files import CaseFiles, find_images, read_dataset
+from medzoo.datamodules.segmentation.plan import feature_map_voxels, make_plan, target_spacing, topology
+from medzoo.datamodules.transforms import NNUNetAugment
 from tests.datamodules.io.dicom_series import write_ct
 
 AFFINE = np.diag([0.5, 0.5, 5.0, 1.0])

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from datamodules.phantoms.lesion_or_none import lesion_or_none, lesion_or_none_phantom
-from datamodules.phantoms.two_signals import two_signals, two_signals_phantom
-from datamodules.radiomics import RadiomicsSettings, extract
-from evaluation.scores.classification import auc
+from medzoo.datamodules.phantoms.lesion_or_none import lesion_or_none, lesion_or_none_phantom
+from medzoo.datamodules.phantoms.two_signals import two_signals, two_signals_phantom
+from medzoo.datamodules.radiomics import RadiomicsSettings, extract
+from medzoo.evaluation.scores.classification import auc
 
 
 def share(table, target):

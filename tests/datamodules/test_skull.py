@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from datamodules import FollowupDataModule, HematomaScansDataModule
-from datamodules.phantoms.head import HeadPhantom
-from datamodules.preparation.scan import read_ct
-from datamodules.preparation.skull_strip import SkullStrip
-from datamodules.skull import bone_share, skull_of, skull_of_all
+from medzoo.datamodules import FollowupDataModule, HematomaScansDataModule
+from medzoo.datamodules.phantoms.head import HeadPhantom
+from medzoo.datamodules.preparation.scan import read_ct
+from medzoo.datamodules.preparation.skull_strip import SkullStrip
+from medzoo.datamodules.skull import bone_share, skull_of, skull_of_all
 from tests.datamodules.test_segmentation import PLAN
 
 HOSPITALS = {"val_hospitals": ["Birs"], "test_hospitals": ["Kander"]}

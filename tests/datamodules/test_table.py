@@ -6,9 +6,9 @@ import numpy as np
 import openpyxl
 import pytest
 
-from datamodules import FetalHeartTable, TableDataModule
-from datamodules.phantoms.fetal_heart import causal
-from datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
+from medzoo.datamodules import FetalHeartTable, TableDataModule
+from medzoo.datamodules.phantoms.fetal_heart import causal
+from medzoo.datamodules.table.columns import named, numbers_of, tells_outcome, unit_of
 
 
 def written(folder, columns, name="cases.csv"):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import ImageSource, UnlabelledDataModule
-from datamodules.transforms import GenesisCorruption
+from medzoo.datamodules import ImageSource, UnlabelledDataModule
+from medzoo.datamodules.transforms import GenesisCorruption
 from tests.conftest import REAL_DATA
 from tests.datamodules.io.dicom_series import HU, write_ct
 

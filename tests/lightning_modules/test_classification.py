@@ -9,9 +9,9 @@ from medmnist.evaluator import getACC, getAUC
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_modules import ClassificationModule
-from lightning_modules.classification import classification_metrics
-from models import ClassificationLoss
+from medzoo.lightning_modules import ClassificationModule
+from medzoo.lightning_modules.classification import classification_metrics
+from medzoo.models import ClassificationLoss
 
 OFFICIAL = {
     "binary": "binary-class",

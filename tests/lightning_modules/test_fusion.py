@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lightning_modules import FusionModule
-from models import ContrastiveAlignment, CoxLoss, CrossFusion, LateFusion, TableDecoder, TableEncoder
+from medzoo.lightning_modules import FusionModule
+from medzoo.models import ContrastiveAlignment, CoxLoss, CrossFusion, LateFusion, TableDecoder, TableEncoder
 
 SIZES = {"ct": 6, "genomics": 9}
 NAMES = tuple(SIZES)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-import lightning_modules.contrastive_vae
-import lightning_modules.nonredundant_vae
-from models.losses import mutual_information
-from runtime.build import instantiate
-from runtime.stages import resolve_stages
+import medzoo.lightning_modules.contrastive_vae
+import medzoo.lightning_modules.nonredundant_vae
+from medzoo.models.losses import mutual_information
+from medzoo.runtime.build import instantiate
+from medzoo.runtime.stages import resolve_stages
 from tests.conftest import compose
 from tests.models.golden import check, numbers
 
@@ -28,7 +28,7 @@ def module_of(folder, words, net, widths, monkeypatch, noise):
     config["mi"] |= {"first_features": widths[0], "second_features": widths[1]}
     module = instantiate({key: value for key, value in config.items() if key != "net"}, "module", net=net).double()
     fresh = iter(noise)
-    for file in (lightning_modules.contrastive_vae, lightning_modules.nonredundant_vae):
+    for file in (medzoo.lightning_modules.contrastive_vae, medzoo.lightning_modules.nonredundant_vae):
         monkeypatch.setattr(file, "draw", lambda mean, log: mean + (log / 2).exp() * next(fresh))
     return module
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from callbacks import SyntheticImages
-from evaluation.measures.synthesis import frechet_distance
-from lightning_modules import ImageDiffusionModule
-from models import DPMSolverPP2M, linear_schedule
+from medzoo.callbacks import SyntheticImages
+from medzoo.evaluation.measures.synthesis import frechet_distance
+from medzoo.lightning_modules import ImageDiffusionModule
+from medzoo.models import DPMSolverPP2M, linear_schedule
 from tests.datamodules.test_hematoma import module as slices
 from tests.datamodules.test_hematoma import write
 

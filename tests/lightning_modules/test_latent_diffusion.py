@@ -5,9 +5,9 @@ import lightning as L
 import pytest
 import torch
 
-from datamodules.followup.clinical import CLINICAL
-from lightning_modules import AutoencoderModule, LatentDiffusionModule
-from models import (
+from medzoo.datamodules.followup.clinical import CLINICAL
+from medzoo.lightning_modules import AutoencoderModule, LatentDiffusionModule
+from medzoo.models import (
     ConditionalUNet,
     DPMSolverPP2M,
     FollowupDiffusion,

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.writers.nomogram import case_rows
-from datamodules import FetalHeartTable, TableDataModule
-from evaluation.nomogram.axes import Categorical
-from evaluation.nomogram.reading import read_nomogram
-from evaluation.nomogram.study import judge
-from evaluation.regression.comparators import learners, regression
-from evaluation.regression.image_score import folds_by_case
-from lightning_modules import NomogramModule, NomogramSettings
+from medzoo.callbacks.writers.nomogram import case_rows
+from medzoo.datamodules import FetalHeartTable, TableDataModule
+from medzoo.evaluation.nomogram.axes import Categorical
+from medzoo.evaluation.nomogram.reading import read_nomogram
+from medzoo.evaluation.nomogram.study import judge
+from medzoo.evaluation.regression.comparators import learners, regression
+from medzoo.evaluation.regression.image_score import folds_by_case
+from medzoo.lightning_modules import NomogramModule, NomogramSettings
 
 NAMES = ["LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio", "bright_lining"]
 SETTINGS = NomogramSettings(folds=3, resamples=4, draws=3, seed=1)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import FetalHeartDataModule, FetalHeartPhantom, MedMNISTDataModule
-from evaluation.nomogram.reading import read_nomogram
-from lightning_modules import NomogramSettings, ResidualVAEModule
-from models import ImageVAELoss, ResidualVAE
+from medzoo.datamodules import FetalHeartDataModule, FetalHeartPhantom, MedMNISTDataModule
+from medzoo.evaluation.nomogram.reading import read_nomogram
+from medzoo.lightning_modules import NomogramSettings, ResidualVAEModule
+from medzoo.models import ImageVAELoss, ResidualVAE
 from tests.conftest import REAL_DATA
 
 

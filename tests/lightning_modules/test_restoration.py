@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules import ClassificationModule, RestorationModule, SegmentationModule
-from lightning_modules.transfer import take_over
-from models import (
+from medzoo.lightning_modules import ClassificationModule, RestorationModule, SegmentationModule
+from medzoo.lightning_modules.transfer import take_over
+from medzoo.models import (
     ChannelBranches,
     ClassificationLoss,
     DeepSupervisionDiceCELoss,

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lightning_modules import SegmentationModule
-from lightning_modules.segmentation import on_grid
-from models import DeepSupervisionDiceCELoss, PlainUNet
+from medzoo.lightning_modules import SegmentationModule
+from medzoo.lightning_modules.segmentation import on_grid
+from medzoo.models import DeepSupervisionDiceCELoss, PlainUNet
 
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 

@@ -9,9 +9,9 @@ from monai.networks.nets import PatchDiscriminator
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_modules import SegmentationModule, TranslationModule, constant_then_linear
-from models import DeepSupervisionDiceCELoss
-from models.translation import ImagePool, ResNetGenerator
+from medzoo.lightning_modules import SegmentationModule, TranslationModule, constant_then_linear
+from medzoo.models import DeepSupervisionDiceCELoss
+from medzoo.models.translation import ImagePool, ResNetGenerator
 
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import LatentFigures, RepresentationReport
-from datamodules import MedMNISTPhantomDataModule, NPZDataModule
-from datamodules.radiomics import RadiomicsSettings
-from evaluation.scores.representations import auc_of
-from lightning_modules import ContrastiveVAEModule, NonRedundantVAEModule
-from models import CLUB, DensityRatio, RadiomicsVAE, SalientVAE
-from models.losses import kl_to_normal
+from medzoo.callbacks import LatentFigures, RepresentationReport
+from medzoo.datamodules import MedMNISTPhantomDataModule, NPZDataModule
+from medzoo.datamodules.radiomics import RadiomicsSettings
+from medzoo.evaluation.scores.representations import auc_of
+from medzoo.lightning_modules import ContrastiveVAEModule, NonRedundantVAEModule
+from medzoo.models import CLUB, DensityRatio, RadiomicsVAE, SalientVAE
+from medzoo.models.losses import kl_to_normal
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 SIZES = {"spatial_dims": 2, "in_channels": 1, "image_size": [16, 16]}

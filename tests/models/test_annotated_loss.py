@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models import DeepSupervisionDiceCELoss
-from models.losses.segmentation import AnnotatedDiceCELoss, in_regions
+from medzoo.models import DeepSupervisionDiceCELoss
+from medzoo.models.losses.segmentation import AnnotatedDiceCELoss, in_regions
 
 REGIONS = [[1, 2], [2]]
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.autoencoder import MultiHeadAutoencoderKL
-from models.losses import autoencoder as losses
-from models.losses.autoencoder import (
+from medzoo.models.autoencoder import MultiHeadAutoencoderKL
+from medzoo.models.losses import autoencoder as losses
+from medzoo.models.losses.autoencoder import (
     HemorrhageAutoencoderLoss,
     PatchAdversarialTerm,
     PerceptualTerm,

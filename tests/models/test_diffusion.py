@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from models.diffusion import (
+from medzoo.models.diffusion import (
     DDIM,
     DDPM,
     DPMSolverPP2M,
@@ -18,7 +18,7 @@ from models.diffusion import (
     sigmoid_schedule,
     slice_correlated_noise,
 )
-from models.diffusion.schedules import NoiseSchedule
+from medzoo.models.diffusion.schedules import NoiseSchedule
 
 SCHEDULES = {"sigmoid": sigmoid_schedule, "cosine": cosine_schedule, "linear": linear_schedule}
 SAMPLERS = {"ddpm": DDPM, "ddim": DDIM, "dpm": DPMSolverPP2M}

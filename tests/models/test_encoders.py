@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models import SliceEncoder, TableDecoder, TableEncoder, TileEncoder, VolumeDecoder, VolumeEncoder
-from models.encoders.pooling import GatedAttention
+from medzoo.models import SliceEncoder, TableDecoder, TableEncoder, TileEncoder, VolumeDecoder, VolumeEncoder
+from medzoo.models.encoders.pooling import GatedAttention
 
 CASES = {
     "3-D ResNet": (VolumeEncoder("resnet10", in_channels=2, dim=7, widen_factor=0.125), (2, 9, 20, 33)),

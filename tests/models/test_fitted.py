@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.fitted import FittedPart
+from medzoo.models.fitted import FittedPart
 
 
 class Threshold(FittedPart):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.regression.comparators import learners, regression
-from evaluation.regression.plain import kind_of, plain_filler, plain_model, plain_regression
-from models.fitted import Equation, Filled, Perceptron, SupportVectors, Trees
+from medzoo.evaluation.regression.comparators import learners, regression
+from medzoo.evaluation.regression.plain import kind_of, plain_filler, plain_model, plain_regression
+from medzoo.models.fitted import Equation, Filled, Perceptron, SupportVectors, Trees
 
 KINDS = {"trees": Trees, "support_vectors": SupportVectors, "perceptron": Perceptron}
 NAMES = ["a", "b", "c"]

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from models import DDIM, DDPM, DPMSolverPP2M, FollowupDiffusion, sigmoid_schedule
-from models.followup.diffusion import reconstruction_error
+from medzoo.models import DDIM, DDPM, DPMSolverPP2M, FollowupDiffusion, sigmoid_schedule
+from medzoo.models.followup.diffusion import reconstruction_error
 
 
 class Half(nn.Module):

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.fusion import CrossFusion, EarlyFusion, FusionNetwork, LateFusion, MISAFusion, drop_modalities
-from models.fusion.fused import masked_softmax
-from models.losses import (
+from medzoo.models.fusion import CrossFusion, EarlyFusion, FusionNetwork, LateFusion, MISAFusion, drop_modalities
+from medzoo.models.fusion.fused import masked_softmax
+from medzoo.models.losses import (
     ContrastiveAlignment,
     CoxLoss,
     central_moment_discrepancy,

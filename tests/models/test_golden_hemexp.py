@@ -6,9 +6,16 @@ from itertools import pairwise
 import pytest
 import torch
 
-from models import DDIM, ConditionalUNet, FollowupDiffusion, MultiHeadAutoencoderKL, cosine_schedule, sigmoid_schedule
-from models.autoencoder import upstream_autoencoder_state
-from models.diffusion import guided, upstream_unet_state
+from medzoo.models import (
+    DDIM,
+    ConditionalUNet,
+    FollowupDiffusion,
+    MultiHeadAutoencoderKL,
+    cosine_schedule,
+    sigmoid_schedule,
+)
+from medzoo.models.autoencoder import upstream_autoencoder_state
+from medzoo.models.diffusion import guided, upstream_unet_state
 from tests.models.golden import check, kind_of, numbers
 
 WIDTHS = [32, 32, 64, 128]  # of the stem and three levels

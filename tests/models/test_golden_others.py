@@ -2,9 +2,9 @@
 
 import torch
 
-from models import DiffusionUKAN, MISAFusion
-from models.diffusion.kan import KANLinear, cubic_splines
-from models.losses.subspaces import central_moment_discrepancy, subspace_difference
+from medzoo.models import DiffusionUKAN, MISAFusion
+from medzoo.models.diffusion.kan import KANLinear, cubic_splines
+from medzoo.models.losses.subspaces import central_moment_discrepancy, subspace_difference
 from tests.models.golden import check, fill, numbers
 
 UKAN = """time head down.0 down.1 shrink.0 down.2 down.3 shrink.1 down.4 down.5 shrink down

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models import UNETRPP, GenesisUNet, NNFormer, PlainUNet, UMamba
-from models.segmentation import upstream_genesis_state
+from medzoo.models import UNETRPP, GenesisUNet, NNFormer, PlainUNet, UMamba
+from medzoo.models.segmentation import upstream_genesis_state
 from tests.models.golden import check, fill, numbers
 
 PLAN = {"features": [8, 16, 24, 32]}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import ClassificationLoss, DeepSupervisionDiceCELoss
+from medzoo.models import ClassificationLoss, DeepSupervisionDiceCELoss
 
 
 def test_cross_entropy_equals_the_formula():

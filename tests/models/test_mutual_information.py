@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from models import CLUB, DensityRatio
-from models.losses import gaussian_error, kl_to_normal
+from medzoo.models import CLUB, DensityRatio
+from medzoo.models.losses import gaussian_error, kl_to_normal
 
 DIMS = 2
 

@@ -7,7 +7,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-import models
+import medzoo.models
 from tests.conftest import ROOT
 
 CONFIGS = sorted((ROOT / "conf").glob("**/net/*.yaml"))
@@ -33,7 +33,7 @@ SEGMENTERS = [
     file
     for file in CONFIGS
     if (found := re.search(r"^_target_: models\.(\w+)", file.read_text(), re.MULTILINE))
-    and found[1] in models.segmentation.__all__
+    and found[1] in medzoo.models.segmentation.__all__
 ]
 DENOISERS = [file for file in CONFIGS if file.stem == "diffusion_ukan"]
 VAES = [file for file in CONFIGS if file.stem in ("radiomics_vae", "salient_vae")]
@@ -87,7 +87,7 @@ def test_denoisers_give_an_image(file):
 
 
 def test_every_exported_network_has_a_config():
-    exported = {name for name in models.__all__ if name.endswith(("_network", "Net", "KL", "VAE"))}
+    exported = {name for name in medzoo.models.__all__ if name.endswith(("_network", "Net", "KL", "VAE"))}
     written = {
         name for file in (ROOT / "conf").rglob("*.yaml") for name in re.findall(r"models\.(\w+)", file.read_text())
     }
@@ -96,25 +96,34 @@ def test_every_exported_network_has_a_config():
 
 @pytest.mark.parametrize(("name", "stride"), [("resnet18", 8), ("resnet50", 8), ("ghostnet_100", 16)])
 def test_small_stem_keeps_the_resolution(name, stride):
-    net = models.timm_network(name, in_channels=1, num_classes=2, small_stem=True)
+    net = medzoo.models.timm_network(name, in_channels=1, num_classes=2, small_stem=True)
     assert net.forward_features(torch.zeros(1, 1, 32, 32)).shape[-1] == 32 // stride
 
 
 def test_resnet18_has_the_published_number_of_parameters():
     # torchvision's ResNet-18 with 1000 classes has 11,689,512; take its head and stem out, put ours in.
     body = 11_689_512 - (512 * 1000 + 1000) - 3 * 64 * 49
-    net = models.timm_network("resnet18", in_channels=1, num_classes=2, small_stem=True)
+    net = medzoo.models.timm_network("resnet18", in_channels=1, num_classes=2, small_stem=True)
     assert sum(weight.numel() for weight in net.parameters()) == body + 512 * 2 + 2 + 1 * 64 * 9
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: models.timm_network("resnet81", in_channels=1, num_classes=2), "did you mean"),
-        (lambda: models.timm_network("vit_tiny_patch16_224", in_channels=1, num_classes=2, small_stem=True), "stem"),
-        (lambda: models.monai_network("ResNet81", spatial_dims=3, in_channels=1, num_classes=2), "did you mean"),
-        (lambda: models.monai_network("UNet", spatial_dims=3, in_channels=1, num_classes=2, widen=1), "not take"),
-        (lambda: models.monai_network("resnet18", spatial_dims=3, in_channels=1, num_classes=2, w=1), "does not take"),
+        (lambda: medzoo.models.timm_network("resnet81", in_channels=1, num_classes=2), "did you mean"),
+        (
+            lambda: medzoo.models.timm_network("vit_tiny_patch16_224", in_channels=1, num_classes=2, small_stem=True),
+            "stem",
+        ),
+        (lambda: medzoo.models.monai_network("ResNet81", spatial_dims=3, in_channels=1, num_classes=2), "did you mean"),
+        (
+            lambda: medzoo.models.monai_network("UNet", spatial_dims=3, in_channels=1, num_classes=2, widen=1),
+            "not take",
+        ),
+        (
+            lambda: medzoo.models.monai_network("resnet18", spatial_dims=3, in_channels=1, num_classes=2, w=1),
+            "does not take",
+        ),
     ],
 )
 def test_mistakes_are_named(build, message):
@@ -123,7 +132,7 @@ def test_mistakes_are_named(build, message):
 
 
 def test_monai_vit_gives_plain_logits():
-    net = models.monai_network(
+    net = medzoo.models.monai_network(
         "ViT",
         spatial_dims=3,
         in_channels=1,

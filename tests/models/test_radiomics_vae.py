@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models import RadiomicsVAE, SalientVAE
+from medzoo.models import RadiomicsVAE, SalientVAE
 
 PAPER = {
     "channels": [2, 4, 8, 16, 32, 64],

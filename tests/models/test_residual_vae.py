@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.regression.image_score import fit_score, image_scores
-from models import ImageVAELoss, ResidualVAE
-from models.residual_vae import ImageScore
+from medzoo.evaluation.regression.image_score import fit_score, image_scores
+from medzoo.models import ImageVAELoss, ResidualVAE
+from medzoo.models.residual_vae import ImageScore
 
 
 @pytest.mark.parametrize(("size", "channels"), [((29, 35), 1), ((28, 28), 1), ((32, 32), 5)])

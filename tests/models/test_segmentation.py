@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from models.segmentation import UNETRPP, GenesisUNet, NNFormer, PlainUNet, UMamba, upstream_state
-from models.segmentation.padding import crop_logits, pad_to_multiple
-from models.segmentation.unetrpp import EfficientPairedAttention
-from models.segmentation.windows import WindowAttention, _merge, _partition
+from medzoo.models.segmentation import UNETRPP, GenesisUNet, NNFormer, PlainUNet, UMamba, upstream_state
+from medzoo.models.segmentation.padding import crop_logits, pad_to_multiple
+from medzoo.models.segmentation.unetrpp import EfficientPairedAttention
+from medzoo.models.segmentation.windows import WindowAttention, _merge, _partition
 
 HEAD_CT = {  # the plan of head CT at 5 x 0.5 x 0.5 mm, patch 16 x 320 x 320
     "features": [32, 64, 128, 256, 320, 320, 320],

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from models.state_space import Mamba, MambaLayer, selective_scan
+from medzoo.models.state_space import Mamba, MambaLayer, selective_scan
 
 NAMES = ("u", "dt", "A", "B", "C")
 

@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 
-import models
+import medzoo.models
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def network(file, weights, name="resnet18", **options):
     torch.save(weights, file)
     overlay = {"file": str(file)}
     options = {"in_channels": 1, "num_classes": 2, **options}
-    return models.timm_network(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    return medzoo.models.timm_network(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
 
 
 def test_weights_from_a_file_are_loaded(published, tmp_path):
@@ -62,16 +62,16 @@ def test_files_that_are_none_are_named(tmp_path):
     overlay = {"file": str(tmp_path / "x.pth")}
     options = {"in_channels": 1, "num_classes": 2, "pretrained": True, "pretrained_cfg_overlay": overlay}
     with pytest.raises(ValueError, match=r"no file .*x\.pth"):
-        models.timm_network("resnet18", **options)
+        medzoo.models.timm_network("resnet18", **options)
     (tmp_path / "x.pth").write_text("text")
     with pytest.raises(ValueError, match=r"x\.pth cannot be read"):
-        models.timm_network("resnet18", **options)
+        medzoo.models.timm_network("resnet18", **options)
 
 
 def test_without_a_network_it_is_told_at_once_where_to_put_a_file(monkeypatch, tmp_path):
-    monkeypatch.setattr("models.classification.timm_weights._HUB", "http://127.0.0.1:9")
+    monkeypatch.setattr("medzoo.models.classification.timm_weights._HUB", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     began = time.monotonic()
     with pytest.raises(ValueError, match=r"cannot be fetched.*pretrained_cfg_overlay=\{file: "):
-        models.timm_network("resnet18", in_channels=1, num_classes=2, pretrained=True)
+        medzoo.models.timm_network("resnet18", in_channels=1, num_classes=2, pretrained=True)
     assert time.monotonic() - began < 10

@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy.interpolate import BSpline
 
-from models.diffusion import DiffusionUKAN, KANLinear
-from models.diffusion.kan import cubic_splines
+from medzoo.models.diffusion import DiffusionUKAN, KANLinear
+from medzoo.models.diffusion.kan import cubic_splines
 
 
 @pytest.mark.parametrize("grid", [3, 5, 8])

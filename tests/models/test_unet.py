@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models.diffusion import ConditionalUNet
-from models.diffusion.blocks import FullAttention, LinearAttention, RMSNorm, sinusoidal_embedding
+from medzoo.models.diffusion import ConditionalUNet
+from medzoo.models.diffusion.blocks import FullAttention, LinearAttention, RMSNorm, sinusoidal_embedding
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 import lightning as L
 import torch
 
-from datamodules import FollowupDataModule
-from lightning_modules import AutoencoderModule
-from models.autoencoder import MultiHeadAutoencoderKL
-from models.losses.autoencoder import HemorrhageAutoencoderLoss
-from runtime.finalize import finalize
+from medzoo.datamodules import FollowupDataModule
+from medzoo.lightning_modules import AutoencoderModule
+from medzoo.models.autoencoder import MultiHeadAutoencoderKL
+from medzoo.models.losses.autoencoder import HemorrhageAutoencoderLoss
+from medzoo.runtime.finalize import finalize
 
 
 def finalized(cohort: Path, cache: Path, devices: int) -> dict[str, torch.Tensor]:

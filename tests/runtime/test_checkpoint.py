@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-import runtime
-from runtime.checkpoint import read, rebuild, trusted_config
-from runtime.errors import UserError
-from runtime.renamed import with_new_weights
+import medzoo
+from medzoo.runtime.checkpoint import read, rebuild, trusted_config
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.renamed import with_new_weights
 
 
 def tampered(trained, tmp_path, change):
@@ -24,7 +24,7 @@ def test_a_checkpoint_cannot_name_what_would_run_code(target, trained, tmp_path)
         config["lightning_module"]["net"] = {"_target_": target}
 
     with pytest.raises(UserError, match="which is not of this zoo"):
-        runtime.load(tampered(trained, tmp_path, change))
+        medzoo.load(tampered(trained, tmp_path, change))
 
 
 def test_packages_can_be_trusted_by_name(trained, tmp_path, monkeypatch):
@@ -39,7 +39,7 @@ def test_no_pretrained_weights_are_fetched_for_a_trained_model(trained, tmp_path
 
 
 def test_a_loaded_module_is_ready_to_use(trained):
-    module = runtime.load(trained / "checkpoints" / "best.ckpt")
+    module = medzoo.load(trained / "checkpoints" / "best.ckpt")
     assert not module.training
     assert module.config["lightning_module"]["num_classes"] == 2
     assert module(torch.zeros(1, 1, 12, 12)).shape == (1, 2)
@@ -66,10 +66,10 @@ def test_a_checkpoint_of_old_names_loads(trained, tmp_path):
         config["callbacks"]["rule"] = {"_target_": "evaluation.expansion.ExpansionRule"}
 
     file = tampered(trained, tmp_path, change)
-    runtime.load(file)
+    medzoo.load(file)
     config = trusted_config(read(file), file)
     assert config["lightning_module"]["tta_flips"] == []
-    assert config["callbacks"]["rule"]["_target_"] == "evaluation.measures.expansion.ExpansionRule"
+    assert config["callbacks"]["rule"]["_target_"] == "medzoo.evaluation.measures.expansion.ExpansionRule"
 
 
 def test_weights_of_parts_that_were_renamed_are_found():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.scores.diagnostic import delong, delong_test
-from runtime.comparisons import CompareMetrics, CompareRepresentations, CompareScores
-from runtime.cost import Cost
-from runtime.run_folder import read_csv
+from medzoo.evaluation.scores.diagnostic import delong, delong_test
+from medzoo.runtime.comparisons import CompareMetrics, CompareRepresentations, CompareScores
+from medzoo.runtime.cost import Cost
+from medzoo.runtime.run_folder import read_csv
 
 
 def stage(run, name, metrics, scores=()):

@@ -7,8 +7,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from runtime.build import instantiate, resolve
-from runtime.stages import resolve_stages
+from medzoo.runtime.build import instantiate, resolve
+from medzoo.runtime.stages import resolve_stages
 from tests.conftest import EXPERIMENTS, ROOT, call_verb, compose
 
 NETS = {file.stem: file for file in (ROOT / "conf" / "lightning_module" / "net").glob("*.yaml")}
@@ -50,7 +50,7 @@ def test_the_unet_of_models_genesis_goes_from_restoration_to_segmentation(tmp_pa
     ]
     stages = resolve_stages(compose(tmp_path, "experiment=liver_pretraining_demo", *groups))
     nets = {name: stage["lightning_module"]["net"] for name, stage in stages.items()}
-    assert {net["_target_"] for net in nets.values()} == {"models.GenesisUNet"}
+    assert {net["_target_"] for net in nets.values()} == {"medzoo.models.GenesisUNet"}
     assert stages["pretrained"]["lightning_module"]["pretrained"] == "genesis"
     with torch.device("meta"):
         shapes = {
@@ -145,7 +145,7 @@ def test_a_missing_launcher_or_sweeper_names_its_extra(words, extra):
     if done.code == 0:
         pytest.skip(f"the extra `{extra}` is installed")
     assert (done.code, len(done.error)) == (2, 1), done.output
-    assert f"pip install -e '.[{extra}]'" in done.error[0]
+    assert f"pip install 'lightning-medzoo[{extra}]'" in done.error[0]
 
 
 def test_quoted_paths_are_read(tmp_path):

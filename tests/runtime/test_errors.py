@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from datamodules.io import read_volume
-from datamodules.io.grid import Grid
-from runtime.errors import UserError, data_errors
+from medzoo.datamodules.io import read_volume
+from medzoo.datamodules.io.grid import Grid
+from medzoo.runtime.errors import UserError, data_errors
 
 
 def test_a_file_that_is_bad_is_told_in_one_line(tmp_path):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-import runtime
-from runtime.checkpoint import read
-from runtime.errors import UserError
-from runtime.graph import export
+import medzoo
+from medzoo.runtime.checkpoint import read
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.graph import export
 from tests.conftest import call_verb
 
 
@@ -20,7 +20,7 @@ def ckpt(trained):
 
 def said_by_module(ckpt, images):
     with torch.no_grad():
-        return runtime.load(ckpt).predict_step({"image": images, "id": [""] * len(images)}, 0)["prob"]
+        return medzoo.load(ckpt).predict_step({"image": images, "id": [""] * len(images)}, 0)["prob"]
 
 
 def test_torch_export_says_what_the_module_says(ckpt, tmp_path):
@@ -68,7 +68,9 @@ def test_flips_share_weights_and_can_be_quantised(ckpt, tmp_path):
 
 
 def test_a_graph_that_differs_is_not_kept(ckpt, tmp_path, monkeypatch):
-    monkeypatch.setattr("runtime.graph._to_torch", lambda step, example, file, other: file.touch() or torch.ones(3, 2))
+    monkeypatch.setattr(
+        "medzoo.runtime.graph._to_torch", lambda step, example, file, other: file.touch() or torch.ones(3, 2)
+    )
     with pytest.raises(RuntimeError, match="differs from the module"):
         export(ckpt, tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from runtime.errors import UserError
-from runtime.finalize import finalize
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.finalize import finalize
 
 
 class Mean(L.LightningModule):

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from datamodules.phantoms.head import write_head_cohort
+from medzoo.datamodules.phantoms.head import write_head_cohort
 from tests.conftest import ROOT
 from tests.runtime.finalized import finalized
 

@@ -1,8 +1,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from runtime import cli
-from runtime.run_folder import newest_checkpoint
+from medzoo.runtime import cli
+from medzoo.runtime.run_folder import newest_checkpoint
 from tests.conftest import ROOT, compose
 
 WORDS = ["experiment=medmnist_classification_demo", "seed=7"]

@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from datamodules import HeadPhantom
-from runtime.stages import resolve_stages
+from medzoo.datamodules import HeadPhantom
+from medzoo.runtime.stages import resolve_stages
 from tests.conftest import call_verb, compose, run_verb
 
 PATIENTS = {"Aare": 30, "Birs": 2, "Doubs": 20, "Kander": 20}

@@ -4,7 +4,7 @@ import logging
 import pytest
 import wandb
 
-from runtime.loggers import csv_logger, wandb_logger
+from medzoo.runtime.loggers import csv_logger, wandb_logger
 
 
 def test_a_resumed_run_goes_on_under_its_wandb_id(tmp_path, monkeypatch):
@@ -51,10 +51,10 @@ def test_a_run_goes_on_offline_where_the_service_is_away(where, tmp_path, monkey
 
     monkeypatch.setattr(wandb, "login", fails if where == "login" else lambda **_: True)
     monkeypatch.setattr(wandb, "init", fails)
-    with caplog.at_level(logging.WARNING, "runtime.loggers"):
+    with caplog.at_level(logging.WARNING, "medzoo.runtime.loggers"):
         logger = wandb_logger(tmp_path, **OPTIONS)
     assert logger.experiment.offline
-    (told,) = [record.getMessage() for record in caplog.records if record.name == "runtime.loggers"]
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "medzoo.runtime.loggers"]
     assert "going on offline" in told
     assert told.endswith("(no way out)")
     assert "online" in tried

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from datamodules import NPZDataModule
-from runtime import fit
-from runtime.errors import UserError
-from runtime.fit import Stage
-from runtime.matching import check_same_order, match
+from medzoo.datamodules import NPZDataModule
+from medzoo.runtime import fit
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.fit import Stage
+from medzoo.runtime.matching import check_same_order, match
 
 
 def data(*names, **more):
@@ -47,7 +47,7 @@ def test_weights_that_a_run_starts_from_are_asked_for_their_order(tmp_path, monk
 
 
 def test_a_prediction_has_the_names_of_the_model():
-    known = {"config": {"datamodule": {"_target_": "datamodules.NPZDataModule"}}, "class_names": ["a", "b"]}
+    known = {"config": {"datamodule": {"_target_": "medzoo.datamodules.NPZDataModule"}}, "class_names": ["a", "b"]}
     turned = NPZDataModule("nowhere.npz", task="binary", class_names=["B", "a"])
     match(turned, {**known, "datamodule": {"image_shape": [1, 8, 8]}}, test=False)
     assert turned.class_names == ["a", "b"]
@@ -60,7 +60,7 @@ def test_a_datamodule_that_matches_nothing_has_to_have_the_classes_in_order():
         def load_state_dict(self, state_dict):
             self.state = state_dict
 
-    known = {"config": {"datamodule": {"_target_": "datamodules.NPZDataModule"}}, "datamodule": {}}
+    known = {"config": {"datamodule": {"_target_": "medzoo.datamodules.NPZDataModule"}}, "datamodule": {}}
     match(Plain(), {**known, "class_names": ["a", "b"]}, test=True)
     with pytest.raises(UserError, match="the model knows the classes b, a, the data have a, b"):
         match(Plain(), {**known, "class_names": ["b", "a"]}, test=True)

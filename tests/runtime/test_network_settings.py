@@ -7,12 +7,12 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-import runtime
-from models import DDIM
-from runtime.build import instantiate
-from runtime.errors import UserError
-from runtime.stages import resolve_stages
-from runtime.verbs.train import train
+import medzoo
+from medzoo.models import DDIM
+from medzoo.runtime.build import instantiate
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.verbs.train import train
 from tests.conftest import ROOT, compose
 from tests.tiny import tiny
 
@@ -56,10 +56,16 @@ def test_other_experiments_have_the_head_of_their_network(tmp_path):
 @pytest.mark.parametrize(
     ("net", "drops"),
     [
-        ({"_target_": "models.ChannelBranches", "branch": {"_target_": "models.UNETRPP", "_partial_": True}}, False),
-        ({"_target_": "models.ChannelBranches", "branch": {"_target_": "models.PlainUNet"}}, True),
+        (
+            {
+                "_target_": "medzoo.models.ChannelBranches",
+                "branch": {"_target_": "medzoo.models.UNETRPP", "_partial_": True},
+            },
+            False,
+        ),
+        ({"_target_": "medzoo.models.ChannelBranches", "branch": {"_target_": "medzoo.models.PlainUNet"}}, True),
         ({"_target_": "torch.nn.Identity"}, True),
-        ({"_target_": "models.Misspelt"}, True),
+        ({"_target_": "medzoo.models.Misspelt"}, True),
     ],
 )
 def test_a_network_within_another_is_asked_and_a_stranger_gets_the_default(net, drops):
@@ -103,7 +109,7 @@ def test_hemexp_as_the_original_trains_and_forecasts(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDZOO_TEST_STOP_AFTER", "1")
     monkeypatch.setenv("MEDZOO_TRUST", "tests")
     train(tiny("hemexp", tmp_path / "run", tmp_path, "preset=hemexp_original"))
-    module = runtime.load(tmp_path / "run" / "diffusion" / "checkpoints" / "best.ckpt")
+    module = medzoo.load(tmp_path / "run" / "diffusion" / "checkpoints" / "best.ckpt")
     config = yaml.safe_load((tmp_path / "run" / "diffusion" / "config.yaml").read_text())
     datamodule = instantiate(config["datamodule"], "datamodule")
     datamodule.setup("test")

@@ -5,9 +5,9 @@ import logging
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from runtime import own_data
-from runtime.errors import UserError
-from runtime.stages import resolve_stages
+from medzoo.runtime import own_data
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.stages import resolve_stages
 from tests.conftest import EXPERIMENTS, compose
 from tests.datamodules.test_segmentation import write_dataset
 
@@ -56,7 +56,7 @@ def test_ranges_are_those_of_the_phantom(tmp_path):
 def test_what_a_demo_says_of_its_phantom_is_left_out_and_told(tmp_path, caplog):
     own_data._tell.cache_clear()
     words = ["experiment=hlhs_demo", "datamodule=fetal_heart", f"datamodule.root={tmp_path}"]
-    with caplog.at_level(logging.INFO, "runtime.own_data"):
+    with caplog.at_level(logging.INFO, "medzoo.runtime.own_data"):
         (plain,) = resolve_stages(compose(tmp_path, *words)).values()
     assert plain["datamodule"].get("phantom") is None
     assert plain["datamodule"]["image_size"] == [64, 64], "what its network is made for stays"

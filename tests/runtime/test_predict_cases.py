@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.io import read_mask
-from runtime.build import instantiate
+from medzoo.datamodules.io import read_mask
+from medzoo.runtime.build import instantiate
 from tests.conftest import call_verb
 from tests.datamodules.io.dicom_series import write_volume
 from tests.datamodules.test_segmentation import PLAN, write_dataset
@@ -23,19 +23,19 @@ def made(tmp_path_factory):
     config = {
         "seed": 0,
         "datamodule": {
-            "_target_": "datamodules.SegmentationDataModule", "root": str(root), "plan": PLAN, "folds": 2,
+            "_target_": "medzoo.datamodules.SegmentationDataModule", "root": str(root), "plan": PLAN, "folds": 2,
             "classes": ["background", "bleed"], "channels": ["CT"],
         },
         "lightning_module": {
-            "_target_": "lightning_modules.SegmentationModule", "num_classes": 2, "patch_size": PLAN["patch"],
+            "_target_": "medzoo.lightning_modules.SegmentationModule", "num_classes": 2, "patch_size": PLAN["patch"],
             "net": {
-                "_target_": "models.PlainUNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2,
+                "_target_": "medzoo.models.PlainUNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2,
                 **{name: PLAN[name] for name in ("features", "strides", "kernels")},
             },
-            "criterion": {"_target_": "models.DeepSupervisionDiceCELoss"},
+            "criterion": {"_target_": "medzoo.models.DeepSupervisionDiceCELoss"},
             "optimizer": {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.001},
         },
-        "predict_writer": {"_target_": "callbacks.SegmentationWriter"},
+        "predict_writer": {"_target_": "medzoo.callbacks.SegmentationWriter"},
     }  # fmt: skip
     module = instantiate(config["lightning_module"], "lightning_module")
     data = instantiate(config["datamodule"], "datamodule")

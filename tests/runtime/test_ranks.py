@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules import ClassificationModule
-from lightning_modules.optimization import OptimizedModule
-from runtime.build import make_trainer
-from runtime.errors import UserError
-from runtime.ranks import fitting_strategy
+from medzoo.lightning_modules import ClassificationModule
+from medzoo.lightning_modules.optimization import OptimizedModule
+from medzoo.runtime.build import make_trainer
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.ranks import fitting_strategy
 from tests.conftest import ROOT, SMALL, run_verb, train
 
 NEEDS = "ddp_find_unused_parameters_true"

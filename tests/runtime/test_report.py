@@ -3,7 +3,7 @@ import json
 import pytest
 from matplotlib.figure import Figure
 
-from runtime import report
+from medzoo.runtime import report
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-import runtime
-from runtime import fit
-from runtime.build import resolve
-from runtime.errors import UserError
-from runtime.stages import collect_metrics, optimized_metric, resolve_stages, whole
+import medzoo
+from medzoo.runtime import fit
+from medzoo.runtime.build import resolve
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.stages import collect_metrics, optimized_metric, resolve_stages, whole
 from tests.conftest import ROOT, call_verb, compose, run_verb
 
 TWO = [f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "experiment=two_stages"]
@@ -59,9 +59,9 @@ def test_a_stage_sees_its_own_values_and_those_of_earlier_stages(tmp_path):
 
 
 def test_an_object_of_another_class_replaces_that_of_the_run(tmp_path):
-    change = "++stages.first.callbacks.figures={_target_: callbacks.FiniteGuard}"
+    change = "++stages.first.callbacks.figures={_target_: medzoo.callbacks.FiniteGuard}"
     first, second = resolve_stages(compose(tmp_path, *TWO, change)).values()
-    assert first["callbacks"]["figures"] == {"_target_": "callbacks.FiniteGuard"}
+    assert first["callbacks"]["figures"] == {"_target_": "medzoo.callbacks.FiniteGuard"}
     assert second["callbacks"]["figures"]["resamples"] == 20
 
 
@@ -85,8 +85,8 @@ def test_weights_to_start_from_are_a_stages_own(tmp_path):
 
 
 def test_the_run_folder_can_be_named_in_a_config(tmp_path):
-    configs = resolve_stages(compose(tmp_path, *TWO, "+callbacks.x={_target_: callbacks.FiniteGuard, every_n_steps: 2}",
-                                     "+stages.second.datamodule.root=${run:}/first"))  # fmt: skip
+    guard = "+callbacks.x={_target_: medzoo.callbacks.FiniteGuard, every_n_steps: 2}"
+    configs = resolve_stages(compose(tmp_path, *TWO, guard, "+stages.second.datamodule.root=${run:}/first"))
     assert configs["second"]["datamodule"]["root"] == f"{tmp_path}/first"
 
 
@@ -143,11 +143,11 @@ MISTAKES = {
     ),
     "no stage": (["stages.second=5"], "stages.second=5: expected keys of the config, or null"),
     "compared with none": (
-        ["+comparisons.x={_target_: runtime.comparisons.CompareMetrics, stages: {a: frist}, columns: {}}"],
+        ["+comparisons.x={_target_: medzoo.runtime.comparisons.CompareMetrics, stages: {a: frist}, columns: {}}"],
         "comparisons.x: no stage frist; did you mean 'first'?",
     ),
     "wrong comparison": (
-        ["+comparisons.x={_target_: runtime.comparisons.CompareMetrics, stages: {}}"],
+        ["+comparisons.x={_target_: medzoo.runtime.comparisons.CompareMetrics, stages: {}}"],
         "comparisons.x",
     ),
     "unknown key": (["stages.first.monitr=val/loss"], "stages.first.monitr: no such key; did you mean 'monitor'?"),
@@ -206,7 +206,9 @@ def test_what_some_stage_reads_may_be_said_of_the_whole_run(word, tmp_path):
 
 @pytest.mark.parametrize("word", ["callbacks.figures=null", "callbacks.figures.mistakes=3", "~callbacks.figures"])
 def test_what_every_stage_replaces_may_not(word, tmp_path):
-    own = [f"++stages.{name}.callbacks.figures={{_target_: callbacks.FiniteGuard}}" for name in ("first", "second")]
+    own = [
+        f"++stages.{name}.callbacks.figures={{_target_: medzoo.callbacks.FiniteGuard}}" for name in ("first", "second")
+    ]
     with pytest.raises(UserError, match=r"every stage has its own; say which with ~?stages\.<first\|second>"):
         resolve_stages(compose(tmp_path, *TWO, *own, word))
 
@@ -241,7 +243,7 @@ def test_one_report_has_a_section_for_each_stage(staged):
 
 def test_the_checkpoint_of_a_later_stage_needs_no_earlier_one(staged, monkeypatch):
     monkeypatch.setenv("MEDZOO_TRUST", "tests")
-    loaded = runtime.load(staged / "second" / "checkpoints" / "best.ckpt")
+    loaded = medzoo.load(staged / "second" / "checkpoints" / "best.ckpt")
     assert_same_weights(dict(loaded.state_dict()), weights_of(staged / "first"))
 
 

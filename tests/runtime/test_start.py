@@ -4,9 +4,9 @@ import lightning as L
 import pytest
 import torch
 
-from runtime.checkpoint import without_pretrained
-from runtime.errors import UserError
-from runtime.start import SameSchedule, check_intensities, check_names, goes_on, try_out
+from medzoo.runtime.checkpoint import without_pretrained
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.start import SameSchedule, check_intensities, check_names, goes_on, try_out
 
 BATCH = {"image": torch.zeros(5, 1, 4, 4), "clinical": {"Age": torch.ones(5)}, "id": list("abcde")}
 
@@ -99,7 +99,7 @@ def test_a_stage_that_goes_on_needs_no_pretrained_weights(key, tmp_path):
 
 
 def test_pretrained_weights_of_an_earlier_stage_stay():
-    net = {"_target_": "models.timm_network", "pretrained": True}
+    net = {"_target_": "medzoo.models.timm_network", "pretrained": True}
     given = {"pretrained": "genesis", "net": net, "encoders": [net]}
     off = {**net, "pretrained": False}
     assert without_pretrained(given) == {"pretrained": "genesis", "net": off, "encoders": [off]}

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from evaluation.figures import grid_figure
-from evaluation.figures.style import new_figure
-from runtime.sweep import summarise
+from medzoo.evaluation.figures import grid_figure
+from medzoo.evaluation.figures.style import new_figure
+from medzoo.runtime.sweep import summarise
 from tests.conftest import SMALL, run_verb
 
 
@@ -74,7 +74,7 @@ def test_settings_come_as_the_sweep_began_them_and_are_drawn_by_the_last_part_of
         drawn.extend(settings)
         return new_figure(1, 1)[0]
 
-    monkeypatch.setattr("runtime.sweep.sweep_figure", draw)
+    monkeypatch.setattr("medzoo.runtime.sweep.sweep_figure", draw)
     write_jobs(tmp_path, *[([f"a.rate={rate}", "b.size=1", f"c.size={rate % 2}"], 0.5) for rate in range(12)])
     found = rows(summarise(tmp_path, "val/auc"))
     assert [row["setting"] for row in found] == [f"a.rate={rate}, c.size={rate % 2}" for rate in range(12)]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-import runtime
-from lightning_modules import ClassificationModule
+import medzoo
+from medzoo.lightning_modules import ClassificationModule
 from tests.conftest import ROOT, SMALL, call_verb, run_verb, train
 
 
@@ -56,7 +56,7 @@ def test_predict_needs_the_checkpoint_alone(trained, tmp_path):
         assert row["id"] == f"case_{index}"
         assert row["predicted"] in ("benign", "malignant")
         assert float(row["p_malignant"]) == pytest.approx(float(tested[index]["p_malignant"]), abs=1e-5)
-    in_python = runtime.predict(trained / "checkpoints" / "best.ckpt", tmp_path)
+    in_python = medzoo.predict(trained / "checkpoints" / "best.ckpt", tmp_path)
     assert in_python[0]["prob"][1, 1].item() == pytest.approx(float(written[1]["p_malignant"]), abs=1e-5)
 
 

@@ -1,5 +1,5 @@
 """Four-chamber views of fetal hearts, normal and hypoplastic, as ultrasound shows them."""
 
-from datamodules.phantoms.fetal_heart.cohort import FetalHeartPhantom
+from medzoo.datamodules.phantoms.fetal_heart.cohort import FetalHeartPhantom
 
 __all__ = ["FetalHeartPhantom"]

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from evaluation.measures.morphology import CHAMBERS
+from medzoo.evaluation.measures.morphology import CHAMBERS
 
 __all__ = ["COEFFICIENTS", "INTERCEPT", "READERS", "Hearts", "draw_hearts", "read_by"]
 

@@ -21,9 +21,9 @@ from rich.progress import track
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from datamodules.phantoms.fetal_heart import causal
-from datamodules.phantoms.fetal_heart.view import View, draw_view
-from datamodules.phantoms.head.cohort import appearing
+from medzoo.datamodules.phantoms.fetal_heart import causal
+from medzoo.datamodules.phantoms.fetal_heart.view import View, draw_view
+from medzoo.datamodules.phantoms.head.cohort import appearing
 
 __all__ = ["FetalHeartPhantom", "write_fetal_hearts"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from datamodules.phantoms.fetal_heart import causal
-from datamodules.phantoms.fetal_heart.cohort import sampling_shift
-from datamodules.phantoms.writing import appearing, is_there, write_table
+from medzoo.datamodules.phantoms.fetal_heart import causal
+from medzoo.datamodules.phantoms.fetal_heart.cohort import sampling_shift
+from medzoo.datamodules.phantoms.writing import appearing, is_there, write_table
 
 __all__ = ["FetalHeartTable"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.special import expit
 
-from evaluation.measures.morphology import CHAMBERS
+from medzoo.evaluation.measures.morphology import CHAMBERS
 
 __all__ = ["View", "draw_view"]
 

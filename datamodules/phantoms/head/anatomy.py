@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.phantoms.head import shapes
-from datamodules.phantoms.painting import paint
-from datamodules.phantoms.smooth_noise import SmoothNoise, Waves
+from medzoo.datamodules.phantoms.head import shapes
+from medzoo.datamodules.phantoms.painting import paint
+from medzoo.datamodules.phantoms.smooth_noise import SmoothNoise, Waves
 
 __all__ = ["HU", "Anatomy", "draw_anatomy"]
 

@@ -20,11 +20,11 @@ import nibabel as nib
 import numpy as np
 from rich.progress import track
 
-from datamodules.phantoms.head import causal
-from datamodules.phantoms.head.patient import Patient, simulate
-from datamodules.phantoms.head.rendering import Scan
-from datamodules.phantoms.head.scanner import hospital_scanner
-from datamodules.phantoms.writing import appearing, is_there, pool, write_table
+from medzoo.datamodules.phantoms.head import causal
+from medzoo.datamodules.phantoms.head.patient import Patient, simulate
+from medzoo.datamodules.phantoms.head.rendering import Scan
+from medzoo.datamodules.phantoms.head.scanner import hospital_scanner
+from medzoo.datamodules.phantoms.writing import appearing, is_there, pool, write_table
 
 __all__ = ["VERSION", "cohort_name", "write_head_cohort"]
 

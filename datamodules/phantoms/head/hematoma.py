@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.phantoms.head.anatomy import Anatomy
-from datamodules.phantoms.smooth_noise import SmoothNoise
+from medzoo.datamodules.phantoms.head.anatomy import Anatomy
+from medzoo.datamodules.phantoms.smooth_noise import SmoothNoise
 
 __all__ = ["Bleed", "draw_bleed", "leaked_volume", "midline_shift", "pressure_mm", "push_back", "radius_mm", "select"]
 

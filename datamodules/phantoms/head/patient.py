@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.phantoms.head import causal, hematoma
-from datamodules.phantoms.head.anatomy import draw_anatomy
-from datamodules.phantoms.head.rendering import Head, Scan
-from datamodules.phantoms.head.scanner import SCANNERS, Grid, Scanner
+from medzoo.datamodules.phantoms.head import causal, hematoma
+from medzoo.datamodules.phantoms.head.anatomy import draw_anatomy
+from medzoo.datamodules.phantoms.head.rendering import Head, Scan
+from medzoo.datamodules.phantoms.head.scanner import SCANNERS, Grid, Scanner
 
 __all__ = ["Patient", "simulate"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.phantoms.head import causal
-from datamodules.phantoms.head.cohort import cohort_name, write_head_cohort
+from medzoo.datamodules.phantoms.head import causal
+from medzoo.datamodules.phantoms.head.cohort import cohort_name, write_head_cohort
 
 __all__ = ["HeadPhantom"]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from datamodules.phantoms.head import hematoma
-from datamodules.phantoms.head.anatomy import HU, Anatomy
-from datamodules.phantoms.head.hematoma import Bleed
-from datamodules.phantoms.head.scanner import Grid, Scanner, measure
+from medzoo.datamodules.phantoms.head import hematoma
+from medzoo.datamodules.phantoms.head.anatomy import HU, Anatomy
+from medzoo.datamodules.phantoms.head.hematoma import Bleed
+from medzoo.datamodules.phantoms.head.scanner import Grid, Scanner, measure
 
 __all__ = ["Head", "Scan"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.phantoms.head.phantom import HeadPhantom
-from datamodules.phantoms.writing import appearing, write_pictures
+from medzoo.datamodules.phantoms.head.phantom import HeadPhantom
+from medzoo.datamodules.phantoms.writing import appearing, write_pictures
 
 __all__ = ["HeadPictures", "HeadScans"]
 

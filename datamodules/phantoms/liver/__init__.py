@@ -1,6 +1,6 @@
 """Abdomens with CT, MR, tiles, tables and genes: a synthetic cohort with a documented causal model."""
 
-from datamodules.phantoms.liver.cohort import LiverPhantom
-from datamodules.phantoms.liver.pictures import LiverPictures
+from medzoo.datamodules.phantoms.liver.cohort import LiverPhantom
+from medzoo.datamodules.phantoms.liver.pictures import LiverPictures
 
 __all__ = ["LiverPhantom", "LiverPictures"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.phantoms.smooth_noise import SmoothNoise, Waves
+from medzoo.datamodules.phantoms.smooth_noise import SmoothNoise, Waves
 
 __all__ = ["Abdomen", "Lesion", "draw_abdomen"]
 

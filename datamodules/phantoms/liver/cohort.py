@@ -23,13 +23,13 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from datamodules.io import read_table
-from datamodules.phantoms.liver import causal, tables
-from datamodules.phantoms.liver.anatomy import draw_abdomen
-from datamodules.phantoms.liver.causal import MODALITIES, SHARES, People
-from datamodules.phantoms.liver.histology import render_tiles
-from datamodules.phantoms.liver.imaging import SCANNERS, Grid, render
-from datamodules.phantoms.writing import appearing, is_there, pool, write_table
+from medzoo.datamodules.io import read_table
+from medzoo.datamodules.phantoms.liver import causal, tables
+from medzoo.datamodules.phantoms.liver.anatomy import draw_abdomen
+from medzoo.datamodules.phantoms.liver.causal import MODALITIES, SHARES, People
+from medzoo.datamodules.phantoms.liver.histology import render_tiles
+from medzoo.datamodules.phantoms.liver.imaging import SCANNERS, Grid, render
+from medzoo.datamodules.phantoms.writing import appearing, is_there, pool, write_table
 
 __all__ = ["VERSION", "LiverPhantom"]
 

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from datamodules.phantoms.liver.anatomy import Abdomen
-from datamodules.phantoms.painting import paint
+from medzoo.datamodules.phantoms.liver.anatomy import Abdomen
+from medzoo.datamodules.phantoms.painting import paint
 
 __all__ = ["FIELD_MM", "SCANNERS", "Grid", "Images", "Scanner", "render"]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.phantoms.liver.cohort import LiverPhantom
-from datamodules.phantoms.writing import write_pictures
+from medzoo.datamodules.phantoms.liver.cohort import LiverPhantom
+from medzoo.datamodules.phantoms.writing import write_pictures
 
 __all__ = ["LiverPictures"]
 

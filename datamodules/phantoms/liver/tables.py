@@ -6,7 +6,7 @@ finding are nuisances. Genes are log-normal about a level of their own, with fiv
 
 import numpy as np
 
-from datamodules.phantoms.liver.causal import SHARES, People
+from medzoo.datamodules.phantoms.liver.causal import SHARES, People
 
 __all__ = ["GENES", "PATHWAYS", "clinical_rows", "expression", "missing_cells"]
 

@@ -1,9 +1,9 @@
 """Public data sets of the liver as they come off the disk, into the layouts that the datamodules read."""
 
-from datamodules.preparation.liver.cirrmri600 import CirrMRI600CohortPreparation, CirrMRI600Preparation
-from datamodules.preparation.liver.hcc_tace_seg import HCCTACESegPreparation
-from datamodules.preparation.liver.lits17 import LiTS17Preparation
-from datamodules.preparation.liver.tcga_lihc import TCGALIHCPreparation
+from medzoo.datamodules.preparation.liver.cirrmri600 import CirrMRI600CohortPreparation, CirrMRI600Preparation
+from medzoo.datamodules.preparation.liver.hcc_tace_seg import HCCTACESegPreparation
+from medzoo.datamodules.preparation.liver.lits17 import LiTS17Preparation
+from medzoo.datamodules.preparation.liver.tcga_lihc import TCGALIHCPreparation
 
 __all__ = [
     "CirrMRI600CohortPreparation",

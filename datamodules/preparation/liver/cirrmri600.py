@@ -18,15 +18,15 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from datamodules.io import Volume, listed, match_ids, plain, read_table, to_itk
-from datamodules.preparation.liver.layouts import (
+from medzoo.datamodules.io import Volume, listed, match_ids, plain, read_table, to_itk
+from medzoo.datamodules.preparation.liver.layouts import (
     ImportedPatient,
     LabelledScan,
     Preparation,
     write_cohort,
     write_segmentation_set,
 )
-from datamodules.preparation.liver.turned import read_turned, with_labels
+from medzoo.datamodules.preparation.liver.turned import read_turned, with_labels
 
 __all__ = ["CirrMRI600CohortPreparation", "CirrMRI600Preparation", "Person", "find_cirrmri600"]
 

@@ -16,10 +16,16 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from datamodules.io import Grid, Volume, from_itk, listed, match_ids, number, read_table
-from datamodules.io.dicom import read_series
-from datamodules.io.dicom_seg import Series, find_series, read_segments
-from datamodules.preparation.liver.layouts import ImportedPatient, Preparation, column_name, predictors, write_cohort
+from medzoo.datamodules.io import Grid, Volume, from_itk, listed, match_ids, number, read_table
+from medzoo.datamodules.io.dicom import read_series
+from medzoo.datamodules.io.dicom_seg import Series, find_series, read_segments
+from medzoo.datamodules.preparation.liver.layouts import (
+    ImportedPatient,
+    Preparation,
+    column_name,
+    predictors,
+    write_cohort,
+)
 
 __all__ = ["HCCTACESegPreparation", "pre_procedural", "read_patients"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from datamodules.io import Volume, write_like, write_table
-from datamodules.outcomes import is_leak
-from datamodules.phantoms.writing import appearing
+from medzoo.datamodules.io import Volume, write_like, write_table
+from medzoo.datamodules.outcomes import is_leak
+from medzoo.datamodules.phantoms.writing import appearing
 
 __all__ = [
     "ImportedPatient",

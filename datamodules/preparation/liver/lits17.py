@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.io import listed
-from datamodules.preparation.liver.layouts import LabelledScan, Preparation, write_segmentation_set
-from datamodules.preparation.liver.turned import read_turned, with_labels, without_spacing
+from medzoo.datamodules.io import listed
+from medzoo.datamodules.preparation.liver.layouts import LabelledScan, Preparation, write_segmentation_set
+from medzoo.datamodules.preparation.liver.turned import read_turned, with_labels, without_spacing
 
 __all__ = ["LiTS17Preparation", "find_lits17"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.io import Grid, Volume, geometry, read_mask, read_volume
+from medzoo.datamodules.io import Grid, Volume, geometry, read_mask, read_volume
 
 __all__ = ["read_turned", "with_labels", "without_spacing"]
 

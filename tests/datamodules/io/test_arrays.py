@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from datamodules.io.arrays import npz_keys, npz_shape, read_npy, read_npz, stretched
+from medzoo.datamodules.io.arrays import npz_keys, npz_shape, read_npy, read_npz, stretched
 
 IMAGES = np.arange(2 * 5 * 6, dtype=np.uint8).reshape(2, 5, 6)
 
@@ -85,7 +85,7 @@ def test_a_damaged_archive_is_named(tmp_path, at, compression):
 
 
 def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("datamodules.io.arrays._BOMB", (1 << 20, 300))
+    monkeypatch.setattr("medzoo.datamodules.io.arrays._BOMB", (1 << 20, 300))
     file = npz(tmp_path, header((1 << 21,)) + bytes(1 << 21), compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="from almost nothing"):
         read_npz(file, "images")

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.io.arrays import npz_keys, npz_shape, read_npy, read_npz
+from medzoo.datamodules.io.arrays import npz_keys, npz_shape, read_npy, read_npz
 from tests.datamodules.io.fuzzing import attempt, damage, folder_of, often
 
 SHAPES = st.sampled_from(

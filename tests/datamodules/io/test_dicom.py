@@ -21,7 +21,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from datamodules.io.dicom import holds_dicom, read_series
+from medzoo.datamodules.io.dicom import holds_dicom, read_series
 from tests.datamodules.io.dicom_series import (
     HU,
     NAME,

@@ -14,7 +14,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.tag import Tag
 
-from datamodules.io.dicom import read_series
+from medzoo.datamodules.io.dicom import read_series
 from tests.datamodules.io.dicom_series import COUNT, HU, NAME, SPACING, STORED, slice_of
 from tests.datamodules.io.fuzzing import attempt, damage, folder_of, often
 

@@ -7,9 +7,9 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import JPEGBaseline8Bit
 
-from datamodules.io import find_volume, geometry, named, read_mask, read_volume, write_like
-from datamodules.io.dicom_images import read_pictures
-from datamodules.seen import mark_file
+from medzoo.datamodules.io import find_volume, geometry, named, read_mask, read_volume, write_like
+from medzoo.datamodules.io.dicom_images import read_pictures
+from medzoo.datamodules.seen import mark_file
 from tests.datamodules.io.dicom_series import CORNER, HU, SPACING, slice_of, write_ct, write_enhanced, write_volume
 
 AFFINE = np.array([[0.9, 0, 0, -7], [0, 0.8, 0, 3], [0, 0, 4.0, 11], [0, 0, 0, 1]])

@@ -10,8 +10,8 @@ from highdicom.seg import SegmentationFractionalTypeValues, SegmentationTypeValu
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
-from datamodules.io.dicom import read_series
-from datamodules.io.dicom_seg import find_series, read_segments
+from medzoo.datamodules.io.dicom import read_series
+from medzoo.datamodules.io.dicom_seg import find_series, read_segments
 from tests.datamodules.io.dicom_series import COLUMNS, COUNT, ROWS, write_ct
 
 SHAPE = (COUNT, ROWS, COLUMNS)

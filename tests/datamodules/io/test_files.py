@@ -3,7 +3,7 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from datamodules.io import read_json, setting
+from medzoo.datamodules.io import read_json, setting
 
 
 @pytest.mark.parametrize(

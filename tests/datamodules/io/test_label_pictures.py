@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.io.label_pictures import class_colours, read_label_picture
+from medzoo.datamodules.io.label_pictures import class_colours, read_label_picture
 
 LABELS = np.repeat(np.repeat(np.array([[0, 1], [2, 0]], np.uint8), 24, 0), 24, 1)
 COLOURS = [(0, 0, 0), (255, 0, 0), (0, 80, 210)]

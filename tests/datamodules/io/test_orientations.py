@@ -8,16 +8,16 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from callbacks import SegmentationWriter
-from datamodules import ImageSource, SegmentationDataModule
-from datamodules.followup.cohort import read_patient
-from datamodules.hematoma.cohort import Patient, drawn_ml
-from datamodules.io import find_volume, read_mask, read_volume, write_like
-from datamodules.liver.images import ImageSizes
-from datamodules.preparation.liver.turned import read_turned, with_labels
-from datamodules.preparation.scan import read_scan
-from datamodules.readers import read_images
-from evaluation.measures.expansion import ExpansionRule
+from medzoo.callbacks import SegmentationWriter
+from medzoo.datamodules import ImageSource, SegmentationDataModule
+from medzoo.datamodules.followup.cohort import read_patient
+from medzoo.datamodules.hematoma.cohort import Patient, drawn_ml
+from medzoo.datamodules.io import find_volume, read_mask, read_volume, write_like
+from medzoo.datamodules.liver.images import ImageSizes
+from medzoo.datamodules.preparation.liver.turned import read_turned, with_labels
+from medzoo.datamodules.preparation.scan import read_scan
+from medzoo.datamodules.readers import read_images
+from medzoo.evaluation.measures.expansion import ExpansionRule
 from tests.datamodules.io.dicom_series import write_volume
 from tests.datamodules.test_segmentation import PLAN
 

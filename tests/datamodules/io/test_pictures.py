@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.io.pictures import read_pages, read_picture
+from medzoo.datamodules.io.pictures import read_pages, read_picture
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 COLOUR = np.stack([GREY, GREY.T, 255 - GREY], axis=-1)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from datamodules.io.label_pictures import read_label_picture
-from datamodules.io.pictures import read_pages, read_picture
+from medzoo.datamodules.io.label_pictures import read_label_picture
+from medzoo.datamodules.io.pictures import read_pages, read_picture
 from tests.datamodules.io.fuzzing import attempt, damage, folder_of, often
 
 LOSSLESS = {"png": ("1", "L", "LA", "RGB", "RGBA", "P", "I;16"), "bmp": ("1", "L", "RGB", "P"), "gif": ("L", "P"),

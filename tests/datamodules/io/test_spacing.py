@@ -4,13 +4,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from datamodules.hematoma.cut_slices import CutSlicesDataModule
-from datamodules.io import Grid, read_mask
-from datamodules.segmentation.cases import geometry, read_case
-from datamodules.segmentation.files import CaseFiles
-from datamodules.unlabelled.source import _read as read_unlabelled
-from evaluation.measures.volumes import volume_ml, voxel_mm
-from evaluation.scores.followup import SampledFollowups
+from medzoo.datamodules.hematoma.cut_slices import CutSlicesDataModule
+from medzoo.datamodules.io import Grid, read_mask
+from medzoo.datamodules.segmentation.cases import geometry, read_case
+from medzoo.datamodules.segmentation.files import CaseFiles
+from medzoo.datamodules.unlabelled.source import _read as read_unlabelled
+from medzoo.evaluation.measures.volumes import volume_ml, voxel_mm
+from medzoo.evaluation.scores.followup import SampledFollowups
 
 TILT = np.tan(np.deg2rad(18.5))
 SHEARED = np.array([[0.5, 0, 0, -3], [0, 0.5, 5 * TILT, 4], [0, 0, 5.0, 1], [0, 0, 0, 1]])

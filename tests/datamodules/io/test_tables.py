@@ -10,7 +10,7 @@ import numpy as np
 import openpyxl
 import pytest
 
-from datamodules.io import (
+from medzoo.datamodules.io import (
     find_table,
     flag,
     match_ids,

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from datamodules.io import match_ids, number, read_matrix, read_table
-from datamodules.io.text import text_of
+from medzoo.datamodules.io import match_ids, number, read_matrix, read_table
+from medzoo.datamodules.io.text import text_of
 from tests.datamodules.io.fuzzing import often
 
 LETTERS = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufeff") | st.sampled_from(

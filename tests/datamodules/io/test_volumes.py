@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from datamodules.io import (
+from medzoo.datamodules.io import (
     Grid,
     check_hu,
     check_same_grid,
@@ -19,7 +19,7 @@ from datamodules.io import (
     read_volume,
     write_like,
 )
-from datamodules.io.headers import read_header
+from medzoo.datamodules.io.headers import read_header
 
 DATA = np.random.default_rng(0).integers(-100, 300, (7, 6, 5)).astype(np.int16)  # x, y, z
 OBLIQUE = np.array([[0.5, 0.02, 0, -3], [-0.02, 0.7, 0, 4], [0, 0, 5, 11], [0, 0, 0, 1.0]])

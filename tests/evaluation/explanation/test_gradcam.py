@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from monai.visualize import GradCAM
 from torch import nn
 
-from evaluation.explanation.gradcam import OneModality, grad_cam
-from evaluation.figures import explanation_figure
-from models import FusionNetwork, LateFusion, SliceEncoder, TileEncoder, monai_network, timm_network
+from medzoo.evaluation.explanation.gradcam import OneModality, grad_cam
+from medzoo.evaluation.figures import explanation_figure
+from medzoo.models import FusionNetwork, LateFusion, SliceEncoder, TileEncoder, monai_network, timm_network
 
 
 class Pooled(nn.Module):

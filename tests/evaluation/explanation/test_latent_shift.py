@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.explanation.latent_shift import latent_shift, shift_map, shift_shares
+from medzoo.evaluation.explanation.latent_shift import latent_shift, shift_map, shift_shares
 
 
 def linear(seed=0):

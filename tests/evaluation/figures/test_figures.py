@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation import figures
+from medzoo.evaluation import figures
 
 
 @pytest.fixture(params=[2, 4])

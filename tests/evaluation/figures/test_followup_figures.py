@@ -3,10 +3,10 @@ import pytest
 from matplotlib.text import Text
 from nibabel import Nifti1Image, as_closest_canonical
 
-from evaluation.figures import followup, forecasts, head
-from evaluation.measures.expansion import ExpansionRule
-from evaluation.scores.followup_baselines import Forecast, comparison_table
-from evaluation.scores.forecasts import expansion_score, pit
+from medzoo.evaluation.figures import followup, forecasts, head
+from medzoo.evaluation.measures.expansion import ExpansionRule
+from medzoo.evaluation.scores.followup_baselines import Forecast, comparison_table
+from medzoo.evaluation.scores.forecasts import expansion_score, pit
 
 SPACING = (5.0, 2.0, 2.5)  # z, y, x
 

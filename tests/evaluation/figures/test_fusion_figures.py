@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation.figures import importance_figure, shift_figure, subsets_figure, weights_figure
+from medzoo.evaluation.figures import importance_figure, shift_figure, subsets_figure, weights_figure
 
 
 def test_weights_are_drawn_in_order_of_the_score_and_absent_ones_stay_white():

@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 import pytest
 
-from evaluation.figures import nomogram_figure, nomogram_html
-from evaluation.nomogram.axes import Categorical, Continuous
-from evaluation.nomogram.scale import Nomogram
+from medzoo.evaluation.figures import nomogram_figure, nomogram_html
+from medzoo.evaluation.nomogram.axes import Categorical, Continuous
+from medzoo.evaluation.nomogram.scale import Nomogram
 from tests.evaluation.nomogram.test_scale import CASE, GOLDEN
 
 MIXED = Nomogram(

@@ -1,6 +1,6 @@
 import pytest
 
-from evaluation.measures.expansion import ExpansionRule
+from medzoo.evaluation.measures.expansion import ExpansionRule
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from datamodules.phantoms.head.patient import simulate
-from evaluation.measures.midline import _ideal_midline, midline_shift_mm
+from medzoo.datamodules.phantoms.head.patient import simulate
+from medzoo.evaluation.measures.midline import _ideal_midline, midline_shift_mm
 
 
 def head(shift_mm, spacing=(5.0, 2.5, 2.5), turn=0.0, off_centre=0.0, seed=0):

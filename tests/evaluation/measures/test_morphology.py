@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.measures.morphology import CHAMBERS, morphology
+from medzoo.evaluation.measures.morphology import CHAMBERS, morphology
 
 SPACING = (0.1, 0.1)
 # Centre (y, x) and half axes (along, across) in mm, angle of the long axis against the rows.

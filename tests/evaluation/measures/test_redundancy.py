@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.measures.redundancy import (
+from medzoo.evaluation.measures.redundancy import (
     active_units,
     gaussian_information,
     hsic,

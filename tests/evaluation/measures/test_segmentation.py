@@ -3,8 +3,8 @@ import pytest
 import torch
 from monai.metrics import compute_hausdorff_distance
 
-from evaluation.figures import segmentation_figure
-from evaluation.measures.segmentation import case_scores, grouped_dice, hausdorff95, summary
+from medzoo.evaluation.figures import segmentation_figure
+from medzoo.evaluation.measures.segmentation import case_scores, grouped_dice, hausdorff95, summary
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 0.5, 0.7)])

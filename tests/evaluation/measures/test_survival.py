@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from evaluation.measures.survival import concordance
+from medzoo.evaluation.measures.survival import concordance
 
 TIME, EVENT = np.array([5, 3, 9, 3, 7, 2, 8, 5]), np.array([1, 1, 0, 1, 1, 0, 1, 0]) == 1
 RISK = np.array([0.2, 1.1, -0.5, 0.3, 0.1, 0.9, -0.8, 0.4])

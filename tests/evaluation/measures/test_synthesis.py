@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.measures.synthesis import copies, frechet_distance, kernel_distance
+from medzoo.evaluation.measures.synthesis import copies, frechet_distance, kernel_distance
 
 
 def test_frechet_distance_of_gaussians_that_are_known():

@@ -3,7 +3,14 @@ import pytest
 import torch
 from monai.metrics import compute_dice
 
-from evaluation.measures.volumes import abc2_ml, dice, mesh_volume_ml, slice_consistency, volume_ml, volume_similarity
+from medzoo.evaluation.measures.volumes import (
+    abc2_ml,
+    dice,
+    mesh_volume_ml,
+    slice_consistency,
+    volume_ml,
+    volume_similarity,
+)
 
 
 def ball(radius_mm, shape, spacing, centre=None):

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from evaluation.measures.morphology import morphology
-from evaluation.nomogram.scale import nomogram_of
-from evaluation.regression.imputation import fit_imputed, impute, pooled_table, training_filler
-from evaluation.regression.logistic import fit_logistic, recentred
-from evaluation.regression.odds import univariate_table
-from evaluation.regression.optimism import optimism_table
-from evaluation.regression.predictors import polarity_note
-from evaluation.scores.diagnostic import delong
+from medzoo.evaluation.measures.morphology import morphology
+from medzoo.evaluation.nomogram.scale import nomogram_of
+from medzoo.evaluation.regression.imputation import fit_imputed, impute, pooled_table, training_filler
+from medzoo.evaluation.regression.logistic import fit_logistic, recentred
+from medzoo.evaluation.regression.odds import univariate_table
+from medzoo.evaluation.regression.optimism import optimism_table
+from medzoo.evaluation.regression.predictors import polarity_note
+from medzoo.evaluation.scores.diagnostic import delong
 from tests.evaluation.measures.test_morphology import HEART, drawn
 
 NAMES = ("LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio")

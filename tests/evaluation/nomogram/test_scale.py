@@ -3,12 +3,12 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from evaluation.figures import nomogram_html
-from evaluation.nomogram.axes import Categorical, Continuous
-from evaluation.nomogram.pretty import pretty
-from evaluation.nomogram.scale import Nomogram, nomogram_of
-from evaluation.regression.imputation import fit_imputed, impute
-from evaluation.regression.logistic import fit_logistic
+from medzoo.evaluation.figures import nomogram_html
+from medzoo.evaluation.nomogram.axes import Categorical, Continuous
+from medzoo.evaluation.nomogram.pretty import pretty
+from medzoo.evaluation.nomogram.scale import Nomogram, nomogram_of
+from medzoo.evaluation.regression.imputation import fit_imputed, impute
+from medzoo.evaluation.regression.logistic import fit_logistic
 from tests.evaluation.golden import SEPARATED, cohort
 
 GOLDEN = Nomogram(

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from evaluation.figures import decisions_figure, models_roc_figure
-from evaluation.nomogram.study import Part, develop, equation, judge, odds_rows, optimism_rows, validation_rows
-from evaluation.regression.comparators import held_out, learners, model_rows, regression
-from evaluation.regression.image_score import (
+from medzoo.evaluation.figures import decisions_figure, models_roc_figure
+from medzoo.evaluation.nomogram.study import Part, develop, equation, judge, odds_rows, optimism_rows, validation_rows
+from medzoo.evaluation.regression.comparators import held_out, learners, model_rows, regression
+from medzoo.evaluation.regression.image_score import (
     along_score,
     by_case,
     check_folds,
@@ -16,8 +16,8 @@ from evaluation.regression.image_score import (
     image_scores,
     out_of_fold,
 )
-from evaluation.scores.diagnostic import delong, mcnemar
-from evaluation.scores.summary import table_one, tripod_rows
+from medzoo.evaluation.scores.diagnostic import delong, mcnemar
+from medzoo.evaluation.scores.summary import table_one, tripod_rows
 
 
 def views(cases, signal, seed, latent=24):

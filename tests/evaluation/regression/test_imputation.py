@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.regression.imputation import fit_imputed, impute, pool, pooled_table, training_filler
-from evaluation.regression.logistic import fit_logistic
-from evaluation.regression.odds import multivariate_table
+from medzoo.evaluation.regression.imputation import fit_imputed, impute, pool, pooled_table, training_filler
+from medzoo.evaluation.regression.logistic import fit_logistic
+from medzoo.evaluation.regression.odds import multivariate_table
 from tests.evaluation.golden import SEPARATED, cohort
 
 

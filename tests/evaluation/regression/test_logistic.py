@@ -6,12 +6,18 @@ from scipy import stats
 from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit
 
-from evaluation.regression import likelihood
-from evaluation.regression.likelihood import likelihood_ratio_p, maximise, profile_interval
-from evaluation.regression.logistic import fit_logistic, recentred
-from evaluation.regression.odds import multivariate_table, univariate_table
-from evaluation.regression.predictors import events_note, polarity_note, separation, standardised, variance_inflation
-from evaluation.scores.diagnostic import rates
+from medzoo.evaluation.regression import likelihood
+from medzoo.evaluation.regression.likelihood import likelihood_ratio_p, maximise, profile_interval
+from medzoo.evaluation.regression.logistic import fit_logistic, recentred
+from medzoo.evaluation.regression.odds import multivariate_table, univariate_table
+from medzoo.evaluation.regression.predictors import (
+    events_note,
+    polarity_note,
+    separation,
+    standardised,
+    variance_inflation,
+)
+from medzoo.evaluation.scores.diagnostic import rates
 from tests.evaluation.golden import SEPARATED, cohort, overlapping
 
 NAMES = ("first", "second")

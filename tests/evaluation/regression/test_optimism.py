@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from evaluation.regression.imputation import training_filler
-from evaluation.regression.logistic import fit_logistic
-from evaluation.regression.optimism import optimism_table
-from evaluation.scores.classification import auc
+from medzoo.evaluation.regression.imputation import training_filler
+from medzoo.evaluation.regression.logistic import fit_logistic
+from medzoo.evaluation.regression.optimism import optimism_table
+from medzoo.evaluation.scores.classification import auc
 
 
 def noise(cases=60, predictors=12, seed=0):

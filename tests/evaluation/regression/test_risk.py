@@ -3,9 +3,9 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from datamodules.followup.clinical import CLINICAL, scale_clinical
-from datamodules.phantoms.head import causal
-from evaluation.regression.risk import expand, fit_risk
+from medzoo.datamodules.followup.clinical import CLINICAL, scale_clinical
+from medzoo.datamodules.phantoms.head import causal
+from medzoo.evaluation.regression.risk import expand, fit_risk
 
 
 def cohort(count, seed):

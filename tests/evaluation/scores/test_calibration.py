@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit, logit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from evaluation.scores.calibration import fit_calibration
+from medzoo.evaluation.scores.calibration import fit_calibration
 
 
 def test_two_classes_are_platt_scaled():

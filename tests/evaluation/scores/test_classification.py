@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
-from evaluation.scores.classification import auc, bootstrap_auc, class_table, interval, one_vs_rest
+from medzoo.evaluation.scores.classification import auc, bootstrap_auc, class_table, interval, one_vs_rest
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from evaluation.regression.logistic import fit_logistic
-from evaluation.scores.classification import bootstrap_auc, interval
-from evaluation.scores.diagnostic import (
+from medzoo.evaluation.regression.logistic import fit_logistic
+from medzoo.evaluation.scores.classification import bootstrap_auc, interval
+from medzoo.evaluation.scores.diagnostic import (
     calibration_intervals,
     calibration_line,
     compare_readers,

@@ -8,9 +8,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
-from evaluation.measures.expansion import ExpansionRule
-from evaluation.scores import forecasts
-from evaluation.scores.followup_baselines import (
+from medzoo.evaluation.measures.expansion import ExpansionRule
+from medzoo.evaluation.scores import forecasts
+from medzoo.evaluation.scores.followup_baselines import (
     Forecast,
     baseline_forecasts,
     comparison_table,

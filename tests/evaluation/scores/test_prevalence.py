@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from evaluation.figures import nomogram_html
-from evaluation.scores.prevalence import at_prevalence, prior_shift
+from medzoo.evaluation.figures import nomogram_html
+from medzoo.evaluation.scores.prevalence import at_prevalence, prior_shift
 from tests.evaluation.nomogram.test_scale import CASE, GOLDEN
 
 
@@ -23,7 +23,7 @@ def test_king_and_zengs_correction_of_the_intercept():
 
 def test_a_case_control_sample_is_brought_to_its_population():
     """The intercept of a model of chosen cases, moved to the share in the population, is that of the population."""
-    from evaluation.regression.logistic import fit_logistic
+    from medzoo.evaluation.regression.logistic import fit_logistic
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=400_000)

@@ -3,9 +3,9 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from evaluation.scores.classification import auc
-from evaluation.scores.diagnostic import delong, delong_test
-from evaluation.scores.representations import auc_of, compare_representations, fit_probe
+from medzoo.evaluation.scores.classification import auc
+from medzoo.evaluation.scores.diagnostic import delong, delong_test
+from medzoo.evaluation.scores.representations import auc_of, compare_representations, fit_probe
 
 RNG = np.random.default_rng(0)
 

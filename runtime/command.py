@@ -1,0 +1,31 @@
+"""The command `medzoo`: `medzoo train experiment=...` does anywhere what `python train.py experiment=...` does here."""
+
+import sys
+
+from medzoo.runtime import cli
+from medzoo.runtime.check import did_you_mean
+from medzoo.runtime.environment import SCRIPTS
+
+__all__ = ["main"]
+
+VERBS = {
+    "train": "train a system, test it and report",
+    "evaluate": "test a checkpoint again, on its own data or on others",
+    "predict": "predict images with a checkpoint",
+    "prepare": "get a data set, check a folder, or bring raw files into a layout",
+    "export": "write a checkpoint as a graph for ONNX Runtime",
+}
+
+
+def main() -> None:
+    """Run the verb that the first word names; the others are its settings."""
+    name, *words = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print("medzoo <verb> [key=value ...]; `medzoo <verb> --help` lists the settings of a verb.\n")
+        print("\n".join(f"  {verb:10} {what}" for verb, what in VERBS.items()))
+    elif name not in VERBS:
+        print(f"error: {name}: no such verb; {did_you_mean(name, VERBS)}", file=sys.stderr)
+        sys.exit(2)
+    else:
+        sys.argv = [str(SCRIPTS / f"{name}.py"), *words]  # Lightning starts further processes with this
+        cli.main(name)
