@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from medzoo.datamodules.io import VOLUMES, is_dicom, named, read_volume, some
 from medzoo.datamodules.io.arrays import ARRAYS, npz_keys, read_npy, read_npz, stretched
-from medzoo.datamodules.io.dicom_files import DICOM
-from medzoo.datamodules.io.dicom_images import read_pictures
-from medzoo.datamodules.io.pictures import PICTURES, read_pages
+from medzoo.datamodules.io.dicom.files import DICOM
+from medzoo.datamodules.io.dicom.images import read_pictures
+from medzoo.datamodules.io.pictures.pages import PICTURES, read_pages
 
 __all__ = ["ENDINGS", "find_images", "numbered", "read_each", "read_images"]
 
@@ -28,7 +28,7 @@ def read_images(
     """Read one file, or every image of a folder in order of name.
 
     Args:
-        path: A picture (`datamodules/io/pictures.py`; with several pages, each is an image, or all are a volume), a
+        path: A picture (`io/pictures/pages.py`; with several pages, each is an image, or all are a volume), a
             volume (NIfTI, NRRD, MetaImage, a folder with one DICOM series; z, y, x in RAS, or one slice as a picture),
             a DICOM file (each of its frames a picture), an array (npy: one image, or images along the first axis), an
             npz with `images` or `test_images`, or a folder of such files. Hidden files are passed over, others told.

@@ -7,8 +7,8 @@ from typing import Any
 
 from medzoo.datamodules.check.listing import Findings, Item, Listing, patient_of
 from medzoo.datamodules.io import VOLUMES, find_table, listed, read_json, some, spelt
-from medzoo.datamodules.io.label_pictures import class_colours
-from medzoo.datamodules.io.pictures import PICTURES
+from medzoo.datamodules.io.pictures.labels import class_colours
+from medzoo.datamodules.io.pictures.pages import PICTURES
 from medzoo.datamodules.segmentation.files import ENDING, UNNAMED, CaseFiles, of_ending
 from medzoo.datamodules.segmentation.labels import read_labels
 from medzoo.datamodules.segmentation.pictures import listed as listed_patients

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medzoo.datamodules.image_folder import SPLIT_WORDS, without_ending
+from medzoo.datamodules.images.folder import SPLIT_WORDS, without_ending
 from medzoo.datamodules.io import is_missing, listed, read_table
-from medzoo.datamodules.io.pictures import PICTURES
-from medzoo.datamodules.io.tables import ENDINGS as TABLES
+from medzoo.datamodules.io.pictures.pages import PICTURES
+from medzoo.datamodules.io.tables.table import ENDINGS as TABLES
 from medzoo.datamodules.readers import ENDINGS
 from medzoo.datamodules.seen import SPLITS
 from medzoo.datamodules.segmentation.pictures import several_of_one_name

@@ -10,8 +10,8 @@ from scipy.ndimage import uniform_filter
 from medzoo.datamodules import io
 from medzoo.datamodules.check.listing import Findings, Item, Listing
 from medzoo.datamodules.io.arrays import npz_keys, read_npy, read_npz
-from medzoo.datamodules.io.label_pictures import read_label_picture
-from medzoo.datamodules.io.pictures import PICTURES, Page, stored_pages
+from medzoo.datamodules.io.pictures.labels import read_label_picture
+from medzoo.datamodules.io.pictures.pages import PICTURES, Page, stored_pages
 from medzoo.datamodules.readers import ENDINGS
 
 __all__ = ["STATISTICS", "Facts", "measure", "thumbnail"]

@@ -19,7 +19,7 @@ import numpy as np
 
 from medzoo.datamodules.cases import Cases
 from medzoo.datamodules.io import Row, find_table, flag, listed, match_ids, number, read_table
-from medzoo.datamodules.io.label_pictures import read_label_picture
+from medzoo.datamodules.io.pictures.labels import read_label_picture
 from medzoo.datamodules.seen import SPLITS
 from medzoo.datamodules.splits import patient_in
 from medzoo.evaluation.measures.morphology import CHAMBERS, morphology

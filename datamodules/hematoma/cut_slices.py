@@ -19,7 +19,7 @@ from medzoo.datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from medzoo.datamodules.hematoma.scans import case_id
 from medzoo.datamodules.hematoma.slices import HematomaSlicesDataModule
 from medzoo.datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume, some
-from medzoo.datamodules.io.pictures import write_picture
+from medzoo.datamodules.io.pictures.pages import write_picture
 from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.phantoms.writing import appearing
 from medzoo.datamodules.seen import SPLITS, mark, mark_file, telling

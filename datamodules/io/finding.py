@@ -6,9 +6,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from medzoo.datamodules.io.dicom_files import DICOM, holds_dicom, is_marked
+from medzoo.datamodules.io.dicom.files import DICOM, holds_dicom, is_marked
 from medzoo.datamodules.io.files import listed, some
-from medzoo.datamodules.io.formats import VOLUMES
+from medzoo.datamodules.io.volumes.formats import VOLUMES
 
 __all__ = ["Dicom", "check_no_folder", "find_volume", "named"]
 

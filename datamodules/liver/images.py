@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from medzoo.datamodules.io import Volume, check_hu, read_mask, read_volume
-from medzoo.datamodules.io.pictures import read_picture
+from medzoo.datamodules.io.pictures.pages import read_picture
 from medzoo.datamodules.liver.records import IMAGES, Patient
 from medzoo.datamodules.segmentation.batches import crop
 from medzoo.datamodules.transforms.macenko import MacenkoNormalizer

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from medzoo.datamodules import io
-from medzoo.datamodules.io.pictures import PICTURES
+from medzoo.datamodules.io.pictures.pages import PICTURES
 from medzoo.datamodules.liver.columns import Columns
 from medzoo.datamodules.seen import SPLITS, mark, mark_file
 

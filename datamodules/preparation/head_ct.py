@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from rich.progress import track
 
 from medzoo.datamodules.io import find_table, read_json, some, write_table
-from medzoo.datamodules.io.dicom import holds_dicom
+from medzoo.datamodules.io.dicom.series import holds_dicom
 from medzoo.datamodules.preparation.cohort import copied, find_raw_patients, read_rows
 from medzoo.datamodules.preparation.registration import RigidRegistration
 from medzoo.datamodules.preparation.scan import crop_in_plane, like, onto_baseline, read_ct, read_scan, with_pixel_size

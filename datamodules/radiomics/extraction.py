@@ -5,15 +5,15 @@ import logging
 import numpy as np
 from rich.progress import track
 
-from medzoo.datamodules.radiomics.first_order import FIRST_ORDER, first_order
-from medzoo.datamodules.radiomics.glcm import GLCM, glcm
+from medzoo.datamodules.radiomics.features.first_order import FIRST_ORDER, first_order
+from medzoo.datamodules.radiomics.features.glcm import GLCM, glcm
+from medzoo.datamodules.radiomics.features.ngtdm import NGTDM, ngtdm
+from medzoo.datamodules.radiomics.features.shape import SHAPE_2D, SHAPE_3D, shape_2d, shape_3d
+from medzoo.datamodules.radiomics.features.sized import GLDM, GLRLM, GLSZM, gldm, glrlm, glszm
 from medzoo.datamodules.radiomics.masks import make_masks
 from medzoo.datamodules.radiomics.neighbours import Neighbours, directions
-from medzoo.datamodules.radiomics.ngtdm import NGTDM, ngtdm
 from medzoo.datamodules.radiomics.regions import Regions, grey_levels
 from medzoo.datamodules.radiomics.settings import Family, Flag, RadiomicsSettings
-from medzoo.datamodules.radiomics.shape import SHAPE_2D, SHAPE_3D, shape_2d, shape_3d
-from medzoo.datamodules.radiomics.sized import GLDM, GLRLM, GLSZM, gldm, glrlm, glszm
 
 __all__ = ["extract", "extract_one", "feature_names"]
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medzoo.datamodules import io
-from medzoo.datamodules.io.label_pictures import read_label_picture
-from medzoo.datamodules.io.pictures import is_picture, read_picture
+from medzoo.datamodules.io.pictures.labels import read_label_picture
+from medzoo.datamodules.io.pictures.pages import is_picture, read_picture
 from medzoo.datamodules.segmentation.files import CaseFiles
 from medzoo.datamodules.segmentation.plan import ANISOTROPY
 from medzoo.datamodules.skull import bone_share

@@ -11,8 +11,8 @@ import numpy as np
 from rich.progress import track
 
 from medzoo.datamodules import io
-from medzoo.datamodules.io.label_pictures import class_colours
-from medzoo.datamodules.io.pictures import is_picture, write_picture
+from medzoo.datamodules.io.pictures.labels import class_colours
+from medzoo.datamodules.io.pictures.pages import is_picture, write_picture
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from medzoo.datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case

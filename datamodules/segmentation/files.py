@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from medzoo.datamodules.io import VOLUMES, listed, named, read_json, some, volume_ending
-from medzoo.datamodules.io.dicom_files import DICOM
-from medzoo.datamodules.io.pictures import PICTURES, is_picture
+from medzoo.datamodules.io.dicom.files import DICOM
+from medzoo.datamodules.io.pictures.pages import PICTURES, is_picture
 from medzoo.datamodules.segmentation.labels import Labels, read_labels
 
 __all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "of_ending", "read_dataset"]

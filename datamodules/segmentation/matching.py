@@ -9,7 +9,7 @@ import numpy as np
 
 from medzoo.datamodules.base import BaseDataModule
 from medzoo.datamodules.io import setting
-from medzoo.datamodules.io.pictures import is_picture
+from medzoo.datamodules.io.pictures.pages import is_picture
 from medzoo.datamodules.seen import mark_file, matched
 from medzoo.datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles, read_dataset
 from medzoo.datamodules.segmentation.labels import Labels

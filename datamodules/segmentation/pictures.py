@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from medzoo.datamodules.io import find_table, in_order, match_ids, named, read_table, setting, some
-from medzoo.datamodules.io.pictures import PICTURES, is_picture, read_picture
+from medzoo.datamodules.io.pictures.pages import PICTURES, is_picture, read_picture
 from medzoo.datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles
 
 __all__ = ["alike", "listed", "read_pictures", "several_of_one_name"]

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from medzoo.datamodules.io import VOLUMES, check_offset, holds_dicom, listed, read_volume
-from medzoo.datamodules.io.dicom_files import DICOM
+from medzoo.datamodules.io.dicom.files import DICOM
 from medzoo.datamodules.io.finding import check_no_folder
-from medzoo.datamodules.io.pictures import is_picture, read_picture
+from medzoo.datamodules.io.pictures.pages import is_picture, read_picture
 from medzoo.datamodules.segmentation.cases import resample
 from medzoo.datamodules.splits import patient_in
 

@@ -11,7 +11,7 @@ from medzoo.callbacks import SegmentationReport, SegmentationWriter
 from medzoo.datamodules import SegmentationDataModule
 from medzoo.datamodules.transforms import NNUNetAugment
 from medzoo.models import UMamba
-from tests.datamodules.test_segmentation import PLAN, write_dataset
+from tests.datamodules.segmentation.test_datamodule import PLAN, write_dataset
 from tests.lightning_modules.test_segmentation import module
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}

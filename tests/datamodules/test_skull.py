@@ -9,7 +9,7 @@ from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.preparation.scan import read_ct
 from medzoo.datamodules.preparation.skull_strip import SkullStrip
 from medzoo.datamodules.skull import bone_share, skull_of, skull_of_all
-from tests.datamodules.test_segmentation import PLAN
+from tests.datamodules.segmentation.test_datamodule import PLAN
 
 HOSPITALS = {"val_hospitals": ["Birs"], "test_hospitals": ["Kander"]}
 

@@ -17,8 +17,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from medzoo.datamodules.io import Grid, Volume, from_itk, listed, match_ids, number, read_table
-from medzoo.datamodules.io.dicom import read_series
-from medzoo.datamodules.io.dicom_seg import Series, find_series, read_segments
+from medzoo.datamodules.io.dicom.segmentations import Series, find_series, read_segments
+from medzoo.datamodules.io.dicom.series import read_series
 from medzoo.datamodules.preparation.liver.layouts import (
     ImportedPatient,
     Preparation,

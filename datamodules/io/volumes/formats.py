@@ -1,0 +1,94 @@
+"""Headers of volumes as each format says them, and what reads the voxels behind them."""
+
+import gzip
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+
+from medzoo.datamodules.io.arrays import npy_header, read_npy
+from medzoo.datamodules.io.volumes.header import Said
+from medzoo.datamodules.io.volumes.itk import read_itk
+
+__all__ = ["FORMATS", "VOLUMES", "volume_ending"]
+
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # what it mends in a header is checked here
+
+VOLUMES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+"""How the names of volumes end; `.npy`, whose voxels are 1 mm in z, y, x, is read too where it is named."""
+
+
+def volume_ending(file: Path) -> str:
+    """How the name of a volume ends, in lower case; empty where it is none."""
+    return next((end for end in (*VOLUMES, ".npy") if file.name.lower().endswith(end)), "")
+
+
+def _nifti(file: Path) -> Said:
+    try:
+        image: Any = nib.load(file, mmap=False)
+    except ImageFileError as error:  # no header to be found in it
+        raise EOFError from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise ValueError("it holds something else than a volume")
+    _check_guesses(file, image)
+    dtype, packed = image.header.get_data_dtype(), file.name.lower().endswith(".gz")
+    voxel = dtype.itemsize if dtype.kind in "iuf" and dtype.itemsize <= 8 else 0
+    proxy: Any = image.dataobj
+
+    def load() -> np.ndarray:
+        end, voxels = proxy.offset + math.prod(image.shape) * voxel, proxy
+        if packed:
+            voxels = image.from_bytes(_unzipped(file, end)).dataobj
+        scaled = (proxy.slope, proxy.inter) != (1, 0)
+        return np.asarray(voxels, np.float32) if scaled else voxels.get_unscaled()
+
+    return Said(image.shape, image.affine, voxel, load, packed, image.header, int(proxy.offset))
+
+
+def _check_guesses(file: Path, image: Any) -> None:
+    """Refuse what nibabel mends by a guess: another geometry than the header's would come of it."""
+    with nib.openers.ImageOpener(str(file)) as opened:
+        said = type(image.header).from_fileobj(opened, check=False)
+    if said["sizeof_hdr"] != said.sizeof_hdr:
+        raise EOFError
+    if not said["vox_offset"] >= said.single_vox_offset:
+        raise ValueError(f"its vox_offset is {said['vox_offset']:g}, within its header")
+    for name in ("sform_code", "qform_code"):
+        if not 0 <= said[name] <= 5:
+            raise ValueError(f"its {name} is {said[name]}, which NIfTI does not know")
+    if said["sform_code"] == 0:
+        qfac, *edges = said["pixdim"][:4].tolist()
+        long = [edge for edge, n in zip(edges, image.shape, strict=False) if n > 1]
+        if not all(0 < edge < math.inf for edge in long):
+            raise ValueError(f"its pixdim says voxels of {' x '.join(f'{edge:g}' for edge in edges)} mm")
+        if qfac not in (-1, 0, 1) and said["qform_code"] > 0:
+            raise ValueError(f"its pixdim[0] is {qfac:g}; it says by 1 or -1 to which side z points")
+
+
+def _unzipped(file: Path, size: int) -> bytes:
+    """The first bytes of a gzip file, read to its end, where its checksum stands."""
+    with gzip.open(file) as opened:
+        content = opened.read(size)
+        while opened.read(1 << 20):
+            pass
+    return content
+
+
+def _npy(file: Path) -> Said:
+    said, kind = npy_header(file)
+    voxel = kind.itemsize if kind.kind in "biuf" and kind.itemsize <= 8 else 0
+    shape = said[:-1] if len(said) == 4 and said[-1] == 1 else said
+    return Said(shape[::-1], np.eye(4), voxel, lambda: read_npy(file).reshape(shape).T)
+
+
+FORMATS = {
+    **dict.fromkeys((".nii.gz", ".nii"), ("a NIfTI volume", _nifti)),
+    **dict.fromkeys((".mha", ".mhd"), ("a MetaImage volume", read_itk)),
+    ".nrrd": ("an NRRD volume", read_itk),
+    ".npy": ("an array", _npy),
+}
+"""By the ending of a name, what such a file is, and what reads its header."""

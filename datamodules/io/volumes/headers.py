@@ -1,0 +1,152 @@
+"""Headers of volumes, checked before any of their voxels is read."""
+
+import functools
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from medzoo.datamodules.io.files import opening
+from medzoo.datamodules.io.volumes.formats import FORMATS, VOLUMES, volume_ending
+from medzoo.datamodules.io.volumes.grid import Grid
+from medzoo.datamodules.io.volumes.header import Said
+
+__all__ = ["Header", "read_header"]
+
+log = logging.getLogger(__name__)
+
+_SMALLEST, _LARGEST = 0.01, 50.0  # mm of a voxel
+_MOST = 2**32  # voxels
+_DENSEST = 1100  # bytes that deflate can make of one
+_FLATTEST = 0.3  # volume of a voxel beside that of a box of its edges; at a tilt of 30 degrees it is 0.87
+_GEOMETRY = ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
+             "qoffset_z", "srow_x", "srow_y", "srow_z")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a volume before its voxels are read.
+
+    Attributes:
+        grid: Where they lie.
+        load: Reads them, in the order of the file; to be called within `opening`.
+    """
+
+    grid: Grid
+    load: Callable[[], np.ndarray]
+
+
+def read_header(file: Path) -> Header:
+    """Read and check a header.
+
+    - A last axis of 1 counts as none, a missing one as 1; several volumes in a file are refused.
+    - Of the geometries of NIfTI the affine counts (sform, else qform). It is told if pixdim differs by more than 1%, if
+      both point elsewhere, and if there is neither: nibabel's default stands then, x to the left.
+    - Units other than mm, voxels below 0.01 or above 50 mm, axes that span no volume, more than 2^32 voxels, or more
+      than the file can hold are refused. Of a single slice, its thickness may be anything.
+
+    Raises:
+        FileNotFoundError: If there is no file.
+        ValueError: If it is no such volume.
+    """
+    ending = volume_ending(file)
+    if not ending:
+        raise ValueError(f"{file}: no volume; expected a name ending in {', '.join((*VOLUMES, '.npy'))}, or DICOM")
+    kind, reader = FORMATS[ending]
+    with opening(file, kind), np.errstate(all="ignore"):
+        said = reader(file)
+    if said.nifti is not None:
+        _check_units(file, said.nifti)
+    _check_shape(file, said.shape)
+    _check_size(file, said)
+    with np.errstate(all="ignore"):
+        _check_affine(file, said)
+        if said.nifti is not None:
+            _tell_geometry(file, said)
+    header = None if said.nifti is None else _bare(said.nifti)
+    return Header(Grid(said.shape, said.affine, header), said.load)
+
+
+def _bare(header: Any) -> Any:
+    """A header of geometry alone: who is shown, and when, stays behind."""
+    bare = type(header)()
+    for name in _GEOMETRY:
+        bare[name] = header[name]
+    bare.set_xyzt_units("mm")
+    return bare
+
+
+def _check_units(file: Path, header: Any) -> None:
+    unit = {1: "metres", 3: "micrometres"}.get(int(header["xyzt_units"]) & 7)
+    if unit:
+        raise ValueError(f"{file}: its header counts in {unit} (xyzt_units); write it anew in mm")
+
+
+def _check_shape(file: Path, shape: tuple[int, ...]) -> None:
+    said = " x ".join(map(str, shape))
+    if len(shape) < 2 or min(shape) < 1:
+        raise ValueError(f"{file}: {said or 'no'} voxels; expected a volume of three axes")
+    if (several := math.prod(shape[3:])) > 1:
+        raise ValueError(f"{file}: {several} volumes in one file ({said}); split it into files of one volume each")
+
+
+def _check_size(file: Path, said: Said) -> None:
+    if not said.voxel:
+        raise ValueError(f"{file}: its voxels are colours, complex or of 128 bits; expected one number each")
+    voxels, size = math.prod(said.shape), file.stat().st_size
+    if voxels > _MOST:
+        raise ValueError(
+            f"{file}: its header says {voxels:.3g} voxels; expected at most {_MOST:.3g}; cut it, or mend it"
+        )
+    most = size * (_DENSEST if said.packed else 1)
+    if file.suffix.lower() != ".mhd" and said.start + voxels * said.voxel > most:
+        raise ValueError(
+            f"{file}: {size} bytes cannot hold the {' x '.join(map(str, said.shape))} voxels that its header says: it "
+            "is cut short or damaged; copy it again"
+        )
+
+
+def _check_affine(file: Path, said: Said) -> None:
+    edges = np.linalg.norm(said.affine[:3, :3], axis=0)
+    whole = abs(np.linalg.det(said.affine[:3, :3])) > _FLATTEST * edges.prod()
+    if not whole or not np.isfinite(said.affine).all():
+        raise ValueError(f"{file}: its affine spans no volume: the header is damaged; export it anew")
+    odd = [
+        edge for edge, n in zip(edges, (*said.shape, 1), strict=False) if n > 1 and not _SMALLEST <= edge <= _LARGEST
+    ]
+    if odd:
+        raise ValueError(
+            f"{file}: its voxels are {' x '.join(f'{edge:.3g}' for edge in edges)} mm; expected {_SMALLEST:g} to "
+            f"{_LARGEST:g} mm: the unit or the spacing of its header is wrong; export it anew"
+        )
+
+
+def _tell_geometry(file: Path, said: Said) -> None:
+    """Warn where a header says two things of its geometry, or nothing."""
+    header, long = said.nifti, np.array((*said.shape, 1)[:3]) > 1
+    coded = [int(header[f"{kind}_code"]) > 0 for kind in ("sform", "qform")]
+    edges, pixdim = np.linalg.norm(said.affine[:3, :3], axis=0), np.abs(header["pixdim"][1:4])
+    if not any(coded):
+        _tell_once(file, "says nothing of its orientation (sform and qform are 0); x is taken to point to the left")
+    elif not (np.abs(edges - pixdim) <= 0.01 * edges)[long].all():
+        sizes = [" x ".join(f"{edge:.3g}" for edge in each) for each in (edges, pixdim)]
+        _tell_once(file, f"its affine says voxels of {sizes[0]} mm, its pixdim {sizes[1]}; the affine counts")
+    elif all(coded) and nib.aff2axcodes(said.affine) != _axes_of_qform(header):
+        _tell_once(file, "its sform and its qform point elsewhere; the sform counts")
+
+
+def _axes_of_qform(header: Any) -> tuple[Any, ...]:
+    try:
+        return nib.aff2axcodes(header.get_qform())
+    except (ValueError, np.linalg.LinAlgError):
+        return ()
+
+
+@functools.cache
+def _tell_once(file: Path, what: str) -> None:
+    log.warning("%s: %s", file, what)
