@@ -36,7 +36,8 @@ class PatientFoldersDataModule(SegmentationDataModule):
         train_where: Values of columns that patients for training and validation have, such as `{scanner: A}`.
         test_where: The same for the test.
         phantom: Written to `root` where it is missing.
-        **options: Of `SegmentationDataModule`; `classes` has to be given, and a patient is a folder.
+        **options: Of `SegmentationDataModule`; `classes` has to be given. A folder is a case, and without `patient` a
+            patient too.
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class PatientFoldersDataModule(SegmentationDataModule):
         learnt, other = (tuple(case for case in train if bool(case.mask) is there) for there in (True, False))
         if not learnt:
             whose = self.train_where or "a patient"
-            raise FileNotFoundError(f"{self.root}: no folder of {whose} has a {self.mask}{ENDING}")
+            raise FileNotFoundError(f"{self.root}: no folder of {whose} has a {self._name('<folder>', self.mask)}")
         out = self._folds()
-        tested = tuple(case for case in test if case.mask and case.id in out)
+        tested = tuple(case for case in test if case.mask and self._patient_of(case) in out)
         if self.test_where and not tested:
             told = f"fold {self.fold} has nobody of {self.test_where} to test on; choose another"
             raise ValueError(f"{self.root}: {told}")
@@ -99,14 +100,18 @@ class PatientFoldersDataModule(SegmentationDataModule):
         """Patients that have all images."""
         cases = []
         for folder in sorted(path for path in self.root.iterdir() if path.is_dir() and path.name[0] != "."):
-            files = tuple(spelt(folder / f"{name}{ENDING}") for name in self.images)
-            mask = spelt(folder / f"{self.mask}{ENDING}")
+            files = tuple(spelt(folder / self._name(folder.name, image)) for image in self.images)
+            mask = spelt(folder / self._name(folder.name, self.mask))
             if all(file.is_file() for file in files):
                 cases.append(CaseFiles(folder.name, files, mask if mask.is_file() else None))
         if not cases:
-            wanted = ", ".join(f"{name}{ENDING}" for name in self.images)
+            wanted = ", ".join(self._name("<folder>", image) for image in self.images)
             raise FileNotFoundError(f"{self.root}: no folder holds {wanted}: set datamodule.root")
         return tuple(cases)
+
+    def _name(self, folder: str, image: str) -> str:
+        """Name of a file in a patient's folder; a subclass changes it where files repeat the folder's name."""
+        return f"{image}{ENDING}"
 
     def _chosen(self, where: Where) -> list[CaseFiles]:
         """Those whose row of `patients.csv` has these values."""
@@ -125,4 +130,4 @@ class PatientFoldersDataModule(SegmentationDataModule):
         ]  # fmt: skip
 
     def _folds(self) -> set[str]:
-        return held_out([case.id for case in self.all_cases], self.fold, self.folds, self.root)
+        return held_out(map(self._patient_of, self.all_cases), self.fold, self.folds, self.root)

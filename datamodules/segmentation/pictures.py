@@ -1,7 +1,7 @@
 """Pictures with masks, as 2-D data are most often given out.
 
 <root>/images/<case>.{png,jpg,...}
-<root>/masks/<case>.{png,jpg,...}    two tones, label values, or a colour for each class (`io/label_pictures.py`)
+<root>/masks/<case>.{png,jpg,...}    two tones, label values, or a colour for each class (`io/pictures/labels.py`)
 <root>/patients.csv                  case, patient: whose a picture is, where its name does not say; may be missing
 """
 
