@@ -4,16 +4,27 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Unpack
 
 import lightning as L
 
+from medzoo.datamodules.batches import Ranks, ResumableBatches
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.seen import SPLITS, Seen, mark, matched, telling
 
 __all__ = ["BaseDataModule"]
 
 log = logging.getLogger(__name__)
+
+
+class _Described(Protocol):
+    """What a subclass knows of its data before it reads them."""
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
+
+    @property
+    def image_shape(self) -> tuple[int, ...]: ...
 
 
 class BaseDataModule(L.LightningDataModule):
@@ -53,19 +64,19 @@ class BaseDataModule(L.LightningDataModule):
         return self.maker is not None
 
     @property
-    def num_classes(self) -> int:
+    def num_classes(self: _Described) -> int:
         """Number of classes, or of labels where an image has several."""
-        return len(self.class_names)  # type: ignore[attr-defined]
+        return len(self.class_names)
 
     @property
-    def in_channels(self) -> Any:
-        """Channels of an image, or of each modality."""
-        return self.image_shape[0]  # type: ignore[attr-defined]
+    def in_channels(self: _Described) -> int:
+        """Channels of an image."""
+        return self.image_shape[0]
 
     @property
-    def spatial_dims(self) -> int:
+    def spatial_dims(self: _Described) -> int:
         """2 for images, 3 for volumes."""
-        return len(self.image_shape) - 1  # type: ignore[attr-defined]
+        return len(self.image_shape) - 1
 
     @property
     def split(self) -> dict[str, list[str]]:
@@ -78,7 +89,7 @@ class BaseDataModule(L.LightningDataModule):
         return ""
 
     @property
-    def ranks(self) -> dict[str, Any]:
+    def ranks(self) -> Ranks:
         """`rank` and `world_size`, as batches take them."""
         if self.trainer:
             return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
@@ -101,23 +112,23 @@ class BaseDataModule(L.LightningDataModule):
             kind = "file" if self.root.suffix else "folder"
             raise FileNotFoundError(f"no {kind} {self.root}: set {self.layout}")
 
-    def train_dataloader(self) -> Any:
+    def train_dataloader(self) -> ResumableBatches:
         """Shuffled, augmented batches."""
         return self.loader("train", training=True)
 
-    def val_dataloader(self) -> Any:
+    def val_dataloader(self) -> ResumableBatches:
         """The validation split once, in order."""
         return self.loader("val")
 
-    def test_dataloader(self) -> Any:
+    def test_dataloader(self) -> ResumableBatches:
         """The test split once, in order."""
         return self.loader("test")
 
-    def ordered_dataloader(self, split: str) -> Any:
+    def ordered_dataloader(self, split: str) -> ResumableBatches:
         """A split once, in order and as it is, on every process: to fit something on it."""
         return self.loader(split, rank=0, world_size=1)
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> Any:
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> ResumableBatches:
         """Batches of a split, for the ranks that are given or those of this run."""
         raise NotImplementedError
 
@@ -145,13 +156,13 @@ class BaseDataModule(L.LightningDataModule):
         """
         self._seen = Seen.load(seen) if seen else None
 
-    def use_classes(self, names: Sequence[str]) -> None:
+    def use_classes(self: _Described, names: Sequence[str]) -> None:
         """Let labels mean the classes of a model, in its order.
 
         Raises:
             ValueError: If the data have other classes.
         """
-        order = matched(self.class_names, names, "classes")  # type: ignore[attr-defined]
+        order = matched(self.class_names, names, "classes")
         if order != list(range(len(names))):
             raise ValueError(f"the classes {', '.join(names)} of the model stand in another order in these data")
 

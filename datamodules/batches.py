@@ -13,15 +13,29 @@ batches however often it is interrupted, no worker repeats another's numbers, an
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Augmentation", "ResumableBatches", "TensorBatches"]
+__all__ = ["Augmentation", "BatchOptions", "Ranks", "ResumableBatches", "TensorBatches"]
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class Ranks(TypedDict, total=False):
+    """Which process of how many asks for batches."""
+
+    rank: int
+    world_size: int
+
+
+class BatchOptions(Ranks, total=False):
+    """Arguments of `ResumableBatches`."""
+
+    batch_size: int
+    seed: int
 
 
 class ResumableBatches:

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import Augmentation, TensorBatches
+from medzoo.datamodules.batches import Augmentation, Ranks, TensorBatches
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
 from medzoo.datamodules.radiomics.masks import make_masks
@@ -213,7 +213,7 @@ class InMemoryDataModule(BaseDataModule):
             found[name] = chosen_of(np.array([patient_of(one) in chosen for one in ids], bool), images, labels, ids)
         return found
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> TensorBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> TensorBatches:
         """Images of a split, in training shuffled and augmented."""
         if not training:
             return self._batches(self._data[split], **ranks)

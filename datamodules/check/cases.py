@@ -94,7 +94,7 @@ def list_patient_folders(root: Path, said: Mapping[str, Any]) -> Listing:
 
 def _read_about(file: Path, found: Listing) -> dict[str, Any]:
     """`dataset.json`; of channels and labels what it says, into `found`."""
-    about: Any = {}
+    about: dict[str, Any] = {}
     try:
         about = read_json(file)
         channels = about.get("channel_names") or about.get("modality") or {"0": "CT"}
@@ -109,7 +109,7 @@ def _read_about(file: Path, found: Listing) -> dict[str, Any]:
     except (ValueError, TypeError, AttributeError) as error:
         where = "" if str(file) in str(error) else f"{file}: "
         found.findings.fault("dataset.json", f"{where}{error}; mend it after {_EXAMPLE}")
-    return about if isinstance(about, dict) else {}
+    return about
 
 
 def _channels_of(images: Mapping[str, Path]) -> dict[str, dict[int, Path]]:

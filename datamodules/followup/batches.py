@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medzoo.datamodules.batches import Augmentation, ResumableBatches
+from medzoo.datamodules.batches import Augmentation, Ranks, ResumableBatches
 from medzoo.datamodules.followup.cohort import TIMES, Patient
 
 __all__ = ["PairBatches", "PatientBatches", "Region", "SliceBatches", "patient_batch"]
@@ -171,7 +171,7 @@ def _turned(image: np.ndarray, mirror: bool) -> np.ndarray:
 class PatientBatches(ResumableBatches):
     """Whole patients, one a batch, shared out between ranks: for testing and predicting (see `patient_batch`)."""
 
-    def __init__(self, patients: Sequence[Patient], region: Region, **ranks: int) -> None:
+    def __init__(self, patients: Sequence[Patient], region: Region, **ranks: Unpack[Ranks]) -> None:
         super().__init__(batch_size=1, **ranks)
         self.patients, self.region = patients, region
 

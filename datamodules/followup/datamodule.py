@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import Augmentation, ResumableBatches
+from medzoo.datamodules.batches import Augmentation, BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.followup.batches import PairBatches, PatientBatches, Region, SliceBatches
 from medzoo.datamodules.followup.clinical import CLINICAL, read_clinical, rows_of
 from medzoo.datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
@@ -230,17 +230,24 @@ class FollowupDataModule(BaseDataModule):
                     save_array(file, torch.cat(parts).half().numpy())
                 self._latents[patient.id, time, mirrored] = mapped(file)
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> ResumableBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> ResumableBatches:
         """Slices or pairs, in training balanced and augmented; of the test whole patients rather than pairs."""
         patients, ranks = self._items[split], ranks or self.ranks
-        options = {"batch_size": self.batch_size, "seed": self.seed, **ranks}
+        options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **ranks}
         if self.batches == "slices":
             return SliceBatches(patients, augment=self.augment if training else None, shuffle=training, **options)
         if split == "test":
             return PatientBatches(patients, self.region, **ranks)
         every = training and self.train_on == "all"
-        more: dict[str, Any] = {"all_slices": every, "flip": self.flip, "latents": self._latents, "shuffle": training}
-        return PairBatches(patients, self.region, **more, **options)
+        return PairBatches(
+            patients,
+            self.region,
+            all_slices=every,
+            flip=self.flip,
+            latents=self._latents,
+            shuffle=training,
+            **options,
+        )
 
     def _by_hospital(self, patients: Sequence[Patient]) -> dict[str, list[str]]:
         hospitals = {patient.id: patient.hospital for patient in patients}

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import Augmentation
+from medzoo.datamodules.batches import Augmentation, BatchOptions, Ranks
 from medzoo.datamodules.liver.batches import CohortBatches, outcomes_of
 from medzoo.datamodules.liver.columns import Columns
 from medzoo.datamodules.liver.images import Around, ImageSizes, read_images
@@ -127,7 +127,7 @@ class LiverCohortDataModule(BaseDataModule):
         self._data: dict[str, dict[str, Any]] = {}
 
     @property
-    def in_channels(self) -> dict[str, int]:
+    def in_channels(self) -> dict[str, int]:  # type: ignore[override]
         """Of the modalities that are images."""
         return {name: count for name, count in IMAGES.items() if name in self.modalities}
 
@@ -185,10 +185,10 @@ class LiverCohortDataModule(BaseDataModule):
             raise ValueError("only of a phantom the truth is known")
         return self.maker.log_odds(self.root, ids, present, self.modalities)
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> CohortBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> CohortBatches:
         """Batches of a split; see `BaseDataModule`."""
         augment = self.augment if training else None
-        options = {"batch_size": self.batch_size, "seed": self.seed, **self.ranks, **ranks}
+        options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **self.ranks, **ranks}
         return CohortBatches(**self._data[split], augment=augment, shuffle=training, **options)
 
     def set_predict_input(self, path: str | Path) -> None:

@@ -5,12 +5,13 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from rich.progress import track
 
 from medzoo.datamodules import io
+from medzoo.datamodules.batches import Ranks
 from medzoo.datamodules.io.pictures.labels import class_colours
 from medzoo.datamodules.io.pictures.pages import is_picture, write_picture
 from medzoo.datamodules.phantoms.phantom import Phantom
@@ -97,8 +98,10 @@ class SegmentationDataModule(MatchedCases):
         self.fold, self.folds = fold, folds
         self.window, self.labelled = window, labelled
         self.patient = re.compile(patient) if patient else None
-        coloured = class_colours(classes) if isinstance(classes, Mapping) else {}
-        self._classes, self._colours = list(coloured) or classes, list(coloured.values())  # type: ignore[assignment]
+        if isinstance(classes, Mapping):
+            coloured = class_colours(classes)
+            classes, self._colours = list(coloured), list(coloured.values())
+        self._classes = classes
         self._plan, self._channels, self.gpu_memory_gb = plan, channels, gpu_memory_gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
         self.threads, self.seed = threads, seed
@@ -173,7 +176,7 @@ class SegmentationDataModule(MatchedCases):
         tested = [*self._items["val"], *self._items["test"]]
         check_skull(((case.files.images[0], case.bone) for case in tested), self._state.get("skull"))
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> PatchBatches | CaseBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> PatchBatches | CaseBatches:
         """Random, augmented patches of the training cases; of any split, every case once."""
         ranks = ranks or self.ranks
         if not training:

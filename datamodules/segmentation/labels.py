@@ -65,7 +65,7 @@ def read_labels(said: dict[str, Any], file: Path) -> Labels:
     return _regions(learnt, said.get("regions_class_order"), ignore, file)
 
 
-def _regions(learnt: dict[str, tuple[int, ...]], order: Any, ignore: int | None, file: Path) -> Labels:
+def _regions(learnt: dict[str, tuple[int, ...]], order: object, ignore: int | None, file: Path) -> Labels:
     background = next(name for name, value in learnt.items() if value == (0,))
     regions = {name: value for name, value in learnt.items() if name != background}
     if any(0 in value for value in regions.values()):

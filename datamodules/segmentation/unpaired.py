@@ -97,7 +97,7 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
         out = self._folds()
         self._others = {"train": [], "val": []}
         for case in self._chosen(self.test_where):
-            self._others["val" if case.id in out else "train"].append(self._read(case))
+            self._others["val" if self._patient_of(case) in out else "train"].append(self._read(case))
         for split in ("train", "val"):
             if not self._others[split] or not self._items[split]:
                 raise ValueError(f"{self.root}: a kind has no {split} patient; give more, or other folds")

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import ResumableBatches
+from medzoo.datamodules.batches import BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.cases import Cases, CaseTable
 from medzoo.datamodules.io import find_table, read_table
 from medzoo.datamodules.phantoms.phantom import Phantom
@@ -141,13 +141,14 @@ class TableDataModule(CaseTable, BaseDataModule):
             raise ValueError("nothing to predict on: call set_predict_input(path) first")
         return self._batches(self._predicted)
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> TableBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> TableBatches:
         """Training and validation are on all development cases, in order: nothing is chosen by them."""
         cases = self.cases("test") if split == "test" else self.cases("train", "val")
         return self._batches(cases if cases.names else self.cases("train", "val"), **ranks)
 
-    def _batches(self, cases: Cases, **ranks: int) -> TableBatches:
-        return TableBatches(cases, self.predictors, batch_size=self.batch_size, **{**self.ranks, **ranks})
+    def _batches(self, cases: Cases, **ranks: Unpack[Ranks]) -> TableBatches:
+        options: BatchOptions = {"batch_size": self.batch_size, **self.ranks, **ranks}
+        return TableBatches(cases, self.predictors, **options)
 
     def set_predict_input(self, path: str | Path) -> None:
         """Read cases to predict, whose outcome need not be known.

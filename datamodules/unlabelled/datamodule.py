@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from rich.progress import track
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import ResumableBatches
+from medzoo.datamodules.batches import BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.io import read_json
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.seen import mark_file
@@ -160,9 +160,9 @@ class UnlabelledDataModule(BaseDataModule):
         if not self._seen:
             self._pieces["test"], self._ids["test"] = self._pieces["val"], self._ids["val"]
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> CorruptedBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> CorruptedBatches:
         """Pieces, in training in another order and corrupted anew in each epoch; the test is the validation."""
-        options = {"batch_size": self.batch_size, "seed": self.seed, **(ranks or self.ranks)}
+        options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **(ranks or self.ranks)}
         return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, shuffle=training, **options)
 
     def _chosen(self) -> list[tuple[ImageSource, ImageFile, str]]:

@@ -10,10 +10,10 @@ import struct
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, cast
 
 import pydicom
 from pydicom import uid
@@ -69,12 +69,17 @@ def decoding(file: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def read_dataset(file: Path, **options: Any) -> pydicom.Dataset:
-    """A file, mapped: of a damaged length no more is read than there is, and no room is made. Within `decoding`."""
+def read_dataset(file: Path, *, tags: list[str] | None = None) -> pydicom.Dataset:
+    """Read a file; to be called within `decoding`.
+
+    The file is mapped, so that a damaged length cannot ask for more memory than the file has.
+
+    Args:
+        file: The file.
+        tags: Read only these, and no pixels.
+    """
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        opened: Any = content
-        dataset: pydicom.Dataset = pydicom.dcmread(opened, **options)
-    return dataset
+        return pydicom.dcmread(cast(BinaryIO, content), stop_before_pixels=tags is not None, specific_tags=tags)
 
 
 def is_dicom(path: Path) -> bool:
@@ -111,7 +116,7 @@ def headers(path: Path) -> list[tuple[Path, pydicom.Dataset]]:
             left_out["no DICOM"] += 1
             continue
         with decoding(file, "its header"):
-            header = read_dataset(file, stop_before_pixels=True, specific_tags=_READ.split())
+            header = read_dataset(file, tags=_READ.split())
             for part in (header.file_meta, header):
                 for _ in part.iterall():  # pydicom converts a value when it is looked at
                     pass
@@ -180,7 +185,7 @@ def _is_placed(header: pydicom.Dataset) -> bool:
     return "ImagePositionPatient" in header or "PerFrameFunctionalGroupsSequence" in header
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: Iterable[str] | None) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 

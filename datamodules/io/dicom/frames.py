@@ -5,10 +5,10 @@ After DICOM PS3.3 C.7.6.2 (Image Plane) and C.7.6.16 (Multi-frame Functional Gro
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
+from numpy.typing import ArrayLike
 
 from medzoo.datamodules.io.dicom.files import modality_of
 
@@ -97,7 +97,7 @@ def frame_count(file: Path, header: pydicom.Dataset) -> int:
     return int(numbers(file, "NumberOfFrames", header.get("NumberOfFrames") or 1, 1)[0])
 
 
-def said(name: str, levels: tuple[pydicom.Dataset, ...]) -> Any:
+def said(name: str, levels: tuple[pydicom.Dataset, ...]) -> ArrayLike | None:
     """A value as it is said for a frame, else for all, else in the header; None where it is not."""
     for level in levels:
         group = level.get(_GROUPS[name]) or [level]
@@ -106,7 +106,7 @@ def said(name: str, levels: tuple[pydicom.Dataset, ...]) -> Any:
     return None
 
 
-def numbers(file: Path, name: str, value: Any, count: int) -> np.ndarray:
+def numbers(file: Path, name: str, value: ArrayLike | None, count: int) -> np.ndarray:
     """A value as so many finite numbers.
 
     Raises:

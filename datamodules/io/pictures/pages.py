@@ -9,7 +9,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -24,6 +24,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "WEBP")
 _GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 _SUBFILE, _DESCRIPTION, _PHOTOMETRY, _SAMPLES = 254, 270, 262, 339  # tags of TIFF
+_Value = TypeVar("_Value", int, str)
 _SCALED = {"L;2": 85, "L;4": 17}  # what Pillow multiplies levels of two and four bits by
 
 
@@ -214,7 +215,7 @@ def _raw(image: Image.Image) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
-def _tag(image: Image.Image, number: int, default: Any) -> Any:
+def _tag(image: Image.Image, number: int, default: _Value) -> _Value:
     """Of a TIFF."""
     said = getattr(image, "tag_v2", {}).get(number, default) if image.format == "TIFF" else default
     return said[0] if isinstance(said, tuple) else said

@@ -6,9 +6,13 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from medzoo.datamodules.io.tables.text import Line
+
+if TYPE_CHECKING:
+    from openpyxl.cell import Cell
+    from openpyxl.worksheet.worksheet import Worksheet
 
 __all__ = ["cells_of_workbook"]
 
@@ -71,7 +75,7 @@ def _sheets(data: bytes, file: Path) -> list[_Sheet]:
         ) from error
 
 
-def _sheet(values: Any, formulas: Any) -> _Sheet:
+def _sheet(values: "Worksheet", formulas: "Worksheet") -> _Sheet:
     """Of the cells that are in the file: a stray one in the last row would make `iter_rows` walk through a million.
 
     A program that is not Excel may write formulas without values, which would look like empty cells.
@@ -89,7 +93,7 @@ def _sheet(values: Any, formulas: Any) -> _Sheet:
     return _Sheet(values.title, values.sheet_state == "visible", lines, merged, unknown)
 
 
-def _text(cell: Any) -> str:
+def _text(cell: "Cell") -> str:
     """As it is shown: without a needless `.0`, with the leading zeros of a format `000`, a date as 2024-03-01."""
     value, shown = cell.value, str(cell.number_format)
     if value is None:

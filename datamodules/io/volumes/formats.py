@@ -4,10 +4,11 @@ import gzip
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 
 from medzoo.datamodules.io.arrays import npy_header, read_npy
@@ -29,7 +30,7 @@ def volume_ending(file: Path) -> str:
 
 def _nifti(file: Path) -> Said:
     try:
-        image: Any = nib.load(file, mmap=False)
+        image = nib.load(file, mmap=False)
     except ImageFileError as error:  # no header to be found in it
         raise EOFError from error
     if not isinstance(image, nib.Nifti1Image):
@@ -37,19 +38,19 @@ def _nifti(file: Path) -> Said:
     _check_guesses(file, image)
     dtype, packed = image.header.get_data_dtype(), file.name.lower().endswith(".gz")
     voxel = dtype.itemsize if dtype.kind in "iuf" and dtype.itemsize <= 8 else 0
-    proxy: Any = image.dataobj
+    proxy = cast(ArrayProxy, image.dataobj)
 
     def load() -> np.ndarray:
         end, voxels = proxy.offset + math.prod(image.shape) * voxel, proxy
         if packed:
-            voxels = image.from_bytes(_unzipped(file, end)).dataobj
+            voxels = cast(ArrayProxy, image.from_bytes(_unzipped(file, end)).dataobj)
         scaled = (proxy.slope, proxy.inter) != (1, 0)
         return np.asarray(voxels, np.float32) if scaled else voxels.get_unscaled()
 
     return Said(image.shape, image.affine, voxel, load, packed, image.header, int(proxy.offset))
 
 
-def _check_guesses(file: Path, image: Any) -> None:
+def _check_guesses(file: Path, image: nib.Nifti1Image) -> None:
     """Refuse what nibabel mends by a guess: another geometry than the header's would come of it."""
     with nib.openers.ImageOpener(str(file)) as opened:
         said = type(image.header).from_fileobj(opened, check=False)

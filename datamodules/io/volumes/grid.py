@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -35,7 +34,7 @@ class Grid:
 
     file_shape: tuple[int, ...]
     file_affine: np.ndarray
-    header: Any = field(default=None, repr=False)
+    header: nib.Nifti1Header | None = field(default=None, repr=False)
 
     @cached_property
     def _turn(self) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 __all__ = ["Said"]
@@ -28,5 +28,5 @@ class Said:
     voxel: int
     load: Callable[[], np.ndarray]
     packed: bool = False
-    nifti: Any = None
+    nifti: nib.Nifti1Header | None = None
     start: int = 0

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -67,12 +66,12 @@ def read_header(file: Path) -> Header:
     with np.errstate(all="ignore"):
         _check_affine(file, said)
         if said.nifti is not None:
-            _tell_geometry(file, said)
+            _tell_geometry(file, said, said.nifti)
     header = None if said.nifti is None else _bare(said.nifti)
     return Header(Grid(said.shape, said.affine, header), said.load)
 
 
-def _bare(header: Any) -> Any:
+def _bare(header: nib.Nifti1Header) -> nib.Nifti1Header:
     """A header of geometry alone: who is shown, and when, stays behind."""
     bare = type(header)()
     for name in _GEOMETRY:
@@ -81,7 +80,7 @@ def _bare(header: Any) -> Any:
     return bare
 
 
-def _check_units(file: Path, header: Any) -> None:
+def _check_units(file: Path, header: nib.Nifti1Header) -> None:
     unit = {1: "metres", 3: "micrometres"}.get(int(header["xyzt_units"]) & 7)
     if unit:
         raise ValueError(f"{file}: its header counts in {unit} (xyzt_units); write it anew in mm")
@@ -126,9 +125,9 @@ def _check_affine(file: Path, said: Said) -> None:
         )
 
 
-def _tell_geometry(file: Path, said: Said) -> None:
+def _tell_geometry(file: Path, said: Said, header: nib.Nifti1Header) -> None:
     """Warn where a header says two things of its geometry, or nothing."""
-    header, long = said.nifti, np.array((*said.shape, 1)[:3]) > 1
+    long = np.array((*said.shape, 1)[:3]) > 1
     coded = [int(header[f"{kind}_code"]) > 0 for kind in ("sform", "qform")]
     edges, pixdim = np.linalg.norm(said.affine[:3, :3], axis=0), np.abs(header["pixdim"][1:4])
     if not any(coded):
@@ -140,7 +139,7 @@ def _tell_geometry(file: Path, said: Said) -> None:
         _tell_once(file, "its sform and its qform point elsewhere; the sform counts")
 
 
-def _axes_of_qform(header: Any) -> tuple[Any, ...]:
+def _axes_of_qform(header: nib.Nifti1Header) -> tuple[str | None, ...]:
     try:
         return nib.aff2axcodes(header.get_qform())
     except (ValueError, np.linalg.LinAlgError):

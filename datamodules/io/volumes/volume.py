@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -176,7 +175,7 @@ def _narrow(array: np.ndarray, file: Path) -> np.ndarray:
 def _write_nifti(data: np.ndarray, grid: Grid, file: Path) -> None:
     data = data.reshape(grid.file_shape)
     if grid.header is None:
-        image: Any = nib.Nifti1Image(data, grid.file_affine)
+        image = nib.Nifti1Image(data, grid.file_affine)
         image.header.set_xyzt_units("mm")
     else:
         header = grid.header.copy()
