@@ -229,9 +229,9 @@ class BaseDataModule(L.LightningDataModule):
             )  # fmt: skip
 
 
-def _disjoint(said: Mapping[str, Sequence[str]], source: Path) -> dict[str, list[str]]:
+def _disjoint(given: Mapping[str, Sequence[str]], source: Path) -> dict[str, list[str]]:
     """The splits, if nobody stands in two of them; the test may be those who validate, or some of them."""
-    splits = {name: list(names) for name, names in said.items()}
+    splits = {name: list(names) for name, names in given.items()}
     for one, other in combinations(splits, 2):
         both = set(splits[one]) & set(splits[other])
         if both and not (one == "val" and other == "test" and both == set(splits["test"])):

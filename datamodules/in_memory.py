@@ -186,7 +186,7 @@ class InMemoryDataModule(BaseDataModule):
 
     def divided(
         self,
-        said: dict[str, Split],
+        given: dict[str, Split],
         patient_of: Callable[[str], str],
         check: Callable[[dict[str, Split]], None] = lambda _: None,
     ) -> dict[str, Split]:
@@ -195,18 +195,18 @@ class InMemoryDataModule(BaseDataModule):
         Ids tell their patients by `patient_of`; what `check` refuses is refused of a training alone.
         """
         marks: dict[str, list[int]] = {}
-        for images, _, ids in said.values():
+        for images, _, ids in given.values():
             for image, name in zip(images, ids, strict=True):
                 marks.setdefault(patient_of(name), []).append(mark(image))
 
         def rule() -> dict[str, list[str]]:
-            check(said)
-            return {name: list(dict.fromkeys(map(patient_of, ids))) for name, (*_, ids) in said.items()}
+            check(given)
+            return {name: list(dict.fromkeys(map(patient_of, ids))) for name, (*_, ids) in given.items()}
 
         splits = self.divide(marks, rule, self.root)
         if self._seen is None:
-            return said
-        images, labels, ids = joined([*said.values()])
+            return given
+        images, labels, ids = joined([*given.values()])
         found = {}
         for name, patients in splits.items():
             chosen = set(patients)

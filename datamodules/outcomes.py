@@ -44,7 +44,7 @@ def is_leak(name: str) -> bool:
     """
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name.strip())
     spellings = {re.sub(r"[\W_]+", "_", each.lower().replace("'s", "")).strip("_") for each in (name, split)}
-    return not spellings & {*_HARMLESS} and any(re.search(leak, said) for leak in _LEAKS for said in spellings)
+    return not spellings & {*_HARMLESS} and any(re.search(leak, spelling) for leak in _LEAKS for spelling in spellings)
 
 
 def check_predictors(

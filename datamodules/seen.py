@@ -44,7 +44,7 @@ class Seen:
 
     def state(self) -> dict[str, Any]:
         """Tensors and a number, for a checkpoint."""
-        marks = {name: torch.tensor(sorted(said), dtype=torch.int64) for name, said in self.marks.items()}
+        marks = {name: torch.tensor(sorted(values), dtype=torch.int64) for name, values in self.marks.items()}
         return {"patients": self.patients, **marks}
 
     @classmethod

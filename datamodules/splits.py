@@ -87,20 +87,20 @@ def by_group(
     return splits
 
 
-def stated(said: Mapping[str, str], source: Path, column: str = "split") -> dict[str, list[str]] | None:
+def stated(words: Mapping[str, str], source: Path, column: str = "split") -> dict[str, list[str]] | None:
     """As the word of each patient in a table says, which is empty where there is none; none where no patient has one.
 
     Raises:
         ValueError: If some patients have a split and others not, or a word is none of the three.
     """
-    if not any(said.values()):
+    if not any(words.values()):
         return None
-    for patient, word in said.items():
+    for patient, word in words.items():
         if not word:
             raise ValueError(f"{source}: patient {patient} has no {column}, others have; fill the column or remove it")
         if word not in SPLITS:
             raise ValueError(f"{source}: {column} of {patient} is {word!r}; expected train, val or test")
-    return {name: [patient for patient, word in said.items() if word == name] for name in SPLITS}
+    return {name: [patient for patient, word in words.items() if word == name] for name in SPLITS}
 
 
 def check_classes(

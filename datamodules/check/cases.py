@@ -18,7 +18,7 @@ __all__ = ["list_cases", "list_patient_folders", "list_pictures"]
 _EXAMPLE = '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}'
 
 
-def list_cases(root: Path, said: Mapping[str, Any]) -> Listing:
+def list_cases(root: Path, settings: Mapping[str, Any]) -> Listing:
     """List nnU-Net's raw layout (`datamodules/segmentation/files.py`)."""
     file = root / "dataset.json"
     found = Listing("nnU-Net's raw layout", channels=("intensity",), used={file})
@@ -36,7 +36,7 @@ def list_cases(root: Path, said: Mapping[str, Any]) -> Listing:
                 wanted = f"dataset.json names channels 0 to {len(found.channels) - 1}; add, rename or remove files"
                 found.findings.fault("channels", f"{told}; {wanted}")
                 continue
-            patient = patient_of(case, said, found.findings)
+            patient = patient_of(case, settings, found.findings)
             inside = tuple(files[number] for number in sorted(files))
             found.items.append(Item(f"images{part}/{case}", inside, split, None, patient, masks.get(case)))
         _unmatched(found.findings, cases, masks, f"images{part}", f"labels{part}", needed=part == "Tr")
@@ -48,10 +48,10 @@ def list_cases(root: Path, said: Mapping[str, Any]) -> Listing:
     return found
 
 
-def list_pictures(root: Path, said: Mapping[str, Any]) -> Listing:
+def list_pictures(root: Path, settings: Mapping[str, Any]) -> Listing:
     """List `images` and `masks` (`datamodules/segmentation/pictures.py`)."""
     found = Listing("pictures with masks", channels=("grey",))
-    classes = said.get("classes") or UNNAMED
+    classes = settings.get("classes") or UNNAMED
     coloured = class_colours(classes) if isinstance(classes, Mapping) else {}
     found.colours = tuple(coloured.values())
     found.values = {str(name): (value,) for value, name in enumerate(coloured or classes)}
@@ -69,19 +69,19 @@ def list_pictures(root: Path, said: Mapping[str, Any]) -> Listing:
     except ValueError as error:
         found.findings.fault("patient", str(error))
     for name, file in images.items():
-        patient = patients.get(name) or patient_of(name, said, found.findings)
+        patient = patients.get(name) or patient_of(name, settings, found.findings)
         found.items.append(Item(f"images/{file.name}", (file,), "", None, patient, masks.get(name)))
     _unmatched(found.findings, images, masks, "images", "masks", needed=True)
     return found
 
 
-def list_patient_folders(root: Path, said: Mapping[str, Any]) -> Listing:
+def list_patient_folders(root: Path, settings: Mapping[str, Any]) -> Listing:
     """List a folder for each patient (`datamodules/segmentation/folders.py`)."""
-    values: dict[str, tuple[int, ...]] = {str(name): (value,) for value, name in enumerate(said["classes"])}
-    found = Listing("a folder for each patient", channels=tuple(said["images"]), values=values)
+    values: dict[str, tuple[int, ...]] = {str(name): (value,) for value, name in enumerate(settings["classes"])}
+    found = Listing("a folder for each patient", channels=tuple(settings["images"]), values=values)
     found.used = {find_table(root, "patients")}
     for folder in (path for path in listed(root) if path.is_dir()):
-        wanted = [spelt(folder / f"{name}{ENDING}") for name in (*said["images"], said["mask"])]
+        wanted = [spelt(folder / f"{name}{ENDING}") for name in (*settings["images"], settings["mask"])]
         for file in wanted:
             if not file.is_file():
                 line = f"{folder.name}: no {file.name}; add it, or leave the patient out"

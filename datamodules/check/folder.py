@@ -51,10 +51,10 @@ class FolderCheck:
         if not 0 < near <= 1 or shown < 0:
             raise ValueError(f"near={near} must be a correlation above 0, and shown={shown} a number of lines")
         self.root, self.near, self.shown = Path(root), near, shown
-        self.said = dict(datamodule or {})
-        self.kind = str(self.said.get("_target_", "")).rpartition(".")[2]
+        self.settings = dict(datamodule or {})
+        self.kind = str(self.settings.get("_target_", "")).rpartition(".")[2]
         if self.kind in ("", _DEFAULT):
-            self.kind, self.said = "", {}
+            self.kind, self.settings = "", {}
         elif self.kind not in _LISTED:
             raise ValueError(
                 f"a check knows no layout of {self.kind}; leave datamodule out, or say image_folder, segmentation or "
@@ -96,7 +96,7 @@ class FolderCheck:
         find = _LISTED.get(self.kind) or (list_cases if raw else list_images)
         if flat and not raw and self.kind in ("", "SegmentationDataModule"):
             find = list_pictures
-        listing = find(self.root, self.said)
+        listing = find(self.root, self.settings)
         listing.items.sort(key=lambda item: (*SPLITS, "").index(item.split))
         if not listing.items and not listing.findings.faults:
             kinds = "pictures, NIfTI, NRRD, MetaImage, npy or npz"
@@ -162,7 +162,7 @@ class _Warnings(logging.Handler):
 
     def __init__(self, notes: list[str], root: Path) -> None:
         super().__init__(logging.WARNING)
-        self.notes, self.root, self.logger = notes, root, logging.getLogger("datamodules")
+        self.notes, self.root, self.logger = notes, root, logging.getLogger("medzoo.datamodules")
         self.gathered: dict[str, list[str]] = defaultdict(list)
 
     def emit(self, record: logging.LogRecord) -> None:

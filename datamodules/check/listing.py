@@ -74,24 +74,30 @@ class Listing:
     used: set[Path] = field(default_factory=set)
 
 
-def list_images(root: Path, said: Mapping[str, Any]) -> Listing:
+def list_images(root: Path, settings: Mapping[str, Any]) -> Listing:
     """List class folders, with or without splits, images of a table, or images without labels.
 
     Args:
         root: The folder.
-        said: Keys of `conf/datamodule/image_folder.yaml`; empty finds the layout.
+        settings: Keys of `conf/datamodule/image_folder.yaml`; empty finds the layout.
     """
     images = [file for file in listed(root, "**/*") if file.is_file() and file.name.lower().endswith(ENDINGS)]
-    said = {"path": "path", "label": "label", "split": "split", **said}
-    table = root / said["table"] if said.get("table") else _table_in(root, said) if "_target_" not in said else None
+    settings = {"path": "path", "label": "label", "split": "split", **settings}
+    table = (
+        root / settings["table"]
+        if settings.get("table")
+        else _table_in(root, settings)
+        if "_target_" not in settings
+        else None
+    )
     if table:
-        return _listed_rows(root, images, table, said)
+        return _listed_rows(root, images, table, settings)
     parts = [file.relative_to(root).parts for file in images]
     depth = 1 + any(each[0].lower() in SPLIT_WORDS for each in parts if len(each) > 1)
     classes = Counter(each[depth - 1] for each in parts if len(each) > depth)
     labelled = classes.total() * 2 >= len(images) and (len(classes) > 1 or depth == 2) and not _of_patients(parts)
-    if labelled or "_target_" in said:
-        return _class_folders(root, images, depth, said)
+    if labelled or "_target_" in settings:
+        return _class_folders(root, images, depth, settings)
     found = Listing("images without labels")
     for file, each in zip(images, parts, strict=True):
         found.items.append(Item("/".join(each), (file,), SPLIT_WORDS.get(each[0].lower(), "") if each[1:] else ""))
@@ -104,9 +110,9 @@ def list_images(root: Path, said: Mapping[str, Any]) -> Listing:
     return found
 
 
-def patient_of(name: str, said: Mapping[str, Any], findings: Findings) -> str:
+def patient_of(name: str, settings: Mapping[str, Any], findings: Findings) -> str:
     """Whom an image of this name shows, by `datamodule.patient`; empty where nothing says it."""
-    pattern = said.get("patient")
+    pattern = settings.get("patient")
     try:
         return "" if pattern in (None, "(.*)") else patient_in(name, pattern)
     except ValueError as error:
@@ -119,7 +125,7 @@ def short(text: object, root: Path) -> str:
     return str(text).replace(f"{root}/", "")
 
 
-def _table_in(root: Path, said: Mapping[str, Any]) -> Path | None:
+def _table_in(root: Path, settings: Mapping[str, Any]) -> Path | None:
     """The one that has the columns, if there is one."""
     for file in listed(root):
         if file.suffix.lower() in TABLES:
@@ -127,7 +133,7 @@ def _table_in(root: Path, said: Mapping[str, Any]) -> Path | None:
                 columns = read_table(file).columns
             except ValueError:  # of which the other files tell
                 continue
-            if {said["path"], said["label"]} <= {*columns}:
+            if {settings["path"], settings["label"]} <= {*columns}:
                 return file
     return None
 
@@ -139,7 +145,7 @@ def _of_patients(parts: Sequence[tuple[str, ...]]) -> bool:
     return repeated and not any(name.lower().endswith(PICTURES) for name in names)
 
 
-def _class_folders(root: Path, images: Sequence[Path], depth: int, said: Mapping[str, Any]) -> Listing:
+def _class_folders(root: Path, images: Sequence[Path], depth: int, settings: Mapping[str, Any]) -> Listing:
     found = Listing("class folders" + ", with splits" * (depth == 2))
     for file in images:
         parts = file.relative_to(root).parts
@@ -147,10 +153,10 @@ def _class_folders(root: Path, images: Sequence[Path], depth: int, said: Mapping
         if len(parts) <= depth or (depth == 2 and not split):
             found.findings.fault("loose", f"{'/'.join(parts)}: stands in no class folder; move it, or use a table")
             continue
-        patient = patient_of(without_ending("/".join(parts[depth:])), said, found.findings)
+        patient = patient_of(without_ending("/".join(parts[depth:])), settings, found.findings)
         found.items.append(Item("/".join(parts), (file,), split, (parts[depth - 1],), patient))
     pattern = several_of_one_name([Path(item.id).stem for item in found.items])
-    if pattern and not said.get("patient"):
+    if pattern and not settings.get("patient"):
         found.findings.notes.append(
             f"if names such as {found.items[0].id} are of a patient's images, say it: datamodule=image_folder "
             f"'datamodule.patient=\"{pattern}\"'"
@@ -158,15 +164,15 @@ def _class_folders(root: Path, images: Sequence[Path], depth: int, said: Mapping
     return found
 
 
-def _listed_rows(root: Path, images: Sequence[Path], file: Path, said: Mapping[str, Any]) -> Listing:
+def _listed_rows(root: Path, images: Sequence[Path], file: Path, settings: Mapping[str, Any]) -> Listing:
     table, findings = read_table(file), Findings()
-    several = not isinstance(said["label"], str)
-    labels = list(said["label"]) if several else [said["label"]]
-    table.need(said["path"], *labels, *filter(None, [said.get("patient")]))
+    several = not isinstance(settings["label"], str)
+    labels = list(settings["label"]) if several else [settings["label"]]
+    table.need(settings["path"], *labels, *filter(None, [settings.get("patient")]))
     found = Listing(f"images listed in {file.name}", findings=findings, used={file})
-    rows, divided = {}, any(row.get(said["split"]) for row in table.rows)
+    rows, divided = {}, any(row.get(settings["split"]) for row in table.rows)
     for row in table.rows:
-        name, split = row[said["path"]], row.get(said["split"], "")
+        name, split = row[settings["path"]], row.get(settings["split"], "")
         where = f"{file.name}, line {row.line}: {name or 'a row without a path'}"
         if name in rows:
             findings.fault("row", f"{where} stands in it twice; keep one")
@@ -178,7 +184,7 @@ def _listed_rows(root: Path, images: Sequence[Path], file: Path, said: Mapping[s
             findings.fault("row", f"{where}: split is {split!r}; expected train, val or test")
         else:
             held = tuple(label for label in labels if row[label] == "1") if several else (row[labels[0]],)
-            patient = row[said["patient"]] if said.get("patient") else ""
+            patient = row[settings["patient"]] if settings.get("patient") else ""
             found.items.append(Item(name, (root / name,), split, held, patient))
         rows[name] = row
     for image in images:

@@ -140,11 +140,11 @@ def _readers(file: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np
     table.need("case", "reader", "score", "called")
     for name in match_ids([row["case"] for row in table.rows], names, file):
         raise ValueError(f"{file}: case {name} is none of the table of cases")
-    said: dict[str, Any] = {}
+    readings: dict[str, Any] = {}
     for row in table.rows:
-        scores, calls = said.setdefault(row["reader"], np.full((2, len(names)), np.nan))
+        scores, calls = readings.setdefault(row["reader"], np.full((2, len(names)), np.nan))
         case = place[row["case"]]
         if np.isfinite([scores[case], calls[case]]).any():
             raise ValueError(f"{row.where}: reader {row['reader']} has read case {row['case']} twice; keep one row")
         scores[case], calls[case] = number(row, "score"), flag(row, "called")
-    return {reader: (scores, calls) for reader, (scores, calls) in said.items()}
+    return {reader: (scores, calls) for reader, (scores, calls) in readings.items()}

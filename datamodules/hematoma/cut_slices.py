@@ -149,9 +149,9 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         """How volumes are measured, and names, sizes and times of all files that slices and labels come from."""
         drawn = [p.file(time, kind) for p in self.cohort.patients() for time in TIMES for kind in self.rule.kinds]
         scans = [p.file(time) for p in self.cohort.patients() for time in TIMES]
-        said = [file for name in self._scans() for file in self._files(name)] if self.masks else []
+        predicted = [file for name in self._scans() for file in self._files(name)] if self.masks else []
         table = find_table(self.cohort.root, "clinical")
-        files = [file for file in (*drawn, *scans, *said, table) if file and file.is_file()]
+        files = [file for file in (*drawn, *scans, *predicted, table) if file and file.is_file()]
         facts = [["/".join(file.parts[-4:]), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         return [[_MEASURED], *facts]
 
@@ -216,8 +216,8 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         if self.masks is None:
             drawn = patient.file(time, "iph")
             return read_mask(drawn, (0, 1)) if drawn else None
-        said = [read_volume(file) for file in self._files(case_id(patient.name, time))]
-        if not said:
+        predicted = [read_volume(file) for file in self._files(case_id(patient.name, time))]
+        if not predicted:
             return None
-        levels = np.mean([volume.array.astype(np.float32) for volume in said], axis=0)
-        return Volume(levels > 127.5, said[0].grid)
+        levels = np.mean([volume.array.astype(np.float32) for volume in predicted], axis=0)
+        return Volume(levels > 127.5, predicted[0].grid)

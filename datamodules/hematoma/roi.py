@@ -119,5 +119,5 @@ def _square(
 def _resized(grey: np.ndarray, size: int) -> np.ndarray:
     """(size, size) uint8 of (1, h, w)."""
     image = torch.from_numpy(grey)[None].float()
-    said = F.interpolate(image, (size, size), mode="bilinear", antialias=True)[0, 0]
-    return said.numpy().round().clip(0, 255).astype(np.uint8)
+    resized = F.interpolate(image, (size, size), mode="bilinear", antialias=True)[0, 0]
+    return resized.numpy().round().clip(0, 255).astype(np.uint8)

@@ -82,12 +82,14 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     def read(self) -> dict[str, Split]:
         """All pictures; a patient in two splits is an error."""
-        said = self.divided(self._read_folders(), self.patient_of, self._check_patients)
-        if len(said["train"][2]):
-            said["train"] = self._with_synthetic(*said["train"])
+        splits = self.divided(self._read_folders(), self.patient_of, self._check_patients)
+        if len(splits["train"][2]):
+            splits["train"] = self._with_synthetic(*splits["train"])
         if self.expansion_only:
-            return {split: chosen_of(labels == 1, images, labels, ids) for split, (images, labels, ids) in said.items()}
-        return said
+            return {
+                split: chosen_of(labels == 1, images, labels, ids) for split, (images, labels, ids) in splits.items()
+            }
+        return splits
 
     def _check_classes(self) -> None:
         if not self.expansion_only:
@@ -98,11 +100,11 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         unmatched = f"{self.root}: datamodule.patient={self.patient.pattern!r} does not match {name}"
         return patient_in(name, self.patient, unmatched)
 
-    def _check_patients(self, said: dict[str, Split]) -> None:
+    def _check_patients(self, given: dict[str, Split]) -> None:
         """Every split needs two patients of each class that is learnt, and a patient has one class."""
         classes: dict[str, int] = {}
         splits: dict[str, list[str]] = {}
-        for split, (_, labels, ids) in said.items():
+        for split, (_, labels, ids) in given.items():
             splits[split] = list(dict.fromkeys(map(self.patient_of, ids)))
             for patient, label in zip(map(self.patient_of, ids), labels.tolist(), strict=True):
                 if classes.setdefault(patient, label) != label:

@@ -156,8 +156,8 @@ class ImageFolderDataModule(InMemoryDataModule):
         if not self.root.is_dir():
             return []
         if self.table:
-            said = {row[self.labels[0]] for row in self._listed.rows}
-            return sorted({label for label in said if not is_missing(label)}, key=in_order)
+            values = {row[self.labels[0]] for row in self._listed.rows}
+            return sorted({label for label in values if not is_missing(label)}, key=in_order)
         tops = [folder for folder in listed(self.root) if folder.is_dir()]
         splits = [folder for folder in tops if folder.name.lower() in SPLIT_WORDS]
         below = [folder for top in splits for folder in listed(top) if folder.is_dir()] if splits else tops
@@ -226,14 +226,14 @@ class ImageFolderDataModule(InMemoryDataModule):
         """The split of each image: as it is given, or drawn by patient."""
         rows = self._rows
         classes = {row.patient: row.labels for row in rows.values()}
-        said: dict[str, str] = {}
+        given: dict[str, str] = {}
         source = self.root / (self.table or "")
         for row in rows.values():
-            if said.setdefault(row.patient, row.split) != row.split:
-                raise ValueError(f"{source}: patient {row.patient} stands in {said[row.patient]} and in {row.split}")
-        splits = stated(said, source)
+            if given.setdefault(row.patient, row.split) != row.split:
+                raise ValueError(f"{source}: patient {row.patient} stands in {given[row.patient]} and in {row.split}")
+        splits = stated(given, source)
         if splits is None and self._seen:
-            splits = {"train": [], "val": [], "test": list(said)}
+            splits = {"train": [], "val": [], "test": list(given)}
         elif splits is None:
             splits = by_share(classes, self.root, **self.shares, seed=self.split_seed)
         elif not splits["val"] and not self._seen:

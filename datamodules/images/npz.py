@@ -38,10 +38,10 @@ class NPZDataModule(InMemoryDataModule):
 
     def read(self) -> dict[str, Split]:
         """All of the file."""
-        said = read_npz(self.file, task=self.task, num_classes=self.num_classes)
-        ids = {name: [f"{name}_{index:05d}" for index in range(len(labels))] for name, (_, labels) in said.items()}
-        marks = {name: [mark(image) for image in images] for name, (images, _) in said.items()}
-        splits = {name: (*pair, ids[name]) for name, pair in said.items()}
+        arrays = read_npz(self.file, task=self.task, num_classes=self.num_classes)
+        ids = {name: [f"{name}_{index:05d}" for index in range(len(labels))] for name, (_, labels) in arrays.items()}
+        marks = {name: [mark(image) for image in images] for name, (images, _) in arrays.items()}
+        splits = {name: (*pair, ids[name]) for name, pair in arrays.items()}
         if self._seen:
             return {**splits, "test": self._unseen(splits["test"], marks)}
         each = {one: [key] for name, names in ids.items() for one, key in zip(names, marks[name], strict=True)}

@@ -97,10 +97,10 @@ def read_json(file: Path) -> dict[str, Any]:
         ValueError: If it is damaged, or holds something else.
     """
     with opening(file, "JSON"):
-        said = json.loads(file.read_text(encoding="utf-8-sig"))
-    if not isinstance(said, dict):
-        raise ValueError(f"{file}: expected names and values in braces; it holds {str(said)[:40]}")
-    return said
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: expected names and values in braces; it holds {str(content)[:40]}")
+    return content
 
 
 @contextmanager

@@ -81,9 +81,9 @@ class Outcome:
         """What to tell of rows with an event and no time, or a time and no event; empty where there are none."""
         if not self.months or not self.event:
             return ""
-        said = [[row.get(key) or "" for key in (self.months, self.event)] for row in rows]
-        dead = sum(io.plain(event) == "1" and io.is_missing(months) for months, event in said)
-        timed = sum(io.is_missing(event) and not io.is_missing(months) for months, event in said)
+        outcomes = [[row.get(key) or "" for key in (self.months, self.event)] for row in rows]
+        dead = sum(io.plain(event) == "1" and io.is_missing(months) for months, event in outcomes)
+        timed = sum(io.is_missing(event) and not io.is_missing(months) for months, event in outcomes)
         told = f"{dead} patients with {self.event} 1 have no {self.months}, {timed} with {self.months} have no "
         return f"{told}{self.event}: they are left out of survival" if dead or timed else ""
 

@@ -124,8 +124,8 @@ class CaseBatches(ResumableBatches):
         """One case."""
         case = self.cases[int(chosen)] if self.read is None else self.read(self.cases[int(chosen)])
         image, spacing = torch.from_numpy(case.image)[None], torch.tensor(case.spacing)
-        said = {"image": image, "spacing": spacing, "id": [case.id], "size": case.size}
-        return said if case.truth is None else {**said, "mask": torch.from_numpy(case.truth.astype(np.int64))[None]}
+        batch = {"image": image, "spacing": spacing, "id": [case.id], "size": case.size}
+        return batch if case.truth is None else {**batch, "mask": torch.from_numpy(case.truth.astype(np.int64))[None]}
 
 
 def crop(array: np.ndarray, corner: Sequence[int], patch: Sequence[int]) -> np.ndarray:

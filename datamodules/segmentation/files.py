@@ -61,9 +61,9 @@ def read_dataset(root: Path) -> DatasetFiles:
     file = root / "dataset.json"
     if not file.is_file():
         raise FileNotFoundError(f"no {file}: set datamodule.root to a data set in nnU-Net's raw layout")
-    said = read_json(file)
-    labels, channels = read_labels(said, file), _channels(said, file)
-    ending = said.get("file_ending", ENDING)
+    description = read_json(file)
+    labels, channels = read_labels(description, file), _channels(description, file)
+    ending = description.get("file_ending", ENDING)
     if ending not in VOLUMES:
         known = f"volumes end in {', '.join(VOLUMES)}; pictures go into images/ and masks/, without dataset.json"
         raise ValueError(f"{file}: file_ending {ending}, but {known}")
@@ -166,8 +166,8 @@ def _tell_others(folder: Path, used: set[Path]) -> None:
         log.warning("%s: %d of what lies there is no such image and left out: %s", folder, len(left), some(left))
 
 
-def _channels(said: dict[str, Any], file: Path) -> tuple[str, ...]:
-    names = said.get("channel_names") or said.get("modality") or {"0": "CT"}
+def _channels(description: dict[str, Any], file: Path) -> tuple[str, ...]:
+    names = description.get("channel_names") or description.get("modality") or {"0": "CT"}
     if not isinstance(names, dict) or not all(str(key).isdigit() for key in names):
         raise ValueError(f'{file}: channel_names must be such as {{"0": "CT", "1": "PET"}}; it says {names}')
     return tuple(str(names[key]) for key in sorted(names, key=int))

@@ -32,13 +32,13 @@ class Labels:
         return known + (self.ignore is not None)
 
 
-def read_labels(said: dict[str, Any], file: Path) -> Labels:
+def read_labels(description: dict[str, Any], file: Path) -> Labels:
     """Read `labels` and `regions_class_order`; values may be keys and names values, as in nnU-Net's old layout.
 
     Raises:
         ValueError: If values are not consecutive, or regions lack their order.
     """
-    labels = said.get("labels") or {}
+    labels = description.get("labels") or {}
     wrong = ValueError(
         f"{file}: labels must be background 0 and classes 1, 2, ..., or regions such as [1, 2], and ignore may be the "
         f"highest; it says {labels}"
@@ -62,7 +62,7 @@ def read_labels(said: dict[str, Any], file: Path) -> Labels:
             raise wrong
         by_value = {value[0]: name for name, value in learnt.items()}
         return Labels(tuple(by_value[value] for value in known), ignore=ignore)
-    return _regions(learnt, said.get("regions_class_order"), ignore, file)
+    return _regions(learnt, description.get("regions_class_order"), ignore, file)
 
 
 def _regions(learnt: dict[str, tuple[int, ...]], order: object, ignore: int | None, file: Path) -> Labels:

@@ -54,8 +54,8 @@ class MatchedCases(BaseDataModule):
     @property
     def labels(self) -> Labels:
         """What label values mean, as `dataset.json` says where there is one."""
-        said = self.files.labels if (self.root / "dataset.json").is_file() else None
-        return said or Labels(tuple(self.class_names))
+        labels = self.files.labels if (self.root / "dataset.json").is_file() else None
+        return labels or Labels(tuple(self.class_names))
 
     @property
     def regions(self) -> list[list[int]] | None:
@@ -200,8 +200,8 @@ class MatchedCases(BaseDataModule):
     def _alike(self) -> dict[str, str]:
         """Patients of slices whose names do not say them; where all are tested, each may stand for itself."""
         cases = [*self.files.train, *self.files.test, *self.files.other]
-        if (said := listed(self.root, cases)) is not None:
-            return said
+        if (patients := listed(self.root, cases)) is not None:
+            return patients
         try:
             return alike(cases, self.root)
         except ValueError:

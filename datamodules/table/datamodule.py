@@ -40,8 +40,8 @@ class TableBatches(ResumableBatches):
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """Some cases."""
-        said: dict[str, Any] = {"id": [self.names[row] for row in chosen.tolist()], "x": self.x[chosen]}
-        return said if self.label is None else {**said, "label": self.label[chosen]}
+        batch: dict[str, Any] = {"id": [self.names[row] for row in chosen.tolist()], "x": self.x[chosen]}
+        return batch if self.label is None else {**batch, "label": self.label[chosen]}
 
 
 class TableDataModule(CaseTable, BaseDataModule):
@@ -178,8 +178,8 @@ class TableDataModule(CaseTable, BaseDataModule):
 
     def _stated(self, table: Rows) -> dict[str, list[str]]:
         """Cases of each split; all for the development where no column says it."""
-        said = {case: row.get(self.split_column, "") for case, row in table.by_case.items()}
-        return stated(said, self.source, self.split_column) or {"train": [*said], "val": [], "test": []}
+        words = {case: row.get(self.split_column, "") for case, row in table.by_case.items()}
+        return stated(words, self.source, self.split_column) or {"train": [*words], "val": [], "test": []}
 
     def _read(self, file: Path) -> Rows:
         table = Rows.read(file, self.case, self.split_column)

@@ -41,8 +41,8 @@ class NNUNetAugment:
         if getattr(self._local, "patch", None) != patch:
             self._local.patch, self._local.compose = patch, self._composed(patch)
         self._local.compose.set_random_state(seed=seed % 2**32)
-        said = self._local.compose({"image": image, "mask": mask[None]})
-        return np.asarray(said["image"], np.float32), np.asarray(said["mask"])[0].astype(mask.dtype)
+        augmented = self._local.compose({"image": image, "mask": mask[None]})
+        return np.asarray(augmented["image"], np.float32), np.asarray(augmented["mask"])[0].astype(mask.dtype)
 
     def _composed(self, patch: Sequence[int]) -> T.Compose:
         axes = len(patch)

@@ -178,7 +178,7 @@ class UnlabelledDataModule(BaseDataModule):
 
         def rule() -> dict[str, list[str]]:
             places = (("train", "train"), ("val", "val"), ("test", "val"))
-            return {name: [*dict.fromkeys(one for one, *_, said in found if said == split)] for name, split in places}
+            return {name: [*dict.fromkeys(one for one, *_, place in found if place == split)] for name, split in places}
 
         test = set(self.divide(marks, rule, self.root)["test"])
         if self._seen is None:
@@ -189,8 +189,8 @@ class UnlabelledDataModule(BaseDataModule):
         files = source.find(self.root)
         patients = {file.patient for file in files}
         if self._split is not None:
-            said = read_json(self._split).get("ids", {})
-            names = {*said.get("val", []), *said.get("test", [])}
+            ids = read_json(self._split).get("ids", {})
+            names = {*ids.get("val", []), *ids.get("test", [])}
             matches = map(source.patient.fullmatch, names)
             out = names | {match.group(1) for match in matches if match}
         else:

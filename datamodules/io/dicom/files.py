@@ -154,8 +154,8 @@ def slice_headers(path: Path, modalities: Collection[str]) -> list[tuple[Path, p
 
 def modality_of(header: pydicom.Dataset) -> str:
     """As the header says it, without what no code holds, or its SOP class."""
-    said = re.sub("[^A-Z0-9_ ]", "", str(header.get("Modality") or "").upper())[:16]
-    return said or ("CT" if _kind(header) in _CT else "none")
+    code = re.sub("[^A-Z0-9_ ]", "", str(header.get("Modality") or "").upper())[:16]
+    return code or ("CT" if _kind(header) in _CT else "none")
 
 
 def _no_slice(header: pydicom.Dataset, modalities: Collection[str]) -> str:

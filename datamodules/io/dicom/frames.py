@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from medzoo.datamodules.io.dicom.files import modality_of
 
-__all__ = ["Frame", "frame_count", "frames_of", "functional_groups", "numbers", "said"]
+__all__ = ["Frame", "frame_count", "frames_of", "functional_groups", "numbers", "value_of"]
 
 _GROUPS = {
     "ImagePositionPatient": "PlanePositionSequence",
@@ -97,7 +97,7 @@ def frame_count(file: Path, header: pydicom.Dataset) -> int:
     return int(numbers(file, "NumberOfFrames", header.get("NumberOfFrames") or 1, 1)[0])
 
 
-def said(name: str, levels: tuple[pydicom.Dataset, ...]) -> ArrayLike | None:
+def value_of(name: str, levels: tuple[pydicom.Dataset, ...]) -> ArrayLike | None:
     """A value as it is said for a frame, else for all, else in the header; None where it is not."""
     for level in levels:
         group = level.get(_GROUPS[name]) or [level]
@@ -127,7 +127,7 @@ def _frame(
     file: Path, number: int, shape: tuple[int, int], levels: tuple[pydicom.Dataset, ...], modality: str
 ) -> Frame:
     def read(name: str, count: int, absent: float | None = None) -> np.ndarray:
-        value = said(name, levels)
+        value = value_of(name, levels)
         return numbers(file, name, absent if value is None else value, count)
 
     def one(name: str, absent: float | None = None) -> float:
@@ -152,7 +152,7 @@ def _frame(
 
 def _check_hu(file: Path, levels: tuple[pydicom.Dataset, ...]) -> None:
     """That values of CT can be turned into HU."""
-    if said("RescaleSlope", levels) is None or said("RescaleIntercept", levels) is None:
+    if value_of("RescaleSlope", levels) is None or value_of("RescaleIntercept", levels) is None:
         raise ValueError(f"{file}: no RescaleSlope and RescaleIntercept, so its values {_NO_HU}")
-    if str(said("RescaleType", levels) or "").strip().upper() not in _HU:
+    if str(value_of("RescaleType", levels) or "").strip().upper() not in _HU:
         raise ValueError(f"{file}: RescaleType is not HU, so its values {_NO_HU}; export the series anew")

@@ -140,9 +140,9 @@ def _grid_of(frame: Frame) -> Grid:
 
 def _grid_of_picture(file: Path, header: pydicom.Dataset) -> Grid:
     """An axial slice at 0, which is shown as it is stored."""
-    said = next((header.get(name) for name in _PIXEL if header.get(name)), (1.0, 1.0))
+    sides = next((header.get(name) for name in _PIXEL if header.get(name)), (1.0, 1.0))
     with decoding(file, "the size of its pixels"):
-        rows, columns = (float(side) for side in said)
+        rows, columns = (float(side) for side in sides)
         if min(rows, columns) <= 0:
             raise ValueError("sizes are above 0")
     return Grid((int(header.Columns), int(header.Rows), 1), LPS @ np.diag([columns, rows, 1.0, 1.0]))

@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 
 from medzoo.datamodules.io.dicom.files import decoding, headers, read_dataset
-from medzoo.datamodules.io.dicom.frames import functional_groups, numbers, said
+from medzoo.datamodules.io.dicom.frames import functional_groups, numbers, value_of
 from medzoo.datamodules.io.dicom.pixels import stored_values
 from medzoo.datamodules.io.dicom.slices import Slices
 from medzoo.datamodules.io.files import listed
@@ -132,7 +132,7 @@ def _segments(file: Path, seg: pydicom.Dataset, frame: np.ndarray, level: _Level
     kind = str(seg.get("SegmentationType") or ("BINARY" if seg.BitsAllocated == 1 else "not told"))
     if kind == "LABELMAP":
         return {int(value): frame == value for value in np.unique(frame) if value != _background(seg)}
-    number = int(numbers(file, "ReferencedSegmentNumber", said("ReferencedSegmentNumber", level), 1)[0])
+    number = int(numbers(file, "ReferencedSegmentNumber", value_of("ReferencedSegmentNumber", level), 1)[0])
     if kind == "BINARY":
         return {number: frame > 0}
     if kind != "FRACTIONAL":
@@ -150,15 +150,15 @@ def _background(seg: pydicom.Dataset) -> int:
 
 def _place(file: Path, level: _Levels, slices: Slices) -> tuple[int, tuple[slice, slice]]:
     """The slice that a frame lies on, and how its rows and columns turn to run as those of the CT."""
-    axes = numbers(file, "ImageOrientationPatient", said("ImageOrientationPatient", level), 6).reshape(2, 3)
+    axes = numbers(file, "ImageOrientationPatient", value_of("ImageOrientationPatient", level), 6).reshape(2, 3)
     signs = np.sign([axes[0] @ slices.row, axes[1] @ slices.column])
     if not np.allclose(axes * signs[:, None], [slices.row, slices.column], atol=_COSINES):
         raise ValueError(f"{file}: its frames are turned against the slices of the CT; export it anew")
-    if said("PixelSpacing", level) is not None:
-        spacing = numbers(file, "PixelSpacing", said("PixelSpacing", level), 2)
+    if value_of("PixelSpacing", level) is not None:
+        spacing = numbers(file, "PixelSpacing", value_of("PixelSpacing", level), 2)
         if not np.allclose(spacing, slices.spacing, rtol=1e-3):
             raise ValueError(f"{file}: pixels of {spacing.tolist()} mm, the CT has {list(slices.spacing)}")
-    position = numbers(file, "ImagePositionPatient", said("ImagePositionPatient", level), 3)
+    position = numbers(file, "ImagePositionPatient", value_of("ImagePositionPatient", level), 3)
     gaps = np.abs((position - slices.positions) @ slices.normal)
     place = int(gaps.argmin())
     if gaps[place] > _TOLERANCE:

@@ -100,8 +100,8 @@ def _one_series(found: _Headers, folder: Path, series: str | int | None) -> _Hea
 
 
 def _names(header: pydicom.Dataset) -> set[str]:
-    said = (header.get(name) for name in ("SeriesNumber", "SeriesDescription", "SeriesInstanceUID"))
-    return {str(value).strip().casefold() for value in said if value not in (None, "")}
+    names = (header.get(name) for name in ("SeriesNumber", "SeriesDescription", "SeriesInstanceUID"))
+    return {str(value).strip().casefold() for value in names if value not in (None, "")}
 
 
 def _slice_count(group: _Headers) -> int:

@@ -217,5 +217,5 @@ def _raw(image: Image.Image) -> str:
 
 def _tag(image: Image.Image, number: int, default: _Value) -> _Value:
     """Of a TIFF."""
-    said = getattr(image, "tag_v2", {}).get(number, default) if image.format == "TIFF" else default
-    return said[0] if isinstance(said, tuple) else said
+    value = getattr(image, "tag_v2", {}).get(number, default) if image.format == "TIFF" else default
+    return value[0] if isinstance(value, tuple) else value

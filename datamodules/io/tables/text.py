@@ -84,10 +84,10 @@ def cells_of_text(text: str, file: Path, comment: str = "") -> tuple[Iterator[Li
     """
     if comment:
         text = re.sub(rf"(?m)^{re.escape(comment)}.*$", "", text)
-    said = re.match(r'"?sep=([,;\t])"?[ \t]*(?=[\r\n])', text, re.IGNORECASE)  # a hint to Excel
-    if said:
-        text = text[said.end() :]
-    separator = said[1] if said else _separator(text)
+    hint = re.match(r'"?sep=([,;\t])"?[ \t]*(?=[\r\n])', text, re.IGNORECASE)  # a hint to Excel
+    if hint:
+        text = text[hint.end() :]
+    separator = hint[1] if hint else _separator(text)
     return _parsed(text, separator, file), _NAMES[separator]
 
 

@@ -12,7 +12,7 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 
 from medzoo.datamodules.io.arrays import npy_header, read_npy
-from medzoo.datamodules.io.volumes.header import Said
+from medzoo.datamodules.io.volumes.header import RawHeader
 from medzoo.datamodules.io.volumes.itk import read_itk
 
 __all__ = ["FORMATS", "VOLUMES", "volume_ending"]
@@ -28,7 +28,7 @@ def volume_ending(file: Path) -> str:
     return next((end for end in (*VOLUMES, ".npy") if file.name.lower().endswith(end)), "")
 
 
-def _nifti(file: Path) -> Said:
+def _nifti(file: Path) -> RawHeader:
     try:
         image = nib.load(file, mmap=False)
     except ImageFileError as error:  # no header to be found in it
@@ -47,26 +47,26 @@ def _nifti(file: Path) -> Said:
         scaled = (proxy.slope, proxy.inter) != (1, 0)
         return np.asarray(voxels, np.float32) if scaled else voxels.get_unscaled()
 
-    return Said(image.shape, image.affine, voxel, load, packed, image.header, int(proxy.offset))
+    return RawHeader(image.shape, image.affine, voxel, load, packed, image.header, int(proxy.offset))
 
 
 def _check_guesses(file: Path, image: nib.Nifti1Image) -> None:
     """Refuse what nibabel mends by a guess: another geometry than the header's would come of it."""
     with nib.openers.ImageOpener(str(file)) as opened:
-        said = type(image.header).from_fileobj(opened, check=False)
-    if said["sizeof_hdr"] != said.sizeof_hdr:
+        header = type(image.header).from_fileobj(opened, check=False)
+    if header["sizeof_hdr"] != header.sizeof_hdr:
         raise EOFError
-    if not said["vox_offset"] >= said.single_vox_offset:
-        raise ValueError(f"its vox_offset is {said['vox_offset']:g}, within its header")
+    if not header["vox_offset"] >= header.single_vox_offset:
+        raise ValueError(f"its vox_offset is {header['vox_offset']:g}, within its header")
     for name in ("sform_code", "qform_code"):
-        if not 0 <= said[name] <= 5:
-            raise ValueError(f"its {name} is {said[name]}, which NIfTI does not know")
-    if said["sform_code"] == 0:
-        qfac, *edges = said["pixdim"][:4].tolist()
+        if not 0 <= header[name] <= 5:
+            raise ValueError(f"its {name} is {header[name]}, which NIfTI does not know")
+    if header["sform_code"] == 0:
+        qfac, *edges = header["pixdim"][:4].tolist()
         long = [edge for edge, n in zip(edges, image.shape, strict=False) if n > 1]
         if not all(0 < edge < math.inf for edge in long):
             raise ValueError(f"its pixdim says voxels of {' x '.join(f'{edge:g}' for edge in edges)} mm")
-        if qfac not in (-1, 0, 1) and said["qform_code"] > 0:
+        if qfac not in (-1, 0, 1) and header["qform_code"] > 0:
             raise ValueError(f"its pixdim[0] is {qfac:g}; it says by 1 or -1 to which side z points")
 
 
@@ -79,11 +79,11 @@ def _unzipped(file: Path, size: int) -> bytes:
     return content
 
 
-def _npy(file: Path) -> Said:
-    said, kind = npy_header(file)
+def _npy(file: Path) -> RawHeader:
+    sizes, kind = npy_header(file)
     voxel = kind.itemsize if kind.kind in "biuf" and kind.itemsize <= 8 else 0
-    shape = said[:-1] if len(said) == 4 and said[-1] == 1 else said
-    return Said(shape[::-1], np.eye(4), voxel, lambda: read_npy(file).reshape(shape).T)
+    shape = sizes[:-1] if len(sizes) == 4 and sizes[-1] == 1 else sizes
+    return RawHeader(shape[::-1], np.eye(4), voxel, lambda: read_npy(file).reshape(shape).T)
 
 
 FORMATS = {

@@ -106,11 +106,11 @@ def check_same_grid(file: Path, grid: Grid, other_file: Path, other: Grid) -> No
         ValueError: If shapes or affines differ.
     """
     if grid.shape != other.shape:
-        said = f"{grid.shape[::-1]} voxels, but {other_file.name} has {other.shape[::-1]}"
-        raise ValueError(f"{file}: {said}; resample one")
+        problem = f"{grid.shape[::-1]} voxels, but {other_file.name} has {other.shape[::-1]}"
+        raise ValueError(f"{file}: {problem}; resample one")
     if np.abs(grid.affine - other.affine).max() > _TOLERANCE:
-        said = f"lies on another grid than {other_file.name} (their affines differ)"
-        raise ValueError(f"{file}: {said}; resample one onto the other")
+        problem = f"lies on another grid than {other_file.name} (their affines differ)"
+        raise ValueError(f"{file}: {problem}; resample one onto the other")
 
 
 def to_itk(array: np.ndarray, affine: np.ndarray) -> sitk.Image:

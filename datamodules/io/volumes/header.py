@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import nibabel as nib
 import numpy as np
 
-__all__ = ["Said"]
+__all__ = ["RawHeader"]
 
 
 @dataclass(frozen=True)
-class Said:
+class RawHeader:
     """A header as its format says it.
 
     Attributes:

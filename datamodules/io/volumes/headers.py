@@ -13,7 +13,7 @@ import numpy as np
 from medzoo.datamodules.io.files import opening
 from medzoo.datamodules.io.volumes.formats import FORMATS, VOLUMES, volume_ending
 from medzoo.datamodules.io.volumes.grid import Grid
-from medzoo.datamodules.io.volumes.header import Said
+from medzoo.datamodules.io.volumes.header import RawHeader
 
 __all__ = ["Header", "read_header"]
 
@@ -58,17 +58,17 @@ def read_header(file: Path) -> Header:
         raise ValueError(f"{file}: no volume; expected a name ending in {', '.join((*VOLUMES, '.npy'))}, or DICOM")
     kind, reader = FORMATS[ending]
     with opening(file, kind), np.errstate(all="ignore"):
-        said = reader(file)
-    if said.nifti is not None:
-        _check_units(file, said.nifti)
-    _check_shape(file, said.shape)
-    _check_size(file, said)
+        raw = reader(file)
+    if raw.nifti is not None:
+        _check_units(file, raw.nifti)
+    _check_shape(file, raw.shape)
+    _check_size(file, raw)
     with np.errstate(all="ignore"):
-        _check_affine(file, said)
-        if said.nifti is not None:
-            _tell_geometry(file, said, said.nifti)
-    header = None if said.nifti is None else _bare(said.nifti)
-    return Header(Grid(said.shape, said.affine, header), said.load)
+        _check_affine(file, raw)
+        if raw.nifti is not None:
+            _tell_geometry(file, raw, raw.nifti)
+    header = None if raw.nifti is None else _bare(raw.nifti)
+    return Header(Grid(raw.shape, raw.affine, header), raw.load)
 
 
 def _bare(header: nib.Nifti1Header) -> nib.Nifti1Header:
@@ -87,37 +87,35 @@ def _check_units(file: Path, header: nib.Nifti1Header) -> None:
 
 
 def _check_shape(file: Path, shape: tuple[int, ...]) -> None:
-    said = " x ".join(map(str, shape))
+    sizes = " x ".join(map(str, shape))
     if len(shape) < 2 or min(shape) < 1:
-        raise ValueError(f"{file}: {said or 'no'} voxels; expected a volume of three axes")
+        raise ValueError(f"{file}: {sizes or 'no'} voxels; expected a volume of three axes")
     if (several := math.prod(shape[3:])) > 1:
-        raise ValueError(f"{file}: {several} volumes in one file ({said}); split it into files of one volume each")
+        raise ValueError(f"{file}: {several} volumes in one file ({sizes}); split it into files of one volume each")
 
 
-def _check_size(file: Path, said: Said) -> None:
-    if not said.voxel:
+def _check_size(file: Path, raw: RawHeader) -> None:
+    if not raw.voxel:
         raise ValueError(f"{file}: its voxels are colours, complex or of 128 bits; expected one number each")
-    voxels, size = math.prod(said.shape), file.stat().st_size
+    voxels, size = math.prod(raw.shape), file.stat().st_size
     if voxels > _MOST:
         raise ValueError(
             f"{file}: its header says {voxels:.3g} voxels; expected at most {_MOST:.3g}; cut it, or mend it"
         )
-    most = size * (_DENSEST if said.packed else 1)
-    if file.suffix.lower() != ".mhd" and said.start + voxels * said.voxel > most:
+    most = size * (_DENSEST if raw.packed else 1)
+    if file.suffix.lower() != ".mhd" and raw.start + voxels * raw.voxel > most:
         raise ValueError(
-            f"{file}: {size} bytes cannot hold the {' x '.join(map(str, said.shape))} voxels that its header says: it "
+            f"{file}: {size} bytes cannot hold the {' x '.join(map(str, raw.shape))} voxels that its header says: it "
             "is cut short or damaged; copy it again"
         )
 
 
-def _check_affine(file: Path, said: Said) -> None:
-    edges = np.linalg.norm(said.affine[:3, :3], axis=0)
-    whole = abs(np.linalg.det(said.affine[:3, :3])) > _FLATTEST * edges.prod()
-    if not whole or not np.isfinite(said.affine).all():
+def _check_affine(file: Path, raw: RawHeader) -> None:
+    edges = np.linalg.norm(raw.affine[:3, :3], axis=0)
+    whole = abs(np.linalg.det(raw.affine[:3, :3])) > _FLATTEST * edges.prod()
+    if not whole or not np.isfinite(raw.affine).all():
         raise ValueError(f"{file}: its affine spans no volume: the header is damaged; export it anew")
-    odd = [
-        edge for edge, n in zip(edges, (*said.shape, 1), strict=False) if n > 1 and not _SMALLEST <= edge <= _LARGEST
-    ]
+    odd = [edge for edge, n in zip(edges, (*raw.shape, 1), strict=False) if n > 1 and not _SMALLEST <= edge <= _LARGEST]
     if odd:
         raise ValueError(
             f"{file}: its voxels are {' x '.join(f'{edge:.3g}' for edge in edges)} mm; expected {_SMALLEST:g} to "
@@ -125,17 +123,17 @@ def _check_affine(file: Path, said: Said) -> None:
         )
 
 
-def _tell_geometry(file: Path, said: Said, header: nib.Nifti1Header) -> None:
+def _tell_geometry(file: Path, raw: RawHeader, header: nib.Nifti1Header) -> None:
     """Warn where a header says two things of its geometry, or nothing."""
-    long = np.array((*said.shape, 1)[:3]) > 1
+    long = np.array((*raw.shape, 1)[:3]) > 1
     coded = [int(header[f"{kind}_code"]) > 0 for kind in ("sform", "qform")]
-    edges, pixdim = np.linalg.norm(said.affine[:3, :3], axis=0), np.abs(header["pixdim"][1:4])
+    edges, pixdim = np.linalg.norm(raw.affine[:3, :3], axis=0), np.abs(header["pixdim"][1:4])
     if not any(coded):
         _tell_once(file, "says nothing of its orientation (sform and qform are 0); x is taken to point to the left")
     elif not (np.abs(edges - pixdim) <= 0.01 * edges)[long].all():
         sizes = [" x ".join(f"{edge:.3g}" for edge in each) for each in (edges, pixdim)]
         _tell_once(file, f"its affine says voxels of {sizes[0]} mm, its pixdim {sizes[1]}; the affine counts")
-    elif all(coded) and nib.aff2axcodes(said.affine) != _axes_of_qform(header):
+    elif all(coded) and nib.aff2axcodes(raw.affine) != _axes_of_qform(header):
         _tell_once(file, "its sform and its qform point elsewhere; the sform counts")
 
 

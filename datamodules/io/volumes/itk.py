@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from medzoo.datamodules.io.volumes.grid import from_itk
-from medzoo.datamodules.io.volumes.header import Said
+from medzoo.datamodules.io.volumes.header import RawHeader
 
 __all__ = ["read_itk"]
 
@@ -33,10 +33,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MM = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "", "?")
 
 
-def read_itk(file: Path) -> Said:
+def read_itk(file: Path) -> RawHeader:
     """The header of an NRRD or MetaImage file; to be called within `opening`."""
-    said, end = _fields(file)
-    (_check_nrrd if _is_nrrd(file) else _check_meta)(said)
+    fields, end = _fields(file)
+    (_check_nrrd if _is_nrrd(file) else _check_meta)(fields)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(file))
     try:
@@ -47,17 +47,17 @@ def read_itk(file: Path) -> Said:
     parts = reader.GetNumberOfComponents()
     shape = reader.GetSize() + ((parts,) if parts > 1 else ())
     size = math.prod(shape) * voxel
-    stored, packed, plain = _voxels(file, said, end)
+    stored, packed, plain = _voxels(file, fields, end)
 
     def load() -> np.ndarray:
         if plain >= 0:
-            _check_voxels(stored, packed, plain, size, said.get("CompressedDataSize"))
+            _check_voxels(stored, packed, plain, size, fields.get("CompressedDataSize"))
         try:
             return sitk.GetArrayFromImage(reader.Execute()).T
         except RuntimeError as error:
             raise EOFError from error
 
-    return Said(shape, from_itk(reader), voxel, load, packed or plain < 0)
+    return RawHeader(shape, from_itk(reader), voxel, load, packed or plain < 0)
 
 
 def _check_voxels(stored: Path, packed: bool, start: int, size: int, told: str | None) -> None:
@@ -76,15 +76,15 @@ def _check_voxels(stored: Path, packed: bool, start: int, size: int, told: str |
         raise EOFError
 
 
-def _voxels(file: Path, said: dict[str, str], end: int) -> tuple[Path, bool, int]:
+def _voxels(file: Path, fields: dict[str, str], end: int) -> tuple[Path, bool, int]:
     """Where voxels stand, whether they are compressed, and at which byte they begin; -1 where that is not known."""
     if _is_nrrd(file):
-        coding = said.get("encoding", "").lower()
-        odd = {"data file", "datafile", "line skip", "byte skip"} & {*said} or coding not in ("raw", "gzip", "gz")
+        coding = fields.get("encoding", "").lower()
+        odd = {"data file", "datafile", "line skip", "byte skip"} & {*fields} or coding not in ("raw", "gzip", "gz")
         return file, coding in ("gzip", "gz"), -1 if odd else end
-    packed = said.get("CompressedData") == "True"
-    place = said["ElementDataFile"]
-    if "HeaderSize" in said or said.get("BinaryData") == "False" or place.split()[0] == "LIST":
+    packed = fields.get("CompressedData") == "True"
+    place = fields["ElementDataFile"]
+    if "HeaderSize" in fields or fields.get("BinaryData") == "False" or place.split()[0] == "LIST":
         if packed:
             raise ValueError("it is compressed behind a HeaderSize, as text or in several files")
         return file, packed, -1
@@ -111,27 +111,27 @@ def _fields(file: Path) -> tuple[dict[str, str], int]:
     return dict(lines), end.end()
 
 
-def _check_nrrd(said: dict[str, str]) -> None:
+def _check_nrrd(fields: dict[str, str]) -> None:
     for name in ("units", "space units"):
-        _check_unit(re.findall(r'"([^"]*)"', said.get(name, ""))[:3])
+        _check_unit(re.findall(r'"([^"]*)"', fields.get(name, ""))[:3])
 
 
-def _check_meta(said: dict[str, str]) -> None:
-    lacking = [name for name in ("NDims", "DimSize", "ElementType", *said) if not said.get(name)]
+def _check_meta(fields: dict[str, str]) -> None:
+    lacking = [name for name in ("NDims", "DimSize", "ElementType", *fields) if not fields.get(name)]
     if lacking:
         raise ValueError(f"its header says no {lacking[0]}")
-    _check_unit([said.get("DistanceUnits", "mm")])
-    axes = int(said["NDims"]) if re.fullmatch("[2-4]", said["NDims"]) else 0
+    _check_unit([fields.get("DistanceUnits", "mm")])
+    axes = int(fields["NDims"]) if re.fullmatch("[2-4]", fields["NDims"]) else 0
     if not axes:
-        raise ValueError(f"its NDims is {said['NDims'][:9]!r}; expected 2 to 4")
-    for name in _FLAGS & {*said}:
-        if said[name] not in ("True", "False"):
-            raise ValueError(f"its {name} is {said[name][:9]!r}; expected True or False")
+        raise ValueError(f"its NDims is {fields['NDims'][:9]!r}; expected 2 to 4")
+    for name in _FLAGS & {*fields}:
+        if fields[name] not in ("True", "False"):
+            raise ValueError(f"its {name} is {fields[name][:9]!r}; expected True or False")
     for names, count in _NUMBERS.items():
-        for name in {*names.split()} & {*said}:
-            numbers = said[name].split()
+        for name in {*names.split()} & {*fields}:
+            numbers = fields[name].split()
             if len(numbers) != axes**count or not all(_NUMBER.fullmatch(one) for one in numbers):
-                raise ValueError(f"its {name} is {said[name][:40]!r}; expected {axes**count} numbers")
+                raise ValueError(f"its {name} is {fields[name][:40]!r}; expected {axes**count} numbers")
 
 
 def _check_unit(units: list[str]) -> None:

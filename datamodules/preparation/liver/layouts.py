@@ -141,13 +141,13 @@ def write_segmentation_set(
                 write_like(image.array, image, folder / f"images{split}" / f"{scan.id}_{number:04d}.nii.gz")
             write_like(scan.mask.array, scan.mask, folder / f"labels{split}" / f"{scan.id}.nii.gz")
             count += not scan.test
-        said = {
+        description = {
             "channel_names": {str(number): name for number, name in enumerate(channels)},
             "labels": dict(labels),
             "numTraining": count,
             "file_ending": ".nii.gz",
         }
-        (folder / "dataset.json").write_text(json.dumps(said, indent=2) + "\n")
+        (folder / "dataset.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 def predictors(row: Mapping[str, Any]) -> dict[str, str]:

@@ -114,8 +114,8 @@ def _survival(row: Row, lived: Mapping[str, str]) -> tuple[str, str]:
 
 def _late(row: Mapping[str, str]) -> str:
     """`Stage IIIA` to 1, `Stage II` to 0, empty where unknown."""
-    said = {key.casefold().split(".")[0]: value for key, value in row.items()}
-    text = next((said[name] for name in _STAGES if said.get(name)), "")
+    cells = {key.casefold().split(".")[0]: value for key, value in row.items()}
+    text = next((cells[name] for name in _STAGES if cells.get(name)), "")
     stage = re.fullmatch(r"(?:stage)?\s*(I{1,3}|IV)[ABC]?\d?", text.strip(), re.IGNORECASE)
     return "" if stage is None else str(int(stage.group(1).upper() in ("III", "IV")))
 

@@ -207,7 +207,7 @@ def test_the_state_is_plain_and_prepares_new_patients_alike(cohort, tmp_path):
     state = json.loads(json.dumps(trained.state_dict()))
     edit_root = shutil.copytree(cohort, tmp_path / "new")
     edit(edit_root, lambda number, row: row.update(hcc="", time_months="", event=""))
-    fresh = LiverCohortDataModule("nowhere", **OPTIONS)
+    fresh = LiverCohortDataModule(tmp_path / "nowhere", **OPTIONS)
     fresh.load_state_dict(state)
     fresh.set_predict_input(edit_root)
     fresh.prepare_data()
