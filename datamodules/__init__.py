@@ -1,4 +1,4 @@
-"""DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
+"""DataModules, one for each layout on disk. They share only the batch with LightningModules (docs/reference.md)."""
 
 from medzoo.datamodules.fetal_heart.datamodule import FetalHeartDataModule
 from medzoo.datamodules.followup.datamodule import FollowupDataModule

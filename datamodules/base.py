@@ -30,12 +30,12 @@ class _Described(Protocol):
 class BaseDataModule(L.LightningDataModule):
     """Data of one layout.
 
-    A subclass says what its `layout` is, reads it in `setup`, and splits patients by `divide`; what prediction must
-    know of the training goes into `_state`, which is part of every checkpoint.
+    A subclass describes its `layout`, reads it in `setup`, and splits patients with `divide`. What prediction needs
+    from training goes into `_state`, which is saved in every checkpoint.
 
-    Loaders mean the same everywhere, and subclasses make them by `loader`: training has another order in each epoch and
-    is augmented; validation, test and prediction give all once, in order and as it is, shared out between the ranks;
-    `ordered_dataloader` gives a split so to every rank, to fit something on it.
+    Subclasses build their loaders in `loader`. Training batches are shuffled anew in each epoch and augmented.
+    Validation, test and prediction give every item once, in order and unchanged, shared out between the ranks;
+    `ordered_dataloader` does so on every rank, to fit something on a split.
 
     Args:
         root: File or folder of the data; of a phantom, the folder that holds its cohort.
@@ -43,9 +43,9 @@ class BaseDataModule(L.LightningDataModule):
     """
 
     layout = "datamodule.root to a folder of data"
-    """What to set to what, for the message where there is nothing."""
+    """Which setting to change, for the message when there are no data."""
     processes = 1
-    """Of the run that is prepared, as long as there is no trainer to ask."""
+    """Number of processes of the coming run, used until there is a trainer to ask."""
 
     def __init__(self, root: str | Path, phantom: Phantom | None = None) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class BaseDataModule(L.LightningDataModule):
 
     @property
     def waiting(self) -> str:
-        """What is missing that an earlier stage has to leave behind; empty where nothing is."""
+        """The output of an earlier stage that is still missing; empty if there is none."""
         return ""
 
     @property
@@ -96,7 +96,7 @@ class BaseDataModule(L.LightningDataModule):
         return {"rank": 0, "world_size": self.processes}
 
     def prepare_data(self) -> None:
-        """Get the data where they are missing; prediction needs none."""
+        """Fetch the data if they are missing; prediction needs none."""
         if not self._predicting:
             self.fetch()
 
@@ -129,19 +129,19 @@ class BaseDataModule(L.LightningDataModule):
         return self.loader(split, rank=0, world_size=1)
 
     def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> ResumableBatches:
-        """Batches of a split, for the ranks that are given or those of this run."""
+        """Batches of a split, for the given rank or else the rank of this run."""
         raise NotImplementedError
 
     def leave_out(self, done: Sequence[str]) -> None:
-        """Do not predict these (again)."""
+        """Skip cases that are already predicted."""
         self._predict = [one for one in self._predict if one.id not in done]
 
     def state_dict(self) -> dict[str, Any]:
-        """What prediction needs to know of the training."""
+        """What prediction needs from training."""
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that new data are read as those of the training were."""
+        """Load `state_dict`, so that new data are read as the training data were."""
         self._state = dict(state_dict)
 
     @property
@@ -150,14 +150,14 @@ class BaseDataModule(L.LightningDataModule):
         return self._recorded.state() if self._recorded else None
 
     def evaluate_as(self, seen: Mapping[str, Any] | None) -> None:
-        """Let `setup` test whom a training has never seen, as its `seen` says, and nobody whom it was trained on.
+        """Let `setup` test patients whom a training has not seen, by its `seen`, and none that it was trained on.
 
-        Without `seen` the test is that of the data's own split.
+        Without `seen`, the test split of the data is used.
         """
         self._seen = Seen.load(seen) if seen else None
 
     def use_classes(self: _Described, names: Sequence[str]) -> None:
-        """Let labels mean the classes of a model, in its order.
+        """Map labels to the classes of a model, in its order.
 
         Raises:
             ValueError: If the data have other classes.
@@ -172,19 +172,19 @@ class BaseDataModule(L.LightningDataModule):
         rule: Callable[[], Mapping[str, Sequence[str]]],
         source: Path,
     ) -> dict[str, list[str]]:
-        """Who is trained on, validated on and tested on.
+        """Divide the patients into training, validation and test.
 
         Args:
-            patients: All there are, with the marks of their files.
-            rule: Gives the patients of each split as the arguments of the datamodule say.
-            source: Where they come from.
+            patients: Every patient, with the marks of the files.
+            rule: Returns the patients of each split, as the arguments of the datamodule ask.
+            source: Where the data are, for messages.
 
         Returns:
-            Names by `train`, `val` and `test`. Of a checkpoint's own data it is what the rule says, of other data
-            everybody is tested; of a mixture those who are new and those whom the training held out for the test.
+            Names by `train`, `val` and `test`. For the data of the training, the rule decides. For other data,
+            everybody is tested. For a mixture, new patients and those held out for the test are tested.
 
         Raises:
-            ValueError: If nobody is left to test on.
+            ValueError: If no patient is left to test.
         """
         place = source.resolve()
         content = telling(patients)
@@ -230,7 +230,7 @@ class BaseDataModule(L.LightningDataModule):
 
 
 def _disjoint(given: Mapping[str, Sequence[str]], source: Path) -> dict[str, list[str]]:
-    """The splits, if nobody stands in two of them; the test may be those who validate, or some of them."""
+    """Check that no patient is in two splits; the test set may be the validation set or a part of it."""
     splits = {name: list(names) for name, names in given.items()}
     for one, other in combinations(splits, 2):
         both = set(splits[one]) & set(splits[other])

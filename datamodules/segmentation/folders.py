@@ -1,8 +1,8 @@
-"""A folder for each patient: images that lie on one grid, and a label map.
+"""A folder for each patient with images on one grid and a label map.
 
 <root>/<patient>/<image>.nii.gz    such as t1.nii.gz and t2.nii.gz
 <root>/<patient>/<mask>.nii.gz
-<root>/patients.csv (.tsv, .xlsx)  where patients are chosen by it: a column `id`, and those chosen by
+<root>/patients.csv (.tsv, .xlsx)  to select patients: a column `id`, and the columns to select by
 """
 
 import functools
@@ -25,16 +25,16 @@ Where = Mapping[str, str | int | float]
 
 
 class PatientFoldersDataModule(SegmentationDataModule):
-    """Training on all folds but one, the test on that one; patients may be chosen by columns of `patients.csv`.
+    """Trains on all folds but one and tests on that one; columns of `patients.csv` may select patients.
 
-    Folds are made of all patients that have the images, so that they are the same whoever is chosen.
+    Folds are made of all patients that have the images, so they do not depend on the selection.
 
     Args:
         root: Folder of the patients; of a phantom, the folder that holds its cohort.
         images: Names of the files that make the channels of an image.
         mask: Name of the label map.
-        train_where: Values of columns that patients for training and validation have, such as `{scanner: A}`.
-        test_where: The same for the test.
+        train_where: Selects patients for training and validation by columns, such as `{scanner: A}`.
+        test_where: Selects patients for the test.
         phantom: Written to `root` where it is missing.
         **options: Of `SegmentationDataModule`; `classes` has to be given. A folder is a case, and without `patient` a
             patient too.
@@ -58,11 +58,11 @@ class PatientFoldersDataModule(SegmentationDataModule):
 
     @functools.cached_property
     def files(self) -> DatasetFiles:
-        """What is in the folder.
+        """Cases of the folder.
 
         Raises:
-            FileNotFoundError: If nobody has all images, or nobody for the training has a mask.
-            ValueError: If nobody of `test_where` is in the fold.
+            FileNotFoundError: If no patient has all images, or no training patient has a mask.
+            ValueError: If no patient selected by `test_where` is in the fold.
         """
         self.fetch()
         train, test = (self._chosen(where) for where in (self.train_where, self.test_where))
@@ -79,15 +79,15 @@ class PatientFoldersDataModule(SegmentationDataModule):
 
     @property
     def with_masks(self) -> Sequence[CaseFiles]:
-        """All patients that may be trained on or tested, whoever is chosen."""
+        """All patients with a mask, whether selected or not."""
         self.fetch()
         return [case for case in self.all_cases if case.mask]
 
     def _wanted(self, tested: list[CaseFiles]) -> list[CaseFiles]:
-        """Those whom `test_where` chooses.
+        """The cases selected by `test_where`.
 
         Raises:
-            ValueError: If it is nobody.
+            ValueError: If there is none.
         """
         chosen = {case.id for case in self._chosen(self.test_where)}
         found = [case for case in tested if case.id in chosen]
@@ -114,7 +114,7 @@ class PatientFoldersDataModule(SegmentationDataModule):
         return f"{image}{ENDING}"
 
     def _chosen(self, where: Where) -> list[CaseFiles]:
-        """Those whose row of `patients.csv` has these values."""
+        """Cases whose row of `patients.csv` has these values."""
         if not where:
             return list(self.all_cases)
         file = find_table(self.root, "patients")

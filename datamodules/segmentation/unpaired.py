@@ -62,18 +62,18 @@ class UnpairedBatches(ResumableBatches):
 
 
 class UnpairedFoldersDataModule(PatientFoldersDataModule):
-    """`train_where` and `test_where` choose the two kinds; nobody of the held-out fold is trained on.
+    """Unpaired images of two kinds, selected by `train_where` and `test_where`; the held-out fold is not trained on.
 
     Training and validation give `UnpairedBatches` of the patch of the plan in the plane, the test whole cases of the
     second kind with their masks.
 
     Args:
         root: As of `PatientFoldersDataModule`.
-        slices: Of each kind in a batch; 1 in the paper.
+        slices: Slices of each kind in a batch; 1 in the paper.
         **options: Of `PatientFoldersDataModule`.
 
     Raises:
-        ValueError: If it is not said what the kinds are.
+        ValueError: If `train_where` or `test_where` is missing.
     """
 
     def __init__(self, root: str | Path, *, slices: int = 1, **options: Any) -> None:
