@@ -1,10 +1,10 @@
-"""The folder of a cohort.
+"""Read the folder of a cohort.
 
     root/images/<case>_<view>.png    grey views, several for a case; any kind of picture
-    root/masks/<case>_<view>.png     labels 0 to 4 as `measures.morphology` has them; may be missing, all or some
+    root/masks/<case>_<view>.png     labels 0 to 4 as in `measures.morphology`; all or some may be missing
     root/cases.csv (or .tsv, .xlsx)  case, label (0 or 1), measured predictors, spacing_mm (of a pixel) for masks, split
     root/readers.csv                 case, reader, score (larger for positive), called (0 or 1); may be missing
-    root/truth.csv                   of phantoms alone: case, probability
+    root/truth.csv                   of phantoms only: case, probability
 
 A predictor is a column of `cases.csv`, or else measured in the masks: the mean over the views of a case.
 """
@@ -29,24 +29,24 @@ __all__ = ["read_cases", "read_chambers"]
 log = logging.getLogger(__name__)
 
 _PIXEL = (1e-3, 10)
-"""mm of a pixel; what lies outside was given in another unit."""
+"""mm of a pixel; values outside are in another unit."""
 
 
 def read_cases(
     root: Path, images: Sequence[str], predictors: Sequence[str], pattern: str, *, labelled: bool = True
 ) -> tuple[Cases, list[str]]:
-    """Read the tables, and measure what they lack in the masks.
+    """Read the tables, and measure missing predictors in the masks.
 
-    Images are named without ending; the first group of `pattern` is the case in it. Of cases to predict neither labels,
-    splits nor readers are read (`labelled`).
+    Images are named without ending; the first group of `pattern` is the case. With `labelled=False`, for prediction,
+    labels, splits and readers are not read.
 
     Returns:
         The cases, and for each image the name of its case.
 
     Raises:
         FileNotFoundError: If there is no `cases.csv`.
-        ValueError: If a case stands in the table twice, tables and images do not fit, a number is none, or a
-            predictor is neither in the table nor to be measured.
+        ValueError: If a case is in the table twice, tables and images do not match, a cell is not a number, or a
+            predictor is neither in the table nor measurable.
     """
     file = find_table(root, "cases")
     if not file.is_file():
@@ -75,7 +75,7 @@ def read_cases(
 
 
 def read_chambers(root: Path, image: str) -> tuple[Path | None, np.ndarray]:
-    """The mask of an image, and its (H, W) values, 0 and those of `CHAMBERS`; none where it is not outlined."""
+    """The mask file of an image and its values (H, W), 0 and those of `CHAMBERS`; None if there is no mask."""
     file = next(iter(listed(root / "masks", f"{glob.escape(image)}.*")), None)
     return file, np.zeros((0, 0)) if file is None else read_label_picture(file, 1 + len(CHAMBERS))
 
@@ -102,7 +102,7 @@ def _measured(
     source: Path,
     wanted: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """What the masks say of each case: the mean of its views, NaN where none is outlined."""
+    """Predictors measured in the masks: the mean over the views of a case, NaN without a mask."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in sorted(table)}
     odd = 0
     for image, owner in zip(images, owners, strict=True):

@@ -1,10 +1,10 @@
-"""Images in class folders, or in a table that says their classes.
+"""Images in class folders, or listed with their classes in a table.
 
-<root>/{train,val,test}/<class>/**/<image>    split as it lies there; without `val`, a share of the training
+<root>/{train,val,test}/<class>/**/<image>    split by folder; without `val`, a share of the training is used
 <root>/<class>/**/<image>                     split here, by patient
-<root>/<table>                                a row for each image: its path below root, label, maybe patient and split
+<root>/<table>                                a row for each image: path below root, label, optional patient and split
 
-An image is a file; or, where volumes are wanted, a folder of one DICOM series.
+An image is a file or, for volumes, a folder with one DICOM series.
 """
 
 import functools
@@ -35,7 +35,7 @@ SPLIT_WORDS = {
     "testing": "test",
     **{name: name for name in SPLITS},
 }
-"""Names of folders, in small letters, that say a split."""
+"""Folder names (in lower case) that mean a split."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +47,28 @@ class _Row:
 
 
 class ImageFolderDataModule(InMemoryDataModule):
-    """Pictures and volumes of any size, DICOM among them, brought to one; ids are paths below the root.
+    """Pictures and volumes of any size, including DICOM, resized to one; ids are paths below the root.
 
     Args:
         root: The folder.
         table: Name of a CSV, TSV or XLSX in it; null takes classes from the folders' names.
         path: Column of the paths.
-        label: Column of the class; several columns of 0 and 1 are a label each.
-        patient: Of a table, the column of the patient; of folders, a regular expression whose first group is the
+        label: Column of the class; several columns of 0 and 1 are one label each.
+        patient: With a table, the column of the patient; with folders, a regular expression whose first group is the
             patient in the path below the class. Null: every image is a patient of its own.
-        split: Column of `train`, `val` and `test`, used where there is one.
-        class_names: In order, of two the one that is looked for last; null sorts those that are there.
+        split: Column of `train`, `val` and `test`, if there is one.
+        class_names: Classes in order, with the positive class of two last; null sorts the classes found.
         image_size: Pixels or voxels that images are brought to, linearly.
         channels: 1, or 3 for colour.
         window: Intensities of volumes and DICOM that become 0 and 1, such as [-100, 300] HU; null stretches each image
-            that is not of 8 bits.
-        val_share: Of the patients, where no split is given.
-        test_share: Likewise.
-        split_seed: Of that draw.
+            that is not 8-bit.
+        val_share: Share of the patients for validation, if no split is given.
+        test_share: Share of the patients for the test, if no split is given.
+        split_seed: Seed of that split.
         **options: Of `InMemoryDataModule`.
 
     Raises:
-        ValueError: If a number is out of range, or classes are not those of the data.
+        ValueError: If a number is out of range, or the classes do not match the data.
     """
 
     layout = "datamodule.root to a folder of images in class folders"
@@ -124,17 +124,17 @@ class ImageFolderDataModule(InMemoryDataModule):
         return self.divided(splits, self._patients.__getitem__)
 
     def state_dict(self) -> dict[str, Any]:
-        """What prediction needs to know of the training data, and the classes."""
+        """What prediction needs from the training data, and the classes."""
         return {**super().state_dict(), "class_names": self.class_names, "task": self.task}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`; classes too, where there are no data that have some."""
+        """Load `state_dict`, including the classes if the data define none."""
         super().load_state_dict(state_dict)
         if not self.class_names:
             self.class_names, self.task = list(state_dict["class_names"]), state_dict["task"]
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read what to predict on: an image, or a folder of them and of folders."""
+        """Read an image to predict, or all images of a folder and its subfolders."""
         self._predict_on(*_joined(read_each(_by_path(Path(path), self._axes), self.image_shape, window=self.window)))
 
     @property
@@ -150,7 +150,7 @@ class ImageFolderDataModule(InMemoryDataModule):
         return read_table(self.root / str(self.table))
 
     def _found_classes(self) -> list[str]:
-        """Of the folders or the table; none where there are no data, as for a prediction elsewhere."""
+        """Classes of the folders or the table; empty without data, as for prediction elsewhere."""
         if self.several:
             return self.labels
         if not self.root.is_dir():
@@ -223,7 +223,7 @@ class ImageFolderDataModule(InMemoryDataModule):
         return rows
 
     def _places(self) -> dict[str, str]:
-        """The split of each image: as it is given, or drawn by patient."""
+        """The split of each image: as given, or drawn by patient."""
         rows = self._rows
         classes = {row.patient: row.labels for row in rows.values()}
         given: dict[str, str] = {}
@@ -242,31 +242,31 @@ class ImageFolderDataModule(InMemoryDataModule):
         return {name: place[row.patient] for name, row in rows.items()}
 
     def _with_validation(self, splits: dict[str, list[str]], classes: dict[str, Any]) -> dict[str, list[str]]:
-        """A share of the training patients, where nobody is named."""
+        """Take a share of the training patients for validation, if there is none."""
         share = self.shares["val"]
         log.info("%s: no validation images; %g of the training patients are taken", self.root, share)
         train = {one: classes[one] for one in splits["train"]}
         return {**by_share(train, self.root, val=share, test=0, seed=self.split_seed), "test": splits["test"]}
 
     def _label(self, row: _Row) -> np.int64 | np.ndarray:
-        """Its class, or (L,) float32 of several labels."""
+        """The class of a row, or (L,) float32 of several labels."""
         if not self.several:
             return np.int64(self.class_names.index(row.labels[0]))
         return np.array(row.labels, np.float32)
 
 
 def _joined(found: dict[str, np.ndarray]) -> tuple[list[str], np.ndarray]:
-    """Ids of the images of each file, and all of them."""
+    """Ids of the images of all files, and the images."""
     ids = [one for name, images in found.items() for one in numbered(name, len(images))]
     return ids, np.concatenate([*found.values()])
 
 
 def without_ending(path: str) -> str:
-    """A path as patterns of patients see it."""
+    """A path without its ending, as patterns of patients see it."""
     return re.sub(r"(\.nii)?\.[^./]+$", "", path)
 
 
 def _by_path(path: Path, axes: int) -> dict[str, Path]:
-    """Images of a folder and those below it by their paths with endings, or the one image that is named."""
+    """Images of a folder and its subfolders by path with ending, or one named image."""
     files = find_images(path, axes, below=True).values()
     return {file.relative_to(path.parent if file == path else path).as_posix(): file for file in files}

@@ -1,8 +1,8 @@
 """MedMNIST v2 and MedMNIST+: twelve 2-D and six 3-D sets (Yang et al. 2023, doi:10.1038/s41597-022-01721-8).
 
-Facts about the sets (labels, licences, addresses, checksums) come from the `medmnist` package; the files are read here,
-because the package neither checks a file that is already there nor says why a download failed. A phantom is named by
-the same words, so that a demo differs in its data set alone.
+Facts about the sets (labels, licences, addresses, checksums) come from the `medmnist` package. The files are read here,
+because the package neither checks an existing file nor explains why a download failed. Phantoms have the same names, so
+that a demo differs only in its data set.
 """
 
 import difflib
@@ -37,7 +37,7 @@ class MedMNISTDataModule(NPZDataModule):
     Args:
         name: Such as `breastmnist` or `adrenalmnist3d`.
         size: Edge in pixels: 28, 64, 128 or 224 in 2-D; 28 or 64 in 3-D.
-        root: Folder of the npz files; made when missing.
+        root: Folder of the npz files; created if missing.
         **options: `batch_size`, `augment`, `mean`, `std`, `shuffle`, `drop_last` and `seed` of `NPZDataModule`.
 
     Raises:
@@ -45,7 +45,7 @@ class MedMNISTDataModule(NPZDataModule):
     """
 
     def __init__(self, name: str, *, size: int = 28, root: str | Path = "data/medmnist", **options: Any) -> None:
-        from medmnist import INFO  # takes a second, so only those who want the set pay
+        from medmnist import INFO  # takes a second, so imported late
 
         if name not in INFO:
             close = difflib.get_close_matches(name, INFO, n=2)
@@ -66,7 +66,7 @@ class MedMNISTDataModule(NPZDataModule):
         self._image_shape = (self._info["n_channels"], *[size] * (3 if name.endswith("3d") else 2))
 
     def fetch(self) -> None:
-        """Download the file where it is missing, and compare its checksum, once, with the published one."""
+        """Download the file if it is missing, and compare its checksum with the published one, once."""
         if self._checked:
             return
         if not self.file.is_file():
@@ -101,13 +101,13 @@ class MedMNISTPhantomDataModule(NPZDataModule):
     """Phantom images (`datamodules/phantoms/images.py`); batches as in `NPZDataModule`.
 
     Args:
-        name: The set that is imitated: `breastmnist` (2-D ultrasound-like) or `adrenalmnist3d` (3-D shapes); or
+        name: The set to imitate: `breastmnist` (2-D ultrasound-like) or `adrenalmnist3d` (3-D shapes); or
             `two_signals` (2-D) or `two_signals_3d`, whose label has one sign inside a mask and one outside; or
             `lesion_or_none` (2-D).
         size: Edge in pixels.
         counts: Images in train, val and test.
         root: Folder to write to.
-        phantom_seed: Seed of the cohort, apart from the seed of training.
+        phantom_seed: Seed of the cohort, independent of the seed of training.
         **options: `batch_size`, `augment`, `mean`, `std`, `shuffle`, `drop_last` and `seed` of `NPZDataModule`.
     """
 

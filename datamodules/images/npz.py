@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class NPZDataModule(InMemoryDataModule):
     """Splits are those of the file, and ids are `<split>_<index>`.
 
-    The test of another file than that of the training is on its test images too, which is how such files are given out,
-    but for those that stand in the training images.
+    Another file than that of the training is tested on its test images too, as published, except those that occur in
+    the training images.
 
     Args:
         file: The npz file.
@@ -37,7 +37,7 @@ class NPZDataModule(InMemoryDataModule):
         return self.root
 
     def read(self) -> dict[str, Split]:
-        """All of the file."""
+        """Read the whole file."""
         arrays = read_npz(self.file, task=self.task, num_classes=self.num_classes)
         ids = {name: [f"{name}_{index:05d}" for index in range(len(labels))] for name, (_, labels) in arrays.items()}
         marks = {name: [mark(image) for image in images] for name, (images, _) in arrays.items()}
@@ -49,7 +49,7 @@ class NPZDataModule(InMemoryDataModule):
         return splits
 
     def _unseen(self, test: Split, marks: dict[str, list[int]]) -> Split:
-        """Test images of another file that were not trained on; of the training's own file all, as published."""
+        """Test images of another file that were not trained on; for the training's own file all of them."""
         assert self._seen is not None
         if all(self._seen.marks[name] == set(found) for name, found in marks.items()):
             return test
@@ -65,5 +65,5 @@ class NPZDataModule(InMemoryDataModule):
         return chosen_of(new, *test)
 
     def read_shape(self) -> tuple[int, ...]:
-        """From the head of the file."""
+        """Shape (C, *spatial) from the header of the file."""
         return image_shape(self.file)

@@ -15,17 +15,17 @@ from medzoo.datamodules.seen import SPLITS
 
 __all__ = ["image_shape", "read_npz"]
 
-_FEW = 4  # numbers at a place that are channels rather than columns
+_FEW = 4  # an axis this short holds channels rather than columns
 
 
 def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read and check all splits of an npz in the layout of MedMNIST; no pickled object in it is ever loaded.
+    """Read and check all splits of an npz in the layout of MedMNIST; pickled objects are never loaded.
 
     Returns:
         For each split images (N, C, *spatial) uint8, and labels (N,) int64 or (N, L) float32 for `multilabel`.
 
     Raises:
-        ValueError: If the file is damaged, lacks an array, or holds images or labels of another kind.
+        ValueError: If the file is damaged, lacks an array, or images or labels are invalid.
     """
     splits = {}
     for name in SPLITS:
@@ -45,7 +45,7 @@ def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.
 
 
 def _check_labels(labels: np.ndarray, where: str, task: Task, num_classes: int) -> np.ndarray:
-    """Labels as the networks want them, or an error that says which label is wrong."""
+    """Labels as networks take them, or an error that names the invalid label."""
     if task == "multilabel":
         if labels.ndim != 2 or labels.shape[1] != num_classes or not np.isin(labels, (0, 1)).all():
             expected = f"zeros and ones of shape (N, {num_classes})"
@@ -72,7 +72,7 @@ def image_shape(file: Path) -> tuple[int, ...]:
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If it holds no training images, or of another shape than said above.
+        ValueError: If it holds no training images, or images of another shape than above.
     """
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}: set datamodule.file to an npz in the layout of MedMNIST")
@@ -82,10 +82,10 @@ def image_shape(file: Path) -> tuple[int, ...]:
 
 
 def _channels_of(shape: tuple[int, ...], where: str) -> int:
-    """3 or 1, of a shape that leaves no doubt.
+    """The number of channels, 3 or 1, of an unambiguous shape.
 
     Raises:
-        ValueError: If it is none of those said above, or as well one with channels at another place.
+        ValueError: If the shape is not one of those above, or seems to have channels on another axis.
     """
     expected = "expected (N, H, W), (N, H, W, 3) or (N, D, H, W)"
     if len(shape) not in (3, 4):
