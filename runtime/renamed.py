@@ -15,6 +15,8 @@ KEYS = {
     "windows_at_once": "sw_batch_size",
 }
 """New names of arguments of modules and datamodules."""
+_OF_PARTS = {"medzoo.datamodules.transforms.NNUNetAugment": {"mirror": "flip"}}
+"""New names of arguments of one part, which others may have under the old name."""
 _TARGETS = {"evaluation.expansion.ExpansionRule": "medzoo.evaluation.measures.expansion.ExpansionRule"}
 _ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
 _RENAMED_IN = ("medzoo.lightning_modules.", "medzoo.datamodules.")
@@ -32,6 +34,7 @@ def with_new_names(node: Any) -> Any:
         return node
     target = new_target(str(node.get("_target_", "")))
     keys = KEYS if target.startswith(_RENAMED_IN) and ".transforms." not in target else {}
+    keys = keys | _OF_PARTS.get(target, {})
     named = {keys.get(key, key): with_new_names(value) for key, value in node.items()}
     return named | {"_target_": target} if target else named
 

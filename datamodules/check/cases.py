@@ -1,4 +1,4 @@
-"""Cases with label maps, as nnU-Net, folders of pictures and folders of patients hold them, listed for a check."""
+"""List cases with label maps for a check: nnU-Net's layout, folders of pictures and folders of patients."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -93,7 +93,7 @@ def list_patient_folders(root: Path, settings: Mapping[str, Any]) -> Listing:
 
 
 def _read_about(file: Path, found: Listing) -> dict[str, Any]:
-    """`dataset.json`; of channels and labels what it says, into `found`."""
+    """Read `dataset.json`; puts its channels and labels into `found`."""
     about: dict[str, Any] = {}
     try:
         about = read_json(file)
@@ -113,7 +113,7 @@ def _read_about(file: Path, found: Listing) -> dict[str, Any]:
 
 
 def _channels_of(images: Mapping[str, Path]) -> dict[str, dict[int, Path]]:
-    """By case and number; where no name ends in a number of four digits, each is a case of one channel."""
+    """Files by case and channel; if no name ends in `_0000`, each is a case of one channel."""
     found: dict[str, dict[int, Path]] = {}
     numbered = {name: re.fullmatch(r"(.*)_(\d{4})", name) for name in images}
     old = not any(name.endswith("_0000") for name in images)

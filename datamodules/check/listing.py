@@ -1,4 +1,4 @@
-"""What lies in a folder, as one list whatever its layout is, with all that does not fit together."""
+"""The content of a folder as one list, whatever its layout, with all that does not match."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ __all__ = ["Findings", "Item", "Listing", "list_images", "patient_of", "short"]
 
 @dataclass(frozen=True)
 class Item:
-    """An image, and what the folder says of it.
+    """An image with its labels, split and patient.
 
     Attributes:
         id: Its path below the folder, or the name of its case.
         files: One, or one for each channel.
-        split: One of `train`, `val`, `test`; empty where nothing says it.
-        labels: Its class, or the labels that hold; none where there are none.
-        patient: Whom it shows; empty where nothing says it.
+        split: `train`, `val` or `test`; empty if unknown.
+        labels: Its class, or its positive labels; None if there are no labels.
+        patient: The patient; empty if unknown.
         mask: Its label map.
     """
 
@@ -41,27 +41,27 @@ class Item:
 
 @dataclass
 class Findings:
-    """What is wrong, a line each, by kind; and what is worth telling."""
+    """Faults by kind, a line each, and notes."""
 
     faults: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def fault(self, kind: str, line: str) -> None:
-        """Add one."""
+        """Add a fault."""
         self.faults.setdefault(kind, []).append(line)
 
 
 @dataclass
 class Listing:
-    """A folder.
+    """The content of a folder.
 
     Attributes:
-        layout: In words.
-        items: Images that are to be read.
-        findings: What was found on the way.
-        channels: Names of those of a case; none where each image has its own.
-        values: Of a segmentation, the label values of each class or region.
-        colours: Of its masks, by label value, where they are in colour.
+        layout: Description of the layout.
+        items: Images to read.
+        findings: Faults and notes so far.
+        channels: Names of the channels of a case; empty if images have their own.
+        values: Label values of each class or region of a segmentation.
+        colours: Colours of masks by label value, if they are coloured.
         used: Other files that are part of the layout, such as tables.
     """
 
@@ -79,7 +79,7 @@ def list_images(root: Path, settings: Mapping[str, Any]) -> Listing:
 
     Args:
         root: The folder.
-        settings: Keys of `conf/datamodule/image_folder.yaml`; empty finds the layout.
+        settings: Keys of `conf/datamodule/image_folder.yaml`; if empty, the layout is guessed.
     """
     images = [file for file in listed(root, "**/*") if file.is_file() and file.name.lower().endswith(ENDINGS)]
     settings = {"path": "path", "label": "label", "split": "split", **settings}
@@ -111,7 +111,7 @@ def list_images(root: Path, settings: Mapping[str, Any]) -> Listing:
 
 
 def patient_of(name: str, settings: Mapping[str, Any], findings: Findings) -> str:
-    """Whom an image of this name shows, by `datamodule.patient`; empty where nothing says it."""
+    """The patient of an image by `datamodule.patient`; empty if unknown."""
     pattern = settings.get("patient")
     try:
         return "" if pattern in (None, "(.*)") else patient_in(name, pattern)
@@ -121,17 +121,17 @@ def patient_of(name: str, settings: Mapping[str, Any], findings: Findings) -> st
 
 
 def short(text: object, root: Path) -> str:
-    """A message or a path without the folder's own."""
+    """A message or path without the path of the folder."""
     return str(text).replace(f"{root}/", "")
 
 
 def _table_in(root: Path, settings: Mapping[str, Any]) -> Path | None:
-    """The one that has the columns, if there is one."""
+    """The table with the columns, if there is one."""
     for file in listed(root):
         if file.suffix.lower() in TABLES:
             try:
                 columns = read_table(file).columns
-            except ValueError:  # of which the other files tell
+            except ValueError:  # listed among the other files
                 continue
             if {settings["path"], settings["label"]} <= {*columns}:
                 return file
@@ -139,7 +139,7 @@ def _table_in(root: Path, settings: Mapping[str, Any]) -> Path | None:
 
 
 def _of_patients(parts: Sequence[tuple[str, ...]]) -> bool:
-    """Whether folders hold volumes of the same few names, as those of patients do and those of classes do not."""
+    """Whether folders hold volumes of the same few names, as folders of patients do and those of classes do not."""
     folders, names = {each[:-1] for each in parts}, Counter(each[-1] for each in parts)
     repeated = all(2 * count >= len(folders) for count in names.values()) and len(names) < len(folders)
     return repeated and not any(name.lower().endswith(PICTURES) for name in names)

@@ -1,4 +1,4 @@
-"""The only room that opens image, table and archive files: each kind has one reader, and each question one answer."""
+"""The only package that opens image, table and archive files, with one reader for each format."""
 
 from medzoo.datamodules.io.dicom.files import holds_dicom, is_dicom
 from medzoo.datamodules.io.files import hidden, in_order, listed, opening, read_json, setting, some, spelt, written

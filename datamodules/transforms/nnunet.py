@@ -21,8 +21,8 @@ _BOTH = ["image", "mask"]
 class NNUNetAugment:
     """Rotation, zoom, noise, blur, brightness, contrast, low resolution, two kinds of gamma, flips.
 
-    If the first axis of a 3-D patch has at most a third of the voxels of another, slices are thick, and images are rotated
-    and zoomed in plane only.
+    If the first axis of a 3-D patch has at most a third of the voxels of another, slices are thick, and images are
+    rotated and zoomed in plane only.
 
     Args:
         flip: Axes that may be flipped; null for all.

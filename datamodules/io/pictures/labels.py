@@ -1,4 +1,4 @@
-"""Masks as pictures: label values, white on black, a palette, or a colour for each class."""
+"""Read masks stored as pictures: label values, white on black, a palette, or a colour for each class."""
 
 import functools
 import logging
@@ -15,17 +15,17 @@ log = logging.getLogger(__name__)
 
 Colour = Sequence[int]
 _CLASSES = "'datamodule.classes={background: [0, 0, 0], liver: [255, 0, 0]}' says what the colours are"
-_STEP = 50  # levels between two classes, that nobody takes for label values
+_STEP = 50  # levels between classes from which they are not label values
 _FLAT, _APART, _AREA = 24, 96, 16  # levels within an area, levels between two tones, pixels of one, in a JPEG
 
 
 def class_colours(classes: Mapping[str, Colour]) -> dict[str, tuple[int, int, int]]:
-    """Classes by label value with their colours.
+    """Classes in order of label value with their colours.
 
-    The first is what is called `background`, else what is black; where nothing is, a black background is put there.
+    The first is the class `background`, else the black one; if there is neither, a black background is added.
 
     Raises:
-        ValueError: If a colour is none, or is given twice.
+        ValueError: If a colour is invalid, or given twice.
     """
     given = {}
     for name, colour in classes.items():
@@ -46,20 +46,20 @@ def read_label_picture(file: Path, classes: int = 2, colours: Sequence[Colour] =
     """Read a mask.
 
     Without `colours` a mask holds label values: as grey levels or indices of a palette whose first entry is black; or
-    as levels `255 // (classes - 1)` apart, as predictions are written. With two classes any two tones will do, one of
-    them dark, and of a JPEG two tones with blurred edges. What is wholly transparent is background.
+    as levels `255 // (classes - 1)` apart, as predictions are written. With two classes, any two tones are read if one
+    is dark, in a JPEG with blurred edges. Fully transparent pixels are background.
 
     Args:
         file: The picture.
-        classes: Label values 0 to `classes - 1` are allowed; not asked for where `colours` are given.
-        colours: By label value, the red, green and blue that mean it.
+        classes: Label values 0 to `classes - 1` are allowed; ignored with `colours`.
+        colours: Red, green and blue of each label value.
 
     Returns:
         (H, W) uint8.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, holds several pages, or values or colours that mean nothing.
+        ValueError: If it cannot be read, or holds several pages, or unknown values or colours.
     """
     page = read_page(file)
     if colours:
@@ -83,11 +83,11 @@ def read_label_picture(file: Path, classes: int = 2, colours: Sequence[Colour] =
 
 
 def _values(page: Page) -> np.ndarray:
-    """(H, W) label values as they are stored, or (H, W, 3) colours."""
+    """Stored label values (H, W), or colours (H, W, 3)."""
     if page.levels is not None:
         wider = {"b1": np.uint8, "i1": np.int16}.get(page.levels.dtype.str[1:], page.levels.dtype)
         levels = page.levels.astype(wider, copy=False)
-        full = levels.dtype.itemsize == 2 and (levels % 257 == 0).all()  # 8 bits, written as 16
+        full = levels.dtype.itemsize == 2 and (levels % 257 == 0).all()  # 8 bits stored in 16
         return levels // 257 if full else levels // page.scale if page.scale > 1 else levels
     if page.image.mode == "P" and (page.image.getpalette() or [1])[:3] == [0, 0, 0]:
         return np.where(_transparent(page), 0, np.asarray(page.image))
@@ -95,20 +95,20 @@ def _values(page: Page) -> np.ndarray:
 
 
 def _grey(colours: np.ndarray) -> np.ndarray:
-    """(H, W) where all of (H, W, 3) are grey."""
+    """Reduce (H, W, 3) to (H, W) if all pixels are grey."""
     red, green, blue = (colours[..., channel] for channel in range(3))
     return red if np.array_equal(red, green) and np.array_equal(red, blue) else colours
 
 
 def _colours(page: Page) -> np.ndarray:
-    """(H, W, 3) uint8; what is transparent is black, and what shines through counts as it is."""
+    """Colours (H, W, 3) uint8; fully transparent pixels are black, others are taken as opaque."""
     if not page.alpha:
         return np.asarray(page.image.convert("RGB"))
     return np.where(_transparent(page)[..., None], np.uint8(0), np.asarray(page.image.convert("RGBA"))[..., :3])
 
 
 def _transparent(page: Page) -> np.ndarray:
-    """(H, W) bool, wholly so."""
+    """(H, W) bool, True where a pixel is fully transparent."""
     if not page.alpha:
         return np.zeros(page.image.size[::-1], bool)
     return np.asarray(page.image.convert("RGBA"))[..., 3] == 0
@@ -131,7 +131,7 @@ def _by_colour(page: Page, file: Path, colours: Sequence[Colour]) -> np.ndarray:
 
 
 def _two_tones(values: np.ndarray, file: Path, *, lossy: bool) -> np.ndarray:
-    """Foreground where it is bright, of a mask of two tones."""
+    """A mask of two tones, with the bright one as foreground."""
     bright = values.max(-1) if values.ndim == 3 else values
     top, low = int(bright.max()), int(bright.min())
     if top <= 127 or top > 255:

@@ -1,8 +1,8 @@
-"""PNG, JPEG, BMP, TIFF, GIF and WebP, known by their content: the one place that opens pictures.
+"""Read PNG, JPEG, BMP, TIFF, GIF and WebP, recognised by content; the only module that opens pictures.
 
-What intensities mean is one contract: 8 bits and fewer are taken as a viewer shows them, 0 to 255; 16 and 32 bits and
-floats, whose full scale nobody knows, are stretched so that the range of the picture fills 0 to 255. Pictures are
-upright as EXIF says; colour becomes grey by the weights of ITU-R 601; what is transparent is black.
+Intensities of 8 bits and fewer are read as a viewer shows them, 0 to 255. Those of 16 and 32 bits and floats, whose
+full scale is unknown, are stretched so that the range of the picture fills 0 to 255. Pictures are rotated by EXIF;
+colour becomes grey by the weights of ITU-R 601; transparent pixels are black.
 """
 
 import re
@@ -20,23 +20,23 @@ from medzoo.datamodules.io.files import hidden, opening, written
 __all__ = ["PICTURES", "Page", "is_picture", "read_page", "read_pages", "read_picture", "stored_pages", "write_picture"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
-"""Endings of their names, in small letters."""
+"""Endings of pictures, in lower case."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "WEBP")
 _GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 _SUBFILE, _DESCRIPTION, _PHOTOMETRY, _SAMPLES = 254, 270, 262, 339  # tags of TIFF
 _Value = TypeVar("_Value", int, str)
-_SCALED = {"L;2": 85, "L;4": 17}  # what Pillow multiplies levels of two and four bits by
+_SCALED = {"L;2": 85, "L;4": 17}  # factor that Pillow applies to levels of two and four bits
 
 
 @dataclass(frozen=True)
 class Page:
-    """A picture as it is stored, upright.
+    """A stored picture, upright.
 
     Attributes:
-        image: With its palette and its alpha.
-        levels: (H, W) of the file's own type, white above black; none where there is colour, a palette or alpha.
-        lossy: Whether its format changes colours.
-        scale: What levels of fewer than 8 bits were multiplied by.
+        image: The picture with its palette and alpha.
+        levels: (H, W) in the file's own type, white above black; None with colour, a palette or alpha.
+        lossy: Whether the format changes colours.
+        scale: Factor applied to levels of fewer than 8 bits.
     """
 
     image: Image.Image
@@ -51,27 +51,27 @@ class Page:
 
 
 def is_picture(file: Path) -> bool:
-    """Whether its name says that it is one; hidden files, which macOS leaves about, are none."""
+    """Whether a file is a picture by its name; hidden files, which macOS leaves, are not."""
     return file.suffix.lower() in PICTURES and not hidden(file)
 
 
 def read_picture(
     file: Path, *, colour: bool = False, size: tuple[int, int] | None = None, cubic: bool = False
 ) -> np.ndarray:
-    """A picture of one page.
+    """Read a picture of one page.
 
     Args:
         file: The picture.
-        colour: Whether colour stays.
-        size: Height and width that it is brought to, in whole levels; its own by default.
-        cubic: Whether it is brought to it by cubes rather than by straight lines.
+        colour: Whether to keep colour.
+        size: Height and width to resize to, with rounded levels; by default its own.
+        cubic: Whether to resize by cubic instead of linear interpolation.
 
     Returns:
-        (H, W), or (H, W, 3) where colour stays, float32 from 0 to 255.
+        (H, W), or (H, W, 3) with `colour`, float32 from 0 to 255.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, is no picture, holds NaN or several pages, or would fill the memory.
+        ValueError: If it cannot be read, is not a picture, holds NaN or several pages, or would not fit into memory.
     """
     pixels = _shown(read_page(file), file, colour=colour)
     if size is None or pixels.shape[:2] == tuple(size):
@@ -82,14 +82,14 @@ def read_picture(
 
 
 def read_pages(file: Path, *, colour: bool = False) -> list[np.ndarray]:
-    """All pages of a picture, most often one.
+    """Read all pages of a picture, usually one.
 
     Args:
         file: The picture.
-        colour: Whether colour stays.
+        colour: Whether to keep colour.
 
     Returns:
-        Each (H, W), or (H, W, 3) where colour stays, float32 from 0 to 255.
+        Pages (H, W), or (H, W, 3) with `colour`, float32 from 0 to 255.
 
     Raises:
         FileNotFoundError: As of `read_picture`.
@@ -99,13 +99,13 @@ def read_pages(file: Path, *, colour: bool = False) -> list[np.ndarray]:
 
 
 def write_picture(pixels: np.ndarray, file: Path) -> None:
-    """Write (H, W) or (H, W, 3) uint8, all or nothing, in the format that the name says."""
+    """Write (H, W) or (H, W, 3) uint8 in one step, in the format of the name's ending."""
     with written(file) as partial:
         Image.fromarray(pixels).save(partial)
 
 
 def read_page(file: Path) -> Page:
-    """The only page of a file.
+    """Read the only page of a file.
 
     Raises:
         FileNotFoundError: As of `read_picture`.
@@ -118,7 +118,7 @@ def read_page(file: Path) -> Page:
 
 
 def stored_pages(file: Path) -> list[Page]:
-    """All pages, without thumbnails and smaller copies.
+    """Read all pages, without thumbnails and smaller copies.
 
     Raises:
         FileNotFoundError: As of `read_picture`.
@@ -126,7 +126,7 @@ def stored_pages(file: Path) -> list[Page]:
     """
     try:
         with opening(file, "a picture"), warnings.catch_warnings(action="ignore"), _opened(file) as image:
-            pages, wrong = _read(image)  # warnings are of what stands beside the pixels
+            pages, wrong = _read(image)  # warnings are not about pixels
     except Image.DecompressionBombError as error:
         raise ValueError(f"{file} would fill the memory: {error} Cut it, or make it smaller") from None
     if wrong:
@@ -135,15 +135,17 @@ def stored_pages(file: Path) -> list[Page]:
 
 
 def _read(image: Image.Image) -> tuple[list[Page], str]:
-    """Pages, and why they are not all that the file holds."""
+    """The pages, and why some content cannot be read; empty if all can."""
     pages, wrong = [], ""
-    several = getattr(image, "n_frames", 1) if image.format != "MPO" else 1  # a camera's: depth or brightness
+    several = (
+        getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+    )  # a camera's: further pages are depth or brightness
     for number in range(several):
         if several > 1:
             image.seek(number)
         if number and _tag(image, _SUBFILE, 0) & 1:  # a thumbnail
             continue
-        raw = _raw(image)  # Pillow forgets it when it loads
+        raw = _raw(image)  # lost after loading
         image.load()
         wrong = wrong or _unreadable(image, raw, several)
         pages.append(_page(image, raw))
@@ -155,7 +157,7 @@ def _opened(file: Path) -> Image.Image:
         raise ValueError("it is empty")
     try:
         with Image.open(file, formats=_FORMATS) as image:
-            if image.format == "PNG":  # Pillow does not look at the checksums of its parts otherwise
+            if image.format == "PNG":  # else Pillow ignores checksums
                 image.verify()
         return Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError:
@@ -165,7 +167,7 @@ def _opened(file: Path) -> Image.Image:
 
 
 def _unreadable(image: Image.Image, raw: str, pages: int) -> str:
-    """What would be lost without a word."""
+    """Content that would be lost silently; empty if there is none."""
     if ";16" in raw and image.mode not in _GREY:
         return "holds 16 bits for each colour or beside alpha; save it as 8-bit colour or as 16-bit grey"
     told = str(_tag(image, _DESCRIPTION, ""))
@@ -179,7 +181,7 @@ def _page(image: Image.Image, raw: str) -> Page:
     upright = ImageOps.exif_transpose(image)
     lossy = image.format in ("JPEG", "MPO", "WEBP")
     if image.mode in ("P", "PA"):
-        upright.convert("RGBA")  # here, where what is told of a broken palette gets the name of the file
+        upright.convert("RGBA")  # here, so that errors of a broken palette get the file name
     if image.mode not in _GREY or _alpha(image):
         return Page(upright, None, lossy)
     levels = np.asarray(upright)
@@ -194,7 +196,7 @@ def _page(image: Image.Image, raw: str) -> Page:
 
 
 def _shown(page: Page, file: Path, *, colour: bool) -> np.ndarray:
-    """(H, W) or (H, W, 3) float32."""
+    """A page as (H, W) or (H, W, 3) float32."""
     if page.levels is not None:
         pixels = stretched(page.levels, file)
         return np.repeat(pixels[..., None], 3, axis=2) if colour else pixels
@@ -209,13 +211,13 @@ def _alpha(image: Image.Image) -> bool:
 
 
 def _raw(image: Image.Image) -> str:
-    """How a pixel lies in the file, as Pillow calls it, such as `L;2` and `RGB;16B`."""
+    """Pillow's name of the stored pixel format, such as `L;2` and `RGB;16B`."""
     tiles: Any = getattr(image, "tile", None)
     arguments = tiles[0][3] if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def _tag(image: Image.Image, number: int, default: _Value) -> _Value:
-    """Of a TIFF."""
+    """Value of a TIFF tag."""
     value = getattr(image, "tag_v2", {}).get(number, default) if image.format == "TIFF" else default
     return value[0] if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Cells of a table: text as it stands, and what number it says."""
+"""Cells of a table: text, and its conversion to numbers."""
 
 import math
 import re
@@ -8,10 +8,10 @@ __all__ = ["ERRORS", "MISSING", "decimal_comma", "flag", "is_missing", "number",
 
 _TCGA = ("[not available]", "[not applicable]", "[not evaluated]", "[unknown]")
 MISSING = ("", "na", "n/a", "nan", "none", "null", "?", ".", "-", "--", "'--", "unknown", *_TCGA)
-"""Cells that say nothing, in lower case."""
+"""Cells that mean a missing value, in lower case."""
 
 ERRORS = ("#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "##")
-"""How cells begin in which Excel could not say a value."""
+"""Prefixes of error values of Excel."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _MARKED = re.compile(r"[+-]?\d*([.,])\d+", re.ASCII)

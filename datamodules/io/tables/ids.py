@@ -1,4 +1,4 @@
-"""Ids are text, and match letter by letter: 007 is not 7, and who has written both is asked."""
+"""Ids are text and match exactly: 007 is not 7, and a table with both is refused."""
 
 import re
 import unicodedata

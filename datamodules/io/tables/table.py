@@ -1,7 +1,7 @@
-"""Tables with a header: CSV and TSV in any of the encodings and with any of the separators of Excel, or XLSX.
+"""Read tables with a header: CSV and TSV in all encodings and with all separators that Excel writes, or XLSX.
 
-Cells are text without blanks around; `number` and `flag` read them. Blank rows and columns are passed over. One line of
-the log says what was read.
+Cells are stripped text; `number` and `flag` convert them. Blank rows and columns are skipped. One line of the log says
+what was read.
 """
 
 import csv
@@ -24,19 +24,19 @@ __all__ = ["ENDINGS", "Row", "Table", "find_table", "read_matrix", "read_table",
 log = logging.getLogger(__name__)
 
 ENDINGS = (".csv", ".tsv", ".xlsx", ".xls")
-"""Of tables, in the order in which they are looked for; the last to be told that it is not read."""
+"""Endings of tables, in order of preference; `.xls` only to say that it is not supported."""
 
 
 class Row(dict[str, str]):
     """Cells by column.
 
     Attributes:
-        source: The file, and the columns whose comma is a decimal one.
-        line: In the file.
-        name: Its id with the column's name, once that is known.
+        source: The file, and the columns with decimal commas.
+        line: Line in the file.
+        name: The id with its column's name, once known.
     """
 
-    __slots__ = ("line", "name", "source")  # set from outside: an `__init__` takes as long as all else of a row
+    __slots__ = ("line", "name", "source")  # set from outside, since an `__init__` would double the time per row
     source: tuple[Path, frozenset[str]]
     line: int
     name: str
@@ -48,18 +48,18 @@ class Row(dict[str, str]):
 
     @property
     def commas(self) -> frozenset[str]:
-        """Columns whose comma is a decimal one."""
+        """Columns with decimal commas."""
         return self.source[1]
 
 
 @dataclass(frozen=True)
 class Table:
-    """What was read.
+    """A table.
 
     Attributes:
-        file: It came from.
-        columns: Names, each once.
-        rows: At least one.
+        file: Its file.
+        columns: Unique names.
+        rows: At least one row.
     """
 
     file: Path
@@ -67,10 +67,10 @@ class Table:
     rows: list[Row]
 
     def need(self, *columns: str) -> None:
-        """Check that there are columns.
+        """Check that columns exist.
 
         Raises:
-            ValueError: If one is missing; a column of almost that name is told.
+            ValueError: If one is missing; the message names columns with almost that name.
         """
         absent = [name for name in columns if name not in self.columns]
         if absent:
@@ -82,7 +82,7 @@ class Table:
         """Rows by id, in order.
 
         Raises:
-            ValueError: If there is no such column, a row has no id, or an id stands there twice.
+            ValueError: If there is no such column, a row has no id, or an id occurs twice.
         """
         self.need(column)
         found: dict[str, Row] = {}
@@ -102,13 +102,13 @@ def read_table(file: Path, *, sheet: str = "", comment: str = "") -> Table:
     """Read a table.
 
     Args:
-        file: Text, which may be compressed by gzip, or an Excel workbook; told by its content, not by its name.
-        sheet: Of a workbook; by default the first with cells.
-        comment: Lines of text that begin so are passed over.
+        file: Text, possibly gzipped, or an Excel workbook; recognised by content, not by name.
+        sheet: Sheet of a workbook; by default the first with cells.
+        comment: Prefix of lines to skip.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no table, has no rows or a column twice, or a line has another number of cells.
+        ValueError: If it is not a table, has no rows or a column twice, or a line has another number of cells.
     """
     names, lines, notes = _opened(file, sheet, comment)
     body = list(lines)
@@ -133,11 +133,11 @@ def read_table(file: Path, *, sheet: str = "", comment: str = "") -> Table:
 
 
 def read_matrix(file: Path) -> tuple[list[str], list[str], np.ndarray]:
-    """Names of R rows, names of C columns, and (R, C) numbers, NaN where missing; for tables of many thousand rows.
+    """Read names of R rows, names of C columns, and (R, C) numbers, NaN if missing; for many thousand rows.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: As of `read_table`, or if a cell is no number.
+        ValueError: As for `read_table`, or if a cell is not a number.
     """
     columns, lines, notes = _opened(file)
     names, found, odd, points = [], list[np.ndarray](), [], False
@@ -149,7 +149,7 @@ def read_matrix(file: Path) -> tuple[list[str], list[str], np.ndarray]:
             if "_" in text or not np.isfinite(values).all():
                 raise ValueError
             points |= "." in text
-        except ValueError:  # something is missing, or has a decimal comma
+        except ValueError:  # a missing value or a decimal comma
             values = np.full(len(cells), np.nan)
             odd.append((len(found), line, cells))
         found.append(values)
@@ -168,7 +168,7 @@ def read_matrix(file: Path) -> tuple[list[str], list[str], np.ndarray]:
 
 
 def find_table(folder: Path, stem: str) -> Path:
-    """The table of a name in a folder: as CSV, else TSV, else XLSX; where there is none, what it would be called."""
+    """Find a table by name in a folder: CSV, else TSV, else XLSX; if there is none, the path of a CSV."""
     found = [file for file in listed(folder) if file.stem.casefold() == stem and file.suffix.lower() in ENDINGS]
     found.sort(key=lambda file: ENDINGS.index(file.suffix.lower()))
     if len(found) > 1:
@@ -177,7 +177,7 @@ def find_table(folder: Path, stem: str) -> Path:
 
 
 def write_table(file: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write a CSV in UTF-8, all or nothing; what a row lacks is empty, and what is none of the columns is left out."""
+    """Write a CSV in UTF-8, in one step; missing cells are empty, and cells of other columns are left out."""
     with written(file) as partial, partial.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, list(columns), restval="", extrasaction="ignore")
         writer.writeheader()
@@ -185,7 +185,7 @@ def write_table(file: Path, columns: Iterable[str], rows: Iterable[Mapping[str, 
 
 
 def _opened(file: Path, sheet: str = "", comment: str = "") -> tuple[list[str], Iterator[Line], list[str]]:
-    """Names of columns, the lines below that are not blank, one cell for each name, and what is unusual."""
+    """Names of columns, the non-blank lines below with one cell for each name, and notes on what is unusual."""
     data = read_bytes(file)
     lines: Iterable[Line]
     if data.startswith(b"PK"):
@@ -207,7 +207,7 @@ def _opened(file: Path, sheet: str = "", comment: str = "") -> tuple[list[str], 
 
 
 def _squared(lines: Iterable[Line], names: list[str], file: Path) -> Iterator[Line]:
-    """Lines that are not blank, with a cell for each name."""
+    """Non-blank lines with a cell for each name."""
     named = max(place for place, name in enumerate(names, 1) if name)
     for line, cells in lines:
         if not any(cells):

@@ -1,4 +1,4 @@
-"""Text of a table: what is no text at all, in which encoding it is, and what parts its cells."""
+"""Text of a table: its encoding and its separator; refuses files that are not text."""
 
 import codecs
 import csv
@@ -14,7 +14,7 @@ from medzoo.datamodules.io.files import opening
 __all__ = ["Line", "cells_of_text", "read_bytes", "text_of"]
 
 Line = tuple[int, list[str]]
-"""Number of a line in its file, and its cells without blanks around."""
+"""Line number in the file, and stripped cells."""
 
 _NO_TABLE = {
     b"version https://git-lfs": "a pointer of Git LFS, not the table; fetch it with git lfs pull",
@@ -23,16 +23,16 @@ _NO_TABLE = {
 }
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _START = 1 << 20
-"""Letters of a text that hold its header."""
+"""Characters of a text that contain its header."""
 _NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 
 
 def read_bytes(file: Path) -> bytes:
-    """Of a file that may be compressed, whatever its name says.
+    """Read the bytes of a file, which may be gzipped whatever its name.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is damaged, or something else than a table by how it begins.
+        ValueError: If it is damaged, or begins like another kind of file.
     """
     with opening(file, "a table"):
         data = file.read_bytes()
@@ -44,12 +44,10 @@ def read_bytes(file: Path) -> bytes:
 
 
 def text_of(data: bytes, file: Path) -> tuple[str, str]:
-    """Text, and its encoding.
-
-    By the mark it begins with, else UTF-8, else that of Windows, cp1252.
+    """Decode text; returns it with its encoding: by a byte-order mark, else UTF-8, else cp1252.
 
     Raises:
-        ValueError: If it is no text, or a web page.
+        ValueError: If it is not text, or a web page.
     """
     marked = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
     for encoding in (marked,) if marked else ("utf-8", "cp1252"):
@@ -72,15 +70,15 @@ def text_of(data: bytes, file: Path) -> tuple[str, str]:
 
 
 def cells_of_text(text: str, file: Path, comment: str = "") -> tuple[Iterator[Line], str]:
-    """Lines of cells, and the name of what parts them: a comma, a semicolon or a tab, by the header.
+    """Split text into lines of cells; returns them with the name of the separator, found by the header.
 
     Args:
-        text: Of the table.
+        text: Text of the table.
         file: For messages.
-        comment: Lines that begin so are passed over.
+        comment: Prefix of lines to skip.
 
     Raises:
-        ValueError: If quotation marks do not close, when that line is reached.
+        ValueError: If quotation marks are not closed, when that line is reached.
     """
     if comment:
         text = re.sub(rf"(?m)^{re.escape(comment)}.*$", "", text)
@@ -103,7 +101,7 @@ def _parsed(text: str, separator: str, file: Path) -> Iterator[Line]:
 
 
 def _separator(text: str) -> str:
-    """Of those in the header the most frequent which gives the first lines as many cells as the header has."""
+    """The most frequent separator in the header that splits the first lines into as many cells as the header."""
     text = text if len(text) < _START else text[:_START].rpartition("\n")[0]
     unquoted = re.sub(r'(?m)(^|[,;\t])( *)"(?:[^"]|"")*"', r"\1quoted", text) if '"' in text else text
     first = re.search(r"[^\r\n]*\S[^\r\n]*", unquoted)
@@ -113,7 +111,7 @@ def _separator(text: str) -> str:
 
 
 def _is_even(text: str, separator: str) -> bool:
-    ends = (found[0] for found in re.finditer(r"[^\r\n]*(\r\n|\r|\n)|[^\r\n]+", text))  # without a copy of all
+    ends = (found[0] for found in re.finditer(r"[^\r\n]*(\r\n|\r|\n)|[^\r\n]+", text))  # without copying the text
     lines = csv.reader(ends, delimiter=separator, skipinitialspace=True, strict=True)
     try:
         return len({len(cells) for cells in itertools.islice(lines, 100) if any(map(str.strip, cells))}) == 1

@@ -1,4 +1,4 @@
-"""Sheets of an Excel workbook (.xlsx) as lines of text: what a person sees in the cells."""
+"""Read sheets of an Excel workbook (.xlsx) as lines of text, as shown in the cells."""
 
 import datetime
 import io
@@ -19,7 +19,7 @@ __all__ = ["cells_of_workbook"]
 
 @dataclass(frozen=True)
 class _Sheet:
-    """What is in a sheet, and what of it would not be seen: merged cells, and formulas without values."""
+    """A sheet, with its merged cells and its formulas without values."""
 
     title: str
     visible: bool
@@ -29,12 +29,12 @@ class _Sheet:
 
 
 def cells_of_workbook(data: bytes, file: Path, sheet: str = "") -> tuple[list[Line], list[str]]:
-    """Lines of cells of one sheet, and what else is to be told.
+    """Lines of cells of one sheet, and notes on what is unusual.
 
     Args:
         data: The workbook.
         file: For messages.
-        sheet: Its name in any case; without one the first that is visible and has cells.
+        sheet: Its name, in any case; by default the first visible sheet with cells.
 
     Raises:
         ValueError: If it cannot be read, there is no such sheet, or a formula has no value.
@@ -61,14 +61,14 @@ def cells_of_workbook(data: bytes, file: Path, sheet: str = "") -> tuple[list[Li
 
 
 def _sheets(data: bytes, file: Path) -> list[_Sheet]:
-    import openpyxl  # takes a third of a second, and few tables are workbooks
+    import openpyxl  # imported late: it takes a third of a second
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what a sheet has beside cells
+            warnings.simplefilter("ignore")  # about other content than cells
             values, formulas = (openpyxl.load_workbook(io.BytesIO(data), data_only=flag) for flag in (True, False))
         return [_sheet(one, formulas[one.title]) for one in values.worksheets]
-    except Exception as error:  # whatever the library meets in a damaged file
+    except Exception as error:  # the library raises anything at a damaged file
         told = " ".join(str(error).split())
         raise ValueError(
             f"{file} could not be read as an Excel workbook ({told}); save it again as .xlsx or CSV"
@@ -76,9 +76,9 @@ def _sheets(data: bytes, file: Path) -> list[_Sheet]:
 
 
 def _sheet(values: "Worksheet", formulas: "Worksheet") -> _Sheet:
-    """Of the cells that are in the file: a stray one in the last row would make `iter_rows` walk through a million.
+    """Read the stored cells only: with a stray one in the last row, `iter_rows` would walk through a million.
 
-    A program that is not Excel may write formulas without values, which would look like empty cells.
+    Programs other than Excel may write formulas without values, which would look like empty cells.
     """
     rows: dict[int, dict[int, str]] = {}
     for (row, column), cell in sorted(values._cells.items()):
@@ -94,7 +94,7 @@ def _sheet(values: "Worksheet", formulas: "Worksheet") -> _Sheet:
 
 
 def _text(cell: "Cell") -> str:
-    """As it is shown: without a needless `.0`, with the leading zeros of a format `000`, a date as 2024-03-01."""
+    """A cell as shown: without a needless `.0`, with the leading zeros of a format `000`, a date as 2024-03-01."""
     value, shown = cell.value, str(cell.number_format)
     if value is None:
         return ""

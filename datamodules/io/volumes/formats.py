@@ -1,4 +1,4 @@
-"""Headers of volumes as each format says them, and what reads the voxels behind them."""
+"""Volume formats: reading the header of each, and its voxels."""
 
 import gzip
 import logging
@@ -17,21 +17,21 @@ from medzoo.datamodules.io.volumes.itk import read_itk
 
 __all__ = ["FORMATS", "VOLUMES", "volume_ending"]
 
-logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # what it mends in a header is checked here
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it repairs headers; these are checked here
 
 VOLUMES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-"""How the names of volumes end; `.npy`, whose voxels are 1 mm in z, y, x, is read too where it is named."""
+"""Endings of volumes; `.npy` (z, y, x in voxels of 1 mm) is read too if named explicitly."""
 
 
 def volume_ending(file: Path) -> str:
-    """How the name of a volume ends, in lower case; empty where it is none."""
+    """Ending of a volume's name, in lower case; empty if it is not a volume."""
     return next((end for end in (*VOLUMES, ".npy") if file.name.lower().endswith(end)), "")
 
 
 def _nifti(file: Path) -> RawHeader:
     try:
         image = nib.load(file, mmap=False)
-    except ImageFileError as error:  # no header to be found in it
+    except ImageFileError as error:  # it has no header
         raise EOFError from error
     if not isinstance(image, nib.Nifti1Image):
         raise ValueError("it holds something else than a volume")
@@ -51,7 +51,7 @@ def _nifti(file: Path) -> RawHeader:
 
 
 def _check_guesses(file: Path, image: nib.Nifti1Image) -> None:
-    """Refuse what nibabel mends by a guess: another geometry than the header's would come of it."""
+    """Refuse headers that nibabel would repair by a guess, with a wrong geometry as the result."""
     with nib.openers.ImageOpener(str(file)) as opened:
         header = type(image.header).from_fileobj(opened, check=False)
     if header["sizeof_hdr"] != header.sizeof_hdr:
@@ -92,4 +92,4 @@ FORMATS = {
     ".nrrd": ("an NRRD volume", read_itk),
     ".npy": ("an array", _npy),
 }
-"""By the ending of a name, what such a file is, and what reads its header."""
+"""Name and header reader of each format, by ending."""

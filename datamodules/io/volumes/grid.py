@@ -1,4 +1,4 @@
-"""Where the voxels of a file lie, and how its array is turned to z, y, x and back."""
+"""The grid of a file, and how its array is reoriented to z, y, x and back."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,21 +15,21 @@ __all__ = ["LPS", "Grid", "check_same_grid", "from_itk", "to_itk"]
 _TOLERANCE = 1e-3  # mm, and parts of a direction
 _RAS = nib.orientations.axcodes2ornt("RAS")
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From mm in RAS to mm in LPS, which DICOM and ITK count in, and back."""
+"""From mm in RAS to mm in LPS, as used by DICOM and ITK, and back."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
     """The grid of a file, and the same turned to the nearest axes of the patient: z, y, x.
 
-    Turned arrays have index 0 at the feet, the back and the left: axes point to the head, the front and the patient's
-    right, which is RAS of nibabel (x, y, z) with its axes in the order z, y, x. Nothing is interpolated, so axes of an
-    oblique scan stay as oblique as they are; spacings of a sheared one multiply to the volume of a voxel.
+    Reoriented arrays have index 0 at the feet, the back and the left: axes point to the head, the front and the
+    patient's right, which is nibabel's RAS (x, y, z) with axes in the order z, y, x. Nothing is interpolated, so
+    oblique scans stay oblique; spacings of a sheared grid multiply to the volume of a voxel.
 
     Attributes:
-        file_shape: Voxels along the axes of the file, as the file says it: a last axis of 1 may be missing or too many.
+        file_shape: Voxels along the axes of the file, where a last axis of 1 may be missing or extra.
         file_affine: (4, 4) from voxels of the file to mm in RAS.
-        header: What a NIfTI file says of its geometry, so that it can be written again to the last bit; else none.
+        header: The geometry of a NIfTI header, to be written again bit for bit; else None.
     """
 
     file_shape: tuple[int, ...]
@@ -58,49 +58,49 @@ class Grid:
 
     @cached_property
     def spacing(self) -> tuple[float, float, float]:
-        """Mm of a voxel along z, y, x, by the affine."""
+        """Spacing in mm along z, y, x, by the affine."""
         x, y, z = voxel_mm(self.affine)
         return z, y, x
 
     def to_array(self, data: np.ndarray, *, copy: bool = True) -> np.ndarray:
-        """(z, y, x) from an array in the order of the file; contiguous unless it need not be copied."""
+        """Reorient an array in the order of the file to (z, y, x); contiguous unless `copy` is False."""
         turned = nib.orientations.apply_orientation(data.reshape(self._volume), self._turn).T
         return np.ascontiguousarray(turned) if copy else turned
 
     def to_file(self, array: np.ndarray) -> np.ndarray:
-        """An array of three axes in the order of the file, from (z, y, x)."""
+        """Reorient (z, y, x) to the order of the file, with three axes."""
         return nib.orientations.apply_orientation(array.T, nib.orientations.ornt_transform(_RAS, self._turn))
 
     @property
     def is_slice(self) -> bool:
-        """Whether it is one slice, of whatever direction."""
+        """Whether it is a single slice, in any direction."""
         return 1 in self.shape
 
     def to_picture(self, array: np.ndarray) -> np.ndarray:
-        """(H, W) of one slice (z, y, x) as pictures show it: head or front above, the patient's right on the left."""
+        """A single slice (z, y, x) as a picture (H, W): head or front up, the patient's right on the left."""
         return array.squeeze(self.shape.index(1))[::-1, ::-1]
 
     def from_picture(self, picture: np.ndarray) -> np.ndarray:
-        """(z, y, x) of a picture of the slice."""
+        """A picture of the slice as (z, y, x)."""
         return np.expand_dims(picture[::-1, ::-1], self.shape.index(1))
 
     @property
     def pixel(self) -> tuple[float, ...]:
-        """Mm of a pixel of the slice, H and W."""
+        """Spacing of the slice in mm, H and W."""
         return tuple(np.delete(self.spacing, self.shape.index(1)).tolist())
 
     @property
     def pixels(self) -> tuple[int, ...]:
-        """H and W of the slice."""
+        """Size of the slice, H and W."""
         return tuple(np.delete(self.shape, self.shape.index(1)).tolist())
 
     def turned(self) -> "Grid":
-        """The grid of a file that has the axes of the array."""
+        """The grid of a file with the axes of the reoriented array."""
         return Grid(self.shape[::-1], self.affine)
 
 
 def check_same_grid(file: Path, grid: Grid, other_file: Path, other: Grid) -> None:
-    """Refuse two files that do not show the same places; how each stores its axes does not matter.
+    """Refuse two files with different grids; how each stores its axes does not matter.
 
     Raises:
         ValueError: If shapes or affines differ.
@@ -114,7 +114,7 @@ def check_same_grid(file: Path, grid: Grid, other_file: Path, other: Grid) -> No
 
 
 def to_itk(array: np.ndarray, affine: np.ndarray) -> sitk.Image:
-    """An image of SimpleITK.
+    """Make a SimpleITK image.
 
     Args:
         array: (z, y, x).
@@ -130,7 +130,7 @@ def to_itk(array: np.ndarray, affine: np.ndarray) -> sitk.Image:
 
 
 def from_itk(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
-    """(4, 4) from voxels x, y, z of an image of SimpleITK, of two to four axes, to mm in RAS."""
+    """Affine (4, 4) of a SimpleITK image of two to four axes, from voxels x, y, z to mm in RAS."""
     axes = len(image.GetSize())
     kept = min(axes, 3)
     lps = np.eye(4)

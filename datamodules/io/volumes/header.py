@@ -1,4 +1,4 @@
-"""What a header of a volume says, of whatever format."""
+"""The header of a volume, of any format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ __all__ = ["RawHeader"]
 
 @dataclass(frozen=True)
 class RawHeader:
-    """A header as its format says it.
+    """A header as stored, not checked yet.
 
     Attributes:
         shape: Voxels along the axes of the file.
         affine: (4, 4) to mm in RAS.
-        voxel: Bytes of a voxel; 0 where it is no single number.
-        load: Reads the voxels, in the order of the file; to be called within `opening`.
-        packed: Whether they are compressed, or may be.
-        nifti: The header of NIfTI; else none.
-        start: Bytes before the first voxel.
+        voxel: Bytes of a voxel; 0 if it is not a single number.
+        load: Reads the voxels in the order of the file; to be called within `opening`.
+        packed: Whether voxels are, or may be, compressed.
+        nifti: The NIfTI header, or None.
+        start: Offset of the first voxel in bytes.
     """
 
     shape: tuple[int, ...]

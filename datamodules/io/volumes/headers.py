@@ -1,4 +1,4 @@
-"""Headers of volumes, checked before any of their voxels is read."""
+"""Check the headers of volumes before voxels are read."""
 
 import functools
 import logging
@@ -21,19 +21,19 @@ log = logging.getLogger(__name__)
 
 _SMALLEST, _LARGEST = 0.01, 50.0  # mm of a voxel
 _MOST = 2**32  # voxels
-_DENSEST = 1100  # bytes that deflate can make of one
-_FLATTEST = 0.3  # volume of a voxel beside that of a box of its edges; at a tilt of 30 degrees it is 0.87
+_DENSEST = 1100  # highest compression ratio of deflate
+_FLATTEST = 0.3  # volume of a voxel relative to a box with its edges; 0.87 at a tilt of 30 degrees
 _GEOMETRY = ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
              "qoffset_z", "srow_x", "srow_y", "srow_z")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a volume before its voxels are read.
+    """A checked header.
 
     Attributes:
-        grid: Where they lie.
-        load: Reads them, in the order of the file; to be called within `opening`.
+        grid: The grid of the voxels.
+        load: Reads the voxels in the order of the file; to be called within `opening`.
     """
 
     grid: Grid
@@ -43,15 +43,15 @@ class Header:
 def read_header(file: Path) -> Header:
     """Read and check a header.
 
-    - A last axis of 1 counts as none, a missing one as 1; several volumes in a file are refused.
-    - Of the geometries of NIfTI the affine counts (sform, else qform). It is told if pixdim differs by more than 1%, if
-      both point elsewhere, and if there is neither: nibabel's default stands then, x to the left.
+    - A last axis of 1 is dropped, a missing one counts as 1; several volumes in a file are refused.
+    - The geometry of NIfTI is its affine (sform, else qform). A warning is logged if pixdim differs by more than 1%, if
+      the two point in different directions, or if there is neither: then nibabel's default holds, x to the left.
     - Units other than mm, voxels below 0.01 or above 50 mm, axes that span no volume, more than 2^32 voxels, or more
-      than the file can hold are refused. Of a single slice, its thickness may be anything.
+      than the file can hold are refused. The thickness of a single slice is not checked.
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If it is no such volume.
+        ValueError: If it is not such a volume.
     """
     ending = volume_ending(file)
     if not ending:
@@ -72,7 +72,7 @@ def read_header(file: Path) -> Header:
 
 
 def _bare(header: nib.Nifti1Header) -> nib.Nifti1Header:
-    """A header of geometry alone: who is shown, and when, stays behind."""
+    """A copy of the geometry only, without any data of the patient or the date."""
     bare = type(header)()
     for name in _GEOMETRY:
         bare[name] = header[name]
@@ -124,7 +124,7 @@ def _check_affine(file: Path, raw: RawHeader) -> None:
 
 
 def _tell_geometry(file: Path, raw: RawHeader, header: nib.Nifti1Header) -> None:
-    """Warn where a header says two things of its geometry, or nothing."""
+    """Warn if a header has contradictory geometry, or none."""
     long = np.array((*raw.shape, 1)[:3]) > 1
     coded = [int(header[f"{kind}_code"]) > 0 for kind in ("sform", "qform")]
     edges, pixdim = np.linalg.norm(raw.affine[:3, :3], axis=0), np.abs(header["pixdim"][1:4])

@@ -15,16 +15,16 @@ _SAMPLE = 1_000_000
 def check_offset(ct: np.ndarray, file: Path) -> None:
     """Refuse a CT whose rescale intercept is missing, such as one with air at 0 and water at 1024.
 
-    No air lies at -1000, and much of the volume, but little else above it, has the density of soft tissue plus 1024.
-    Bone is less than a quarter of what lies above 0, even where the air around a head has been set to 0, and calcified
-    spots in a head without its skull are fewer still. Or a good part is denser than any tissue.
+    Such a CT has no air at -1000, and much of the volume, but little above it, has the density of soft tissue plus
+    1024. (Bone is less than a quarter of voxels above 0 even if the air around a head was set to 0, and calcifications
+    in a skull-stripped head are fewer still.) Or a good part is denser than any tissue.
 
     Args:
         ct: Of any shape.
         file: For messages.
 
     Raises:
-        ValueError: If that is so.
+        ValueError: If the intercept seems to be missing.
     """
     flat = ct.reshape(-1)
     values = flat[:: max(1, flat.size // _SAMPLE)]
@@ -47,7 +47,7 @@ def check_hu(ct: np.ndarray, file: Path, *, stripped: bool = False) -> None:
     Args:
         ct: Of any shape.
         file: For messages.
-        stripped: Whether all but the brain may have been set to 0, so that nothing need lie below 0 or above 255.
+        stripped: Whether all but the brain may have been set to 0, so that no value need lie below 0 or above 255.
 
     Raises:
         ValueError: If the intercept is missing (`check_offset`), values were scaled to 0 to 1, or they are grey values

@@ -1,7 +1,7 @@
-"""NRRD and MetaImage: their headers, and what reads the voxels behind them.
+"""NRRD and MetaImage: reading headers and voxels.
 
-SimpleITK reads damaged voxels, and takes what it finds in memory for numbers that a header lacks, without a word: so
-both are looked at first.
+SimpleITK silently reads damaged voxels, and uses uninitialised memory for numbers missing in a header, so both are
+checked first.
 """
 
 import math
@@ -27,7 +27,7 @@ _NUMBERS = {
     "HeaderSize CompressedDataSize ElementNumberOfChannels ID ParentID": 0,
     "DimSize ElementSpacing ElementSize Offset Origin Position": 1,
     "TransformMatrix Orientation Rotation": 2,
-}  # by the power of the number of axes, how many there are
+}  # value: numbers expected, as a power of the number of axes
 _FLAGS = {"BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "CompressedData"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MM = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "", "?")
@@ -61,7 +61,7 @@ def read_itk(file: Path) -> RawHeader:
 
 
 def _check_voxels(stored: Path, packed: bool, start: int, size: int, told: str | None) -> None:
-    """Ask for so many bytes, and of a MetaImage that it tells how many they are packed into."""
+    """Check that a file has enough bytes of voxels, and that the compressed size in a MetaImage is right."""
     if not stored.is_file():
         raise ValueError(f"its voxels in {stored.name} are not there")
     content = stored.read_bytes()[start:]
@@ -77,7 +77,7 @@ def _check_voxels(stored: Path, packed: bool, start: int, size: int, told: str |
 
 
 def _voxels(file: Path, fields: dict[str, str], end: int) -> tuple[Path, bool, int]:
-    """Where voxels stand, whether they are compressed, and at which byte they begin; -1 where that is not known."""
+    """The file of the voxels, whether they are compressed, and their offset in bytes; -1 if unknown."""
     if _is_nrrd(file):
         coding = fields.get("encoding", "").lower()
         odd = {"data file", "datafile", "line skip", "byte skip"} & {*fields} or coding not in ("raw", "gzip", "gz")
@@ -96,7 +96,7 @@ def _is_nrrd(file: Path) -> bool:
 
 
 def _fields(file: Path) -> tuple[dict[str, str], int]:
-    """What a header says by name, and how many bytes it has."""
+    """Fields of a header by name, and its length in bytes."""
     with file.open("rb") as opened:
         head = opened.read(1 << 20)
     last, line = (_LAST_OF_NRRD, _LINE_OF_NRRD) if _is_nrrd(file) else (_LAST_OF_META, _LINE_OF_META)

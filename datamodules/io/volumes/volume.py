@@ -1,4 +1,4 @@
-"""Volumes of any format: read as z, y, x in RAS order, and written back onto the grid of a file."""
+"""Read volumes of any format as z, y, x in RAS orientation, and write them on the grid of a file."""
 
 import shutil
 import tempfile
@@ -19,7 +19,7 @@ from medzoo.datamodules.io.volumes.headers import read_header
 
 __all__ = ["Volume", "geometry", "label_map", "read_mask", "read_volume", "write_like"]
 
-_NEARLY = 1e-3  # a label this near to a whole number is one
+_NEARLY = 1e-3  # largest distance of a label from a whole number
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Volume:
 
     Attributes:
         array: (z, y, x), contiguous.
-        grid: Of its file, for the way back.
+        grid: The grid of its file, for writing.
     """
 
     array: np.ndarray
@@ -46,33 +46,32 @@ class Volume:
 
 
 def geometry(file: Path) -> Grid:
-    """The grid of a volume by its header alone, with `shape` and `spacing` in the order z, y, x.
+    """Read the grid of a volume from its header, with `shape` and `spacing` in the order z, y, x.
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If its header is not as it should be (`read_header` and `read_series` say how).
+        ValueError: If its header is invalid (see `read_header` and `read_series`).
     """
     file = Path(file)
     return dicom_grid(file) if is_dicom(file) else read_header(file).grid
 
 
 def read_volume(file: Path) -> Volume:
-    """Read NIfTI, NRRD, MetaImage, npy (z, y, x) or DICOM: a folder with one series, or a file (`read_dicom` says how).
+    """Read NIfTI, NRRD, MetaImage, npy (z, y, x) or DICOM: a folder with one series, or a file (see `read_dicom`).
 
-    Whole numbers stay as the file has them, all others become float32. A slope of 0 or NaN is none, as the NIfTI
-    standard has it.
+    Integers keep their type, all others become float32. A slope of 0 or NaN is ignored, as in the NIfTI standard.
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If its header is not as it should be (`read_header` says how), it is cut short or damaged, or holds
-            NaN or infinite values.
+        ValueError: If its header is invalid (see `read_header`), it is cut short or damaged, or holds NaN or infinite
+            values.
     """
     file = Path(file)
     if is_dicom(file):
         values, grid = read_dicom(file)
         return Volume(grid.to_array(values.T), grid)
     header = read_header(file)
-    with opening(file, "a volume"), np.errstate(all="ignore"):  # what overflows is infinite, and refused below
+    with opening(file, "a volume"), np.errstate(all="ignore"):  # overflow gives infinity, which is refused below
         data = header.load()
     plain = data.dtype.newbyteorder("=") if data.dtype.kind in "iu" else np.uint8 if data.dtype.kind == "b" else "f4"
     with np.errstate(over="ignore"):
@@ -83,33 +82,33 @@ def read_volume(file: Path) -> Volume:
 
 
 def read_mask(file: Path, labels: Collection[int] | None = None) -> Volume:
-    """Read a label map as uint8, or uint16 where a label needs it.
+    """Read a label map as uint8, or uint16 if needed.
 
     Args:
-        file: As of `read_volume`.
-        labels: Values that may be there; none allows 0 to 65535.
+        file: As for `read_volume`.
+        labels: Allowed values; None allows 0 to 65535.
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If it is not as it should be, or as of `label_map`.
+        ValueError: As for `read_volume` and `label_map`.
     """
     volume = read_volume(file)
     return Volume(label_map(volume.array, file, labels), volume.grid)
 
 
 def label_map(array: np.ndarray, file: Path, labels: Collection[int] | None = None) -> np.ndarray:
-    """Values as labels: those within 0.001 of a whole number are rounded, nothing else is.
+    """Convert values to labels; only those within 0.001 of a whole number are rounded.
 
     Args:
         array: Of any shape.
         file: For messages.
-        labels: Values that may be there; none allows 0 to 65535.
+        labels: Allowed values; None allows 0 to 65535.
 
     Returns:
-        The same in uint8, or uint16.
+        The labels in uint8 or uint16.
 
     Raises:
-        ValueError: If a value is no whole number, is negative or too large, or is not in `labels`.
+        ValueError: If a value is not a whole number, is negative or too large, or is not in `labels`.
     """
     if array.dtype.kind == "f":
         whole = np.rint(array)
@@ -134,15 +133,16 @@ def label_map(array: np.ndarray, file: Path, labels: Collection[int] | None = No
 
 
 def write_like(array: np.ndarray, source: "Path | Grid | Volume", file: Path) -> None:
-    """Write an array onto the grid of a file, with its axes as they stand there; nothing else of it comes along.
+    """Write an array on the grid of a file, in the orientation of that file; nothing else is copied from it.
 
     Args:
-        array: (z, y, x) as `read_volume` gives it, or the picture (H, W) of a single slice. Of 64 bits 32 are written.
-        source: The file, or what was read of it.
-        file: Where to; its name says the format. All or nothing is written.
+        array: (z, y, x) as from `read_volume`, or the picture (H, W) of a single slice. 64-bit values are written in
+            32.
+        source: The file, or its grid or volume.
+        file: The file to write, in one step; its ending decides the format.
 
     Raises:
-        ValueError: If the array has another shape, holds whole numbers that are too large, or the name is of no format.
+        ValueError: If the array has another shape or holds integers that are too large, or the ending is unknown.
     """
     grid = source if isinstance(source, Grid) else source.grid if isinstance(source, Volume) else geometry(source)
     array, file = np.asarray(array), Path(file)
@@ -164,7 +164,7 @@ def write_like(array: np.ndarray, source: "Path | Grid | Volume", file: Path) ->
 
 
 def _narrow(array: np.ndarray, file: Path) -> np.ndarray:
-    """In a type that all formats have."""
+    """Convert to a type that all formats have."""
     small = {"b1": np.uint8, "i8": np.int32, "u8": np.uint32, "f8": np.float32, "f2": np.float32}
     found = array.astype(small.get(array.dtype.str[1:], array.dtype), copy=False)
     if array.dtype.kind in "iu" and found is not array and (found != array).any():
@@ -185,7 +185,7 @@ def _write_nifti(data: np.ndarray, grid: Grid, file: Path) -> None:
 
 
 def _write_itk(image: sitk.Image, partial: Path, file: Path) -> None:
-    """A `.mhd` has its voxels in a file beside it, which its text names, so that comes first."""
+    """Write an ITK format; for `.mhd` the file of voxels beside it is moved first."""
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".") as folder:
         made = Path(folder) / file.name
         sitk.WriteImage(image, str(made), useCompression=True)

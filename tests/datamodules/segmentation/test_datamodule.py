@@ -213,7 +213,7 @@ def test_the_last_third_of_a_batch_lies_around_foreground():
 
 def test_patches_depend_on_seed_and_epoch_alone():
     def run(**options):
-        augment = NNUNetAugment(mirror=[0, 1, 2])
+        augment = NNUNetAugment(flip=[0, 1, 2])
         batches = PatchBatches(cases(), (4, 8, 8), batches=4, batch_size=2, augment=augment, **options)
         return batches, [batch["image"] for batch in batches]
 
@@ -253,7 +253,7 @@ def test_a_patch_over_the_border_is_filled_with_zeros():
 def test_augmentation_moves_image_and_mask_together(patch):
     mask = np.zeros(patch, np.uint8)
     mask[tuple(slice(side // 4, side // 2) for side in patch)] = 1
-    image, augment = 100 * mask[None].astype(np.float32), NNUNetAugment(mirror=range(len(patch)))
+    image, augment = 100 * mask[None].astype(np.float32), NNUNetAugment(flip=range(len(patch)))
     moved = 0
     for seed in range(40):
         said, where = augment(image, mask, seed)
