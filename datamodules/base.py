@@ -33,7 +33,7 @@ class BaseDataModule(L.LightningDataModule):
     A subclass describes its `layout`, reads it in `setup`, and splits patients with `divide`. What prediction needs
     from training goes into `_state`, which is saved in every checkpoint.
 
-    Subclasses build their loaders in `loader`. Training batches are shuffled anew in each epoch and augmented.
+    Subclasses build their loaders in `loader`. Training batches are reshuffled in each epoch and augmented.
     Validation, test and prediction give every item once, in order and unchanged, shared out between the ranks;
     `ordered_dataloader` does so on every rank, to fit something on a split.
 
@@ -164,7 +164,7 @@ class BaseDataModule(L.LightningDataModule):
         """
         order = matched(self.class_names, names, "classes")
         if order != list(range(len(names))):
-            raise ValueError(f"the classes {', '.join(names)} of the model stand in another order in these data")
+            raise ValueError(f"the classes {', '.join(names)} of the model come in another order in these data")
 
     def divide(
         self,
@@ -209,7 +209,7 @@ class BaseDataModule(L.LightningDataModule):
         tested = [one for one in splits["test"] if one not in trained]
         left = len(splits["test"]) - len(tested)
         if not (new or tested):
-            raise ValueError(f"{source}: the model was trained on all that would be tested; name other data")
+            raise ValueError(f"{source}: the model was trained on all patients that could be tested; name other data")
         if new or left:
             log.warning(
                 "%s: tested are %d patients whom the training never saw and %d whom it held out; "
@@ -235,5 +235,5 @@ def _disjoint(given: Mapping[str, Sequence[str]], source: Path) -> dict[str, lis
     for one, other in combinations(splits, 2):
         both = set(splits[one]) & set(splits[other])
         if both and not (one == "val" and other == "test" and both == set(splits["test"])):
-            raise ValueError(f"{source}: patient {sorted(both)[0]} stands in {one} and in {other}")
+            raise ValueError(f"{source}: patient {sorted(both)[0]} is in both {one} and {other}")
     return splits

@@ -112,7 +112,7 @@ class ResumableBatches:
     def balanced_plan(self, groups: Sequence[Tensor], epoch: int) -> list[Tensor]:
         """Batches with equally many items of each group (given as indices), shuffled for the epoch.
 
-        An epoch has as many batches as all items fill. A small group is repeated, shuffled anew each time. Empty groups
+        An epoch has as many batches as all items fill. A small group is repeated, reshuffled each time. Empty groups
         are skipped.
         """
         groups = [group for group in groups if len(group)]

@@ -90,4 +90,4 @@ class CaseTable:
     def check_named_once(predictors: Sequence[str]) -> None:
         """Refuse a predictor that is named twice."""
         if len({*predictors}) < len(predictors):
-            raise ValueError(f"predictors and candidates name one twice: {', '.join(predictors)}")
+            raise ValueError(f"a predictor or candidate is named twice: {', '.join(predictors)}")

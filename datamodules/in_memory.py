@@ -152,7 +152,7 @@ class InMemoryDataModule(BaseDataModule):
     def predict_dataloader(self) -> TensorBatches:
         """The images read by `set_predict_input`, in order."""
         if self._predict_input is None:
-            raise ValueError("nothing to predict on: call set_predict_input(path) first")
+            raise ValueError("nothing to predict: call set_predict_input(path) first")
         return self._batches(self._predict_input)
 
     def state_dict(self) -> dict[str, Any]:
@@ -258,7 +258,7 @@ class InMemoryDataModule(BaseDataModule):
         for name in ("val", "test"):
             count = sum(hash(row.tobytes()) in seen for row in self._data[name]["images"].numpy())
             if count:
-                log.warning("%s: %d of the %s images stand in the training images too", self.root.name, count, name)
+                log.warning("%s: %d of the %s images also occur in the training images", self.root.name, count, name)
 
 
 def _tensors(

@@ -55,7 +55,7 @@ def read_images(
             )
     ids = [one for name, images in found.items() for one in numbered(name, len(images))]
     if len(set(ids)) < len(ids):
-        raise ValueError(f"{path}: two images have one name; rename one")
+        raise ValueError(f"{path}: two images have the same name; rename one")
     return ids, np.concatenate([*found.values()])
 
 

@@ -37,7 +37,7 @@ def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> se
     """
     ordered = sorted(set(patients))
     if len(ordered) < folds:
-        raise ValueError(f"{source}: {len(ordered)} patients make no {folds} folds; set datamodule.folds lower")
+        raise ValueError(f"{source}: {len(ordered)} patients are too few for {folds} folds; lower datamodule.folds")
     parts = list(KFold(folds, shuffle=True, random_state=_SEED).split(ordered))
     return {ordered[index] for index in parts[fold][1]}
 

@@ -108,7 +108,7 @@ def _read_about(file: Path, found: Listing) -> dict[str, Any]:
         found.findings.fault("dataset.json", f"dataset.json: there is none; write one, such as {_EXAMPLE}")
     except (ValueError, TypeError, AttributeError) as error:
         where = "" if str(file) in str(error) else f"{file}: "
-        found.findings.fault("dataset.json", f"{where}{error}; mend it after {_EXAMPLE}")
+        found.findings.fault("dataset.json", f"{where}{error}; write it like {_EXAMPLE}")
     return about
 
 

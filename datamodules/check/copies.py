@@ -76,7 +76,7 @@ def tell_copies(copies: Sequence[Copy], findings: Findings) -> None:
         if copy.relabelled:
             labels = [", ".join(item.labels or ()) or "none" for item in (copy.second, copy.first)]
             findings.fault(
-                "relabelled", f"{told}, but is {labels[0]}, not {labels[1]}; mend the label, or leave out both"
+                "relabelled", f"{told}, but is {labels[0]}, not {labels[1]}; correct the label, or leave out both"
             )
 
 

@@ -57,8 +57,8 @@ class FolderCheck:
             self.kind, self.settings = "", {}
         elif self.kind not in _LISTED:
             raise ValueError(
-                f"a check knows no layout of {self.kind}; leave datamodule out, or say image_folder, segmentation or "
-                "patient_folders"
+                f"check does not support the layout of {self.kind}; leave datamodule out, or set it to image_folder, "
+                "segmentation or patient_folders"
             )
 
     def run(self) -> int:
@@ -194,4 +194,4 @@ def _tell_splits(items: list[Item], findings: Findings) -> None:
     for patient, where in splits.items():
         if len(where) > 1:
             told = " and ".join(f"{split or 'no split'} ({name})" for split, name in where.items())
-            findings.fault("split", f"patient {patient} stands in {told}; move all of a patient's images to one")
+            findings.fault("split", f"patient {patient} is in {told}; move all of a patient's images to one")

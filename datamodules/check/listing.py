@@ -116,7 +116,7 @@ def patient_of(name: str, settings: Mapping[str, Any], findings: Findings) -> st
     try:
         return "" if pattern in (None, "(.*)") else patient_in(name, pattern)
     except ValueError as error:
-        findings.fault("patient", f"{error}; rename the file, or mend the pattern")
+        findings.fault("patient", f"{error}; rename the file, or correct the pattern")
         return ""
 
 
@@ -151,7 +151,7 @@ def _class_folders(root: Path, images: Sequence[Path], depth: int, settings: Map
         parts = file.relative_to(root).parts
         split = SPLIT_WORDS.get(parts[0].lower(), "") if depth == 2 else ""
         if len(parts) <= depth or (depth == 2 and not split):
-            found.findings.fault("loose", f"{'/'.join(parts)}: stands in no class folder; move it, or use a table")
+            found.findings.fault("loose", f"{'/'.join(parts)}: is not in a class folder; move it, or use a table")
             continue
         patient = patient_of(without_ending("/".join(parts[depth:])), settings, found.findings)
         found.items.append(Item("/".join(parts), (file,), split, (parts[depth - 1],), patient))
@@ -175,11 +175,13 @@ def _listed_rows(root: Path, images: Sequence[Path], file: Path, settings: Mappi
         name, split = row[settings["path"]], row.get(settings["split"], "")
         where = f"{file.name}, line {row.line}: {name or 'a row without a path'}"
         if name in rows:
-            findings.fault("row", f"{where} stands in it twice; keep one")
+            findings.fault("row", f"{where} occurs twice; keep one")
         elif not (root / name).is_file():
             findings.fault("row", f"{where}: no such file; add it, or delete the row")
         elif not all(row[label] in ("0", "1") if several else not is_missing(row[label]) for label in labels):
-            findings.fault("row", f"{where}: label {', '.join(row[label] or 'missing' for label in labels)}; mend it")
+            findings.fault(
+                "row", f"{where}: label {', '.join(row[label] or 'missing' for label in labels)}; correct it"
+            )
         elif divided and split not in SPLITS:
             findings.fault("row", f"{where}: split is {split!r}; expected train, val or test")
         else:

@@ -227,7 +227,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
 
     def _check_gaps(self, cases: Cases) -> None:
         if self.missing == "refuse":
-            cases.check_gaps(self.predictors, "mend them")
+            cases.check_gaps(self.predictors, "fill them in")
 
     def _check_polarity(self, cases: Cases) -> None:
         if self.smaller_in_positive is None:
@@ -237,7 +237,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         known = np.isfinite(cases.values[name])
         if polarity_note(positive[known], -cases.values[name][known], name):
             raise ValueError(
-                f"{name} is larger in cases with label 1 than in those with 0: are the labels turned round? "
+                f"{name} is larger in cases with label 1 than in those with 0: are the labels swapped? "
                 "If not, set datamodule.smaller_in_positive=null"
             )
 

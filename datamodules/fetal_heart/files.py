@@ -58,7 +58,7 @@ def read_cases(
     for name in sorted({*owners} ^ {*table}):
         if name in table:
             raise ValueError(f"{file}: case {name} has no image of it in images/")
-        raise ValueError(f"{file}: image of case {name} is no row of it")
+        raise ValueError(f"{file}: no row for case {name}, which has an image")
     names, columns = sorted(table), table[owners[0]]
     lacking = [key for key in predictors if key not in columns]
     measured = _measured(root, images, owners, table, file, lacking) if lacking else {}
@@ -67,7 +67,7 @@ def read_cases(
         return Cases(names, None, ["predict"] * len(names), values, {}), owners
     splits = [table[name]["split"] for name in names] if "split" in columns else []
     if wrong := {*splits} - {*SPLITS}:
-        raise ValueError(f"{file}: split {sorted(wrong)[0]!r} is none of train, val, test")
+        raise ValueError(f"{file}: split {sorted(wrong)[0]!r} is not one of train, val, test")
     truth = root / "truth.csv"
     probability = _column(read_table(truth).by("case"), names, "probability") if truth.is_file() else None
     readers = _readers(find_table(root, "readers"), names)
@@ -139,7 +139,7 @@ def _readers(file: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np
     table = read_table(file)
     table.need("case", "reader", "score", "called")
     for name in match_ids([row["case"] for row in table.rows], names, file):
-        raise ValueError(f"{file}: case {name} is none of the table of cases")
+        raise ValueError(f"{file}: case {name} is not in the table of cases")
     readings: dict[str, Any] = {}
     for row in table.rows:
         scores, calls = readings.setdefault(row["reader"], np.full((2, len(names)), np.nan))

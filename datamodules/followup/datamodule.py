@@ -84,7 +84,7 @@ class FollowupDataModule(BaseDataModule):
         if batch_size < 1 or image_size < 8 or image_size % 4:
             raise ValueError(f"batch_size={batch_size} must be positive and image_size={image_size} divisible by 4")
         if both := set(val_hospitals) & set(test_hospitals):
-            raise ValueError(f"hospital {', '.join(sorted(both))} stands in val_hospitals and in test_hospitals")
+            raise ValueError(f"hospital {', '.join(sorted(both))} is in both val_hospitals and test_hospitals")
         self.cache_dir = Path(cache_dir)
         self.val_hospitals, self.test_hospitals = list(val_hospitals), list(test_hospitals)
         self.batches, self.image_size, self.batch_size = batches, image_size, batch_size
@@ -105,7 +105,7 @@ class FollowupDataModule(BaseDataModule):
         names = self.divide(marks, lambda: self._by_hospital(patients), self.root)
         self._items = {split: [by_name[name] for name in each] for split, each in names.items()}
         if self._seen and len({patient.expansion for patient in self._items["test"]} - {-1}) < 2:
-            raise ValueError(f"{self.root}: the test needs patients with and without expansion, of each at least one")
+            raise ValueError(f"{self.root}: the test needs patients with and without expansion, at least one of each")
         if "skull" not in self._state:
             self._state = {"skull": skull_of_all([_bone(patient) for patient in self._items["train"]])}
         tested = [*self._items["val"], *self._items["test"]]
@@ -202,7 +202,7 @@ class FollowupDataModule(BaseDataModule):
             (N, count) IPH volumes at follow-up in mL; the noise is the same for every `do`.
         """
         if not isinstance(self.maker, HeadPhantom):
-            raise ValueError("only of a phantom the truth is known")
+            raise ValueError("the truth is known for phantoms only")
         low, high = np.array(list(CLINICAL.values())).T
         columns = dict(zip(CLINICAL, (clinical.astype(float) * (high - low) + low).T, strict=True))
         return self.maker.followup_volumes({**columns}, count, do or {})
@@ -254,7 +254,7 @@ class FollowupDataModule(BaseDataModule):
         splits = by_group(hospitals, self.root, val=self.val_hospitals, test=self.test_hospitals)
         expansion = {patient.id: patient.expansion for patient in patients}
         if {expansion[name] for name in splits["train"]} != {0, 1}:
-            raise ValueError(f"{self.root}: training needs patients with and without expansion, of each at least one")
+            raise ValueError(f"{self.root}: training needs patients with and without expansion, at least one of each")
         return splits
 
 

@@ -45,9 +45,7 @@ def find_patients(root: Path) -> dict[str, Path]:
     for folder in sorted(path.parent for path in top.glob("*/*/baseline") if path.is_dir()):
         patient = folder.name.removeprefix(f"{folder.parent.name}_") if top != root else folder.name
         if patient in found:
-            raise ValueError(
-                f"patient {patient} stands in {found[patient]} and in {folder}: give each an id of its own"
-            )
+            raise ValueError(f"patient {patient} is in both {found[patient]} and {folder}: give each an id of its own")
         found[patient] = folder
     if not found:
         raise FileNotFoundError(

@@ -134,7 +134,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         if note.is_file():
             if note.read_text() == made_of:
                 return
-            log.info("%s: scans or masks have changed, cut anew", self.root)
+            log.info("%s: scans or masks have changed, cut again", self.root)
             shutil.rmtree(self.root)
         with appearing(self.root) as root:
             skipped = self._cut_all(root)

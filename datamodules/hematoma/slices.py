@@ -108,7 +108,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             splits[split] = list(dict.fromkeys(map(self.patient_of, ids)))
             for patient, label in zip(map(self.patient_of, ids), labels.tolist(), strict=True):
                 if classes.setdefault(patient, label) != label:
-                    raise ValueError(f"{self.root}: patient {patient} stands in {' and in '.join(CLASSES)}")
+                    raise ValueError(f"{self.root}: patient {patient} is in both {' and '.join(CLASSES)}")
         needed: dict[Hashable, str] = {1: CLASSES[1]} if self.expansion_only else dict(enumerate(CLASSES))
         check_classes(splits, classes, needed, self.root)
 

@@ -190,7 +190,7 @@ class ImageFolderDataModule(InMemoryDataModule):
             depth = 2 if split else 1
             if len(parts) <= depth or (split and parts[0].lower() not in SPLIT_WORDS):
                 raise ValueError(
-                    f"{file}: stands in no class folder; move it (of DICOM volumes, each has a folder in it), or list "
+                    f"{file}: is not in a class folder; move it (of DICOM volumes, each has a folder in it), or list "
                     "images in a table"
                 )
             place = SPLIT_WORDS[parts[0].lower()] if split else ""
@@ -230,7 +230,7 @@ class ImageFolderDataModule(InMemoryDataModule):
         source = self.root / (self.table or "")
         for row in rows.values():
             if given.setdefault(row.patient, row.split) != row.split:
-                raise ValueError(f"{source}: patient {row.patient} stands in {given[row.patient]} and in {row.split}")
+                raise ValueError(f"{source}: patient {row.patient} is in both {given[row.patient]} and {row.split}")
         splits = stated(given, source)
         if splits is None and self._seen:
             splits = {"train": [], "val": [], "test": list(given)}

@@ -127,7 +127,7 @@ def _member(file: Path, key: str) -> Iterator[tuple[IO[bytes], int]]:
     with opening(file, "an npz"), zipfile.ZipFile(file) as archive:
         of_key = [each for each in archive.infolist() if each.filename.removesuffix(".npy") == key]
         if len(of_key) > 1:
-            raise ValueError(f"it holds {len(of_key)} arrays of the name {key}")
+            raise ValueError(f"it holds {len(of_key)} arrays named {key}")
         about = of_key[0]
         if about.file_size > _BOMB[0] and about.file_size > _BOMB[1] * about.compress_size:
             raise ValueError(f"{key} unpacks to {about.file_size >> 30} GiB from almost nothing")
@@ -148,7 +148,11 @@ def _header(stream: IO[bytes], size: int) -> tuple[str, tuple[int, ...], np.dtyp
     text = stream.read(min(int.from_bytes(length, "little"), size))  # numpy would allocate 4 GiB
     shape, _, dtype = read(io.BytesIO(length + text))
     if dtype.hasobject:
-        return "holds Python objects, which are not loaded; save it anew as numbers, by array.astype(...)", shape, dtype
+        return (
+            "holds Python objects, which are not loaded; save it again as numbers, by array.astype(...)",
+            shape,
+            dtype,
+        )
     if dtype.kind not in "biufUS":
         return f"holds {dtype}; expected numbers", shape, dtype
     wanted = stream.tell() + dtype.itemsize * int(np.prod([int(side) for side in shape], dtype=object))

@@ -72,7 +72,7 @@ def check_no_folder(paths: Sequence[Path], endings: Sequence[str]) -> None:
     """
     for path in paths:
         if path.is_dir() and _ending(path, endings) and not holds_dicom(path):
-            raise ValueError(f"{path} could not be read as an image (it is a folder); take out what lies in it")
+            raise ValueError(f"{path} could not be read as an image (it is a folder); move its content out")
 
 
 def find_volume(folder: Path, name: str) -> Path | None:

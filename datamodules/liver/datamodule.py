@@ -114,7 +114,10 @@ class LiverCohortDataModule(BaseDataModule):
                 f"test_share={test_share} positive and together below 1"
             )
         if len(spatial_size) != 3 or len(spacing_mm) != 3 or hu_window[0] >= hu_window[1] or batch_size < 1:
-            raise ValueError("spatial_size and spacing_mm are z, y, x; hu_window rises; batch_size is positive")
+            raise ValueError(
+                "spatial_size and spacing_mm have three values (z, y, x); hu_window=[a, b] needs a below b; "
+                "batch_size must be positive"
+            )
         self.modalities = tuple(name for name in MODALITIES if use is None or name in use)
         self.class_names, self.missing_rate, self.split_seed = list(class_names), missing_rate, split_seed
         window = tuple(hu_window)
@@ -183,7 +186,7 @@ class LiverCohortDataModule(BaseDataModule):
             present: (N, M) bool, which of the used modalities are known.
         """
         if not isinstance(self.maker, LiverPhantom):
-            raise ValueError("only of a phantom the truth is known")
+            raise ValueError("the truth is known for phantoms only")
         return self.maker.log_odds(self.root, ids, present, self.modalities)
 
     def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> CohortBatches:
@@ -204,7 +207,7 @@ class LiverCohortDataModule(BaseDataModule):
     def predict_dataloader(self) -> CohortBatches:
         """The patients that `set_predict_input` read, in their order."""
         if "predict" not in self._data:
-            raise ValueError("nothing to predict on: call set_predict_input(path) first")
+            raise ValueError("nothing to predict: call set_predict_input(path) first")
         return self.loader("predict")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def fit_tables(
     if "genomics" in modalities:
         measured = [patient.genes for patient in train if patient.genes is not None]
         if not measured:
-            raise ValueError(f"{root}: no training patient stands in genomics.tsv; leave genomics out of use")
+            raise ValueError(f"{root}: no training patient is in genomics.tsv; leave genomics out of use")
         learnt["genes"] = fit_genes(np.stack(measured), genes, wanted)
     return learnt
 
@@ -106,7 +106,7 @@ def fit_genes(train: np.ndarray, names: Sequence[str], wanted: int | Sequence[st
     else:
         absent = sorted(set(wanted) - set(names))
         if absent:
-            raise ValueError(f"genomics.tsv has no gene {some(absent)}; mend datamodule.genes")
+            raise ValueError(f"genomics.tsv has no gene {some(absent)}; correct datamodule.genes")
         chosen = [list(names).index(name) for name in wanted]
     scaler = FeatureScaler.fit(logs[:, chosen], [names[index] for index in chosen])
     return {"names": list(scaler.names), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}

@@ -189,7 +189,7 @@ def _read_genes(file: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         return (), {}
     genes, patients, values = io.read_matrix(file)
     if len(set(genes)) < len(genes):
-        raise ValueError(f"{file}: a gene stands in it twice; average them first")
+        raise ValueError(f"{file}: a gene occurs twice; average them first")
     if (values < 0).any():
         raise ValueError(f"{file}: has negative values; expected FPKM or TPM, of which log2(x + 1) is taken")
     return tuple(genes), dict(zip(patients, values.astype(np.float32).T, strict=True))

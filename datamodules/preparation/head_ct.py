@@ -1,4 +1,4 @@
-"""Brings raw head CT of many patients into the follow-up layout: `docs/how-to/prepare_head_ct.md` shows both layouts.
+"""Convert raw head CT of many patients to the follow-up layout: `docs/how-to/prepare_head_ct.md` shows both layouts.
 
 Order of steps: read (tilt, uneven slices, HU) - RAS - pixel size - register follow-up to baseline - skull strip - crop.
 The original (HemExp, arXiv 2606.15304) also registers to a template; here a patient stays in the frame of the scanner.
@@ -67,7 +67,7 @@ class HeadCTPreparation:
         }
 
     def run(self) -> None:
-        """Prepare all that is not prepared yet.
+        """Prepare all patients that are not prepared yet.
 
         Raises:
             FileNotFoundError: If files are missing.
@@ -111,7 +111,7 @@ class HeadCTPreparation:
         if failed:
             raise ValueError(
                 f"{len(failed)} of {len(patients)} patients could not be prepared ({some(failed)}); "
-                "the log says why, mend them and run again"
+                "the log says why; correct them and run again"
             )
 
     def _target(self, folder: Path) -> Path:

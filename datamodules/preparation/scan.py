@@ -1,4 +1,4 @@
-"""Reads one raw scan, a CT (DICOM folder or NIfTI) and the masks drawn on it, and brings images onto other grids."""
+"""Read one raw scan, a CT (DICOM folder or NIfTI) with drawn masks, and resample images to other grids."""
 
 import logging
 from collections.abc import Callable

@@ -19,7 +19,7 @@ Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 class PatchBatches(ResumableBatches):
-    """`{"image": (B, C, *patch) float32, "mask": (B, *patch) int64, "id": B names}`, drawn anew in each epoch.
+    """`{"image": (B, C, *patch) float32, "mask": (B, *patch) int64, "id": B names}`, drawn again in each epoch.
 
     Cases are drawn with replacement. Patches lie anywhere in a case, but the last third of a batch (one of two) is
     centred on a voxel of a random foreground class or region. If parts of a case are not annotated, every patch is

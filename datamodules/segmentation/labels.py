@@ -69,7 +69,7 @@ def _regions(learnt: dict[str, tuple[int, ...]], order: object, ignore: int | No
     background = next(name for name, value in learnt.items() if value == (0,))
     regions = {name: value for name, value in learnt.items() if name != background}
     if any(0 in value for value in regions.values()):
-        raise ValueError(f"{file}: label 0 is the background, and stands in a region too; take it out there")
+        raise ValueError(f"{file}: label 0 is the background and cannot be in a region; remove it there")
     values = {each for value in regions.values() for each in value}
     if not isinstance(order, list) or len(order) != len(regions) or not values.issuperset(order):
         raise ValueError(

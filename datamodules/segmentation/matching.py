@@ -173,7 +173,7 @@ class MatchedCases(BaseDataModule):
         self._tell_patients(len(patients))
         out = held_out(patients, self.fold, self.folds, self.root)
         if both := set(patients) & set(map(self._patient_of, self.files.test)):
-            raise ValueError(f"{self.root}: patient {sorted(both)[0]} stands in imagesTr and in imagesTs")
+            raise ValueError(f"{self.root}: patient {sorted(both)[0]} is in both imagesTr and imagesTs")
         return out
 
     def _tell_patients(self, count: int) -> None:

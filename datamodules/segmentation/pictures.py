@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 # Correlation with the slice before. Neighbouring slices of one head at 5 mm reach 0.85 and more, those of two heads
 # 0.1 to 0.7; slices of one abdomen, 10 to 45 slices apart, 0.3 to 0.6, of two abdomens 0.1 to 0.6.
 _OTHER, _SAME = 0.3, 0.5
-_ASK = "say it by datamodule.patient (a pattern of their names), or list case and patient in patients.csv there"
+_ASK = "set datamodule.patient (a pattern of their names), or list case and patient in patients.csv there"
 Colour = tuple[int, int, int]
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -86,7 +86,7 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
             f"{', such as ' * bool(unsure)}{some(unsure)}; {_ASK}"
         )
     log.warning(
-        "%s: nobody says whose a slice is; by likeness %d patients are told apart in %d slices, of whom some may be "
+        "%s: slices have no patient; by likeness, %d patients are told apart in %d slices, some of which may be "
         "several; %s",
         root, count, len(groups), _ASK,
     )  # fmt: skip
@@ -129,8 +129,8 @@ def several_of_one_name(names: Sequence[str]) -> str:
 def _check_names(names: Sequence[str], root: Path) -> None:
     if pattern := several_of_one_name(names):
         raise ValueError(
-            f"{root}: names such as {names[0]} seem to say whose a slice is: set "
-            f"{setting('datamodule.patient', pattern)} if this finds patients, or another pattern, or list case and "
+            f"{root}: names such as {names[0]} seem to contain the patient: set "
+            f"{setting('datamodule.patient', pattern)} if this matches, or another pattern, or list case and "
             f"patient in {root / 'patients.csv'}"
         )
     if len(set(map(_stem, names))) > 1 or not all(name[-1:].isdigit() for name in names):

@@ -82,7 +82,9 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
             raise ValueError(f"slices={slices}: a batch needs at least one of each kind")
         self.slices = slices
         if not self.train_where or not self.test_where:
-            raise ValueError("say by train_where and test_where of datamodule which columns tell both kinds apart")
+            raise ValueError(
+                "set datamodule.train_where and datamodule.test_where to columns that tell the two kinds apart"
+            )
         self._others: dict[str, list[Case]] = {}
 
     def setup(self, stage: str | None = None) -> None:

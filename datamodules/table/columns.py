@@ -67,12 +67,12 @@ def numbers_of(
         places = {_text(level, name, kept): place for place, level in enumerate(levels)}
         for text, case in zip(texts, cases, strict=True):
             if text and text not in places:
-                raise ValueError(f"{name} of case {case} is {text!r}; known are {' and '.join(levels)}")
+                raise ValueError(f"{name} of case {case} is {text!r}; expected {' and '.join(levels)}")
         return np.array([places[text] if text else np.nan for text in texts], float), levels
     if words:
         case = cases[texts.index(words[0])]
         raise ValueError(
-            f"{name} of case {case} is {words[0]!r}, which is no number; a predictor is a number or has two values: "
+            f"{name} of case {case} is {words[0]!r}, which is not a number; a predictor is a number or has two values: "
             "make a column of 0 and 1 of each word"
         )
     return np.array([float(text) if text else np.nan for text in texts]), None

@@ -137,7 +137,7 @@ class TableDataModule(CaseTable, BaseDataModule):
     def predict_dataloader(self) -> TableBatches:
         """The cases read by `set_predict_input`."""
         if self._predicted is None:
-            raise ValueError("nothing to predict on: call set_predict_input(path) first")
+            raise ValueError("nothing to predict: call set_predict_input(path) first")
         return self._batches(self._predicted)
 
     def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> TableBatches:
@@ -206,8 +206,8 @@ class TableDataModule(CaseTable, BaseDataModule):
             except ValueError as error:
                 if mostly_numbers([row[table.columns[name]] for row in table.by_case.values()]):
                     told = str(error).partition(";")[0]
-                    raise ValueError(f"{told}; mend the cell, or name the predictors: {_NAMED}") from error
-                left[name] = "words" if "which is no number" in str(error) else str(error)
+                    raise ValueError(f"{told}; correct the cell, or name the predictors: {_NAMED}") from error
+                left[name] = "words" if "which is not a number" in str(error) else str(error)
                 continue
             known = np.unique(values[np.isfinite(values)])
             left[name] = "constant" if len(known) < 2 else self.outcome if tells_outcome(values, positive) else ""
@@ -246,5 +246,5 @@ class TableDataModule(CaseTable, BaseDataModule):
         developed = cases.of("train", "val")
         if developed.names:
             if self.missing == "refuse":
-                developed.check_gaps(self.predictors, "mend them, leave it out")
+                developed.check_gaps(self.predictors, "fill them in, leave it out")
             developed.check_predictors(self.predictors)

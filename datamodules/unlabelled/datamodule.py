@@ -161,7 +161,7 @@ class UnlabelledDataModule(BaseDataModule):
             self._pieces["test"], self._ids["test"] = self._pieces["val"], self._ids["val"]
 
     def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> CorruptedBatches:
-        """Pieces; for training shuffled and corrupted anew in each epoch. The test split is the validation split."""
+        """Pieces; for training shuffled and corrupted again in each epoch. The test split is the validation split."""
         options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **(ranks or self.ranks)}
         return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, shuffle=training, **options)
 

@@ -215,7 +215,7 @@ def test_all_pictures_of_another_folder_are_meet(tmp_path):
 
 def test_another_fold_than_that_of_the_training_is_refused(tmp_path):
     trained = ready(volumes.module(volumes.write_dataset(tmp_path / "own", [f"p{n}_baseline" for n in range(6)])))
-    with pytest.raises(ValueError, match="trained on all that would be tested"):
+    with pytest.raises(ValueError, match="trained on all patients that could be tested"):
         meet(volumes.module(tmp_path / "own", fold=1), trained, tmp_path)
 
 

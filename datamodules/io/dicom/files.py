@@ -1,6 +1,6 @@
-"""Which DICOM files a folder holds, and which of them are slices: what is left out is counted and told.
+"""Find the DICOM files of a folder and the slices among them; files left out are counted and logged.
 
-A patient's name never gets into a message: only names of files, series and the kinds of mistakes do.
+Messages never contain a patient's name, only names of files and series, and kinds of errors.
 """
 
 import logging
@@ -41,9 +41,9 @@ logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings repeat valu
 _DAMAGED = (OSError, EOFError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, AttributeError)
 _DAMAGE = (*_DAMAGED, zlib.error, struct.error, InvalidDicomError, BytesLengthException)
 DICOM = (".dcm", ".dicom", ".ima")
-"""Endings of their names, in small letters; many have none."""
+"""Endings of DICOM files, in lower case; many have none."""
 QUANTITIES = ("CT", "MR", "PT")
-"""Modalities whose slices make volumes, and whose values mean the same however they are shown."""
+"""Modalities whose slices form volumes, with values that do not depend on how they are displayed."""
 _CT = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _READ = """Modality SOPClassUID ImageType PatientID StudyDate StudyInstanceUID SeriesInstanceUID SeriesNumber
 SeriesDescription Rows Columns SamplesPerPixel NumberOfFrames PixelSpacing ImagerPixelSpacing NominalScannedPixelSpacing
@@ -53,7 +53,7 @@ ReferencedSeriesSequence SharedFunctionalGroupsSequence PerFrameFunctionalGroups
 
 @contextmanager
 def decoding(file: Path, what: str) -> Iterator[None]:
-    """Turn what libraries raise at a file into one line with its name, and none of its content.
+    """Turn errors of libraries into one line with the file's name and none of its content.
 
     Raises:
         ValueError: If it cannot be read.
@@ -64,7 +64,7 @@ def decoding(file: Path, what: str) -> Iterator[None]:
             yield
     except _DAMAGE as error:
         raise ValueError(
-            f"{file}: {what} cannot be read ({type(error).__name__}: cut short, damaged, or a kind that is not known); "
+            f"{file}: {what} cannot be read ({type(error).__name__}: cut short, damaged, or an unknown kind); "
             "copy the file again, convert it with gdcmconv --raw, or leave it out"
         ) from error
 
@@ -83,27 +83,27 @@ def read_dataset(file: Path, *, tags: list[str] | None = None) -> pydicom.Datase
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a path is to be read as DICOM: a folder, a file of such an ending, or one with its mark and no ending."""
+    """Whether to read a path as DICOM: a folder, a file with a DICOM ending, or one with its mark and no ending."""
     if path.is_dir():
         return not volume_ending(path) or holds_dicom(path)  # else it is called as a file of another kind
     return path.suffix.lower() in DICOM or (path.is_file() and is_marked(path))
 
 
 def is_marked(file: Path) -> bool:
-    """Whether a file has the mark of DICOM behind its preamble."""
+    """Whether a file has the DICOM mark after its preamble."""
     with opening(file, "DICOM"), file.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether at least one file right in the folder is DICOM."""
+    """Whether a file directly in the folder is DICOM."""
     return any(_is_dicom(file) for file in listed(folder) if file.is_file())
 
 
 def headers(path: Path) -> list[tuple[Path, pydicom.Dataset]]:
-    """The DICOM files right in a folder, in order of name, or the one that is named; with what is needed of headers.
+    """The DICOM files directly in a folder, in order of name, or one named file; with the needed part of their headers.
 
-    Files that are no DICOM are left out and counted, and so is a DICOMDIR.
+    Other files and a DICOMDIR are left out and counted.
 
     Raises:
         ValueError: If a file that should be DICOM is not, or cannot be read.
@@ -124,7 +124,7 @@ def headers(path: Path) -> list[tuple[Path, pydicom.Dataset]]:
         if kind == uid.MediaStorageDirectoryStorage:
             left_out["directory"] += 1
         elif kind in ("", uid.SegmentationStorage, *_CT) and not header.get("SeriesInstanceUID"):
-            raise ValueError(f"{file}: says no series, so it is cut short; copy it again, or leave it out")
+            raise ValueError(f"{file}: has no SeriesInstanceUID, so it is cut short; copy it again, or leave it out")
         else:
             found.append((file, header))
     _tell(path, left_out)
@@ -132,14 +132,14 @@ def headers(path: Path) -> list[tuple[Path, pydicom.Dataset]]:
 
 
 def slice_headers(path: Path, modalities: Collection[str]) -> list[tuple[Path, pydicom.Dataset]]:
-    """Of `headers` those of slices; localizers, secondary captures and other kinds are left out and counted.
+    """The `headers` of slices; localizers, secondary captures and other kinds are left out and counted.
 
     Args:
-        path: As of `headers`.
-        modalities: That are wanted.
+        path: As for `headers`.
+        modalities: Modalities to keep.
 
     Raises:
-        ValueError: As `headers`.
+        ValueError: As for `headers`.
     """
     found, left_out = [], Counter[str]()
     for file, header in headers(path):
@@ -153,13 +153,13 @@ def slice_headers(path: Path, modalities: Collection[str]) -> list[tuple[Path, p
 
 
 def modality_of(header: pydicom.Dataset) -> str:
-    """As the header says it, without what no code holds, or its SOP class."""
+    """Modality of the header, without invalid characters, or by its SOP class."""
     code = re.sub("[^A-Z0-9_ ]", "", str(header.get("Modality") or "").upper())[:16]
     return code or ("CT" if _kind(header) in _CT else "none")
 
 
 def _no_slice(header: pydicom.Dataset, modalities: Collection[str]) -> str:
-    """Why a file is no such slice; empty if it is one, or should be."""
+    """Why a file is not a slice to read; empty if it is one, or should be."""
     kind, modality = _kind(header), modality_of(header)
     image_type = [str(word).upper() for word in _listed(header.get("ImageType"))]
     if modality not in modalities:
@@ -177,7 +177,7 @@ def _no_slice(header: pydicom.Dataset, modalities: Collection[str]) -> str:
 
 
 def _kind(header: pydicom.Dataset) -> str:
-    """SOP Class UID; empty where it is not told."""
+    """SOP Class UID; empty if missing."""
     return str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
 
 
@@ -195,7 +195,7 @@ def _tell(folder: Path, left_out: Counter[str]) -> None:
 
 
 def _is_dicom(file: Path) -> bool:
-    """By the mark behind the preamble; names need no ending.
+    """Whether a file is DICOM, by the mark after the preamble; its name needs no ending.
 
     Raises:
         ValueError: If the file is named as DICOM, or begins as its data do, and has no mark.

@@ -1,4 +1,4 @@
-"""One slice as DICOM describes it: where it lies and what its values mean, said for a file, all frames, or each.
+"""Position and scaling of one slice in DICOM, stored for a file, all frames, or each frame.
 
 After DICOM PS3.3 C.7.6.2 (Image Plane) and C.7.6.16 (Multi-frame Functional Groups).
 """
@@ -35,16 +35,16 @@ class Frame:
     """A slice of a volume.
 
     Attributes:
-        file: Holds it.
-        number: Which of the file's frames it is, from 0.
+        file: Its file.
+        number: Index of the frame in the file, from 0.
         shape: Rows and columns.
         position: (3,) LPS position in mm of the first pixel's centre.
         axes: (2, 3) cosines along a row and along a column.
         spacing: (2,) mm between rows, and between columns.
-        slope: Of one stored unit, in HU for CT.
-        intercept: Of a stored zero, likewise.
-        thickness: Mm, 1 where it is not told.
-        hounsfield: Whether it is of CT.
+        slope: Rescale slope, to HU for CT.
+        intercept: Rescale intercept.
+        thickness: Slice thickness in mm, 1 if missing.
+        hounsfield: Whether it is CT.
     """
 
     file: Path
@@ -60,45 +60,46 @@ class Frame:
 
 
 def frames_of(file: Path, header: pydicom.Dataset) -> list[Frame]:
-    """The slices that a file holds.
+    """The slices of a file.
 
     Raises:
-        ValueError: If something that is needed is not said, or is no possible value.
+        ValueError: If a needed value is missing or impossible.
     """
     levels = functional_groups(file, header)
     if len(levels) < frame_count(file, header):
         raise ValueError(
-            f"{file}: is a multi-frame image without a place for each; expected classic CT with one slice a file, or "
+            f"{file}: is a multi-frame image without a position for each frame; expected classic CT with one slice a "
+            "file, or "
             "enhanced CT (convert with dcm4che emf2sf)"
         )
     rows, columns = (int(numbers(file, name, header.get(name), 1)[0]) for name in ("Rows", "Columns"))
     if min(rows, columns) < 1:
-        raise ValueError(f"{file}: {rows} Rows and {columns} Columns; export the series anew, or leave the file out")
+        raise ValueError(f"{file}: {rows} Rows and {columns} Columns; export the series again, or leave the file out")
     return [_frame(file, number, (rows, columns), level, modality_of(header)) for number, level in enumerate(levels)]
 
 
 def functional_groups(file: Path, header: pydicom.Dataset) -> list[tuple[pydicom.Dataset, ...]]:
-    """For each frame of a file the places that may describe it, in order of precedence."""
+    """The data sets that may describe each frame of a file, in order of precedence."""
     frames = header.get("PerFrameFunctionalGroupsSequence")
     shared = header.get("SharedFunctionalGroupsSequence") or []
     if not frames:
         return [(*shared[:1], header)]
     if len(frames) != frame_count(file, header):
-        raise ValueError(f"{file}: describes {len(frames)} frames and has {frame_count(file, header)}; export it anew")
+        raise ValueError(f"{file}: describes {len(frames)} frames and has {frame_count(file, header)}; export it again")
     return [(frame, *shared[:1], header) for frame in frames]
 
 
 def frame_count(file: Path, header: pydicom.Dataset) -> int:
-    """How many frames a file holds.
+    """Number of frames of a file.
 
     Raises:
-        ValueError: If its header does not say so in a number.
+        ValueError: If the number in its header is invalid.
     """
     return int(numbers(file, "NumberOfFrames", header.get("NumberOfFrames") or 1, 1)[0])
 
 
 def value_of(name: str, levels: tuple[pydicom.Dataset, ...]) -> ArrayLike | None:
-    """A value as it is said for a frame, else for all, else in the header; None where it is not."""
+    """A value stored for a frame, else for all frames, else in the header; None if missing."""
     for level in levels:
         group = level.get(_GROUPS[name]) or [level]
         if group[0].get(name) is not None:
@@ -107,19 +108,21 @@ def value_of(name: str, levels: tuple[pydicom.Dataset, ...]) -> ArrayLike | None
 
 
 def numbers(file: Path, name: str, value: ArrayLike | None, count: int) -> np.ndarray:
-    """A value as so many finite numbers.
+    """Convert a value to `count` finite numbers.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If it is not.
     """
     if value is None or value == "":
-        raise ValueError(f"{file}: has no {name}; export the series anew, or leave the file out")
+        raise ValueError(f"{file}: has no {name}; export the series again, or leave the file out")
     try:
         found = np.array(value, float).reshape(-1)
     except (TypeError, ValueError, OverflowError):
         found = np.array([])
     if len(found) != count or not np.isfinite(found).all():
-        raise ValueError(f"{file}: {name} is not {count} finite numbers; export the series anew, or leave the file out")
+        raise ValueError(
+            f"{file}: {name} is not {count} finite numbers; export the series again, or leave the file out"
+        )
     return found
 
 
@@ -137,13 +140,13 @@ def _frame(
         _check_hu(file, levels)
     slope, intercept = one("RescaleSlope", 1), one("RescaleIntercept", 0)
     if slope <= 0:
-        raise ValueError(f"{file}: RescaleSlope {slope:g} is not above 0; export the series anew")
+        raise ValueError(f"{file}: RescaleSlope {slope:g} is not above 0; export the series again")
     if max(slope, abs(intercept)) > _RESCALED:
-        raise ValueError(f"{file}: RescaleSlope {slope:g} and RescaleIntercept {intercept:g}; export the series anew")
+        raise ValueError(f"{file}: RescaleSlope {slope:g} and RescaleIntercept {intercept:g}; export the series again")
     spacing = read("PixelSpacing", 2)
     if spacing.min() <= 0 or spacing.max() > _WIDEST:
         raise ValueError(
-            f"{file}: PixelSpacing {spacing.tolist()} mm is not possible for {modality}; export the series anew"
+            f"{file}: PixelSpacing {spacing.tolist()} mm is not possible for {modality}; export the series again"
         )
     axes, place = read("ImageOrientationPatient", 6).reshape(2, 3), read("ImagePositionPatient", 3)
     thickness = one("SliceThickness", 1) or 1.0
@@ -151,8 +154,8 @@ def _frame(
 
 
 def _check_hu(file: Path, levels: tuple[pydicom.Dataset, ...]) -> None:
-    """That values of CT can be turned into HU."""
+    """Check that values of CT can be converted to HU."""
     if value_of("RescaleSlope", levels) is None or value_of("RescaleIntercept", levels) is None:
         raise ValueError(f"{file}: no RescaleSlope and RescaleIntercept, so its values {_NO_HU}")
     if str(value_of("RescaleType", levels) or "").strip().upper() not in _HU:
-        raise ValueError(f"{file}: RescaleType is not HU, so its values {_NO_HU}; export the series anew")
+        raise ValueError(f"{file}: RescaleType is not HU, so its values {_NO_HU}; export the series again")

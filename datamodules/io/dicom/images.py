@@ -1,4 +1,4 @@
-"""DICOM as volumes, and single files of it as pictures: the same door that other formats come through."""
+"""Read DICOM as volumes, and single files as pictures, like other formats."""
 
 from pathlib import Path
 
@@ -19,16 +19,16 @@ _PIXEL = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, Grid]:
-    """A folder with one series of CT, MR or PET, or a file of several frames of one, or of a single picture.
+    """Read a folder with one series of CT, MR or PET, a multi-frame file, or a single picture.
 
     Returns:
         Values in the order slices, rows, columns, and their grid, whose axes are columns, rows, slices. CT is int16 in
-        HU. A picture is one slice: of CT, MR and PET where it lies, of others (X-ray, ultrasound, ...) as a viewer
-        shows it, so that white is above black, from an axial slice at 0.
+        HU. A picture is one slice: for CT, MR and PET at its position; for others (X-ray, ultrasound, ...) an axial
+        slice at 0, with white above black as in a viewer.
 
     Raises:
-        FileNotFoundError: If there is nothing.
-        ValueError: As of `read_series`, or if a file is a picture in colour, or of frames that have no place.
+        FileNotFoundError: If the path does not exist.
+        ValueError: As for `read_series`, or if a file is a colour picture or has frames without a position.
     """
     header = _single(path)
     if header is None:
@@ -39,13 +39,13 @@ def read_dicom(path: Path) -> tuple[np.ndarray, Grid]:
         return (np.rint(values).astype(np.int16) if frame.hounsfield else values)[None], _grid_of(frame)
     shown = _frames(path)
     if len(shown) > 1 or shown[0].ndim == 3:
-        kind = f"{len(shown)} frames without a place" if len(shown) > 1 else "a picture in colour"
+        kind = f"{len(shown)} frames without a position" if len(shown) > 1 else "a picture in colour"
         raise ValueError(f"{path}: {kind}; expected a volume, or a grey picture")
     return shown[0][None], _grid_of_picture(path, header)
 
 
 def dicom_grid(path: Path) -> Grid:
-    """The grid of `read_dicom`, by headers alone.
+    """The grid of `read_dicom`, from headers only.
 
     Raises:
         FileNotFoundError: As of `read_dicom`.
@@ -59,10 +59,10 @@ def dicom_grid(path: Path) -> Grid:
 
 
 def read_pictures(file: Path) -> list[np.ndarray]:
-    """The pictures of a file, most often one, rescaled, with white above black.
+    """Read the pictures of a file, usually one, rescaled, with white above black.
 
     Returns:
-        Each (H, W), uint8 where 8 bits are stored as they are meant; of colour (H, W, 3) uint8.
+        Pictures (H, W), uint8 if 8 bits need no rescaling, or (H, W, 3) uint8 in colour.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -78,7 +78,7 @@ def read_pictures(file: Path) -> list[np.ndarray]:
 
 
 def _frames(file: Path) -> list[np.ndarray]:
-    """As of `read_pictures`, of a file that says no place."""
+    """`read_pictures` of a file without a position."""
     with decoding(file, "its pixels"):
         dataset = read_dataset(file)
         kind = str(dataset.PhotometricInterpretation)
@@ -106,7 +106,7 @@ def _frames(file: Path) -> list[np.ndarray]:
 
 
 def _single(path: Path) -> pydicom.Dataset | None:
-    """The header of a file that is no volume: of one frame, or of several that have no place."""
+    """The header of a file that is not a volume: one frame, or several without positions; else None."""
     if not path.exists():
         raise FileNotFoundError(f"no file {path}")
     if path.is_dir():
@@ -123,7 +123,7 @@ def _has_places(header: pydicom.Dataset) -> bool:
 
 
 def _placed(file: Path, header: pydicom.Dataset) -> Frame | None:
-    """The one slice of a file, if it has a place in the patient."""
+    """The single slice of a file, if it has a position in the patient."""
     if modality_of(header) in QUANTITIES and ("ImagePositionPatient" in header or _has_places(header)):
         return frames_of(file, header)[0]
     return None
@@ -139,7 +139,7 @@ def _grid_of(frame: Frame) -> Grid:
 
 
 def _grid_of_picture(file: Path, header: pydicom.Dataset) -> Grid:
-    """An axial slice at 0, which is shown as it is stored."""
+    """The grid of an axial slice at 0, displayed as stored."""
     sides = next((header.get(name) for name in _PIXEL if header.get(name)), (1.0, 1.0))
     with decoding(file, "the size of its pixels"):
         rows, columns = (float(side) for side in sides)

@@ -1,6 +1,6 @@
-"""Stored values of DICOM files, compressed or not, and what they mean, such as Hounsfield units.
+"""Decode the pixels of DICOM files, compressed or not, and rescale them, such as to Hounsfield units.
 
-pydicom decodes what is plain, deflated or RLE; SimpleITK all that is JPEG (baseline, lossless, LS, 2000), bit for bit.
+pydicom decodes raw, deflated and RLE pixels; SimpleITK all kinds of JPEG (baseline, lossless, LS, 2000), bit for bit.
 """
 
 import logging
@@ -26,12 +26,12 @@ PixelRepresentation PixelData"""
 
 
 def read_values(frames: list[Frame]) -> list[np.ndarray]:
-    """Pixels (rows, columns) of each frame, float32; of CT in HU from -1024 to 3071. Each file is read once.
+    """Read pixels (rows, columns) of each frame, float32; CT in HU from -1024 to 3071. Each file is read once.
 
-    MONOCHROME1 says how a value is shown, not what it means, so it changes nothing. Padding is air.
+    MONOCHROME1 only affects the display, so it is ignored. Padding becomes air.
 
     Raises:
-        ValueError: If a file's pixels are damaged, or not as its header says.
+        ValueError: If pixels are damaged, or do not match the header.
     """
     found: dict[tuple[Path, int], np.ndarray] = {}
     by_file: dict[Path, list[Frame]] = {}
@@ -52,10 +52,10 @@ def read_values(frames: list[Frame]) -> list[np.ndarray]:
 
 
 def stored_values(file: Path, dataset: pydicom.Dataset) -> np.ndarray:
-    """Values (frames, rows, columns) as they are stored.
+    """Decode stored values (frames, rows, columns).
 
     Raises:
-        ValueError: If they cannot be decoded, are no grey values, or are not as the header says.
+        ValueError: If they cannot be decoded, are not grey, or do not match the header.
     """
     with decoding(file, "pixels"):
         syntax = dataset.file_meta.get("TransferSyntaxUID")
@@ -67,12 +67,12 @@ def stored_values(file: Path, dataset: pydicom.Dataset) -> np.ndarray:
         stored = stored.reshape(count, rows, columns)
         stray = not packed and _has_stray_bits(dataset, stored)
     if stray:
-        raise ValueError(f"{file}: holds values that BitsStored {dataset.BitsStored} cannot; export the series anew")
+        raise ValueError(f"{file}: holds values that BitsStored {dataset.BitsStored} cannot; export the series again")
     return stored
 
 
 def _by_simpleitk(dataset: pydicom.Dataset) -> np.ndarray:
-    """Decode a copy that tells of pixels only: given the whole, ITK rescales some and turns MONOCHROME1 round."""
+    """Decode a copy with pixels only: with the full header, ITK rescales some files and inverts MONOCHROME1."""
     count = int(dataset.get("NumberOfFrames") or 1)
     for frame in generate_frames(dataset.PixelData, number_of_frames=count):
         if not frame.rstrip(b"\0").endswith(b"\xff\xd9"):  # decoders fill up a picture without its end
@@ -90,7 +90,7 @@ def _by_simpleitk(dataset: pydicom.Dataset) -> np.ndarray:
 
 
 def _has_stray_bits(dataset: pydicom.Dataset, stored: np.ndarray) -> bool:
-    """Whether more bits are in use than the header says: pydicom cuts them off, and with them what they meant."""
+    """Whether more bits are used than the header says; pydicom would silently cut them off."""
     bits, allocated = int(dataset.BitsStored), int(dataset.BitsAllocated)
     if allocated == 1:
         return False

@@ -1,6 +1,6 @@
-"""Reads a series from a folder of DICOM files, as slices sorted along their normal; those of CT in Hounsfield units.
+"""Read a series from a folder of DICOM files, as slices sorted along their normal; CT in Hounsfield units.
 
-Geometry as in DICOM PS3.3 C.7.6.2 (Image Plane Module). Names of files and instance numbers never make the order.
+Geometry as in DICOM PS3.3 C.7.6.2 (Image Plane Module). File names and instance numbers are not used for the order.
 """
 
 import logging
@@ -31,20 +31,19 @@ def read_series(
 ) -> Slices:
     """Read one series in a folder, classic or enhanced.
 
-    Localizers, secondary captures and files that are no such image are left out, and so are copies of a slice; the log
-    says so.
+    Localizers, secondary captures, other files and copies of a slice are left out and logged.
 
     Args:
-        path: Folder with the DICOM files (no subfolders), or a file of several frames.
-        series: Number, description or UID of the series, where there are several.
-        modalities: That are wanted; others are left out.
-        pixels: Whether these are read; else all are 0, and where slices lie is all that is known.
+        path: Folder with the DICOM files (no subfolders), or a multi-frame file.
+        series: Number, description or UID of the series, if there are several.
+        modalities: Modalities to read; others are left out.
+        pixels: Whether to read pixels; without, all are 0, and only positions are read.
 
     Returns:
-        Its slices, of CT in HU.
+        The slices; CT in HU.
 
     Raises:
-        ValueError: If there is no series, more than one, more than one patient, or slices that do not fit together.
+        ValueError: If there is no series, more than one, more than one patient, or slices with different geometry.
     """
     found = _one_series(slice_headers(path, modalities), path, series)
     frames = [frame for file, header in found for frame in frames_of(file, header)]
@@ -76,7 +75,7 @@ def read_series(
 
 
 def _one_series(found: _Headers, folder: Path, series: str | int | None) -> _Headers:
-    """The headers of the series that is asked for, or of the only one."""
+    """The headers of the requested series, or of the only one."""
     groups: dict[str, _Headers] = {}
     for file, header in found:
         groups.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
@@ -109,7 +108,7 @@ def _slice_count(group: _Headers) -> int:
 
 
 def _told(groups: dict[str, _Headers]) -> str:
-    """Series by number, description and number of slices; by UID where two have one number."""
+    """Describe series by number, description and number of slices; by UID if two have the same number."""
     numbers = Counter(str(group[0][1].get("SeriesNumber", "")) for group in groups.values())
     told = []
     for uid, group in groups.items():
@@ -120,7 +119,7 @@ def _told(groups: dict[str, _Headers]) -> str:
 
 
 def _check_same(frames: list[Frame]) -> None:
-    """One geometry."""
+    """Check that all slices have the same geometry."""
     first = frames[0]
     names = {"shape": "Rows, Columns", "spacing": "PixelSpacing", "axes": "ImageOrientationPatient"}
     for name, tolerance in _SAME.items():
@@ -165,7 +164,7 @@ def _without_copies(frames: list[Frame], pixels: list[np.ndarray], normal: np.nd
 
 
 def _tell(slices: Slices, frames: list[Frame], header: pydicom.Dataset) -> None:
-    """Say what is unusual: a gap, values without air, and a gantry tilt that is not in the positions (these count)."""
+    """Log what is unusual: a gap, values without air, a gantry tilt that contradicts the positions (which count)."""
     gaps = np.diff(slices.heights)
     wide = np.flatnonzero(gaps > 1.5 * np.median(gaps))
     if len(wide):

@@ -1,8 +1,8 @@
-"""A stack of slices with a position each, brought onto one even, orthogonal grid.
+"""Resample a stack of slices with individual positions to one even, orthogonal grid.
 
-With a tilted gantry the stack is a sheared box: the table moves along z while the slices lean. Each slice is moved
-within its plane to where it belongs, so the planes stay as acquired (oblique in the patient) and only one axis is
-interpolated for the tilt. Uneven distances between slices are then interpolated linearly along the normal.
+With a tilted gantry the stack is a sheared box: the table moves along z while the slices are tilted. Each slice is
+moved in plane to its true position, so the planes stay as acquired (oblique in the patient) and only one axis is
+interpolated for the tilt. Uneven slice distances are then interpolated linearly along the normal.
 """
 
 import logging
@@ -19,7 +19,7 @@ __all__ = ["Slices"]
 
 log = logging.getLogger(__name__)
 
-_MAX_GAP = 12.0  # mm; slices of head CT are up to 10 mm apart, and what lies in a wider gap is unknown
+_MAX_GAP = 12.0  # mm; slices of head CT are up to 10 mm apart, and a wider gap cannot be interpolated
 _IN_PLACE = 0.1  # mm; smaller offsets are rounding in the headers
 
 
@@ -33,9 +33,9 @@ class Slices:
         row: Unit vector (LPS) of growing column index.
         column: Unit vector (LPS) of growing row index.
         spacing: Distance in mm between rows, and between columns.
-        source: Where they come from, for messages.
-        series: Series Instance UID, empty where it is not told.
-        hounsfield: Whether they are CT in HU; what no slice covers is air then, else 0.
+        source: Their folder or file, for messages.
+        series: Series Instance UID, empty if missing.
+        hounsfield: Whether they are CT in HU; voxels that no slice covers are then air, else 0.
     """
 
     pixels: np.ndarray
@@ -72,18 +72,18 @@ class Slices:
         return float(np.degrees(np.arccos(np.clip(self.normal @ stacking / np.linalg.norm(stacking), -1, 1))))
 
     def is_even(self) -> bool:
-        """Whether no slice lies more than a twentieth of the distance between slices off an even grid."""
+        """Whether all slices lie within a twentieth of the slice distance of an even grid."""
         even = np.linspace(0, self.heights[-1], len(self.heights))
         return bool(np.abs(self.heights - even).max() < 0.05 * even[1])
 
     def to_image(self, spacing: float | None = None) -> sitk.Image:
-        """Bring the slices onto an even, orthogonal grid that holds all of them.
+        """Resample the slices to an even, orthogonal grid that covers all of them.
 
         Args:
-            spacing: Distance in mm between slices where they are uneven; None takes the median distance.
+            spacing: Slice distance in mm if slices are uneven; None takes the median.
 
         Returns:
-            int16 image in HU; what no slice covers is air.
+            int16 image in HU; voxels that no slice covers are air.
         """
         return to_itk(self.to_array(spacing), self.grid(spacing).file_affine)
 
@@ -104,7 +104,7 @@ class Slices:
         return np.rint(volume).astype(np.int16) if self.hounsfield else volume
 
     def grid(self, spacing: float | None = None) -> Grid:
-        """Of `to_image`; its axes are columns, rows, slices."""
+        """The affine of `to_image`; axes are columns, rows, slices."""
         corner = -self._offsets()[0] * self.spacing  # from the first slice's first pixel, along columns and rows
         lps = np.eye(4)
         lps[:3, :3] = np.stack(
@@ -115,7 +115,7 @@ class Slices:
         return Grid((columns, rows, len(self._places(spacing))), LPS @ lps)
 
     def mask_to_image(self, mask: np.ndarray, spacing: float | None = None) -> sitk.Image:
-        """Bring a mask that was drawn on the slices onto the grid of `to_image`, by nearest neighbour.
+        """Resample a mask drawn on the slices to the grid of `to_image`, by nearest neighbour.
 
         Args:
             mask: (slices, rows, columns).
@@ -128,25 +128,25 @@ class Slices:
         return to_itk(drawn, self.grid(spacing).file_affine)
 
     def _step(self, spacing: float | None) -> float:
-        """Distance in mm between the slices of the even grid."""
+        """Slice distance of the even grid in mm."""
         if self.is_even():
             return float(self.heights[-1]) / (len(self.heights) - 1)
         return spacing or float(np.median(np.diff(self.heights)))
 
     def _offsets(self) -> np.ndarray:
-        """(slices, 2) place of each slice within its plane, in rows and columns from the grid's corner."""
+        """In-plane offset (slices, 2) of each slice, in rows and columns from the grid's corner."""
         offsets = (self.positions - self.positions[0]) @ np.stack([self.column, self.row], 1)
         if np.abs(offsets).max() < _IN_PLACE:
             offsets = np.zeros_like(offsets)
         return (offsets - offsets.min(0)) / self.spacing
 
     def _plane(self) -> tuple[int, int]:
-        """Rows and columns that hold all slices."""
+        """Rows and columns that cover all slices."""
         rows, columns = np.array(self.pixels.shape[1:]) + np.ceil(self._offsets().max(0) - 1e-6).astype(int)
         return int(rows), int(columns)
 
     def _places(self, spacing: float | None) -> np.ndarray:
-        """For each slice of the even grid, where it lies among those that were acquired."""
+        """Fractional index of each slice of the even grid among the acquired slices."""
         if self.is_even():
             return np.arange(len(self.pixels))
         even = np.arange(0, self.heights[-1] + 1e-3, self._step(spacing))

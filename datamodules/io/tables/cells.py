@@ -25,33 +25,33 @@ def number(
     """The number in a cell.
 
     Args:
-        row: Cells by column; of a `Table` it knows its file, its line and which columns have decimal commas.
-        column: Of the cell.
-        low: Lowest value that can be.
-        high: Highest.
-        where: File and patient, for messages; by default what the row knows.
+        row: Cells by column; a `Row` knows its file, its line and the columns with decimal commas.
+        column: Column of the cell.
+        low: Lowest allowed value.
+        high: Highest allowed value.
+        where: File and patient, for messages; by default from the row.
 
     Returns:
-        The value, NaN where it is missing.
+        The value, NaN if missing.
 
     Raises:
-        ValueError: If it is no number, ambiguous (`1,234`) or out of range; the message names file, line and column.
+        ValueError: If it is not a number, ambiguous (`1,234`) or out of range; the message names file, line and column.
     """
     text, where = (row.get(column) or "").strip(), f"{where or getattr(row, 'where', 'a row')}: {column}"
     value = parse(text, where, comma=column in getattr(row, "commas", ()))
     if value is None:
-        raise ValueError(f"{where} is '{text}', which is no number")
+        raise ValueError(f"{where} is '{text}', which is not a number")
     if value < low or value > high:
         limits = f"below {low:g}" if math.isinf(high) else f"outside {low:g} to {high:g}"
-        raise ValueError(f"{where} is {value:g}, {limits}; mend the unit")
+        raise ValueError(f"{where} is {value:g}, {limits}; correct the unit")
     return value
 
 
 def flag(row: Mapping[str, str], column: str, *, where: str = "") -> float:
-    """0 or 1 in a cell, NaN where it is missing.
+    """0 or 1 in a cell, NaN if missing.
 
     Raises:
-        ValueError: If it says something else.
+        ValueError: If it is anything else.
     """
     text, where = (row.get(column) or "").strip(), where or getattr(row, "where", "a row")
     value = parse(text, f"{where}: {column}")
@@ -61,13 +61,13 @@ def flag(row: Mapping[str, str], column: str, *, where: str = "") -> float:
 
 
 def parse(text: str, where: str, *, comma: bool = False) -> float | None:
-    """A number, NaN where it is missing, none where the text is no number.
+    """Convert text to a number; NaN if missing, None if it is not a number.
 
     Args:
-        text: Without blanks around. `12.5` and `12,5` are numbers; what could be thousands is read only where other
-            cells tell.
-        where: Named in messages.
-        comma: Whether other cells of the column show that its comma is a decimal one.
+        text: Stripped text. `12.5` and `12,5` are numbers; what could be thousands is read only if other cells of the
+            column settle it.
+        where: The place, for messages.
+        comma: Whether other cells of the column show that commas are decimal.
 
     Raises:
         ValueError: If it is an error of Excel, or `1,234`, or `1.234` among decimal commas, or too large.
@@ -75,7 +75,7 @@ def parse(text: str, where: str, *, comma: bool = False) -> float | None:
     if is_missing(text):
         return math.nan
     if text.upper().startswith(ERRORS):
-        raise ValueError(f"{where} is '{text}', an error of Excel; mend the formula, or leave the cell empty")
+        raise ValueError(f"{where} is '{text}', an error of Excel; correct the formula, or leave the cell empty")
     point = text.replace(",", ".", 1)
     if ("." in text and "," in text) or not _NUMBER.fullmatch(point):
         return None
@@ -87,7 +87,7 @@ def parse(text: str, where: str, *, comma: bool = False) -> float | None:
 
 
 def decimal_comma(cells: Sequence[str]) -> bool:
-    """Whether cells of a column show that its commas are decimal: one that can be nothing else, and no such point."""
+    """Whether a column has decimal commas: one that can be nothing else, and no decimal point."""
     if "," not in "".join(cells):
         return False
     marks = {found[1] for cell in cells if (found := _MARKED.fullmatch(cell)) and not _THOUSAND.fullmatch(cell)}
@@ -95,11 +95,11 @@ def decimal_comma(cells: Sequence[str]) -> bool:
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell says nothing."""
+    """Whether a cell means a missing value."""
     return text.strip().lower() in MISSING
 
 
 def plain(text: str) -> str:
-    """A label as it was meant: `1` of `1.0` or `1,0`. Never of ids, which are text."""
+    """Normalise a label: `1.0` and `1,0` become `1`. Not for ids, which are text."""
     found = _WHOLE.fullmatch(text.strip())
     return found[1] if found else text.strip()

@@ -11,7 +11,7 @@ __all__ = ["alike", "match_ids"]
 
 
 def match_ids(wanted: Iterable[str], known: Iterable[str], file: Path) -> list[str]:
-    """Which ids have no row in a table.
+    """Find ids without a row in a table.
 
     Args:
         wanted: Ids of folders or files.
@@ -19,10 +19,10 @@ def match_ids(wanted: Iterable[str], known: Iterable[str], file: Path) -> list[s
         file: The table, for the message.
 
     Returns:
-        Those of `wanted` that are not in `known`, in order, none of them nearly.
+        The ids of `wanted` that are not in `known`, in order.
 
     Raises:
-        ValueError: If one is not there but for its case, blanks, dashes, leading zeros or `.0`; both are named.
+        ValueError: If an id is missing but another differs only in case, blanks, dashes, leading zeros or `.0`.
     """
     known = dict.fromkeys(known)
     absent = [name for name in dict.fromkeys(wanted) if name not in known]
@@ -38,7 +38,7 @@ def match_ids(wanted: Iterable[str], known: Iterable[str], file: Path) -> list[s
 
 
 def alike(name: str) -> str:
-    """What names have in common that differ in case, blanks, dashes, leading zeros, a final `.0` or their Unicode."""
+    """A key equal for names that differ in case, blanks, dashes, leading zeros, a final `.0` or Unicode form."""
     text = unicodedata.normalize("NFKC", name).casefold().strip()
     text = "".join(letter for letter in text if unicodedata.category(letter)[0] != "C")
     text = re.sub(r"(?<=\d)[.,]0+$", "", text)

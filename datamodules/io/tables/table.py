@@ -92,7 +92,7 @@ class Table:
                 raise ValueError(f"{row.where}: no {column}; fill it in, or delete the row")
             if name in found:
                 lines = f"in lines {found[name].line} and {row.line}"
-                raise ValueError(f"{self.file}: {column} {name} stands in it twice, {lines}; keep one")
+                raise ValueError(f"{self.file}: {column} {name} occurs twice, {lines}; keep one")
             row.name = f"{column} {name}"
             found[name] = row
         return found
@@ -160,7 +160,7 @@ def read_matrix(file: Path) -> tuple[list[str], list[str], np.ndarray]:
         for number, (column, cell) in enumerate(zip(columns[1:], cells, strict=True)):
             value = parse(cell, where := f"{file}, line {line} ({names[place]}): {column}", comma=comma)
             if value is None:
-                raise ValueError(f"{where} is '{cell}', which is no number")
+                raise ValueError(f"{where} is '{cell}', which is not a number")
             found[place][number] = value
     kept = [place for place, name in enumerate(columns[1:]) if name]
     _tell(file, len(found), len(kept), notes)
@@ -202,7 +202,7 @@ def _opened(file: Path, sheet: str = "", comment: str = "") -> tuple[list[str], 
         raise ValueError(f"{file} is empty; expected a header and rows")
     double = [name for name, count in Counter(filter(None, names)).items() if count > 1]
     if double:
-        raise ValueError(f"{file}: column {', '.join(double)} stands in the header twice; rename one, or delete it")
+        raise ValueError(f"{file}: column {', '.join(double)} occurs twice in the header; rename one, or delete it")
     return names, _squared(lines, names, file), notes
 
 
@@ -214,7 +214,7 @@ def _squared(lines: Iterable[Line], names: list[str], file: Path) -> Iterator[Li
             continue
         if len(cells) != len(names):
             if len(cells) < named or any(cells[len(names) :]):
-                raise ValueError(f"{file}, line {line}: {len(cells)} cells under {len(names)} names; mend the line")
+                raise ValueError(f"{file}, line {line}: {len(cells)} cells under {len(names)} names; correct the line")
             cells = (cells + [""] * (len(names) - len(cells)))[: len(names)]
         yield line, cells
 

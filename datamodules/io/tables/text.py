@@ -97,7 +97,7 @@ def _parsed(text: str, separator: str, file: Path) -> Iterator[Line]:
             yield start, list(map(str.strip, cells))
             start = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{file}, line {start}: {error}; mend its quotation marks") from error
+        raise ValueError(f"{file}, line {start}: {error}; correct its quotation marks") from error
 
 
 def _separator(text: str) -> str:

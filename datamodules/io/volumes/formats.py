@@ -60,7 +60,7 @@ def _check_guesses(file: Path, image: nib.Nifti1Image) -> None:
         raise ValueError(f"its vox_offset is {header['vox_offset']:g}, within its header")
     for name in ("sform_code", "qform_code"):
         if not 0 <= header[name] <= 5:
-            raise ValueError(f"its {name} is {header[name]}, which NIfTI does not know")
+            raise ValueError(f"its {name} is {header[name]}, which is not a NIfTI code")
     if header["sform_code"] == 0:
         qfac, *edges = header["pixdim"][:4].tolist()
         long = [edge for edge, n in zip(edges, image.shape, strict=False) if n > 1]

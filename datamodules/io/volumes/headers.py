@@ -83,7 +83,7 @@ def _bare(header: nib.Nifti1Header) -> nib.Nifti1Header:
 def _check_units(file: Path, header: nib.Nifti1Header) -> None:
     unit = {1: "metres", 3: "micrometres"}.get(int(header["xyzt_units"]) & 7)
     if unit:
-        raise ValueError(f"{file}: its header counts in {unit} (xyzt_units); write it anew in mm")
+        raise ValueError(f"{file}: its header is in {unit} (xyzt_units); write it in mm")
 
 
 def _check_shape(file: Path, shape: tuple[int, ...]) -> None:
@@ -100,7 +100,7 @@ def _check_size(file: Path, raw: RawHeader) -> None:
     voxels, size = math.prod(raw.shape), file.stat().st_size
     if voxels > _MOST:
         raise ValueError(
-            f"{file}: its header says {voxels:.3g} voxels; expected at most {_MOST:.3g}; cut it, or mend it"
+            f"{file}: its header says {voxels:.3g} voxels; expected at most {_MOST:.3g}; cut it, or correct it"
         )
     most = size * (_DENSEST if raw.packed else 1)
     if file.suffix.lower() != ".mhd" and raw.start + voxels * raw.voxel > most:
@@ -114,12 +114,12 @@ def _check_affine(file: Path, raw: RawHeader) -> None:
     edges = np.linalg.norm(raw.affine[:3, :3], axis=0)
     whole = abs(np.linalg.det(raw.affine[:3, :3])) > _FLATTEST * edges.prod()
     if not whole or not np.isfinite(raw.affine).all():
-        raise ValueError(f"{file}: its affine spans no volume: the header is damaged; export it anew")
+        raise ValueError(f"{file}: its affine spans no volume: the header is damaged; export it again")
     odd = [edge for edge, n in zip(edges, (*raw.shape, 1), strict=False) if n > 1 and not _SMALLEST <= edge <= _LARGEST]
     if odd:
         raise ValueError(
             f"{file}: its voxels are {' x '.join(f'{edge:.3g}' for edge in edges)} mm; expected {_SMALLEST:g} to "
-            f"{_LARGEST:g} mm: the unit or the spacing of its header is wrong; export it anew"
+            f"{_LARGEST:g} mm: the unit or the spacing of its header is wrong; export it again"
         )
 
 
@@ -134,7 +134,7 @@ def _tell_geometry(file: Path, raw: RawHeader, header: nib.Nifti1Header) -> None
         sizes = [" x ".join(f"{edge:.3g}" for edge in each) for each in (edges, pixdim)]
         _tell_once(file, f"its affine says voxels of {sizes[0]} mm, its pixdim {sizes[1]}; the affine counts")
     elif all(coded) and nib.aff2axcodes(raw.affine) != _axes_of_qform(header):
-        _tell_once(file, "its sform and its qform point elsewhere; the sform counts")
+        _tell_once(file, "its sform and its qform differ in direction; the sform counts")
 
 
 def _axes_of_qform(header: nib.Nifti1Header) -> tuple[str | None, ...]:

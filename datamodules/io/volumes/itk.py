@@ -107,7 +107,7 @@ def _fields(file: Path) -> tuple[dict[str, str], int]:
     names = [name for name, _ in lines]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ValueError(f"its header says {twice[0]} twice")
+        raise ValueError(f"its header has {twice[0]} twice")
     return dict(lines), end.end()
 
 
@@ -119,7 +119,7 @@ def _check_nrrd(fields: dict[str, str]) -> None:
 def _check_meta(fields: dict[str, str]) -> None:
     lacking = [name for name in ("NDims", "DimSize", "ElementType", *fields) if not fields.get(name)]
     if lacking:
-        raise ValueError(f"its header says no {lacking[0]}")
+        raise ValueError(f"its header has no {lacking[0]}")
     _check_unit([fields.get("DistanceUnits", "mm")])
     axes = int(fields["NDims"]) if re.fullmatch("[2-4]", fields["NDims"]) else 0
     if not axes:
@@ -137,4 +137,4 @@ def _check_meta(fields: dict[str, str]) -> None:
 def _check_unit(units: list[str]) -> None:
     other = [unit for unit in units if unit.lower() not in _MM]
     if other:
-        raise ValueError(f"its header counts in {other[0][:9]!r}; write it anew in mm")
+        raise ValueError(f"its header is in {other[0][:9]!r}; write it in mm")

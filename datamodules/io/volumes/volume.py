@@ -115,7 +115,7 @@ def label_map(array: np.ndarray, file: Path, labels: Collection[int] | None = No
         between = array[np.abs(array - whole) > _NEARLY]
         if len(between):
             raise ValueError(
-                f"{file}: holds {_listed(np.unique(between))}; a mask holds whole numbers: export it anew, without "
+                f"{file}: holds {_listed(np.unique(between))}; a mask holds whole numbers: export it again, without "
                 "scaling, and resample it by nearest neighbour"
             )
         array = whole

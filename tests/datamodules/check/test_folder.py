@@ -112,13 +112,13 @@ def test_every_fault_of_class_folders_is_named(tmp_path, capsys):
     assert "other files, left out: 1 .txt (notes.txt)" in output
     assert "train/a/p55_55.png = train/a/p00_0.png" in output, "within a split it is told"
     expected = [
-        "loose.png: stands in no class folder",
+        "loose.png: is not in a class folder",
         "train/b/p50_50.png: all of it is 9",
         "val/a/p51_51.png could not be read as a picture",
         "test/a/p52_52.tif has the same content as train/a/p00_0.png, in train and test",
         "has the same content as train/a/p53_53.bmp, but is b, not a",
         "val/a/p54_54.jpg is nearly (0.99",
-        "patient p03 stands in train (train/a/p03_6.png) and test (test/b/p03_56.png)",
+        "patient p03 is in train (train/a/p03_6.png) and test (test/b/p03_56.png)",
         "class c: no image of it in train",
         "'(.*)_\\\\d+' does not match unnamed",
     ]
@@ -155,13 +155,13 @@ def test_a_table_is_found_and_its_rows_are_matched_with_files(tmp_path, capsys):
     output, faults = checked(capsys, tmp_path)
     assert "images listed in images.csv" in output
     assert faults == [
-        "images.csv, line 4: 2.png: label missing; mend it",
+        "images.csv, line 4: 2.png: label missing; correct it",
         "images.csv, line 5: gone.png: no such file; add it, or delete the row",
         "images.csv, line 6: 4.png: split is 'holdout'; expected train, val or test",
         "3.png: an image without a row in images.csv; add one, or move the image away",
     ]
     said = {"_target_": FOLDERS, "table": "images.csv", "patient": "who"}
-    assert "patient 3 stands in train (7.png) and test (6.png)" in "\n".join(checked(capsys, tmp_path, said)[1])
+    assert "patient 3 is in train (7.png) and test (6.png)" in "\n".join(checked(capsys, tmp_path, said)[1])
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +324,7 @@ def test_images_without_labels_may_be_of_any_kind(tmp_path, capsys):
 def test_what_is_no_folder_of_images_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
         FolderCheck(tmp_path / "nowhere").run()
-    with pytest.raises(ValueError, match="knows no layout of FollowUpDataModule"):
+    with pytest.raises(ValueError, match="does not support the layout of FollowUpDataModule"):
         FolderCheck(tmp_path, {"_target_": "medzoo.datamodules.FollowUpDataModule"})
     with pytest.raises(ValueError, match="near=2 must be"):
         FolderCheck(tmp_path, near=2)

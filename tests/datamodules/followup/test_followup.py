@@ -341,7 +341,7 @@ def test_a_patient_without_followup_is_left_out_and_told(copied, tmp_path, caplo
     ("change", "said"),
     [
         (lambda row: {**row, "GCS": "2"}, r"line 2 \(Patient_ID .*\): GCS is 2, outside 3 to 15"),
-        (lambda row: {**row, "Age": "old"}, "no number"),
+        (lambda row: {**row, "Age": "old"}, "not a number"),
         (lambda row: {**row, "Anticoagulant": "0.5"}, "Anticoagulant is '0.5'; expected 0 or 1"),
         (lambda row: {**row, "Expansion_classic": "0.5"}, "Expansion_classic is '0.5'; expected 0 or 1"),
         (lambda row: {name: value for name, value in row.items() if name != "Systolic"}, "no column Systolic; it has"),

@@ -101,7 +101,7 @@ def test_slices_are_cut_by_hospital_and_labelled_by_the_rule(tmp_path):
     scan(tmp_path / "cohort" / "A" / "A7" / "baseline", 400)
     scan(tmp_path / "cohort" / "A" / "A7" / "followup", 400)
     cut(tmp_path).prepare_data()
-    assert list(data.root.rglob("A7_max.png")), "cut anew where there is more"
+    assert list(data.root.rglob("A7_max.png")), "cut again where there is more"
     assert cut(tmp_path, margin_mm=2.0).root != data.root
 
 

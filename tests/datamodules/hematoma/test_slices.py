@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_told(tmp_path):
         few.setup()
     leaked = tmp_path / "set" / "train" / "HE" / "trainHE0_max.png"
     (tmp_path / "set" / "test" / "HE" / leaked.name).write_bytes(leaked.read_bytes())
-    with pytest.raises(ValueError, match="patient trainHE0 stands in train and in test"):
+    with pytest.raises(ValueError, match="patient trainHE0 is in both train and test"):
         module(tmp_path / "set").setup()
 
 

@@ -156,7 +156,7 @@ def test_another_hospital_is_tested_whole(tmp_path):
 @pytest.mark.parametrize(
     ("change", "options", "said"),
     [
-        (lambda root: picture(root / "loose.png", 1), {}, "stands in no class folder"),
+        (lambda root: picture(root / "loose.png", 1), {}, "is not in a class folder"),
         (lambda root: None, {"class_names": ["ill", "odd"]}, "class 'well'"),
         (lambda root: None, {"patient": "x(.*)"}, "does not match"),
         (lambda root: (root / "ill" / "p00_0.png").write_bytes(b"cut"), {}, "p00_0.png"),
@@ -178,7 +178,7 @@ def test_a_patient_in_two_splits_is_an_error(tmp_path):
     for split in ("train", "val", "test"):
         for number in range(4):
             picture(tmp_path / split / ("a", "b")[number % 2] / f"p{number}_{split}.png", 9 * number + len(split))
-    with pytest.raises(ValueError, match="patient p0 stands in"):
+    with pytest.raises(ValueError, match="patient p0 is in"):
         made(tmp_path, patient=r"(p\d).*")
 
 
@@ -205,7 +205,5 @@ def test_dicom_is_a_volume_by_folder_or_a_picture_by_file(tmp_path):
     pictures = made(tmp_path, image_size=[8, 8], patient=r"(.*)/.*", **options)
     assert sum(map(len, pictures.split.values())) == 80
     slice_of(0).save_as(tmp_path / "a" / "x.dcm", enforce_file_format=True)
-    with pytest.raises(
-        ValueError, match=r"a: stands in no class folder; move it \(of DICOM volumes, each has a folder"
-    ):
+    with pytest.raises(ValueError, match=r"a: is not in a class folder; move it \(of DICOM volumes, each has a folder"):
         made(tmp_path, image_size=[8, 8, 8])

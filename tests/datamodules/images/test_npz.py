@@ -61,7 +61,7 @@ def test_images_shared_by_two_splits_are_reported(tmp_path, caplog):
     images = np.zeros((6, 8, 8), np.uint8)
     data = datamodule(write(tmp_path / "x.npz", train_images=images, test_images=images))
     data.setup()
-    assert "6 of the test images stand in the training images too" in caplog.text
+    assert "6 of the test images also occur in the training images" in caplog.text
 
 
 def test_binary_tasks_have_two_classes(tmp_path):

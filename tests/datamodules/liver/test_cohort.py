@@ -285,16 +285,16 @@ def test_measurements_are_predictors():
 @pytest.mark.parametrize(
     ("column", "text", "message"),
     [
-        ("age_years", "610", "age_years is 610, outside 18 to 100; mend the unit"),
-        ("age_years", "old", "age_years is 'old', which is no number"),
+        ("age_years", "610", "age_years is 610, outside 18 to 100; correct the unit"),
+        ("age_years", "old", "age_years is 'old', which is not a number"),
         ("sex", "x", "sex is 'x'; expected one of F, M"),
         ("hcc", "2", "hcc is '2'; expected 0, 1, benign, hcc"),
-        ("time_months", "-3", "time_months is -3, outside 0 to 1200; mend the unit"),
+        ("time_months", "-3", "time_months is -3, outside 0 to 1200; correct the unit"),
         ("event", "dead", "event is 'dead'; expected 0 or 1"),
         ("id", "../other", "is no name of a folder"),
-        ("id", "liver_0002", "stands in it twice, in lines 2 and 3"),
+        ("id", "liver_0002", "occurs twice, in lines 2 and 3"),
         ("id", "Liver_1", "none of 'liver_0001' but one of 'Liver_1'"),
-        ("time_months", "36500", "outside 0 to 1200; mend the unit"),
+        ("time_months", "36500", "outside 0 to 1200; correct the unit"),
         ("age_years", "#VALUE!", "age_years is '#VALUE!', an error of Excel"),
     ],
 )

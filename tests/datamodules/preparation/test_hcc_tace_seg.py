@@ -172,7 +172,7 @@ def test_what_is_wrong_is_said(root, tmp_path):
     said = pydicom.dcmread(file)
     said.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient = [-20, -30, 99]
     said.save_as(file, enforce_file_format=True)
-    with pytest.raises(ValueError, match="lies on no slice of the CT"):
+    with pytest.raises(ValueError, match="is not on a slice of the CT"):
         prepared(root, tmp_path)
     assert not (tmp_path / "out").exists()
     book = openpyxl.Workbook()

@@ -321,7 +321,7 @@ def test_prediction_needs_nothing_of_the_training_data(tmp_path):
     [
         ({"fold": 3}, "fold=3 of folds=3"),
         ({"foreground": 2.0}, "must be a share"),
-        ({"folds": 5}, "2 patients make no 5 folds"),
+        ({"folds": 5}, "2 patients are too few for 5 folds"),
         ({"patient": "x(.*)"}, "does not match the case p0_baseline"),
         ({"classes": ["background", "tumour"]}, "but those of .*'bleed'"),
     ],

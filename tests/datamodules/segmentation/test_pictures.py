@@ -173,7 +173,7 @@ def test_pictures_in_folders_below_are_predicted_on(tmp_path):
 
 def test_wrong_pictures_are_told(tmp_path):
     write(tmp_path, heads=2)
-    with pytest.raises(ValueError, match="2 patients make no 5 folds"):
+    with pytest.raises(ValueError, match="2 patients are too few for 5 folds"):
         data(tmp_path, folds=5).setup()
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "masks" / "100.png")
     with pytest.raises(ValueError, match=r"100.png: \(9, 9\) pixels, but 100.png has \(24, 24\)"):
@@ -217,7 +217,7 @@ def test_real_slices_of_the_liver_are_not_guessed(tmp_path):
     ("noise", "said"),
     [
         (130, r"of 16 slices \d+ are neither like nor unlike, such as 1\d\d \(0\.[34]"),
-        (190, "16 are unlike; say it by datamodule.patient"),
+        (190, "16 are unlike; set datamodule.patient"),
     ],
 )
 def test_slices_that_are_neither_like_nor_unlike_are_asked_for(tmp_path, noise, said):
@@ -228,7 +228,7 @@ def test_slices_that_are_neither_like_nor_unlike_are_asked_for(tmp_path, noise, 
 
 def test_how_many_patients_were_found_is_said(tmp_path, caplog):
     data(write(tmp_path, heads=4)).setup()
-    assert "by likeness 4 patients are told apart in 16 slices, of whom some may be several; say it" in caplog.text
+    assert "by likeness, 4 patients are told apart in 16 slices, some of which may be several; set" in caplog.text
 
 
 def test_names_that_say_whose_a_slice_is_are_asked_for(tmp_path, caplog):

@@ -44,7 +44,7 @@ def test_a_table_that_was_trained_on_is_no_test(tmp_path):
     file = written(tmp_path, columns())
     first, again = ready(file), TableDataModule(file)
     again.evaluate_as(first.seen)
-    with pytest.raises(ValueError, match="trained on all that would be tested; name other data"):
+    with pytest.raises(ValueError, match="trained on all patients that could be tested; name other data"):
         again.setup("test")
 
 
@@ -68,7 +68,7 @@ def test_two_values_become_0_and_1_with_their_names():
     assert np.array_equal(values, [0, 1, 0, np.nan], equal_nan=True)
     with pytest.raises(ValueError, match="x of case c is 'w'; known are f and m"):
         numbers_of(["m", "f", "w", ""], "x", cases, ("f", "m"))
-    with pytest.raises(ValueError, match=r"stage of case a is 'I', which is no number; .* column of 0 and 1"):
+    with pytest.raises(ValueError, match=r"stage of case a is 'I', which is not a number; .* column of 0 and 1"):
         numbers_of(["I", "II", "III", "I"], "stage", cases)
 
 
@@ -182,9 +182,9 @@ def test_a_column_of_splits_is_followed(tmp_path):
         ({}, {"predictors": ["height"]}, "no column height; there are label, age, sex, size"),
         ({}, {"case": "nr"}, "no column nr"),
         ({"size (mm)": ["", *range(59)]}, {}, "size: missing in 1 of 60 cases; .* datamodule.missing=impute"),
-        ({"id": ["p0", *[f"p{k}" for k in range(59)]]}, {}, "id p0 stands in it twice, in lines 2 and 3"),
+        ({"id": ["p0", *[f"p{k}" for k in range(59)]]}, {}, "id p0 occurs twice, in lines 2 and 3"),
         ({"split": ["train", "dev"] * 30}, {}, "split of p1 is 'dev'; expected train, val or test"),
-        ({}, {"predictors": ["age", "age [years]"]}, "name one twice"),
+        ({}, {"predictors": ["age", "age [years]"]}, "is named twice"),
         ({"age (months)": [1] * 60}, {}, r"age \[years\] and age \(months\) are both age"),
         ({"size (mm)": ["1,234"] * 60}, {"predictors": ["size"]}, "size of case p0 is '1,234': is that 1.234, or 1234"),
         ({"size (mm)": ["#DIV/0!", *range(59)]}, {"predictors": ["size"]}, "an error of Excel"),

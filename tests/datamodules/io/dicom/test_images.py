@@ -155,7 +155,7 @@ def test_colours_and_frames_without_a_place_are_pictures_and_no_volume(tmp_path)
     frames = np.arange(96, dtype=np.uint8).reshape(2, 6, 8)
     file = picture(tmp_path / "cine.dcm", frames, modality="US", NumberOfFrames=2)
     assert np.array_equal(read_pictures(file), frames)
-    with pytest.raises(ValueError, match=r"cine\.dcm: 2 frames without a place"):
+    with pytest.raises(ValueError, match=r"cine\.dcm: 2 frames without a position"):
         read_volume(file)
 
 
@@ -258,5 +258,5 @@ def test_a_volume_is_found_by_name_in_any_format(tmp_path):
 
 def test_a_rescale_beyond_all_units_is_refused(tmp_path):
     write_ct(tmp_path, lambda _, said: setattr(said, "RescaleIntercept", "1e39"))
-    with pytest.raises(ValueError, match=r"RescaleSlope 1 and RescaleIntercept 1e\+39; export the series anew"):
+    with pytest.raises(ValueError, match=r"RescaleSlope 1 and RescaleIntercept 1e\+39; export the series again"):
         read_volume(tmp_path)

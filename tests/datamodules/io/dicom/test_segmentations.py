@@ -160,7 +160,7 @@ def first_frame(said):
         (lambda s: delattr(first_frame(s), "PlanePositionSequence"), "has no ImagePositionPatient"),
         (
             lambda s: setattr(first_frame(s).PlanePositionSequence[0], "ImagePositionPatient", [-20, -30, 99]),
-            "lies on no slice of the CT",
+            "is not on a slice of the CT",
         ),
         (
             lambda s: setattr(first_frame(s).PlanePositionSequence[0], "ImagePositionPatient", [-10, -30, 12]),

@@ -95,12 +95,12 @@ WRONG = {
     "blanks alone": (b"\n,,\n", "is empty"),
     "a header alone": (b"id,age\n", "has a header and no rows"),
     "a header and blank rows": (b"id,age\n,\n,\n", "has a header and no rows"),
-    "doubled header": (b"id,age, id \n1,2,3\n", "column id stands in the header twice"),
+    "doubled header": (b"id,age, id \n1,2,3\n", "column id occurs twice in the header"),
     "short row": (b"id,age\n1,2\n3\n", "line 3: 1 cells under 2 names"),
     "long row": (b"id,age\n1,2\n3,4,5\n", "line 3: 3 cells under 2 names"),
     "a decimal comma beside commas": (b"id,age\n1,2,5\n", "line 2: 3 cells under 2 names"),
     "a short row below a line break": (b'id,age\n1,"a\nb"\n3\n', "line 4: 1 cells"),
-    "open quotation mark": (b'id,age\n1,2\n3,"x\n4,5\n', "line 3: unexpected end of data; mend its quotation marks"),
+    "open quotation mark": (b'id,age\n1,2\n3,"x\n4,5\n', "line 3: unexpected end of data; correct its quotation marks"),
     "web page": (b"\n <!DOCTYPE html><html>", "is a web page or XML, not a table"),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "git lfs pull"),
     "old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", r"old Excel file \(.xls\)"),
@@ -165,16 +165,16 @@ def test_numbers(tmp_path, cells, values):
         (["1,234", "7"], "line 2: x is '1,234': is that 1.234, or 1234"),
         (["12,5", "1.234"], "line 3: x is '1.234': is that 1.234, or 1234"),
         (["1,234", "12.5", "3,5"], "is that 1.234, or 1234"),
-        (["1.234,5"], "x is '1.234,5', which is no number"),
-        (["1,234,567"], "which is no number"),
-        (["1_000"], "which is no number"),
-        (["12 mL"], "which is no number"),
-        (["<5"], "which is no number"),
-        (["50%"], "which is no number"),
-        (["inf"], "which is no number"),
+        (["1.234,5"], "x is '1.234,5', which is not a number"),
+        (["1,234,567"], "which is not a number"),
+        (["1_000"], "which is not a number"),
+        (["12 mL"], "which is not a number"),
+        (["<5"], "which is not a number"),
+        (["50%"], "which is not a number"),
+        (["inf"], "which is not a number"),
         (["1e999"], "too large for a number"),
-        (["2024-03-01"], "which is no number"),
-        (["TRUE"], "which is no number"),
+        (["2024-03-01"], "which is not a number"),
+        (["TRUE"], "which is not a number"),
         (["5", "#DIV/0!"], "line 3: x is '#DIV/0!', an error of Excel"),
         (["#N/A"], "an error of Excel"),
         (["########"], "an error of Excel"),
@@ -187,7 +187,7 @@ def test_what_is_no_number_is_told_with_file_line_column_and_value(tmp_path, cel
 
 
 def test_numbers_have_ranges_and_flags_are_0_or_1(tmp_path):
-    with pytest.raises(ValueError, match="line 3: x is 610, outside 0 to 120; mend the unit"):
+    with pytest.raises(ValueError, match="line 3: x is 610, outside 0 to 120; correct the unit"):
         numbers(tmp_path, ["61", "610"], low=0, high=120)
     with pytest.raises(ValueError, match="x is -1, below 0"):
         numbers(tmp_path, ["-1"], low=0)
@@ -208,7 +208,7 @@ def test_ids_are_text_and_stand_once(tmp_path):
     table = read_table(written(tmp_path, PLAIN))
     assert [*table.by("id")] == ["007", "7"]
     assert "line 2 (id 007)" in table.by("id")["007"].where
-    with pytest.raises(ValueError, match="id p stands in it twice, in lines 2 and 4"):
+    with pytest.raises(ValueError, match="id p occurs twice, in lines 2 and 4"):
         read_table(written(tmp_path, "id,x\np,1\nq,2\np,3\n")).by("id")
     for cell in ("", "#N/A"):
         with pytest.raises(ValueError, match="line 3: no id"):
@@ -354,11 +354,11 @@ def test_a_matrix(tmp_path):
     for text, told in (
         ("gene;p1\nA;1,234\n", r"line 2 \(A\): p1 is '1,234'"),
         ("gene;p1\nA;1,234\nB;2,5\nC;2.5\n", "is '1,234'"),
-        ("gene,p1\nA,x\n", "p1 is 'x', which is no number"),
-        ("gene,p1\nA,1_0\n", "p1 is '1_0', which is no number"),
-        ("gene,p1\nA,inf\n", "p1 is 'inf', which is no number"),
+        ("gene,p1\nA,x\n", "p1 is 'x', which is not a number"),
+        ("gene,p1\nA,1_0\n", "p1 is '1_0', which is not a number"),
+        ("gene,p1\nA,inf\n", "p1 is 'inf', which is not a number"),
         ("gene,p1,p2\nA,1\n", "2 cells under 3 names"),
-        ("gene,p1,p1\nA,1,2\n", "p1 stands in the header twice"),
+        ("gene,p1,p1\nA,1,2\n", "p1 occurs twice in the header"),
         ("gene,p1\n", "no rows"),
     ):
         with pytest.raises(ValueError, match=told):

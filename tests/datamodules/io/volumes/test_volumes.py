@@ -196,7 +196,7 @@ def test_two_geometries_in_a_file_are_told_once(tmp_path, caplog):
                 assert volume.spacing == (5, 0.5, 0.5)
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 3
-    assert "sform and its qform point elsewhere" in said[0]
+    assert "sform and its qform differ in direction" in said[0]
     assert "says nothing of its orientation" in said[1]
     assert "voxels of 0.5 x 0.5 x 5 mm, its pixdim 1 x 1 x 1; the affine counts" in said[2]
 
