@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.check import check_config
+from medzoo.runtime.contracts import Finalizes, Fitted
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.matching import known_of
 from medzoo.runtime.renamed import with_new_names, with_new_weights
@@ -193,7 +194,7 @@ def rebuild(config: dict[str, Any], content: dict[str, Any], path: str | Path) -
         UserError: If the weights do not fit the module, or what is fitted after training is missing.
     """
     module = _built(config, content, path)
-    fitted = [name for name, part in module.named_modules() if hasattr(part, "check_fitted")]
+    fitted = [name for name, part in module.named_modules() if isinstance(part, Fitted)]
     parts = [name for name in fitted if not any(name.startswith(f"{other}.") for other in fitted)]
     if parts and not content["medzoo"].get("finalized"):
         raise UserError(
@@ -217,7 +218,7 @@ def refresh(path: Path, module: L.LightningModule) -> None:
         path: The checkpoint; left alone where the module fits nothing.
         module: The module, with the checkpoint's weights.
     """
-    if not hasattr(module, "finalize"):
+    if not isinstance(module, Finalizes):
         return
     content = read(path)
     content["state_dict"] = {name: tensor.cpu() for name, tensor in module.state_dict().items()}

@@ -5,12 +5,13 @@ from typing import Any
 import lightning as L
 import torch
 
+from medzoo.runtime.contracts import DataModule, Finalizes
 from medzoo.runtime.errors import UserError
 
 __all__ = ["finalize"]
 
 
-def finalize(trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule) -> None:
+def finalize(trainer: L.Trainer, module: L.LightningModule, datamodule: DataModule) -> None:
     """Call `module.finalize(datamodule)` on the first process and hand its state to the others.
 
     The module is on its device, in evaluation mode, under the precision of the run. It may use training and validation
@@ -24,7 +25,7 @@ def finalize(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightn
     Raises:
         UserError: If the data cannot be fitted; on every process.
     """
-    if not hasattr(module, "finalize"):
+    if not isinstance(module, Finalizes):
         return
     module.to(trainer.strategy.root_device).eval()
     told = _fitted(trainer, module, datamodule) if trainer.is_global_zero else ""
@@ -34,7 +35,7 @@ def finalize(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightn
     module.load_state_dict(state)
 
 
-def _fitted(trainer: L.Trainer, module: Any, datamodule: L.LightningDataModule) -> str:
+def _fitted(trainer: L.Trainer, module: Finalizes, datamodule: DataModule) -> str:
     """Fit; what went wrong is told to all processes, since the others wait."""
     try:
         with torch.no_grad(), trainer.precision_plugin.forward_context():

@@ -11,10 +11,11 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
 from medzoo.runtime import checkpoint, run_folder
 from medzoo.runtime.build import instantiate, instantiate_all, make_trainer
+from medzoo.runtime.contracts import Finalizes, Receives
 from medzoo.runtime.cost import Cost
 from medzoo.runtime.errors import user_errors
 from medzoo.runtime.finalize import finalize
-from medzoo.runtime.matching import check_same_order
+from medzoo.runtime.matching import check_same_order, waiting
 from medzoo.runtime.ranks import fitting_strategy, processes
 from medzoo.runtime.start import SameSchedule, check_intensities, goes_on, starting_point, try_out
 
@@ -62,7 +63,7 @@ class Stage:
     @property
     def waiting(self) -> str:
         """What is still missing of data that an earlier stage will leave behind; empty where nothing is."""
-        return getattr(self.datamodule, "waiting", "")
+        return waiting(self.datamodule)
 
     def prepare(self) -> None:
         """Get and check the data, try them out, and write the beginning of the folder; for the first process alone.
@@ -87,7 +88,7 @@ class Stage:
 
     def check_handed_on(self, earlier: Iterable["Stage"]) -> None:
         """Refuse weights of a finished stage whose classes stand in another order than those of this one's data."""
-        for stage in earlier if hasattr(self.module, "receive") and not self.waiting else ():
+        for stage in earlier if isinstance(self.module, Receives) and not self.waiting else ():
             if stage.trained:
                 check_same_order(checkpoint.read(stage.trained)["medzoo"], self.datamodule, str(stage.trained))
 
@@ -129,7 +130,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     """
     module, config = stage.module, stage.config
     L.seed_everything(config["seed"], workers=True, verbose=False)  # whatever was built or trained before
-    if hasattr(module, "receive"):
+    if isinstance(module, Receives):
         stage.check_handed_on(earlier)
         with user_errors("lightning_module"):
             module.receive(_Results(earlier))
@@ -141,7 +142,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         minutes = (time.monotonic() - began) / 60
         tested = _tested_checkpoint(trainer, config["test_checkpoint"])
         best = _tested_checkpoint(trainer, "best")
-        if tested and best and best != tested and hasattr(module, "finalize"):  # people predict with either
+        if tested and best and best != tested and isinstance(module, Finalizes):  # people predict with either
             _finish(stage, trainer, best)
         stage.trained = _finish(stage, trainer, tested)
         metrics = _metrics(trainer)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from medzoo.runtime import checkpoint
 from medzoo.runtime.build import instantiate
+from medzoo.runtime.contracts import Exports
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.extras import install_hint
 from medzoo.runtime.matching import match
@@ -30,7 +31,7 @@ _TOLERANCE = 1e-4  # of a probability, between two programs that add in another 
 class _Step(nn.Module):
     """The step as a network; `torch.export` takes nothing less."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Exports) -> None:
         super().__init__()
         self.module = module
 
@@ -59,7 +60,7 @@ def export(ckpt_path: str | Path, output: str | Path, *, quantise: bool = False)
     content = checkpoint.read(ckpt_path)
     config = checkpoint.trusted_config(content, ckpt_path)
     module = checkpoint.rebuild(config, content, ckpt_path)
-    if not hasattr(module, "export_step"):
+    if not isinstance(module, Exports):
         raise UserError(f"{ckpt_path}: {type(module).__name__} predicts by more than a graph; it cannot be exported")
     datamodule = instantiate(config["datamodule"], "datamodule")
     match(datamodule, content["medzoo"], test=False)

@@ -4,16 +4,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import lightning as L
 from hydra.utils import get_object
 
+from medzoo.runtime.contracts import ChecksCases, DataModule, KnowsSeen, NamesClasses, UsesClasses, Waits
 from medzoo.runtime.errors import UserError, user_errors
 
-__all__ = ["check_cases", "check_same_order", "known_of", "match"]
+__all__ = ["check_cases", "check_same_order", "known_of", "match", "waiting"]
 
 log = logging.getLogger(__name__)
 
 
-def known_of(datamodule: Any) -> dict[str, Any]:
+def known_of(datamodule: DataModule) -> dict[str, Any]:
     """What a checkpoint keeps of the data that it was trained on: plain data.
 
     Args:
@@ -22,16 +24,15 @@ def known_of(datamodule: Any) -> dict[str, Any]:
     return {
         "class_names": _names(datamodule),
         "datamodule": datamodule.state_dict(),
-        "seen": getattr(datamodule, "seen", None),
+        "seen": datamodule.seen if isinstance(datamodule, KnowsSeen) else None,
     }
 
 
-def match(datamodule: Any, known: Mapping[str, Any], *, test: bool) -> None:
+def match(datamodule: DataModule, known: Mapping[str, Any], *, test: bool) -> None:
     """Let data be read as the model in a checkpoint knows them; comes before `setup`.
 
     Args:
-        datamodule: Built. One with `use_classes` and `evaluate_as` (`datamodules/base.py`) is matched by names and told
-            who was seen in the training.
+        datamodule: Built; changed in place.
         known: `medzoo` of the checkpoint.
         test: Whether data are to be tested; else they are predicted on.
 
@@ -42,12 +43,12 @@ def match(datamodule: Any, known: Mapping[str, Any], *, test: bool) -> None:
     with user_errors("datamodule"):
         if getattr(trained, "load_state_dict", None) is type(datamodule).load_state_dict:
             datamodule.load_state_dict(known["datamodule"])
-        if test and hasattr(datamodule, "evaluate_as"):
+        if test and isinstance(datamodule, KnowsSeen):
             datamodule.evaluate_as(known.get("seen"))
             if not known.get("seen"):
                 log.warning("this checkpoint does not say whom it was trained on: tested is the data's own split")
         names = known.get("class_names")
-        if names and hasattr(datamodule, "use_classes"):
+        if names and isinstance(datamodule, UsesClasses):
             datamodule.use_classes(names)
     if names and _names(datamodule) != list(names):
         raise UserError(
@@ -56,13 +57,18 @@ def match(datamodule: Any, known: Mapping[str, Any], *, test: bool) -> None:
         )
 
 
-def check_cases(module: Any, datamodule: Any, split: str) -> None:
+def waiting(datamodule: DataModule) -> str:
+    """What is missing that an earlier stage has to leave behind; empty when nothing is."""
+    return datamodule.waiting if isinstance(datamodule, Waits) else ""
+
+
+def check_cases(module: L.LightningModule, datamodule: DataModule, split: str) -> None:
     """Let a module that reads tables of cases refuse what it cannot read, before anything is computed."""
-    if hasattr(module, "check_cases"):
+    if isinstance(module, ChecksCases):
         module.check_cases(datamodule, split)
 
 
-def check_same_order(known: Mapping[str, Any], datamodule: Any, where: str) -> None:
+def check_same_order(known: Mapping[str, Any], datamodule: DataModule, where: str) -> None:
     """Refuse weights for data that have the classes of their model in another order; other classes are learnt anew.
 
     Args:
@@ -85,6 +91,5 @@ def _folded(names: Sequence[str] | None) -> list[str]:
     return [str(name).strip().casefold() for name in names or ()]
 
 
-def _names(datamodule: Any) -> list[str] | None:
-    names = getattr(datamodule, "class_names", None)
-    return None if names is None else [str(name) for name in names]
+def _names(datamodule: DataModule) -> list[str] | None:
+    return [str(name) for name in datamodule.class_names] if isinstance(datamodule, NamesClasses) else None

@@ -4,8 +4,11 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import lightning as L
+
 from medzoo.runtime import checkpoint
 from medzoo.runtime.build import instantiate, make_trainer
+from medzoo.runtime.contracts import DataModule, TakesOptions
 from medzoo.runtime.errors import UserError, data_errors, user_errors
 from medzoo.runtime.matching import check_cases, match
 
@@ -38,20 +41,22 @@ def predict(ckpt_path: str | Path, input: str | Path, options: dict[str, Any] | 
         return make_trainer(arguments, Path.cwd()).predict(module, datamodule)
 
 
-def set_options(module: Any, options: dict[str, Any]) -> None:
+def set_options(module: L.LightningModule, options: dict[str, Any]) -> None:
     """Hand what the command says of the prediction to a module that takes it."""
-    known = inspect.signature(module.set_prediction).parameters if hasattr(module, "set_prediction") else {}
+    known = inspect.signature(module.set_prediction).parameters if isinstance(module, TakesOptions) else {}
     for name in options:
         if name not in known:
             raise UserError(f"{name}: this model takes no {name}; leave it out")
-    if options:
+    if options and isinstance(module, TakesOptions):
         with user_errors():
             module.set_prediction(**options)
 
 
-def pointed_at(config: dict[str, Any], content: dict[str, Any], path: str | Path, module: Any) -> Any:
+def pointed_at(
+    config: dict[str, Any], content: dict[str, Any], path: str | Path, module: L.LightningModule
+) -> DataModule:
     """The datamodule of a checkpoint, pointed at new data; the data are read here, so that errors come early."""
-    datamodule = instantiate(config["datamodule"], "datamodule")
+    datamodule: DataModule = instantiate(config["datamodule"], "datamodule")
     match(datamodule, content["medzoo"], test=False)
     with user_errors("input"):
         datamodule.set_predict_input(path)

@@ -9,6 +9,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torchmetrics import Metric
 
+from medzoo.runtime.contracts import SaysItsStrategy
 from medzoo.runtime.errors import UserError
 
 __all__ = ["StandIns", "fitting_strategy", "processes"]
@@ -29,7 +30,8 @@ def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> Any:
     Raises:
         UserError: If the strategy in the config cannot train the module.
     """
-    given, needed = config.get("strategy", "auto"), getattr(module, "ddp_strategy", "ddp")
+    given = config.get("strategy", "auto")
+    needed = module.ddp_strategy if isinstance(module, SaysItsStrategy) else "ddp"
     if needed != FINDS_UNUSED or _finds_unused(given) or processes(config) == 1:
         return given
     if given == "auto":

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from medzoo.runtime import checkpoint, run_folder
 from medzoo.runtime.check import did_you_mean
+from medzoo.runtime.contracts import DataModule, LogsMetrics, Normalises, Pretrained, SaysItsSteps
 from medzoo.runtime.errors import UserError
 
 __all__ = ["SameSchedule", "check_intensities", "check_names", "goes_on", "starting_point", "try_out"]
@@ -35,13 +36,15 @@ def check_names(config: dict[str, Any], module: L.LightningModule, keys: Sequenc
     """
     if config["test_checkpoint"] not in ("best", "last"):
         raise UserError(f"test_checkpoint={config['test_checkpoint']}: expected best or last")
-    known: Any = module.metric_names
+    if not isinstance(module, LogsMetrics):
+        raise UserError(f"lightning_module: {type(module).__name__} has no property metric_names")
+    known = module.metric_names
     for key in keys:
         if config[key] not in known:
             raise UserError(f"{key}={config[key]}: this module logs no such metric; {did_you_mean(config[key], known)}")
 
 
-def try_out(module: L.LightningModule, batches: Any, steps: Sequence[str] = DRY_STEPS) -> None:
+def try_out(module: L.LightningModule, batches: Iterable[Any], steps: Sequence[str] = DRY_STEPS) -> None:
     """Run two examples through a module, so that data and network that do not fit are told before training.
 
     Args:
@@ -58,9 +61,9 @@ def try_out(module: L.LightningModule, batches: Any, steps: Sequence[str] = DRY_
         with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Lightning's, that nothing is logged without a trainer
             module.eval()
-            for step in steps:
-                if step in getattr(module, "dry_steps", DRY_STEPS):
-                    getattr(module, step)(batch, 0)
+            known = module.dry_steps if isinstance(module, SaysItsSteps) else DRY_STEPS
+            for step in (step for step in steps if step in known):
+                getattr(module, step)(batch, 0)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         shapes = {name: tuple(value.shape[1:]) for name, value in batch.items() if isinstance(value, torch.Tensor)}
         told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
@@ -71,7 +74,7 @@ def try_out(module: L.LightningModule, batches: Any, steps: Sequence[str] = DRY_
         module.train(training)
 
 
-def check_intensities(module: L.LightningModule, datamodule: Any) -> None:
+def check_intensities(module: L.LightningModule, datamodule: DataModule) -> None:
     """Refuse data that a pretrained network would see otherwise than the images it was trained on.
 
     Args:
@@ -81,14 +84,15 @@ def check_intensities(module: L.LightningModule, datamodule: Any) -> None:
     Raises:
         UserError: If they differ.
     """
-    given = (float(getattr(datamodule, "mean", 0.0)), float(getattr(datamodule, "std", 1.0)))
-    for part in module.modules():
-        wanted = tuple(sum(values) / len(values) for values in getattr(part, "trained_on", ()))
-        if not wanted or all(abs(a - b) < _NEAR for a, b in zip(given, wanted, strict=True)):
+    normalised = isinstance(datamodule, Normalises)
+    given = (float(datamodule.mean), float(datamodule.std)) if isinstance(datamodule, Normalises) else (0.0, 1.0)
+    for part in (part for part in module.modules() if isinstance(part, Pretrained)):
+        wanted = tuple(sum(values) / len(values) for values in part.trained_on)
+        if all(abs(a - b) < _NEAR for a, b in zip(given, wanted, strict=True)):
             continue
         trained = f"mean {wanted[0]:.3f} and std {wanted[1]:.3f}"
         told = f"its weights were trained on images of {trained}, the data have {given[0]:g} and {given[1]:g}"
-        if not hasattr(datamodule, "mean"):
+        if not normalised:
             log.warning("pretrained network: %s", told)
             continue
         raise UserError(

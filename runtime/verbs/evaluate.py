@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from medzoo.runtime import checkpoint, report, run_folder
 from medzoo.runtime.build import instantiate, instantiate_all, make_trainer, resolve
 from medzoo.runtime.errors import UserError, data_errors, user_errors
-from medzoo.runtime.matching import check_cases, match
+from medzoo.runtime.matching import check_cases, match, waiting
 from medzoo.runtime.start import try_out
 
 __all__ = ["evaluate"]
@@ -40,8 +40,8 @@ def evaluate(config: DictConfig) -> None:
     match(datamodule, content["medzoo"], test=True)
     with user_errors("datamodule"):
         datamodule.prepare_data()
-        if waiting := getattr(datamodule, "waiting", ""):
-            raise UserError(waiting)
+        if missing := waiting(datamodule):
+            raise UserError(missing)
         datamodule.setup("test")
         check_cases(module, datamodule, "test")
     try_out(module, datamodule.test_dataloader(), ["predict_step"])

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from medzoo.runtime import checkpoint
 from medzoo.runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from medzoo.runtime.contracts import Begins, Writer
 from medzoo.runtime.errors import UserError, data_errors, user_errors
 from medzoo.runtime.prediction import pointed_at, set_options
 
@@ -21,9 +22,7 @@ _WRITER = {"_target_": "medzoo.callbacks.PredictionWriter"}
 def predict(config: DictConfig) -> None:
     """Predict on `input` with the module in `ckpt_path` and write `output`, where null is the writer's own choice.
 
-    The writer is the callback `predict_writer` of the training config. It takes `output`, and names the file or folder
-    that it wrote in its attribute `written`. One that goes on where it stopped is told what makes its predictions, by
-    `begin(module, datamodule, made_by)`.
+    The writer is the callback `predict_writer` of the training config (`runtime/contracts.py`, `Writer` and `Begins`).
 
     Args:
         config: As composed from `conf/predict.yaml`.
@@ -43,8 +42,8 @@ def predict(config: DictConfig) -> None:
     datamodule = pointed_at(merged, content, given["input"], module)
     if datamodule.phantom:
         log.warning("%s was trained on phantoms: what it says of people means nothing", given["ckpt_path"])
-    writer = instantiate(writer_config, "predict_writer", output=given["output"])
-    if hasattr(writer, "begin"):  # looks at what is in the folder already
+    writer: Writer = instantiate(writer_config, "predict_writer", output=given["output"])
+    if isinstance(writer, Begins):  # looks at what is in the folder already
         with user_errors("output"):
             writer.begin(module, datamodule, {"checkpoint": str(given["ckpt_path"]), **asked})
     callbacks = [*instantiate_all(given["callbacks"], "callbacks"), writer]

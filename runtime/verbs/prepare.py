@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from medzoo.runtime.build import instantiate, resolve
+from medzoo.runtime.contracts import ChecksFolder, NamesClasses, Prepares
 from medzoo.runtime.errors import user_errors
 
 __all__ = ["prepare"]
@@ -29,7 +30,7 @@ def prepare(config: DictConfig) -> None:
     config = _without(config, "check", "checks")
     if config.get("preparation"):
         plain = resolve(_without(config, "datamodule"))
-        preparation = instantiate(plain["preparation"], "preparation")
+        preparation: Prepares = instantiate(plain["preparation"], "preparation")
         with user_errors("preparation"):
             preparation.run()
         return
@@ -43,14 +44,14 @@ def prepare(config: DictConfig) -> None:
         table.add_row(name, f"{len(ids):,}")
     console = Console()
     console.print(table)
-    classes = f"classes: {', '.join(datamodule.class_names)}; " if hasattr(datamodule, "class_names") else ""
+    classes = f"classes: {', '.join(datamodule.class_names)}; " if isinstance(datamodule, NamesClasses) else ""
     console.print(f"{classes}image (C, *spatial): {shape}" if shape else classes.removesuffix("; "))
 
 
 def _check(config: DictConfig) -> None:
     plain = resolve(OmegaConf.masked_copy(config, ["check", "checks"]))
     said = OmegaConf.to_container(config.datamodule, resolve=True)  # its root may be missing
-    check = instantiate(plain["checks"], "checks", datamodule=said)
+    check: ChecksFolder = instantiate(plain["checks"], "checks", datamodule=said)
     with user_errors("check"):
         faults = check.run()
     if faults:
