@@ -3,6 +3,7 @@
 import json
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def instantiate(config: Any, where: str, **extra: Any) -> Any:
         return hydra.utils.instantiate(config, **extra, _convert_="all")
 
 
-def instantiate_all(config: dict[str, Any] | None, where: str, **extra: Any) -> list[Any]:
+def instantiate_all(config: Mapping[str, Any] | None, where: str, **extra: Any) -> list[Any]:
     """Build every entry of a dict of configs, in order; entries that are null are switched off."""
     return [instantiate(entry, f"{where}.{name}", **extra) for name, entry in (config or {}).items() if entry]
 

@@ -66,9 +66,8 @@ def main(verb: str) -> None:
 
 
 def _show(config: DictConfig) -> None:
-    stages = importlib.import_module("medzoo.runtime.stages")
-    shown = stages.whole(stages.resolve_stages(config)) | {"comparisons": stages.comparisons_of(config)}
-    print(OmegaConf.to_yaml(OmegaConf.create(shown)), end="")
+    plan = importlib.import_module("medzoo.runtime.plan").make_plan(config)
+    print(OmegaConf.to_yaml(OmegaConf.create(plan.config())), end="")
 
 
 def _job(verb: str, config: DictConfig) -> Any:

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from medzoo.runtime.extras import install_hint
 
-__all__ = ["UserError", "data_errors", "user_errors"]
+__all__ = ["UserError", "data_errors", "stage_errors", "user_errors"]
 
 
 class UserError(Exception):
@@ -41,6 +41,17 @@ def user_errors(where: str = "", kinds: tuple[type[BaseException], ...] = _KINDS
         key, cause = _cause(error)
         place = ".".join(part for part in (where, key) if part)
         raise UserError(f"{place}: {_one_line(cause)}" if place else _one_line(cause)) from error
+
+
+@contextmanager
+def stage_errors(name: str) -> Iterator[None]:
+    """Put the name of a stage before the mistakes that are found in it."""
+    try:
+        yield
+    except UserError as error:
+        if not name:
+            raise
+        raise UserError("\n".join(f"stage {name}: {line}" for line in str(error).splitlines())) from error
 
 
 @contextmanager

@@ -41,7 +41,8 @@ def match(datamodule: DataModule, known: Mapping[str, Any], *, test: bool) -> No
     """
     trained = get_object(known["config"]["datamodule"]["_target_"])
     with user_errors("datamodule"):
-        if getattr(trained, "load_state_dict", None) is type(datamodule).load_state_dict:
+        as_trained = isinstance(trained, type) and issubclass(trained, L.LightningDataModule)
+        if as_trained and trained.load_state_dict is type(datamodule).load_state_dict:
             datamodule.load_state_dict(known["datamodule"])
         if test and isinstance(datamodule, KnowsSeen):
             datamodule.evaluate_as(known.get("seen"))

@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import struct
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ pre { overflow-x: auto; font-size: 12px; }
 """
 
 
-def finish(run: Path, metrics: dict[str, Any], expected: dict[str, Any] | None = None) -> None:
+def finish(run: Path, metrics: dict[str, Any], expected: Mapping[str, list[float]] | None = None) -> None:
     """Write the report and the metrics of a run, and print the table.
 
     Args:
@@ -55,7 +56,7 @@ def finish(run: Path, metrics: dict[str, Any], expected: dict[str, Any] | None =
     log.info("report: %s", run / "report.html")
 
 
-def write(run: Path, metrics: dict[str, Any], expected: dict[str, Any]) -> Path:
+def write(run: Path, metrics: dict[str, Any], expected: Mapping[str, list[float]]) -> Path:
     """Write `report.html` from what lies in the run folder, with a section for each of several stages.
 
     Args:
@@ -113,7 +114,7 @@ def _files_of(folder: Path, heading: str = "h2") -> list[str]:
     return [*parts, f"<{heading}>Figures</{heading}><div class='figures'>", *map(_image, figures), "</div>"]
 
 
-def terminal_table(metrics: dict[str, Any], expected: dict[str, Any]) -> Table:
+def terminal_table(metrics: dict[str, Any], expected: Mapping[str, list[float]]) -> Table:
     """The main metrics, first those whose range the experiment states.
 
     Args:
@@ -130,7 +131,7 @@ def terminal_table(metrics: dict[str, Any], expected: dict[str, Any]) -> Table:
     return table
 
 
-def _metrics_table(metrics: dict[str, Any], expected: dict[str, Any]) -> str:
+def _metrics_table(metrics: dict[str, Any], expected: Mapping[str, list[float]]) -> str:
     """Metrics whose range the experiment states are open to the eye, the others folded."""
     found = _main(metrics, expected)
     stated = [
@@ -142,7 +143,7 @@ def _metrics_table(metrics: dict[str, Any], expected: dict[str, Any]) -> str:
     return _table(stated) + _table(others, "Other metrics" if stated else "")
 
 
-def _main(metrics: dict[str, Any], expected: dict[str, Any]) -> dict[str, float]:
+def _main(metrics: dict[str, Any], expected: Mapping[str, list[float]]) -> dict[str, float]:
     also = ("fit/minutes", "fit/epochs", "model/parameters")
     names = sorted(metrics, key=lambda name: (name not in expected, name))
     found = {name: metrics[name] for name in names if metrics[name] is not None}

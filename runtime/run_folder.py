@@ -23,6 +23,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 __all__ = [
+    "collect_metrics",
     "environment",
     "find_unfinished",
     "is_first_process",
@@ -98,6 +99,22 @@ def read_metrics(run: Path) -> dict[str, Any]:
     """`metrics.json` of a run, empty where it did not finish."""
     file = run / "metrics.json"
     return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def collect_metrics(run: Path, names: list[str]) -> dict[str, Any]:
+    """Metrics of a run of several stages: the last one's as they are, those of the others after their stage's name.
+
+    Args:
+        run: The run folder; stages that were not trained in it are left out.
+        names: Of all stages, in order.
+
+    Returns:
+        Flat names and values; `fit/minutes` is the sum over the stages.
+    """
+    found = {name: read_metrics(run / name) for name in names}
+    metrics = {f"{name}/{key}": value for name in names[:-1] for key, value in found[name].items()}
+    minutes = {f"{name}/fit/minutes": m["fit/minutes"] for name, m in found.items() if m}
+    return {**metrics, **minutes, **found[names[-1]], "fit/minutes": sum(minutes.values())}
 
 
 def read_csv(file: Path) -> list[dict[str, str]]:

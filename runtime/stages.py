@@ -6,9 +6,7 @@
 A run of one stage is a run whose only stage has no name, so its folder is the run folder itself.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -16,10 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from medzoo.runtime.build import resolve
 from medzoo.runtime.check import did_you_mean
-from medzoo.runtime.errors import UserError
-from medzoo.runtime.run_folder import read_metrics
+from medzoo.runtime.errors import UserError, stage_errors
 
-__all__ = ["collect_metrics", "comparisons_of", "optimized_metric", "resolve_stages", "told_of", "whole"]
+__all__ = ["resolve_stages"]
 
 _OF_THE_RUN = {
     "stages",
@@ -54,56 +51,9 @@ def resolve_stages(config: DictConfig) -> dict[str, dict[str, Any]]:
     _check_keys(root, stages)
     resolved: dict[str, dict[str, Any]] = {}
     for name, stage in stages.items():
-        with told_of(name):
+        with stage_errors(name):
             resolved[name] = resolve(_composed(root, stage, {**stages, **resolved}))
     return resolved
-
-
-def optimized_metric(config: DictConfig) -> str:
-    """The name of the metric that a sweep compares, as the last stage has it."""
-    root, stages = _split(config)
-    return str(_composed(root, [*stages.values()][-1] if stages else {}, stages).optimized_metric)
-
-
-def comparisons_of(config: DictConfig) -> dict[str, Any]:
-    """The plain `comparisons` of a run."""
-    plain: Any = OmegaConf.to_container(config.comparisons, resolve=True)
-    return plain
-
-
-def whole(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One config for the run folder: what all stages share, and under `stages` what each has for itself."""
-    shared = _shared([*configs.values()])
-    if len(configs) == 1 and "" in configs:
-        return shared
-    return {**shared, "stages": {name: _beyond(stage, shared) for name, stage in configs.items()}}
-
-
-def collect_metrics(run: Path, names: list[str]) -> dict[str, Any]:
-    """Metrics of a run of several stages: the last one's as they are, those of the others after their stage's name.
-
-    Args:
-        run: The run folder; stages that were not trained in it are left out.
-        names: Of all stages, in order.
-
-    Returns:
-        Flat names and values; `fit/minutes` is the sum over the stages.
-    """
-    found = {name: read_metrics(run / name) for name in names}
-    metrics = {f"{name}/{key}": value for name in names[:-1] for key, value in found[name].items()}
-    minutes = {f"{name}/fit/minutes": m["fit/minutes"] for name, m in found.items() if m}
-    return {**metrics, **minutes, **found[names[-1]], "fit/minutes": sum(minutes.values())}
-
-
-@contextmanager
-def told_of(name: str) -> Iterator[None]:
-    """Put the name of a stage before the mistakes that are found in it."""
-    try:
-        yield
-    except UserError as error:
-        if not name:
-            raise
-        raise UserError("\n".join(f"stage {name}: {line}" for line in str(error).splitlines())) from error
 
 
 def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -142,24 +92,6 @@ def _over(base: Any, change: Any) -> Any:
     if "_target_" in change and change["_target_"] != base.get("_target_"):
         return change
     return {**base, **{key: _over(base.get(key), value) for key, value in change.items()}}
-
-
-def _shared(configs: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all configs say alike; objects of different classes share nothing."""
-    shared: dict[str, Any] = {}
-    for key, value in configs[0].items():
-        values = [config.get(key) for config in configs]
-        if all(key in config for config in configs) and all(other == value for other in values):
-            shared[key] = value
-        elif all(isinstance(other, dict) and other.get("_target_") == value.get("_target_") for other in values):
-            shared[key] = _shared(values)  # type: ignore[arg-type]
-    return shared
-
-
-def _beyond(config: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """What has to be merged over `shared` to give `config`."""
-    own = {key: value for key, value in config.items() if key not in shared or shared[key] != value}
-    return {key: _beyond(value, shared[key]) if key in shared else value for key, value in own.items()}
 
 
 def _check_keys(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None:

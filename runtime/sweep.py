@@ -20,7 +20,6 @@ from medzoo.evaluation.figures import grid_figure, sweep_figure
 from medzoo.runtime.environment import SCRIPTS
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.run_folder import read_metrics, write_text
-from medzoo.runtime.stages import optimized_metric
 
 __all__ = ["run_job", "summarise"]
 
@@ -57,7 +56,7 @@ def run_job(config: DictConfig) -> float:
         raise UserError(f"job {hydra.job.num} of the sweep cannot run, see above; the sweep has been stopped")
     if code:
         raise RuntimeError(f"job {hydra.job.num} of the sweep ended with exit code {code}; see {job}")
-    metric = optimized_metric(config)
+    metric = _optimized_metric(job)
     summarise(job.parent, metric, config.get("sweep_metrics") or [], config.get("sweep_grid") or [])
     return float(read_metrics(job)[metric])
 
@@ -110,6 +109,14 @@ def summarise(sweep: Path, metric: str, also: Sequence[str] = (), grid: Sequence
     if grid and cells:
         grid_figure(cells, (axis, line, panel), drawn).savefig(sweep / "grid.png")
     return sweep / "summary.csv"
+
+
+def _optimized_metric(job: Path) -> str:
+    """The metric that the sweep compares, by the resolved config of a job: that of its last stage."""
+    config = OmegaConf.load(job / "config.yaml")
+    assert isinstance(config, DictConfig)
+    stages = [*(config.get("stages") or {}).values()]
+    return str(OmegaConf.merge(config, *stages[-1:]).optimized_metric)
 
 
 def _shortened(settings: list[str], keys: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from medzoo.runtime.build import instantiate, resolve
-from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.plan import make_plan
 from tests.conftest import EXPERIMENTS, ROOT, call_verb, compose
 
 NETS = {file.stem: file for file in (ROOT / "conf" / "lightning_module" / "net").glob("*.yaml")}
@@ -48,7 +48,7 @@ def test_the_unet_of_models_genesis_goes_from_restoration_to_segmentation(tmp_pa
     groups = [
         f"lightning_module/net@stages.{name}.lightning_module.net=genesis_unet" for name in ("scratch", "genesis")
     ]
-    stages = resolve_stages(compose(tmp_path, "experiment=liver_pretraining_demo", *groups))
+    stages = make_plan(compose(tmp_path, "experiment=liver_pretraining_demo", *groups)).stages
     nets = {name: stage["lightning_module"]["net"] for name, stage in stages.items()}
     assert {net["_target_"] for net in nets.values()} == {"medzoo.models.GenesisUNet"}
     assert stages["pretrained"]["lightning_module"]["pretrained"] == "genesis"
@@ -105,7 +105,7 @@ def test_an_argument_that_a_class_takes_can_be_set(word, value, tmp_path):
 
 def test_an_argument_of_a_callback_that_only_the_class_lists_reaches_a_stage(tmp_path):
     words = ["experiment=hematoma_classification_demo", "callbacks.patients.resamples=10"]
-    assert resolve_stages(compose(tmp_path, *words))[""]["callbacks"]["patients"]["resamples"] == 10
+    assert make_plan(compose(tmp_path, *words)).stages[""]["callbacks"]["patients"]["resamples"] == 10
 
 
 @pytest.mark.parametrize(

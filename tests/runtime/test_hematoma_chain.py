@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medzoo.datamodules import HeadPhantom
-from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.plan import make_plan
 from tests.conftest import call_verb, compose, run_verb
 
 PATIENTS = {"Aare": 30, "Birs": 2, "Doubs": 20, "Kander": 20}
@@ -96,6 +96,6 @@ def test_a_stage_trains_as_its_experiment_does(tmp_path, stage, experiment):
     cohort = ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"]
     plan = "datamodule.plan={spacing:[5,1,1],patch:[8,32,32],batch_size:2,features:[4,4],strides:[[1,1,1],[2,2,2]]," \
         "kernels:[[3,3,3],[3,3,3]]}"  # fmt: skip
-    chain = resolve_stages(compose(tmp_path, "experiment=hematoma", *cohort, plan))[stage]
-    alone = resolve_stages(compose(tmp_path, f"experiment={experiment}", "datamodule.root=x"))[""]
+    chain = make_plan(compose(tmp_path, "experiment=hematoma", *cohort, plan)).stages[stage]
+    alone = make_plan(compose(tmp_path, f"experiment={experiment}", "datamodule.root=x")).stages[""]
     assert plain(chain) == plain(alone)

@@ -11,7 +11,7 @@ import medzoo
 from medzoo.models import DDIM
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.plan import make_plan
 from medzoo.runtime.verbs.train import train
 from tests.conftest import ROOT, compose
 from tests.tiny import tiny
@@ -22,7 +22,7 @@ HEADS = {True: [2 / 3, 1 / 3, 0], False: [4 / 7, 2 / 7, 1 / 7]}
 
 
 def stages(folder, *words):
-    return resolve_stages(compose(folder, *words))
+    return make_plan(compose(folder, *words)).stages
 
 
 def weights(config):

@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from medzoo.runtime import own_data
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.plan import make_plan
 from tests.conftest import EXPERIMENTS, compose
 from tests.datamodules.test_segmentation import write_dataset
 
@@ -35,7 +35,7 @@ def test_every_demo_can_be_given_other_data(demo, tmp_path):
             words.append(f"datamodule.{key}={value}")
     told, stages = "", {}
     try:
-        stages = resolve_stages(compose(tmp_path, *words))
+        stages = make_plan(compose(tmp_path, *words)).stages
     except UserError as error:
         told = str(error)
     for leftover in ("takes no", "does not fit", "Interpolation key"):  # other complaints are about one's own data
@@ -46,10 +46,10 @@ def test_every_demo_can_be_given_other_data(demo, tmp_path):
 
 def test_ranges_are_those_of_the_phantom(tmp_path):
     root = write_dataset(tmp_path / "set", ["a", "b", "c"])
-    (plain,) = resolve_stages(compose(tmp_path, SEGMENTATION)).values()
+    (plain,) = make_plan(compose(tmp_path, SEGMENTATION)).stages.values()
     assert plain["expected"]
     for words in (["datamodule=segmentation", f"datamodule.root={root}"], ["datamodule=hematoma_scans_phantom"]):
-        (plain,) = resolve_stages(compose(tmp_path, SEGMENTATION, *words)).values()
+        (plain,) = make_plan(compose(tmp_path, SEGMENTATION, *words)).stages.values()
         assert plain["expected"] == {}, words
 
 
@@ -57,7 +57,7 @@ def test_what_a_demo_says_of_its_phantom_is_left_out_and_told(tmp_path, caplog):
     own_data._tell.cache_clear()
     words = ["experiment=hlhs_demo", "datamodule=fetal_heart", f"datamodule.root={tmp_path}"]
     with caplog.at_level(logging.INFO, "medzoo.runtime.own_data"):
-        (plain,) = resolve_stages(compose(tmp_path, *words)).values()
+        (plain,) = make_plan(compose(tmp_path, *words)).stages.values()
     assert plain["datamodule"].get("phantom") is None
     assert plain["datamodule"]["image_size"] == [64, 64], "what its network is made for stays"
     assert "datamodule.phantom: left out" in caplog.text
@@ -72,10 +72,10 @@ def test_what_the_command_line_says_is_never_left_out(tmp_path, word, message):
     word = word if "count" in word else word.lstrip("+")
     words = ["experiment=hlhs_demo", "datamodule=fetal_heart", f"datamodule.root={tmp_path}", word]
     with pytest.raises(UserError, match=message):
-        resolve_stages(compose(tmp_path, *words))
+        make_plan(compose(tmp_path, *words))
 
 
 def test_an_override_may_hold_an_interpolation(tmp_path):
     words = ["experiment=liver_slices_pretraining_demo", "datamodule=liver_pictures_phantom"]
     words += ["stages.genesis.datamodule.phantom=${stages.scratch.datamodule.phantom}"]
-    assert "genesis" in resolve_stages(compose(tmp_path, *words))
+    assert "genesis" in make_plan(compose(tmp_path, *words)).stages

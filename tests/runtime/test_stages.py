@@ -13,7 +13,9 @@ import medzoo
 from medzoo.runtime import fit
 from medzoo.runtime.build import resolve
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.stages import collect_metrics, optimized_metric, resolve_stages, whole
+from medzoo.runtime.plan import make_plan
+from medzoo.runtime.run_folder import collect_metrics
+from medzoo.runtime.sweep import _optimized_metric
 from tests.conftest import ROOT, call_verb, compose, run_verb
 
 TWO = [f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "experiment=two_stages"]
@@ -49,7 +51,7 @@ def staged(tmp_path_factory):
 
 def test_a_stage_sees_its_own_values_and_those_of_earlier_stages(tmp_path):
     config = compose(tmp_path, *TWO, "++stages.first.datamodule.size=16", "trainer.precision=bf16-mixed")
-    first, second = resolve_stages(config).values()
+    first, second = make_plan(config).stages.values()
     assert (first["datamodule"]["size"], second["datamodule"]["size"]) == (16, 12)
     assert first["lightning_module"]["net"]["img_size"] == [16, 16], "${data:...} is that of the stage"
     assert second["lightning_module"]["net"] == first["lightning_module"]["net"], "and what it refers to stays so"
@@ -60,41 +62,42 @@ def test_a_stage_sees_its_own_values_and_those_of_earlier_stages(tmp_path):
 
 def test_an_object_of_another_class_replaces_that_of_the_run(tmp_path):
     change = "++stages.first.callbacks.figures={_target_: medzoo.callbacks.FiniteGuard}"
-    first, second = resolve_stages(compose(tmp_path, *TWO, change)).values()
+    first, second = make_plan(compose(tmp_path, *TWO, change)).stages.values()
     assert first["callbacks"]["figures"] == {"_target_": "medzoo.callbacks.FiniteGuard"}
     assert second["callbacks"]["figures"]["resamples"] == 20
 
 
 def test_a_stage_can_be_like_another_and_a_stage_can_be_left_out(tmp_path):
     third = "+stages.third={like: second, trainer: {max_steps: 9}, lightning_module: {optimizer: {lr: 0.5}}}"
-    configs = resolve_stages(compose(tmp_path, *TWO, third, "stages.second.datamodule.batch_size=4"))
+    configs = make_plan(compose(tmp_path, *TWO, third, "stages.second.datamodule.batch_size=4")).stages
     assert [*configs] == ["first", "second", "third"]
     assert configs["third"]["datamodule"]["batch_size"] == 4, "what is changed in one is changed in the other"
     assert configs["third"]["trainer"]["max_steps"] == 9
     assert configs["second"]["trainer"]["max_steps"] == 6
     assert configs["third"]["lightning_module"]["optimizer"]["lr"] == 0.5
-    assert [*resolve_stages(compose(tmp_path, *TWO, third, "stages.third=null"))] == [
+    assert [*make_plan(compose(tmp_path, *TWO, third, "stages.third=null")).stages] == [
         "first", "second",
     ]  # fmt: skip
 
 
 def test_weights_to_start_from_are_a_stages_own(tmp_path):
     third = "+stages.third={like: second}"
-    configs = resolve_stages(compose(tmp_path, *TWO, third, "+stages.second.init_from=x.ckpt"))
+    configs = make_plan(compose(tmp_path, *TWO, third, "+stages.second.init_from=x.ckpt")).stages
     assert (configs["second"]["init_from"], configs["third"]["init_from"]) == ("x.ckpt", None)
 
 
 def test_the_run_folder_can_be_named_in_a_config(tmp_path):
     guard = "+callbacks.x={_target_: medzoo.callbacks.FiniteGuard, every_n_steps: 2}"
-    configs = resolve_stages(compose(tmp_path, *TWO, guard, "+stages.second.datamodule.root=${run:}/first"))
+    configs = make_plan(compose(tmp_path, *TWO, guard, "+stages.second.datamodule.root=${run:}/first")).stages
     assert configs["second"]["datamodule"]["root"] == f"{tmp_path}/first"
 
 
 def test_the_config_of_the_run_merges_to_those_of_its_stages(tmp_path):
-    configs = resolve_stages(compose(tmp_path, *TWO))
-    written = OmegaConf.create(whole(configs))
+    plan = make_plan(compose(tmp_path, *TWO))
+    written = OmegaConf.create(plan.config())
+    assert written.pop("comparisons") == plan.comparisons
     for name, stage in written.pop("stages").items():
-        assert OmegaConf.to_container(OmegaConf.merge(written, stage)) == configs[name]
+        assert OmegaConf.to_container(OmegaConf.merge(written, stage)) == plan.stages[name]
 
 
 def test_the_config_can_be_read_without_training(tmp_path):
@@ -109,13 +112,15 @@ def test_the_config_can_be_read_without_training(tmp_path):
 
 def test_a_run_of_one_stage_is_as_it_was(tmp_path):
     config = compose(tmp_path, "experiment=medmnist_classification_demo")
-    assert resolve_stages(config) == {"": resolve(config)}
-    assert whole(resolve_stages(config)) == resolve(config)
+    assert make_plan(config).stages == {"": resolve(config)}
+    assert make_plan(config).config() == resolve(config)
 
 
 def test_a_sweep_compares_the_metric_of_the_last_stage(tmp_path):
-    assert optimized_metric(compose(tmp_path, *TWO, "monitor=val/acc")) == "val/acc"
-    assert optimized_metric(compose(tmp_path, *TWO, "++stages.second.monitor=val/loss")) == "val/loss"
+    for word, metric in (("monitor=val/acc", "val/acc"), ("++stages.second.monitor=val/loss", "val/loss")):
+        plan = make_plan(compose(tmp_path, *TWO, word))
+        OmegaConf.save(OmegaConf.create(plan.config()), tmp_path / "config.yaml")
+        assert plan.optimized_metric == _optimized_metric(tmp_path) == metric
 
 
 def test_metrics_of_earlier_stages_bear_their_names(tmp_path):
@@ -201,7 +206,7 @@ def test_a_mistake_in_any_stage_is_told_before_the_first_is_trained(case, tmp_pa
     ],
 )
 def test_what_some_stage_reads_may_be_said_of_the_whole_run(word, tmp_path):
-    assert resolve_stages(compose(tmp_path, *TWO, word)).keys() == {"first", "second"}
+    assert make_plan(compose(tmp_path, *TWO, word)).stages.keys() == {"first", "second"}
 
 
 @pytest.mark.parametrize("word", ["callbacks.figures=null", "callbacks.figures.mistakes=3", "~callbacks.figures"])
@@ -210,7 +215,7 @@ def test_what_every_stage_replaces_may_not(word, tmp_path):
         f"++stages.{name}.callbacks.figures={{_target_: medzoo.callbacks.FiniteGuard}}" for name in ("first", "second")
     ]
     with pytest.raises(UserError, match=r"every stage has its own; say which with ~?stages\.<first\|second>"):
-        resolve_stages(compose(tmp_path, *TWO, *own, word))
+        make_plan(compose(tmp_path, *TWO, *own, word))
 
 
 def test_stages_run_in_order_and_hand_on_what_they_learnt(staged):
@@ -306,7 +311,7 @@ def test_two_processes_go_through_the_same_stages(staged, tmp_path):
 
 @pytest.mark.parametrize(("sweep", "group"), [(None, "demo/now"), ("my sweep", "my sweep")])
 def test_the_dashboard_ties_the_stages_of_a_run_together(sweep, group, tmp_path, monkeypatch):
-    config = resolve_stages(compose(tmp_path, *TWO))["second"]
+    config = make_plan(compose(tmp_path, *TWO)).stages["second"]
     config["logger"] = {"wandb": {"_target_": "builtins.dict", "_partial_": True, "group": sweep}}
     monkeypatch.setattr(fit, "make_trainer", lambda *_, logger, **__: logger)
     run = tmp_path / "demo" / "now"
@@ -324,4 +329,4 @@ def test_stages_pass_on_weights_without_files_where_none_are_written(tmp_path):
 
 def test_a_stage_without_a_value_is_told(tmp_path):
     with pytest.raises(UserError, match="stage first: "):
-        resolve_stages(compose(tmp_path, *TWO, "++stages.first.datamodule.size=???"))
+        make_plan(compose(tmp_path, *TWO, "++stages.first.datamodule.size=???"))
