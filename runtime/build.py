@@ -13,10 +13,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from medzoo.runtime.check import check_config, did_you_mean
+from medzoo.runtime.composing.own_data import expected_of, without_leftovers
+from medzoo.runtime.composing.resolvers import built
 from medzoo.runtime.errors import UserError, user_errors
-from medzoo.runtime.own_data import expected_of, without_leftovers
-from medzoo.runtime.ranks import StandIns
-from medzoo.runtime.resolvers import built
+from medzoo.runtime.training.ranks import StandIns
 
 __all__ = ["instantiate", "instantiate_all", "make_trainer", "resolve"]
 

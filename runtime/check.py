@@ -15,9 +15,9 @@ from typing import Any
 import pydantic
 from hydra.utils import get_object
 
+from medzoo.runtime.composing.extras import install_hint
+from medzoo.runtime.composing.renamed import KEYS, new_target
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.extras import install_hint
-from medzoo.runtime.renamed import KEYS, new_target
 
 __all__ = ["arguments_of", "check_config", "did_you_mean", "misfits", "takes"]
 

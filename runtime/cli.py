@@ -21,12 +21,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from medzoo.runtime import run_folder
 from medzoo.runtime.check import did_you_mean
+from medzoo.runtime.composing.explain import explain
+from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.environment import CONF, SCRIPTS
 from medzoo.runtime.errors import UserError, user_errors
-from medzoo.runtime.explain import explain
-from medzoo.runtime.resolvers import register_resolvers
+from medzoo.runtime.output import run_folder
 
 __all__ = ["main"]
 
@@ -76,7 +76,7 @@ def _job(verb: str, config: DictConfig) -> Any:
         _check_top_level(config)
         with user_errors(kinds=(ImportError,)):
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                return importlib.import_module("medzoo.runtime.sweep").run_job(config)
+                return importlib.import_module("medzoo.runtime.output.sweep").run_job(config)
             return getattr(importlib.import_module(f"medzoo.runtime.verbs.{verb}"), verb)(config)
     except UserError as error:
         _stop(str(error), error)

@@ -11,7 +11,7 @@ import numpy as np
 from medzoo.evaluation.figures import areas_figure, expansion_roc_figure
 from medzoo.evaluation.scores.diagnostic import calibration_line, delong, delong_test, rates
 from medzoo.evaluation.scores.representations import compare_representations
-from medzoo.runtime.run_folder import read_csv, read_metrics, write_text
+from medzoo.runtime.output.run_folder import read_csv, read_metrics, write_text
 
 __all__ = ["CompareMetrics", "CompareRepresentations", "CompareScores"]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from hydra.errors import InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from medzoo.runtime.extras import install_hint
+from medzoo.runtime.composing.extras import install_hint
 
 __all__ = ["UserError", "data_errors", "stage_errors", "user_errors"]
 

@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from medzoo.runtime.check import check_config, did_you_mean
+from medzoo.runtime.composing.stages import resolve_stages
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.stages import resolve_stages
 
 __all__ = ["Plan", "make_plan"]
 

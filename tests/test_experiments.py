@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 import medzoo
 from medzoo.runtime.build import instantiate, instantiate_all, make_trainer
-from medzoo.runtime.checkpoint import EmbedConfig, read, rebuild
+from medzoo.runtime.checkpoints.checkpoint import EmbedConfig, read, rebuild
+from medzoo.runtime.output.run_folder import BEST, LAST
 from medzoo.runtime.plan import make_plan
-from medzoo.runtime.run_folder import BEST, LAST
 from medzoo.runtime.verbs.train import train
 from tests.conftest import EXPERIMENTS, ROOT, call_verb, compose
 from tests.tiny import FULL, tiny, words

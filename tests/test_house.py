@@ -47,7 +47,7 @@ READERS = {
 }
 RUN_FILES = {  # what a run writes of itself, and its report reads again
     "callbacks/output.py": {"csv"},
-    "runtime/run_folder.py": {"csv"},
+    "runtime/output/run_folder.py": {"csv"},
     "runtime/loggers.py": {"csv"},
     "runtime/comparisons.py": {"csv"},
     "callbacks/reports/synthetic_images.py": {"PIL"},

@@ -7,11 +7,12 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from medzoo.runtime import checkpoint, report, run_folder
 from medzoo.runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from medzoo.runtime.checkpoints import checkpoint
+from medzoo.runtime.checkpoints.matching import check_cases, match, waiting
 from medzoo.runtime.errors import UserError, data_errors, user_errors
-from medzoo.runtime.matching import check_cases, match, waiting
-from medzoo.runtime.start import try_out
+from medzoo.runtime.output import report, run_folder
+from medzoo.runtime.training.start import try_out
 
 __all__ = ["evaluate"]
 

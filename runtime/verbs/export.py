@@ -5,8 +5,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from medzoo.runtime import graph
 from medzoo.runtime.build import resolve
+from medzoo.runtime.checkpoints import graph
 
 __all__ = ["export"]
 

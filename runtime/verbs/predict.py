@@ -5,11 +5,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from medzoo.runtime import checkpoint
 from medzoo.runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from medzoo.runtime.checkpoints import checkpoint
+from medzoo.runtime.checkpoints.prediction import pointed_at, set_options
 from medzoo.runtime.contracts import Begins, Writer
 from medzoo.runtime.errors import UserError, data_errors, user_errors
-from medzoo.runtime.prediction import pointed_at, set_options
 
 __all__ = ["predict"]
 

@@ -10,13 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.syntax import Syntax
 
-from medzoo.runtime import report, run_folder
 from medzoo.runtime.build import instantiate_all
 from medzoo.runtime.contracts import Compares
 from medzoo.runtime.errors import UserError, data_errors, stage_errors
-from medzoo.runtime.fit import Stage, fit
+from medzoo.runtime.output import report, run_folder
 from medzoo.runtime.plan import Plan, make_plan
-from medzoo.runtime.start import check_names
+from medzoo.runtime.training.fit import Stage, fit
+from medzoo.runtime.training.start import check_names
 
 __all__ = ["train"]
 

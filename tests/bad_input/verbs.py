@@ -18,10 +18,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from PIL import Image
 
+from medzoo.runtime.checkpoints.matching import known_of
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.fit import Stage
-from medzoo.runtime.matching import known_of
 from medzoo.runtime.plan import make_plan
+from medzoo.runtime.training.fit import Stage
 from medzoo.runtime.verbs import train
 from medzoo.runtime.verbs.predict import predict
 from medzoo.runtime.verbs.prepare import prepare

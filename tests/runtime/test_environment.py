@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from medzoo.runtime.composing.extras import install_hint
 from medzoo.runtime.errors import UserError, user_errors
-from medzoo.runtime.extras import install_hint
 from tests.conftest import ROOT
 
 

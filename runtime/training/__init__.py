@@ -1,0 +1,1 @@
+"""One stage of a run: tried out, trained, finalised and measured."""

@@ -1,0 +1,75 @@
+"""What training costs: seconds of a step, and memory at its peak."""
+
+import statistics
+import time
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils._pytree import tree_leaves
+
+from medzoo.runtime.training.allocations import Allocations
+
+__all__ = ["Cost"]
+
+_COUNTED = 1  # the batch whose tensors are counted; before it the optimiser has no state
+
+
+class Cost(L.Callback):
+    """Measures training steps; the first, which allocates and fills caches, and the one that is counted take longer.
+
+    Memory is what PyTorch allocated on the GPU at most, or on a CPU what all tensors of one step held at once: weights,
+    gradients, the optimiser's state, the batch and what lies between. Python and libraries come on top.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+        self._began = 0.0
+        self._counter: Allocations | None = None
+        self._peak_gb: float | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget the peak of whatever ran before."""
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Start the clock, and count once."""
+        if batch_idx == _COUNTED and self._peak_gb is None and pl_module.device.type == "cpu" and _is_eager(pl_module):
+            self._counter = Allocations()
+            held = [*pl_module.parameters(), *pl_module.buffers()]
+            leaves = tree_leaves([batch, [optimizer.state_dict() for optimizer in trainer.optimizers]])
+            self._counter.count(*held, *(leaf for leaf in leaves if isinstance(leaf, torch.Tensor)))
+            self._counter.__enter__()
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any) -> None:
+        """Stop both."""
+        self._seconds.append(time.perf_counter() - self._began)
+        if self._counter:
+            self._counter.__exit__(None, None, None)
+            self._peak_gb, self._counter = self._counter.peak / 1024, None
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Stop counting."""
+        if self._counter:
+            self._counter.__exit__(None, None, None)
+            self._counter = None
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Read the GPU's peak."""
+        if pl_module.device.type == "cuda":
+            self._peak_gb = torch.cuda.max_memory_allocated(pl_module.device) / 2**30
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """`fit/seconds_per_step`, the median without loading, and `fit/peak_memory_gb`, where measured."""
+        measured = {"fit/seconds_per_step": statistics.median(self._seconds[2:])} if len(self._seconds) > 2 else {}
+        return measured | ({} if self._peak_gb is None else {"fit/peak_memory_gb": self._peak_gb})
+
+
+def _is_eager(module: L.LightningModule) -> bool:
+    """Compiled networks cannot be watched."""
+    return not any(part._compiled_call_impl for part in module.modules())
