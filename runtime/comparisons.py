@@ -1,17 +1,17 @@
 """The stages of a run side by side: tables and figures in the run folder, above the stages' own."""
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from medzoo.evaluation.figures import areas_figure, expansion_roc_figure
 from medzoo.evaluation.scores.diagnostic import calibration_line, delong, delong_test, rates
 from medzoo.evaluation.scores.representations import compare_representations
-from medzoo.runtime.output.run_folder import read_csv, read_metrics, write_text
+from medzoo.runtime.output.run_folder import read_csv, read_metrics
+from medzoo.runtime.output.tables import write_table
 
 __all__ = ["CompareMetrics", "CompareRepresentations", "CompareScores"]
 
@@ -37,7 +37,8 @@ class CompareMetrics:
             for title, metrics in found.items()
             if metrics
         ]
-        _write(run / f"test_{name}.csv", rows)
+        if rows:
+            write_table(run / f"test_{name}.csv", pd.DataFrame(rows))
 
 
 class CompareScores:
@@ -67,7 +68,7 @@ class CompareScores:
         for title, score in scores.items():
             threshold = read_metrics(run / self.stages[title]).get("test/patient_threshold", 0.5)
             rows.append({name: title, **self._row(positive, score, threshold, scores.get(self.reference))})
-        _write(run / f"test_{name}.csv", rows)
+        write_table(run / f"test_{name}.csv", pd.DataFrame(rows))
         (run / "figures").mkdir(exist_ok=True)
         figure = expansion_roc_figure(positive.astype(int), scores, resamples=self.resamples)
         figure.savefig(run / "figures" / f"{name}_roc.png")
@@ -125,7 +126,7 @@ class CompareRepresentations:
             | {f"p against {each}": _p(table[index]) for each, table in zip(against, tables, strict=True)}
             for index, row in enumerate(tables[0])
         ]
-        _write(run / f"test_{name}.csv", rows)
+        write_table(run / f"test_{name}.csv", pd.DataFrame(rows))
         (run / "figures").mkdir(exist_ok=True)
         areas_figure(tables[0]).savefig(run / "figures" / f"{name}.png")
 
@@ -147,12 +148,3 @@ def _told(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
-
-
-def _write(file: Path, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(file, text.getvalue())

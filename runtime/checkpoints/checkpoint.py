@@ -20,6 +20,7 @@ from medzoo.runtime.checkpoints.matching import known_of
 from medzoo.runtime.composing.renamed import with_new_names, with_new_weights
 from medzoo.runtime.contracts import Finalizes, Fitted
 from medzoo.runtime.errors import UserError
+from medzoo.runtime.output.run_folder import replacing
 
 __all__ = [
     "EmbedConfig",
@@ -223,9 +224,8 @@ def refresh(path: Path, module: L.LightningModule) -> None:
     content = read(path)
     content["state_dict"] = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
     content["medzoo"]["finalized"] = True
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        torch.save(content, partial)
 
 
 def initialise(module: L.LightningModule, content: dict[str, Any], path: Path) -> None:

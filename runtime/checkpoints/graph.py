@@ -20,6 +20,7 @@ from medzoo.runtime.checkpoints.matching import match
 from medzoo.runtime.composing.extras import install_hint
 from medzoo.runtime.contracts import Exports
 from medzoo.runtime.errors import UserError
+from medzoo.runtime.output.run_folder import replacing
 
 __all__ = ["export"]
 
@@ -66,19 +67,16 @@ def export(ckpt_path: str | Path, output: str | Path, *, quantise: bool = False)
     match(datamodule, content["medzoo"], test=False)
     step = _Step(module).eval()
     example, other = (torch.rand(count, *datamodule.image_shape) for count in (2, 3))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
-    if output.suffix == ".pt2":
-        said = _to_torch(step, example, partial, other)
-    else:
-        described = _description(content, config, datamodule)
-        said = _to_onnx(step, example, partial, other, described, quantise=quantise)
-    with torch.no_grad():
-        difference = float((said - step(other)).abs().max())
-    if difference > _TOLERANCE and not quantise:
-        partial.unlink()
-        raise RuntimeError(f"the exported graph differs from the module by {difference:.2g}; nothing was written")
-    partial.replace(output)
+    with replacing(output) as partial:
+        if output.suffix == ".pt2":
+            predicted = _to_torch(step, example, partial, other)
+        else:
+            described = _description(content, config, datamodule)
+            predicted = _to_onnx(step, example, partial, other, described, quantise=quantise)
+        with torch.no_grad():
+            difference = float((predicted - step(other)).abs().max())
+        if difference > _TOLERANCE and not quantise:
+            raise RuntimeError(f"the exported graph differs from the module by {difference:.2g}; nothing was written")
     return output, difference
 
 
@@ -119,8 +117,8 @@ def _to_onnx(
     onnx.helper.set_model_props(model, described)
     onnx.save(model, file)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (said,) = session.run(None, {session.get_inputs()[0].name: other.numpy()})
-    return torch.from_numpy(np.asarray(said))
+    (output,) = session.run(None, {session.get_inputs()[0].name: other.numpy()})
+    return torch.from_numpy(np.asarray(output))
 
 
 def _give_own_weights(graph: Any) -> None:

@@ -16,6 +16,8 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ __all__ = [
     "newest_checkpoint",
     "read_csv",
     "read_metrics",
+    "replacing",
     "write_metrics",
     "write_start",
     "write_text",
@@ -44,12 +47,22 @@ def is_first_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A path to write to; it becomes `file` when all is written, and is removed when that fails."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
+    try:
+        yield partial
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_text(file: Path, text: str) -> None:
     """Write a file, all or nothing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    with replacing(file) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_metrics(run: Path, metrics: dict[str, Any]) -> None:

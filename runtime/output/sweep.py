@@ -5,21 +5,22 @@ where the sweeper draws them. So a job of a sweep starts `python train.py <its o
 result from `metrics.json`. That also returns GPU memory and gives each job its own W&B run.
 """
 
+import math
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medzoo.evaluation.figures import grid_figure, sweep_figure
 from medzoo.runtime.environment import SCRIPTS
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.output.run_folder import read_metrics, write_text
+from medzoo.runtime.output.run_folder import read_metrics
+from medzoo.runtime.output.tables import write_table
 
 __all__ = ["run_job", "summarise"]
 
@@ -58,7 +59,8 @@ def run_job(config: DictConfig) -> float:
         raise RuntimeError(f"job {hydra.job.num} of the sweep ended with exit code {code}; see {job}")
     metric = _optimized_metric(job)
     summarise(job.parent, metric, config.get("sweep_metrics") or [], config.get("sweep_grid") or [])
-    return float(read_metrics(job)[metric])
+    value = read_metrics(job)[metric]
+    return math.nan if value is None else float(value)
 
 
 def summarise(sweep: Path, metric: str, also: Sequence[str] = (), grid: Sequence[str] = ()) -> Path:
@@ -75,38 +77,35 @@ def summarise(sweep: Path, metric: str, also: Sequence[str] = (), grid: Sequence
     Returns:
         The summary.
     """
-    jobs = [(_overrides(file), read_metrics(file.parent)) for file in sorted(sweep.glob("*/metrics.json"), key=_number)]
-    keys = dict.fromkeys(key for overrides, _ in jobs for key in overrides if key != "seed")
-    varied = [key for key in keys if len({overrides.get(key) for overrides, _ in jobs}) > 1]
-    settings: dict[str, list[dict[str, Any]]] = {}
-    for overrides, metrics in jobs:
-        name = ", ".join(f"{key}={overrides.get(key, 'default')}" for key in varied) or "all"
-        settings.setdefault(name, []).append(metrics)
-    names = sorted({name for _, metrics in jobs for name in metrics})
-    write_text(sweep / "jobs.csv", _csv([{**overrides, **metrics} for overrides, metrics in jobs]))
-    rows = []
-    for setting, runs in settings.items():
-        row: dict[str, Any] = {"setting": setting, "runs": len(runs)}
-        for name in names:
-            values = [run[name] for run in runs if name in run]
-            row[name] = statistics.mean(values) if values else ""
-            row[f"{name} sd"] = statistics.stdev(values) if len(values) > 1 else ""
-        rows.append(row)
-    write_text(sweep / "summary.csv", _csv(rows))
-    drawn = "test/auc" if "test/auc" in names else metric
+    files = sorted(sweep.glob("*/metrics.json"), key=_number)
+    overrides = [_overrides(file) for file in files]
+    measured = [read_metrics(file.parent) for file in files]
+    both = zip(overrides, measured, strict=True)
+    write_table(sweep / "jobs.csv", pd.DataFrame([{**given, **found} for given, found in both], dtype=object))
+
+    keys = dict.fromkeys(key for given in overrides for key in given if key != "seed")
+    varied = [key for key in keys if len({given.get(key) for given in overrides}) > 1]
+    names = [", ".join(f"{key}={given.get(key, 'default')}" for key in varied) or "all" for given in overrides]
+    metrics = pd.DataFrame(measured, dtype=float)
+    runs = metrics.groupby(pd.Series(names, name="setting", dtype=object), sort=False)
+    columns = {"runs": runs.size()}
+    for name in sorted(metrics):
+        columns |= {name: runs[name].mean(), f"{name} sd": runs[name].std()}
+    summary = pd.DataFrame(columns)
+    write_table(sweep / "summary.csv", summary.reset_index())
+
+    drawn = "test/auc" if "test/auc" in metrics else metric
     panels = {
-        name: [[run[name] for run in runs if name in run] for runs in settings.values()]
-        for name in [drawn, *also]
-        if name in names
+        name: [values.dropna().tolist() for _, values in runs[name]] for name in (drawn, *also) if name in metrics
     }
-    sweep_figure(_shortened(list(settings), varied), panels).savefig(sweep / "summary.png")
-    axis, line, panel = (*grid, "", "", "")[:3]
-    cells = [
-        (job.get(axis, ""), job.get(line, ""), job.get(panel, ""), metrics[drawn])
-        for job, metrics in jobs
-        if drawn in metrics
-    ]
-    if grid and cells:
+    sweep_figure(_shortened([*summary.index], varied), panels).savefig(sweep / "summary.png")
+    if grid and drawn in metrics:
+        axis, line, panel = (*grid, "", "")[:3]
+        cells = [
+            (given.get(axis, ""), given.get(line, ""), given.get(panel, ""), value)
+            for given, value in zip(overrides, metrics[drawn], strict=True)
+            if not math.isnan(value)
+        ]
         grid_figure(cells, (axis, line, panel), drawn).savefig(sweep / "grid.png")
     return sweep / "summary.csv"
 
@@ -138,15 +137,3 @@ def _overrides(metrics_file: Path) -> dict[str, str]:
     file = metrics_file.parent / ".hydra" / "overrides.yaml"
     listed = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else []
     return dict(str(override).lstrip("+~").split("=", 1) for override in listed or [] if "=" in str(override))
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [",".join(_quoted(name) for name in columns)]
-    lines += [",".join(_quoted(row.get(name, "")) for name in columns) for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
