@@ -14,7 +14,6 @@ from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from medzoo.runtime.check import did_you_mean
+from medzoo.runtime.composing.compose import compose, config_dir_of, split_flags
 from medzoo.runtime.composing.explain import explain
 from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.environment import CONF, SCRIPTS
@@ -55,7 +55,7 @@ def main(verb: str) -> None:
     try:
         sys.argv[1:] = _overrides(sys.argv[1:], verb)
         if verb == "train" and {"job", "--resolve"} <= set(sys.argv):  # Hydra cannot know what a stage is
-            _show(_compose(sys.argv[1:], verb))
+            _show(_composed(sys.argv[1:], verb))
             return
         decorate = hydra.main(version_base="1.3", config_path=str(CONF), config_name=verb)
         decorate(lambda config: _job(verb, config))()
@@ -107,14 +107,15 @@ def _overrides(arguments: list[str], config_name: str) -> list[str]:
     _check_flags(arguments)
     if config_name != "train" and MULTIRUN & set(arguments):
         raise UserError(f"{config_name}.py runs once: leave out -m")
-    arguments = [f"++{a}" if a.startswith(_FREE[config_name]) else a for a in arguments]
+    flags, settings = split_flags(arguments)
+    arguments = [*flags, *(f"++{word}" if word.startswith(_FREE[config_name]) else word for word in settings)]
     if config_name != "train":
         return arguments
     single = "LOCAL_RANK" not in os.environ and not MULTIRUN & set(arguments)
     text = " ".join(arguments)
     if "auto_resume" not in text or "hydra.run.dir=" in text or not single:
         return arguments
-    config = _compose(arguments, config_name)
+    config = _composed(arguments, config_name)
     runs = Path(HydraConfig.get().run.dir).parent
     HydraConfig.instance().cfg = None
     found = run_folder.find_unfinished(runs, config) if config.auto_resume else None
@@ -130,6 +131,11 @@ def _check_flags(arguments: list[str]) -> None:
             if "=" in argument:
                 raise UserError(f"{argument}: settings are written without dashes: {argument.lstrip('-')}")
             raise UserError(f"{argument}: no such flag; {did_you_mean(argument, flags)}")
+        if name in ("--config-name", "-cn", "--config-path", "-cp"):
+            raise UserError(f"{name}: a verb has its own configs; add a folder of yours with --config-dir <folder>")
+    folder = config_dir_of(arguments)
+    if folder is not None and not Path(folder).is_dir():
+        raise UserError(f"--config-dir {folder}: no such folder")
     shown = any(argument.partition("=")[0] in ("--cfg", "-c") for argument in arguments)
     if shown and MULTIRUN & {*arguments}:
         raise UserError("--cfg shows the config of one run: leave out -m")
@@ -137,11 +143,5 @@ def _check_flags(arguments: list[str]) -> None:
         raise UserError("--resolve belongs to --cfg: write --cfg job --resolve")
 
 
-def _compose(arguments: list[str], config_name: str) -> DictConfig:
-    """The config that a command line describes, without Hydra's own part, which `HydraConfig` then holds."""
-    words = [argument for argument in arguments if "=" in argument or argument.startswith("~")]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose(config_name, [a for a in words if not a.startswith("-")], return_hydra_config=True)
-    GlobalHydra.instance().clear()
-    HydraConfig.instance().set_config(config)
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+def _composed(arguments: list[str], config_name: str) -> DictConfig:
+    return compose(config_name, split_flags(arguments)[1], config_dir_of(arguments))

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from medzoo.runtime.check import arguments_of, did_you_mean, takes
+from medzoo.runtime.composing.compose import compose, config_dir_of, split_flags
 from medzoo.runtime.composing.extras import install_hint
 from medzoo.runtime.environment import CONF
 from medzoo.runtime.errors import UserError, user_errors
@@ -67,15 +67,17 @@ def _no_key(key: str, asked: str, config_name: str, arguments: Sequence[str]) ->
     config = _without_mistake(config_name, arguments)
     if key.split(".")[0] == "lightning_module" and config.get("stages"):
         return f"{asked}: this run has several stages; say which with stages.<{'|'.join(config.stages)}>.{asked}=..."
-    group = CONF / key.replace(".", "/")
-    if "." in key and group.is_dir():
-        options = "|".join(sorted(file.stem for file in group.glob("*.yaml")))
+    own = config_dir_of(arguments)
+    roots = [CONF, *([Path(own)] if own else [])]
+    files = [file for root in roots for file in (root / key.replace(".", "/")).glob("*.yaml")]
+    if "." in key and files:
+        options = "|".join(sorted({file.stem for file in files}))
         return f"{asked}: no {key} is chosen; choose one with {key.replace('.', '/')}={options}"
     parent = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else config
     siblings = {str(name) for name in parent} if isinstance(parent, DictConfig) else set()
     target = parent.get("_target_") if isinstance(parent, DictConfig) else None
     if "." not in key and config_name == "train":
-        siblings |= {folder.name for folder in CONF.iterdir() if folder.is_dir()}
+        siblings |= {folder.name for root in roots for folder in root.iterdir() if folder.is_dir()}
     hint = did_you_mean(key.split(".")[-1], (siblings | arguments_of(target)) - {"hydra", "_target_", "_partial_"})
     handed_on = target and takes(target, key.split(".")[-1]) is None
     return f"{asked}: no such key; {hint}" + (f" (+{asked}=... hands it to {target} as it is)" if handed_on else "")
@@ -102,7 +104,5 @@ def _without_mistake(config_name: str, arguments: Sequence[str]) -> DictConfig:
     """The config that the command line describes by its choices alone."""
     roots = "experiment|preset|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath"
     groups = rf"[+~]*([\w/]+/\w+|{roots})="
-    kept = [argument for argument in arguments if re.match(groups, argument)]
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(config_name, kept)
+    kept = [setting for setting in split_flags(arguments)[1] if re.match(groups, setting)]
+    return compose(config_name, kept, config_dir_of(arguments))

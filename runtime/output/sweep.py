@@ -45,7 +45,9 @@ def run_job(config: DictConfig) -> float:
     kept = [override for override in hydra.overrides.hydra if not override.lstrip("+~").startswith(_OF_THE_SWEEP)]
     task = [override for override in hydra.overrides.task if not override.startswith("search=")]
     verb = SCRIPTS / f"{hydra.job.config_name}.py"  # a launcher may have another argv[0]
-    command = [sys.executable, str(verb), *task, *kept]
+    own = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]  # --config-dir
+    flags = [word for folder in own for word in ("--config-dir", folder)]
+    command = [sys.executable, str(verb), *flags, *task, *kept]
     command += [f'hydra.run.dir="{job}"', "hydra.mode=RUN"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     environment["MEDZOO_SWEEP"] = job.parent.name  # without SLURM's variables Lightning starts its processes itself
