@@ -43,7 +43,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
             with user_errors("datamodule"):
                 datamodule = built(json.dumps(data, sort_keys=True))
     with user_errors():
-        plain = {str(key): _plain(config[key]) for key in config if key != "stages"}
+        plain: dict[str, Any] = {str(key): _plain(config[key]) for key in config if key != "stages"}
     check_config(plain)
     _check_entries(plain)
     if datamodule is not None and "expected" in plain:
@@ -61,13 +61,13 @@ def _check_entries(config: dict[str, Any]) -> None:
                 raise UserError(f"{part}.{name}: says no _target_, so nothing would come of it; {hint}")
 
 
-def _plain(node: Any) -> Any:
+def _plain(node: object) -> object:
     if not OmegaConf.is_config(node):
         return node
     return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
 
 
-def instantiate(config: Any, where: str, **extra: Any) -> Any:
+def instantiate(config: Mapping[str, Any], where: str, **extra: object) -> Any:
     """Build the object that `config` describes.
 
     Every object of a run is built here, so that an allow-list of targets (Hydra 1.4 will ask for one) has one place.
@@ -87,7 +87,7 @@ def instantiate(config: Any, where: str, **extra: Any) -> Any:
         return hydra.utils.instantiate(config, **extra, _convert_="all")
 
 
-def instantiate_all(config: Mapping[str, Any] | None, where: str, **extra: Any) -> list[Any]:
+def instantiate_all(config: Mapping[str, Any] | None, where: str, **extra: object) -> list[Any]:
     """Build every entry of a dict of configs, in order; entries that are null are switched off."""
     return [instantiate(entry, f"{where}.{name}", **extra) for name, entry in (config or {}).items() if entry]
 

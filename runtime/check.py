@@ -24,7 +24,7 @@ __all__ = ["arguments_of", "check_config", "did_you_mean", "misfits", "takes"]
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 
-def check_config(config: Any, path: str = "") -> None:
+def check_config(config: object, path: str = "") -> None:
     """Check every `_target_` under `config`.
 
     Args:
@@ -39,7 +39,7 @@ def check_config(config: Any, path: str = "") -> None:
         raise UserError("\n".join(problems))
 
 
-def misfits(config: Any, path: str = "") -> list[str]:
+def misfits(config: object, path: str = "") -> list[str]:
     """The keys that `check_config` would complain about."""
     return [problem.partition(": ")[0] for problem in _problems(config, path)]
 
@@ -70,7 +70,7 @@ def arguments_of(target: str | None) -> set[str]:
         return set()
 
 
-def _problems(node: Any, path: str) -> Iterator[str]:
+def _problems(node: object, path: str) -> Iterator[str]:
     if isinstance(node, list):
         for index, entry in enumerate(node):
             yield from _problems(entry, f"{path}[{index}]")
@@ -152,20 +152,20 @@ def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
-def _constructors(target: Any) -> list[Callable[..., Any]]:
+def _constructors(target: Callable[..., Any]) -> list[Callable[..., Any]]:
     """A class's `__init__` and those of its parents, or the function itself."""
     if not inspect.isclass(target):
         return [target]
     return [vars(cls)["__init__"] for cls in target.__mro__[:-1] if "__init__" in vars(cls)]
 
 
-def _has_target(value: Any) -> bool:
+def _has_target(value: object) -> bool:
     if isinstance(value, dict):
         return "_target_" in value or any(_has_target(entry) for entry in value.values())
     return isinstance(value, list) and any(_has_target(entry) for entry in value)
 
 
-def _complaint(value: Any, annotation: Any, default: Any) -> str:
+def _complaint(value: object, annotation: Any, default: object) -> str:
     """Why a YAML value does not fit an annotation; empty when it does or when that cannot be told."""
     if value is None and default is None:
         return ""

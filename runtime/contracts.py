@@ -22,6 +22,7 @@ __all__ = [
     "Exports",
     "Finalizes",
     "Fitted",
+    "HasImages",
     "KnowsSeen",
     "LeavesOut",
     "LogsMetrics",
@@ -145,6 +146,15 @@ class Normalises(Protocol):
 
     mean: float
     std: float
+
+
+@runtime_checkable
+class HasImages(Protocol):
+    """A datamodule of images of one shape, which is known without reading them."""
+
+    @property
+    def image_shape(self) -> Sequence[int]:
+        """(C, *spatial)."""
 
 
 class OrderedSplits(Protocol):

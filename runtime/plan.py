@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from medzoo.runtime.check import check_config, did_you_mean
+from medzoo.runtime.composing.plain import plain
 from medzoo.runtime.composing.stages import resolve_stages
 from medzoo.runtime.errors import UserError
 
@@ -56,14 +57,14 @@ def make_plan(config: DictConfig) -> Plan:
 
 
 def _comparisons(config: DictConfig) -> dict[str, dict[str, Any]]:
-    plain: Any = OmegaConf.to_container(config.comparisons, resolve=True)
-    check_config(plain, "comparisons")
+    given = plain(config.comparisons, resolve=True)
+    check_config(given, "comparisons")
     known = config.get("stages") or {}
-    for name, entry in plain.items():
+    for name, entry in given.items():
         for stage in (entry or {}).get("stages", {}).values():
             if stage not in known:
                 raise UserError(f"comparisons.{name}: no stage {stage}; {did_you_mean(stage, known)}")
-    return {name: entry for name, entry in plain.items() if entry}
+    return {name: entry for name, entry in given.items() if entry}
 
 
 def _shared(configs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _shared(configs: list[dict[str, Any]]) -> dict[str, Any]:
     return shared
 
 
-def _target(node: Any) -> Any:
+def _target(node: object) -> str | None:
     return node.get("_target_") if isinstance(node, dict) else None
 
 

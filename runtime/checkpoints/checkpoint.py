@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.check import check_config
 from medzoo.runtime.checkpoints.matching import known_of
+from medzoo.runtime.composing.plain import plain
 from medzoo.runtime.composing.renamed import with_new_names, with_new_weights
 from medzoo.runtime.contracts import Finalizes, Fitted
 from medzoo.runtime.errors import UserError
@@ -55,7 +56,7 @@ class EmbedConfig(L.Callback):
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add both."""
-        checkpoint["medzoo"] = {"config": self.config, **known_of(trainer.datamodule)}  # type: ignore[attr-defined]
+        checkpoint["medzoo"] = {"config": self.config, **known_of(vars(trainer)["datamodule"])}
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -121,9 +122,9 @@ def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, 
     for part in ("datamodule", "lightning_module"):
         change = given.get(part) or {}
         merged[part] = change if "_target_" in change else OmegaConf.merge(merged[part], change)
-    plain = OmegaConf.to_container(merged)
-    check_config({part: plain[part] for part in ("datamodule", "lightning_module")})  # type: ignore[index, call-overload]
-    return plain  # type: ignore[return-value]
+    config = plain(merged)
+    check_config({part: config[part] for part in ("datamodule", "lightning_module")})
+    return config
 
 
 def without_pretrained(node: Any) -> Any:
@@ -141,7 +142,7 @@ def without_pretrained(node: Any) -> Any:
     }
 
 
-def _check_targets(node: Any, path: Path) -> None:
+def _check_targets(node: object, path: Path) -> None:
     """Refuse targets that could do more than build a part of a run."""
     if isinstance(node, list):
         for entry in node:

@@ -18,7 +18,7 @@ from medzoo.runtime.build import instantiate
 from medzoo.runtime.checkpoints import checkpoint
 from medzoo.runtime.checkpoints.matching import match
 from medzoo.runtime.composing.extras import install_hint
-from medzoo.runtime.contracts import Exports
+from medzoo.runtime.contracts import Exports, HasImages
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.output.run_folder import replacing
 
@@ -133,7 +133,7 @@ def _give_own_weights(graph: Any) -> None:
         taken.add(name)
 
 
-def _description(content: dict[str, Any], config: dict[str, Any], datamodule: Any) -> dict[str, str]:
+def _description(content: dict[str, Any], config: dict[str, Any], datamodule: HasImages) -> dict[str, str]:
     """What a program needs to know to prepare images and to read the output, as JSON."""
     facts = {
         "class_names": content["medzoo"].get("class_names"),

@@ -6,11 +6,12 @@ import re
 from functools import cache
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from medzoo.runtime.check import misfits
+from medzoo.runtime.composing.plain import given_settings
+from medzoo.runtime.contracts import DataModule
 
 __all__ = ["expected_of", "without_leftovers"]
 
@@ -49,7 +50,7 @@ def without_leftovers(config: DictConfig) -> DictConfig:
     return config
 
 
-def expected_of(expected: dict[str, Any] | None, datamodule: Any) -> dict[str, Any]:
+def expected_of(expected: dict[str, Any] | None, datamodule: DataModule) -> dict[str, Any]:
     """Ranges that an experiment measured, where its data are the phantom that it measured them on.
 
     Args:
@@ -64,13 +65,7 @@ def expected_of(expected: dict[str, Any] | None, datamodule: Any) -> dict[str, A
 
 def _switched() -> bool:
     """Whether the command line names data."""
-    return any(_SWITCH.match(word) for word in _overrides())
-
-
-def _overrides() -> list[str]:
-    """As written: one may hold an interpolation."""
-    words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-    return words
+    return any(_SWITCH.match(word) for word in given_settings())
 
 
 def _is_leftover(config: DictConfig, path: str) -> bool:
@@ -79,7 +74,7 @@ def _is_leftover(config: DictConfig, path: str) -> bool:
     node = OmegaConf.select(config, parent) if "[" not in path else None
     if not isinstance(node, DictConfig) or key not in node or OmegaConf.is_missing(node, key):
         return False
-    words = [re.sub(r"^(stages\.[^.]+\.)", "", word.lstrip("+~").partition("=")[0]) for word in _overrides()]
+    words = [re.sub(r"^(stages\.[^.]+\.)", "", word.lstrip("+~").partition("=")[0]) for word in given_settings()]
     return not any(
         word == path or f"{word}.".startswith(f"{path}.") or path.startswith(f"{word}.")
         for word in words

@@ -37,7 +37,7 @@ def _data_property(name: str, *, _root_: DictConfig) -> Any:
         return getattr(datamodule, name)
 
 
-def _net_attribute(name: str, default: Any, *, _root_: DictConfig) -> Any:
+def _net_attribute(name: str, default: object, *, _root_: DictConfig) -> Any:
     """Of the class of `lightning_module.net`, or of the first class in it that has it: a network may hold others."""
     net = _root_.lightning_module.net
     left: list[Any] = [OmegaConf.to_container(net)] if OmegaConf.is_dict(net) else []

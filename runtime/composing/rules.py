@@ -13,11 +13,13 @@ from typing import Any
 
 import hydra._internal.hydra as hydra_main
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.defaults_list import create_defaults_list
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra.types import RunMode
+from omegaconf import Container, DictConfig, OmegaConf, ValueNode, open_dict
 
 from medzoo.runtime.check import takes
 
@@ -40,12 +42,19 @@ class _Loader(ConfigLoaderImpl):
     _changed: Sequence[str] = ()  # where the command line has another object than the recipe
     _forgotten: frozenset[str] = frozenset()  # keys that recipes set for objects that are no longer there
 
-    def _load_configuration_impl(self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any) -> Any:
+    def _load_configuration_impl(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
         self._config_name, self._changed, self._forgotten = config_name, (), frozenset()
         self._given, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
-        return super()._load_configuration_impl(config_name, overrides, *args, **kwargs)
+        return super()._load_configuration_impl(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
 
-    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
         self._changed = self._changed_nodes(defaults, repo)
         config = super()._compose_config_from_defaults_list(defaults, repo)
         if self._changed:
@@ -55,7 +64,7 @@ class _Loader(ConfigLoaderImpl):
         self._make_room(config, repo)
         return config
 
-    def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         loaded = copy.copy(super()._load_single_config(default, repo))
         if self._changed:  # read more than once, and what is composed of it is one with it
             loaded.config = copy.deepcopy(loaded.config)
@@ -63,7 +72,7 @@ class _Loader(ConfigLoaderImpl):
             _remove(loaded.config, key)
         return loaded
 
-    def _changed_nodes(self, defaults: list[ResultDefault], repo: Any) -> list[str]:
+    def _changed_nodes(self, defaults: list[ResultDefault], repo: IConfigRepository) -> list[str]:
         """Where the command line has another file than the recipe."""
         groups = [o for o in self._given if repo.group_exists(o.key_or_group) and not o.is_sweep_override()]
         chosen = [o for o in groups if o.key_or_group.split("/")[0] in _PARTS]
@@ -75,7 +84,7 @@ class _Loader(ConfigLoaderImpl):
         nodes = {override.package or override.key_or_group.replace("/", ".") for override in chosen}
         return [node for node in sorted(nodes) if files[0].get(node) != files[1].get(node)]
 
-    def _make_room(self, config: DictConfig, repo: Any) -> None:
+    def _make_room(self, config: DictConfig, repo: IConfigRepository) -> None:
         """Let the command line set arguments that a class takes, and delete or set what a recipe would have had."""
         for override in self._given:
             key = override.key_or_group
@@ -99,7 +108,7 @@ def _node(default: ResultDefault) -> str:
     return default.package or ""
 
 
-def _obsolete(config: DictConfig, recipes: Sequence[Any], node: str) -> Iterator[str]:
+def _obsolete(config: DictConfig, recipes: Sequence[Container], node: str) -> Iterator[str]:
     """Keys that recipes set at `node` for another object than the one that is there now.
 
     What is taken from elsewhere in the config, such as `features: ${stages.first...}`, follows where it fits.
@@ -127,7 +136,7 @@ def _taken(config: DictConfig, key: str) -> bool:
     return False
 
 
-def _found(config: Any, key: str) -> Any:
+def _found(config: object, key: str) -> Any:
     """The node or value at a key, interpolations as they are written."""
     for part in key.split("."):
         if (
@@ -140,11 +149,11 @@ def _found(config: Any, key: str) -> Any:
         if part not in config.keys():  # noqa: SIM118 (`in` alone says no to missing values)
             return _ABSENT
         child = config._get_node(part)
-        config = child if isinstance(child, DictConfig) else child._value()  # type: ignore[union-attr]
+        config = child._value() if isinstance(child, ValueNode) else child
     return config
 
 
-def _remove(config: Any, key: str) -> None:
+def _remove(config: object, key: str) -> None:
     parent, _, last = key.rpartition(".")
     node = _found(config, parent)
     if isinstance(node, DictConfig) and last in node.keys():  # noqa: SIM118

@@ -9,11 +9,11 @@ A run of one stage is a run whose only stage has no name, so its folder is the r
 from collections.abc import Sequence
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medzoo.runtime.build import resolve
 from medzoo.runtime.check import did_you_mean
+from medzoo.runtime.composing.plain import given_settings, plain
 from medzoo.runtime.errors import UserError, stage_errors
 
 __all__ = ["resolve_stages"]
@@ -58,7 +58,7 @@ def resolve_stages(config: DictConfig) -> dict[str, dict[str, Any]]:
 
 def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The root config and those of its stages but for those that are null, nothing interpolated."""
-    root: Any = OmegaConf.to_container(config)
+    root = plain(config)
     root.pop("comparisons", None)
     given = root.pop("stages", None) or {}
     stages: dict[str, dict[str, Any]] = {}
@@ -85,7 +85,7 @@ def _composed(root: dict[str, Any], stage: dict[str, Any], stages: dict[str, Any
     return OmegaConf.create({**_over(root, stage), "stages": stages})
 
 
-def _over(base: Any, change: Any) -> Any:
+def _over(base: object, change: Any) -> Any:
     """`change` merged over `base`; an object of another class replaces the one that was there with all its keys."""
     if not isinstance(base, dict) or not isinstance(change, dict):
         return change
@@ -118,8 +118,7 @@ def _check_keys(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None
 
 def _check_effect(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None:
     """Refuse what the command line says of the whole run and every stage says for itself: it would do nothing."""
-    given: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)  # as written: one may hold an interpolation
-    for override in given:
+    for override in given_settings():
         key, _, package = override.lstrip("+~").partition("=")[0].partition("@")
         node = package or key.replace("/", ".")
         if node.split(".")[0] not in {*root, "lightning_module"} - _OF_THE_RUN:
@@ -141,7 +140,7 @@ def _reaches(root: dict[str, Any], stage: dict[str, Any], key: str, *, missing: 
 _MARK = object()
 
 
-def _marked(node: Any, path: Sequence[str]) -> Any:
+def _marked(node: object, path: Sequence[str]) -> Any:
     """A copy in which all values at a path, or below it, are replaced by a mark."""
     if path:
         return {**node, path[0]: _marked(node.get(path[0]), path[1:])} if isinstance(node, dict) else _MARK
@@ -150,11 +149,11 @@ def _marked(node: Any, path: Sequence[str]) -> Any:
     return {key: value if key == "_target_" else _marked(value, ()) for key, value in node.items()}
 
 
-def _holds_mark(node: Any) -> bool:
+def _holds_mark(node: object) -> bool:
     return node is _MARK or (isinstance(node, dict) and any(_holds_mark(value) for value in node.values()))
 
 
-def _at(node: Any, key: str) -> Any:
+def _at(node: object, key: str) -> object:
     for part in key.split("."):
         node = node.get(part) if isinstance(node, dict) else None
     return node

@@ -67,7 +67,7 @@ def write(run: Path, metrics: dict[str, Any], expected: Mapping[str, list[float]
     Returns:
         The file.
     """
-    config: Any = OmegaConf.load(run / "config.yaml")
+    config = run_folder.read_yaml(run / "config.yaml")
     stages = [run / str(name) for name in config.get("stages") or {} if (run / name / "metrics.json").is_file()]
     title = "/".join(run.resolve().parts[-2:])
     warning = (
@@ -190,7 +190,7 @@ def _table(rows: list[dict[str, Any]], folded: str = "") -> str:
     return f"<details><summary>{title}</summary>{table}</details>" if title else table
 
 
-def _cell(value: Any) -> str:
+def _cell(value: str | float) -> str:
     try:
         number = float(value)
     except ValueError:

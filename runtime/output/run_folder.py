@@ -24,6 +24,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from medzoo.runtime.composing.plain import plain
+
 __all__ = [
     "collect_metrics",
     "environment",
@@ -32,6 +34,7 @@ __all__ = [
     "newest_checkpoint",
     "read_csv",
     "read_metrics",
+    "read_yaml",
     "replacing",
     "write_metrics",
     "write_start",
@@ -138,6 +141,13 @@ def read_csv(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(opened))
 
 
+def read_yaml(file: Path) -> DictConfig:
+    """A config that a run wrote, interpolations as they stand."""
+    config = OmegaConf.load(file)
+    assert isinstance(config, DictConfig)
+    return config
+
+
 def find_unfinished(runs: Path, config: DictConfig) -> Path | None:
     """The newest run of the same config that has a checkpoint but did not finish.
 
@@ -155,15 +165,13 @@ def find_unfinished(runs: Path, config: DictConfig) -> Path | None:
         written = run / ".hydra" / "config.yaml"
         if (run / "metrics.json").is_file() or not written.is_file():
             continue
-        if _what(OmegaConf.load(written)) == wanted:  # type: ignore[arg-type]
+        if _what(read_yaml(written)) == wanted:
             return run
     return None
 
 
 def _what(config: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(config)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key not in _HOW_NOT_WHAT}
+    return {key: value for key, value in plain(config).items() if key not in _HOW_NOT_WHAT}
 
 
 def newest_checkpoint(runs: Path) -> Path | None:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from medzoo.evaluation.figures import grid_figure, sweep_figure
 from medzoo.runtime.environment import SCRIPTS
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.output.run_folder import read_metrics
+from medzoo.runtime.output.run_folder import read_metrics, read_yaml
 from medzoo.runtime.output.tables import write_table
 
 __all__ = ["run_job", "summarise"]
@@ -114,8 +114,7 @@ def summarise(sweep: Path, metric: str, also: Sequence[str] = (), grid: Sequence
 
 def _optimized_metric(job: Path) -> str:
     """The metric that the sweep compares, by the resolved config of a job: that of its last stage."""
-    config = OmegaConf.load(job / "config.yaml")
-    assert isinstance(config, DictConfig)
+    config = read_yaml(job / "config.yaml")
     stages = [*(config.get("stages") or {}).values()]
     return str(OmegaConf.merge(config, *stages[-1:]).optimized_metric)
 

@@ -31,7 +31,7 @@ class Allocations(TorchDispatchMode):
         self.now = self.peak = 0.0
         self._held: dict[int, weakref.ref] = {}
 
-    def __torch_dispatch__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Run an operation and count what it returned."""
         returned = func(*args, **(kwargs or {}))
         self.count(*(leaf for leaf in tree_leaves(returned) if isinstance(leaf, Tensor)))
@@ -47,6 +47,6 @@ class Allocations(TorchDispatchMode):
                 self.now += size
                 self.peak = max(self.peak, self.now)
 
-    def _end(self, key: int, size: float, _: Any) -> None:
+    def _end(self, key: int, size: float, _: object) -> None:
         del self._held[key]
         self.now -= size

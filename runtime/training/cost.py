@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from typing import Any
 
 import lightning as L
 import torch
@@ -34,7 +33,7 @@ class Cost(L.Callback):
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Start the clock, and count once."""
         if batch_idx == _COUNTED and self._peak_gb is None and pl_module.device.type == "cpu" and _is_eager(pl_module):
@@ -45,7 +44,7 @@ class Cost(L.Callback):
             self._counter.__enter__()
         self._began = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: object) -> None:
         """Stop both."""
         self._seconds.append(time.perf_counter() - self._began)
         if self._counter:

@@ -45,7 +45,7 @@ class Stage:
     module: Any = None
     start: Path | None = None
     prepared: bool = False
-    strategy: Any = "auto"
+    strategy: str | dict[str, Any] = "auto"
 
     def build(self) -> None:
         """Make the datamodule and the module, with the weights that training starts from."""

@@ -17,7 +17,7 @@ __all__ = ["StandIns", "fitting_strategy", "processes"]
 FINDS_UNUSED = "ddp_find_unused_parameters_true"
 
 
-def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> Any:
+def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> str | dict[str, Any]:
     """Choose the strategy that trains a module on the devices of a run.
 
     Args:
@@ -42,13 +42,13 @@ def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> Any:
     )
 
 
-def _finds_unused(strategy: Any) -> bool:
+def _finds_unused(strategy: object) -> bool:
     if isinstance(strategy, dict):
         return bool(strategy.get("find_unused_parameters"))
     return str(strategy).endswith("find_unused_parameters_true")
 
 
-def _name(strategy: Any) -> str:
+def _name(strategy: object) -> str:
     return strategy.get("_target_", "") if isinstance(strategy, dict) else str(strategy)
 
 
@@ -81,32 +81,34 @@ class StandIns(L.Callback):
         self._callbacks: list[L.Callback] | None = None
         self._module: L.LightningModule | None = None
 
-    def on_validation_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *_: int) -> None:
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, *_: int
+    ) -> None:
         """Set the rank aside."""
         self._set_aside(trainer, pl_module, batch)
 
-    def on_test_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *_: int) -> None:
+    def on_test_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, *_: int) -> None:
         """Set the rank aside."""
         self._set_aside(trainer, pl_module, batch)
 
-    def on_predict_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *_: int) -> None:
+    def on_predict_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, *_: int) -> None:
         """Set the rank aside."""
         self._set_aside(trainer, pl_module, batch)
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, *_: int
     ) -> None:
         """Let it count again."""
         self._put_back(trainer)
 
     def on_test_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, *_: int
     ) -> None:
         """Let it count again."""
         self._put_back(trainer)
 
     def on_predict_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, *_: int
     ) -> None:
         """Let it count again."""
         self._put_back(trainer)
@@ -118,7 +120,7 @@ class StandIns(L.Callback):
         for callback in hidden:
             callback.on_exception(trainer, pl_module, exception)
 
-    def _set_aside(self, trainer: L.Trainer, module: L.LightningModule, batch: Any) -> None:
+    def _set_aside(self, trainer: L.Trainer, module: L.LightningModule, batch: object) -> None:
         if not isinstance(batch, dict) or not batch.get("stand_in"):
             return
         self._module = module
@@ -130,14 +132,14 @@ class StandIns(L.Callback):
             weightless = torch.zeros_like(value) if isinstance(value, Tensor) else value
             logged(name, weightless, *arguments, **{**options, "batch_size": 0})
 
-        module.log = log  # type: ignore[method-assign]
-        self._callbacks, trainer.callbacks = trainer.callbacks, [self]  # type: ignore[attr-defined]
+        vars(module)["log"] = log
+        self._callbacks, vars(trainer)["callbacks"] = vars(trainer)["callbacks"], [self]
 
     def _put_back(self, trainer: L.Trainer) -> None:
         if self._callbacks is None:
             return
-        trainer.callbacks, self._callbacks = self._callbacks, None  # type: ignore[attr-defined]
-        del self._module.__dict__["log"]
+        vars(trainer)["callbacks"], self._callbacks = self._callbacks, None
+        del vars(self._module)["log"]
         for metric, before in self._before:
             for name, value in before.items():
                 # Of what was added nothing stays but its shape, without which ranks could not put theirs together.

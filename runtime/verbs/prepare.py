@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from medzoo.runtime.build import instantiate, resolve
-from medzoo.runtime.contracts import ChecksFolder, NamesClasses, Prepares
+from medzoo.runtime.contracts import ChecksFolder, HasImages, NamesClasses, Prepares
 from medzoo.runtime.errors import user_errors
 
 __all__ = ["prepare"]
@@ -38,7 +38,7 @@ def prepare(config: DictConfig) -> None:
     with user_errors("datamodule"):
         datamodule.prepare_data()
         datamodule.setup()
-    shape = getattr(datamodule, "image_shape", None)  # a table alone has no images
+    shape = datamodule.image_shape if isinstance(datamodule, HasImages) else None  # a table alone has none
     table = Table("split", "images" if shape else "cases")
     for name, ids in datamodule.split.items():
         table.add_row(name, f"{len(ids):,}")

@@ -11,7 +11,7 @@ from medzoo.runtime import contracts
 from tests.conftest import ROOT
 
 ROOMS = {
-    "datamodules": "DataModule Waits NamesClasses UsesClasses KnowsSeen Normalises OrderedSplits CaseTables"
+    "datamodules": "DataModule Waits NamesClasses UsesClasses KnowsSeen Normalises HasImages OrderedSplits CaseTables"
     " PatientTables LeavesOut",
     "lightning_modules": "LogsMetrics Receives Finalizes SaysItsSteps SaysItsStrategy ChecksCases TakesOptions Exports",
     "models": "Fitted",
