@@ -1,4 +1,4 @@
-"""From a config to objects: one way to instantiate, one way to resolve."""
+"""Resolve configs and build objects from them."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ __all__ = ["instantiate", "instantiate_all", "make_trainer", "resolve"]
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """Plain containers with every interpolation resolved and every target checked.
+    """Resolve every interpolation and check every target.
 
     Args:
         config: As composed by Hydra, for one stage; `stages` may be referred to and is left out of the result.
@@ -34,7 +34,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         UserError: If a value is missing, an interpolation fails, or a target does not fit.
     """
     datamodule = None
-    if "datamodule" in config:  # first, because the sizes of all else follow from it
+    if "datamodule" in config:  # first, because the sizes of networks depend on it
         config = without_leftovers(config)
         with user_errors():
             data = OmegaConf.to_container(config.datamodule, resolve=True, throw_on_missing=True)
@@ -52,13 +52,13 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 
 
 def _check_entries(config: dict[str, Any]) -> None:
-    """Refuse a callback or logger that is none: `+callbacks.bst.verbose=true` would come to nothing."""
+    """Refuse callbacks and loggers without a `_target_`: `+callbacks.bst.verbose=true` would have no effect."""
     for part in ("callbacks", "logger"):
         entries = config.get(part) or {}
         for name, entry in entries.items() if "_target_" not in entries else ():
             if entry and (not isinstance(entry, dict) or "_target_" not in entry):
                 hint = did_you_mean(name, entries.keys() - {name})
-                raise UserError(f"{part}.{name}: says no _target_, so nothing would come of it; {hint}")
+                raise UserError(f"{part}.{name}: has no _target_, so it would have no effect; {hint}")
 
 
 def _plain(node: object) -> object:
@@ -70,7 +70,7 @@ def _plain(node: object) -> object:
 def instantiate(config: Mapping[str, Any], where: str, **extra: object) -> Any:
     """Build the object that `config` describes.
 
-    Every object of a run is built here, so that an allow-list of targets (Hydra 1.4 will ask for one) has one place.
+    Every object of a run is built here, so that an allow-list of targets (Hydra 1.4 will require one) has one place.
 
     Args:
         config: A plain dict with `_target_`.
@@ -88,12 +88,12 @@ def instantiate(config: Mapping[str, Any], where: str, **extra: object) -> Any:
 
 
 def instantiate_all(config: Mapping[str, Any] | None, where: str, **extra: object) -> list[Any]:
-    """Build every entry of a dict of configs, in order; entries that are null are switched off."""
+    """Build every entry of a dict of configs, in order; null entries are skipped."""
     return [instantiate(entry, f"{where}.{name}", **extra) for name, entry in (config or {}).items() if entry]
 
 
 def make_trainer(config: dict[str, Any], run: Path, **extra: Any) -> L.Trainer:
-    """The trainer of a run, whose files go to the folder `run`.
+    """Build the trainer of a run.
 
     Args:
         config: The `trainer` node.
@@ -104,18 +104,18 @@ def make_trainer(config: dict[str, Any], run: Path, **extra: Any) -> L.Trainer:
         The trainer.
 
     Raises:
-        UserError: If the machine lacks what is asked for, such as a second GPU.
+        UserError: If the machine lacks a device that the config asks for, such as a second GPU.
     """
     _quieten()
     extra["callbacks"] = [StandIns(), *extra.get("callbacks", [])]
     try:
         return instantiate(config, "trainer", default_root_dir=str(run), **extra)
-    except MisconfigurationException as error:  # raised by Lightning outside the usual types
+    except MisconfigurationException as error:  # Lightning's own type
         raise UserError(f"trainer: {error}") from error
 
 
 def _quieten() -> None:
-    """Silence advertisements, and warnings about what is meant to be so."""
+    """Silence advertisements, and warnings about intended behaviour."""
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
         logger = logging.getLogger(name)
         if not logger.filters:
@@ -125,6 +125,6 @@ def _quieten() -> None:
         ".*isinstance.treespec, LeafSpec.*",
         ".*exists and is not empty.*",  # the run folder holds more than the logs
         ".*in eval mode at the start of training.*",  # parts trained in an earlier stage
-        ".*`self.log.*sync_dist=True.*",  # logged are numbers that all processes have computed together
+        ".*`self.log.*sync_dist=True.*",  # what is logged is already reduced over processes
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -1,7 +1,7 @@
-"""Checks a resolved config against the signatures of what it names, before anything heavy starts.
+"""Check a resolved config against the signatures of its targets, before anything slow starts.
 
-Hydra itself refuses unknown keys of the files it composed; this looks at what Hydra cannot see: keywords that a
-constructor does not take or misses, and values that do not fit its annotations.
+Hydra refuses unknown keys of the files it composed. It does not see keywords that a constructor lacks or requires, and
+values that do not match its annotations.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ def misfits(config: object, path: str = "") -> list[str]:
 
 
 def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
-    """A hint at the known word that `word` became, or the nearest to it, or at all of them when none is near."""
+    """A hint: the new name of `word`, or the nearest known word, or all known words when none is near."""
     options = sorted(known)
     if (new := KEYS.get(word)) in options:
         return f"it is called {new} now"
@@ -54,7 +54,7 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
 
 
 def takes(target: str, argument: str) -> bool | None:
-    """Whether what `_target_` names takes an argument; none where it hands any on, or cannot be imported."""
+    """Whether a `_target_` takes an argument; None if it passes any on, or cannot be imported."""
     try:
         known, _, open_ended = _parameters(get_object(target))
     except Exception:
@@ -63,7 +63,7 @@ def takes(target: str, argument: str) -> bool | None:
 
 
 def arguments_of(target: str | None) -> set[str]:
-    """Names of the arguments of what `_target_` names; none where it names nothing that can be imported."""
+    """Names of the arguments of a `_target_`; empty if it cannot be imported."""
     try:
         return {*_parameters(get_object(target))[0]} if target else set()
     except Exception:
@@ -115,7 +115,7 @@ def _is_there(target: str) -> bool:
 
 
 def _hint(error: BaseException | None) -> str:
-    """The extra that a failed import wants."""
+    """How to install the extra that a failed import needs."""
     while error is not None:
         if isinstance(error, ImportError) and (hint := install_hint(error.name or "")):
             return f"; {hint}"
@@ -124,9 +124,9 @@ def _hint(error: BaseException | None) -> str:
 
 
 def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], bool]:
-    """Keywords with their defaults, those without default, and whether unknown ones are taken.
+    """Keywords with their defaults, the required ones, and whether any other keyword is accepted.
 
-    A class whose `__init__` hands **keywords on to its parents takes theirs too.
+    A class whose `__init__` passes **keywords to its parents takes theirs too.
     """
     callables = _constructors(target)
     known: dict[str, Any] = {}
@@ -166,16 +166,16 @@ def _has_target(value: object) -> bool:
 
 
 def _complaint(value: object, annotation: Any, default: object) -> str:
-    """Why a YAML value does not fit an annotation; empty when it does or when that cannot be told."""
+    """Why a YAML value does not match an annotation; empty if it does, or if that cannot be decided."""
     if value is None and default is None:
         return ""
     try:
         adapter = pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
         fitting = adapter.validate_json(json.dumps(value), strict=True)
-        if isinstance(value, dict) and not isinstance(fitting, Mapping):  # a dataclass, which YAML says by _target_
+        if isinstance(value, dict) and not isinstance(fitting, Mapping):  # a dataclass, which YAML gives by _target_
             return f"expected {getattr(annotation, '__name__', annotation)}, given by its _target_"
     except pydantic.ValidationError as error:
-        objects = ("is_instance_of", "callable_type", "needs_python_object")  # what YAML can only say by _target_
+        objects = ("is_instance_of", "callable_type", "needs_python_object")  # what YAML can only give by _target_
         reasons = dict.fromkeys(detail["msg"] for detail in error.errors() if detail["type"] not in objects)
         if not reasons:
             return f"expected {getattr(annotation, '__name__', annotation)}, given by its _target_"

@@ -1,4 +1,4 @@
-"""From the command line to a verb: composes the config, tells mistakes in one line, and starts sweeps' jobs.
+"""From the command line to a verb: composes the config, reports mistakes in one line, and starts jobs of a sweep.
 
 Exit codes: 0 done; 2 something given was wrong (one line says what, nothing was trained or written over); 1 the
 program failed (with a traceback), or `prepare.py check=<folder>` found faults. MEDZOO_TRACEBACK=1 shows the traceback
@@ -31,7 +31,7 @@ from medzoo.runtime.output import run_folder
 __all__ = ["main"]
 
 MULTIRUN = {"-m", "--multirun"}
-# Keys below these are checked against what they end up in, so they need no + where the composed config lacks them.
+# Keys below these need no +, although the composed config lacks them: they are checked against what they change.
 _FREE = {
     "train": ("stages.",),
     "evaluate": ("datamodule.", "lightning_module."),
@@ -45,12 +45,12 @@ def main(verb: str) -> None:
     """Run a verb with the config that the command line describes; does not return on a mistake.
 
     Args:
-        verb: Its root config in `conf/`, and its file and function in `runtime/verbs/`. What it needs is imported once
-            the config is composed: help, and what is mistyped, wait for no PyTorch.
+        verb: Its root config in `conf/`, and its file and function in `runtime/verbs/`. It is imported after the config
+            is composed, so that `--help` and a typo need not wait for PyTorch.
     """
     if sys.path[0] == str(SCRIPTS) and SCRIPTS.name == "scripts":
-        del sys.path[0]  # of a wheel: there a user's `import evaluate` would find ours
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands us its errors instead of printing them
+        del sys.path[0]  # in a wheel, `import evaluate` would find our script there
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     register_resolvers()
     try:
         sys.argv[1:] = _overrides(sys.argv[1:], verb)
@@ -71,7 +71,7 @@ def _show(config: DictConfig) -> None:
 
 
 def _job(verb: str, config: DictConfig) -> Any:
-    """Run the verb, or in a sweep a process that does; mistakes end the process without Hydra's own remarks."""
+    """Run the verb, or its process in a sweep; a mistake ends this process without Hydra's own messages."""
     try:
         _check_top_level(config)
         with user_errors(kinds=(ImportError,)):
@@ -83,12 +83,12 @@ def _job(verb: str, config: DictConfig) -> Any:
 
 
 def _check_top_level(config: DictConfig) -> None:
-    """Refuse keys that nothing reads: `+foo=1` composes, and would be ignored."""
+    """Refuse keys that nothing reads: Hydra would accept `+foo=1` and it would be ignored."""
     name = HydraConfig.get().job.config_name
     root = OmegaConf.load(CONF / f"{name}.yaml")
     groups = [str(name) for default in root.defaults if isinstance(default, DictConfig) for name in default]
     known = {str(key) for key in root} | {re.split("[@ ]", group)[-1] for group in groups}
-    known |= {"datamodule", "lightning_module"}  # of the checkpoint's config, for evaluate and predict
+    known |= {"datamodule", "lightning_module"}  # evaluate and predict change those of the checkpoint
     known -= {"hydra", "defaults", "hydra/job_logging", "local", "debug", "experiment", "preset", "search"}
     for key in map(str, config):
         if key not in known:
@@ -103,7 +103,7 @@ def _stop(message: str, error: BaseException) -> None:
 
 
 def _overrides(arguments: list[str], config_name: str) -> list[str]:
-    """The command line, with the folder of the run to resume where one is asked for."""
+    """The command line; with `auto_resume=true`, also the folder of the run to resume."""
     _check_flags(arguments)
     if config_name != "train" and MULTIRUN & set(arguments):
         raise UserError(f"{config_name}.py runs once: leave out -m")
@@ -123,7 +123,7 @@ def _overrides(arguments: list[str], config_name: str) -> list[str]:
 
 
 def _check_flags(arguments: list[str]) -> None:
-    """Refuse flags that Hydra would guess at, and those that exclude each other."""
+    """Refuse flags that Hydra would complete by itself, and combinations that make no sense."""
     flags = {flag for action in get_args_parser()._actions for flag in action.option_strings}
     for argument in arguments:
         name = argument.partition("=")[0]

@@ -1,4 +1,4 @@
-"""The stages of a run side by side: tables and figures in the run folder, above the stages' own."""
+"""Compare the stages of a run: tables and figures in the run folder (`Compares` in `contracts.py`)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +19,11 @@ _RATES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 
 
 class CompareMetrics:
-    """A row for each stage, a column for each metric; stages that are not part of the run are left out.
+    """A table with a row for each stage and a column for each metric; stages that did not run are left out.
 
     Args:
-        stages: Names of stages, by what they are called in the table.
-        columns: Names of metrics, by what they are called in the table.
+        stages: Names of stages, by their titles in the table.
+        columns: Names of metrics, by their titles in the table.
     """
 
     def __init__(self, stages: Mapping[str, str], columns: Mapping[str, str]) -> None:
@@ -33,7 +33,7 @@ class CompareMetrics:
         """Write `test_<name>.csv`."""
         found = {title: read_metrics(run / stage) for title, stage in self.stages.items()}
         rows = [
-            {name: title, **{column: _told(metrics.get(key)) for column, key in self.columns.items()}}
+            {name: title, **{column: _text(metrics.get(key)) for column, key in self.columns.items()}}
             for title, metrics in found.items()
             if metrics
         ]
@@ -42,11 +42,11 @@ class CompareMetrics:
 
 
 class CompareScores:
-    """Scores of the same cases by several stages: areas, paired tests, rates at each one's threshold, ROC curves.
+    """Scores of the same cases by several stages: areas, paired tests, rates at each threshold, ROC curves.
 
     Args:
-        stages: Names of stages, by what they are called in the table; `predictions/patients.csv` of each is read.
-        reference: Which of these names the others are tested against (DeLong, paired); the first by default.
+        stages: Names of stages, by their titles in the table; `predictions/patients.csv` of each is read.
+        reference: Title of the stage that others are tested against (DeLong, paired); the first by default.
         resamples: Bootstrap draws behind the intervals in the figure.
     """
 
@@ -93,11 +93,11 @@ class CompareScores:
 class CompareRepresentations:
     """Sets of features of several stages in one table: areas, accuracies and paired tests on the same test cases.
 
-    `predictions/representations.csv` of each stage is read. A set that says the same in all stages has one row. Every
-    row is tested against the first set of the first stage, and against that stage's last, which is both parts.
+    `predictions/representations.csv` of each stage is read. A set with equal probabilities in all stages has one row.
+    Every row is tested against the first set of the first stage, and against the last one of it, which is both parts.
 
     Args:
-        stages: Names of stages, by what they are called in the table.
+        stages: Names of stages, by their titles in the table.
         resamples: Bootstrap draws behind the intervals, with more than two classes.
     """
 
@@ -144,7 +144,7 @@ def _interval(values: Mapping[str, float], name: str) -> str:
     return f"{values[name]:.3f} ({values[f'{name}_low']:.3f} to {values[f'{name}_high']:.3f})"
 
 
-def _told(value: float | None) -> str:
+def _text(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""What a run is, resolved once from the composed config: its stages, its comparisons, and what is asked of it."""
+"""What a run is, resolved once from the composed config: its stages, its comparisons, and its metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Checkpoints that explain themselves: what goes in, and how a module comes out again anywhere.
+"""Checkpoints that describe themselves: what they hold, and how a module is rebuilt from one.
 
 A checkpoint is what Lightning writes, plus the resolved plain config under the key `medzoo`. It holds tensors, numbers,
-strings and containers only, so it loads with `torch.load(weights_only=True)`: opening one never runs code in it.
+strings and containers only, so it loads with `torch.load(weights_only=True)`, which runs no code.
 """
 
 import os
@@ -35,7 +35,7 @@ __all__ = [
     "without_pretrained",
 ]
 
-# Where objects that a checkpoint's config names may be defined; MEDZOO_TRUST=package,... adds your own.
+# Where the objects of a checkpoint's config may be defined; MEDZOO_TRUST=package,... adds your own.
 TRUSTED = (
     *(f"medzoo.{room}" for room in ("models", "lightning_modules", "datamodules", "callbacks", "evaluation")),
     "medzoo.runtime.loggers",
@@ -69,7 +69,7 @@ def read(path: str | Path) -> dict[str, Any]:
         Its content, tensors on the CPU.
 
     Raises:
-        UserError: If there is no such file, it is damaged, holds more than plain data, or is not of this zoo.
+        UserError: If the file is missing, is damaged, holds more than plain data, or is not of this zoo.
     """
     path = Path(path)
     if not path.is_file():
@@ -86,7 +86,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
-    """The config in a checkpoint, once everything that it would build is known to be harmless.
+    """The config in a checkpoint, after checking that everything it would build is harmless.
 
     Args:
         content: From `read`.
@@ -96,7 +96,7 @@ def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
         The config; pretrained weights are switched off, since the checkpoint brings trained ones.
 
     Raises:
-        UserError: If it names anything but parts of this zoo and of the libraries under it (`TRUSTED`).
+        UserError: If it names objects outside this zoo and its libraries (`TRUSTED`).
     """
     config = with_new_names(content["medzoo"]["config"])
     _check_targets(config, Path(path))
@@ -104,19 +104,19 @@ def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
 
 
 def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The config of a checkpoint, with what the command says of its data and its module instead.
+    """The config of a checkpoint with the changes of the command to its data and module.
 
-    A whole new part (`datamodule=npz`) replaces the one in the checkpoint, single keys change it.
+    A new part (`datamodule=npz`) replaces that of the checkpoint; single keys change it.
 
     Args:
         trained: The config in the checkpoint.
-        given: The config of the verb.
+        given: The plain config of the verb.
 
     Returns:
         A checked plain config.
 
     Raises:
-        UserError: If an override does not fit what it overrides.
+        UserError: If a change does not fit.
     """
     merged = OmegaConf.create(trained)
     for part in ("datamodule", "lightning_module"):
@@ -128,9 +128,9 @@ def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, 
 
 
 def without_pretrained(node: Any) -> Any:
-    """A copy of a config that fetches no pretrained weights, for a network that gets those of a checkpoint.
+    """A copy of a config that downloads no pretrained weights, for a network that gets those of a checkpoint.
 
-    `pretrained: <stage>` of a module stays: it fetches nothing when the module is built.
+    `pretrained: <stage>` of a module stays: it downloads nothing.
     """
     if isinstance(node, list):
         return [without_pretrained(entry) for entry in node]
@@ -143,7 +143,7 @@ def without_pretrained(node: Any) -> Any:
 
 
 def _check_targets(node: object, path: Path) -> None:
-    """Refuse targets that could do more than build a part of a run."""
+    """Refuse targets that could do more than build parts of a run."""
     if isinstance(node, list):
         for entry in node:
             _check_targets(entry, path)
@@ -152,7 +152,7 @@ def _check_targets(node: object, path: Path) -> None:
     if "_target_" in node:
         trusted = (*TRUSTED, *filter(None, os.environ.get("MEDZOO_TRUST", "").split(",")))
         home = getattr(get_object(node["_target_"]), "__module__", "") if _within(node["_target_"], trusted) else ""
-        if not _within(home, trusted):  # where the object is defined: names can lead from one package into another
+        if not _within(home, trusted):  # where the object is defined: a name can lead into another package
             raise UserError(
                 f"{path} names {node['_target_']}, which is not of this zoo; if you trust the file, "
                 f"set MEDZOO_TRUST={node['_target_'].split('.')[0]}"
@@ -169,7 +169,7 @@ def load(path: str | Path) -> L.LightningModule:
     """Rebuild a trained module from its checkpoint alone.
 
     Args:
-        path: A checkpoint written by `train.py`; its averaged weights are taken where training averaged them.
+        path: A checkpoint written by `train.py`; with its averaged weights, if training averaged them.
 
     Returns:
         The module on the CPU, in evaluation mode; its attribute `config` is the config that it was trained with.
@@ -182,7 +182,7 @@ def load(path: str | Path) -> L.LightningModule:
 
 
 def rebuild(config: dict[str, Any], content: dict[str, Any], path: str | Path) -> L.LightningModule:
-    """Build a module and give it the weights of a checkpoint, which hold all that earlier stages handed on.
+    """Build a module and load the weights of a checkpoint, which include those of earlier stages.
 
     Args:
         config: Plain; the checkpoint's own, or one with changes.
@@ -201,7 +201,7 @@ def rebuild(config: dict[str, Any], content: dict[str, Any], path: str | Path) -
     if parts and not content["medzoo"].get("finalized"):
         raise UserError(
             f"{path} was written during training, before {', '.join(parts)} could be fitted: finish the run with "
-            "auto_resume=true, or take the checkpoint that a finished run tested"
+            "auto_resume=true, or use the checkpoint that a finished run tested"
         )
     return module
 
@@ -214,10 +214,10 @@ def _built(config: dict[str, Any], content: dict[str, Any], path: str | Path) ->
 
 
 def refresh(path: Path, module: L.LightningModule) -> None:
-    """Write what was fitted after training, such as a calibration, into the checkpoint that will be tested.
+    """Write what `finalize` fitted, such as a calibration, into the checkpoint that will be tested.
 
     Args:
-        path: The checkpoint; left alone where the module fits nothing.
+        path: The checkpoint; unchanged if the module has no `finalize`.
         module: The module, with the checkpoint's weights.
     """
     if not isinstance(module, Finalizes):
@@ -230,7 +230,7 @@ def refresh(path: Path, module: L.LightningModule) -> None:
 
 
 def initialise(module: L.LightningModule, content: dict[str, Any], path: Path) -> None:
-    """Give a module the weights of a checkpoint.
+    """Load the weights of a checkpoint into a module.
 
     Args:
         module: Changed in place.
@@ -238,8 +238,8 @@ def initialise(module: L.LightningModule, content: dict[str, Any], path: Path) -
         path: Named in messages.
 
     Raises:
-        UserError: If a weight is missing, left over, or of another shape; the first one is named. A buffer that is
-            empty until it is fitted takes any.
+        UserError: If a weight is missing, unexpected or of another shape; the message names the first. A buffer that is
+            empty until it is fitted takes any shape.
     """
     weights, own = content["state_dict"], module.state_dict()
     for name in [*own, *weights]:

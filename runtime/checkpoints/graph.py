@@ -1,7 +1,7 @@
-"""The prediction of a checkpoint as a graph, in ONNX or in torch.export's format, and the proof.
+"""Export the prediction of a checkpoint as a graph, in ONNX or in the format of torch.export.
 
-The graph takes a batch as the datamodule makes it and gives what `export_step` of the module gives. It is run once on
-other images than it was traced with and compared with the module; only then is the file there.
+The graph takes a batch as the datamodule makes it and returns what `export_step` returns. It is run on other images
+than it was traced with and compared with the module; the file is written only if both agree.
 """
 
 import json
@@ -26,11 +26,11 @@ __all__ = ["export"]
 
 log = logging.getLogger(__name__)
 
-_TOLERANCE = 1e-4  # of a probability, between two programs that add in another order
+_TOLERANCE = 1e-4  # of a probability, since two programs sum in another order
 
 
 class _Step(nn.Module):
-    """The step as a network; `torch.export` takes nothing less."""
+    """The step as an `nn.Module`, which `torch.export` requires."""
 
     def __init__(self, module: Exports) -> None:
         super().__init__()
@@ -47,10 +47,10 @@ def export(ckpt_path: str | Path, output: str | Path, *, quantise: bool = False)
         ckpt_path: The checkpoint.
         output: A file that ends in `.onnx` or `.pt2`. ONNX files carry, as metadata, the names of classes, the shape of
             an image, and how intensities are prepared.
-        quantise: Of ONNX, weights as 8-bit integers.
+        quantise: Store weights as 8-bit integers; ONNX only.
 
     Returns:
-        The file, and by how much its output differs from the module's on random images.
+        The file, and the largest difference of its output from that of the module on random images.
 
     Raises:
         UserError: If the checkpoint or the ending is wrong, or the model cannot be exported.
@@ -62,7 +62,7 @@ def export(ckpt_path: str | Path, output: str | Path, *, quantise: bool = False)
     config = checkpoint.trusted_config(content, ckpt_path)
     module = checkpoint.rebuild(config, content, ckpt_path)
     if not isinstance(module, Exports):
-        raise UserError(f"{ckpt_path}: {type(module).__name__} predicts by more than a graph; it cannot be exported")
+        raise UserError(f"{ckpt_path}: {type(module).__name__} cannot be exported: its prediction is not one graph")
     datamodule = instantiate(config["datamodule"], "datamodule")
     match(datamodule, content["medzoo"], test=False)
     step = _Step(module).eval()
@@ -81,7 +81,7 @@ def export(ckpt_path: str | Path, output: str | Path, *, quantise: bool = False)
 
 
 def _graph(step: _Step, example: Tensor) -> Any:
-    """The step as `torch.export` sees it, for any number of images."""
+    """The traced step, for any number of images."""
     with torch.no_grad():
         return torch.export.export(step, (example,), dynamic_shapes={"image": {0: torch.export.Dim("batch")}})
 
@@ -103,7 +103,7 @@ def _to_onnx(
     except ImportError as error:
         raise UserError(f"output={file.suffix}: {install_hint('onnx')} ({error})") from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of onnxscript, about its own future
+        warnings.simplefilter("ignore")  # deprecations of onnxscript
         program: Any = torch.onnx.export(
             _graph(step, example), input_names=["image"], output_names=["output"], dynamo=True, verbose=False
         )
@@ -122,7 +122,7 @@ def _to_onnx(
 
 
 def _give_own_weights(graph: Any) -> None:
-    """Copy weights that linear layers share, as those of test-time flips do: the quantiser transposes each in place."""
+    """Copy weights that several linear layers share (test-time flips): the quantiser transposes each in place."""
     weights, taken = {each.name: each for each in graph.initializer}, set()
     for node in (node for node in graph.node if node.op_type == "Gemm" and node.input[1] in weights):
         name = node.input[1]
@@ -134,7 +134,7 @@ def _give_own_weights(graph: Any) -> None:
 
 
 def _description(content: dict[str, Any], config: dict[str, Any], datamodule: HasImages) -> dict[str, str]:
-    """What a program needs to know to prepare images and to read the output, as JSON."""
+    """What a program needs to prepare images and to read the output, as JSON."""
     facts = {
         "class_names": content["medzoo"].get("class_names"),
         "image_shape": list(datamodule.image_shape),

@@ -1,4 +1,4 @@
-"""What a checkpoint knows of its data, and how other data are brought to it: classes, inputs, and who was seen."""
+"""What a checkpoint stores about its data, and how other data are matched to it: classes, inputs, seen patients."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def known_of(datamodule: DataModule) -> dict[str, Any]:
-    """What a checkpoint keeps of the data that it was trained on: plain data.
+    """What a checkpoint stores about its training data, as plain data.
 
     Args:
         datamodule: After `setup`.
@@ -29,12 +29,12 @@ def known_of(datamodule: DataModule) -> dict[str, Any]:
 
 
 def match(datamodule: DataModule, known: Mapping[str, Any], *, test: bool) -> None:
-    """Let data be read as the model in a checkpoint knows them; comes before `setup`.
+    """Make a datamodule read data as the model in a checkpoint expects; called before `setup`.
 
     Args:
         datamodule: Built; changed in place.
         known: `medzoo` of the checkpoint.
-        test: Whether data are to be tested; else they are predicted on.
+        test: Whether the data are for a test; else for prediction.
 
     Raises:
         UserError: If the data have other classes or inputs than the model.
@@ -47,7 +47,9 @@ def match(datamodule: DataModule, known: Mapping[str, Any], *, test: bool) -> No
         if test and isinstance(datamodule, KnowsSeen):
             datamodule.evaluate_as(known.get("seen"))
             if not known.get("seen"):
-                log.warning("this checkpoint does not say whom it was trained on: tested is the data's own split")
+                log.warning(
+                    "this checkpoint does not record its training patients: the test split of the data is tested"
+                )
         names = known.get("class_names")
         if names and isinstance(datamodule, UsesClasses):
             datamodule.use_classes(names)
@@ -64,18 +66,18 @@ def waiting(datamodule: DataModule) -> str:
 
 
 def check_cases(module: L.LightningModule, datamodule: DataModule, split: str) -> None:
-    """Let a module that reads tables of cases refuse what it cannot read, before anything is computed."""
+    """Let a module refuse cases that it cannot read, before anything is computed."""
     if isinstance(module, ChecksCases):
         module.check_cases(datamodule, split)
 
 
 def check_same_order(known: Mapping[str, Any], datamodule: DataModule, where: str) -> None:
-    """Refuse weights for data that have the classes of their model in another order; other classes are learnt anew.
+    """Refuse weights of a model with the same classes in another order; weights of other classes are fine.
 
     Args:
-        known: `medzoo` of the checkpoint that weights come from.
-        datamodule: Of what is trained with them.
-        where: Names the checkpoint in the message.
+        known: `medzoo` of the checkpoint.
+        datamodule: Of the stage that starts from it.
+        where: The checkpoint, for the message.
 
     Raises:
         UserError: If the order differs.
@@ -83,8 +85,8 @@ def check_same_order(known: Mapping[str, Any], datamodule: DataModule, where: st
     before, now = _folded(known.get("class_names")), _folded(_names(datamodule))
     if before != now and sorted(before) == sorted(now):
         raise UserError(
-            f"{where} is a model of the classes {', '.join(known['class_names'])}, here they stand in the order "
-            f"{', '.join(_names(datamodule) or ())}: bring the data to the order of the model"
+            f"{where} has the classes {', '.join(known['class_names'])}, the data have them in the order "
+            f"{', '.join(_names(datamodule) or ())}: use the order of the model"
         )
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint, and data that it has not seen: what `predict.py` and `medzoo.predict` share."""
+"""Predict new data with a checkpoint: what `predict.py` and `medzoo.predict` share."""
 
 import inspect
 from pathlib import Path
@@ -16,12 +16,12 @@ __all__ = ["pointed_at", "predict", "set_options"]
 
 
 def predict(ckpt_path: str | Path, input: str | Path, options: dict[str, Any] | None = None, **trainer: Any) -> Any:
-    """Predict in Python what `predict.py` writes to a file.
+    """Return what `predict.py` writes to a file.
 
     Args:
-        ckpt_path: A checkpoint; nothing else of its training is needed.
-        input: What its datamodule reads: an image, a volume, a folder of them, or an npz.
-        options: What `set_prediction` of the module takes, such as `{"samples": 32}`.
+        ckpt_path: A checkpoint.
+        input: An image, a volume, a folder of them, or an npz, as its datamodule reads.
+        options: Arguments of `set_prediction` of the module, such as `{"samples": 32}`.
         **trainer: Arguments of `lightning.Trainer`, such as `accelerator` or `precision`.
 
     Returns:
@@ -42,7 +42,11 @@ def predict(ckpt_path: str | Path, input: str | Path, options: dict[str, Any] | 
 
 
 def set_options(module: L.LightningModule, options: dict[str, Any]) -> None:
-    """Hand what the command says of the prediction to a module that takes it."""
+    """Pass the options of a prediction to the module.
+
+    Raises:
+        UserError: If the module does not take one, or a value is out of range.
+    """
     known = inspect.signature(module.set_prediction).parameters if isinstance(module, TakesOptions) else {}
     for name in options:
         if name not in known:
@@ -55,7 +59,7 @@ def set_options(module: L.LightningModule, options: dict[str, Any]) -> None:
 def pointed_at(
     config: dict[str, Any], content: dict[str, Any], path: str | Path, module: L.LightningModule
 ) -> DataModule:
-    """The datamodule of a checkpoint, pointed at new data; the data are read here, so that errors come early."""
+    """The datamodule of a checkpoint with new data, which are read here, so that errors come early."""
     datamodule: DataModule = instantiate(config["datamodule"], "datamodule")
     match(datamodule, content["medzoo"], test=False)
     with user_errors("input"):

@@ -1,4 +1,4 @@
-"""One line for what Hydra finds wrong with a command line: the key, and what to write instead."""
+"""Explain an error of Hydra in one line: the key, and what to write instead."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ __all__ = ["explain"]
 
 
 def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:
-    """Say in one line what is wrong.
+    """Explain an error in one line.
 
     Args:
         error: Raised by Hydra or OmegaConf.
@@ -49,21 +49,21 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str
     try:
         with user_errors():
             raise error
-    except UserError as told:
-        return str(told)
+    except UserError as explained:
+        return str(explained)
     except HydraException:
         return " ".join(text.split())
 
 
 def _no_option(group: str, option: str, options: Sequence[str]) -> str:
-    """A choice that is not there, or lies in a package that is not."""
+    """An unknown choice, or one from a package that is not installed."""
     if hint := install_hint(option) if group.startswith("hydra/") else "":
         return f"{group}={option}: {hint} (docs/how-to/sweeps.md)"
     return f"{group}={option}: no such option; {did_you_mean(option, options)}"
 
 
 def _no_key(key: str, asked: str, config_name: str, arguments: Sequence[str]) -> str:
-    """A key that is not there: `asked` on the command line, absent from `key` on."""
+    """An unknown key: `asked` on the command line, missing from `key` on."""
     config = _without_mistake(config_name, arguments)
     if key.split(".")[0] == "lightning_module" and config.get("stages"):
         return f"{asked}: this run has several stages; say which with stages.<{'|'.join(config.stages)}>.{asked}=..."
@@ -80,11 +80,11 @@ def _no_key(key: str, asked: str, config_name: str, arguments: Sequence[str]) ->
         siblings |= {folder.name for root in roots for folder in root.iterdir() if folder.is_dir()}
     hint = did_you_mean(key.split(".")[-1], (siblings | arguments_of(target)) - {"hydra", "_target_", "_partial_"})
     handed_on = target and takes(target, key.split(".")[-1]) is None
-    return f"{asked}: no such key; {hint}" + (f" (+{asked}=... hands it to {target} as it is)" if handed_on else "")
+    return f"{asked}: no such key; {hint}" + (f" (+{asked}=... passes it to {target} unchecked)" if handed_on else "")
 
 
 def _unreadable(error: OverrideParseException) -> str:
-    """What Hydra's grammar refuses; most often a path with brackets, blanks or signs of the grammar."""
+    """A setting that Hydra cannot parse; most often a path with brackets, blanks or special characters."""
     key, equals, value = error.override.partition("=")
     if not equals:
         return f"cannot read '{error.override}': settings are written key=value"
@@ -101,7 +101,7 @@ def _listed(text: str) -> list[str]:
 
 
 def _without_mistake(config_name: str, arguments: Sequence[str]) -> DictConfig:
-    """The config that the command line describes by its choices alone."""
+    """The config of the choices on the command line, without other settings."""
     roots = "experiment|preset|datamodule|lightning_module|callbacks|logger|trainer|hydra.searchpath"
     groups = rf"[+~]*([\w/]+/\w+|{roots})="
     kept = [setting for setting in split_flags(arguments)[1] if re.match(groups, setting)]

@@ -1,4 +1,4 @@
-"""Optional packages: which extra of the project brings one that is missing."""
+"""Optional packages: the extra that installs a missing one."""
 
 import re
 from importlib import metadata
@@ -7,7 +7,7 @@ __all__ = ["install_hint"]
 
 
 def install_hint(name: str) -> str:
-    """How to install what a module, or an option of Hydra, comes from; empty where no extra of the project has it.
+    """How to install the package of a module or of an option of Hydra; empty if no extra has it.
 
     Args:
         name: Such as `xgboost`, `onnx.helper`, or `submitit_slurm` of `hydra/launcher`.
@@ -17,5 +17,5 @@ def install_hint(name: str) -> str:
         extra = re.search(r"extra == ['\"](.+?)['\"]", requirement)
         words = re.split(r"[._-]", re.split(r"[\s<>=!~\[;]", requirement.lower())[0])
         if extra and (wanted[0] == words[0] or (words[0] == "hydra" and set(wanted) & set(words[1:-1]))):
-            return f"it needs the packages of pip install 'lightning-medzoo[{extra[1]}]'"
+            return f"it needs pip install 'lightning-medzoo[{extra[1]}]'"
     return ""

@@ -1,4 +1,4 @@
-"""An experiment on other data than its own: what it says of its own does not stick to them."""
+"""An experiment on other data: drop what it set for its own."""
 
 import copy
 import logging
@@ -21,23 +21,22 @@ _SWITCH = re.compile(r"\+*datamodule(@[^=]*)?=")
 
 
 def without_leftovers(config: DictConfig) -> DictConfig:
-    """The config of a stage without keys that an experiment sets for its own `datamodule` and another does not take.
+    """Drop keys that an experiment sets for its own `datamodule` and the chosen one does not take.
 
-    A demo says how large its phantom is. With `datamodule=...` on the command line that would be left in a config where
-    nothing reads it.
+    A demo sets the size of its phantom. With `datamodule=...` on the command line nothing would read that key.
 
     Args:
         config: As composed for one stage.
 
     Returns:
-        The config; a copy where something was left out, which the log names.
+        The config, or a changed copy; the log names dropped keys.
     """
     if not _switched():
         return config
     try:
         data = OmegaConf.to_container(config.datamodule, resolve=True)
     except OmegaConfBaseException:
-        return config  # told where the whole is resolved
+        return config  # reported when the whole config is resolved
     left_out = [path for path in misfits(data, "datamodule") if _is_leftover(config, path)]
     if not left_out:
         return config
@@ -46,15 +45,15 @@ def without_leftovers(config: DictConfig) -> DictConfig:
     for path in left_out:
         parent, _, key = path.rpartition(".")
         OmegaConf.select(config, parent).pop(key)
-    _tell(f"{', '.join(left_out)}: left out, the experiment says so of its own data")
+    _tell(f"{', '.join(left_out)}: left out, the experiment sets it for its own data")
     return config
 
 
 def expected_of(expected: dict[str, Any] | None, datamodule: DataModule) -> dict[str, Any]:
-    """Ranges that an experiment measured, where its data are the phantom that it measured them on.
+    """The expected ranges of an experiment, which hold for its own phantom only.
 
     Args:
-        expected: As the config has them.
+        expected: From the config.
         datamodule: Of the run.
     """
     if not expected or (datamodule.phantom and not _switched()):
@@ -64,12 +63,12 @@ def expected_of(expected: dict[str, Any] | None, datamodule: DataModule) -> dict
 
 
 def _switched() -> bool:
-    """Whether the command line names data."""
+    """Whether the command line chooses a datamodule."""
     return any(_SWITCH.match(word) for word in given_settings())
 
 
 def _is_leftover(config: DictConfig, path: str) -> bool:
-    """Whether a key is there, and nobody wrote it, or what it holds, on the command line."""
+    """Whether a key is set, but not on the command line."""
     parent, _, key = path.rpartition(".")
     node = OmegaConf.select(config, parent) if "[" not in path else None
     if not isinstance(node, DictConfig) or key not in node or OmegaConf.is_missing(node, key):
@@ -84,5 +83,5 @@ def _is_leftover(config: DictConfig, path: str) -> bool:
 
 @cache
 def _tell(message: str) -> None:
-    """Once, not for every stage."""
+    """Log once, not for every stage."""
     log.info("%s", message)

@@ -1,4 +1,4 @@
-"""Plain dicts and lists of what Hydra composed."""
+"""Configs of Hydra as plain dicts and lists."""
 
 from typing import Any
 
@@ -21,6 +21,6 @@ def plain(config: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
 
 
 def given_settings() -> list[str]:
-    """The settings on the command line as they were written: one may hold an interpolation."""
+    """The settings on the command line as written, interpolations included."""
     words = OmegaConf.to_container(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     return [str(word) for word in words or ()]

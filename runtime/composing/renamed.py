@@ -1,4 +1,4 @@
-"""What was called otherwise when a checkpoint or a command was written."""
+"""Old names of classes and keys, in checkpoints and commands."""
 
 import os
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ _RENAMED_IN = ("medzoo.lightning_modules.", "medzoo.datamodules.")
 
 
 def with_new_names(node: Any) -> Any:
-    """A copy of a plain config with the names of today.
+    """A copy of a plain config with current names.
 
-    Until 0.1 the rooms were packages of their own: `models.X` is `medzoo.models.X`, unless MEDZOO_TRUST says that the
-    user has a package of that name.
+    Until 0.1 the rooms were packages of their own: `models.X` is `medzoo.models.X`, unless MEDZOO_TRUST names a
+    package of the user with that name.
     """
     if isinstance(node, list):
         return [with_new_names(entry) for entry in node]
@@ -37,7 +37,7 @@ def with_new_names(node: Any) -> Any:
 
 
 def new_target(target: str) -> str:
-    """What a `_target_` is called today."""
+    """The current name of a `_target_`."""
     room = target.split(".")[0]
     if target in _TARGETS or room not in _ROOMS or room in os.environ.get("MEDZOO_TRUST", "").split(","):
         return _TARGETS.get(target, target)
@@ -45,7 +45,7 @@ def new_target(target: str) -> str:
 
 
 def with_new_weights(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the weights of a module whose parts have the names of today."""
+    """A copy of the weights of a module with current names."""
     found = {}
     for name, value in state.items():
         part, dot, rest = name.partition(".")

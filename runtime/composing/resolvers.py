@@ -1,9 +1,9 @@
-"""What configs may ask for in `${...}`: `${data:num_classes}`, `${net:drop_last,true}` and `${run:}`.
+"""The resolvers of configs: `${data:num_classes}`, `${net:drop_last,true}` and `${run:}`.
 
 A network learns the sizes of its data by interpolation: `num_classes: ${data:num_classes}` is the property
 `num_classes` of the datamodule that the same config describes. Building a datamodule is cheap and reads no images, so
-this also works in `--cfg job --resolve`. `${net:drop_last,true}` is what the class of the network says of itself, or
-the default. Saved configs hold the plain numbers.
+this also works in `--cfg job --resolve`. `${net:drop_last,true}` is an attribute of the class of the network, or
+the default. Saved configs hold plain values.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ __all__ = ["built", "register_resolvers"]
 
 
 def register_resolvers() -> None:
-    """Make `${data:...}`, `${net:...}` and `${run:}`, the run folder, known to OmegaConf, and our rules to Hydra."""
+    """Register `${data:...}`, `${net:...}` and `${run:}` (the run folder), and install the rules of `rules.py`."""
     install()
     OmegaConf.register_new_resolver("data", _data_property, replace=True)
     OmegaConf.register_new_resolver("net", _net_attribute, replace=True)
@@ -38,19 +38,19 @@ def _data_property(name: str, *, _root_: DictConfig) -> Any:
 
 
 def _net_attribute(name: str, default: object, *, _root_: DictConfig) -> Any:
-    """Of the class of `lightning_module.net`, or of the first class in it that has it: a network may hold others."""
+    """An attribute of the class of `lightning_module.net`, or of the first class inside it that has it."""
     net = _root_.lightning_module.net
     left: list[Any] = [OmegaConf.to_container(net)] if OmegaConf.is_dict(net) else []
     while left:
         node = left.pop(0)
         left += [child for child in node.values() if isinstance(child, dict)]
-        with contextlib.suppress(Exception):  # a target that cannot be imported is told of when all targets are checked
+        with contextlib.suppress(Exception):  # `check_config` reports targets that cannot be imported
             return getattr(hydra.utils.get_object(node["_target_"]), name)
     return default
 
 
 def _run_folder() -> str:
-    """As Hydra has it; a word in its place where a config is only shown."""
+    """The run folder; `<run>` when a config is only shown."""
     runtime = HydraConfig.get().runtime
     return "<run>" if OmegaConf.is_missing(runtime, "output_dir") else runtime.output_dir
 

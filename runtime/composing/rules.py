@@ -1,10 +1,9 @@
-"""Two rules that Hydra's composition lacks; every verb composes by them.
+"""Two rules that every verb adds to Hydra's composition.
 
-A recipe (`experiment=...`) sets keys of the objects that it chose. Where the command line chooses another object, the
-recipe's keys of the old one do not follow: a part of `lightning_module`, such as a network, comes as its own file says;
-another `datamodule` keeps what its class takes, such as the batch size.
-
-An argument that a class takes may be set though its file does not list it: `callbacks.best.verbose=true`.
+1. A recipe (`experiment=...`) sets keys of the objects that it chose. If the command line chooses another object, those
+   keys are dropped: a part of `lightning_module`, such as a network, is composed as its own file says; another
+   `datamodule` keeps the keys that its class takes, such as the batch size.
+2. An argument of a class can be set although its file does not list it: `callbacks.best.verbose=true`.
 """
 
 import copy
@@ -30,7 +29,7 @@ _ABSENT = object()
 
 
 def install() -> None:
-    """Let Hydra compose by the rules above."""
+    """Make Hydra compose by these rules."""
     hydra_main.ConfigLoaderImpl = _Loader  # type: ignore[misc]
 
 
@@ -39,8 +38,8 @@ class _Loader(ConfigLoaderImpl):
 
     _config_name: str | None = None
     _given: Sequence[Override] = ()
-    _changed: Sequence[str] = ()  # where the command line has another object than the recipe
-    _forgotten: frozenset[str] = frozenset()  # keys that recipes set for objects that are no longer there
+    _changed: Sequence[str] = ()  # nodes where the command line chose another object than the recipe
+    _forgotten: frozenset[str] = frozenset()  # keys that recipes set for objects that were replaced
 
     def _load_configuration_impl(
         self,
@@ -66,14 +65,14 @@ class _Loader(ConfigLoaderImpl):
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         loaded = copy.copy(super()._load_single_config(default, repo))
-        if self._changed:  # read more than once, and what is composed of it is one with it
+        if self._changed:  # files are merged more than once, and merging changes them
             loaded.config = copy.deepcopy(loaded.config)
         for key in self._forgotten if _is_recipe(default) else ():
             _remove(loaded.config, key)
         return loaded
 
     def _changed_nodes(self, defaults: list[ResultDefault], repo: IConfigRepository) -> list[str]:
-        """Where the command line has another file than the recipe."""
+        """Nodes where the command line chose another file than the recipe."""
         groups = [o for o in self._given if repo.group_exists(o.key_or_group) and not o.is_sweep_override()]
         chosen = [o for o in groups if o.key_or_group.split("/")[0] in _PARTS]
         if not chosen:
@@ -85,7 +84,7 @@ class _Loader(ConfigLoaderImpl):
         return [node for node in sorted(nodes) if files[0].get(node) != files[1].get(node)]
 
     def _make_room(self, config: DictConfig, repo: IConfigRepository) -> None:
-        """Let the command line set arguments that a class takes, and delete or set what a recipe would have had."""
+        """Let the command line set arguments of a class, and set or delete keys that were dropped."""
         for override in self._given:
             key = override.key_or_group
             if override.is_add() or override.is_force_add() or repo.group_exists(key) or key.startswith("hydra."):
@@ -98,7 +97,7 @@ class _Loader(ConfigLoaderImpl):
 
 
 def _is_recipe(default: ResultDefault) -> bool:
-    """Whether a file sets keys of several objects: an experiment, or what it is made of; not the root."""
+    """Whether a file sets keys of several objects: an experiment or a recipe, but not the root config."""
     path = default.config_path or ""
     whole = default.package in ("", "_global_") and "/" in path and not path.startswith("hydra/")
     return whole or path.startswith("recipe/")
@@ -109,9 +108,9 @@ def _node(default: ResultDefault) -> str:
 
 
 def _obsolete(config: DictConfig, recipes: Sequence[Container], node: str) -> Iterator[str]:
-    """Keys that recipes set at `node` for another object than the one that is there now.
+    """Keys that recipes set at `node` for an object that was replaced.
 
-    What is taken from elsewhere in the config, such as `features: ${stages.first...}`, follows where it fits.
+    Interpolations such as `features: ${stages.first...}` are kept if the new object takes them.
     """
     target = _found(config, f"{node}._target_")
     for recipe in recipes:
@@ -124,20 +123,20 @@ def _obsolete(config: DictConfig, recipes: Sequence[Container], node: str) -> It
 
 
 def _taken(config: DictConfig, key: str) -> bool:
-    """Whether the object that `key` is an argument of takes it, though its file does not list it."""
+    """Whether `key` is an argument of an object whose file does not list it."""
     parts = key.split(".")
     for end in range(len(parts) - 1, 0, -1):
         node = _found(config, ".".join(parts[:end]))
         if isinstance(node, DictConfig):
             target = _found(node, "_target_")
             return isinstance(target, str) and takes(target, parts[end]) is True
-        if node is not _ABSENT:  # a value, or nothing: it has no arguments
+        if node is not _ABSENT:  # a value or null: it has no arguments
             return False
     return False
 
 
 def _found(config: object, key: str) -> Any:
-    """The node or value at a key, interpolations as they are written."""
+    """The node or value at a key; interpolations are not resolved."""
     for part in key.split("."):
         if (
             not isinstance(config, DictConfig)

@@ -1,4 +1,4 @@
-"""Runs of several stages: one config for each, made of the whole, and what they leave in the run folder together.
+"""Runs of several stages: one config for each, made from that of the run.
 
     outputs/<experiment>/<time>/    config.yaml  metrics.json  split.json  environment.txt  report.html
         <stage>/                    a run folder of its own, without a report
@@ -25,8 +25,18 @@ _OF_THE_RUN = {
     "sweep_gpus",
     "sweep_metrics",
     "sweep_grid",
-}  # said once for all stages
-_TAKEN = {"checkpoints", "figures", "predictions", "wandb", "test", "val", "train", "fit", "model"}  # files, metrics
+}  # keys of the run, which stages may not change
+_TAKEN = {
+    "checkpoints",
+    "figures",
+    "predictions",
+    "wandb",
+    "test",
+    "val",
+    "train",
+    "fit",
+    "model",
+}  # names of files and metrics
 
 
 def resolve_stages(config: DictConfig) -> dict[str, dict[str, Any]]:
@@ -57,7 +67,7 @@ def resolve_stages(config: DictConfig) -> dict[str, dict[str, Any]]:
 
 
 def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The root config and those of its stages but for those that are null, nothing interpolated."""
+    """The root config and those of its stages, without null ones, before interpolation."""
     root = plain(config)
     root.pop("comparisons", None)
     given = root.pop("stages", None) or {}
@@ -69,7 +79,9 @@ def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]
             raise UserError(f"stages.{name}={stage}: expected keys of the config, or null to leave the stage out")
         like = stage.pop("like", None)
         if like and given.get(like, "") is None:
-            raise UserError(f"stages.{name} is like {like}, which is left out: leave it out too, or give it a config")
+            raise UserError(
+                f"stages.{name} is like {like}, which is left out: leave this one out too, or give it its own config"
+            )
         if like and like not in stages:
             raise UserError(f"stages.{name}.like={like}: no such stage before it; {did_you_mean(like, stages)}")
         stages[name] = _over(_to_be_like(stages[like]), stage) if like else stage
@@ -77,7 +89,7 @@ def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]
 
 
 def _to_be_like(stage: dict[str, Any]) -> dict[str, Any]:
-    """But for where it starts from: weights are a stage's own."""
+    """The keys that `like` copies: all but those that name weights to start from."""
     return {key: value for key, value in stage.items() if key not in ("ckpt_path", "init_from")}
 
 
@@ -86,7 +98,7 @@ def _composed(root: dict[str, Any], stage: dict[str, Any], stages: dict[str, Any
 
 
 def _over(base: object, change: Any) -> Any:
-    """`change` merged over `base`; an object of another class replaces the one that was there with all its keys."""
+    """`change` merged over `base`; an object of another class replaces that of `base`."""
     if not isinstance(base, dict) or not isinstance(change, dict):
         return change
     if "_target_" in change and change["_target_"] != base.get("_target_"):
@@ -95,7 +107,7 @@ def _over(base: object, change: Any) -> Any:
 
 
 def _check_keys(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None:
-    """Refuse what no stage would read, and what says nothing when there are several stages."""
+    """Refuse keys that no stage reads, and those that are ambiguous with several stages."""
     known = ({*root} | {"lightning_module"}) - _OF_THE_RUN
     complete = {name for name, stage in stages.items() if {"lightning_module", "datamodule"} & {*stage}}
     for name, stage in stages.items():
@@ -112,12 +124,14 @@ def _check_keys(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None
         if root[key]:
             raise UserError(f"{key}: this run has several stages; say which with stages.<{'|'.join(stages)}>.{key}=...")
     if [*stages.values()][-1].get("ckpt_path"):
-        raise UserError(f"stages.{[*stages][-1]}.ckpt_path: the last stage has to be trained; test it with evaluate.py")
+        raise UserError(
+            f"stages.{[*stages][-1]}.ckpt_path: the last stage must be trained; to test its checkpoint use evaluate.py"
+        )
     _check_effect(root, stages)
 
 
 def _check_effect(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> None:
-    """Refuse what the command line says of the whole run and every stage says for itself: it would do nothing."""
+    """Refuse settings of the whole run that every stage overrides: they would have no effect."""
     for override in given_settings():
         key, _, package = override.lstrip("+~").partition("=")[0].partition("@")
         node = package or key.replace("/", ".")
@@ -131,7 +145,7 @@ def _check_effect(root: dict[str, Any], stages: dict[str, dict[str, Any]]) -> No
 
 
 def _reaches(root: dict[str, Any], stage: dict[str, Any], key: str, *, missing: bool) -> bool:
-    """Whether a stage has anything of what stands in the root at `key`, or also lacks what was taken out there."""
+    """Whether a stage keeps anything of the root's value at `key`; if `missing`, whether it lacks it too."""
     if missing:
         return _at(_over(root, stage), key) is None
     return _holds_mark(_over(_marked(root, key.split(".")), stage))
@@ -141,7 +155,7 @@ _MARK = object()
 
 
 def _marked(node: object, path: Sequence[str]) -> Any:
-    """A copy in which all values at a path, or below it, are replaced by a mark."""
+    """A copy with a mark in place of all values at or below a path."""
     if path:
         return {**node, path[0]: _marked(node.get(path[0]), path[1:])} if isinstance(node, dict) else _MARK
     if not isinstance(node, dict) or not node:

@@ -1,1 +1,1 @@
-"""What a run writes into its folder, and how it is found and read again."""
+"""The files of a run: written, found and read again."""

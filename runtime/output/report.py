@@ -23,9 +23,9 @@ __all__ = ["finish", "terminal_table", "write"]
 
 log = logging.getLogger(__name__)
 
-_LONG = 30  # tables of more rows are folded away
-_MANY = 6  # tables of more columns are set small
-_LAST = ("mistakes", "training")  # wide figures go below the others
+_LONG = 30  # longer tables are folded
+_MANY = 6  # wider tables get a small font
+_LAST = ("mistakes", "training")  # wide figures come last
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -48,7 +48,7 @@ def finish(run: Path, metrics: dict[str, Any], expected: Mapping[str, list[float
     Args:
         run: The run folder.
         metrics: Flat names and values.
-        expected: For some metrics, the range [low, high] in which the experiment's author found them.
+        expected: For some metrics, the range [low, high] that the experiment states.
     """
     write(run, metrics, expected or {})
     run_folder.write_metrics(run, metrics)
@@ -57,12 +57,12 @@ def finish(run: Path, metrics: dict[str, Any], expected: Mapping[str, list[float
 
 
 def write(run: Path, metrics: dict[str, Any], expected: Mapping[str, list[float]]) -> Path:
-    """Write `report.html` from what lies in the run folder, with a section for each of several stages.
+    """Write `report.html` from the files of the run folder, with a section per stage.
 
     Args:
         run: The run folder.
         metrics: Flat names and values.
-        expected: For some metrics, the range [low, high] that the experiment's author found.
+        expected: For some metrics, the range [low, high] that the experiment states.
 
     Returns:
         The file.
@@ -94,7 +94,7 @@ def write(run: Path, metrics: dict[str, Any], expected: Mapping[str, list[float]
 
 
 def _section(stage: Path, is_last: bool) -> list[str]:
-    """A stage of several; the metrics of the last one are those of the run."""
+    """The section of a stage; the metrics of the last stage are those of the run."""
     heading = f"<h2>Stage {html.escape(stage.name)}</h2>"
     return [heading, "" if is_last else _metrics_table(run_folder.read_metrics(stage), {}), *_files_of(stage, "h3")]
 
@@ -102,7 +102,7 @@ def _section(stage: Path, is_last: bool) -> list[str]:
 def _files_of(folder: Path, heading: str = "h2") -> list[str]:
     """Pages `*.html` of a folder, its tables `test_<order>_<name>.csv` or `test_<name>.csv`, and its figures."""
     _draw_training(folder)
-    pages = [file for file in sorted(folder.glob("*.html")) if file.name != "report.html"]  # each a part of a body
+    pages = [file for file in sorted(folder.glob("*.html")) if file.name != "report.html"]  # each is part of a body
     parts = [file.read_text(encoding="utf-8") for file in pages]
     for file in sorted(folder.glob("test_*.csv")):
         title = html.escape(re.sub(r"^test_(\d+_)?", "", file.stem).replace("_", " "))
@@ -115,7 +115,7 @@ def _files_of(folder: Path, heading: str = "h2") -> list[str]:
 
 
 def terminal_table(metrics: dict[str, Any], expected: Mapping[str, list[float]]) -> Table:
-    """The main metrics, first those whose range the experiment states.
+    """The main metrics, those with an expected range first.
 
     Args:
         metrics: Flat names and values.
@@ -132,7 +132,7 @@ def terminal_table(metrics: dict[str, Any], expected: Mapping[str, list[float]])
 
 
 def _metrics_table(metrics: dict[str, Any], expected: Mapping[str, list[float]]) -> str:
-    """Metrics whose range the experiment states are open to the eye, the others folded."""
+    """Metrics with an expected range are shown, the others folded."""
     found = _main(metrics, expected)
     stated = [
         {"metric": name, "value": value, "expected": _range(expected[name])}
@@ -170,10 +170,12 @@ def _draw_training(run: Path) -> None:
                 steps, values = curves.setdefault(name, ([], []))
                 steps.append(float(row["step"]))
                 values.append(float(text))
-    if len(curves.get("train/loss", ([], []))[0]) > 2:  # else the epochs are too few to see a curve
+    if len(curves.get("train/loss", ([], []))[0]) > 2:  # fewer epochs show no curve
         curves.pop("train/loss_step", None)
     parts = [name for name in curves if name.endswith("_step") and name != "train/loss_step"]
-    curves = {name: curve for name, curve in sorted(curves.items()) if name not in parts}  # parts of a loss: dashboard
+    curves = {
+        name: curve for name, curve in sorted(curves.items()) if name not in parts
+    }  # terms of a loss are on the dashboard
     if curves:
         (run / "figures").mkdir(exist_ok=True)
         training_figure(curves).savefig(run / "figures" / "training.png")
@@ -205,6 +207,6 @@ def _details(title: str, text: str) -> str:
 
 def _image(file: Path) -> str:
     content = file.read_bytes()
-    width, height = struct.unpack(">II", content[16:24])  # where every PNG keeps its size
+    width, height = struct.unpack(">II", content[16:24])  # the size in the header of a PNG
     form = "wide" if width > 1.6 * height else "square"
     return f"<img class='{form}' alt='{file.stem}' src='data:image/png;base64,{base64.b64encode(content).decode()}'>"

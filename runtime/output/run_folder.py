@@ -1,10 +1,10 @@
-"""The folder of a run: what is written there, and how a run is found again.
+"""The folder of a run: its files, and how a run is found again.
 
     config.yaml  metrics.json  metrics.csv  split.json  environment.txt  test_classes.csv  report.html
     checkpoints/{best,last}.ckpt  figures/*.png  predictions/*.csv
 
-`metrics.json` is written last: a folder without it is an unfinished run. A run of several stages has such a folder for
-each of them inside its own (runtime/stages.py).
+`metrics.json` is written last: a folder without it is an unfinished run. A run of several stages holds such a folder
+for each stage (`runtime/composing/stages.py`).
 """
 
 import csv
@@ -42,17 +42,17 @@ __all__ = [
 ]
 
 BEST, LAST = Path("checkpoints") / "best.ckpt", Path("checkpoints") / "last.ckpt"
-_HOW_NOT_WHAT = ("auto_resume", "ckpt_path")  # say how to start, so they do not make two runs different
+_HOW_NOT_WHAT = ("auto_resume", "ckpt_path")  # these say how to start; runs that differ in them alone are the same
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes: the only one, or rank 0 of several, however they were started."""
+    """Whether this process writes: the only one, or rank 0 of several, however they were started."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path to write to; it becomes `file` when all is written, and is removed when that fails."""
+    """A temporary path that replaces `file` on success and is removed on failure."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
     try:
@@ -69,14 +69,14 @@ def write_text(file: Path, text: str) -> None:
 
 
 def write_metrics(run: Path, metrics: dict[str, Any]) -> None:
-    """Write `metrics.json`, which says that the run or the stage is finished."""
+    """Write `metrics.json`, which marks the run or the stage as finished."""
     finite = {name: value is not None and math.isfinite(value) for name, value in metrics.items()}
-    plain = {name: value if finite[name] else None for name, value in metrics.items()}  # JSON knows no NaN
+    plain = {name: value if finite[name] else None for name, value in metrics.items()}  # JSON has no NaN
     write_text(run / "metrics.json", json.dumps(plain, indent=2, sort_keys=True))
 
 
 def write_start(run: Path, config: dict[str, Any], split: dict[str, list[str]], *, phantom: bool) -> None:
-    """Write what is known before training: config, split, whether it is synthetic, and environment."""
+    """Write what is known before training: config, split, phantom or not, environment."""
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     digest = sha256(json.dumps(split, sort_keys=True).encode()).hexdigest()
     counts = {name: len(ids) for name, ids in split.items()}
@@ -85,10 +85,10 @@ def write_start(run: Path, config: dict[str, Any], split: dict[str, list[str]], 
 
 
 def environment() -> str:
-    """Command, code version, machine and package versions, one fact a line."""
+    """Command, commit, machine and package versions, one per line."""
     git = _git("rev-parse", "HEAD")
     changed = " (with uncommitted changes)" if git and _git("status", "--porcelain") else ""
-    import torch  # late: what only looks for a run need not wait for it
+    import torch  # late: looking for a run should not wait for it
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     packages = sorted({f"{p.name}=={p.version}" for p in importlib.metadata.distributions()}, key=str.lower)
@@ -112,17 +112,17 @@ def _git(*arguments: str) -> str:
 
 
 def read_metrics(run: Path) -> dict[str, Any]:
-    """`metrics.json` of a run, empty where it did not finish."""
+    """`metrics.json` of a run; empty if it did not finish."""
     file = run / "metrics.json"
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def collect_metrics(run: Path, names: list[str]) -> dict[str, Any]:
-    """Metrics of a run of several stages: the last one's as they are, those of the others after their stage's name.
+    """Metrics of a run of several stages: those of earlier stages are prefixed with the stage's name.
 
     Args:
-        run: The run folder; stages that were not trained in it are left out.
-        names: Of all stages, in order.
+        run: The run folder; stages that it did not train are left out.
+        names: Names of all stages, in order.
 
     Returns:
         Flat names and values; `fit/minutes` is the sum over the stages.
@@ -134,7 +134,7 @@ def collect_metrics(run: Path, names: list[str]) -> dict[str, Any]:
 
 
 def read_csv(file: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file, none where there is no file."""
+    """Rows of a CSV file; empty if there is no file."""
     if not file.is_file():
         return []
     with file.open(newline="", encoding="utf-8") as opened:
@@ -142,7 +142,7 @@ def read_csv(file: Path) -> list[dict[str, str]]:
 
 
 def read_yaml(file: Path) -> DictConfig:
-    """A config that a run wrote, interpolations as they stand."""
+    """A config that a run wrote, with its interpolations."""
     config = OmegaConf.load(file)
     assert isinstance(config, DictConfig)
     return config
@@ -156,7 +156,7 @@ def find_unfinished(runs: Path, config: DictConfig) -> Path | None:
         config: As composed, interpolations not resolved, as Hydra writes it to `.hydra/config.yaml`.
 
     Returns:
-        Its folder, or none.
+        Its folder, or None.
     """
     wanted, stages = _what(config), config.get("stages") or [""]
     found = (run / name / LAST for run in runs.glob("*") for name in stages)
@@ -175,7 +175,7 @@ def _what(config: DictConfig) -> dict[str, Any]:
 
 
 def newest_checkpoint(runs: Path) -> Path | None:
-    """The last checkpoint of the newest run in a folder of runs that has one."""
+    """The last checkpoint of the newest run in a folder of runs."""
     return max((run / LAST for run in runs.glob("*") if (run / LAST).is_file()), key=_written, default=None)
 
 

@@ -1,8 +1,8 @@
-"""Sweeps: every job is a fresh process, and the sweep is summed up as its jobs finish.
+"""Sweeps: every job is a process of its own, and the summary grows as jobs finish.
 
-Under `-m` Lightning would start its second process with `-m` again, which then sweeps by itself, with other values
-where the sweeper draws them. So a job of a sweep starts `python train.py <its overrides>` as a single run and reads the
-result from `metrics.json`. That also returns GPU memory and gives each job its own W&B run.
+Under `-m` Lightning would start its second process with `-m` again, and that process would sweep too, with other values
+if the sweeper draws them. So each job starts `python train.py <its overrides>` as a single run and reads the result
+from `metrics.json`. This also frees GPU memory and gives each job its own W&B run.
 """
 
 import math
@@ -37,7 +37,7 @@ def run_job(config: DictConfig) -> float:
         Its `optimized_metric`.
 
     Raises:
-        UserError: If something given to the job was wrong; what it printed says what.
+        UserError: If the job was given something wrong; its own message says what.
         RuntimeError: If the job failed.
     """
     hydra = HydraConfig.get()
@@ -50,7 +50,7 @@ def run_job(config: DictConfig) -> float:
     command = [sys.executable, str(verb), *flags, *task, *kept]
     command += [f'hydra.run.dir="{job}"', "hydra.mode=RUN"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    environment["MEDZOO_SWEEP"] = job.parent.name  # without SLURM's variables Lightning starts its processes itself
+    environment["MEDZOO_SWEEP"] = job.parent.name  # without SLURM's variables Lightning starts the processes itself
     gpus = config.get("sweep_gpus")
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = str(gpus[int(hydra.job.num) % len(gpus)])
@@ -72,9 +72,9 @@ def summarise(sweep: Path, metric: str, also: Sequence[str] = (), grid: Sequence
 
     Args:
         sweep: Folder whose subfolders are jobs; jobs without `metrics.json` are left out.
-        metric: Drawn in the figure, or `test/auc` in its place where there is one.
-        also: Metrics that are drawn in panels beside it, where the jobs have them.
-        grid: At most three settings: along the axis, by line, by panel.
+        metric: Drawn in the figure, unless the jobs have `test/auc`.
+        also: Metrics that are drawn in panels beside it, if the jobs have them.
+        grid: At most three settings: for the axis, the lines and the panels.
 
     Returns:
         The summary.
@@ -113,14 +113,14 @@ def summarise(sweep: Path, metric: str, also: Sequence[str] = (), grid: Sequence
 
 
 def _optimized_metric(job: Path) -> str:
-    """The metric that the sweep compares, by the resolved config of a job: that of its last stage."""
+    """The metric that the sweep compares: `optimized_metric` of the last stage of a job."""
     config = read_yaml(job / "config.yaml")
     stages = [*(config.get("stages") or {}).values()]
     return str(OmegaConf.merge(config, *stages[-1:]).optimized_metric)
 
 
 def _shortened(settings: list[str], keys: list[str]) -> list[str]:
-    """Settings by the last parts of their keys, where these are not those of two keys."""
+    """Settings with keys cut to their last part, unless two keys share it."""
     last = [key.rpartition(".")[2] for key in keys]
     for key, part in zip(keys, last, strict=True):
         if last.count(part) == 1:
@@ -129,7 +129,7 @@ def _shortened(settings: list[str], keys: list[str]) -> list[str]:
 
 
 def _number(metrics_file: Path) -> tuple[int, str]:
-    """Jobs in the order in which the sweep began them: 2 before 10."""
+    """Sort key for jobs in the order of the sweep: 2 before 10."""
     job = metrics_file.parent.name
     return len(job), job
 

@@ -10,7 +10,7 @@ __all__ = ["write_table"]
 
 
 def write_table(file: Path, table: pd.DataFrame) -> None:
-    """Write a table, all or nothing; numbers with six digits, whole ones with all, and nothing where one is missing."""
+    """Write a table, all or nothing; fractions have six digits, and missing values are empty."""
     write_text(file, table.astype(object).map(_text).to_csv(index=False, lineterminator="\n"))
 
 

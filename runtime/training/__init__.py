@@ -1,1 +1,1 @@
-"""One stage of a run: tried out, trained, finalised and measured."""
+"""One stage of a run: rehearsed, trained, finalized and measured."""

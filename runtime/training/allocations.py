@@ -1,4 +1,4 @@
-"""Memory of a computation, counted tensor by tensor as it runs."""
+"""Memory of a computation, counted tensor by tensor."""
 
 import weakref
 from collections.abc import Callable
@@ -15,15 +15,14 @@ _MB = 2**20
 
 
 class Allocations(TorchDispatchMode):
-    """Counts what tensors hold while it is entered, in MB, from the operation that returns them to their end.
+    """Counts the MB of all tensors that are made inside this context, from their creation until they are freed.
 
-    It sees what operations return, also in the backward pass on a CPU, and no room that an operation works in.
-    Under `torch._subclasses.FakeTensorMode`, which computes shapes only, it tells the memory of what would not fit
-    here.
+    It sees what operations return, also in the backward pass on a CPU, but not the workspace inside an operation.
+    Under `torch._subclasses.FakeTensorMode`, which computes shapes only, it measures what would not fit here.
 
     Attributes:
-        now: MB that are held.
-        peak: MB that were held at once.
+        now: MB held at the moment.
+        peak: The largest `now`.
     """
 
     def __init__(self) -> None:
@@ -38,7 +37,7 @@ class Allocations(TorchDispatchMode):
         return returned
 
     def count(self, *tensors: Tensor) -> None:
-        """Count tensors that were made before; views of one storage count once."""
+        """Count tensors that exist already; views of one storage count once."""
         for tensor in tensors:
             storage = tensor.untyped_storage()
             key, size = storage._cdata, storage.nbytes() / _MB

@@ -1,4 +1,4 @@
-"""What training costs: seconds of a step, and memory at its peak."""
+"""The cost of training: seconds per step and peak memory."""
 
 import statistics
 import time
@@ -11,14 +11,14 @@ from medzoo.runtime.training.allocations import Allocations
 
 __all__ = ["Cost"]
 
-_COUNTED = 1  # the batch whose tensors are counted; before it the optimiser has no state
+_COUNTED = 1  # index of the batch whose tensors are counted; the optimiser has no state before it
 
 
 class Cost(L.Callback):
-    """Measures training steps; the first, which allocates and fills caches, and the one that is counted take longer.
+    """Measures training steps. The first one, which fills caches, and the counted one take longer.
 
-    Memory is what PyTorch allocated on the GPU at most, or on a CPU what all tensors of one step held at once: weights,
-    gradients, the optimiser's state, the batch and what lies between. Python and libraries come on top.
+    Memory is the peak of what PyTorch allocated on the GPU, or on a CPU the peak of what the tensors of one step held:
+    weights, gradients, the state of the optimiser, the batch and activations. Python and libraries come on top.
     """
 
     def __init__(self) -> None:
@@ -28,14 +28,14 @@ class Cost(L.Callback):
         self._peak_gb: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Forget the peak of whatever ran before."""
+        """Reset the peak."""
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Start the clock, and count once."""
+        """Start the clock; count tensors in one step."""
         if batch_idx == _COUNTED and self._peak_gb is None and pl_module.device.type == "cpu" and _is_eager(pl_module):
             self._counter = Allocations()
             held = [*pl_module.parameters(), *pl_module.buffers()]
@@ -45,7 +45,7 @@ class Cost(L.Callback):
         self._began = time.perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: object) -> None:
-        """Stop both."""
+        """Stop the clock and the count."""
         self._seconds.append(time.perf_counter() - self._began)
         if self._counter:
             self._counter.__exit__(None, None, None)
@@ -64,11 +64,11 @@ class Cost(L.Callback):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """`fit/seconds_per_step`, the median without loading, and `fit/peak_memory_gb`, where measured."""
+        """`fit/seconds_per_step`, the median without data loading, and `fit/peak_memory_gb`, if measured."""
         measured = {"fit/seconds_per_step": statistics.median(self._seconds[2:])} if len(self._seconds) > 2 else {}
         return measured | ({} if self._peak_gb is None else {"fit/peak_memory_gb": self._peak_gb})
 
 
 def _is_eager(module: L.LightningModule) -> bool:
-    """Compiled networks cannot be watched."""
+    """Whether no part is compiled: operations of compiled networks cannot be counted."""
     return not any(part._compiled_call_impl for part in module.modules())

@@ -1,4 +1,4 @@
-"""Between training and test: what a module fits to training and validation cases once its weights are final."""
+"""Between training and test: a module fits numbers to training and validation cases (`Finalizes`)."""
 
 from typing import Any
 
@@ -12,14 +12,13 @@ __all__ = ["finalize"]
 
 
 def finalize(trainer: L.Trainer, module: L.LightningModule, datamodule: DataModule) -> None:
-    """Call `module.finalize(datamodule)` on the first process and hand its state to the others.
+    """Call `module.finalize(datamodule)` on the first process and send its state to the others.
 
-    The module is on its device, in evaluation mode, under the precision of the run. It may use training and validation
-    cases; whatever it fits lies in buffers, so that the checkpoint keeps it.
+    The module is on its device, in evaluation mode, under the precision of the run.
 
     Args:
         trainer: After `fit`.
-        module: With its final weights; left alone where it has no `finalize`.
+        module: With its final weights; unchanged if it has no `finalize`.
         datamodule: Set up for training.
 
     Raises:
@@ -28,15 +27,15 @@ def finalize(trainer: L.Trainer, module: L.LightningModule, datamodule: DataModu
     if not isinstance(module, Finalizes):
         return
     module.to(trainer.strategy.root_device).eval()
-    told = _fitted(trainer, module, datamodule) if trainer.is_global_zero else ""
-    told, state = trainer.strategy.broadcast((told, _state(module)))
-    if told:
-        raise UserError(told)
+    error = _fitted(trainer, module, datamodule) if trainer.is_global_zero else ""
+    error, state = trainer.strategy.broadcast((error, _state(module)))
+    if error:
+        raise UserError(error)
     module.load_state_dict(state)
 
 
 def _fitted(trainer: L.Trainer, module: Finalizes, datamodule: DataModule) -> str:
-    """Fit; what went wrong is told to all processes, since the others wait."""
+    """Fit, and return the error, if any: other processes wait, and must raise it too."""
     try:
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             module.finalize(datamodule)

@@ -28,13 +28,13 @@ _JUDGED = ("test/", "development/")
 
 @dataclass
 class Stage:
-    """What is trained and tested in one go: a whole run, or a named part of it.
+    """What is trained and tested at once: a run, or a named stage of it.
 
     Args:
-        name: Empty where the run has one stage.
+        name: Empty if the run has one stage.
         config: Plain.
         folder: Where its files go.
-        trained: The checkpoint that is handed on; until there is one, the stage has to be trained.
+        trained: The checkpoint for later stages; None until the stage is trained.
     """
 
     name: str
@@ -58,25 +58,25 @@ class Stage:
         self.start = starting_point(self.config, self.folder, self.module)
 
     def clear(self) -> None:
-        """Forget both: the data of one stage should not fill the memory while another trains."""
+        """Free both: the data of one stage should not fill the memory while another trains."""
         self.datamodule = self.module = None
 
     @property
     def waiting(self) -> str:
-        """What is still missing of data that an earlier stage will leave behind; empty where nothing is."""
+        """What is missing that an earlier stage will write; empty when nothing is."""
         return waiting(self.datamodule)
 
     def prepare(self) -> None:
-        """Get and check the data, try them out, and write the beginning of the folder; for the first process alone.
+        """Fetch and check the data, try two examples, and write the first files; on the first process only.
 
-        Of data that wait for an earlier stage only what is there is checked.
+        Data that wait for an earlier stage are checked as far as they exist.
         """
         with user_errors("datamodule"):
             self.datamodule.prepare_data()
             if self.waiting:
                 return
             self.datamodule.setup("fit")
-            self.datamodule.processes = processes(self.config.get("trainer", {}))  # whose batches must all be full
+            self.datamodule.processes = processes(self.config.get("trainer", {}))  # all ranks need full batches
             batches = self.datamodule.train_dataloader()
         check_intensities(self.module, self.datamodule)
         try_out(self.module, batches)
@@ -88,20 +88,20 @@ class Stage:
         self.prepared = True
 
     def check_handed_on(self, earlier: Iterable["Stage"]) -> None:
-        """Refuse weights of a finished stage whose classes stand in another order than those of this one's data."""
+        """Refuse weights of a finished stage if its classes have another order than those of this stage's data."""
         for stage in earlier if isinstance(self.module, Receives) and not self.waiting else ():
             if stage.trained:
                 check_same_order(checkpoint.read(stage.trained)["medzoo"], self.datamodule, str(stage.trained))
 
     def result(self) -> L.LightningModule:
-        """The trained module, as a later stage gets it."""
+        """The trained module, for later stages."""
         if self.trained is None:  # a run that writes no checkpoints, such as debug=fast_dev_run
             return self.module
         return checkpoint.rebuild(self.config, checkpoint.read(self.trained), self.trained)
 
 
 class _Results(Mapping[str, L.LightningModule]):
-    """Trained modules of stages by name; read from their checkpoints when they are asked for, since most are not."""
+    """Trained modules of stages by name; each is read from its checkpoint on first use, since most are never used."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._stages = {stage.name: stage for stage in stages}
@@ -130,7 +130,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         Its metrics, flat names and values.
     """
     module, config = stage.module, stage.config
-    L.seed_everything(config["seed"], workers=True, verbose=False)  # whatever was built or trained before
+    L.seed_everything(config["seed"], workers=True, verbose=False)  # independent of what was built or trained before
     if isinstance(module, Receives):
         stage.check_handed_on(earlier)
         with user_errors("lightning_module"):
@@ -143,11 +143,11 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         minutes = (time.monotonic() - began) / 60
         tested = _tested_checkpoint(trainer, config["test_checkpoint"])
         best = _tested_checkpoint(trainer, "best")
-        if tested and best and best != tested and isinstance(module, Finalizes):  # people predict with either
+        if tested and best and best != tested and isinstance(module, Finalizes):  # users predict with either
             _finish(stage, trainer, best)
         stage.trained = _finish(stage, trainer, tested)
         metrics = _metrics(trainer)
-        if config["test_checkpoint"] == "best":  # in place of the validation metrics of the last epoch
+        if config["test_checkpoint"] == "best":  # instead of the validation metrics of the last epoch
             metrics = {name: value for name, value in metrics.items() if not name.startswith("val/")}
             metrics |= _best_score(trainer)
         trainer.test(module, stage.datamodule, verbose=False)
@@ -193,7 +193,7 @@ def _metrics(trainer: L.Trainer) -> dict[str, float]:
 
 
 def _tested_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
-    """The checkpoint to test; none where none was written, and the weights at hand are tested."""
+    """The checkpoint to test; None if none was written: then the current weights are tested."""
     if which == "last":
         last = Path(trainer.default_root_dir) / run_folder.LAST
         return last if last.is_file() else None
@@ -202,7 +202,7 @@ def _tested_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
 
 
 def _finish(stage: Stage, trainer: L.Trainer, path: Path | None) -> Path | None:
-    """Fit what is fitted after training to the weights of a checkpoint, or those at hand, and keep it with them."""
+    """Finalize the module with the weights of a checkpoint, or the current ones, and save the result with them."""
     module = stage.module
     if path:
         checkpoint.initialise(module, checkpoint.read(path), path)
@@ -214,7 +214,7 @@ def _finish(stage: Stage, trainer: L.Trainer, path: Path | None) -> Path | None:
 
 
 def _untrained_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
-    """Where nothing is trained no callback writes a checkpoint; what was fitted is kept all the same."""
+    """Save a checkpoint of a module that is only fitted: without training no callback writes one."""
     if trainer.max_epochs != 0 or not trainer.checkpoint_callbacks:
         return None
     path = Path(trainer.default_root_dir) / (run_folder.BEST if which == "best" else run_folder.LAST)
@@ -223,7 +223,7 @@ def _untrained_checkpoint(trainer: L.Trainer, which: str) -> Path | None:
 
 
 def _best_score(trainer: L.Trainer) -> dict[str, float]:
-    """The monitored metric at the best checkpoint, in place of that of the last epoch."""
+    """The monitored metric at the best checkpoint, instead of that of the last epoch."""
     best = _monitoring(trainer)
     if best is None or best.monitor is None or best.best_model_score is None:
         return {}

@@ -1,4 +1,4 @@
-"""Several processes: the strategy that a module needs, and ranks that are left without a batch in evaluation."""
+"""Several processes: the strategy that a module needs, and ranks without a batch in evaluation."""
 
 import logging
 from typing import Any
@@ -22,10 +22,10 @@ def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> str |
 
     Args:
         config: The `trainer` node.
-        module: Says in `ddp_strategy`, if it has it, what it needs on several devices.
+        module: May have `ddp_strategy`.
 
     Returns:
-        What stands in the config; the module's own need in place of `auto` on several devices.
+        The strategy of the config; on several devices, that of the module instead of `auto`.
 
     Raises:
         UserError: If the strategy in the config cannot train the module.
@@ -53,10 +53,10 @@ def _name(strategy: object) -> str:
 
 
 def processes(config: dict[str, Any]) -> int:
-    """How many processes a trainer of this config has."""
+    """Number of processes of a trainer of this config."""
     log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     level = log.level
-    log.setLevel(logging.ERROR)  # the trainer itself says what devices there are
+    log.setLevel(logging.ERROR)  # the trainer itself logs the devices
     try:
         known: dict[str, Any] = {
             name: config[name] for name in ("accelerator", "devices", "num_nodes") if name in config
@@ -70,10 +70,10 @@ def processes(config: dict[str, Any]) -> int:
 
 
 class StandIns(L.Callback):
-    """Makes a batch with `stand_in` count for nothing: it keeps a rank in step that has no batch of its own.
+    """Runs batches marked `stand_in` without effect: they keep a rank that has no batch of its own in step.
 
-    Its step runs, so that the rank takes part in what all ranks do together. What it logs weighs nothing, metrics are
-    put back, and other callbacks are not shown it.
+    The step runs, so that the rank takes part in collective operations. Its logs get weight 0, metrics are restored,
+    and other callbacks do not see the batch.
     """
 
     def __init__(self) -> None:
@@ -84,43 +84,43 @@ class StandIns(L.Callback):
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, *_: int
     ) -> None:
-        """Set the rank aside."""
-        self._set_aside(trainer, pl_module, batch)
+        """Hide a stand-in."""
+        self._hide(trainer, pl_module, batch)
 
     def on_test_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, *_: int) -> None:
-        """Set the rank aside."""
-        self._set_aside(trainer, pl_module, batch)
+        """Hide a stand-in."""
+        self._hide(trainer, pl_module, batch)
 
     def on_predict_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, *_: int) -> None:
-        """Set the rank aside."""
-        self._set_aside(trainer, pl_module, batch)
+        """Hide a stand-in."""
+        self._hide(trainer, pl_module, batch)
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, *_: int
     ) -> None:
-        """Let it count again."""
-        self._put_back(trainer)
+        """Restore metrics and callbacks."""
+        self._restore(trainer)
 
     def on_test_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, *_: int
     ) -> None:
-        """Let it count again."""
-        self._put_back(trainer)
+        """Restore metrics and callbacks."""
+        self._restore(trainer)
 
     def on_predict_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, *_: int
     ) -> None:
-        """Let it count again."""
-        self._put_back(trainer)
+        """Restore metrics and callbacks."""
+        self._restore(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Let other callbacks hear of it."""
+        """Pass the exception to hidden callbacks."""
         hidden = [callback for callback in self._callbacks or [] if callback is not self]
-        self._put_back(trainer)
+        self._restore(trainer)
         for callback in hidden:
             callback.on_exception(trainer, pl_module, exception)
 
-    def _set_aside(self, trainer: L.Trainer, module: L.LightningModule, batch: object) -> None:
+    def _hide(self, trainer: L.Trainer, module: L.LightningModule, batch: object) -> None:
         if not isinstance(batch, dict) or not batch.get("stand_in"):
             return
         self._module = module
@@ -135,14 +135,14 @@ class StandIns(L.Callback):
         vars(module)["log"] = log
         self._callbacks, vars(trainer)["callbacks"] = vars(trainer)["callbacks"], [self]
 
-    def _put_back(self, trainer: L.Trainer) -> None:
+    def _restore(self, trainer: L.Trainer) -> None:
         if self._callbacks is None:
             return
         vars(trainer)["callbacks"], self._callbacks = self._callbacks, None
         del vars(self._module)["log"]
         for metric, before in self._before:
             for name, value in before.items():
-                # Of what was added nothing stays but its shape, without which ranks could not put theirs together.
+                # Keep only the shape of what was added: ranks need it to gather theirs.
                 added = getattr(metric, name)
                 rows = [*value, *(part[:0] for part in added[len(value) :])] if isinstance(value, list) else value
                 setattr(metric, name, rows)

@@ -1,4 +1,4 @@
-"""Before a stage trains: its names are checked, its data and network tried out, and its starting point found."""
+"""Before a stage trains: check names, try data and network on two examples, find the checkpoint to start from."""
 
 import logging
 import warnings
@@ -19,21 +19,21 @@ __all__ = ["SameSchedule", "check_intensities", "check_names", "goes_on", "start
 
 log = logging.getLogger(__name__)
 
-_ENDS = ("total_steps", "T_max", "total_iters")  # where schedules of PyTorch keep their length
+_ENDS = ("total_steps", "T_max", "total_iters")  # attributes of PyTorch schedules that hold their length
 _NEAR = 0.02
 DRY_STEPS = ("training_step", "predict_step")
 
 
 def check_names(config: dict[str, Any], module: L.LightningModule, keys: Sequence[str]) -> None:
-    """A monitored metric that is never logged would stop the run only after its first epoch; say so at once.
+    """Refuse a monitored metric that is never logged: Lightning would stop only after the first epoch.
 
     Args:
         config: Of the stage.
         module: Knows its `metric_names`.
-        keys: Which values of the config are names of metrics.
+        keys: Keys of the config that name metrics.
 
     Raises:
-        UserError: If one is not.
+        UserError: If a name is unknown.
     """
     if config["test_checkpoint"] not in ("best", "last"):
         raise UserError(f"test_checkpoint={config['test_checkpoint']}: expected best or last")
@@ -46,12 +46,12 @@ def check_names(config: dict[str, Any], module: L.LightningModule, keys: Sequenc
 
 
 def try_out(module: L.LightningModule, batches: Iterable[Any], steps: Sequence[str] = DRY_STEPS) -> None:
-    """Run two examples through a module, so that data and network that do not fit are told before training.
+    """Run two examples through a module, so that a mismatch of data and network is found before training.
 
     Args:
-        module: Left as it was. Its attribute `dry_steps`, if it has one, says which steps fit a batch of examples.
+        module: Unchanged; its `dry_steps` say which steps take such a batch.
         batches: A loader.
-        steps: Those to try.
+        steps: Names of the steps to try.
 
     Raises:
         UserError: If the forward pass, the loss or the prediction fails on them.
@@ -67,20 +67,20 @@ def try_out(module: L.LightningModule, batches: Iterable[Any], steps: Sequence[s
                 getattr(module, step)(batch, 0)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         shapes = {name: tuple(value.shape[1:]) for name, value in batch.items() if isinstance(value, torch.Tensor)}
-        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise UserError(
-            f"the data do not fit lightning_module: on examples of shape {told}, {' '.join(str(error).split())}"
+            f"the data do not fit lightning_module: on examples of shape {listed}, {' '.join(str(error).split())}"
         ) from error
     finally:
         module.train(training)
 
 
 def check_intensities(module: L.LightningModule, datamodule: DataModule) -> None:
-    """Refuse data that a pretrained network would see otherwise than the images it was trained on.
+    """Refuse data that are normalised otherwise than the images of a pretrained network.
 
     Args:
-        module: Its networks say in `trained_on` what mean and standard deviation their weights expect, if any.
-        datamodule: Its `mean` and `std` normalise intensities in [0, 1]; without them, images come in [0, 1].
+        module: Pretrained networks in it have `trained_on`.
+        datamodule: Has `mean` and `std`; without them images are in [0, 1].
 
     Raises:
         UserError: If they differ.
@@ -92,12 +92,12 @@ def check_intensities(module: L.LightningModule, datamodule: DataModule) -> None
         if all(abs(a - b) < _NEAR for a, b in zip(given, wanted, strict=True)):
             continue
         trained = f"mean {wanted[0]:.3f} and std {wanted[1]:.3f}"
-        told = f"its weights were trained on images of {trained}, the data have {given[0]:g} and {given[1]:g}"
+        mismatch = f"its weights were trained on images of {trained}, the data have {given[0]:g} and {given[1]:g}"
         if not normalised:
-            log.warning("pretrained network: %s", told)
+            log.warning("pretrained network: %s", mismatch)
             continue
         raise UserError(
-            f"pretrained network: {told}; write datamodule.mean={wanted[0]:.3f} datamodule.std={wanted[1]:.3f}"
+            f"pretrained network: {mismatch}; write datamodule.mean={wanted[0]:.3f} datamodule.std={wanted[1]:.3f}"
         )
 
 
@@ -114,7 +114,7 @@ def goes_on(config: dict[str, Any], folder: Path) -> bool:
 
 
 def starting_point(config: dict[str, Any], folder: Path, module: L.LightningModule) -> Path | None:
-    """Find the checkpoint to go on from; weights of `init_from` are put in place.
+    """Find the checkpoint to continue from, and load the weights of `init_from`.
 
     Args:
         config: Of the stage.
@@ -122,7 +122,7 @@ def starting_point(config: dict[str, Any], folder: Path, module: L.LightningModu
         module: Changed by `init_from` alone.
 
     Returns:
-        The checkpoint, known to fit the module; none to start afresh.
+        The checkpoint, which fits the module; None to start from scratch.
 
     Raises:
         UserError: If a checkpoint is missing, damaged or of another model.
@@ -144,24 +144,24 @@ def _to_go_on_from(path: str, run: Path) -> Path:
         return Path(path)
     newest = run_folder.newest_checkpoint(run.parent)
     if newest is None:
-        raise UserError(f"ckpt_path=last: no run below {run.parent} has a checkpoint to go on from")
-    log.info("going on from %s", newest)
+        raise UserError(f"ckpt_path=last: no run below {run.parent} has a checkpoint to continue from")
+    log.info("continuing from %s", newest)
     return newest
 
 
 def _check_schedule(content: dict[str, Any], config: dict[str, Any]) -> None:
-    """A learning-rate schedule with an end cannot be made longer."""
+    """Refuse to extend a learning-rate schedule that has an end."""
     before = content["medzoo"]["config"]
     lengths = [trained["trainer"].get("max_epochs") for trained in (before, config)]
     if {*_ENDS, "epochs"} & set(before["lightning_module"].get("scheduler") or {}) and lengths[0] != lengths[1]:
         raise UserError(
-            f"the learning-rate schedule of this checkpoint ends after {lengths[0]} epochs, so it cannot go on to "
+            f"the learning-rate schedule of this checkpoint ends after {lengths[0]} epochs, so it cannot continue to "
             f"{lengths[1]}: start a new schedule from its weights with init_from=<checkpoint>"
         )
 
 
 class SameSchedule(L.Callback):
-    """Refuses, before the first step, to go on with a schedule that was made for a run of another length.
+    """Refuses, before the first step, to continue a schedule of a run of another length.
 
     The length of a run in steps depends on the batch size, the devices, the accumulation, the data and the limits.
     """
@@ -174,10 +174,10 @@ class SameSchedule(L.Callback):
         self._written = checkpoint.get("lr_schedulers", [])
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Compare them with those of this run, which take over their state next.
+        """Compare them with those of this run, which load their state next.
 
         Raises:
-            UserError: If one ends elsewhere.
+            UserError: If one ends at another step.
         """
         for written, config in zip(self._written, trainer.lr_scheduler_configs, strict=False):
             made = config.scheduler.state_dict()
@@ -191,7 +191,7 @@ class SameSchedule(L.Callback):
 
 
 def _readable(path: Path, module: L.LightningModule) -> Path:
-    """The path, once its checkpoint is known to fit the module."""
+    """The path, after checking that its checkpoint fits the module."""
     content = checkpoint.read(path)
     current = {**content, "state_dict": content.get("current_model_state", content["state_dict"])}
     checkpoint.initialise(module, current, path)

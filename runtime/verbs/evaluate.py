@@ -1,4 +1,4 @@
-"""What `evaluate.py` does: test a checkpoint again, on its own data or on other data of the same layout."""
+"""`evaluate.py`: test a checkpoint again, on its own data or on other data of the same layout."""
 
 import logging
 from pathlib import Path
@@ -27,7 +27,7 @@ def evaluate(config: DictConfig) -> None:
             checkpoint was trained with.
 
     Raises:
-        UserError: If something given is wrong.
+        UserError: If an input is wrong.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     if run_folder.is_first_process() and (run / "config.yaml").is_file():
@@ -54,5 +54,5 @@ def evaluate(config: DictConfig) -> None:
         trainer.test(module, datamodule, verbose=False)
     if trainer.is_global_zero:
         if datamodule.phantom:
-            log.info("phantom images, as in training; for your own say datamodule=<name> datamodule.root=<folder>")
+            log.info("phantom images, as in training; for your own set datamodule=<name> datamodule.root=<folder>")
         report.finish(run, {name: float(value) for name, value in trainer.callback_metrics.items()})

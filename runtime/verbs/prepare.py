@@ -1,4 +1,4 @@
-"""What `prepare.py` does: get a data set, check it, and say what is in it; or bring raw files into such a set."""
+"""`prepare.py`: fetch and check a data set, check a folder, or convert raw files into a layout."""
 
 import sys
 
@@ -14,15 +14,15 @@ __all__ = ["prepare"]
 
 
 def prepare(config: DictConfig) -> None:
-    """Check a folder, or run `preparation`, or get and check the data of `datamodule` and print what is in them.
+    """Check the folder `check`, or run `preparation`, or fetch and check the data of `datamodule`.
 
-    The first of these that is given is done. Faults of a folder end the process with exit code 1.
+    The first one that is set is done. Faults of a folder end the process with exit code 1.
 
     Args:
         config: As composed from `conf/prepare.yaml`.
 
     Raises:
-        UserError: If the data cannot be had or are not as they should be.
+        UserError: If the data are missing or wrong.
     """
     if config.check is not None:
         _check(config)
@@ -50,8 +50,8 @@ def prepare(config: DictConfig) -> None:
 
 def _check(config: DictConfig) -> None:
     plain = resolve(OmegaConf.masked_copy(config, ["check", "checks"]))
-    said = OmegaConf.to_container(config.datamodule, resolve=True)  # its root may be missing
-    check: ChecksFolder = instantiate(plain["checks"], "checks", datamodule=said)
+    layout = OmegaConf.to_container(config.datamodule, resolve=True)  # its root may be missing
+    check: ChecksFolder = instantiate(plain["checks"], "checks", datamodule=layout)
     with user_errors("check"):
         faults = check.run()
     if faults:

@@ -1,4 +1,4 @@
-"""What `train.py` does: train and test every stage of a run, most often one, and write the run folder."""
+"""`train.py`: train and test every stage of a run, most often one, and write the run folder."""
 
 import logging
 from pathlib import Path
@@ -33,7 +33,7 @@ def train(config: DictConfig) -> float | None:
         The value of `optimized_metric`, for sweeps.
 
     Raises:
-        UserError: If something given is wrong; nothing has been trained then.
+        UserError: If an input is wrong; nothing has been trained then.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     plan = make_plan(config)
@@ -58,17 +58,19 @@ def train(config: DictConfig) -> float | None:
 
 
 def _check_folder(run: Path, names: list[str], auto_resume: bool) -> None:
-    """Two runs in one folder would mix their files."""
+    """Refuse a folder that another run has used: their files would mix."""
     if not run_folder.is_first_process():
         return
     if (run / "metrics.json").is_file():
         raise UserError(f"{run} holds a finished run: name another hydra.run.dir, or leave it out for a new folder")
     if any((run / name / run_folder.LAST).is_file() for name in names) and not auto_resume:
-        raise UserError(f"{run} holds an unfinished run: go on with auto_resume=true, or name another hydra.run.dir")
+        raise UserError(
+            f"{run} holds an unfinished run: continue it with auto_resume=true, or name another hydra.run.dir"
+        )
 
 
 def _trained(name: str, config: dict[str, Any], folder: Path) -> Path | None:
-    """The checkpoint of a stage that was given, or finished before the run was interrupted."""
+    """The checkpoint of a stage that is given, or that finished before the run was interrupted."""
     if not name:
         return None
     if config["ckpt_path"]:
@@ -81,7 +83,7 @@ def _trained(name: str, config: dict[str, Any], folder: Path) -> Path | None:
 
 
 def _rehearse(run: Path, plan: Plan, stages: list[Stage]) -> None:
-    """Build and try out all stages, so that a mistake in the last does not wait for the first to be trained."""
+    """Build and try all stages, so that a mistake in the last is found before the first is trained."""
     first = next((stage for stage in stages if not stage.trained), None)
     phantom = False
     split: dict[str, list[str]] = {}
@@ -102,7 +104,7 @@ def _rehearse(run: Path, plan: Plan, stages: list[Stage]) -> None:
     if not run_folder.is_first_process() or not split:
         return
     config = plan.config()
-    if stages[-1].name and not (run / "split.json").is_file():  # else the run goes on: as it was at its beginning
+    if stages[-1].name and not (run / "split.json").is_file():  # a resumed run keeps its first config
         run_folder.write_start(run, config, split, phantom=phantom)
     Console().print(Syntax(OmegaConf.to_yaml(OmegaConf.create(config)), "yaml", background_color="default"))
     if phantom:

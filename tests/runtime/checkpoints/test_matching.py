@@ -24,12 +24,12 @@ def test_the_same_order_and_other_classes_are_let_through(names):
 
 
 def test_another_order_is_refused_in_a_stage_as_in_a_run(tmp_path):
-    with pytest.raises(UserError, match=r"x.ckpt is a model of the classes a, b, here .* b, A: bring the data"):
+    with pytest.raises(UserError, match=r"x.ckpt has the classes a, b, the data have .* b, A: use the order"):
         check_same_order({"class_names": ["a", "b"]}, data("b", "A"), "x.ckpt")
     torch.save({"medzoo": {"class_names": ["a", "b"]}}, tmp_path / "before.ckpt")
     before = Stage("before", {}, Path("run"), trained=tmp_path / "before.ckpt")
     after = Stage("after", {}, Path("run"), datamodule=data("b", "a"), module=SimpleNamespace(receive=print))
-    with pytest.raises(UserError, match=r"before.ckpt is a model of the classes a, b"):
+    with pytest.raises(UserError, match=r"before.ckpt has the classes a, b"):
         after.check_handed_on([before, after])
     after.module = SimpleNamespace()
     after.check_handed_on([before, after])
@@ -41,7 +41,7 @@ def test_weights_that_a_run_starts_from_are_asked_for_their_order(tmp_path, monk
     monkeypatch.setattr(fit, "try_out", print)
     monkeypatch.setattr(fit, "check_intensities", print)
     stage = Stage("", {"init_from": str(tmp_path / "best.ckpt")}, tmp_path / "run", datamodule=given)
-    with pytest.raises(UserError, match=r"init_from=.*best.ckpt is a model of the classes a, b, here .* b, a:"):
+    with pytest.raises(UserError, match=r"init_from=.*best.ckpt has the classes a, b, the data have .* b, a:"):
         stage.prepare()
     assert not (tmp_path / "run").exists()
 

@@ -112,9 +112,9 @@ def test_an_argument_of_a_callback_that_only_the_class_lists_reaches_a_stage(tmp
     ("words", "told"),
     [
         (["callbacks.best.verbos=true"], "callbacks.best.verbos: no such key; did you mean 'verbose'?"),
-        (["lightning_module.net.drop_rate=0.1"], "+lightning_module.net.drop_rate=... hands it to medzoo.models.monai"),
+        (["lightning_module.net.drop_rate=0.1"], "passes it to medzoo.models.monai"),
         (["callbacks.early_stopping.patience=3"], "choose one with callbacks/early_stopping=patience"),
-        (["+callbacks.bst.verbose=true"], "callbacks.bst: says no _target_, so nothing would come of it; did you mean"),
+        (["+callbacks.bst.verbose=true"], "callbacks.bst: has no _target_, so it would have no effect; did you mean"),
         (["expirement=hemexp_demo"], "expirement: no such key; did you mean 'experiment'?"),
         (["--experiment=hemexp"], "settings are written without dashes: experiment=hemexp"),
         (["--resum"], "--resum: no such flag; did you mean"),

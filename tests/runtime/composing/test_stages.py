@@ -144,7 +144,7 @@ MISTAKES = {
     ),
     "like one left out": (
         ["+stages.third={like: first}", "stages.first=null"],
-        "stages.third is like first, which is left out: leave it out too",
+        "stages.third is like first, which is left out: leave this one out too",
     ),
     "no stage": (["stages.second=5"], "stages.second=5: expected keys of the config, or null"),
     "compared with none": (
@@ -171,7 +171,7 @@ MISTAKES = {
         ["+lightning_module/net=vit_tiny"],
         "say which with lightning_module/net@stages.<first|second>.lightning_module.net=vit_tiny",
     ),
-    "go on from": (["ckpt_path=last"], "ckpt_path: this run has several stages"),
+    "continue from": (["ckpt_path=last"], "ckpt_path: this run has several stages"),
     "start from": (["init_from=x.ckpt"], "init_from: this run has several stages"),
     "nothing to train": (["stages.second.ckpt_path=x.ckpt"], "the last stage has to be trained"),
     "no checkpoint": (["stages.first.ckpt_path=/nowhere/x.ckpt"], "stage first: no checkpoint /nowhere/x.ckpt"),

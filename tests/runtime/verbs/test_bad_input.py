@@ -44,7 +44,7 @@ CASES = {
     "syntax": (["seed=["], "cannot read 'seed=['"),
     "no such device": (["trainer.accelerator=gpu", "trainer.devices=99"], "trainer: "),
     "missing checkpoint": (["ckpt_path=/nowhere/best.ckpt"], "no checkpoint /nowhere/best.ckpt"),
-    "nothing to go on from": (["ckpt_path=last", "hydra.run.dir={tmp}/runs/new"], "has a checkpoint to go on from"),
+    "nothing to continue from": (["ckpt_path=last", "hydra.run.dir={tmp}/runs/new"], "checkpoint to continue from"),
     "missing value": ([*REAL, "lightning_module/net=timm"], "lightning_module.net.name"),
     "unknown set": ([*REAL, "datamodule.name=brestmnist"], "no MedMNIST set 'brestmnist'; did you mean breastmnist"),
     "unknown size": ([*REAL, "datamodule.size=100"], "choose datamodule.size from [28, 64, 128, 224]"),

@@ -77,7 +77,7 @@ def test_every_stage_takes_what_the_ones_before_it_left(tmp_path):
     assert (run / "original" / "figures" / "gradcam.png").is_file()
     assert "comparisons" in (run / "config.yaml").read_text()
     told = call_verb("predict", f"ckpt_path={run / 'synthesis' / 'checkpoints' / 'last.ckpt'}", f"input={run}")
-    assert "this model predicts nothing from images" in told.output
+    assert "this model does not predict" in told.output
 
 
 def plain(config):
