@@ -5,7 +5,7 @@ more than the images themselves. `TensorBatches` makes a batch with one indexing
 
 Evaluation hands whole batches to the ranks, so that any number of devices sees the batches that one device would see. A
 rank left without a batch repeats the first one with `stand_in` true, since ranks wait for each other;
-`runtime.ranks.StandIns` leaves it out of all results.
+`runtime.training.ranks.StandIns` leaves it out of all results.
 
 All randomness is a function of (seed, epoch, batch, rank), not of a running state. So an interrupted run gives the same
 batches as an uninterrupted one, no worker repeats another's numbers, and ranks draw different augmentations.

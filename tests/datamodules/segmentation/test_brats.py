@@ -7,7 +7,6 @@ import pytest
 
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.stages import resolve_stages
 from tests.conftest import ROOT, compose
 from tests.datamodules.segmentation.test_datamodule import PLAN, save
 
