@@ -1,4 +1,4 @@
-"""BraTS as it is given out: two files read it, `segmentation/brats.py` and `conf/datamodule/brats.yaml`."""
+"""BraTS as published: two files read it, `segmentation/brats.py` and `conf/datamodule/brats.yaml`."""
 
 import re
 
