@@ -174,7 +174,7 @@ MISTAKES = {
     ),
     "continue from": (["ckpt_path=last"], "ckpt_path: this run has several stages"),
     "start from": (["init_from=x.ckpt"], "init_from: this run has several stages"),
-    "nothing to train": (["stages.second.ckpt_path=x.ckpt"], "the last stage has to be trained"),
+    "nothing to train": (["stages.second.ckpt_path=x.ckpt"], "the last stage must be trained"),
     "no checkpoint": (["stages.first.ckpt_path=/nowhere/x.ckpt"], "stage first: no checkpoint /nowhere/x.ckpt"),
 }
 
