@@ -29,7 +29,7 @@ def check_config(config: object, path: str = "") -> None:
 
     Args:
         config: Plain containers, interpolations resolved.
-        path: Where `config` stands, for messages.
+        path: The key of `config`, for messages.
 
     Raises:
         UserError: With one line for each problem: the key, what was expected, what to write instead.
