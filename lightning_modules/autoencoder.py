@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torchmetrics.segmentation import DiceScore
 
-from medzoo.lightning_modules.counts import VoxelCounts
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 
 __all__ = ["AutoencoderModule"]
@@ -67,7 +67,7 @@ class AutoencoderModule(OptimizedModule):
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))
         self.register_buffer("latents_measured", torch.tensor(False))
-        self.counts = VoxelCounts(len(MASKS))
+        self.mask_dice = DiceScore(len(MASKS), average="none", aggregation_level="global")
 
     @property
     def metric_names(self) -> list[str]:
@@ -86,20 +86,15 @@ class AutoencoderModule(OptimizedModule):
             terms, _ = self._reconstruct(image)
         else:
             terms = self._adversarial_step(self.adversarial, image, batch_idx)
-        size = len(batch["id"])
-        self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
-        self.log(
-            "train/loss", terms["loss"], on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True
-        )
-        return terms["loss"]
+        return self.log_training(terms, len(batch["id"]))
 
     def on_validation_epoch_start(self) -> None:
         """Count anew."""
-        self.counts.reset()
+        self.mask_dice.reset()
 
     def on_test_epoch_start(self) -> None:
         """Count anew."""
-        self.counts.reset()
+        self.mask_dice.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and errors of the reconstruction."""
@@ -183,12 +178,10 @@ class AutoencoderModule(OptimizedModule):
         reconstruction = torch.cat([decoded[:, :1].clamp(0, 1), decoded[:, 1:].sigmoid()], dim=1)
         brain = image[:, :1] > 0
         error = ((reconstruction[:, :1] - image[:, :1]).abs() * brain).sum() / brain.sum().clamp_min(1)
-        numbers = {f"{stage}/loss": terms["loss"], f"{stage}/ct_mae_hu": HU_RANGE * error}
-        self.log_dict(numbers, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
-        said, true = ((each[:, 1:] > 0.5).movedim(1, -1).flatten(0, -2) for each in (reconstruction, image))
-        self.counts.update(said, true)
+        self.log_evaluation(stage, {"loss": terms["loss"], "ct_mae_hu": HU_RANGE * error}, len(batch["id"]))
+        self.mask_dice.update(reconstruction[:, 1:] > 0.5, image[:, 1:] > 0.5)
         return reconstruction
 
     def _log_dice(self, stage: str) -> None:
-        for name, (both, said, true) in zip(MASKS, self.counts.compute().T, strict=True):
-            self.log(f"{stage}/dice_{name}", (2 * both / (said + true)).float(), rank_zero_only=False)
+        for name, dice in zip(MASKS, self.mask_dice.compute(), strict=True):
+            self.log(f"{stage}/dice_{name}", dice, rank_zero_only=False)

@@ -113,10 +113,7 @@ class ClassificationModule(OptimizedModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
         loss = self.criterion(self(batch["image"]), batch["label"])
-        size = len(batch["id"])
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_training({"loss": loss}, len(batch["id"]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics of a validation batch."""
@@ -153,7 +150,7 @@ class ClassificationModule(OptimizedModule):
     def _log_evaluation(self, stage: str, metrics: MetricCollection, batch: Batch, loss: Tensor, prob: Tensor) -> None:
         label = batch["label"]
         metrics.update(prob[:, -1] if self.task == "binary" else prob, label.long())
-        self.log(f"{stage}/loss", loss, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+        self.log_evaluation(stage, {"loss": loss}, len(batch["id"]))
         self.log_dict(metrics, on_epoch=True, prog_bar=stage == "val", batch_size=len(batch["id"]))
 
 

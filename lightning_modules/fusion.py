@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from medzoo.evaluation.regression.comparators import boosting
 from medzoo.evaluation.regression.plain import plain_filler, plain_model
 from medzoo.lightning_modules.classification import classification_metrics
-from medzoo.lightning_modules.concordance import ConcordanceIndex
 from medzoo.lightning_modules.held_out import fit_to_validation
+from medzoo.lightning_modules.loss_terms import Terms
+from medzoo.lightning_modules.metrics import ConcordanceIndex
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.fitted import CohortBaselines, PatientThreshold
 from medzoo.models.fusion import Fused, FusionNetwork, drop_modalities
@@ -22,7 +23,6 @@ from medzoo.models.losses import CoxLoss
 __all__ = ["FusionModule"]
 
 Batch = dict[str, Any]
-Terms = dict[str, Tensor]
 
 
 class FusionModule(OptimizedModule):
@@ -158,11 +158,7 @@ class FusionModule(OptimizedModule):
         """Loss of a batch."""
         seen = drop_modalities(batch["present"], self.modality_dropout)
         *_, terms = self._terms(batch, seen)
-        size = len(batch["id"])
-        self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
-        loss = terms["loss"]
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_training(terms, len(batch["id"]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics of a batch."""
@@ -251,7 +247,7 @@ class FusionModule(OptimizedModule):
         said, size = self._said(batch, fused), len(batch["id"])
         prob = said["prob"]
         metrics.update(prob[:, -1] if prob.shape[1] == 2 else prob, batch["label"])
-        self.log(f"{stage}/loss", terms["loss"], on_epoch=True, batch_size=size, sync_dist=True)
+        self.log_evaluation(stage, {"loss": terms["loss"]}, size)
         self.log_dict(metrics, on_epoch=True, prog_bar=stage == "val", batch_size=size)
         if self.survival_weight:
             order.update(said["risk"], batch["time"], batch["event"])

@@ -62,10 +62,7 @@ class ImageDiffusionModule(OptimizedModule):
         """Loss at random times."""
         image = batch["image"]
         t = torch.randint(self.schedule.timesteps, (len(image),), device=self.device)
-        loss, size = self._loss(image, t, torch.randn_like(image)), len(image)
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_training({"loss": self._loss(image, t, torch.randn_like(image))}, len(image))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss at times and with noise that are the same in every epoch."""
@@ -98,7 +95,7 @@ class ImageDiffusionModule(OptimizedModule):
         t = ((torch.arange(len(image)) + 0.5) / len(image) * self.schedule.timesteps).long()
         noise = torch.randn(image.shape, generator=generator)
         loss = self._loss(image, t.to(self.device), noise.to(image))
-        self.log(f"{stage}/loss", loss, on_epoch=True, prog_bar=True, batch_size=len(image), sync_dist=True)
+        self.log_evaluation(stage, {"loss": loss}, len(image), prog_bar=True)
 
 
 def _drawer(generator: torch.Generator) -> Any:

@@ -144,9 +144,7 @@ class LatentDiffusionModule(OptimizedModule):
             chance[1] < self.clinical_dropout,
             batch["iph"].to(self.device),
         ).mean()
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_training({"loss": loss}, size)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss at the same times and noise in every epoch."""
@@ -159,7 +157,7 @@ class LatentDiffusionModule(OptimizedModule):
         clinical, flag = batch["clinical"].to(self.device), batch["label"].to(self.device)
         t, iph = t.long().to(self.device), batch["iph"].to(self.device)
         loss = self.diffusion.loss(context, followup, t, noise, clinical, flag, everyone, iph)
-        self.log("val/loss", loss.mean(), on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
+        self.log_evaluation("val", {"loss": loss.mean()}, size, prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As `predict_step`, and `effects`: by variable and value of `counterfactuals`, the mean IPH volume in mL."""

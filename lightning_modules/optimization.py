@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, Protocol
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from medzoo.lightning_modules.loss_terms import LogsLossTerms
 
 __all__ = ["OptimizedModule", "OptimizerPartial", "SchedulerPartial"]
 
@@ -24,7 +25,7 @@ class OptimizerPartial(Protocol):
 SchedulerPartial = Callable[[Optimizer], LRScheduler]
 
 
-class OptimizedModule(L.LightningModule):
+class OptimizedModule(LogsLossTerms):
     """Trains every parameter that asks for a gradient.
 
     With several optimisers (`automatic_optimization` is false), `training_step` computes the loss of each part inside
@@ -46,11 +47,6 @@ class OptimizedModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self._optimizer, self._scheduler, self._interval = optimizer, scheduler, scheduler_interval
-
-    def log(self, name: str, value: Any, *, batch_size: float | None = None, **options: Any) -> None:  # type: ignore[override]
-        """Log as Lightning does, which truncates whole numbers that ranks average: 5 and 4 cases would be 4 each."""
-        size = None if batch_size is None else float(batch_size)
-        super().log(name, value, batch_size=size, **options)  # type: ignore[arg-type]
 
     @property
     def ddp_strategy(self) -> str:

@@ -174,14 +174,10 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
-        image, size = batch["image"], len(batch["id"])
+        image = batch["image"]
         logits, mean, sigma = self.net(image)
         terms = self.criterion(logits, image, mean, sigma, self.global_step)
-        self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
-        self.log(
-            "train/loss", terms["loss"], on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True
-        )
-        return terms["loss"]
+        return self.log_training(terms, len(batch["id"]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and errors of the reconstruction."""
@@ -198,14 +194,14 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         return {"id": batch["id"], "score": score if known else torch.full_like(score, torch.nan)}
 
     def _evaluate(self, stage: str, batch: Batch) -> Tensor:
-        image, size = batch["image"], len(batch["id"])
+        image = batch["image"]
         mean, sigma = self.net.encode(image)  # type: ignore[operator]
         logits = self.net.decode(mean)  # type: ignore[operator]
         terms = self.criterion(logits, image, mean, sigma, 2**62)  # beyond any warm-up
         said = logits.float().sigmoid()
-        numbers = {f"{stage}/{name}": terms[name] for name in ("loss", "error", "kl")}
-        numbers[f"{stage}/ssim"] = ssim(said[:, :1], image[:, :1].float(), data_range=1.0)
-        self.log_dict(numbers, on_epoch=True, prog_bar=stage == "val", batch_size=size, sync_dist=True)
+        numbers = {name: terms[name] for name in ("loss", "error", "kl")}
+        numbers["ssim"] = ssim(said[:, :1], image[:, :1].float(), data_range=1.0)
+        self.log_evaluation(stage, numbers, len(batch["id"]), prog_bar=stage == "val")
         return said
 
 

@@ -55,24 +55,21 @@ class RestorationModule(OptimizedModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Error of a batch."""
-        loss, size = F.mse_loss(self(batch["image"]), batch["target"]), len(batch["id"])
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_training({"loss": F.mse_loss(self(batch["image"]), batch["target"])}, len(batch["id"]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Error of a batch."""
         loss = F.mse_loss(self(batch["image"]), batch["target"])
-        self.log("val/loss", loss, on_epoch=True, prog_bar=True, batch_size=len(batch["id"]), sync_dist=True)
+        self.log_evaluation("val", {"loss": loss}, len(batch["id"]), prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Error of a batch, and what `predict_step` returns."""
         said = self.predict_step(batch, batch_idx)
         errors = {
-            "test/loss": F.mse_loss(said["restored"], batch["target"]),
-            "test/corrupted_loss": F.mse_loss(batch["image"], batch["target"]),
+            "loss": F.mse_loss(said["restored"], batch["target"]),
+            "corrupted_loss": F.mse_loss(batch["image"], batch["target"]),
         }
-        self.log_dict(errors, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+        self.log_evaluation("test", errors, len(batch["id"]))
         return said
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:

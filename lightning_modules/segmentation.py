@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
+from torchmetrics.segmentation import DiceScore
 
-from medzoo.lightning_modules.counts import VoxelCounts
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.transfer import receive_network
 from medzoo.models.losses.segmentation import in_regions
@@ -75,9 +75,11 @@ class SegmentationModule(OptimizedModule):
         self.net, self.criterion, self.num_classes = net, criterion, num_classes
         self.patch_size, self.overlap, self.sw_batch_size = list(patch_size), overlap, sw_batch_size
         self.flips = [axes for count in range(len(tta_flips) + 1) for axes in itertools.combinations(tta_flips, count)]
-        self.val_counts = VoxelCounts(num_classes)
         self.pretrained = pretrained
         self.regions, self.order, self.ignore = regions or [], list(regions_class_order or ()), ignore
+        self.val_dice = DiceScore(
+            num_classes, include_background=bool(regions), average="macro", aggregation_level="global"
+        )  # the macro mean leaves out classes that neither truth nor prediction has
         if self.regions and not len(self.regions) == len(self.order) == num_classes:
             raise ValueError(
                 f"regions={regions}, regions_class_order={regions_class_order} and num_classes={num_classes} must be "
@@ -110,25 +112,22 @@ class SegmentationModule(OptimizedModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of patches."""
-        loss, size = self.criterion(self.net(batch["image"]), batch["mask"]), len(batch["id"])
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        loss = self.criterion(self.net(batch["image"]), batch["mask"])
+        return self.log_training({"loss": loss}, len(batch["id"]))
 
     def on_validation_epoch_start(self) -> None:
         """Count anew."""
-        self.val_counts.reset()
+        self.val_dice.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss, and voxels that are right and wrong."""
         logits = on_grid(self(batch["image"]), batch["size"])
-        self.log("val/loss", self.criterion([logits], batch["mask"]), on_epoch=True, batch_size=1, sync_dist=True)
-        self.val_counts.update(*self._voxels(logits, batch["mask"]))
+        self.log_evaluation("val", {"loss": self.criterion([logits], batch["mask"])}, 1)
+        self.val_dice.update(*self._voxels(logits, batch["mask"]))
 
     def on_validation_epoch_end(self) -> None:
         """Dice over all voxels of the split."""
-        both, said, true = self.val_counts.compute()[:, 0 if self.regions else 1 :].double()
-        self.log("val/dice", (2 * both / (said + true)).nanmean().float(), prog_bar=True)  # 0 / 0: left out
+        self.log("val/dice", self.val_dice.compute(), prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As `predict_step`."""
@@ -157,15 +156,14 @@ class SegmentationModule(OptimizedModule):
         return self.probability(self.net(image)[0].float())
 
     def _voxels(self, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, classes) said and true of all voxels that are annotated."""
+        """Prediction and truth, bool (B, classes or regions, *spatial), false in all where nothing is annotated."""
         if self.regions:
-            said, true = (each.movedim(1, -1) for each in (logits > 0, in_regions(mask, self.regions)))
+            prediction, truth = logits > 0, in_regions(mask, self.regions)
         else:
-            said = F.one_hot(logits.argmax(1), self.num_classes)
-            true = F.one_hot(mask, self.num_classes + (self.ignore is not None))[..., : self.num_classes]
-        if self.ignore is None:
-            return said.flatten(0, -2), true.flatten(0, -2)
-        return said[mask != self.ignore], true[mask != self.ignore]
+            classes = [[value] for value in range(self.num_classes)]
+            prediction, truth = in_regions(logits.argmax(1), classes), in_regions(mask, classes)
+        known = (mask != self.ignore)[:, None] if self.ignore is not None else torch.ones_like(truth[:, :1])
+        return prediction & known, truth & known
 
     def mirrored(self, image: Tensor) -> Tensor:
         """Logits, averaged over mirror images."""

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from medzoo.evaluation.measures.synthesis import kernel_distance
-from medzoo.lightning_modules.counts import KeptRows
+from medzoo.lightning_modules.metrics import KeptRows
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.segmentation import SegmentationModule
 from medzoo.models.translation import ImagePool
@@ -131,9 +131,7 @@ class TranslationModule(OptimizedModule):
         a, b = 2 * batch["image"] - 1, 2 * batch["other"] - 1
         fake_a, fake_b = self.to_a(b), self.to_b(a)
         cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
-        self.log(
-            "val/cycle", cycle / 4, on_epoch=True, batch_size=len(a), sync_dist=True
-        )  # of both, in units of [0, 1]
+        self.log_evaluation("val", {"cycle": cycle / 4}, len(a))  # the mean of both ways, of images in [0, 1]
         for name, images in (("a", a), ("b", b), ("translated", fake_a)):
             self.features[name].update(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))  # type: ignore[operator]
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medzoo.evaluation.scores.representations import auc_of, fit_probe
+from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.fitted import Probes
 from medzoo.models.losses import draw
@@ -20,7 +21,6 @@ __all__ = ["Batch", "TwoPartVAEModule"]
 
 Batch = dict[str, Any]
 Pair = tuple[Tensor, Tensor]
-Terms = dict[str, Tensor]
 
 
 class TwoPartVAEModule(OptimizedModule):
@@ -143,11 +143,7 @@ class TwoPartVAEModule(OptimizedModule):
             terms, _ = self._objective(batch)
         else:
             terms = self._adversarial_step(batch, batch_idx)
-        size = len(batch["id"])
-        self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
-        loss = terms["loss"]
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_training(terms, len(batch["id"]))
 
     def on_train_epoch_end(self) -> None:
         """The schedule of the VAE, where Lightning does not step it."""
@@ -250,10 +246,10 @@ class TwoPartVAEModule(OptimizedModule):
         parts = code[0][0], code[1][0]
         terms = self.terms(batch, code, parts)
         pair = self.penalised(batch, parts)
-        numbers = {f"{stage}/{name}": terms[name] for name in ("loss", "mse", "kl")}
+        numbers = {name: terms[name] for name in ("loss", "mse", "kl")}
         if self.mi is not None and len(pair[0]):
-            numbers[f"{stage}/mi"] = self.mi.estimate(*pair)  # type: ignore[operator]
-        self.log_dict(numbers, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+            numbers["mi"] = self.mi.estimate(*pair)  # type: ignore[operator]
+        self.log_evaluation(stage, numbers, len(batch["id"]))
 
     @torch.no_grad()
     def _of_split(self, datamodule: Any, split: str) -> tuple[Tensor, Tensor, Tensor]:

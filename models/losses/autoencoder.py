@@ -13,22 +13,9 @@ from monai.networks.nets import PatchDiscriminator
 from torch import Tensor, nn
 from torch.func import functional_call
 
-__all__ = ["HemorrhageAutoencoderLoss", "PatchAdversarialTerm", "PerceptualTerm", "kl_divergence"]
+from medzoo.models.losses.variational import kl_to_normal
 
-
-def kl_divergence(mean: Tensor, sigma: Tensor) -> Tensor:
-    """KL of N(mean, sigma^2) from N(0, 1) in nats, summed over each latent and averaged over the batch.
-
-    Args:
-        mean: (B, ...).
-        sigma: (B, ...), positive.
-
-    Returns:
-        A float32 scalar.
-    """
-    mean, sigma = mean.float(), sigma.float()
-    each = 0.5 * (mean.square() + sigma.square() - 1) - sigma.log()
-    return each.flatten(1).sum(1).mean()
+__all__ = ["HemorrhageAutoencoderLoss", "PatchAdversarialTerm", "PerceptualTerm"]
 
 
 class HemorrhageAutoencoderLoss(nn.Module):
@@ -82,12 +69,12 @@ class HemorrhageAutoencoderLoss(nn.Module):
             Scalars `ct`, `iph`, `ivh`, `kl` and, where it is at work, `perceptual`, all unweighted; and `loss`, their
             weighted sum.
         """
-        reconstruction, target = reconstruction.float(), target.float()
+        reconstruction, target, mean, sigma = (each.float() for each in (reconstruction, target, mean, sigma))
         terms = {
             "ct": F.mse_loss(reconstruction[:, :1], target[:, :1]),
             "iph": self._mask_loss(reconstruction[:, 1:2], target[:, 1:2]),
             "ivh": self._mask_loss(reconstruction[:, 2:3], target[:, 2:3]),
-            "kl": kl_divergence(mean, sigma),
+            "kl": kl_to_normal(mean, 2 * sigma.log(), variance=sigma.square()).mean(),
         }
         masks = self.iph_weight * terms["iph"] + self.ivh_weight * terms["ivh"]
         loss = terms["ct"] + self.mask_weight * masks + self.kl_weight * terms["kl"]

@@ -6,7 +6,7 @@ beta-VAE (Higgins et al. 2017, ICLR) with the linear warm-up of Sønderby et al.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medzoo.models.losses.autoencoder import kl_divergence
+from medzoo.models.losses.variational import kl_to_normal
 
 __all__ = ["ImageVAELoss"]
 
@@ -47,9 +47,10 @@ class ImageVAELoss(nn.Module):
         Returns:
             Scalars `error`, `kl` in nats an image, where there are masks `mask`, unweighted; and `loss`.
         """
-        logits, target = logits.float(), target.float()
+        logits, target, mean, sigma = (each.float() for each in (logits, target, mean, sigma))
         grey = logits[:, :1].sigmoid()
-        terms = {"error": F.mse_loss(grey, target[:, :1]), "kl": kl_divergence(mean, sigma)}
+        kl = kl_to_normal(mean, 2 * sigma.log(), variance=sigma.square()).mean()
+        terms = {"error": F.mse_loss(grey, target[:, :1]), "kl": kl}
         share = min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
         loss = terms["error"] + self.beta * share * terms["kl"] / grey[0].numel()
         if target.shape[1] > 1:

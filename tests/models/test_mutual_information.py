@@ -106,6 +106,13 @@ def test_kl_is_that_of_torch(prior):
     assert torch.allclose(kl_to_normal(mean, log_variance, prior), expected, rtol=1e-4)
 
 
+def test_kl_of_maps_by_their_spread_is_that_of_torch():
+    mean, sigma = torch.randn(3, 4, 2, 2), torch.rand(3, 4, 2, 2) + 0.1
+    normal = torch.distributions.Normal
+    expected = torch.distributions.kl_divergence(normal(mean, sigma), normal(0.0, 1.0)).sum((1, 2, 3))
+    torch.testing.assert_close(kl_to_normal(mean, 2 * sigma.log(), variance=sigma.square()), expected)
+
+
 def test_error_is_the_likelihood_of_torch_and_counts_the_mask_alone():
     said, image, mask = torch.rand(4, 1, 5, 6), torch.rand(4, 1, 5, 6), torch.rand(4, 1, 5, 6) > 0.5
     normal = torch.distributions.Normal(said, 0.3)

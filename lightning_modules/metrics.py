@@ -1,4 +1,4 @@
-"""Harrell's C-index as a metric that is gathered over batches and ranks."""
+"""Metrics of whole splits, gathered over batches and ranks."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from medzoo.evaluation.measures.survival import concordance
 
-__all__ = ["ConcordanceIndex"]
+__all__ = ["ConcordanceIndex", "KeptRows"]
 
 
 class ConcordanceIndex(Metric):
@@ -31,3 +31,22 @@ class ConcordanceIndex(Metric):
         """The index, NaN where no two patients can be compared."""
         risk, time, event = (dim_zero_cat(getattr(self, name)).cpu().numpy() for name in ("risk", "time", "event"))
         return torch.tensor(concordance(time, event, risk)["c_index"])
+
+
+class KeptRows(Metric):
+    """Rows (N, F) of a whole split."""
+
+    full_state_update = False
+    rows: list[Tensor]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_state("rows", default=[], dist_reduce_fx="cat")
+
+    def update(self, rows: Tensor) -> None:
+        """Keep a batch."""
+        self.rows.append(rows.detach())
+
+    def compute(self) -> Tensor:
+        """All rows."""
+        return dim_zero_cat(self.rows)
