@@ -163,7 +163,7 @@ class DPMSolverPP2M(Sampler):
     Args:
         steps: Passes of the network.
         spacing: See `Sampler`. On a Gaussian target, 20 passes equally spaced in lambda err ten times less than 20
-            equally spaced in time (`tests/models/test_diffusion.py`).
+            equally spaced in time (`tests/models/diffusion/test_diffusion.py`).
     """
 
     def __init__(self, steps: int, *, spacing: Spacing = "lambda") -> None:

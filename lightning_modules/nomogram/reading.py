@@ -7,7 +7,7 @@ import numpy as np
 
 from medzoo.evaluation.nomogram.study import SCORE
 from medzoo.evaluation.scores.prevalence import checked_prevalence
-from medzoo.lightning_modules.nomogram_fit import CaseTable, probabilities_of, refuse_gaps
+from medzoo.lightning_modules.nomogram.fit import CaseTable, probabilities_of, refuse_gaps
 from medzoo.models.fitted import NomogramPart
 
 __all__ = ["ReadsNomogram"]

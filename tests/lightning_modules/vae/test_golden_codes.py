@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-import medzoo.lightning_modules.contrastive_vae
-import medzoo.lightning_modules.nonredundant_vae
+import medzoo.lightning_modules.vae.contrastive
+import medzoo.lightning_modules.vae.nonredundant
 from medzoo.models.losses import mutual_information
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.stages import resolve_stages
@@ -28,7 +28,7 @@ def module_of(folder, words, net, widths, monkeypatch, noise):
     config["mi"] |= {"first_features": widths[0], "second_features": widths[1]}
     module = instantiate({key: value for key, value in config.items() if key != "net"}, "module", net=net).double()
     fresh = iter(noise)
-    for file in (medzoo.lightning_modules.contrastive_vae, medzoo.lightning_modules.nonredundant_vae):
+    for file in (medzoo.lightning_modules.vae.contrastive, medzoo.lightning_modules.vae.nonredundant):
         monkeypatch.setattr(file, "draw", lambda mean, log: mean + (log / 2).exp() * next(fresh))
     return module
 

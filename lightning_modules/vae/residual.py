@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
 from medzoo.evaluation.regression.image_score import along_score, by_case, fit_score, image_scores, out_of_fold
-from medzoo.lightning_modules.encoded_images import EncodedImages, encode_images
-from medzoo.lightning_modules.nomogram_fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
+from medzoo.lightning_modules.nomogram.fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
+from medzoo.lightning_modules.nomogram.images import EncodedImages, encode_images
+from medzoo.lightning_modules.nomogram.reading import ReadsNomogram
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
-from medzoo.lightning_modules.reads_nomogram import ReadsNomogram
 from medzoo.models.fitted import NomogramPart
 from medzoo.models.residual_vae.score import ImageScore, ScoreKind
 

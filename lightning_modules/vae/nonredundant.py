@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.optimization import OptimizerPartial, SchedulerPartial
-from medzoo.lightning_modules.two_part_vae import Batch, Pair, TwoPartVAEModule
+from medzoo.lightning_modules.vae.two_part import Batch, Pair, TwoPartVAEModule
 from medzoo.models.losses import draw, gaussian_error, kl_to_normal
 from medzoo.models.losses.classification import Task
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medzoo.lightning_modules.nomogram_fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
-from medzoo.lightning_modules.reads_nomogram import ReadsNomogram
+from medzoo.lightning_modules.nomogram.fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
+from medzoo.lightning_modules.nomogram.reading import ReadsNomogram
 from medzoo.models.fitted import NomogramPart
 
 __all__ = ["NomogramModule"]
