@@ -7,12 +7,12 @@ labels, each cut at 0.5. A test compares both on the same scores.
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal
 
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     BinaryAccuracy,
     BinaryAUROC,
@@ -23,6 +23,7 @@ from torchmetrics.classification import (
     MultilabelAUROC,
 )
 
+from medzoo.lightning_modules.contracts import Batch, OrderedData
 from medzoo.lightning_modules.held_out import fit_to_validation
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.transfer import receive_network
@@ -30,8 +31,6 @@ from medzoo.models.fitted import Calibration, PatientThreshold
 from medzoo.models.losses.classification import Task
 
 __all__ = ["ClassificationModule", "classification_metrics"]
-
-Batch = dict[str, Any]
 
 
 class ClassificationModule(OptimizedModule):
@@ -134,7 +133,7 @@ class ClassificationModule(OptimizedModule):
         """Probabilities (B, K) of images (B, C, *spatial), as `predict_step`."""
         return self._averaged(image)[1]
 
-    def finalize(self, datamodule: Any) -> None:
+    def finalize(self, datamodule: OrderedData) -> None:
         """Fit the calibration and the threshold of patients, where they are asked for, to the validation cases."""
         fit_to_validation(self, datamodule, self.calibration, self.patients)
 
@@ -168,7 +167,7 @@ def classification_metrics(task: Task, num_classes: int) -> MetricCollection:
         return MetricCollection({"auc": BinaryAUROC(), "acc": BinaryAccuracy()})
     if task == "multilabel":
         return MetricCollection({"auc": MultilabelAUROC(num_classes), "acc": MultilabelAccuracy(num_classes)})
-    metrics: dict[str, Any] = {
+    metrics: dict[str, Metric | MetricCollection] = {
         "auc": MulticlassAUROC(num_classes),
         "acc": MulticlassAccuracy(num_classes, average="micro"),
     }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from medzoo.evaluation.regression.comparators import boosting
 from medzoo.evaluation.regression.plain import plain_filler, plain_model
 from medzoo.lightning_modules.classification import classification_metrics
+from medzoo.lightning_modules.contracts import Batch, CohortData
 from medzoo.lightning_modules.held_out import fit_to_validation
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.metrics import ConcordanceIndex
@@ -21,8 +22,6 @@ from medzoo.models.fusion import Fused, FusionNetwork, drop_modalities
 from medzoo.models.losses import CoxLoss
 
 __all__ = ["FusionModule"]
-
-Batch = dict[str, Any]
 
 
 class FusionModule(OptimizedModule):
@@ -129,7 +128,9 @@ class FusionModule(OptimizedModule):
             ValueError: If the encoders are frozen and there is none.
         """
         if "unimodal" in stages:
-            before: Any = stages["unimodal"]
+            before = stages["unimodal"]
+            if not isinstance(before, FusionModule):
+                raise ValueError(f"the stage unimodal is a {type(before).__name__}: expected a FusionModule")
             self.net.encoders.load_state_dict(before.net.encoders.state_dict())
             self.net.heads.load_state_dict(before.net.heads.state_dict())
             if len(before.decoders) and len(self.decoders):
@@ -137,7 +138,7 @@ class FusionModule(OptimizedModule):
         elif self.freeze_encoders:
             raise ValueError("freeze_encoders=true needs a stage named unimodal before it")
 
-    def finalize(self, datamodule: Any) -> None:
+    def finalize(self, datamodule: CohortData) -> None:
         """Choose the threshold of patients on validation, and fit what the test compares with to training patients.
 
         Args:

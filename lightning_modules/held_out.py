@@ -1,20 +1,23 @@
 """What modules of class probabilities fit to the validation cases between training and test."""
 
-from typing import Any
-
+import lightning as L
 import numpy as np
 import torch
 
 from medzoo.evaluation.scores.by_patient import patient_scores
 from medzoo.evaluation.scores.calibration import fit_calibration
 from medzoo.evaluation.scores.diagnostic import youden_threshold
+from medzoo.lightning_modules.contracts import OrderedData
 from medzoo.models.fitted import Calibration, PatientThreshold
 
 __all__ = ["fit_to_validation"]
 
 
 def fit_to_validation(
-    module: Any, datamodule: Any, calibration: Calibration | None, threshold: PatientThreshold | None
+    module: L.LightningModule,
+    datamodule: OrderedData,
+    calibration: Calibration | None,
+    threshold: PatientThreshold | None,
 ) -> None:
     """Fit a calibration, then the threshold of patients to calibrated probabilities.
 
@@ -37,7 +40,7 @@ def fit_to_validation(
 
 
 @torch.no_grad()
-def _predicted(module: Any, datamodule: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _predicted(module: L.LightningModule, datamodule: OrderedData) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Probabilities, labels and ids of all validation images, as the test will predict."""
     prob, label, ids = [], [], []
     for batch in datamodule.ordered_dataloader("val"):

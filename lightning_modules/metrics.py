@@ -1,7 +1,5 @@
 """Metrics of whole splits, gathered over batches and ranks."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -17,8 +15,8 @@ class ConcordanceIndex(Metric):
 
     full_state_update = False
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self) -> None:
+        super().__init__()
         for name in ("risk", "time", "event"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -39,8 +37,8 @@ class KeptRows(Metric):
     full_state_update = False
     rows: list[Tensor]
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self) -> None:
+        super().__init__()
         self.add_state("rows", default=[], dist_reduce_fx="cat")
 
     def update(self, rows: Tensor) -> None:

@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from medzoo.lightning_modules.loss_terms import LogsLossTerms
 
@@ -22,7 +24,7 @@ class OptimizerPartial(Protocol):
         """Build the optimiser."""
 
 
-SchedulerPartial = Callable[[Optimizer], LRScheduler]
+SchedulerPartial = Callable[..., LRScheduler]
 
 
 class OptimizedModule(LogsLossTerms):
@@ -52,6 +54,11 @@ class OptimizedModule(LogsLossTerms):
     def ddp_strategy(self) -> str:
         """Strategy of Lightning that training on several devices needs; several optimisers leave out parameters."""
         return "ddp" if self.automatic_optimization else "ddp_find_unused_parameters_true"
+
+    @property
+    def datamodule(self) -> Any:
+        """The datamodule of the run, of which each module asks what it documents."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     @property
     def takes_steps(self) -> bool:
@@ -97,15 +104,27 @@ class OptimizedModule(LogsLossTerms):
             (optimizer if part == 0 else optimizer.optimizer).step()
             optimizer.zero_grad()
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser and schedule, as Lightning wants them."""
         optimizer = self._optimizer(params=[weight for weight in self.parameters() if weight.requires_grad])
         if self._scheduler is None:
             return {"optimizer": optimizer}
-        scheduler: Any = self._scheduler
+        scheduler = self._scheduler
         if getattr(scheduler, "keywords", {}).get("total_steps", 0) is None:
             scheduler = partial(scheduler, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler(optimizer), "interval": self._interval}}
 
-    def _of_part(self, part: int) -> Any:
-        return self.optimizers()[part]  # type: ignore[index]
+    def step_schedules(self) -> None:
+        """Step all schedules, where Lightning leaves that to the module: with several optimisers."""
+        schedules = self.lr_schedulers()
+        for schedule in schedules if isinstance(schedules, list) else [schedules]:
+            if schedule is not None:
+                assert not isinstance(schedule, ReduceLROnPlateau), "a schedule that waits for a metric"
+                schedule.step()
+
+    def _of_part(self, part: int) -> LightningOptimizer:
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        optimizer = optimizers[part]
+        assert isinstance(optimizer, LightningOptimizer)
+        return optimizer

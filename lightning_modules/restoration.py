@@ -4,16 +4,15 @@ Zhou et al. 2021, "Models Genesis", Medical Image Analysis: sigmoid and mean squ
 Any network that gives a list of logits will do, so that it can be trained on as a segmentation network.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 
 __all__ = ["RestorationModule"]
-
-Batch = dict[str, Any]
 
 
 class RestorationModule(OptimizedModule):

@@ -6,7 +6,7 @@ half, are weighted by a Gaussian, and may be averaged over mirror images.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import lightning as L
 import torch
@@ -15,13 +15,12 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 from torchmetrics.segmentation import DiceScore
 
+from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.transfer import receive_network
 from medzoo.models.losses.segmentation import in_regions
 
 __all__ = ["SegmentationModule"]
-
-Batch = dict[str, Any]
 
 
 class SegmentationModule(OptimizedModule):
@@ -101,14 +100,16 @@ class SegmentationModule(OptimizedModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, classes, *spatial) of whole images (B, C, *spatial) of any size."""
-        return sliding_window_inference(
+        logits = sliding_window_inference(
             image,
             self.patch_size,
             self.sw_batch_size,
             lambda windows: self.net(windows)[0].float(),
             overlap=self.overlap,
             mode="gaussian",
-        )  # type: ignore[return-value]
+        )
+        assert isinstance(logits, Tensor)
+        return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of patches."""

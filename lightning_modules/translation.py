@@ -6,17 +6,18 @@ slices, and the test asks what a segmentation that was trained on A makes of B t
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import lightning as L
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from monai.losses import PatchAdversarialLoss
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from medzoo.evaluation.measures.synthesis import kernel_distance
+from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.metrics import KeptRows
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.segmentation import SegmentationModule
@@ -24,9 +25,7 @@ from medzoo.models.translation import ImagePool
 
 __all__ = ["TranslationModule", "constant_then_linear"]
 
-Batch = dict[str, Any]
-
-_adversarial: Any = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
+LEAST_SQUARES = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
 
 
 class TranslationModule(OptimizedModule):
@@ -73,7 +72,8 @@ class TranslationModule(OptimizedModule):
         self.downstream, self.trained = downstream.requires_grad_(False), trained
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.pool_a, self.pool_b = ImagePool(pool), ImagePool(pool)
-        self.features = nn.ModuleDict({name: KeptRows() for name in ("a", "b", "translated")})
+        self.features = {name: KeptRows() for name in ("a", "b", "translated")}
+        self.kept = nn.ModuleList(self.features.values())  # moves them to the device of the module
 
     @property
     def metric_names(self) -> list[str]:
@@ -117,14 +117,12 @@ class TranslationModule(OptimizedModule):
 
     def on_train_epoch_end(self) -> None:
         """Step the schedules."""
-        schedules: Any = self.lr_schedulers()
-        for schedule in schedules if isinstance(schedules, list) else [schedules] if schedules else []:
-            schedule.step()
+        self.step_schedules()
 
     def on_validation_epoch_start(self) -> None:
         """Collect anew."""
         for kept in self.features.values():
-            kept.reset()  # type: ignore[operator]
+            kept.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The way there and back."""
@@ -133,11 +131,11 @@ class TranslationModule(OptimizedModule):
         cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
         self.log_evaluation("val", {"cycle": cycle / 4}, len(a))  # the mean of both ways, of images in [0, 1]
         for name, images in (("a", a), ("b", b), ("translated", fake_a)):
-            self.features[name].update(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))  # type: ignore[operator]
+            self.features[name].update(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))
 
     def on_validation_epoch_end(self) -> None:
         """Distances of the kinds."""
-        found = {name: kept.compute().double().cpu().numpy() for name, kept in self.features.items()}  # type: ignore[operator]
+        found = {name: kept.compute().double().cpu().numpy() for name, kept in self.features.items()}
         distances = {"kid": ("translated", "a"), "raw_kid": ("b", "a")}
         numbers = {
             f"val/{name}": 1000 * kernel_distance(*(found[each] for each in pair)) for name, pair in distances.items()
@@ -153,7 +151,7 @@ class TranslationModule(OptimizedModule):
         """As `test_step`."""
         return self.test_step(batch, batch_idx)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser for both generators, one for both discriminators."""
         pairs = [(self.to_a, self.to_b), (self.discriminator_a, self.discriminator_b)]
         made = [self._optimizer(params=[w for net in pair for w in net.parameters()]) for pair in pairs]
@@ -163,10 +161,10 @@ class TranslationModule(OptimizedModule):
         """Loss of both, B as A, and A as B."""
         fake_a, fake_b = self.to_a(b), self.to_b(a)
         pairs = (self.discriminator_a, fake_a), (self.discriminator_b, fake_b)
-        adversarial = sum(_adversarial(net(fake)[-1].float(), True, for_discriminator=False) for net, fake in pairs)
+        fooled = [_least_squares(net(fake), True, for_discriminator=False) for net, fake in pairs]
         cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
         identity = F.l1_loss(self.to_a(a), a) + F.l1_loss(self.to_b(b), b)
-        return adversarial + self.cycle_weight * (cycle + self.identity_weight * identity), fake_a, fake_b
+        return torch.stack(fooled).sum() + self.cycle_weight * (cycle + self.identity_weight * identity), fake_a, fake_b
 
 
 def constant_then_linear(optimizer: Optimizer, epochs: int) -> LambdaLR:
@@ -176,5 +174,11 @@ def constant_then_linear(optimizer: Optimizer, epochs: int) -> LambdaLR:
 
 def _judged(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """Half of the discriminator's loss, as the paper slows it."""
-    said = [(discriminator(images)[-1].float(), is_real) for images, is_real in ((real, True), (fake, False))]
-    return torch.stack([_adversarial(each, is_real, for_discriminator=True) for each, is_real in said]).mean()
+    pairs = (real, True), (fake, False)
+    losses = [_least_squares(discriminator(images), is_real, for_discriminator=True) for images, is_real in pairs]
+    return torch.stack(losses).mean()
+
+
+def _least_squares(maps: list[Tensor], is_real: bool, *, for_discriminator: bool) -> Tensor:
+    """Loss of the last of a discriminator's maps."""
+    return torch.as_tensor(LEAST_SQUARES(maps[-1].float(), is_real, for_discriminator=for_discriminator))

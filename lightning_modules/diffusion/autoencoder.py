@@ -5,17 +5,20 @@ the statistics of the latents are measured on the training split, where the orig
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics.segmentation import DiceScore
 
+from medzoo.lightning_modules.contracts import Batch, TrainingData
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.models.losses import PatchAdversarialTerm
+from medzoo.models.protocols import ImageAutoencoder
 
 __all__ = ["AutoencoderModule"]
 
-Batch = dict[str, Any]
 MASKS = ("iph", "ivh")
 HU_RANGE = 100.0  # a CT value of 1 is 100 HU above one of 0
 
@@ -51,7 +54,7 @@ class AutoencoderModule(OptimizedModule):
         scheduler: SchedulerPartial | None = None,
         *,
         scheduler_interval: Literal["epoch", "step"] = "step",
-        adversarial: nn.Module | None = None,
+        adversarial: PatchAdversarialTerm | None = None,
         discriminator_optimizer: OptimizerPartial | None = None,
         accumulate: int = 1,
         statistics_batches: int = 100,
@@ -59,11 +62,14 @@ class AutoencoderModule(OptimizedModule):
         super().__init__(optimizer, scheduler, scheduler_interval)
         if (adversarial is None) != (discriminator_optimizer is None):
             raise ValueError("adversarial and discriminator_optimizer go together: give both or neither")
+        if not isinstance(net, ImageAutoencoder):
+            needs = "encode, sample, decode, latent_channels"
+            raise ValueError(f"net={type(net).__name__} is no network such as MultiHeadAutoencoderKL: it needs {needs}")
         self.net, self.criterion, self.adversarial = net, criterion, adversarial
         self._discriminator_optimizer, self.accumulate = discriminator_optimizer, accumulate
         self.automatic_optimization = adversarial is None
         self.statistics_batches = statistics_batches
-        channels = int(net.latent_channels)  # type: ignore[arg-type]
+        channels = net.latent_channels
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))
         self.register_buffer("latents_measured", torch.tensor(False))
@@ -76,7 +82,7 @@ class AutoencoderModule(OptimizedModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Reconstruction (B, 3, H, W) of an image: CT in [0, 1] and two probabilities, through the mean latent."""
-        decoded = self.net.decode(self.net.encode(image)[0])  # type: ignore[operator]
+        decoded = self.net.decode(self.net.encode(image)[0])
         return torch.cat([decoded[:, :1].clamp(0, 1), decoded[:, 1:].sigmoid()], dim=1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -116,7 +122,7 @@ class AutoencoderModule(OptimizedModule):
         """Dice over the split."""
         self._log_dice("test")
 
-    def finalize(self, datamodule: Any) -> None:
+    def finalize(self, datamodule: TrainingData) -> None:
         """Measure mean and standard deviation of each latent channel on training slices.
 
         Args:
@@ -131,14 +137,14 @@ class AutoencoderModule(OptimizedModule):
         for index, batch in enumerate(batches):
             if index == self.statistics_batches:
                 break
-            latent = self.net.encode(batch["image"].to(self.device))[0].double().transpose(0, 1).flatten(1)  # type: ignore[operator]
+            latent = self.net.encode(batch["image"].to(self.device))[0].double().transpose(0, 1).flatten(1)
             sums += torch.stack([torch.full_like(sums[0], latent.shape[1]), latent.sum(1), latent.square().sum(1)])
         mean = sums[1] / sums[0]
         self.latent_mean.copy_(mean)
         self.latent_std.copy_((sums[2] / sums[0] - mean.square()).sqrt())
         self.latents_measured.fill_(True)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser with its schedule, or those of autoencoder and discriminator."""
         if self.adversarial is None:
             return super().configure_optimizers()
@@ -149,31 +155,31 @@ class AutoencoderModule(OptimizedModule):
 
     def _reconstruct(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Terms of the loss through a sampled latent, and the reconstruction."""
-        mean, sigma = self.net.encode(image)  # type: ignore[operator]
-        reconstruction = self.net.decode(self.net.sample(mean, sigma))  # type: ignore[operator]
+        mean, sigma = self.net.encode(image)
+        reconstruction = self.net.decode(self.net.sample(mean, sigma))
         return self.criterion(reconstruction, image, mean, sigma, self.reached_step), reconstruction
 
-    def _adversarial_step(self, adversarial: Any, image: Tensor, batch_idx: int) -> dict[str, Tensor]:
+    def _adversarial_step(self, adversarial: PatchAdversarialTerm, image: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Add the discriminator's term and take the steps; every `accumulate`-th batch moves the weights."""
-        step: dict[str, Any] = {"accumulate": self.accumulate, "moves": (batch_idx + 1) % self.accumulate == 0}
+        moves = (batch_idx + 1) % self.accumulate == 0
         now = self.reached_step  # of generator and discriminator alike, although the generator moves first
         with self.learning(0):
             terms, reconstruction = self._reconstruct(image)
             fake, real = reconstruction[:, :1], image[:, :1]
             term = adversarial.generator_loss(fake, now)
             terms = {**terms, "adversarial": term, "loss": terms["loss"] + term}
-            self.descend(0, terms["loss"], **step)
+            self.descend(0, terms["loss"], accumulate=self.accumulate, moves=moves)
         with self.learning(1):
             judged = adversarial.discriminator_loss(fake.detach(), real, now)
-            self.descend(1, judged, **step)
-        if step["moves"] and self.takes_steps and self._scheduler:
-            self.lr_schedulers().step()  # type: ignore[union-attr]
+            self.descend(1, judged, accumulate=self.accumulate, moves=moves)
+        if moves and self.takes_steps and self._scheduler:
+            self.step_schedules()
         return {**terms, "discriminator": judged}
 
     def _evaluate(self, stage: str, batch: Batch) -> Tensor:
         image = batch["image"]
-        mean, sigma = self.net.encode(image)  # type: ignore[operator]
-        decoded = self.net.decode(mean)  # type: ignore[operator]
+        mean, sigma = self.net.encode(image)
+        decoded = self.net.decode(mean)
         terms = self.criterion(decoded, image, mean, sigma, 0)
         reconstruction = torch.cat([decoded[:, :1].clamp(0, 1), decoded[:, 1:].sigmoid()], dim=1)
         brain = image[:, :1] > 0

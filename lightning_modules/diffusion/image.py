@@ -11,12 +11,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.diffusion import NoiseSchedule, Sampler
 
 __all__ = ["ImageDiffusionModule"]
-
-Batch = dict[str, Any]
 
 
 class ImageDiffusionModule(OptimizedModule):

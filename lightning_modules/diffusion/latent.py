@@ -6,7 +6,7 @@ outside classifier, a risk model on the clinical variables is fitted to the trai
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -14,14 +14,14 @@ from torch import Tensor
 
 from medzoo.evaluation.regression.risk import EXPANDED, fit_risk, risk_of
 from medzoo.evaluation.scores.followup_baselines import fit_baselines
+from medzoo.lightning_modules.contracts import Batch, FollowupData
+from medzoo.lightning_modules.diffusion.autoencoder import AutoencoderModule
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.diffusion import Sampler
 from medzoo.models.fitted import RiskModel, VolumeBaselines
 from medzoo.models.followup import FollowupDiffusion, Forecast
 
 __all__ = ["LatentDiffusionModule"]
-
-Batch = dict[str, Any]
 
 
 class LatentDiffusionModule(OptimizedModule):
@@ -63,7 +63,7 @@ class LatentDiffusionModule(OptimizedModule):
         *,
         clinical_names: Sequence[str],
         clinical_ranges: Sequence[Sequence[float]],
-        scheduler_interval: str = "step",
+        scheduler_interval: Literal["epoch", "step"] = "step",
         clinical_dropout: float = 0.1,
         value_dropout: float = 0.05,
         flag_dropout: float = 0.0,
@@ -77,7 +77,7 @@ class LatentDiffusionModule(OptimizedModule):
         images_at_once: int = 256,
         seed: int = 0,
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval)  # type: ignore[arg-type]
+        super().__init__(optimizer, scheduler, scheduler_interval)
         self.diffusion, self.sampler = diffusion, sampler
         self.clinical_names = list(clinical_names)
         self.clinical_ranges = {
@@ -107,7 +107,9 @@ class LatentDiffusionModule(OptimizedModule):
         """
         if "autoencoder" not in stages:
             raise ValueError("the diffusion needs a stage named autoencoder before it, or stages.autoencoder.ckpt_path")
-        stage: Any = stages["autoencoder"]
+        stage = stages["autoencoder"]
+        if not isinstance(stage, AutoencoderModule):
+            raise ValueError(f"the stage autoencoder is a {type(stage).__name__}: expected an AutoencoderModule")
         if not bool(stage.latents_measured):
             raise ValueError("the autoencoder's latents have not been measured: take the checkpoint that was tested")
         self.diffusion.autoencoder.load_state_dict(stage.net.state_dict())
@@ -116,7 +118,7 @@ class LatentDiffusionModule(OptimizedModule):
 
     def on_fit_start(self) -> None:
         """Encode the training scans once."""
-        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        datamodule: FollowupData = self.datamodule
         if self.cache_latents:
             for mine in (self.trainer.is_global_zero, not self.trainer.is_global_zero):
                 if mine:  # the first process encodes, the others find the files
@@ -211,7 +213,7 @@ class LatentDiffusionModule(OptimizedModule):
         weight, fill = (value.cpu().double().numpy() for value in (part.weight, part.fill))
         return float(risk_of(clinical.cpu().double().numpy()[None], weight, float(part.bias), fill)[0])
 
-    def finalize(self, datamodule: Any) -> None:
+    def finalize(self, datamodule: FollowupData) -> None:
         """Fit the risk model, and the baselines that the test compares with, to the training patients.
 
         Args:

@@ -23,6 +23,8 @@ from medzoo.evaluation.nomogram.study import (
 from medzoo.evaluation.regression.image_score import Aggregate, folds_by_case
 from medzoo.evaluation.regression.plain import plain_filler, plain_model, plain_regression
 from medzoo.evaluation.scores.summary import table_one
+from medzoo.lightning_modules.contracts import CaseData
+from medzoo.lightning_modules.nomogram.images import EncodedImages
 from medzoo.models.fitted import NomogramPart
 
 __all__ = ["CaseTable", "NomogramSettings", "case_folds", "fit_nomogram", "probabilities_of", "refuse_gaps"]
@@ -96,7 +98,7 @@ class CaseTable:
     candidates: Mapping[str, np.ndarray]
     readers: Mapping[str, tuple[np.ndarray, np.ndarray]]
     truth: np.ndarray | None = None
-    images: Any = None
+    images: EncodedImages | None = None
 
     @property
     def part(self) -> Part:
@@ -119,7 +121,7 @@ def fit_nomogram(
     settings: NomogramSettings,
     table: CaseTable,
     fold: np.ndarray,
-    datamodule: Any,
+    datamodule: CaseData,
     walk: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> None:
     """Develop the nomogram and its comparators, and keep all that test, evaluation and prediction read.
@@ -199,7 +201,11 @@ def _numbers(made: Development, table: CaseTable, walk: tuple[np.ndarray, np.nda
 
 
 def _record(
-    made: Development, settings: NomogramSettings, table: CaseTable, datamodule: Any, optimism: list[dict[str, Any]]
+    made: Development,
+    settings: NomogramSettings,
+    table: CaseTable,
+    datamodule: CaseData,
+    optimism: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Names, tables and notes, as plain containers."""
     assert table.positive is not None

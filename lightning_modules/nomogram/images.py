@@ -1,10 +1,13 @@
 """Images of cases as an autoencoder sees them."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from medzoo.lightning_modules.contracts import CaseData
 
 __all__ = ["EncodedImages", "encode_images"]
 
@@ -32,8 +35,25 @@ class EncodedImages:
         return replace(self, score=score)
 
 
+class DecodesLatents(Protocol):
+    """A module with a latent of numbers, such as `ResidualVAEModule`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
+    def latent(self, image: Tensor) -> Tensor:
+        """Mean latent (B, L) of images."""
+        ...
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images of latents."""
+        ...
+
+
 @torch.no_grad()
-def encode_images(module: Any, datamodule: Any, splits: tuple[str, ...]) -> EncodedImages:
+def encode_images(module: DecodesLatents, datamodule: CaseData, splits: tuple[str, ...]) -> EncodedImages:
     """Encode all images of some splits as they are, without augmentation.
 
     Args:

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medzoo.lightning_modules.contracts import Batch, CaseData, Cases
 from medzoo.lightning_modules.nomogram.fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
 from medzoo.lightning_modules.nomogram.reading import ReadsNomogram
 from medzoo.models.fitted import NomogramPart
 
 __all__ = ["NomogramModule"]
-
-Batch = dict[str, Any]
 
 
 class NomogramModule(L.LightningModule, ReadsNomogram):
@@ -60,7 +59,7 @@ class NomogramModule(L.LightningModule, ReadsNomogram):
         table = CaseTable(batch["id"], None, [], x.cpu().numpy(), {}, {})
         return {**said, "probability": next(iter(self.case_probabilities(table).values()))}
 
-    def finalize(self, datamodule: Any) -> None:
+    def finalize(self, datamodule: CaseData) -> None:
         """Fit the nomogram to the cases of training and validation.
 
         Args:
@@ -74,16 +73,17 @@ class NomogramModule(L.LightningModule, ReadsNomogram):
         fold = case_folds(table.positive, np.array(table.names), self.settings)
         fit_nomogram(self.nomogram, self.settings, table, fold, datamodule)
 
-    def case_table(self, datamodule: Any, *splits: str) -> CaseTable:
+    def case_table(self, datamodule: CaseData, *splits: str) -> CaseTable:
         """The cases of some splits."""
         return _table(datamodule, datamodule.cases(*splits))
 
-    def predicted_table(self, datamodule: Any, collected: Mapping[str, Any]) -> CaseTable:
+    def predicted_table(self, datamodule: CaseData, collected: Mapping[str, Any]) -> CaseTable:
         """The cases that were predicted."""
         return _table(datamodule, datamodule.cases("predict"))
 
 
-def _table(datamodule: Any, cases: Any) -> CaseTable:
+def _table(datamodule: CaseData, cases: Cases | None) -> CaseTable:
+    assert cases is not None
     x = np.column_stack([cases.values[name] for name in datamodule.predictors])
     others = {name: cases.values[name] for name in datamodule.candidates if name in cases.values}
     return CaseTable(cases.names, cases.positive, cases.split, x, others, cases.readers, cases.probability)

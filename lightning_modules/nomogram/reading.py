@@ -7,6 +7,7 @@ import numpy as np
 
 from medzoo.evaluation.nomogram.study import SCORE
 from medzoo.evaluation.scores.prevalence import checked_prevalence
+from medzoo.lightning_modules.contracts import CaseData
 from medzoo.lightning_modules.nomogram.fit import CaseTable, probabilities_of, refuse_gaps
 from medzoo.models.fitted import NomogramPart
 
@@ -38,7 +39,7 @@ class ReadsNomogram:
         assert self.nomogram is not None
         return probabilities_of(self.nomogram, table)
 
-    def check_cases(self, datamodule: Any, split: str) -> None:
+    def check_cases(self, datamodule: CaseData, split: str) -> None:
         """Tell what the nomogram cannot read before anything is computed.
 
         Args:
@@ -67,6 +68,6 @@ class ReadsNomogram:
             raise ValueError("prevalence: this model has no nomogram, so it gives no probability")
         self.prevalence = checked_prevalence(prevalence)
 
-    def predicted_table(self, datamodule: Any, collected: Mapping[str, Any]) -> CaseTable | None:
+    def predicted_table(self, datamodule: CaseData, collected: Mapping[str, Any]) -> CaseTable | None:
         """The cases that were predicted, made of what `predict_step` returned; none where there is no table of them."""
         raise NotImplementedError

@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.optimization import OptimizerPartial, SchedulerPartial
-from medzoo.lightning_modules.vae.two_part import Batch, Pair, TwoPartVAEModule
+from medzoo.lightning_modules.vae.two_part import Pair, TwoPartVAEModule
 from medzoo.models.losses import draw, gaussian_error, kl_to_normal
 from medzoo.models.losses.classification import Task
+from medzoo.models.protocols import SalientNetwork
 
 __all__ = ["ContrastiveVAEModule"]
 
@@ -31,7 +33,7 @@ class ContrastiveVAEModule(TwoPartVAEModule):
     The decoder gets the common latent, and the salient one of target images; that of background images is 0.
 
     Args:
-        net: With encoders `common` and `salient`, and `decode`, such as `SalientVAE`.
+        net: With `encode` and `decode`, such as `SalientVAE`.
         optimizer: As of `TwoPartVAEModule`.
         scheduler: As of `TwoPartVAEModule`.
         background: Index of the background class.
@@ -71,7 +73,10 @@ class ContrastiveVAEModule(TwoPartVAEModule):
             raise ValueError(f"background={background}: there are classes 0 to {num_classes - 1}")
         if min(common_kl, salient_kl, classifier_weight) < 0 or (background_prior or 1.0) <= 0:
             raise ValueError("weights must not be below 0, and background_prior must be positive")
-        common, salient = int(net.common_features), int(net.salient_features)  # type: ignore[arg-type]
+        if not isinstance(net, SalientNetwork):
+            needs = "encode, decode, common_features, salient_features"
+            raise ValueError(f"net={type(net).__name__} is no network such as SalientVAE: it needs {needs}")
+        common, salient = net.common_features, net.salient_features
         options |= {"task": task, "num_classes": num_classes}
         super().__init__(net, optimizer, scheduler, widths=(common, salient), **options)
         self.background, self.common_kl, self.salient_kl = background, common_kl, salient_kl
@@ -82,7 +87,7 @@ class ContrastiveVAEModule(TwoPartVAEModule):
 
     def encode(self, batch: Batch) -> tuple[Pair, Pair]:
         """Mean and log variance of the common and of the salient latent."""
-        return self.net.common(batch["image"]), self.net.salient(batch["image"])  # type: ignore[operator]
+        return self.net.encode(batch["image"])
 
     def reconstruct(self, batch: Batch, parts: Pair) -> Tensor:
         """Images, those of the background from the common latent alone."""

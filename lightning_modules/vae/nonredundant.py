@@ -12,11 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medzoo.lightning_modules.contracts import Batch, RadiomicsData
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.optimization import OptimizerPartial, SchedulerPartial
-from medzoo.lightning_modules.vae.two_part import Batch, Pair, TwoPartVAEModule
+from medzoo.lightning_modules.vae.two_part import Pair, TwoPartVAEModule
 from medzoo.models.losses import draw, gaussian_error, kl_to_normal
 from medzoo.models.losses.classification import Task
+from medzoo.models.protocols import RadiomicsNetwork
 
 __all__ = ["NonRedundantVAEModule"]
 
@@ -53,7 +55,10 @@ class NonRedundantVAEModule(TwoPartVAEModule):
         supervision: float = 0.0,
         **options: Any,
     ) -> None:
-        hcr, dlr = int(net.condition_features), int(net.latent_features)  # type: ignore[arg-type]
+        if not isinstance(net, RadiomicsNetwork):
+            needs = "encode, decode, condition_features, latent_features"
+            raise ValueError(f"net={type(net).__name__} is no network such as RadiomicsVAE: it needs {needs}")
+        hcr, dlr = net.condition_features, net.latent_features
         if hcr < 1:
             raise ValueError("the data have no hand-crafted radiomics: set datamodule/radiomics=hand_crafted")
         options |= {"task": task, "num_classes": num_classes}
@@ -65,7 +70,8 @@ class NonRedundantVAEModule(TwoPartVAEModule):
 
     def on_fit_start(self) -> None:
         """Take the scale of the radiomics from the training images."""
-        scaler = self.trainer.datamodule.hcr_scaler()  # type: ignore[attr-defined]
+        datamodule: RadiomicsData = self.datamodule
+        scaler = datamodule.hcr_scaler()
         self.hcr_mean.copy_(torch.from_numpy(scaler.mean))
         self.hcr_scale.copy_(torch.from_numpy(scaler.scale))
 
@@ -75,7 +81,7 @@ class NonRedundantVAEModule(TwoPartVAEModule):
         if self.masked:
             image = image * self._mask(batch)
         standard = ((hcr - self.hcr_mean) / self.hcr_scale).nan_to_num()
-        return (standard, standard), self.net.encode(image)  # type: ignore[operator]
+        return (standard, standard), self.net.encode(image)
 
     def draw(self, batch: Batch, code: tuple[Pair, Pair]) -> Pair:
         """The radiomics as they are, and a sample of the latent."""

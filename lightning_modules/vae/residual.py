@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
 from medzoo.evaluation.regression.image_score import along_score, by_case, fit_score, image_scores, out_of_fold
+from medzoo.lightning_modules.contracts import Batch, CaseData, Cases
 from medzoo.lightning_modules.nomogram.fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
 from medzoo.lightning_modules.nomogram.images import EncodedImages, encode_images
 from medzoo.lightning_modules.nomogram.reading import ReadsNomogram
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.fitted import NomogramPart
+from medzoo.models.protocols import VectorAutoencoder
 from medzoo.models.residual_vae.score import ImageScore, ScoreKind
 
 __all__ = ["ResidualVAEModule"]
@@ -30,7 +32,6 @@ IN_SAMPLE = (
     "score=reconstruction is not out of fold: the autoencoder was trained on most development images, so its errors "
     "are smaller there than on new cases, and thresholds and coefficients do not carry over; probe and mahalanobis do"
 )
-Batch = dict[str, Any]
 
 
 class ResidualVAEModule(OptimizedModule, ReadsNomogram):
@@ -62,8 +63,11 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         nomogram: NomogramSettings | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
+        if not isinstance(net, VectorAutoencoder):
+            needs = "encode, sample, decode, latent_features, sizes"
+            raise ValueError(f"net={type(net).__name__} is no network such as ResidualVAE: it needs {needs}")
         self.net, self.criterion = net, criterion
-        self.score = ImageScore(score, int(net.latent))  # type: ignore[arg-type]
+        self.score = ImageScore(score, net.latent_features)
         self.settings = nomogram
         self.nomogram = NomogramPart() if nomogram else None
 
@@ -81,7 +85,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
     def nomogram_method(self) -> dict[str, str]:
         """What came before the regression."""
         assert self.settings is not None
-        size = " x ".join(map(str, self.net.sizes[0]))  # type: ignore[index]
+        size = " x ".join(map(str, self.net.sizes[0]))
         told = f"{self.score.kind} score, {self.settings.aggregate} of a case's images"
         folds = "" if self.score.kind == "reconstruction" else ", out of fold in development"
         return {
@@ -95,11 +99,11 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
 
     def latent(self, image: Tensor) -> Tensor:
         """Mean latent (B, L) of images."""
-        return self.net.encode(image)[0]  # type: ignore[operator]
+        return self.net.encode(image)[0]
 
     def decode(self, latent: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] of latents (B, L)."""
-        return self.net.decode(latent).sigmoid()  # type: ignore[operator]
+        return self.net.decode(latent).sigmoid()
 
     def image_score(self, image: Tensor) -> Tensor:
         """Score (B,) of images, differentiable."""
@@ -108,11 +112,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
             return self.score(latent, latent[:, 0])
         return self.score(latent, squared_error(self.decode(latent), image))
 
-    def set_score(self, **numbers: Any) -> None:
-        """Take over what was fitted to latents (`ImageScore.take`); it becomes part of the checkpoint."""
-        self.score.take(**numbers)
-
-    def finalize(self, datamodule: Any) -> None:
+    def finalize(self, datamodule: CaseData) -> None:
         """Fit the image score and the nomogram to the cases of training and validation.
 
         Their own scores are out of fold, by case; the score that is kept is that of all of them. Without a nomogram the
@@ -131,7 +131,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         images = encode_images(self, datamodule, ("train", "val"))
         label = dict(zip(cases.names, cases.positive, strict=True))
         positive = np.array([label[name] for name in images.case])
-        self.set_score(**fit_score(kind, images.latent, positive, images.case, settings.seed))
+        self.score.take(**fit_score(kind, images.latent, positive, images.case, settings.seed))
         if self.nomogram is None:
             return
         if kind == "reconstruction":
@@ -143,7 +143,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         of_cases = np.array([home[name] for name in cases.names])
         fit_nomogram(self.nomogram, settings, table, of_cases, datamodule, along_score(images.latent, held, 9))
 
-    def case_table(self, datamodule: Any, *splits: str) -> CaseTable:
+    def case_table(self, datamodule: CaseData, *splits: str) -> CaseTable:
         """The cases of some splits with their image scores, by what was fitted.
 
         Args:
@@ -153,9 +153,11 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         images = encode_images(self, datamodule, splits)
         numbers = {name: value.cpu().numpy() for name, value in self.score.named_buffers()}
         scores = image_scores(self.score.kind, numbers, images.latent, images.error)
-        return self._table(datamodule, datamodule.cases(*splits), images, scores)
+        cases = datamodule.cases(*splits)
+        assert cases is not None
+        return self._table(datamodule, cases, images, scores)
 
-    def predicted_table(self, datamodule: Any, collected: Mapping[str, Any]) -> CaseTable | None:
+    def predicted_table(self, datamodule: CaseData, collected: Mapping[str, Any]) -> CaseTable | None:
         """The cases that were predicted, by the scores of their images; none where there is no table of them."""
         cases, ids = datamodule.cases("predict"), collected["id"]
         if cases is None or self.nomogram is None:
@@ -164,7 +166,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         images = EncodedImages(ids, owner, np.empty((len(ids), 0)), np.empty(len(ids)), np.empty(0))
         return self._table(datamodule, cases, images, collected["score"])
 
-    def _table(self, datamodule: Any, cases: Any, images: EncodedImages, scores: np.ndarray) -> CaseTable:
+    def _table(self, datamodule: CaseData, cases: Cases, images: EncodedImages, scores: np.ndarray) -> CaseTable:
         assert self.settings is not None
         own = by_case(scores, images.case, cases.names, self.settings.aggregate, self.settings.top)
         x = np.column_stack([*(cases.values[name] for name in datamodule.predictors), own])
@@ -195,8 +197,8 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
 
     def _evaluate(self, stage: str, batch: Batch) -> Tensor:
         image = batch["image"]
-        mean, sigma = self.net.encode(image)  # type: ignore[operator]
-        logits = self.net.decode(mean)  # type: ignore[operator]
+        mean, sigma = self.net.encode(image)
+        logits = self.net.decode(mean)
         terms = self.criterion(logits, image, mean, sigma, 2**62)  # beyond any warm-up
         said = logits.float().sigmoid()
         numbers = {name: terms[name] for name in ("loss", "error", "kl")}

@@ -4,22 +4,22 @@ The penalty follows Vétil et al. 2023 (arXiv:2308.11389): an estimator with an 
 on parts without gradient, and while the VAE steps, the estimator rests. In each step only one of both moves.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from medzoo.evaluation.scores.representations import auc_of, fit_probe
+from medzoo.lightning_modules.contracts import Batch, OrderedData
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.fitted import Probes
-from medzoo.models.losses import draw
+from medzoo.models.losses import CLUB, DensityRatio, draw
 from medzoo.models.losses.classification import Task
+from medzoo.models.protocols import TwoPartNetwork
 
-__all__ = ["Batch", "TwoPartVAEModule"]
+__all__ = ["Pair", "TwoPartVAEModule"]
 
-Batch = dict[str, Any]
 Pair = tuple[Tensor, Tensor]
 
 
@@ -59,7 +59,7 @@ class TwoPartVAEModule(OptimizedModule):
 
     def __init__(
         self,
-        net: nn.Module,
+        net: TwoPartNetwork,
         optimizer: OptimizerPartial,
         scheduler: SchedulerPartial | None = None,
         *,
@@ -67,7 +67,7 @@ class TwoPartVAEModule(OptimizedModule):
         task: Task,
         num_classes: int,
         sigma: float = 0.1,
-        mi: nn.Module | None = None,
+        mi: CLUB | DensityRatio | None = None,
         mi_optimizer: OptimizerPartial | None = None,
         mi_weight: float = 1.0,
         mi_every: int = 0,
@@ -118,7 +118,7 @@ class TwoPartVAEModule(OptimizedModule):
 
     def decode(self, first: Tensor, second: Tensor) -> Tensor:
         """Images of codes."""
-        return self.net.decode(first, second)  # type: ignore[operator]
+        return self.net.decode(first, second)
 
     def reconstruct(self, batch: Batch, parts: Pair) -> Tensor:
         """Images of a batch, from their parts."""
@@ -148,7 +148,7 @@ class TwoPartVAEModule(OptimizedModule):
     def on_train_epoch_end(self) -> None:
         """The schedule of the VAE, where Lightning does not step it."""
         if not self.automatic_optimization and self._scheduler is not None:
-            self.lr_schedulers().step()  # type: ignore[union-attr]
+            self.step_schedules()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and its terms, through the means."""
@@ -157,9 +157,8 @@ class TwoPartVAEModule(OptimizedModule):
     def on_validation_epoch_end(self) -> None:
         """What both parts tell of the label, in the epochs that the user asked for."""
         if self.probe_every and (self.current_epoch + 1) % self.probe_every == 0 and not self.trainer.sanity_checking:
-            datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.finalize(datamodule)
-            first, second, label = self._of_split(datamodule, "val")
+            self.finalize(self.datamodule)
+            first, second, label = self._of_split(self.datamodule, "val")
             prob = self.probes(torch.cat([first, second], 1))[:, 2]
             self.log("val/auc", auc_of(label.cpu().numpy(), prob.cpu().numpy()), prog_bar=True, rank_zero_only=False)
 
@@ -178,7 +177,7 @@ class TwoPartVAEModule(OptimizedModule):
         """`{"id": list of B names, "prob": (B, K) probabilities of both parts}`."""
         return {"id": batch["id"], "prob": self.probes(torch.cat(self.features(batch), 1))[:, 2]}
 
-    def finalize(self, datamodule: Any) -> None:
+    def finalize(self, datamodule: OrderedData) -> None:
         """Fit a logistic regression on the training images to either part, and to both."""
         first, second, label = self._of_split(datamodule, "train")
         width = self.widths[0]
@@ -189,7 +188,7 @@ class TwoPartVAEModule(OptimizedModule):
             weights[index, :, chosen], biases[index] = weight, bias
         self.probes.take(weight=weights, bias=biases)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser with its schedule, or those of the VAE and the estimator."""
         if self.mi is None:
             return super().configure_optimizers()
@@ -226,15 +225,17 @@ class TwoPartVAEModule(OptimizedModule):
         few, alone = len(pair[0]) < 2, self._trainer is None or self.trainer.world_size == 1
         if few and alone:
             return
-        estimator: Any = self.mi
+        estimator = self.mi
+        assert estimator is not None
         with self.learning(1):  # other ranks may have pairs, and wait for this backward pass
-            loss = sum(0 * weight.sum() for weight in estimator.parameters()) if few else estimator.loss(*pair)
+            loss = _no_loss(estimator) if few else estimator.loss(*pair)
             self.descend(1, loss)
 
     def _fit_estimator(self) -> None:
         """The paper's alternating schedule: the estimator learns on all training images, the VAE rests."""
         with torch.no_grad():
-            batches = [self._moved(batch) for batch in self.trainer.datamodule.ordered_dataloader("train")]  # type: ignore[attr-defined]
+            datamodule: OrderedData = self.datamodule
+            batches = [self._moved(batch) for batch in datamodule.ordered_dataloader("train")]
             codes = [(batch, self.encode(batch)) for batch in batches]
         for _ in range(self.mi_steps):
             pairs = [self.penalised(batch, self.draw(batch, code)) for batch, code in codes]
@@ -248,11 +249,11 @@ class TwoPartVAEModule(OptimizedModule):
         pair = self.penalised(batch, parts)
         numbers = {name: terms[name] for name in ("loss", "mse", "kl")}
         if self.mi is not None and len(pair[0]):
-            numbers["mi"] = self.mi.estimate(*pair)  # type: ignore[operator]
+            numbers["mi"] = self.mi.estimate(*pair)
         self.log_evaluation(stage, numbers, len(batch["id"]))
 
     @torch.no_grad()
-    def _of_split(self, datamodule: Any, split: str) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_split(self, datamodule: OrderedData, split: str) -> tuple[Tensor, Tensor, Tensor]:
         """Both parts and the labels of all images of a split."""
         training = self.training
         self.eval()
@@ -266,3 +267,8 @@ class TwoPartVAEModule(OptimizedModule):
 
     def _moved(self, batch: Batch) -> Batch:
         return {name: value.to(self.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+
+
+def _no_loss(net: nn.Module) -> Tensor:
+    """0, with a gradient of 0 for every weight."""
+    return torch.stack([0 * weight.sum() for weight in net.parameters()]).sum()

@@ -65,8 +65,9 @@ class DiffusionUKAN(nn.Module):
                 width = after
             if stage:
                 self.grow.append(nn.Conv2d(width, width, 3, 1, 1))
-        self.tail = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, in_channels, 3, 1, 1))
-        nn.init.xavier_uniform_(self.tail[-1].weight, gain=1e-5)  # type: ignore[arg-type]
+        last = nn.Conv2d(width, in_channels, 3, 1, 1)
+        nn.init.xavier_uniform_(last.weight, gain=1e-5)
+        self.tail = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), last)
         self.blocks = blocks
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -99,11 +100,10 @@ class _ResBlock(nn.Module):
         super().__init__()
         self.first = nn.Sequential(nn.GroupNorm(groups, before), nn.SiLU(), nn.Conv2d(before, after, 3, 1, 1))
         self.time = nn.Sequential(nn.SiLU(), nn.Linear(time, after))
-        self.second = nn.Sequential(
-            nn.GroupNorm(groups, after), nn.SiLU(), nn.Dropout(dropout), nn.Conv2d(after, after, 3, 1, 1)
-        )
+        last = nn.Conv2d(after, after, 3, 1, 1)
+        self.second = nn.Sequential(nn.GroupNorm(groups, after), nn.SiLU(), nn.Dropout(dropout), last)
         self.shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
-        nn.init.xavier_uniform_(self.second[-1].weight, gain=1e-5)  # type: ignore[arg-type]
+        nn.init.xavier_uniform_(last.weight, gain=1e-5)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         y = self.first(x) + self.time(time)[:, :, None, None]

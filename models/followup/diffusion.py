@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from medzoo.models.diffusion import NoiseSchedule, Sampler, guided, slice_correlated_noise
 from medzoo.models.diffusion.samplers import Denoise, Draw
+from medzoo.models.protocols import ImageAutoencoder
 
 __all__ = ["FollowupDiffusion", "Forecast"]
 
@@ -65,10 +66,16 @@ class FollowupDiffusion(nn.Module):
         correct_baseline: bool = True,
     ) -> None:
         super().__init__()
-        self.autoencoder, self.net, self.schedule, self.gamma = autoencoder.requires_grad_(False), net, schedule, gamma
+        if not isinstance(autoencoder, ImageAutoencoder):
+            needs = "encode, sample, decode, latent_channels"
+            raise ValueError(
+                f"autoencoder={type(autoencoder).__name__} is none such as MultiHeadAutoencoderKL: it needs {needs}"
+            )
+        autoencoder.requires_grad_(False)
+        self.autoencoder, self.net, self.schedule, self.gamma = autoencoder, net, schedule, gamma
         self.lesion_weight, self.lesion_margin = lesion_weight, lesion_margin
         self.sample_latents, self.correct_baseline = sample_latents, correct_baseline
-        channels = int(autoencoder.latent_channels)  # type: ignore[arg-type]
+        channels = autoencoder.latent_channels
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))
 
@@ -86,7 +93,7 @@ class FollowupDiffusion(nn.Module):
             image: CT, IPH and IVH.
             generator: On the CPU; source of the noise with `sample_latents`.
         """
-        latent, sigma = self.autoencoder.encode(image.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+        latent, sigma = self.autoencoder.encode(image.contiguous(memory_format=torch.channels_last))
         if self.sample_latents:
             latent = latent + sigma * torch.randn(latent.shape, generator=generator).to(latent)
         return (latent.float() - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
@@ -95,7 +102,7 @@ class FollowupDiffusion(nn.Module):
         """CT, and logits of IPH and IVH, (B, 3, H, W), of normalised latents (B, c, h, w)."""
         latent = latent * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
         latent = latent.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
-        return self.autoencoder.decode(latent).float()  # type: ignore[operator]
+        return self.autoencoder.decode(latent).float()
 
     def loss(
         self,

@@ -73,6 +73,10 @@ class SalientVAE(nn.Module):
         self.salient = ConvEncoder(agreed, salient_features)
         self.decoder = ConvDecoder(agreed, common_features + salient_features, output)
 
+    def encode(self, image: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Mean and log variance (B, F) of the common latent, and those (B, D) of the salient one."""
+        return self.common(image), self.salient(image)
+
     def decode(self, common: Tensor, salient: Tensor) -> Tensor:
         """Images (B, C, *spatial) of common (B, F) and salient (B, D) latents."""
         return self.decoder(torch.cat([common, salient], dim=1))

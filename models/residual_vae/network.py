@@ -44,14 +44,14 @@ class ResidualVAE(nn.Module):
         super().__init__()
         if any(width % groups for width in channels):
             raise ValueError(f"groups={groups} does not divide every width of {tuple(channels)}")
-        self.sizes = [tuple(image_size)]
+        self.sizes: list[tuple[int, ...]] = [tuple(image_size)]
         for _ in channels:
             self.sizes.append(tuple(-(-edge // 2) for edge in self.sizes[-1]))
         if min(self.sizes[-2]) < 2:
             raise ValueError(
                 f"an image of {tuple(image_size)} pixels has no {len(channels)} levels: give fewer channels"
             )
-        self.latent = latent
+        self.latent_features = latent
         self.stem = nn.Conv2d(in_channels, channels[0], 3, padding=1)
         self.down = nn.ModuleList()
         before = channels[0]

@@ -6,7 +6,6 @@ from ImageNet to start from.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -146,7 +145,7 @@ class _Down(nn.Sequential):
     An odd number of slices that the patch kept is rounded down (7 to 3 in the ACDC form), other odd sides up.
     """
 
-    def __init__(self, conv: Any, width: int, stride: Sequence[int], keeps: Sequence[bool]) -> None:
+    def __init__(self, conv: type[nn.Module], width: int, stride: Sequence[int], keeps: Sequence[bool]) -> None:
         kernel = tuple(1 if step == 1 else 3 for step in stride)
         super().__init__(nn.GELU(), _Norm(width), conv(width, 2 * width, kernel, tuple(stride)))
         self.kernel, self.keeps = kernel, tuple(keeps)
@@ -160,7 +159,7 @@ class _Down(nn.Sequential):
 class _Up(nn.Sequential):
     """Half the channels at the resolution of the skip."""
 
-    def __init__(self, up: Any, width: int, stride: Sequence[int]) -> None:
+    def __init__(self, up: type[nn.Module], width: int, stride: Sequence[int]) -> None:
         super().__init__(_Norm(2 * width), up(2 * width, width, tuple(stride), tuple(stride)))
         self.stride = tuple(stride)
 

@@ -174,8 +174,7 @@ def test_schedules_loss_guidance_and_sampler_are_those_of_the_published_code(flo
 
 
 def training_loss(net, schedule, times):
-    autoencoder = torch.nn.Module()
-    autoencoder.latent_channels = 4
+    autoencoder = MultiHeadAutoencoderKL(channels=(8,), norm_num_groups=8)  # plays no part
     latents = [numbers("input", 20020 + index, 8, channels, 16, 16) for index, channels in enumerate((12, 4, 4))]
     clinical, flag = numbers("share", 20023, 8, 7), torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
     part = FollowupDiffusion(autoencoder, net, schedule, gamma=1.0)

@@ -39,7 +39,6 @@ class Known(nn.Module):
     def __init__(self, codes, reconstruction, **widths):
         super().__init__()
         self.codes, self.reconstruction = codes, reconstruction
-        self.common, self.salient = lambda image: codes[0], lambda image: codes[1]
         self.__dict__ |= widths
 
     def encode(self, image):
@@ -66,6 +65,7 @@ def test_sepvae(tmp_path, monkeypatch, float64):
     ]
     image, seen = (numbers("share", seed, 10, 3, 8, 8) for seed in (20014, 20015))
     net = Known(codes, seen, common_features=12, salient_features=8)
+    net.encode = lambda image: codes
     noise = numbers("input", 20016, 10, 20).split([12, 8], 1)
     words = ["experiment=medmnist_sepvae_demo", "preset=sepvae"]
     module = module_of(tmp_path, words, net, (12, 8), monkeypatch, noise)
@@ -120,6 +120,9 @@ class Dense(nn.Module):
         latent, hidden, pixels = SIZES["features"], SIZES["hidden"], SIZES["pixels"]
         sizes = [(pixels, hidden), (hidden, latent), (hidden, latent)] * 2 + [(2 * latent, hidden), (hidden, pixels)]
         self.layers = nn.ModuleList(dense(1 + 2 * place, *size) for place, size in enumerate(sizes))
+
+    def encode(self, x):
+        return self.common(x), self.salient(x)
 
     def salient(self, x):
         hidden = self.layers[0](x).relu()

@@ -59,7 +59,7 @@ def test_it_learns_fetal_heads(tmp_path):
 @pytest.mark.parametrize("kind", ["probe", "mahalanobis", "reconstruction"])
 def test_scores_are_of_each_image_and_differentiable(kind):
     made = module((16, 20), score=kind).eval()
-    made.set_score(**({"weight": np.arange(16.0), "bias": 1.0} if kind == "probe" else {}))
+    made.score.take(**({"weight": np.arange(16.0), "bias": 1.0} if kind == "probe" else {}))
     image = torch.rand(3, 1, 16, 20, requires_grad=True)
     scores = made.image_score(image)
     alone = torch.cat([made.image_score(image[k : k + 1]) for k in range(3)])
