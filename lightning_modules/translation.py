@@ -42,8 +42,8 @@ class TranslationModule(OptimizedModule):
         discriminator_b: The same for B.
         optimizer: Builds the optimiser of the generators, and that of the discriminators.
         scheduler: Their learning-rate schedule, in epochs.
-        downstream: A segmentation that knows A; its weights are those of the stage `trained`.
-        trained: The stage; none leaves the segmentation as it is built.
+        downstream: A segmentation that knows A; its weights are those of the stage `pretrained`.
+        pretrained: The stage; none leaves the segmentation as it is built.
         cycle_weight: Of the cycle.
         identity_weight: Of the identity, times `cycle_weight`.
         pool: Made images that discriminators are shown again.
@@ -61,7 +61,7 @@ class TranslationModule(OptimizedModule):
         scheduler: SchedulerPartial | None = None,
         *,
         downstream: SegmentationModule,
-        trained: str | None = None,
+        pretrained: str | None = None,
         cycle_weight: float = 10.0,
         identity_weight: float = 0.5,
         pool: int = 50,
@@ -69,7 +69,7 @@ class TranslationModule(OptimizedModule):
         super().__init__(optimizer, scheduler)
         self.automatic_optimization = False
         self.to_b, self.to_a, self.discriminator_a, self.discriminator_b = to_b, to_a, discriminator_a, discriminator_b
-        self.downstream, self.trained = downstream.requires_grad_(False), trained
+        self.downstream, self.pretrained = downstream.requires_grad_(False), pretrained
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.pool_a, self.pool_b = ImagePool(pool), ImagePool(pool)
         self.features = {name: KeptRows() for name in ("a", "b", "translated")}
@@ -81,16 +81,18 @@ class TranslationModule(OptimizedModule):
         return ["train/loss", "val/cycle", "val/kid"]
 
     def receive(self, stages: Mapping[str, L.LightningModule]) -> None:
-        """Take over the segmentation of the stage `trained`.
+        """Take over the segmentation of the stage `pretrained`.
 
         Raises:
             ValueError: If there is no such stage.
         """
-        if self.trained is None:
+        if self.pretrained is None:
             return
-        if self.trained not in stages:
-            raise ValueError(f"trained={self.trained}: no such stage before this one; there are {', '.join(stages)}")
-        self.downstream.load_state_dict(stages[self.trained].state_dict())
+        if self.pretrained not in stages:
+            raise ValueError(
+                f"pretrained={self.pretrained}: no such stage before this one; there are {', '.join(stages)}"
+            )
+        self.downstream.load_state_dict(stages[self.pretrained].state_dict())
 
     def forward(self, image: Tensor) -> Tensor:
         """Images of B (B, C, H, W), or volumes (B, C, Z, H, W) slice by slice, in [0, 1], as A."""

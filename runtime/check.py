@@ -17,7 +17,7 @@ from hydra.utils import get_object
 
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.extras import install_hint
-from medzoo.runtime.renamed import KEYS, new_target
+from medzoo.runtime.renamed import new_name, new_target
 
 __all__ = ["arguments_of", "check_config", "did_you_mean", "misfits", "takes"]
 
@@ -47,7 +47,7 @@ def misfits(config: Any, path: str = "") -> list[str]:
 def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
     """A hint at the known word that `word` became, or the nearest to it, or at all of them when none is near."""
     options = sorted(known)
-    if (new := KEYS.get(word)) in options:
+    if new := new_name(word, options):
         return f"it is called {new} now"
     close = difflib.get_close_matches(word, options, n=1)
     return f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(options)}"

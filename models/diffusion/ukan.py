@@ -22,53 +22,53 @@ class DiffusionUKAN(nn.Module):
 
     Args:
         in_channels: Of the image.
-        channels: Of the first stage.
-        multipliers: Channels of each stage, in units of `channels`.
+        dim: Channels of the first level.
+        dim_mults: Channels of each level, in units of `dim`.
         kan_channels: Channels of the two KAN stages.
-        blocks: Residual blocks of a stage.
+        num_res_blocks: Residual blocks of each level.
         dropout: Rate in the residual blocks.
-        groups: Of the group norms.
+        norm_num_groups: Groups of the normalisation; must divide every width.
     """
 
     def __init__(
         self,
         in_channels: int = 1,
-        channels: int = 64,
-        multipliers: Sequence[int] = (1, 2, 3, 4),
+        dim: int = 64,
+        dim_mults: Sequence[int] = (1, 2, 3, 4),
         kan_channels: tuple[int, int] = (320, 512),
         *,
-        blocks: int = 2,
+        num_res_blocks: int = 2,
         dropout: float = 0.15,
-        groups: int = 32,
+        norm_num_groups: int = 32,
     ) -> None:
         super().__init__()
-        self.multiple = 2 ** (len(multipliers) + 1)
-        time = 4 * channels
-        self.frequencies = channels
-        self.time = nn.Sequential(nn.Linear(channels, time), nn.SiLU(), nn.Linear(time, time))
-        widths = [channels * factor for factor in multipliers]
-        self.head = nn.Conv2d(in_channels, channels, 3, 1, 1)
+        self.multiple = 2 ** (len(dim_mults) + 1)
+        time = 4 * dim
+        self.frequencies = dim
+        self.time = nn.Sequential(nn.Linear(dim, time), nn.SiLU(), nn.Linear(time, time))
+        widths = [dim * factor for factor in dim_mults]
+        self.head = nn.Conv2d(in_channels, dim, 3, 1, 1)
         self.down, self.up, self.shrink, self.grow = (nn.ModuleList() for _ in range(4))
-        kept, width = [channels], channels
+        kept, width = [dim], dim
         for stage, after in enumerate(widths):
-            for _ in range(blocks):
-                self.down.append(_ResBlock(width, after, time, dropout, groups))
+            for _ in range(num_res_blocks):
+                self.down.append(_ResBlock(width, after, time, dropout, norm_num_groups))
                 width = after
                 kept.append(width)
             if stage + 1 < len(widths):
                 self.shrink.append(nn.Conv2d(width, width, 3, 2, 1))
                 kept.append(width)
-        self.middle = _KANStages(width, kan_channels, time, groups)
+        self.middle = _KANStages(width, kan_channels, time, norm_num_groups)
         for stage, after in reversed(list(enumerate(widths))):
-            for _ in range(blocks + 1):
-                self.up.append(_ResBlock(width + kept.pop(), after, time, dropout, groups))
+            for _ in range(num_res_blocks + 1):
+                self.up.append(_ResBlock(width + kept.pop(), after, time, dropout, norm_num_groups))
                 width = after
             if stage:
                 self.grow.append(nn.Conv2d(width, width, 3, 1, 1))
         last = nn.Conv2d(width, in_channels, 3, 1, 1)
         nn.init.xavier_uniform_(last.weight, gain=1e-5)
-        self.tail = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), last)
-        self.blocks = blocks
+        self.tail = nn.Sequential(nn.GroupNorm(norm_num_groups, width), nn.SiLU(), last)
+        self.num_res_blocks = num_res_blocks
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Noisy images (B, C, H, W) at times (B,) to a prediction of the same shape.
@@ -84,14 +84,16 @@ class DiffusionUKAN(nn.Module):
         for index, block in enumerate(self.down, start=1):
             x = block(x, time)
             kept.append(x)
-            if index % self.blocks == 0 and index < len(self.down):
-                x = self.shrink[index // self.blocks - 1](x)
+            if index % self.num_res_blocks == 0 and index < len(self.down):
+                x = self.shrink[index // self.num_res_blocks - 1](x)
                 kept.append(x)
         x = self.middle(x, time)
         for index, block in enumerate(self.up, start=1):
             x = block(torch.cat([x, kept.pop()], dim=1), time)
-            if index % (self.blocks + 1) == 0 and index < len(self.up):
-                x = self.grow[index // (self.blocks + 1) - 1](F.interpolate(x, scale_factor=2.0, mode="nearest"))
+            if index % (self.num_res_blocks + 1) == 0 and index < len(self.up):
+                x = self.grow[index // (self.num_res_blocks + 1) - 1](
+                    F.interpolate(x, scale_factor=2.0, mode="nearest")
+                )
         return self.tail(x)
 
 

@@ -27,7 +27,7 @@ class NNFormer(nn.Module):
         in_channels: Channels of the image.
         out_channels: Classes, background included.
         dim: Channels of the first stage; doubled at each of the following.
-        patch: Size of the patch that becomes a token, each side 1, 2 or 4.
+        patch_size: Size of the patch that becomes a token, each side 1, 2 or 4.
         heads: Attention heads of each stage.
         windows: Sides of the windows of each stage.
         strides: Of each downsampling, one entry for each axis. None takes those published for this patch: 2, but 1 at
@@ -46,7 +46,7 @@ class NNFormer(nn.Module):
         out_channels: int,
         *,
         dim: int = 96,
-        patch: Sequence[int] = (1, 4, 4),
+        patch_size: Sequence[int] = (1, 4, 4),
         heads: Sequence[int] = (3, 6, 12, 24),
         windows: Sequence[Sequence[int]] = ((3, 5, 5), (3, 5, 5), (7, 10, 10), (3, 5, 5)),
         strides: Sequence[Sequence[int]] | None = None,
@@ -56,14 +56,14 @@ class NNFormer(nn.Module):
     ) -> None:
         super().__init__()
         stages, conv, up = len(heads), Conv[Conv.CONV, spatial_dims], Conv[Conv.CONVTRANS, spatial_dims]
-        self.patch, self.deep_supervision = tuple(patch), deep_supervision
+        self.patch_size, self.deep_supervision = tuple(patch_size), deep_supervision
         dims = [dim * 2**stage for stage in range(stages)]
-        steps = _published_strides(patch, stages) if strides is None else [tuple(step) for step in strides]
+        steps = _published_strides(patch_size, stages) if strides is None else [tuple(step) for step in strides]
         if len(steps) != stages - 1:
             raise ValueError(f"strides has {len(steps)} entries: expected {stages - 1}, one between each two of heads")
-        keeps = [side == 1 for side in patch]
+        keeps = [side == 1 for side in patch_size]
         rates = torch.linspace(0, drop_path, stages * depth).view(stages, depth).tolist()
-        self.embed = _embedding(conv, in_channels, dim, self.patch)
+        self.embed = _embedding(conv, in_channels, dim, self.patch_size)
         self.encoder = nn.ModuleList(
             _Stage(width, count, window, rate, skip=False)
             for width, count, window, rate in zip(dims, heads, windows, rates, strict=True)
@@ -76,13 +76,14 @@ class NNFormer(nn.Module):
             for width, count, window, rate in zip(dims[:-1], heads, windows, rates, strict=False)
         )
         self.heads = nn.ModuleList(
-            up(width, out_channels, self.patch, self.patch) for width in (dims[:-1] if deep_supervision else dims[:1])
+            up(width, out_channels, self.patch_size, self.patch_size)
+            for width in (dims[:-1] if deep_supervision else dims[:1])
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, in_channels, *spatial) to logits, full resolution first: [(B, out_channels, *spatial), ...]."""
         size = x.shape[2:]
-        x = self.embed(pad_to_multiple(x, self.patch))
+        x = self.embed(pad_to_multiple(x, self.patch_size))
         skips = []
         for stage, norm, down in zip(self.encoder, self.norms, [*self.down, None], strict=True):
             x = stage(x)

@@ -26,7 +26,7 @@ def autoencoder():
 
 def module(**options):
     torch.manual_seed(0)
-    net = ConditionalUNet(4, 4, 12, dim=8, dim_mults=(1, 2), blocks_per_level=1, heads=1, dim_head=8)
+    net = ConditionalUNet(4, 4, 12, dim=8, dim_mults=(1, 2), num_res_blocks=1, heads=1, dim_head=8)
     diffusion = FollowupDiffusion(autoencoder(), net, sigmoid_schedule())
     torch.nn.init.normal_(diffusion.net.head.weight, std=0.1)
     ranges = [list(limits) for limits in CLINICAL.values()]

@@ -19,7 +19,7 @@ from tests.conftest import REAL_DATA
 
 def module(size, channels=1, **options):
     torch.manual_seed(0)
-    net = ResidualVAE(image_size=size, in_channels=channels, channels=(8, 16, 16), blocks=1, latent=16)
+    net = ResidualVAE(image_size=size, in_channels=channels, channels=(8, 16, 16), num_res_blocks=1, latent_features=16)
     return ResidualVAEModule(net, ImageVAELoss(warmup_steps=20), partial(torch.optim.AdamW, lr=2e-3), **options)
 
 

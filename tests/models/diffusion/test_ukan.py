@@ -53,7 +53,7 @@ def test_ukan_has_the_size_of_the_original():
 
 def test_ukan_depends_on_image_and_time_and_all_of_it_learns():
     torch.manual_seed(0)
-    net = DiffusionUKAN(1, 8, (1, 2), (16, 24), groups=4, dropout=0.0)
+    net = DiffusionUKAN(1, 8, (1, 2), (16, 24), norm_num_groups=4, dropout=0.0)
     for name, parameter in net.named_parameters():
         if "second" in name or "tail" in name:
             torch.nn.init.normal_(parameter, std=0.1)  # they start at almost nothing

@@ -10,7 +10,7 @@ from medzoo.models.diffusion.blocks import FullAttention, LinearAttention, RMSNo
 @pytest.fixture
 def net():
     torch.manual_seed(0)
-    net = ConditionalUNet(4, 4, 12, dim=8, dim_mults=(1, 2, 3), blocks_per_level=2, heads=2, dim_head=4).eval()
+    net = ConditionalUNet(4, 4, 12, dim=8, dim_mults=(1, 2, 3), num_res_blocks=2, heads=2, dim_head=4).eval()
     torch.nn.init.normal_(net.head.weight)  # starts at zero, where nothing before it matters
     return net
 

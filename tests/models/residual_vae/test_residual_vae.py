@@ -11,7 +11,7 @@ from medzoo.models.residual_vae import ImageScore
 
 @pytest.mark.parametrize(("size", "channels"), [((29, 35), 1), ((28, 28), 1), ((32, 32), 5)])
 def test_any_size_comes_back_and_every_weight_learns(size, channels):
-    net = ResidualVAE(image_size=size, in_channels=channels, channels=(8, 16, 16), blocks=2, latent=8)
+    net = ResidualVAE(image_size=size, in_channels=channels, channels=(8, 16, 16), num_res_blocks=2, latent_features=8)
     image = torch.rand(2, channels, *size)
     logits, mean, sigma = net(image)
     assert logits.shape == image.shape

@@ -13,8 +13,8 @@ THICK = PLAN | {
     "kernels": [(1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)],
 }
 FLAT = PLAN | {"strides": [(1, 1), (2, 2), (2, 2), (2, 2)], "kernels": [(3, 3)] * 4}
-SYNAPSE = {"img_size": (32, 32, 32), "stem": (2, 4, 4), "depth": 2, "convs": 1, "shared": True}
-LUNG = {"img_size": (16, 32, 32), "stem": (1, 4, 4), "depth": 1, "convs": 2, "shared": False}
+SYNAPSE = {"image_size": (32, 32, 32), "patch_size": (2, 4, 4), "depth": 2, "convs": 1, "shared": True}
+LUNG = {"image_size": (16, 32, 32), "patch_size": (1, 4, 4), "depth": 1, "convs": 2, "shared": False}
 
 
 def umamba(axes, kind):
@@ -30,8 +30,10 @@ def plain():
     return fill(net, f"encoder {ways}"), (2, 1, 8, 32, 32)
 
 
-def unetrpp(img_size, depth, **form):
-    net = UNETRPP(3, 1, 3, img_size=img_size, dims=(16, 32, 64, 128), depth=depth, dropout=0.0, released=True, **form)
+def unetrpp(image_size, depth, **form):
+    net = UNETRPP(
+        3, 1, 3, image_size=image_size, features=(16, 32, 64, 128), depth=depth, dropout=0.0, released=True, **form
+    )
 
     def stage(at):
         return [name for block in range(depth) for name in (f"{at}.{block}.scale", f"{at}.{block}")]
@@ -39,7 +41,7 @@ def unetrpp(img_size, depth, **form):
     order = ["down", *(name for index in range(4) for name in stage(f"encoder.{index}")), "skip"]
     for index in (2, 1, 0):
         order += [f"up.{index}", *stage(f"decoder.{index}")]
-    return fill(net, " ".join([*order, "last_up last heads"])), (1, 1, *img_size)
+    return fill(net, " ".join([*order, "last_up last heads"])), (1, 1, *image_size)
 
 
 def nnformer(depth, size, classes, **form):
@@ -64,13 +66,13 @@ def nnformer(depth, size, classes, **form):
 
 NNFORMER_SYNAPSE = {
     "dim": 24,
-    "patch": (2, 4, 4),
+    "patch_size": (2, 4, 4),
     "heads": (2, 4, 6, 12),
     "windows": [(4, 4, 4), (4, 4, 4), (2, 2, 2), (1, 1, 1)],
 }
 NNFORMER_ACDC = {
     "dim": 12,
-    "patch": (1, 4, 4),
+    "patch_size": (1, 4, 4),
     "heads": (1, 2, 3, 6),
     "windows": [(7, 4, 4), (7, 4, 4), (7, 4, 4), (3, 2, 2)],
     "deep_supervision": False,

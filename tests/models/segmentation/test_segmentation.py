@@ -20,13 +20,13 @@ HEAD_CT = {  # the plan of head CT at 5 x 0.5 x 0.5 mm, patch 16 x 320 x 320
 def small(name, axes=3, **options):
     torch.manual_seed(0)
     stages = {"features": [4, 8, 8], "strides": [(1,) * axes, (2,) * axes, (2,) * axes], "kernels": [(3,) * axes] * 3}
-    tokens = {"dims": (8, 8, 8, 8), "projections": (4, 4, 4, 4), "heads": 2, "depth": 1}
-    windows = {"dim": 8, "heads": (1, 2, 2, 2), "windows": [(4,) * axes] * 4, "patch": (2,) * axes}
+    tokens = {"features": (8, 8, 8, 8), "projections": (4, 4, 4, 4), "heads": 2, "depth": 1}
+    windows = {"dim": 8, "heads": (1, 2, 2, 2), "windows": [(4,) * axes] * 4, "patch_size": (2,) * axes}
     return {
         "umamba": lambda: UMamba(axes, 1, 2, **stages, **options),
         "plain": lambda: PlainUNet(axes, 1, 2, **stages, **options),
         "nnformer": lambda: NNFormer(axes, 1, 2, **windows, **options),
-        "unetrpp": lambda: UNETRPP(axes, 1, 2, img_size=(16,) * axes, stem=(2,) * axes, **tokens, **options),
+        "unetrpp": lambda: UNETRPP(axes, 1, 2, image_size=(16,) * axes, patch_size=(2,) * axes, **tokens, **options),
     }[name]()
 
 
@@ -65,7 +65,7 @@ def test_images_are_padded_at_the_end_and_logits_cut_to_their_share():
 
 @pytest.mark.parametrize("slices", [1, 2, 3, 5, 7])
 def test_nnformer_takes_any_number_of_slices_that_its_patch_keeps(slices):
-    net = NNFormer(3, 1, 2, dim=8, heads=(1, 2, 2, 2), windows=[(2, 2, 2)] * 4, patch=(1, 2, 2)).eval()
+    net = NNFormer(3, 1, 2, dim=8, heads=(1, 2, 2, 2), windows=[(2, 2, 2)] * 4, patch_size=(1, 2, 2)).eval()
     assert net(torch.randn(1, 1, slices, 16, 16))[0].shape == (1, 2, slices, 16, 16)
 
 
@@ -91,14 +91,14 @@ def test_half_precision_stays_finite_and_near(name, dtype):
 
 
 def test_unetrpp_has_as_many_parameters_as_published():
-    net = UNETRPP(3, 1, 14, img_size=(64, 128, 128), stem=(2, 4, 4), convs=1, dropout=0.15)
+    net = UNETRPP(3, 1, 14, image_size=(64, 128, 128), patch_size=(2, 4, 4), convs=1, dropout=0.15)
     assert millions(net) == pytest.approx(42.95, abs=0.005)  # issue 78 of its repository: 42.95 M for Synapse
 
 
 @pytest.mark.parametrize(("shared", "count"), [(False, 121.2), (True, 88.9)])
 def test_unetrpp_for_thick_slices_has_as_many_parameters_as_its_code(shared, count):
     """121.2 M in the code's form for lung; half of the projections are one where keys and values share them."""
-    net = UNETRPP(3, 1, 3, img_size=(32, 192, 192), shared=shared)
+    net = UNETRPP(3, 1, 3, image_size=(32, 192, 192), shared=shared)
     assert millions(net) == pytest.approx(count, abs=0.05)
 
 
@@ -108,7 +108,7 @@ def test_nnformer_for_thick_slices_has_as_many_parameters_as_its_code():
 
 def test_nnformer_has_nearly_as_many_parameters_as_published():
     windows = [(4, 4, 4), (4, 4, 4), (8, 8, 8), (4, 4, 4)]
-    net = NNFormer(3, 1, 14, dim=192, patch=(2, 4, 4), heads=(6, 12, 24, 48), windows=windows)
+    net = NNFormer(3, 1, 14, dim=192, patch_size=(2, 4, 4), heads=(6, 12, 24, 48), windows=windows)
     assert millions(net) == pytest.approx(150.5, rel=0.005)  # table 1 of the UNETR++ paper
 
 
@@ -231,8 +231,8 @@ def test_paired_attention_sees_an_even_image_alike_at_every_size():
 
 
 def test_sizes_that_do_not_fit_are_told():
-    with pytest.raises(ValueError, match=r"img_size \(10, 16\) must hold multiples of \(8, 32\)"):
-        UNETRPP(2, 1, 2, img_size=(10, 16), stem=(1, 4))
+    with pytest.raises(ValueError, match=r"image_size \(10, 16\) must hold multiples of \(8, 32\)"):
+        UNETRPP(2, 1, 2, image_size=(10, 16), patch_size=(1, 4))
     with pytest.raises(ValueError, match="must be equally long: 2, 1, 2"):
         UMamba(2, 1, 2, [4, 8], [(1, 1)], [(3, 3)] * 2)
 
