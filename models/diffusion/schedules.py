@@ -68,16 +68,6 @@ class NoiseSchedule(nn.Module):
         alpha, sigma = self._levels(t, x0)
         return alpha * noise - sigma * x0
 
-    def x0_from_velocity(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
-        """Clean image that noisy x (B, ...) and its velocity imply."""
-        alpha, sigma = self._levels(t, x)
-        return alpha * x - sigma * v
-
-    def noise_from_velocity(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
-        """Unit noise that noisy x (B, ...) and its velocity imply."""
-        alpha, sigma = self._levels(t, x)
-        return sigma * x + alpha * v
-
     def min_snr_weight(self, t: Tensor, gamma: float = 1.0) -> Tensor:
         """Loss weight of the velocity objective: min(SNR, gamma) / (SNR + 1).
 

@@ -32,6 +32,7 @@ class Sizes:
         strides: Of each stage; that of the first is 1.
         kernels: Of the convolution of each stage that is nearer to the image; the other one is 3 wide.
         norm: `instance`, as in the paper, forgets the mean of a map; `batch` keeps differences between images.
+        output: `sigmoid` for images in [0, 1], as the paper's figure has it; `identity` for standardised ones.
 
     Raises:
         ValueError: If these do not fit each other.
@@ -47,14 +48,17 @@ class Sizes:
         strides: Sequence[Edges] = (1, 2, 2, 2),
         kernels: Sequence[Edges] = (3, 3, 3, 3),
         norm: Literal["instance", "batch"] = "instance",
+        output: Literal["identity", "sigmoid"] = "identity",
     ) -> None:
+        if output not in ("identity", "sigmoid"):
+            raise ValueError(f"output={output}: expected identity or sigmoid")
         if spatial_dims not in (2, 3) or len(image_size) != spatial_dims:
             raise ValueError(f"image_size={list(image_size)} does not have spatial_dims={spatial_dims} edges")
         if not len(channels) == len(strides) == len(kernels):
             raise ValueError(
                 f"{len(channels)} channels, {len(strides)} strides and {len(kernels)} kernels: as many each"
             )
-        self.spatial_dims, self.in_channels, self.norm = spatial_dims, in_channels, norm
+        self.spatial_dims, self.in_channels, self.norm, self.output = spatial_dims, in_channels, norm, output
         self.channels = list(channels)
         self.strides, self.kernels = ([self._edges(each) for each in edges] for edges in (strides, kernels))
         if max(self.strides[0]) > 1:
@@ -122,10 +126,9 @@ class ConvDecoder(nn.Module):
     Args:
         sizes: Of the maps, those of the encoder.
         code_features: Length of a code.
-        output: `sigmoid` for images in [0, 1], as the paper's figure has it; `identity` for standardised ones.
     """
 
-    def __init__(self, sizes: Sizes, code_features: int, output: Literal["identity", "sigmoid"] = "identity") -> None:
+    def __init__(self, sizes: Sizes, code_features: int) -> None:
         super().__init__()
         self.sizes = sizes
         self.grow = nn.Linear(code_features, sizes.flat)
@@ -137,7 +140,7 @@ class ConvDecoder(nn.Module):
             kernel = sizes.kernels[level - 1]
             self.stages.append(nn.Sequential(*sizes.block(after, after), *sizes.block(after, after, kernel)))
         self.last = Conv[Conv.CONV, dims](channels[0], sizes.in_channels, 1, bias=False)
-        self.output = nn.Sigmoid() if output == "sigmoid" else nn.Identity()
+        self.output = nn.Sigmoid() if sizes.output == "sigmoid" else nn.Identity()
         _lay_out(self, sizes)
 
     def forward(self, code: Tensor) -> Tensor:

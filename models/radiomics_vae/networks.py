@@ -1,6 +1,10 @@
-"""The networks of the two families, built of the same encoder and decoder."""
+"""The networks of the two families, built of the same encoder and decoder.
 
-from typing import Any, Literal
+Both take the arguments of `Sizes` too: `spatial_dims`, `in_channels`, `image_size`, `channels`, `strides`, `kernels`,
+`norm` and `output`.
+"""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +22,15 @@ class RadiomicsVAE(nn.Module):
     Args:
         latent_features: D, the deep radiomics.
         condition_features: F, the hand-crafted ones.
-        output: Of `ConvDecoder`.
-        **sizes: Of `Sizes`: `spatial_dims`, `in_channels`, `image_size`, `channels`, `strides`, `kernels`, `norm`.
+        **sizes: Of `Sizes`.
     """
 
-    def __init__(
-        self,
-        *,
-        latent_features: int = 32,
-        condition_features: int = 32,
-        output: Literal["identity", "sigmoid"] = "identity",
-        **sizes: Any,
-    ) -> None:
+    def __init__(self, *, latent_features: int = 32, condition_features: int = 32, **sizes: Any) -> None:
         super().__init__()
         agreed = Sizes(**sizes)
         self.latent_features, self.condition_features = latent_features, condition_features
         self.encoder = ConvEncoder(agreed, latent_features)
-        self.decoder = ConvDecoder(agreed, latent_features + condition_features, output)
+        self.decoder = ConvDecoder(agreed, latent_features + condition_features)
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, D) of images (B, C, *spatial)."""
@@ -54,24 +50,16 @@ class SalientVAE(nn.Module):
     Args:
         common_features: Length of the common latent.
         salient_features: Length of the salient latent.
-        output: Of `ConvDecoder`.
-        **sizes: Of `Sizes`: `spatial_dims`, `in_channels`, `image_size`, `channels`, `strides`, `kernels`, `norm`.
+        **sizes: Of `Sizes`.
     """
 
-    def __init__(
-        self,
-        *,
-        common_features: int = 16,
-        salient_features: int = 16,
-        output: Literal["identity", "sigmoid"] = "identity",
-        **sizes: Any,
-    ) -> None:
+    def __init__(self, *, common_features: int = 16, salient_features: int = 16, **sizes: Any) -> None:
         super().__init__()
         agreed = Sizes(**sizes)
         self.common_features, self.salient_features = common_features, salient_features
         self.common = ConvEncoder(agreed, common_features)
         self.salient = ConvEncoder(agreed, salient_features)
-        self.decoder = ConvDecoder(agreed, common_features + salient_features, output)
+        self.decoder = ConvDecoder(agreed, common_features + salient_features)
 
     def encode(self, image: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Mean and log variance (B, F) of the common latent, and those (B, D) of the salient one."""

@@ -18,6 +18,7 @@ from medzoo.models.diffusion import (
     sigmoid_schedule,
     slice_correlated_noise,
 )
+from medzoo.models.diffusion.samplers import Place
 from medzoo.models.diffusion.schedules import NoiseSchedule
 
 SCHEDULES = {"sigmoid": sigmoid_schedule, "cosine": cosine_schedule, "linear": linear_schedule}
@@ -117,8 +118,10 @@ def test_velocity_goes_there_and_back():
     x0, noise = torch.randn(2, 6, 3, 4, 4, dtype=torch.float64)
     t = torch.tensor([0, 1, 300, 700, 998, 999])
     x, v = schedule.add_noise(x0, noise, t), schedule.velocity(x0, noise, t)
-    torch.testing.assert_close(schedule.x0_from_velocity(x, v, t), x0, atol=1e-6, rtol=0)
-    torch.testing.assert_close(schedule.noise_from_velocity(x, v, t), noise, atol=1e-6, rtol=0)
+    levels = (level(t).view(-1, 1, 1, 1) for level in (schedule.alpha, schedule.sigma))
+    alpha, sigma = (level.double() for level in levels)
+    torch.testing.assert_close(alpha * x - sigma * v, x0, atol=1e-6, rtol=0)
+    torch.testing.assert_close(sigma * x + alpha * v, noise, atol=1e-6, rtol=0)
     one = 3
     alpha = schedule.alphas_cumprod[700].item() ** 0.5
     sigma = math.sqrt(1 - alpha**2)
@@ -242,7 +245,7 @@ def test_ddpm_draws_from_the_posterior_of_bayes():
     precision = 1 / sn**2 + (a / an) ** 2 / noise
     mean = (an * x0 / sn**2 + a / an * x / noise) / precision
     for draw in (0.0, 1.0):
-        step = DDPM(2).step(x, x0, (a, s), (an, sn), lambda like, draw=draw: torch.full_like(like, draw), None)
+        step = DDPM(2).step(Place(x, x0, a, s, an, sn, lambda like, draw=draw: torch.full_like(like, draw), None))
         torch.testing.assert_close(step, mean + draw / precision**0.5)
 
 
