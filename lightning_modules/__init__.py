@@ -1,4 +1,4 @@
-"""LightningModules, one for each training objective: what a step computes and logs."""
+"""LightningModules, one for each training objective: what a step computes and what it logs."""
 
 from medzoo.lightning_modules.classification import ClassificationModule
 from medzoo.lightning_modules.diffusion import AutoencoderModule, ImageDiffusionModule, LatentDiffusionModule

@@ -1,4 +1,4 @@
-"""Supervised classification of images or volumes, with one label each or several.
+"""Supervised classification of images or volumes, with one label or several.
 
 AUC and ACC are those of `medmnist.Evaluator` (medmnist 3.0.2): binary tasks score the last class and cut at 0.5,
 multi-class and ordinal ones take the macro mean of one-versus-rest AUC and the argmax, multi-label ones the mean over
@@ -50,7 +50,7 @@ class ClassificationModule(OptimizedModule):
         tta_flips: Spatial axes (0-based); probabilities in testing and predicting are averaged over all
             combinations of flips along them. Validation is left alone.
         compile: Compile `net` (`torch.compile`, in place, so that checkpoints keep their keys).
-        pretrained: Earlier stage whose network gives all weights but those of the head.
+        pretrained: Earlier stage that provides all weights except the head.
         calibrate: After training, fit a slope and biases of the probabilities to the validation cases.
         patient: Regular expression whose first group is the patient in the id of an image: after training, the
             threshold of a patient's mean probability is chosen on the validation patients.
@@ -134,11 +134,11 @@ class ClassificationModule(OptimizedModule):
         return self._averaged(image)[1]
 
     def finalize(self, datamodule: OrderedData) -> None:
-        """Fit the calibration and the threshold of patients, where they are asked for, to the validation cases."""
+        """Fit the calibration and the patient threshold, if configured, to the validation cases."""
         fit_to_validation(self, datamodule, self.calibration, self.patients)
 
     def _averaged(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the images as they are, and probabilities averaged over all flips of them."""
+        """Logits of the unflipped images, and probabilities averaged over all flips."""
         views = [self(image.flip(axes) if axes else image) for axes in self._flips]
         prob = torch.stack([self._prob(logits) for logits in views]).mean(0)
         return views[0], self.calibration(prob) if self.calibration is not None else prob

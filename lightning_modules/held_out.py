@@ -1,4 +1,4 @@
-"""What modules of class probabilities fit to the validation cases between training and test."""
+"""Calibration and patient threshold of classifiers, fitted to the validation cases between training and test."""
 
 import lightning as L
 import numpy as np
@@ -21,13 +21,13 @@ def fit_to_validation(
 ) -> None:
     """Fit a calibration, then the threshold of patients to calibrated probabilities.
 
-    The threshold has the largest sensitivity + specificity.
+    The threshold maximises sensitivity + specificity (Youden).
 
     Args:
         module: With `predict_step`, which applies the calibration.
         datamodule: With `ordered_dataloader`.
-        calibration: None to leave probabilities as they are.
-        threshold: None where nobody asks for one.
+        calibration: None to leave probabilities uncalibrated.
+        threshold: None to fit no threshold.
     """
     if calibration is not None:
         prob, label, _ = _predicted(module, datamodule)
@@ -41,7 +41,7 @@ def fit_to_validation(
 
 @torch.no_grad()
 def _predicted(module: L.LightningModule, datamodule: OrderedData) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Probabilities, labels and ids of all validation images, as the test will predict."""
+    """Probabilities, labels and ids of all validation images, predicted as in the test."""
     prob, label, ids = [], [], []
     for batch in datamodule.ordered_dataloader("val"):
         moved = module.transfer_batch_to_device(batch, module.device, 0)

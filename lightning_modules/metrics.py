@@ -11,7 +11,7 @@ __all__ = ["ConcordanceIndex", "KeptRows"]
 
 
 class ConcordanceIndex(Metric):
-    """Of risks (B,), times (B,) and events (B,); see `evaluation.measures.survival.concordance`."""
+    """Harrell's C-index of risks (B,), times (B,) and events (B,); see `evaluation.measures.survival.concordance`."""
 
     full_state_update = False
 
@@ -21,12 +21,12 @@ class ConcordanceIndex(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, risk: Tensor, time: Tensor, event: Tensor) -> None:
-        """Keep a batch."""
+        """Add a batch."""
         for name, values in (("risk", risk), ("time", time), ("event", event)):
             getattr(self, name).append(values.detach().double())
 
     def compute(self) -> Tensor:
-        """The index, NaN where no two patients can be compared."""
+        """The index; NaN if no two patients can be compared."""
         risk, time, event = (dim_zero_cat(getattr(self, name)).cpu().numpy() for name in ("risk", "time", "event"))
         return torch.tensor(concordance(time, event, risk)["c_index"])
 
@@ -42,7 +42,7 @@ class KeptRows(Metric):
         self.add_state("rows", default=[], dist_reduce_fx="cat")
 
     def update(self, rows: Tensor) -> None:
-        """Keep a batch."""
+        """Add a batch."""
         self.rows.append(rows.detach())
 
     def compute(self) -> Tensor:

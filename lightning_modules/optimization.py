@@ -1,4 +1,4 @@
-"""Optimiser and schedule of a module: given as partials by the config, completed when training starts."""
+"""Optimisers and schedules: the config gives partials, which are completed when training starts."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ __all__ = ["OptimizedModule", "OptimizerPartial", "SchedulerPartial"]
 
 
 class OptimizerPartial(Protocol):
-    """An optimiser that lacks only its parameters."""
+    """An optimiser without its parameters."""
 
     def __call__(self, params: Iterable[nn.Parameter]) -> Optimizer:
         """Build the optimiser."""
@@ -28,15 +28,15 @@ SchedulerPartial = Callable[..., LRScheduler]
 
 
 class OptimizedModule(LogsLossTerms):
-    """Trains every parameter that asks for a gradient.
+    """Base of the modules that train; updates every parameter that requires a gradient.
 
     With several optimisers (`automatic_optimization` is false), `training_step` computes the loss of each part inside
-    `learning(part)` and hands it to `descend`. Both do nothing where no step is wanted: in the rehearsal before
-    training and in a look for the source of a NaN.
+    `learning(part)` and hands it to `descend`. Both do nothing while no step may be taken: in the rehearsal before
+    training and in the search for the source of a NaN.
 
     Args:
         optimizer: Builds the optimiser from the parameters.
-        scheduler: Builds a learning-rate schedule from the optimiser; none for a constant rate. Where its `total_steps`
+        scheduler: Builds a learning-rate schedule from the optimiser; None for a constant rate. If its `total_steps`
             is null, the number of steps of the run is filled in.
         scheduler_interval: Whether the schedule counts epochs or steps.
     """
@@ -52,7 +52,7 @@ class OptimizedModule(LogsLossTerms):
 
     @property
     def ddp_strategy(self) -> str:
-        """Strategy of Lightning that training on several devices needs; several optimisers leave out parameters."""
+        """Lightning's strategy for several devices; with several optimisers, a pass leaves some parameters unused."""
         return "ddp" if self.automatic_optimization else "ddp_find_unused_parameters_true"
 
     @property
@@ -67,16 +67,16 @@ class OptimizedModule(LogsLossTerms):
 
     @property
     def reached_step(self) -> int:
-        """Steps of training so far; in the rehearsal beyond any warm-up, so that every term of a loss is tried."""
+        """Training steps so far; in the rehearsal a number beyond any warm-up, so that every loss term is tried."""
         return 2**62 if self._trainer is None else self.global_step
 
     def place(self, batch_idx: int) -> int:
-        """Number of an evaluation batch among those of all ranks, which are dealt out in turn."""
+        """Index of an evaluation batch among those of all ranks, which take turns."""
         return batch_idx if self._trainer is None else batch_idx * self.trainer.world_size + self.trainer.global_rank
 
     @contextmanager
     def learning(self, part: int) -> Iterator[None]:
-        """Only parameters of optimiser number `part` ask for a gradient, where steps are taken."""
+        """Inside, only the parameters of optimiser `part` require a gradient, if steps are taken."""
         if not self.takes_steps:
             yield
             return
@@ -86,15 +86,15 @@ class OptimizedModule(LogsLossTerms):
         self.untoggle_optimizer(optimizer)
 
     def descend(self, part: int, loss: Tensor, *, accumulate: int = 1, moves: bool = True) -> None:
-        """Backward pass of a loss, and a step of optimiser number `part`, where steps are taken.
+        """Backward pass of a loss, and a step of optimiser `part`, if steps are taken.
 
-        Lightning counts the steps of the first optimiser alone as steps of training.
+        Lightning counts only the steps of the first optimiser as training steps.
 
         Args:
-            part: Number of the optimiser.
-            loss: Of one batch.
-            accumulate: Batches that make one step.
-            moves: Whether this is the last of them.
+            part: Index of the optimiser.
+            loss: Loss of one batch.
+            accumulate: Batches for each step.
+            moves: Whether to step after this batch.
         """
         if not self.takes_steps:
             return
@@ -105,7 +105,7 @@ class OptimizedModule(LogsLossTerms):
             optimizer.zero_grad()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimiser and schedule, as Lightning wants them."""
+        """The optimiser and its schedule, in the form that Lightning expects."""
         optimizer = self._optimizer(params=[weight for weight in self.parameters() if weight.requires_grad])
         if self._scheduler is None:
             return {"optimizer": optimizer}
@@ -115,7 +115,7 @@ class OptimizedModule(LogsLossTerms):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler(optimizer), "interval": self._interval}}
 
     def step_schedules(self) -> None:
-        """Step all schedules, where Lightning leaves that to the module: with several optimisers."""
+        """Step all schedules; with several optimisers Lightning leaves that to the module."""
         schedules = self.lr_schedulers()
         for schedule in schedules if isinstance(schedules, list) else [schedules]:
             if schedule is not None:

@@ -1,7 +1,7 @@
-"""Self-supervised restoration: a network learns what images look like by undoing corruptions of them.
+"""Self-supervised restoration: a network learns to undo corruptions of images (Models Genesis).
 
-Zhou et al. 2021, "Models Genesis", Medical Image Analysis: sigmoid and mean squared error against the image as it was.
-Any network that gives a list of logits will do, so that it can be trained on as a segmentation network.
+Zhou et al. 2021, "Models Genesis", Medical Image Analysis: mean squared error between the sigmoid of the output and the
+original image. Works with any network that returns a list of logits, so that it can be trained for segmentation next.
 """
 
 from typing import Literal
@@ -16,13 +16,13 @@ __all__ = ["RestorationModule"]
 
 
 class RestorationModule(OptimizedModule):
-    """Trains `net` on `{"image": (B, C, *spatial) corrupted, "target": the same, as it was}`, both in [0, 1].
+    """Trains `net` on `{"image": (B, C, *spatial) corrupted, "target": the original}`, both in [0, 1].
 
-    Logs `train/loss`, `val/loss`, `test/loss`, the mean squared error, and `test/corrupted_loss`, that of the images
-    before they are restored.
+    Logs `train/loss`, `val/loss`, `test/loss`, the mean squared error, and `test/corrupted_loss`, that of
+    the corrupted images.
 
     Args:
-        net: From images to a list of logits (B, C, *spatial), the full resolution first.
+        net: From images to a list of logits (B, C, *spatial), full resolution first.
         optimizer: Builds the optimiser.
         scheduler: Builds the learning-rate schedule.
         scheduler_interval: Whether the schedule counts epochs or steps.
@@ -63,13 +63,13 @@ class RestorationModule(OptimizedModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Error of a batch, and what `predict_step` returns."""
-        said = self.predict_step(batch, batch_idx)
+        prediction = self.predict_step(batch, batch_idx)
         errors = {
-            "loss": F.mse_loss(said["restored"], batch["target"]),
+            "loss": F.mse_loss(prediction["restored"], batch["target"]),
             "corrupted_loss": F.mse_loss(batch["image"], batch["target"]),
         }
         self.log_evaluation("test", errors, len(batch["id"]))
-        return said
+        return prediction
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """`{"id": B names, "restored": (B, C, *spatial)}`."""

@@ -1,7 +1,7 @@
-"""Segmentation by any network that gives a list of logits: patches in training, whole images by sliding window after.
+"""Segmentation by any network that returns a list of logits: trained on patches, applied by sliding window.
 
-nnU-Net (doi:10.1038/s41592-020-01008-z; github.com/MIC-DKFZ/nnUNet, commit 0e49508, Apache-2.0): windows overlap by
-half, are weighted by a Gaussian, and may be averaged over mirror images.
+As in nnU-Net (doi:10.1038/s41592-020-01008-z; github.com/MIC-DKFZ/nnUNet, commit 0e49508, Apache-2.0), windows overlap
+by half, are weighted by a Gaussian, and can be averaged over mirrored images.
 """
 
 import itertools
@@ -24,30 +24,30 @@ __all__ = ["SegmentationModule"]
 
 
 class SegmentationModule(OptimizedModule):
-    """Trains `net` on `{"image": (B, C, *patch), "mask": (B, *patch)}`; all else takes one whole case in a batch.
+    """Trains `net` on `{"image": (B, C, *patch), "mask": (B, *patch)}`; other steps take one whole case.
 
-    Logs `train/loss`; `val/loss`, and `val/dice`, over all voxels of the split and the mean of all classes but the
-    background, or regions, that are true or said somewhere (nnU-Net's pseudo Dice). `test_step` and `predict_step` give
-    label maps on the grid of the file. What is not annotated has no part in either and is never said.
+    Logs `train/loss`, `val/loss` and `val/dice`: Dice over all voxels of the split, averaged over the foreground
+    classes (or regions) that occur in prediction or truth (nnU-Net's pseudo Dice). `test_step` and `predict_step`
+    return label maps on the grid of the file. Voxels that are not annotated count neither in the loss nor in the Dice.
 
     Args:
-        net: From an image to logits, the full resolution first.
-        criterion: Loss of the list of logits and the label map.
+        net: From images to a list of logits, full resolution first.
+        criterion: Loss of a list of logits and a label map.
         optimizer: Builds the optimiser.
         scheduler: Builds the learning-rate schedule.
-        num_classes: Of the logits: the background and each class, or each region.
-        patch_size: Of a window.
+        num_classes: Channels of the logits: background and classes, or regions.
+        patch_size: Size of a window.
         scheduler_interval: Whether the schedule counts epochs or steps.
-        overlap: Of neighbouring windows.
-        tta_flips: Axes over whose mirror images test and prediction are averaged; none in validation.
-        sw_batch_size: Windows that go through the network together.
-        pretrained: Earlier stage whose network gives all weights but those of the heads.
-        regions: Label values of each region, where regions are learnt, which may overlap, and not classes.
-        regions_class_order: For each region the label value that it is written as, over those before.
-        ignore: Label value of what is not annotated.
+        overlap: Share of a window that it has in common with its neighbour, in [0, 1).
+        tta_flips: Spatial axes (0-based); test and prediction are averaged over all combinations of flips.
+        sw_batch_size: Windows in one forward pass.
+        pretrained: Earlier stage that provides all weights except the heads.
+        regions: Label values of each region; regions may overlap. None to learn classes.
+        regions_class_order: Label value written for each region; later regions overwrite earlier ones.
+        ignore: Label value of voxels that are not annotated; None if there are none.
 
     Raises:
-        ValueError: If regions and their order do not fit the number of classes.
+        ValueError: If `regions`, `regions_class_order` and `num_classes` differ in length.
     """
 
     dry_steps = ("training_step",)  # a training batch holds patches, the other steps take whole cases
@@ -82,7 +82,7 @@ class SegmentationModule(OptimizedModule):
         if self.regions and not len(self.regions) == len(self.order) == num_classes:
             raise ValueError(
                 f"regions={regions}, regions_class_order={regions_class_order} and num_classes={num_classes} must be "
-                "equally many: leave them to the data"
+                "equally many: remove the overrides, the datamodule provides them"
             )
 
     @property
@@ -117,11 +117,11 @@ class SegmentationModule(OptimizedModule):
         return self.log_training({"loss": loss}, len(batch["id"]))
 
     def on_validation_epoch_start(self) -> None:
-        """Count anew."""
+        """Reset the Dice."""
         self.val_dice.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Loss, and voxels that are right and wrong."""
+        """Loss, and counts for the Dice."""
         logits = on_grid(self(batch["image"]), batch["size"])
         self.log_evaluation("val", {"loss": self.criterion([logits], batch["mask"])}, 1)
         self.val_dice.update(*self._voxels(logits, batch["mask"]))
@@ -149,11 +149,11 @@ class SegmentationModule(OptimizedModule):
         return written
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Of each class, which sum to 1, or of each region."""
+        """Probabilities of classes, which sum to 1, or of regions, which are independent."""
         return logits.sigmoid() if self.regions else logits.softmax(1)
 
     def export_step(self, image: Tensor) -> Tensor:
-        """Probabilities (B, classes, *patch) of windows (B, C, *patch); whoever runs it puts windows together."""
+        """Probabilities (B, classes, *patch) of windows (B, C, *patch); the caller assembles the windows."""
         return self.probability(self.net(image)[0].float())
 
     def _voxels(self, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,7 +167,7 @@ class SegmentationModule(OptimizedModule):
         return prediction & known, truth & known
 
     def mirrored(self, image: Tensor) -> Tensor:
-        """Logits, averaged over mirror images."""
+        """Logits (B, classes, *spatial), averaged over mirrored images."""
         total = torch.zeros(())
         for axes in self.flips:
             dims = [2 + axis for axis in axes]

@@ -1,8 +1,8 @@
-"""CycleGAN between two kinds of images, such as those of two scanners, and what it does for a network of one kind.
+"""CycleGAN between two image domains, such as two scanners, judged by a segmentation trained on one of them.
 
-Zhu et al. 2017 (arXiv:1703.10593): least-squares adversaries, L1 cycle and identity, a pool of earlier images, Adam at
-2e-4 with beta1 0.5, half of the epochs at a rate that falls to 0. Written from the paper. Different: batches of several
-slices, and the test asks what a segmentation that was trained on A makes of B translated to A.
+Zhu et al. 2017 (arXiv:1703.10593): least-squares adversarial losses, L1 cycle and identity losses, a pool of earlier
+images, Adam at 2e-4 with beta1 0.5, and a learning rate that falls to 0 in the second half. Written from the paper.
+Differences: batches hold several slices, and the test segments B, translated to A, with a network trained on A.
 """
 
 from collections.abc import Mapping
@@ -29,24 +29,24 @@ LEAST_SQUARES = PatchAdversarialLoss(criterion="least_squares", no_activation_le
 
 
 class TranslationModule(OptimizedModule):
-    """Trains on `{"image": (B, C, h, w) of kind A, "other": the same of kind B}` in [0, 1].
+    """Trains on `{"image": (B, C, h, w) of domain A, "other": the same of domain B}` in [0, 1].
 
-    Logs `train/loss` of the generators, `train/discriminator`; `val/cycle`, the L1 error of both ways there and back;
-    `val/kid` and `val/raw_kid`, the kernel distance (times 1000, of 8 x 8 averages) of A from B translated to A, and
-    from B as it is. The test takes whole cases of B and gives the label maps that `downstream` sees in translations.
+    Logs `train/loss` of the generators, `train/discriminator`; `val/cycle`, the L1 error of both cycles;
+    `val/kid` and `val/raw_kid`, 1000 times the kernel distance (of 8 x 8 averages) between A and B translated to A, and
+    between A and B. The test takes whole cases of B and returns the label maps of `downstream` on the translations.
 
     Args:
         to_b: From A to B, both (B, C, H, W) in [-1, 1].
         to_a: From B to A.
-        discriminator_a: From images to a list of maps, the last of which says how much each patch looks like A.
+        discriminator_a: From images to a list of maps; the last one scores how much each patch looks like A.
         discriminator_b: The same for B.
         optimizer: Builds the optimiser of the generators, and that of the discriminators.
         scheduler: Their learning-rate schedule, in epochs.
-        downstream: A segmentation that knows A; its weights are those of the stage `pretrained`.
-        pretrained: The stage; none leaves the segmentation as it is built.
-        cycle_weight: Of the cycle.
-        identity_weight: Of the identity, times `cycle_weight`.
-        pool: Made images that discriminators are shown again.
+        downstream: A segmentation of A.
+        pretrained: Earlier stage that provides its weights; None to keep it as built.
+        cycle_weight: Weight of the cycle loss.
+        identity_weight: Weight of the identity loss, relative to `cycle_weight`.
+        pool: Size of the pool of translated images shown to each discriminator.
     """
 
     dry_steps = ("training_step",)  # a training batch holds slices, the test takes whole cases
@@ -95,7 +95,7 @@ class TranslationModule(OptimizedModule):
         self.downstream.load_state_dict(stages[self.pretrained].state_dict())
 
     def forward(self, image: Tensor) -> Tensor:
-        """Images of B (B, C, H, W), or volumes (B, C, Z, H, W) slice by slice, in [0, 1], as A."""
+        """Translate images (B, C, H, W), or volumes (B, C, Z, H, W) slice by slice, from B to A; in [0, 1]."""
         if image.ndim == 4:
             return (self.to_a(2 * image - 1) + 1) / 2
         slices = [(self.to_a(2 * part - 1) + 1) / 2 for part in image.movedim(2, 1).flatten(0, 1).split(16)]
@@ -111,9 +111,9 @@ class TranslationModule(OptimizedModule):
             fake_a, fake_b = self.pool_a(fake_a), self.pool_b(fake_b)
         with self.learning(1):
             pairs = (self.discriminator_a, a, fake_a), (self.discriminator_b, b, fake_b)
-            judged = torch.stack([_judged(net, real, fake.detach()) for net, real, fake in pairs]).sum()
-            self.descend(1, judged)
-        numbers = {"train/loss": loss, "train/discriminator": judged}
+            loss_d = torch.stack([_discriminator_loss(net, real, fake.detach()) for net, real, fake in pairs]).sum()
+            self.descend(1, loss_d)
+        numbers = {"train/loss": loss, "train/discriminator": loss_d}
         self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=len(a), sync_dist=True)
         return loss
 
@@ -122,12 +122,12 @@ class TranslationModule(OptimizedModule):
         self.step_schedules()
 
     def on_validation_epoch_start(self) -> None:
-        """Collect anew."""
+        """Reset the features."""
         for kept in self.features.values():
             kept.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """The way there and back."""
+        """Cycle loss, and features for the kernel distances."""
         a, b = 2 * batch["image"] - 1, 2 * batch["other"] - 1
         fake_a, fake_b = self.to_a(b), self.to_b(a)
         cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
@@ -136,7 +136,7 @@ class TranslationModule(OptimizedModule):
             self.features[name].update(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))
 
     def on_validation_epoch_end(self) -> None:
-        """Distances of the kinds."""
+        """Kernel distances between the domains."""
         found = {name: kept.compute().double().cpu().numpy() for name, kept in self.features.items()}
         distances = {"kid": ("translated", "a"), "raw_kid": ("b", "a")}
         numbers = {
@@ -145,7 +145,7 @@ class TranslationModule(OptimizedModule):
         self.log_dict(numbers, prog_bar=True, rank_zero_only=False)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """What `downstream` makes of a translated case, and `translated`, the case."""
+        """What `downstream` predicts on a translated case, and `translated`, the case."""
         translated = self(batch["image"])
         return {**self.downstream.predict_step({**batch, "image": translated}, batch_idx), "translated": translated}
 
@@ -160,7 +160,7 @@ class TranslationModule(OptimizedModule):
         return made, [] if self._scheduler is None else [self._scheduler(each) for each in made]
 
     def _generators(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of both, B as A, and A as B."""
+        """Loss of both generators, B translated to A, and A translated to B."""
         fake_a, fake_b = self.to_a(b), self.to_b(a)
         pairs = (self.discriminator_a, fake_a), (self.discriminator_b, fake_b)
         fooled = [_least_squares(net(fake), True, for_discriminator=False) for net, fake in pairs]
@@ -170,17 +170,17 @@ class TranslationModule(OptimizedModule):
 
 
 def constant_then_linear(optimizer: Optimizer, epochs: int) -> LambdaLR:
-    """The full rate for half of the epochs, then along a line to 0, as in CycleGAN."""
+    """The full learning rate for half of the epochs, then a linear decay to 0, as in CycleGAN."""
     return LambdaLR(optimizer, lambda epoch: min(1.0, 2 * (epochs - epoch) / max(epochs, 1)))
 
 
-def _judged(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Half of the discriminator's loss, as the paper slows it."""
+def _discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Half of the discriminator's loss; the paper halves it to slow the discriminator down."""
     pairs = (real, True), (fake, False)
     losses = [_least_squares(discriminator(images), is_real, for_discriminator=True) for images, is_real in pairs]
     return torch.stack(losses).mean()
 
 
 def _least_squares(maps: list[Tensor], is_real: bool, *, for_discriminator: bool) -> Tensor:
-    """Loss of the last of a discriminator's maps."""
+    """Least-squares loss of the last map of a discriminator."""
     return torch.as_tensor(LEAST_SQUARES(maps[-1].float(), is_real, for_discriminator=for_discriminator))

@@ -1,4 +1,4 @@
-"""First stage of a latent diffusion: an autoencoder of CT slices with bleed masks, and the statistics of its latents.
+"""First stage of a latent diffusion: an autoencoder of CT slices with hemorrhage masks, and its latent statistics.
 
 HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). The objective is that of `HemorrhageAutoencoderLoss`;
 the statistics of the latents are measured on the training split, where the original has four constants in its code.
@@ -20,14 +20,14 @@ from medzoo.models.protocols import ImageAutoencoder
 __all__ = ["AutoencoderModule"]
 
 MASKS = ("iph", "ivh")
-HU_RANGE = 100.0  # a CT value of 1 is 100 HU above one of 0
+HU_RANGE = 100.0  # a CT value of 1 is 100 HU above a value of 0
 
 
 class AutoencoderModule(OptimizedModule):
-    """Trains `net` to give back `{"image": (B, 3, H, W)}` of CT in [0, 1], IPH and IVH.
+    """Trains `net` to reconstruct `{"image": (B, 3, H, W)}`: CT in [0, 1], IPH and IVH.
 
     Logs `train/loss` and its terms; `loss`, `ct_mae_hu`, `dice_iph`, `dice_ivh` under `val/` and `test/` (Dice over all
-    voxels of the split, at probability 0.5; NaN where none is said or true). The state holds `latent_mean` and
+    voxels of the split, at probability 0.5; NaN if prediction and truth are empty). The state holds `latent_mean` and
     `latent_std` (c,), measured by `finalize`.
 
     Args:
@@ -36,10 +36,10 @@ class AutoencoderModule(OptimizedModule):
         optimizer: Builds the optimiser of the autoencoder.
         scheduler: Its learning-rate schedule.
         scheduler_interval: Whether the schedule counts epochs or steps.
-        adversarial: Adds a term by a discriminator of the CT; none leaves it out.
+        adversarial: Adversarial term of the CT; None to train without a discriminator.
         discriminator_optimizer: Builds the discriminator's optimiser.
-        accumulate: With `adversarial`, batches that make one step of the optimisers (the trainer cannot count then).
-        statistics_batches: Training batches over which latents are measured.
+        accumulate: With `adversarial`, batches for each optimiser step; without, use `trainer.accumulate_grad_batches`.
+        statistics_batches: Training batches used to measure the latents.
     """
 
     latent_mean: Tensor
@@ -95,11 +95,11 @@ class AutoencoderModule(OptimizedModule):
         return self.log_training(terms, len(batch["id"]))
 
     def on_validation_epoch_start(self) -> None:
-        """Count anew."""
+        """Reset the Dice."""
         self.mask_dice.reset()
 
     def on_test_epoch_start(self) -> None:
-        """Count anew."""
+        """Reset the Dice."""
         self.mask_dice.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -126,7 +126,7 @@ class AutoencoderModule(OptimizedModule):
         """Measure mean and standard deviation of each latent channel on training slices.
 
         Args:
-            datamodule: With `unshared_dataloader`: one process measures for all.
+            datamodule: With `unshared_dataloader`, so that every process measures the same batches.
         """
         self.measure_latents(datamodule.unshared_dataloader())
 
@@ -160,9 +160,9 @@ class AutoencoderModule(OptimizedModule):
         return self.criterion(reconstruction, image, mean, sigma, self.reached_step), reconstruction
 
     def _adversarial_step(self, adversarial: PatchAdversarialTerm, image: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        """Add the discriminator's term and take the steps; every `accumulate`-th batch moves the weights."""
+        """Add the adversarial term and step both optimisers after every `accumulate` batches."""
         moves = (batch_idx + 1) % self.accumulate == 0
-        now = self.reached_step  # of generator and discriminator alike, although the generator moves first
+        now = self.reached_step  # for both; the generator's step would already raise it
         with self.learning(0):
             terms, reconstruction = self._reconstruct(image)
             fake, real = reconstruction[:, :1], image[:, :1]

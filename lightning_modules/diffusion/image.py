@@ -1,4 +1,4 @@
-"""Unconditional diffusion of images: learns what a class looks like, and makes more of it.
+"""Unconditional diffusion of images: learns the distribution of a class and samples more of it.
 
 Ho et al. 2020 (arXiv:2006.11239), with the velocity objective (arXiv:2202.00512) and min-SNR weights
 (arXiv:2303.09556); the original of the hematoma pipeline (github.com/DeepMedX/sICH_HE) predicts the noise with a summed
@@ -29,11 +29,11 @@ class ImageDiffusionModule(OptimizedModule):
         scheduler: Builds the learning-rate schedule.
         image_shape: (C, H, W).
         scheduler_interval: Whether the schedule counts epochs or steps.
-        gamma: Of the min-SNR weight.
-        images_at_once: Images made together.
+        gamma: Cap of the min-SNR weight.
+        images_at_once: Images sampled together.
     """
 
-    dry_steps = ("training_step",)  # it makes images out of nothing: there is nothing to predict on
+    dry_steps = ("training_step",)  # it samples images from noise: there is nothing to predict on
 
     def __init__(
         self,
@@ -85,8 +85,8 @@ class ImageDiffusionModule(OptimizedModule):
         return ((torch.cat(parts) + 1) / 2).clamp(0, 1).cpu()
 
     def _loss(self, image: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        said = self.net(self.schedule.add_noise(image, noise, t), t).float()
-        error = (said - self.schedule.velocity(image, noise, t)).square().mean(dim=(1, 2, 3))
+        prediction = self.net(self.schedule.add_noise(image, noise, t), t).float()
+        error = (prediction - self.schedule.velocity(image, noise, t)).square().mean(dim=(1, 2, 3))
         return (self.schedule.min_snr_weight(t, self.gamma) * error).mean()
 
     def _evaluate(self, stage: str, batch: Batch, index: int) -> None:

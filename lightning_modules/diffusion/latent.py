@@ -35,18 +35,18 @@ class LatentDiffusionModule(OptimizedModule):
         optimizer: Builds the optimiser.
         scheduler: Builds the learning-rate schedule.
         clinical_names: The K clinical variables.
-        clinical_ranges: Their values that a batch holds as 0 and 1.
+        clinical_ranges: Minimum and maximum of each, which a batch scales to 0 and 1.
         scheduler_interval: Whether the schedule counts epochs or steps.
-        clinical_dropout: How often training ignores a patient's clinical vector, for guidance.
-        value_dropout: How often training takes a single clinical value as unknown.
-        flag_dropout: How often training takes the expansion flag as unknown.
+        clinical_dropout: Probability of dropping a patient's clinical vector in training, for guidance.
+        value_dropout: Probability of treating a clinical value as unknown in training.
+        flag_dropout: Probability of treating the expansion flag as unknown in training.
         samples: Follow-ups sampled for each patient.
-        expansion: Where the flag comes from when forecasting: `risk`, the risk model; a probability from 0 to 1; or a
-            column of `clinical.csv` that holds one.
+        expansion: Source of the probability of expansion in forecasts: `risk`, the risk model; a probability in [0, 1];
+            or a column of `clinical.csv`.
         guidance: Scale of classifier-free guidance on the clinical variables; 1 for none.
         noise_length_mm: Correlation of the noise along z: 0 independent slices, inf one noise for all.
-        counterfactuals: For variables, the two values between which the test measures the effect on the volume.
-        effect_samples: Samples behind each counterfactual volume.
+        counterfactuals: By variable, the two values between which the test measures the effect on the volume.
+        effect_samples: Samples for each counterfactual volume.
         cache_latents: Encode the training scans once, into the datamodule's cache.
         images_at_once: Slices that go through a network together when forecasting.
         seed: Seed of forecasts; the same patient gets the same noise in every run.
@@ -100,13 +100,13 @@ class LatentDiffusionModule(OptimizedModule):
         return ["train/loss", "val/loss"]
 
     def receive(self, stages: Mapping[str, L.LightningModule]) -> None:
-        """Take over the autoencoder and the statistics of its latents from the stage `autoencoder`.
+        """Copy the autoencoder and its latent statistics from the stage `autoencoder`.
 
         Raises:
             ValueError: If there is no such stage, or its latents have not been measured.
         """
         if "autoencoder" not in stages:
-            raise ValueError("the diffusion needs a stage named autoencoder before it, or stages.autoencoder.ckpt_path")
+            raise ValueError("the diffusion needs an earlier stage named autoencoder, or stages.autoencoder.ckpt_path")
         stage = stages["autoencoder"]
         if not isinstance(stage, AutoencoderModule):
             raise ValueError(f"the stage autoencoder is a {type(stage).__name__}: expected an AutoencoderModule")
@@ -121,7 +121,7 @@ class LatentDiffusionModule(OptimizedModule):
         datamodule: FollowupData = self.datamodule
         if self.cache_latents:
             for mine in (self.trainer.is_global_zero, not self.trainer.is_global_zero):
-                if mine:  # the first process encodes, the others find the files
+                if mine:  # the first process encodes, the others read its files
                     with self.trainer.precision_plugin.forward_context():
                         datamodule.cache_latents(
                             lambda image: self.diffusion.encode(image.to(self.device)), self._key()
@@ -149,7 +149,7 @@ class LatentDiffusionModule(OptimizedModule):
         return self.log_training({"loss": loss}, size)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Loss at the same times and noise in every epoch."""
+        """Loss at times and noise that are the same in every epoch."""
         place, size = self.place(batch_idx), len(batch["id"])
         generator = torch.Generator().manual_seed(place)
         context, followup = self._latents(batch, generator)
@@ -163,19 +163,19 @@ class LatentDiffusionModule(OptimizedModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As `predict_step`, and `effects`: by variable and value of `counterfactuals`, the mean IPH volume in mL."""
-        said = self.predict_step(batch, batch_idx)
-        said["effects"] = {
+        prediction = self.predict_step(batch, batch_idx)
+        prediction["effects"] = {
             name: {value: self._mean_volume(batch, {name: value}) for value in values}
             for name, values in self.counterfactuals.items()
         }
-        return said
+        return prediction
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Sampled follow-ups of one patient.
 
         Returns:
-            `id`, `probability` of expansion that the samples were drawn with, `flag` (N,), `weight` (N,), which sum to
-            1, `forecast` (on the slices `batch["slices"]`), and `counterfactuals`: for each variable of `perturb`, the
+            `id`, the `probability` of expansion used for the samples, `flag` (N,), `weight` (N,), which sums to 1,
+            `forecast` (on the slices `batch["slices"]`), and `counterfactuals`: for each variable of `perturb`, the
             forecasts under its values with the same noise, as (value, probability, weight, flag, forecast).
         """
         probability, flag, weight = self._flags(batch, batch["clinical"][0], self.samples)
@@ -305,7 +305,9 @@ class LatentDiffusionModule(OptimizedModule):
                 f"expansion={self.expansion}: clinical.csv gives patient {batch['id'][0]} no number under this name"
             ) from None
         if not 0 <= value <= 1:
-            raise ValueError(f"expansion={self.expansion}: {value:g} of patient {batch['id'][0]} is no probability")
+            raise ValueError(
+                f"expansion={self.expansion}: {value:g} of patient {batch['id'][0]} is not between 0 and 1"
+            )
         return value
 
     def _changed(self, batch: Batch, values: Mapping[str, float]) -> Tensor:
@@ -315,7 +317,7 @@ class LatentDiffusionModule(OptimizedModule):
         return clinical
 
     def _under(self, batch: Batch, name: str, value: float) -> dict[str, Any]:
-        """The forecast with one variable changed, the noise as before."""
+        """The forecast with one variable changed and the same noise."""
         clinical = self._changed(batch, {name: value})
         probability, flag, weight = self._flags(batch, clinical, self.samples)
         forecast = self.forecast(batch, clinical, flag)
@@ -333,7 +335,7 @@ class LatentDiffusionModule(OptimizedModule):
         return float((weight * voxels).sum() * batch["spacing"].prod() / 1000)
 
     def _key(self) -> str:
-        """Stands for the encoder and the normalisation of its latents."""
+        """Hash of the encoder and its latent statistics."""
         digest = hashlib.sha256()
         for name, tensor in self.diffusion.state_dict().items():
             if name.startswith(("autoencoder.", "latent_")):

@@ -1,4 +1,4 @@
-"""How a module fits its nomogram between training and test, and how it reads one that was fitted."""
+"""Fit a nomogram between training and test, and read a fitted one."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -48,14 +48,14 @@ class NomogramSettings:
     """How a nomogram is fitted to the development cases, those of training and validation.
 
     Attributes:
-        folds: For out-of-fold image scores and held-out predictions; fewer where a class has fewer cases.
-        aggregate: How the scores of a case's images become one.
-        top: Images that `aggregate=top` takes the mean of.
-        resamples: Bootstrap draws behind the optimism.
-        draws: Imputations, where the datamodule imputes.
-        units: Of predictors.
-        names: What figures and calculator call a predictor, where not by its own name with blanks.
-        seed: Of folds, learners and draws.
+        folds: Folds for image scores and held-out predictions; fewer if a class has fewer cases.
+        aggregate: How the scores of a case's images are combined.
+        top: Number of images averaged by `aggregate=top`.
+        resamples: Bootstrap samples for the optimism correction.
+        draws: Imputations, if the datamodule imputes.
+        units: Units of predictors, by name.
+        names: Display names of predictors in figures and calculator.
+        seed: Seed of folds, learners and imputations.
 
     Raises:
         ValueError: If a number is too small.
@@ -72,22 +72,22 @@ class NomogramSettings:
 
     def __post_init__(self) -> None:
         if self.folds < 2 or min(self.top, self.resamples, self.draws) < 1:
-            told = f"top={self.top}, resamples={self.resamples}, draws={self.draws} positive"
-            raise ValueError(f"folds={self.folds} must be 2 or more; {told}")
+            others = f"top={self.top}, resamples={self.resamples}, draws={self.draws} positive"
+            raise ValueError(f"folds={self.folds} must be 2 or more; {others}")
 
 
 @dataclass(frozen=True)
 class CaseTable:
-    """N cases as a nomogram sees them.
+    """N cases, as the nomogram gets them.
 
     Attributes:
         names: N names.
-        positive: (N,) bool; none where it is not known.
+        positive: (N,) bool; None if not known.
         split: N of `train`, `val`, `test`.
         x: (N, K) predictors, the image score last where there is one; NaN where missing.
-        candidates: By name, (N,) of further predictors that were looked at.
+        candidates: By name, (N,) of further predictors that were considered.
         readers: By name, scores (N,) and calls (N,).
-        truth: (N,) true probabilities, of phantoms.
+        truth: (N,) true probabilities, for phantoms only.
         images: Names of images, and as arrays their `case`, `latent` and `score`; none without images.
     """
 
@@ -102,14 +102,14 @@ class CaseTable:
 
     @property
     def part(self) -> Part:
-        """What a regression is given."""
+        """The input of the regression."""
         others = [*self.candidates.values()]
         assert self.positive is not None
         return Part(self.x, self.positive, np.column_stack(others) if others else np.empty((len(self.x), 0)))
 
 
 def case_folds(positive: np.ndarray, case: np.ndarray, settings: NomogramSettings) -> np.ndarray:
-    """(N,) folds of rows by their case; as many as were asked for, or as a class has cases."""
+    """(N,) fold of each row, by case; as many as `settings.folds`, or as the rarer class has cases."""
     fewest = min(len(np.unique(case[positive == value])) for value in (False, True))
     if fewest < settings.folds:
         log.warning("folds=%d, but a class has %d development cases: as many folds", settings.folds, fewest)
@@ -124,15 +124,15 @@ def fit_nomogram(
     datamodule: CaseData,
     walk: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> None:
-    """Develop the nomogram and its comparators, and keep all that test, evaluation and prediction read.
+    """Develop the nomogram and its comparators, and store everything that test and prediction read.
 
     Args:
-        keeper: Takes it.
-        settings: How.
+        keeper: Stores the result.
+        settings: How to fit.
         table: The development cases.
-        fold: (N,) of these cases.
-        datamodule: With `predictors`, `candidates`, `missing` and `class_names`; `units` and `levels` where it knows.
-        walk: Latents and scores along the image score, to be drawn.
+        fold: (N,) fold of each case.
+        datamodule: With `predictors`, `candidates`, `missing` and `class_names`, optionally `units` and `levels`.
+        walk: Latents and scores along the image score, for the figure.
     """
     names = [*datamodule.predictors, *([SCORE] if walk else [])]
     draws = settings.draws if datamodule.missing == "impute" else 0
@@ -157,30 +157,30 @@ def probabilities_of(keeper: NomogramPart, table: CaseTable) -> dict[str, np.nda
     """(N,) by model, the nomogram first.
 
     Raises:
-        ValueError: If a case lacks a predictor, and the nomogram was fitted to refuse that.
+        ValueError: If a case lacks a predictor and the nomogram was fitted with `missing=refuse`.
     """
     names = keeper.record["names"]
     if table.x.shape[1] != len(names):
         raise ValueError(f"{table.x.shape[1]} predictors; the nomogram has {len(names)}: {', '.join(names)}")
     if not keeper.fills_gaps:
         refuse_gaps(table.x, names, table.names)
-    said = keeper.probabilities(torch.from_numpy(np.asarray(table.x, float)))
-    return {name: prob.cpu().numpy() for name, prob in said.items()}
+    found = keeper.probabilities(torch.from_numpy(np.asarray(table.x, float)))
+    return {name: prob.cpu().numpy() for name, prob in found.items()}
 
 
 def refuse_gaps(x: np.ndarray | None, names: Sequence[str], cases: Sequence[str]) -> None:
-    """Nothing, or a ValueError that names the first missing value of predictors (N, K)."""
+    """Raise a ValueError that names the first missing value of predictors (N, K), if there is one."""
     gaps = np.argwhere(np.isnan(x)) if x is not None else np.empty((0, 2), int)
     if len(gaps):
         row, column = gaps[0]
-        told = f"{names[column]} of case {cases[row]} is missing ({len(gaps)} missing values in all)"
+        gap = f"{names[column]} of case {cases[row]} is missing ({len(gaps)} missing values in all)"
         raise ValueError(
-            f"{told}, and the nomogram was fitted with datamodule.missing=refuse: fill it, or fit with missing=impute"
+            f"{gap}, and the nomogram was fitted with datamodule.missing=refuse: fill it, or fit with missing=impute"
         )
 
 
 def _models(made: Development) -> dict[str, Any]:
-    """By key of the keeper, arrays of what fills gaps and of the model."""
+    """By key of the keeper, arrays of the imputation and of the model."""
     found = {}
     for name, fit in made.fits.items():
         arrays = plain_regression(fit) if name in (NOMOGRAM, CLINICAL, SCORE_ALONE) else plain_model(fit.model)

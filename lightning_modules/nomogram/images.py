@@ -1,4 +1,4 @@
-"""Images of cases as an autoencoder sees them."""
+"""Latents and reconstruction errors of the images of cases."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -31,7 +31,7 @@ class EncodedImages:
     score: np.ndarray
 
     def scored(self, score: np.ndarray) -> "EncodedImages":
-        """The same with scores (N,)."""
+        """A copy with scores (N,)."""
         return replace(self, score=score)
 
 
@@ -54,7 +54,7 @@ class DecodesLatents(Protocol):
 
 @torch.no_grad()
 def encode_images(module: DecodesLatents, datamodule: CaseData, splits: tuple[str, ...]) -> EncodedImages:
-    """Encode all images of some splits as they are, without augmentation.
+    """Encode all images of some splits, without augmentation.
 
     Args:
         module: With `latent` and `decode`.
@@ -66,9 +66,9 @@ def encode_images(module: DecodesLatents, datamodule: CaseData, splits: tuple[st
     for batch in (batch for split in splits for batch in datamodule.ordered_dataloader(split)):
         image = batch["image"].to(module.device)
         latent = module.latent(image)
-        said = module.decode(latent)
+        decoded = module.decode(latent)
         ids += batch["id"]
         latents.append(latent.cpu().double())
-        errors.append((said[:, 0] - image[:, 0]).cpu().double().square().flatten(1).mean(1))
+        errors.append((decoded[:, 0] - image[:, 0]).cpu().double().square().flatten(1).mean(1))
     case = np.array([datamodule.case_of(name) for name in ids])
     return EncodedImages(ids, case, torch.cat(latents).numpy(), torch.cat(errors).numpy(), np.empty(0))

@@ -1,4 +1,4 @@
-"""A nomogram of a table alone: nothing is trained, all is fitted between training and test."""
+"""A nomogram of a table without images: nothing is trained, everything is fitted between training and test."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,12 +31,12 @@ class NomogramModule(L.LightningModule, ReadsNomogram):
 
     @property
     def metric_names(self) -> list[str]:
-        """What a sweep may compare: figures of the development, corrected for optimism."""
+        """What a sweep may compare: apparent and optimism-corrected performance in development."""
         names = ("auc", "brier", "calibration_slope", "calibration_intercept")
         return [f"development/{name}{end}" for name in names for end in ("", "_corrected")]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One that moves nothing."""
+        """An optimiser that changes nothing."""
         return torch.optim.SGD([self.anchor], lr=0.0, momentum=0.9)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -44,20 +44,20 @@ class NomogramModule(L.LightningModule, ReadsNomogram):
         return self.anchor.sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Validation cases are development cases as those of training are."""
+        """Nothing: validation cases are development cases, like those of training."""
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """The cases, which the report judges together."""
+        """The cases; the report evaluates them together."""
         return batch
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """`id` and predictors `x` (B, K), and where it is fitted `points` (B,) and `probability` (B,)."""
+        """`id`, predictors `x` (B, K) and, once the nomogram is fitted, `probability` (B,)."""
         x: Tensor = batch["x"]
-        said = {"id": batch["id"], "x": x}
+        prediction = {"id": batch["id"], "x": x}
         if not bool(self.nomogram.fitted):
-            return said
+            return prediction
         table = CaseTable(batch["id"], None, [], x.cpu().numpy(), {}, {})
-        return {**said, "probability": next(iter(self.case_probabilities(table).values()))}
+        return {**prediction, "probability": next(iter(self.case_probabilities(table).values()))}
 
     def finalize(self, datamodule: CaseData) -> None:
         """Fit the nomogram to the cases of training and validation.

@@ -1,4 +1,4 @@
-"""What all modules with a nomogram share once it is fitted."""
+"""What all modules with a nomogram share: reading it once it is fitted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,19 +15,19 @@ __all__ = ["ReadsNomogram"]
 
 
 class ReadsNomogram:
-    """A module whose part `nomogram` was fitted by `finalize`; none where there is no nomogram.
+    """A module whose part `nomogram`, if it has one, is fitted by `finalize`.
 
-    Subclasses say of which cases: `case_table(datamodule, *splits)` and `predicted_table(datamodule, collected)`.
+    Subclasses define its cases by `case_table(datamodule, *splits)` and `predicted_table(datamodule, collected)`.
     """
 
     nomogram: NomogramPart | None
     prevalence: float | None = None
     nomogram_notes: tuple[str, ...] = ()
-    """What a reader of the report has to know of what came before the regression."""
+    """Notes in the report on the steps before the regression."""
 
     @property
     def nomogram_method(self) -> Mapping[str, str]:
-        """For TRIPOD+AI: `preparation` of the data, and what of the `model` came before the regression."""
+        """For TRIPOD+AI: `preparation` of the data, and the parts of the `model` before the regression."""
         return {"preparation": "none", "model": ""}
 
     def case_probabilities(self, table: CaseTable) -> dict[str, np.ndarray]:
@@ -40,7 +40,7 @@ class ReadsNomogram:
         return probabilities_of(self.nomogram, table)
 
     def check_cases(self, datamodule: CaseData, split: str) -> None:
-        """Tell what the nomogram cannot read before anything is computed.
+        """Refuse cases that the nomogram cannot read, before anything is computed.
 
         Args:
             datamodule: Set up.
@@ -59,15 +59,15 @@ class ReadsNomogram:
             refuse_gaps(np.stack([cases.values[name] for name in names], axis=1) if names else None, names, cases.names)
 
     def set_prediction(self, prevalence: float | None = None) -> None:
-        """Say how frequent the positive class is where predictions are for.
+        """Set the prevalence of the positive class in the population to predict for.
 
         Raises:
-            ValueError: If it is no share, or there is no nomogram.
+            ValueError: If it is not between 0 and 1, or there is no nomogram.
         """
         if self.nomogram is None:
-            raise ValueError("prevalence: this model has no nomogram, so it gives no probability")
+            raise ValueError("prevalence: this model has no nomogram and predicts no probability; leave prevalence out")
         self.prevalence = checked_prevalence(prevalence)
 
     def predicted_table(self, datamodule: CaseData, collected: Mapping[str, Any]) -> CaseTable | None:
-        """The cases that were predicted, made of what `predict_step` returned; none where there is no table of them."""
+        """The predicted cases, from the outputs of `predict_step`; None if there is no table of them."""
         raise NotImplementedError

@@ -1,10 +1,10 @@
-"""What a target group has beyond a background group: contrastive VAE and SepVAE.
+"""Contrastive VAE and SepVAE: a latent for what a target group has beyond a background group.
 
 Abid and Zou 2019, "Contrastive Variational Autoencoder Enhances Salient Features" (arXiv:1902.04601; code
 github.com/abidlabs/contrastive_vae). Louiset et al. 2023, "SepVAE" (arXiv:2307.06206; code without a licence, none
-of it is used). Both are this objective with other terms switched on. Unlike the first code, the discriminator has
-an optimiser of its own; unlike the second, whose weight of the classifier is 1e-10 of a summed error, every term
-here is in nats for each image, so that its weight says how much it counts.
+of it is used). Both are this objective with different terms switched on. Unlike the first code, the discriminator
+has its own optimiser; unlike the second, whose classifier has a weight of 1e-10 relative to a summed error, every
+term is in nats per image, so that weights are comparable.
 """
 
 from typing import Any, Literal
@@ -24,13 +24,13 @@ from medzoo.models.protocols import SalientNetwork
 __all__ = ["ContrastiveVAEModule"]
 
 BACKGROUND_VARIANCE = 0.1
-"""Of the salient latent of background images; fixed, as in the code of SepVAE."""
+"""Variance of the salient latent of background images; fixed, as in SepVAE's code."""
 
 
 class ContrastiveVAEModule(TwoPartVAEModule):
     """Trains `net` on batches with `image` (B, C, *spatial) and `label` (B,): one class is background.
 
-    The decoder gets the common latent, and the salient one of target images; that of background images is 0.
+    The decoder gets the common latent and the salient one, which is set to 0 for background images.
 
     Args:
         net: With `encode` and `decode`, such as `SalientVAE`.
@@ -39,12 +39,12 @@ class ContrastiveVAEModule(TwoPartVAEModule):
         background: Index of the background class.
         common_kl: Weight of the KL of the common latent.
         salient_kl: Weight of the KL of the salient latent of target images and of the prior below.
-        background_prior: Variance of a prior that holds the salient means of background images near 0; none leaves
-            them free, as in the contrastive VAE, which does not encode them.
-        classifier_weight: Of the cross entropy of a small network that tells target from background by the salient
-            sample; 0 leaves it out.
-        penalise: Images whose common and salient latent are to be independent: `target` (Abid and Zou), or `all`,
-            so that the common latent does not tell the groups apart either.
+        background_prior: Variance of a prior that pulls the salient means of background images to 0; None for no prior,
+            as in the contrastive VAE, which does not encode them.
+        classifier_weight: Weight of the cross entropy of a small network that separates target from background by the
+            salient sample; 0 for no classifier.
+        penalise: Images whose latents should be independent: `target` (Abid and Zou), or `all`, which also keeps the
+            group out of the common latent.
         **options: Of `TwoPartVAEModule`.
 
     Raises:
@@ -90,13 +90,13 @@ class ContrastiveVAEModule(TwoPartVAEModule):
         return self.net.encode(batch["image"])
 
     def reconstruct(self, batch: Batch, parts: Pair) -> Tensor:
-        """Images, those of the background from the common latent alone."""
+        """Reconstructions; those of background images use the common latent only."""
         return self.decode(parts[0], parts[1] * self._target(batch)[:, None])
 
     def terms(self, batch: Batch, code: tuple[Pair, Pair], parts: Pair) -> Terms:
-        """`error`, `common`, `salient`, `background`, `classifier` where they are on, and `loss`, their sum.
+        """`error`, `common`, `salient`, `background`, `classifier` if they are on, and `loss`, their sum.
 
-        Beside them `mse`, and `kl` of the common latent and of the salient one of target images, not weighted.
+        Also `mse`, and `kl`: the unweighted KL of the common latent plus that of the salient latent of target images.
         """
         target, (common, salient) = self._target(batch), code
         error = gaussian_error(self.reconstruct(batch, parts), batch["image"], self.sigma)
@@ -114,13 +114,13 @@ class ContrastiveVAEModule(TwoPartVAEModule):
         return {**terms, "mse": mse, "kl": (of_common + of_salient).mean(), "loss": loss}
 
     def draw(self, batch: Batch, code: tuple[Pair, Pair]) -> Pair:
-        """A sample of each latent; the salient one of background images has a fixed spread."""
+        """A sample of each latent; the salient one of background images has a fixed variance."""
         (common, (mean, log_variance)), target = code, self._target(batch)[:, None]
         fixed = torch.full_like(log_variance, BACKGROUND_VARIANCE).log()
         return draw(*common), draw(mean, target * log_variance + (1 - target) * fixed)
 
     def penalised(self, batch: Batch, parts: Pair) -> Pair:
-        """Both latents of the images whose latents are to be independent."""
+        """Both latents of the images whose latents should be independent."""
         if self.penalise == "all":
             return parts
         chosen = batch["label"] != self.background

@@ -1,7 +1,7 @@
-"""Deep radiomics that are not redundant to hand-crafted ones: a VAE whose decoder is given the hand-crafted ones.
+"""Deep radiomics that complement hand-crafted ones: a VAE whose decoder also gets the hand-crafted features.
 
 Vétil et al. 2023, "Non-redundant combination of hand-crafted and deep learning radiomics" (arXiv:2308.11389); no
-code was released. Labels play no part in its training; a logistic regression uses them afterwards. `supervision`
+code was released. It is trained without labels; logistic regressions use them afterwards. `supervision`
 adds a head as a later student reimplementation has it (github.com/ilyeslamssalak/PETvsCLIN, no licence, none of
 its code is used).
 """
@@ -27,15 +27,15 @@ class NonRedundantVAEModule(TwoPartVAEModule):
     """Trains `net` on batches with `image` (B, C, *spatial), `hcr` (B, F), `label` (B,) and, where asked, `mask`.
 
     The objective is, in nats for each image, reconstruction error + KL + mi_weight * MI(HCR, DLR). Hand-crafted
-    radiomics (HCR) are standardised by the mean and the spread of the training images, which are part of the
-    state; a feature that an image lacks is 0. Deep radiomics (DLR) are the mean of the latent.
+    radiomics (HCR) are standardised by mean and standard deviation of the training images, which are part of
+    the state; missing features become 0. Deep radiomics (DLR) are the mean of the latent.
 
     Args:
         net: From image to mean and log variance (`encode`), and back from radiomics and latent (`decode`).
         optimizer: As of `TwoPartVAEModule`.
         scheduler: As of `TwoPartVAEModule`.
-        masked: Reconstruct inside the mask alone, and show the encoder nothing else, as in the paper.
-        supervision: Weight of the cross entropy of a linear head on both parts; 0 leaves the head out.
+        masked: Encode and reconstruct only what lies inside the mask, as in the paper.
+        supervision: Weight of the cross entropy of a linear head on both parts; 0 for no head.
         **options: Of `TwoPartVAEModule`, such as `sigma`, `mi`, `mi_optimizer`, `mi_weight` and `mi_every`.
     """
 
@@ -69,14 +69,14 @@ class NonRedundantVAEModule(TwoPartVAEModule):
         self.register_buffer("hcr_scale", torch.ones(hcr))
 
     def on_fit_start(self) -> None:
-        """Take the scale of the radiomics from the training images."""
+        """Get mean and scale of the radiomics from the training images."""
         datamodule: RadiomicsData = self.datamodule
         scaler = datamodule.hcr_scaler()
         self.hcr_mean.copy_(torch.from_numpy(scaler.mean))
         self.hcr_scale.copy_(torch.from_numpy(scaler.scale))
 
     def encode(self, batch: Batch) -> tuple[Pair, Pair]:
-        """Standardised radiomics, which have no spread, and mean and log variance of the latent."""
+        """Standardised radiomics, which are not sampled, and mean and log variance of the latent."""
         image, hcr = batch["image"], batch["hcr"]
         if self.masked:
             image = image * self._mask(batch)
@@ -88,7 +88,7 @@ class NonRedundantVAEModule(TwoPartVAEModule):
         return code[0][0], draw(*code[1])
 
     def terms(self, batch: Batch, code: tuple[Pair, Pair], parts: Pair) -> Terms:
-        """`error`, `kl`, `head` where there is one, `mse`, and `loss`, the sum of the first three."""
+        """`error`, `kl`, `head` if there is one, and `loss`, their sum; also `mse`."""
         image, mask = batch["image"], self._mask(batch) if self.masked else None
         error = gaussian_error(self.reconstruct(batch, parts), image, self.sigma, mask)
         pixels = mask.expand_as(image).flatten(1).sum(1) if mask is not None else image[0].numel()

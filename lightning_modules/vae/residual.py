@@ -1,8 +1,8 @@
-"""Variational autoencoder of images and the score of an image that is read from it.
+"""Variational autoencoder of images, and a score of each image from its latent.
 
-The HLHS paper (J Ultrasound Med 2026) learns features of the four-chamber view without labels and makes one score of
-them; how, it does not say. Here the score is fitted between training and test (`finalize`), and with it the nomogram
-where one is asked for.
+The HLHS paper (J Ultrasound Med 2026) learns features of the four-chamber view without labels and combines them
+into one score; it does not say how. Here the score is fitted between training and test (`finalize`), together with the
+nomogram, if one is configured.
 """
 
 import logging
@@ -35,10 +35,10 @@ IN_SAMPLE = (
 
 
 class ResidualVAEModule(OptimizedModule, ReadsNomogram):
-    """Trains `net` to give back `{"image": (B, C, H, W)}` in [0, 1]: grey, then masks if there are any.
+    """Trains `net` to reconstruct `{"image": (B, C, H, W)}` in [0, 1]: grey values, then masks if there are any.
 
-    Logs `train/loss` and its terms; `loss`, `error`, `kl` and `ssim` of the grey channel under `val/` and `test/`, of
-    the decoded mean latent, the KL with its full weight.
+    Logs `train/loss` and its terms; `loss`, `error`, `kl` and `ssim` of the grey channel under `val/` and `test/`, for
+    the decoded mean latent, with the full weight of the KL.
 
     Args:
         net: With `encode`, `sample` and `decode`, such as `ResidualVAE`.
@@ -46,9 +46,9 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         optimizer: Builds the optimiser.
         scheduler: Its learning-rate schedule.
         scheduler_interval: Whether the schedule counts epochs or steps.
-        score: Kind of the image score. That of `reconstruction` is not out of fold: the autoencoder has seen the images
-            of training cases, those of positive ones too.
-        nomogram: How a nomogram of predictors and image score is fitted after training; none for the autoencoder alone.
+        score: Kind of the image score. `reconstruction` is not out of fold: the autoencoder was trained on images of
+            all training cases, including positive ones.
+        nomogram: Settings of the nomogram of predictors and image score; None for the autoencoder alone.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
 
     @property
     def nomogram_notes(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Of a score that is not out of fold."""
+        """A warning if the score is not out of fold."""
         return (IN_SAMPLE,) if self.score.kind == "reconstruction" else ()
 
     @property
     def nomogram_method(self) -> dict[str, str]:
-        """What came before the regression."""
+        """The steps before the regression."""
         assert self.settings is not None
         size = " x ".join(map(str, self.net.sizes[0]))
         told = f"{self.score.kind} score, {self.settings.aggregate} of a case's images"
@@ -115,8 +115,8 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
     def finalize(self, datamodule: CaseData) -> None:
         """Fit the image score and the nomogram to the cases of training and validation.
 
-        Their own scores are out of fold, by case; the score that is kept is that of all of them. Without a nomogram the
-        score is fitted where there are cases of both classes.
+        The scores of these cases are out of fold, by case; the stored score is fitted to all of them. Without a
+        nomogram, only the score is fitted. Nothing is fitted unless there are cases of both classes.
 
         Args:
             datamodule: With `cases`, `case_of` and `ordered_dataloader`, such as `FetalHeartDataModule`.
@@ -144,7 +144,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         fit_nomogram(self.nomogram, settings, table, of_cases, datamodule, along_score(images.latent, held, 9))
 
     def case_table(self, datamodule: CaseData, *splits: str) -> CaseTable:
-        """The cases of some splits with their image scores, by what was fitted.
+        """The cases of some splits with their image scores, by the fitted score.
 
         Args:
             datamodule: As for `finalize`.
@@ -158,7 +158,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         return self._table(datamodule, cases, images, scores)
 
     def predicted_table(self, datamodule: CaseData, collected: Mapping[str, Any]) -> CaseTable | None:
-        """The cases that were predicted, by the scores of their images; none where there is no table of them."""
+        """The predicted cases with their image scores; None if there is no table of them."""
         cases, ids = datamodule.cases("predict"), collected["id"]
         if cases is None or self.nomogram is None:
             return None
@@ -190,7 +190,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         return {"id": batch["id"], "image": batch["image"], "reconstruction": self._evaluate("test", batch)}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """`{"id": ..., "score": (B,)}`; NaN where no score has been fitted, as without labels."""
+        """`{"id": ..., "score": (B,)}`; NaN if no score has been fitted, for want of labels."""
         score = self.image_score(batch["image"])
         known = bool(self.score.fitted) or self.score.kind == "reconstruction"
         return {"id": batch["id"], "score": score if known else torch.full_like(score, torch.nan)}
@@ -200,13 +200,13 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         mean, sigma = self.net.encode(image)
         logits = self.net.decode(mean)
         terms = self.criterion(logits, image, mean, sigma, 2**62)  # beyond any warm-up
-        said = logits.float().sigmoid()
+        reconstruction = logits.float().sigmoid()
         numbers = {name: terms[name] for name in ("loss", "error", "kl")}
-        numbers["ssim"] = ssim(said[:, :1], image[:, :1].float(), data_range=1.0)
+        numbers["ssim"] = ssim(reconstruction[:, :1], image[:, :1].float(), data_range=1.0)
         self.log_evaluation(stage, numbers, len(batch["id"]), prog_bar=stage == "val")
-        return said
+        return reconstruction
 
 
-def squared_error(said: Tensor, image: Tensor) -> Tensor:
+def squared_error(reconstruction: Tensor, image: Tensor) -> Tensor:
     """(B,) mean squared error of the grey channel."""
-    return (said[:, 0] - image[:, 0]).square().flatten(1).mean(1)
+    return (reconstruction[:, 0] - image[:, 0]).square().flatten(1).mean(1)

@@ -1,7 +1,7 @@
-"""What the VAEs with a code of two parts share: a penalty on what the parts know of each other, and linear probes.
+"""Base of the VAEs with a two-part code: a penalty on the mutual information of the parts, and linear probes.
 
-The penalty follows Vétil et al. 2023 (arXiv:2308.11389): an estimator with an optimiser of its own learns
-on parts without gradient, and while the VAE steps, the estimator rests. In each step only one of both moves.
+The penalty follows Vétil et al. 2023 (arXiv:2308.11389): an estimator with its own optimiser is trained on detached
+parts, and is fixed while the VAE steps. Each step updates only one of the two.
 """
 
 import numpy as np
@@ -24,35 +24,35 @@ Pair = tuple[Tensor, Tensor]
 
 
 class TwoPartVAEModule(OptimizedModule):
-    """Base of the modules whose code has two parts; they say what the parts and the terms of the loss are.
+    """Base of the modules whose code has two parts; subclasses define the parts and the terms of the loss.
 
-    Logs `train/loss` and its terms; `loss`, `mse` (squared error of a pixel), `kl` and `mi` (mutual information by
-    the estimator, in nats) under `val/` and `test/`. `loss` of validation and test is the objective without
-    penalty, through the mean of the latent.
+    Logs `train/loss` and its terms; `loss`, `mse` (squared error of a pixel), `kl` and `mi` (estimated mutual
+    information, in nats) under `val/` and `test/`. In validation and test, `loss` is the objective without the
+    penalty, at the mean of the latent.
 
-    What a part knows of the label is measured by logistic regression (L2, C = 1) on the training images: on either
-    part and on both. The coefficients are part of the state, and `predict_step` gives the probabilities of both.
+    Logistic regressions (L2, C = 1) on the training images measure how well each part, and both together, predict the
+    label. The coefficients are part of the state, and `predict_step` returns the probabilities from both parts.
 
     Args:
         net: The VAE.
         optimizer: Builds the optimiser of the VAE.
         scheduler: Its learning-rate schedule.
         scheduler_interval: Whether the schedule counts epochs or steps; with a penalty, epochs.
-        widths: Features of the first and of the second part.
+        widths: Number of features of each part.
         task: Kind of the labels, one for each image.
         num_classes: K.
-        sigma: Standard deviation of a pixel about its reconstruction, in units of the image.
-        mi: Estimator of the mutual information of both parts; none leaves the penalty out.
+        sigma: Standard deviation of a pixel around its reconstruction, in units of the image.
+        mi: Estimator of the mutual information of the parts; None for no penalty.
         mi_optimizer: Builds the optimiser of the estimator.
-        mi_weight: Of the penalty; 0 leaves the estimator as an observer.
-        mi_every: Before every n-th epoch the estimator learns on all training images while the VAE rests (5 in the
-            paper); 0 for a step of the estimator after each step of the VAE, which is cheaper.
+        mi_weight: Weight of the penalty; with 0 the estimator only measures.
+        mi_every: Train the estimator on all training images before every n-th epoch (5 in the paper); 0 for a step of
+            the estimator after each step of the VAE, which is cheaper.
         mi_steps: With `mi_every`, steps on all training images at once (150 in the paper).
-        probe_every: Log `val/auc` of both parts every n-th epoch; 0 for none. Before a test that follows training,
-            the regressions are fitted in any case.
+        probe_every: Log `val/auc` of both parts every n-th epoch; 0 for never. The regressions are always fitted after
+            training.
 
     Raises:
-        ValueError: If these do not fit each other.
+        ValueError: If arguments contradict each other or are out of range.
     """
 
     part_names: tuple[str, str]
@@ -98,7 +98,7 @@ class TwoPartVAEModule(OptimizedModule):
 
     @property
     def set_names(self) -> tuple[str, str, str]:
-        """Of the sets of features that are compared: either part, and both."""
+        """Names of the compared feature sets: each part, and both."""
         first, second = self.part_names
         return first, second, f"{first} + {second}"
 
@@ -106,9 +106,9 @@ class TwoPartVAEModule(OptimizedModule):
         """Terms of the objective, with `loss`, their sum, and `mse`.
 
         Args:
-            batch: Of images.
-            code: Mean and log variance of each part; log variance of a part that is no sample is not used.
-            parts: What stands for the parts: samples or means.
+            batch: A batch of images.
+            code: Mean and log variance of each part; the log variance of a part that is not sampled is ignored.
+            parts: Samples or means of the parts.
         """
         raise NotImplementedError
 
@@ -146,7 +146,7 @@ class TwoPartVAEModule(OptimizedModule):
         return self.log_training(terms, len(batch["id"]))
 
     def on_train_epoch_end(self) -> None:
-        """The schedule of the VAE, where Lightning does not step it."""
+        """Step the schedule of the VAE, if Lightning does not."""
         if not self.automatic_optimization and self._scheduler is not None:
             self.step_schedules()
 
@@ -155,7 +155,7 @@ class TwoPartVAEModule(OptimizedModule):
         self._evaluate("val", batch)
 
     def on_validation_epoch_end(self) -> None:
-        """What both parts tell of the label, in the epochs that the user asked for."""
+        """AUC of the label from both parts, every `probe_every` epochs."""
         if self.probe_every and (self.current_epoch + 1) % self.probe_every == 0 and not self.trainer.sanity_checking:
             self.finalize(self.datamodule)
             first, second, label = self._of_split(self.datamodule, "val")
@@ -170,15 +170,15 @@ class TwoPartVAEModule(OptimizedModule):
         self._evaluate("test", batch)
         first, second = self.features(batch)
         probs = self.probes(torch.cat([first, second], 1))
-        said = {"id": batch["id"], "prob": probs[:, 2], "label": batch["label"]}
-        return {**said, "probs": probs, "first": first, "second": second}
+        prediction = {"id": batch["id"], "prob": probs[:, 2], "label": batch["label"]}
+        return {**prediction, "probs": probs, "first": first, "second": second}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """`{"id": list of B names, "prob": (B, K) probabilities of both parts}`."""
         return {"id": batch["id"], "prob": self.probes(torch.cat(self.features(batch), 1))[:, 2]}
 
     def finalize(self, datamodule: OrderedData) -> None:
-        """Fit a logistic regression on the training images to either part, and to both."""
+        """Fit logistic regressions on each part of the training images, and on both."""
         first, second, label = self._of_split(datamodule, "train")
         width = self.widths[0]
         features, truth = torch.cat([first, second], 1).double().cpu().numpy(), label.cpu().numpy()
@@ -210,7 +210,7 @@ class TwoPartVAEModule(OptimizedModule):
         return terms, pair
 
     def _adversarial_step(self, batch: Batch, batch_idx: int) -> Terms:
-        """A step of the VAE, then, with `mi_every` 0, one of the estimator on what the VAE said before."""
+        """A step of the VAE, then, with `mi_every` 0, one of the estimator on the code from before the VAE's step."""
         if self.takes_steps and batch_idx == 0 and self.mi_every and self.current_epoch % self.mi_every == 0:
             self._fit_estimator()
         with self.learning(0):
@@ -221,18 +221,18 @@ class TwoPartVAEModule(OptimizedModule):
         return terms
 
     def _step_estimator(self, pair: Pair) -> None:
-        """A step on pairs without gradient; of fewer than two there is nothing to learn."""
+        """A step on detached pairs; fewer than two teach nothing."""
         few, alone = len(pair[0]) < 2, self._trainer is None or self.trainer.world_size == 1
         if few and alone:
             return
         estimator = self.mi
         assert estimator is not None
-        with self.learning(1):  # other ranks may have pairs, and wait for this backward pass
+        with self.learning(1):  # other ranks may have pairs, and would wait for this backward pass
             loss = _no_loss(estimator) if few else estimator.loss(*pair)
             self.descend(1, loss)
 
     def _fit_estimator(self) -> None:
-        """The paper's alternating schedule: the estimator learns on all training images, the VAE rests."""
+        """The paper's alternating schedule: train the estimator on all training images, with the VAE fixed."""
         with torch.no_grad():
             datamodule: OrderedData = self.datamodule
             batches = [self._moved(batch) for batch in datamodule.ordered_dataloader("train")]

@@ -75,8 +75,8 @@ class CrossFusion(nn.Module):
         patient, modalities = sequence[:, 0], sequence[:, 1:]
         weights = masked_softmax(_SHARPNESS * self.score(patient), present)
         pooled = torch.einsum("bm,bmd->bd", weights, modalities.where(known, 0.0))
-        said = torch.einsum("bm,bmk->bk", weights, evidence.where(known, 0.0))
-        added = present.sum(1, keepdim=True) * said  # evidence adds up: more modalities, a surer patient
+        mean = torch.einsum("bm,bmk->bk", weights, evidence.where(known, 0.0))
+        added = present.sum(1, keepdim=True) * mean  # evidence adds up: more modalities, a surer patient
         return Fused(added + self.head(torch.cat([patient, pooled], -1)), weights, {})
 
     def _blocked(self, present: Tensor) -> Tensor:

@@ -32,11 +32,11 @@ def kl_to_normal(
     return 0.5 * (scaled - 1 - log_variance + math.log(prior_variance)).flatten(1).sum(1)
 
 
-def gaussian_error(said: Tensor, image: Tensor, sigma: float, mask: Tensor | None = None) -> Tensor:
-    """Negative log-likelihood of images under N(said, sigma²), without the constant.
+def gaussian_error(prediction: Tensor, image: Tensor, sigma: float, mask: Tensor | None = None) -> Tensor:
+    """Negative log-likelihood of images under N(prediction, sigma²), without the constant.
 
     Args:
-        said: (B, C, *spatial) means.
+        prediction: (B, C, *spatial) means.
         image: (B, C, *spatial).
         sigma: Standard deviation of a pixel, in the unit of the image.
         mask: (B, 1, *spatial), above 0 where pixels count; all do if none. An empty one gives 0.
@@ -44,7 +44,7 @@ def gaussian_error(said: Tensor, image: Tensor, sigma: float, mask: Tensor | Non
     Returns:
         (B,) sums over pixels.
     """
-    squared = (said - image).square()
+    squared = (prediction - image).square()
     if mask is not None:
         squared = squared * (mask > 0)
     return squared.flatten(1).sum(1) / (2 * sigma**2)

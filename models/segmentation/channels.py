@@ -30,5 +30,5 @@ class ChannelBranches(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, C, *spatial) to logits, the full resolution first: [(B, classes, *spatial), ...]."""
-        said = [branch(image[:, group]) for branch, group in zip(self.branches, self.groups, strict=True)]
-        return [torch.stack(heads).mean(0) for heads in zip(*said, strict=True)]
+        logits = [branch(image[:, group]) for branch, group in zip(self.branches, self.groups, strict=True)]
+        return [torch.stack(heads).mean(0) for heads in zip(*logits, strict=True)]
