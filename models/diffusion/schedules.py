@@ -18,7 +18,7 @@ _MAX_BETA = 0.999  # of a single step, as in the reference code of Nichol and Dh
 class NoiseSchedule(nn.Module):
     """Signal and noise level of each of T steps.
 
-    Nothing here is trained or saved: the config says it all. Tables are computed in float64 and kept in float32, which
+    Nothing here is trained or saved; the config defines it. Tables are computed in float64 and kept in float32, which
     every accelerator has; sigma is kept beside alpha because 1 - alpha^2 would lose its digits at the clean end.
 
     Args:

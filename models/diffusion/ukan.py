@@ -1,8 +1,8 @@
 """Diffusion-UKAN: a U-Net whose lowest stages are Kolmogorov-Arnold layers over tokens.
 
 Li et al. 2024 (arXiv:2406.02918); github.com/CUHK-AIM-Group/U-KAN, commit b20bf63, `Diffusion_UKAN` (no licence of its
-own; read for facts). Like the original it has no attention: its `attn=[2]` is overwritten there. The sizes of the KAN
-stages follow `channels`, which are fixed in the original's code.
+own; read for facts). Like the original it has no attention: `attn=[2]` is overwritten there. The sizes of the KAN
+stages are arguments; the original has them fixed.
 """
 
 import math
@@ -18,7 +18,7 @@ __all__ = ["DiffusionUKAN"]
 
 
 class DiffusionUKAN(nn.Module):
-    """Predicts what the objective asks of a noisy image: its noise or its velocity.
+    """Predicts the noise or the velocity of a noisy image, depending on the objective.
 
     Args:
         in_channels: Of the image.
@@ -26,7 +26,7 @@ class DiffusionUKAN(nn.Module):
         dim_mults: Channels of each level, in units of `dim`.
         kan_channels: Channels of the two KAN stages.
         num_res_blocks: Residual blocks of each level.
-        dropout: Rate in the residual blocks.
+        dropout: Dropout rate in the residual blocks.
         norm_num_groups: Groups of the normalisation; must divide every width.
     """
 

@@ -17,7 +17,7 @@ __all__ = ["RadiomicsVAE", "SalientVAE"]
 class RadiomicsVAE(nn.Module):
     """VAE whose decoder gets hand-crafted radiomics beside the latent (Vétil et al. 2023, arXiv:2308.11389).
 
-    Radiomics are computed, not encoded, so the latent need not hold what they say.
+    Radiomics are computed, not encoded, so the latent need not encode them.
 
     Args:
         latent_features: D, the deep radiomics.
@@ -42,7 +42,7 @@ class RadiomicsVAE(nn.Module):
 
 
 class SalientVAE(nn.Module):
-    """VAE with two encoders, of what all images share and of what only the target group has.
+    """VAE with two encoders: for what all images share, and for what only the target group has.
 
     Abid and Zou 2019 (arXiv:1902.04601); Louiset et al. 2023 (arXiv:2307.06206). Their letters for the two parts
     contradict each other, so here they have names.

@@ -1,8 +1,8 @@
 """nnFormer: a U-shaped transformer with attention in local windows.
 
 Zhou et al. 2021 (arXiv:2109.03201, TIP 2023); github.com/282857341/nnFormer, commit d48aaeb (MIT; read for facts).
-Different: position biases and shift masks are right (`windows.py`), images of any size fit, and there are no weights
-from ImageNet to start from.
+Differences: position biases and shift masks are corrected (`windows.py`), images of any size fit, and there are no
+ImageNet weights.
 """
 
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ class NNFormer(nn.Module):
         patch_size: Size of the patch that becomes a token, each side 1, 2 or 4.
         heads: Attention heads of each stage.
         windows: Sides of the windows of each stage.
-        strides: Of each downsampling, one entry for each axis. None takes those published for this patch: 2, but 1 at
-            first on an axis that the patch keeps whole (slices: 1, 2, 2 in the ACDC form).
-        depth: Blocks of each stage, plain and shifted by turns.
-        drop_path: Rate of the last block; it grows linearly.
-        deep_supervision: Give the logits of all decoder stages, not only of the last (as the ACDC form does).
+        strides: Of each downsampling, one entry for each axis. None for those published with this `patch_size`:
+            2, but first 1 on an axis where it is 1 (slices: 1, 2, 2 in the ACDC form).
+        depth: Blocks of each stage; plain and shifted windows alternate.
+        drop_path: Drop-path rate of the last block; rates grow linearly.
+        deep_supervision: Return the logits of all decoder stages, not only of the last (as the ACDC form does).
     """
 
-    drop_last = False  # in its loss the lowest head counts like the others, half of the one above it
+    drop_last = False  # in its loss the lowest head has a weight too, half of the one above it
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class NNFormer(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Blocks over (B, C, *spatial); the first one of a decoder stage attends from what comes up to the skip."""
+    """Blocks over (B, C, *spatial); in the first block of a decoder stage, upsampled features attend to the skip."""
 
     def __init__(self, dim: int, heads: int, window: Sequence[int], drop_path: Sequence[float], *, skip: bool) -> None:
         super().__init__()
@@ -171,14 +171,14 @@ class _Up(nn.Sequential):
 
 
 def _published_strides(patch: Sequence[int], stages: int) -> list[tuple[int, ...]]:
-    """Slices that the patch keeps are kept once more: their distance is still the larger one."""
+    """Strides of 1 first along axes with a patch side of 1, whose spacing is still the larger one."""
     twos = (2,) * len(patch)
     first = tuple(min(side, 2) for side in patch) if max(patch) > 1 else twos
     return [first, *[twos] * (stages - 2)][: stages - 1]
 
 
 def _both_ends(pads: Sequence[int]) -> list[int]:
-    """As `F.pad` takes it, the last axis first."""
+    """Paddings in the order of `F.pad`, last axis first."""
     return [pad for side in reversed(pads) for pad in (side, side)]
 
 

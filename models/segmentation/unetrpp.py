@@ -1,8 +1,8 @@
-"""UNETR++: a U-shaped transformer whose blocks attend over channels and, through few projected tokens, over space.
+"""UNETR++: a U-shaped transformer whose blocks attend over channels and, by a few projected tokens, over space.
 
 Shaker et al. 2022 (arXiv:2212.04497, TMI 2024); github.com/Amshaker/unetr_plus_plus, commit dcba1c6 (Apache-2.0; read
-for facts). Different: sizes of all stages follow from the image size, images of other sizes fit by interpolating what
-depends on the size, and the outputs of the spatial attention keep their order (issue 62 there); `released` scrambles
+for facts). Differences: sizes of all stages follow from the image size, other sizes fit by interpolating the weights
+that depend on it, and the outputs of the spatial attention keep their order (issue 62 there); `released` scrambles
 them as the published code does.
 """
 
@@ -29,20 +29,20 @@ class UNETRPP(nn.Module):
         spatial_dims: 2 or 3.
         in_channels: Channels of the image.
         out_channels: Classes, background included.
-        image_size: Size that most images have; each side a multiple of `patch_size` times 8.
+        image_size: Usual size of an image; each side a multiple of `patch_size` times 8.
         patch_size: Size of the patch that becomes a token, the stride of the first convolution.
-        features: Channels of each stage.
-        projections: Tokens that space is projected to at each stage.
+        features: Channels of each of the 4 stages.
+        projections: Tokens to which space is projected at each stage.
         depth: Blocks of each stage.
         heads: Attention heads.
-        dropout: Rate in the attention.
+        dropout: Dropout rate in the attention.
         convs: Residual convolution blocks in each transformer block.
-        deep_supervision: Give the logits of three resolutions, not only of the first.
+        deep_supervision: Return the logits of three resolutions, not only of the first.
         released: Scramble the spatial attention as the published code does, for its weights.
         shared: One projection of keys and values to tokens (Synapse), or one for each (lung, ACDC).
     """
 
-    drop_last = False  # in its loss the lowest head counts like the others, half of the one above it
+    drop_last = False  # in its loss the lowest head has a weight too, half of the one above it
 
     def __init__(
         self,
@@ -63,6 +63,8 @@ class UNETRPP(nn.Module):
         shared: bool = True,
     ) -> None:
         super().__init__()
+        if not len(features) == len(projections) == 4:
+            raise ValueError(f"features={list(features)} and projections={list(projections)} must have 4 entries each")
         self.multiple = [side * 2 ** (len(features) - 1) for side in patch_size]
         if any(side % by for side, by in zip(image_size, self.multiple, strict=True)):
             raise ValueError(f"image_size {tuple(image_size)} must hold multiples of {tuple(self.multiple)}")
@@ -117,11 +119,11 @@ class EfficientPairedAttention(nn.Module):
     Args:
         grid: Tokens of each axis.
         dim: Channels.
-        tokens: What space is projected to.
+        tokens: Number of tokens to which space is projected.
         heads: Attention heads.
         dropout: Rate on the attention weights.
         released: Scramble the spatial output as the published code does.
-        shared: Project keys and values to tokens by one layer, not by one each.
+        shared: Project keys and values to tokens by the same layer.
     """
 
     def __init__(
