@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 import medzoo.models
 from medzoo.runtime.build import instantiate
-from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.composing.stages import resolve_stages
 from tests.conftest import ROOT, compose
 from tests.tiny import FULL, words
 
