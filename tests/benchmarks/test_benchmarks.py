@@ -10,7 +10,7 @@ from benchmarks.page import read_sections
 from benchmarks.row import HEADER, Row
 from benchmarks.run import discover, main
 from tests.conftest import ROOT
-from tests.lightning_modules.test_latent_diffusion import module, patient
+from tests.lightning_modules.diffusion.test_latent import module, patient
 
 FAST = Row("a case", "s/epoch", zoo=1.0, peer=2.0, goal=0.6, higher_is_better=False)
 SLOW = Row("a case", "batches/s", zoo=30.0, peer=2.0, goal=20.0)
