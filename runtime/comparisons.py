@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from medzoo.evaluation.figures import areas_figure, expansion_roc_figure
+from medzoo.evaluation.figures import areas_figure, roc_figure
 from medzoo.evaluation.scores.diagnostic import calibration_line, delong, delong_test, rates
 from medzoo.evaluation.scores.representations import compare_representations
 from medzoo.runtime.run_folder import read_csv, read_metrics, write_text
@@ -69,7 +69,7 @@ class CompareScores:
             rows.append({name: title, **self._row(positive, score, threshold, scores.get(self.reference))})
         _write(run / f"test_{name}.csv", rows)
         (run / "figures").mkdir(exist_ok=True)
-        figure = expansion_roc_figure(positive.astype(int), scores, resamples=self.resamples)
+        figure = roc_figure(positive, scores, resamples=self.resamples)
         figure.savefig(run / "figures" / f"{name}_roc.png")
 
     def _row(

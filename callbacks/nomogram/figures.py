@@ -11,7 +11,7 @@ from medzoo.callbacks.nomogram.study import Study
 from medzoo.evaluation.explanation.gradcam import grad_cam
 from medzoo.evaluation.figures import (
     calibration_figure,
-    decisions_figure,
+    decision_figure,
     explanation_figure,
     image_grid,
     models_roc_figure,
@@ -37,7 +37,7 @@ def nomogram_figures(study: Study) -> dict[str, Figure]:
         **figures,
         "models_roc": models_roc_figure(positive, prob, calls),
         "calibration": calibration_figure(positive.astype(int), both, reading.record["classes"]),
-        "decision": decisions_figure(positive, {name: prob[name] for name in _SHOWN if name in prob}),
+        "decision": decision_figure(positive, {name: prob[name] for name in _SHOWN if name in prob}, compared=True),
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from medzoo.callbacks.collect import data_of
 from medzoo.callbacks.output import write_csv
-from medzoo.callbacks.reports.followup import draw_patient, sampled_followups
+from medzoo.callbacks.reports.followup.sampled import draw_patient, sampled_followups
 from medzoo.callbacks.writers.cases import CaseWriter
 from medzoo.evaluation.figures import counterfactual_figure
 from medzoo.evaluation.scores.followup import IPH, IVH, SampledFollowups

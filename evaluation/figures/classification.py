@@ -1,15 +1,15 @@
-"""Pictures of a classifier: what it confuses, how it ranks, whether its probabilities hold, where it errs most."""
+"""Figures of a classifier: its confusion matrix, the calibration of its probabilities, and its worst mistakes."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix, roc_curve
+from sklearn.metrics import confusion_matrix
 
 from medzoo.evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
-from medzoo.evaluation.scores.classification import auc, bootstrap_auc, interval, one_vs_rest
+from medzoo.evaluation.scores.classification import one_vs_rest
 
-__all__ = ["calibration_figure", "confusion_figure", "mistakes_figure", "roc_figure"]
+__all__ = ["calibration_figure", "confusion_figure", "mistakes_figure"]
 
 
 def confusion_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -37,36 +37,6 @@ def confusion_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, n = {len(labels)}")
     axes.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes, shrink=0.75, label="share of the true class")
-    return figure
-
-
-def roc_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str], *, resamples: int = 1000) -> Figure:
-    """One-versus-rest ROC curves with bootstrap 95% intervals of their areas; for two classes, one curve.
-
-    Args:
-        labels: (N,) class indices or (N, K) zeros and ones.
-        prob: (N, K) probabilities.
-        class_names: K names.
-        resamples: Bootstrap draws behind each interval.
-
-    Returns:
-        The figure.
-    """
-    truth = one_vs_rest(labels, len(class_names))
-    classes = [1] if labels.ndim == 1 and len(class_names) == 2 else range(len(class_names))
-    figure, axes = new_figure(5.2, 5)
-    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1, zorder=0)
-    for k in classes:
-        if truth[:, k].min() == truth[:, k].max():
-            continue
-        false_positive, sensitivity, _ = roc_curve(truth[:, k], prob[:, k])
-        low, high = interval(bootstrap_auc(truth[:, k], prob[:, k], resamples=resamples))
-        area = auc(truth[:, k], prob[:, k])[0]
-        name = f"{class_names[k]}: {area:.3f} ({low:.3f} to {high:.3f})"
-        axes.plot(false_positive, sensitivity, label=name, linewidth=1.8)
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, area with 95% interval", aspect="equal")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.legend(loc="lower right", fontsize=8 if len(class_names) < 9 else 6)
     return figure
 
 

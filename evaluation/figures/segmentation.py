@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from medzoo.evaluation.figures.head import display_slice
+from medzoo.evaluation.figures.followup.head import display_slice
 from medzoo.evaluation.figures.style import COLOURS, new_figure
 
 __all__ = ["segmentation_figure"]

@@ -23,6 +23,7 @@ from medzoo.evaluation.scores.diagnostic import (
     p_text,
     rates,
 )
+from medzoo.evaluation.scores.intervals import interval_text
 
 __all__ = ["boosting", "held_out", "learners", "model_rows", "regression"]
 
@@ -157,10 +158,10 @@ def _row(
     calls: np.ndarray,
     is_reference: bool,
 ) -> dict[str, Any]:
-    said, area = rates(positive, called), delong(positive, score)
-    row: dict[str, Any] = {"model": name, "cases": len(positive), "AUC (95% CI)": _interval(area, "auc")}
+    called_rates, area = rates(positive, called), delong(positive, score)
+    row: dict[str, Any] = {"model": name, "cases": len(positive), "AUC (95% CI)": interval_text(area, "auc")}
     row["p (DeLong)"] = "" if is_reference else p_text(delong_test(positive, score, best)["p"])
-    row |= {f"{rate} (95% CI)": _interval(said, rate) for rate in _RATES}
+    row |= {f"{rate} (95% CI)": interval_text(called_rates, rate) for rate in _RATES}
     row["p (McNemar)"] = "" if is_reference else p_text(mcnemar(called == positive, calls == positive))
     return row
 
@@ -195,10 +196,6 @@ def _learner(make: Callable[[np.ndarray], Any], names: Sequence[str]) -> Fit:
         return _Learned(make(positive).fit(fill(x), positive), fill)
 
     return fitted
-
-
-def _interval(values: Mapping[str, float], name: str) -> str:
-    return f"{values[name]:.3f} ({values[f'{name}_low']:.3f} to {values[f'{name}_high']:.3f})"
 
 
 def _shown(value: float) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from medzoo.evaluation.scores.classification import auc, interval
+from medzoo.evaluation.scores.classification import auc
 from medzoo.evaluation.scores.diagnostic import calibration_line
+from medzoo.evaluation.scores.intervals import percentile_interval
 
 __all__ = ["optimism_table"]
 
@@ -85,7 +86,7 @@ def _rows(apparent: np.ndarray, inside: np.ndarray, gained: np.ndarray, redrawn:
         known = np.isfinite(gained[:, k])
         excess = float(gained[known, k].mean()) if known.any() else float("nan")
         spread = known.any() and not name.startswith("calibration")
-        low, high = interval(inside[known, k]) if spread else (float("nan"), float("nan"))
+        low, high = percentile_interval(inside[known, k]) if spread else (float("nan"), float("nan"))
         numbers = {
             "apparent": float(apparent[k]),
             "optimism": excess,

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from medzoo.evaluation.scores.diagnostic import rates
+from medzoo.evaluation.scores.intervals import percentile_interval
 
-__all__ = ["auc", "bootstrap_auc", "class_table", "interval", "one_vs_rest"]
+__all__ = ["auc", "bootstrap_auc", "class_table", "one_vs_rest"]
 
 
 def one_vs_rest(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -63,12 +64,6 @@ def bootstrap_auc(positive: np.ndarray, score: np.ndarray, *, resamples: int = 1
     return np.concatenate(areas)
 
 
-def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap samples; NaN samples are left out."""
-    low, high = np.nanpercentile(samples, [50 * (1 - level), 50 * (1 + level)])
-    return float(low), float(high)
-
-
 def class_table(
     labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str], *, resamples: int = 1000, seed: int = 0
 ) -> list[dict[str, Any]]:
@@ -98,7 +93,7 @@ def class_table(
 
 
 def _row(area: float, samples: np.ndarray) -> dict[str, Any]:
-    low, high = interval(samples) if np.isfinite(samples).any() else (np.nan, np.nan)
+    low, high = percentile_interval(samples) if np.isfinite(samples).any() else (np.nan, np.nan)
     return {"n": 0, "auc": area, "auc_low": low, "auc_high": high}
 
 

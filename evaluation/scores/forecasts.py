@@ -12,7 +12,7 @@ from scipy.stats import kstest
 
 from medzoo.evaluation.measures.expansion import ExpansionRule
 from medzoo.evaluation.scores.classification import auc, bootstrap_auc
-from medzoo.evaluation.scores.classification import interval as percentile_interval
+from medzoo.evaluation.scores.intervals import percentile_interval
 
 __all__ = [
     "bootstrap_interval",
@@ -21,8 +21,8 @@ __all__ = [
     "energy_distance",
     "expansion_score",
     "forecast_metrics",
-    "interval",
     "pit",
+    "prediction_interval",
     "weighted_mean",
     "weighted_quantile",
 ]
@@ -101,7 +101,9 @@ def weighted_quantile(samples: np.ndarray, level: float, weights: np.ndarray | N
     return np.array(quantiles)
 
 
-def interval(samples: np.ndarray, level: float, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def prediction_interval(
+    samples: np.ndarray, level: float, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Central prediction interval of each forecast.
 
     Args:
@@ -118,7 +120,7 @@ def interval(samples: np.ndarray, level: float, weights: np.ndarray | None = Non
 
 def coverage(samples: np.ndarray, truth: np.ndarray, level: float, weights: np.ndarray | None = None) -> float:
     """Share of truths (B,) inside their central prediction interval of samples (B, N); `level` if calibrated."""
-    low, high = interval(samples, level, weights)
+    low, high = prediction_interval(samples, level, weights)
     return float(np.mean((low <= truth) & (truth <= high)))
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from medzoo.evaluation.scores.classification import auc, bootstrap_auc, interval, one_vs_rest
+from medzoo.evaluation.scores.classification import auc, bootstrap_auc, one_vs_rest
 from medzoo.evaluation.scores.diagnostic import delong, delong_test, rates
+from medzoo.evaluation.scores.intervals import percentile_interval
 
 __all__ = ["auc_of", "compare_representations", "fit_probe"]
 
@@ -80,7 +81,7 @@ def _area(label: np.ndarray, prob: np.ndarray, resamples: int) -> dict[str, floa
     if prob.shape[1] == 2:
         found = delong(label == 1, prob[:, 1])
         return {name: found[name] for name in ("auc", "auc_low", "auc_high")}
-    low, high = interval(_areas(label, prob, resamples))
+    low, high = percentile_interval(_areas(label, prob, resamples))
     return {"auc": auc_of(label, prob), "auc_low": low, "auc_high": high}
 
 
@@ -91,7 +92,7 @@ def _difference(
         found = delong_test(label == 1, prob[:, 1], other[:, 1])
         return {name: found[name] for name in ("difference", "difference_low", "difference_high", "p")}
     draws = _areas(label, prob, resamples) - against
-    low, high = interval(draws)
+    low, high = percentile_interval(draws)
     difference, spread = auc_of(label, prob) - auc_of(label, other), float(np.nanstd(draws))
     p = float(2 * stats.norm.sf(abs(difference) / spread)) if spread > 0 else 1.0
     return {"difference": difference, "difference_low": low, "difference_high": high, "p": p}

@@ -1,5 +1,4 @@
 import lightning as L
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -116,9 +115,10 @@ def test_a_file_of_older_predictions_is_replaced_and_told(tmp_path, caplog):
     data = type("Data", (), {"class_names": ["no", "yes"], "task": "binary"})
     run = type("Run", (), {"datamodule": data, "is_global_zero": True, "default_root_dir": str(tmp_path)})
     for name in ("first", "second"):
-        collected = {"id": [name], "prob": np.array([[0.1, 0.9]]), "score": np.array([0.5])}
+        outputs = {"id": [name], "prob": torch.tensor([[0.1, 0.9]]), "score": torch.tensor([0.5])}
         for writer in (PredictionWriter(tmp_path / "classes.csv"), ScoreWriter(tmp_path / "scores.csv")):
-            writer.finish(run, None, "predict", collected)
+            writer.on_predict_batch_end(run, None, outputs, {}, 0)
+            writer.on_predict_epoch_end(run, None)
         assert len(caplog.records) == 2 * (name == "second")
     assert "classes.csv: the predictions that stood there are replaced" in caplog.text
     assert "second" in (tmp_path / "classes.csv").read_text()

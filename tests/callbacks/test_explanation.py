@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-import medzoo.callbacks.reports.gradcam
+import medzoo.callbacks.reports.explanation.gradcam
 from medzoo.callbacks import GradCAMFigures
-from medzoo.callbacks.reports.gradcam import _Case, _chosen
+from medzoo.callbacks.reports.explanation.gradcam import Explained, _chosen
 from medzoo.evaluation.explanation.gradcam import OneModality, grad_cam
 from medzoo.lightning_modules import ClassificationModule, FusionModule
 from medzoo.models import ClassificationLoss, LateFusion, TableEncoder
@@ -65,7 +65,7 @@ def run_test(folder, data, callback, verb="test", **options):
 def drawn(monkeypatch):
     """Arguments of each figure that is drawn."""
     calls = []
-    real = medzoo.callbacks.reports.gradcam.explanation_figure
+    real = medzoo.callbacks.reports.explanation.gradcam.explanation_figure
 
     def note(*arguments):
         calls.append(
@@ -74,7 +74,7 @@ def drawn(monkeypatch):
         calls[-1].figure = real(*arguments)
         return calls[-1].figure
 
-    monkeypatch.setattr(medzoo.callbacks.reports.gradcam, "explanation_figure", note)
+    monkeypatch.setattr(medzoo.callbacks.reports.explanation.gradcam, "explanation_figure", note)
     return calls
 
 
@@ -121,7 +121,7 @@ def cases(count, classes, seed=0, right=0.6):
     for index in range(count):
         prob = rng.dirichlet(np.ones(classes))
         label = int(prob.argmax()) if rng.random() < right else int(rng.integers(classes))
-        yield _Case(f"{index:03d}", label, prob, None)
+        yield Explained(f"{index:03d}", label, prob)
 
 
 def test_right_and_wrong_cases_of_all_classes_take_turns():

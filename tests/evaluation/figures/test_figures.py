@@ -25,7 +25,7 @@ def test_confusion_matrix_shows_the_counts(predicted):
 
 def test_roc_has_a_curve_for_each_class_or_one_for_two(predicted):
     labels, prob, names = predicted
-    axes = figures.roc_figure(labels, prob, names).axes[0]
+    axes = figures.class_roc_figure(labels, prob, names).axes[0]
     assert len(axes.get_legend().get_texts()) == (1 if len(names) == 2 else len(names))
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from medzoo.evaluation.figures.nomogram import axis_title, capitalised
+from medzoo.evaluation.figures.nomogram.paper import axis_title, capitalised
 from medzoo.evaluation.nomogram.axes import Axis, Categorical, Continuous
 from medzoo.evaluation.nomogram.pretty import pretty
 from medzoo.evaluation.nomogram.scale import Nomogram

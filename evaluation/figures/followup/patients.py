@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from medzoo.evaluation.figures.head import (
+from medzoo.evaluation.figures.followup.head import (
     BASELINE,
     IPH,
     IVH,

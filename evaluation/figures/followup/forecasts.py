@@ -6,15 +6,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import binom
-from sklearn.metrics import roc_curve
 
 from medzoo.evaluation.figures.style import COLOURS, new_figure
 from medzoo.evaluation.measures.expansion import ExpansionRule
-from medzoo.evaluation.scores.classification import auc, bootstrap_auc
-from medzoo.evaluation.scores.classification import interval as percentile_interval
-from medzoo.evaluation.scores.forecasts import interval, weighted_quantile
+from medzoo.evaluation.scores.forecasts import prediction_interval, weighted_quantile
 
-__all__ = ["baseline_figure", "expansion_roc_figure", "forecast_figure", "pit_figure"]
+__all__ = ["baseline_figure", "forecast_figure", "pit_figure"]
 
 
 def pit_figure(values: np.ndarray) -> Figure:
@@ -57,7 +54,11 @@ def forecast_figure(
     figure, axes = new_figure(min(max(6.0, 2.5 + 0.14 * len(truth)), 16), 4)
     for level, width, colour in ((0.9, 1.2, "0.55"), (0.5, 3.5, "0.7")):
         axes.vlines(
-            place, *interval(samples, level, weights), color=colour, linewidth=width, label=f"{level:.0%} interval"
+            place,
+            *prediction_interval(samples, level, weights),
+            color=colour,
+            linewidth=width,
+            label=f"{level:.0%} interval",
         )
     axes.plot(
         place, weighted_quantile(samples, 0.5, weights), "_", color="black", markersize=6, label="forecast median"
@@ -96,35 +97,4 @@ def baseline_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.text(1.02, y, text, va="center", fontsize=9, transform=axes.get_yaxis_transform())
     axes.set_yticks(place, [row["name"] for row in rows])
     axes.set(xlabel="CRPS [mL], smaller is better; right: skill over the best baseline", xlim=(0, None))
-    return figure
-
-
-def expansion_roc_figure(
-    expanded: np.ndarray, scores: Mapping[str, np.ndarray], *, resamples: int = 1000, what: str = "Expansion"
-) -> Figure:
-    """ROC curves of expansion for one score or more, with 95% intervals of their areas.
-
-    Args:
-        expanded: (B,) zeros and ones.
-        scores: Scores (B,) by name, e.g. the sampled volumes', and the causal model's own where it is known.
-        resamples: Bootstrap draws behind each interval.
-        what: Name of what the ones have, where that is not expansion.
-
-    Returns:
-        The figure; without curves if no patient or every patient expanded.
-    """
-    expanded = np.asarray(expanded).astype(int)
-    figure, axes = new_figure(5.2, 5)
-    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1, zorder=0)
-    mixed = 0 < expanded.sum() < len(expanded)
-    for name, score in scores.items() if mixed else ():
-        false_positive, sensitivity, _ = roc_curve(expanded, score)
-        low, high = percentile_interval(bootstrap_auc(expanded, score, resamples=resamples))
-        label = f"{name}: {auc(expanded, score)[0]:.3f} ({low:.3f} to {high:.3f})"
-        axes.plot(false_positive, sensitivity, label=label, linewidth=1.8)
-    title = f"{what}, {expanded.sum()} of {len(expanded)} patients" if mixed else f"{what}: only one class present"
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, aspect="equal")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    if mixed:
-        axes.legend(loc="lower right", fontsize=8)
     return figure
