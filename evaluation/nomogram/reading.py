@@ -2,14 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from medzoo.evaluation.nomogram.scale import Nomogram, nomogram_within
 from medzoo.evaluation.regression.logistic import Linear
 
-__all__ = ["Reading", "read_nomogram"]
+__all__ = ["FittedNomogram", "Reading", "read_nomogram"]
+
+
+class FittedNomogram(Protocol):
+    """What is read of `models.fitted.NomogramPart`."""
+
+    record: Mapping[str, Any]
+    numbers: Mapping[str, np.ndarray]
+    thresholds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Reading:
         return self.nomogram.outside({name: told[name] for name in wanted})
 
 
-def read_nomogram(keeper: Any) -> Reading:
+def read_nomogram(keeper: FittedNomogram) -> Reading:
     """Read what `models.fitted.NomogramPart` keeps.
 
     Raises:
