@@ -8,13 +8,13 @@ import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["OneModality", "grad_cam", "named_layer"]
+__all__ = ["ModalityNet", "OneModality", "grad_cam", "named_layer"]
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -56,11 +56,33 @@ def grad_cam(net: nn.Module, image: Tensor, target: int | Tensor, layer: str | N
     return torch.where(largest > 0, evidence / largest, 0.0)
 
 
+class Fused(Protocol):
+    """A fusion: `output` (B, K + 1), logits of K classes and one more."""
+
+    output: Tensor
+
+
+class ModalityNet(Protocol):
+    """What is asked of a network of several modalities, as `models.FusionNetwork` has it."""
+
+    modalities: Sequence[str]
+    encoders: nn.ModuleDict
+
+    def encode(self, inputs: Mapping[str, Tensor], present: Tensor) -> Tensor:
+        """Tokens (B, M, D) of inputs by modality."""
+
+    def evidence(self, tokens: Tensor) -> Tensor:
+        """Logits of each modality alone."""
+
+    def fuse(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
+        """The fusion of the modalities that are present."""
+
+
 class OneModality(nn.Module):
     """A network of several modalities as one of a single image: what else is known of the patient stays as it is.
 
     Args:
-        net: With `modalities`, `encode`, `evidence` and `fuse`, as `models.FusionNetwork`.
+        net: The network.
         inputs: Of one patient (1, ...), by modality.
         present: (1, M) bool.
         modality: The image's; the patient has it.
@@ -68,7 +90,7 @@ class OneModality(nn.Module):
     """
 
     def __init__(
-        self, net: Any, inputs: Mapping[str, Tensor], present: Tensor, modality: str, *, bag: bool = False
+        self, net: ModalityNet, inputs: Mapping[str, Tensor], present: Tensor, modality: str, *, bag: bool = False
     ) -> None:
         super().__init__()
         self.net, self.modality, self.bag = net, modality, bag

@@ -14,7 +14,7 @@ chamber the largest connected piece is measured, as pixels with `spacing_mm`:
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from skimage.measure import label, regionprops
@@ -22,6 +22,19 @@ from skimage.measure import label, regionprops
 __all__ = ["CHAMBERS", "morphology"]
 
 CHAMBERS = {"LV": 1, "RV": 2, "LA": 3, "RA": 4}  # values of a mask; 0 is everything else
+
+
+class Piece(Protocol):
+    """What `skimage.measure.regionprops` measures of a connected piece, in mm."""
+
+    area: float
+    axis_major_length: float
+    axis_minor_length: float
+    feret_diameter_max: float
+    centroid: tuple[float, float]
+    coords: np.ndarray
+
+
 _SAMPLES = 20  # for each pixel of the line across the septum
 
 
@@ -59,7 +72,7 @@ def morphology(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[dict[str,
     return measured, notes
 
 
-def _largest(inside: np.ndarray, spacing: tuple[float, ...], name: str, notes: list[str]) -> Any:
+def _largest(inside: np.ndarray, spacing: tuple[float, ...], name: str, notes: list[str]) -> Piece | None:
     """Properties of the largest piece of a chamber, None where there is none; oddities go to the notes."""
     pieces = sorted(regionprops(label(inside, connectivity=2), spacing=spacing), key=lambda piece: -piece.area)
     if not pieces:
@@ -72,7 +85,7 @@ def _largest(inside: np.ndarray, spacing: tuple[float, ...], name: str, notes: l
     return pieces[0]
 
 
-def _shape(piece: Any) -> dict[str, float]:
+def _shape(piece: Piece | None) -> dict[str, float]:
     """Measures of a piece in mm and mm2, all NaN without one."""
     if piece is None:
         return dict.fromkeys(("area", "diameter", "length", "feret", "ellipticity"), float("nan"))
@@ -86,7 +99,7 @@ def _shape(piece: Any) -> dict[str, float]:
     }
 
 
-def _septum(left: Any, right: Any, shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
+def _septum(left: Piece | None, right: Piece | None, shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
     """Millimetres between the ventricles on the line from centroid to centroid; NaN where it misses one."""
     if left is None or right is None:
         return float("nan")

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from medzoo.evaluation.nomogram.pretty import pretty, written
 
-__all__ = ["Axis", "Categorical", "Continuous"]
+__all__ = ["Axis", "Categorical", "Continuous", "Value"]
+
+Value = str | float
+"""A value of a predictor: a number, or the name of a level."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ class Continuous:
         values = pretty(self.low, self.high)
         return [(label, self.coefficient * value) for label, value in zip(written(values), values, strict=True)]
 
-    def contribution(self, value: Any) -> float:
+    def contribution(self, value: Value) -> float:
         """To the linear predictor, of a number; a ValueError of one line if it is none."""
         number = _number(value)
         if not np.isfinite(number):
             raise ValueError(f"{self.name}: {value!r} is no number")
         return self.coefficient * number
 
-    def outside(self, value: Any) -> bool:
+    def outside(self, value: Value) -> bool:
         """Whether a number lies beyond the values that the model was fitted to."""
         return not self.low <= float(value) <= self.high
 
@@ -86,7 +88,7 @@ class Categorical:
         """Levels and contributions to the linear predictor."""
         return [(level, float(effect)) for level, effect in self.effects.items()]
 
-    def contribution(self, value: Any) -> float:
+    def contribution(self, value: Value) -> float:
         """To the linear predictor, of a level; a ValueError of one line if it is none."""
         if self.outside(value):
             raise ValueError(f"{self.name}: {value!r} is none of {', '.join(self.effects)}")
@@ -94,7 +96,7 @@ class Categorical:
             return float(self.effects[value])
         return float(list(self.effects.values())[int(_number(value))])
 
-    def outside(self, value: Any) -> bool:
+    def outside(self, value: Value) -> bool:
         """Whether a value is no level."""
         if isinstance(value, str) and value in self.effects:
             return False
@@ -106,7 +108,7 @@ class Categorical:
         return " or ".join(self.effects)
 
 
-def _number(value: Any) -> float:
+def _number(value: Value) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):

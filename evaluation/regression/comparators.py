@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from medzoo.evaluation.regression.imputation import fit_imputed, impute, training_filler
-from medzoo.evaluation.regression.logistic import Linear, fit_logistic, recentred
+from medzoo.evaluation.regression.imputation import PooledFit, fit_imputed, impute, training_filler
+from medzoo.evaluation.regression.logistic import Linear, LogisticFit, fit_logistic, recentred
 from medzoo.evaluation.scores.diagnostic import (
     calibration_line,
     delong,
@@ -25,7 +25,7 @@ from medzoo.evaluation.scores.diagnostic import (
 )
 from medzoo.evaluation.scores.intervals import interval_text
 
-__all__ = ["boosting", "held_out", "learners", "model_rows", "regression"]
+__all__ = ["Regression", "boosting", "held_out", "learners", "model_rows", "regression"]
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray], Predict]
@@ -33,7 +33,7 @@ _RATES = ("accuracy", "sensitivity", "specificity")
 _OF_PROBABILITIES = ("Brier", "calibration slope", "calibration intercept", "threshold", "net benefit")
 
 
-def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> Callable[[np.ndarray, np.ndarray], Any]:
+def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> "Callable[[np.ndarray, np.ndarray], Regression]":
     """How a logistic regression is fitted: probabilities with the right mean, gaps filled from the training cases.
 
     Args:
@@ -46,30 +46,41 @@ def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> Callable[
         are `model`, the recentred one, and `fit`, with covariance and notes.
     """
 
-    def fitted(x: np.ndarray, positive: np.ndarray) -> Any:
+    def fitted(x: np.ndarray, positive: np.ndarray) -> "Regression":
         gaps = bool(np.isnan(x).any()) and draws > 0
         fill = training_filler(x, names) if draws > 0 else np.asarray
-        fit: Any = fit_logistic if not gaps else fit_imputed
-        fit = fit(impute(x, positive, names, draws=draws, seed=seed) if gaps else x, positive, names)
-        return _Regression(fit, recentred(fit, fill(x), positive), fill)
+        fit: LogisticFit | PooledFit
+        if gaps:
+            fit = fit_imputed(impute(x, positive, names, draws=draws, seed=seed), positive, names)
+        else:
+            fit = fit_logistic(x, positive, names)
+        return Regression(fit, recentred(fit, fill(x), positive), fill)
 
     return fitted
 
 
-class _Regression:
+class Regression:
     """A fitted regression: `fit`, its recentred `model`, and `fill`, what fills gaps of new cases."""
 
-    def __init__(self, fit: Any, model: Linear, fill: Predict) -> None:
+    def __init__(self, fit: LogisticFit | PooledFit, model: Linear, fill: Predict) -> None:
         self.fit, self.model, self.fill = fit, model, fill
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
+        """(M,) probabilities of predictors (M, K), with gaps or without."""
         return self.model.predict(self.fill(x))
+
+
+class Classifier(Protocol):
+    """A scikit-learn classifier."""
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """(N, 2) probabilities."""
 
 
 class _Learned:
     """A fitted learner: scikit-learn's `model`, and `fill`, what fills gaps of new cases."""
 
-    def __init__(self, model: Any, fill: Predict) -> None:
+    def __init__(self, model: Classifier, fill: Predict) -> None:
         self.model, self.fill = model, fill
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

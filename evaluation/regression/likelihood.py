@@ -23,7 +23,7 @@ __all__ = ["Maximum", "likelihood_ratio_p", "maximise", "profile_interval"]
 FARTHEST = 60  # standard errors from the estimate at which a bound of an interval counts as infinite
 _FLATTEST = 1e-4  # least information along any direction; below it a standard error would exceed 100
 _NOTHING = -1e10  # logarithm of the penalised likelihood where the information is singular
-_SEARCH: Any = {"method": "trust-exact", "options": {"gtol": 1e-7, "maxiter": 500}}
+_SEARCH: dict[str, Any] = {"method": "trust-exact", "options": {"gtol": 1e-7, "maxiter": 500}}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Protocol, cast
 
 import lightning as L
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from medzoo.callbacks.collect import Batch, gather
 from medzoo.callbacks.output import Report
 from medzoo.callbacks.reports.base import TestReport
-from medzoo.evaluation.explanation.gradcam import OneModality, grad_cam, named_layer
+from medzoo.evaluation.explanation.gradcam import ModalityNet, OneModality, grad_cam, named_layer
 from medzoo.evaluation.figures import explanation_figure
 
 __all__ = ["Explained", "GradCAMFigures"]
@@ -90,9 +90,8 @@ class GradCAMFigures(TestReport[L.LightningModule, Data, Sequence[Explained]]):
         """Find the layer now: a wrong name should not wait for the test."""
         self._modalities = tuple(getattr(pl_module, "modalities", ()))
         if self.layer is not None and self.modality in (None, *self._modalities):
-            path = f"encoders.{self.modality}." if self.modality else ""
-            net = pl_module.get_submodule(f"net.{path}".rstrip("."))
-            named_layer(net, self.layer)
+            path = f"net.encoders.{self.modality}" if self.modality else "net"
+            named_layer(pl_module.get_submodule(path), self.layer)
 
     def reset(self) -> None:
         """Forget earlier batches."""
@@ -156,7 +155,8 @@ class GradCAMFigures(TestReport[L.LightningModule, Data, Sequence[Explained]]):
         image = torch.from_numpy(case.image).to(weight.device, weight.dtype)[None]
         net, layer = module.get_submodule("net"), self.layer
         if self.modality is not None:
-            net = OneModality(net, case.inputs, case.inputs["present"], self.modality, bag=self.modality == BAG)
+            whole, bag = cast(ModalityNet, net), self.modality == BAG
+            net = OneModality(whole, case.inputs, case.inputs["present"], self.modality, bag=bag)
             layer = self.layer and f"net.encoders.{self.modality}.{self.layer}"
         return grad_cam(net, image, case.target, layer)[0].cpu().numpy()
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from medzoo.evaluation.figures.style import COLOURS
@@ -91,7 +93,7 @@ def lesion_slices(mask: np.ndarray, count: int = 3) -> list[int]:
     return list(range(first, min(first + count, depth)))[::-1]
 
 
-def image_axes(axes: Any, image: np.ndarray, spacing_mm: Sequence[float] = (1, 1), **options: Any) -> Any:
+def image_axes(axes: Axes, image: np.ndarray, spacing_mm: Sequence[float] = (1, 1), **options: Any) -> AxesImage:
     """Draw a slice (H, W) in display order, CT in HU in the brain window unless the options say otherwise."""
     low, high = BRAIN_WINDOW
     look = {"cmap": "gray", "vmin": low, "vmax": high, "aspect": spacing_mm[0] / spacing_mm[1], **options}
@@ -100,7 +102,7 @@ def image_axes(axes: Any, image: np.ndarray, spacing_mm: Sequence[float] = (1, 1
     return axes.imshow(display_slice(image), **look)
 
 
-def outline(axes: Any, mask: np.ndarray | None, look: Look) -> None:
+def outline(axes: Axes, mask: np.ndarray | None, look: Look) -> None:
     """Outline of a mask (H, W), where there is one."""
     if mask is not None and 0 < np.sum(np.asarray(mask) > 0.5) < np.size(mask):
         shown = display_slice(np.asarray(mask) > 0.5).astype(float)
@@ -108,7 +110,7 @@ def outline(axes: Any, mask: np.ndarray | None, look: Look) -> None:
 
 
 def draw_panel(
-    column: Sequence[Any],
+    column: Sequence[Axes],
     panel: Panel,
     slices: Sequence[int],
     box: tuple[slice, slice],
@@ -138,14 +140,14 @@ def draw_panel(
     column[0].set_title(panel.title, fontsize=10)
 
 
-def _label_sides(axes: Any) -> None:
+def _label_sides(axes: Axes) -> None:
     """R and L of the patient in the upper corners."""
     look: dict[str, Any] = {"color": "white", "fontsize": 8, "va": "top", "transform": axes.transAxes}
     axes.text(0.03, 0.98, "R", ha="left", **look)
     axes.text(0.97, 0.98, "L", ha="right", **look)
 
 
-def _scale_bar(axes: Any, shape: tuple[int, ...], pixel_mm: float) -> None:
+def _scale_bar(axes: Axes, shape: tuple[int, ...], pixel_mm: float) -> None:
     """The longest round length of at most 40% of the width, in the lower corner of a slice (H, W)."""
     height, width = shape
     length_mm = max((mm for mm in (5, 10, 20, 50) if mm / pixel_mm <= 0.4 * width), default=5)
@@ -154,7 +156,7 @@ def _scale_bar(axes: Any, shape: tuple[int, ...], pixel_mm: float) -> None:
     axes.text(right, low - 0.01 * height, f"{length_mm / 10:g} cm", color="white", fontsize=7, ha="right", va="bottom")
 
 
-def probability_bar(figure: Figure, axes: Any, label: str) -> None:
+def probability_bar(figure: Figure, axes: np.ndarray, label: str) -> None:
     """Colour bar of the probabilities beside the axes."""
     figure.colorbar(
         ScalarMappable(Normalize(0, 1), _PROBABILITY),

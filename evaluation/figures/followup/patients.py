@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from medzoo.evaluation.figures.followup.head import (
@@ -202,7 +203,7 @@ def _bins(volumes_ml: np.ndarray, *others: float | None) -> np.ndarray:
 
 
 def _volume_panel(
-    axes: Any, volumes_ml: np.ndarray, weights: np.ndarray | None, baseline_ml: float, bins: np.ndarray
+    axes: Axes, volumes_ml: np.ndarray, weights: np.ndarray | None, baseline_ml: float, bins: np.ndarray
 ) -> None:
     """Histogram of sampled volumes (N,) with the baseline, the mean and the region that counts as expansion."""
     volumes = np.asarray(volumes_ml, dtype=float)[None]
@@ -210,7 +211,7 @@ def _volume_panel(
     mean = weighted_mean(volumes, weights)[0]
     share = expansion_score(volumes, np.array([baseline_ml]), weights)[0]
     threshold = float(ExpansionRule().threshold(baseline_ml))
-    axes.hist(volumes[0], bins=bins, weights=weights[0] / weights.sum(), color="0.7", edgecolor="white")
+    axes.hist(volumes[0], bins=[*bins], weights=weights[0] / weights.sum(), color="0.7", edgecolor="white")
     axes.axvspan(threshold, max(bins[-1], threshold), color=COLOURS[1], alpha=0.12, linewidth=0, zorder=0)
     axes.axvline(threshold, color=COLOURS[1], linewidth=1, label=f"expansion from {threshold:.1f} mL")
     axes.axvline(baseline_ml, color="black", linewidth=1.5, linestyle="dashed", label=f"baseline, {baseline_ml:.1f} mL")
