@@ -8,7 +8,6 @@ from sklearn.feature_selection import mutual_info_regression
 
 __all__ = [
     "active_units",
-    "gaussian_information",
     "hsic",
     "linear_cka",
     "mean_correlation",
@@ -74,20 +73,6 @@ def mean_information(first: np.ndarray, second: np.ndarray, *, neighbours: int =
     neighbours = min(neighbours, len(first) - 1)
     rows = [mutual_info_regression(first, column, n_neighbors=neighbours, random_state=seed) for column in second.T]
     return float(np.mean(rows))
-
-
-def gaussian_information(first: np.ndarray, second: np.ndarray) -> float:
-    """Mutual information in nats of two sets that are jointly Gaussian.
-
-    It is -1/2 sum log(1 - r²) over canonical correlations r.
-    Many features and few images make it too large: it wants N far above F + D.
-    """
-    bases = []
-    for features in (first, second):
-        left, size, _ = np.linalg.svd(features - features.mean(0), full_matrices=False)
-        bases.append(left[:, size > 1e-8 * max(size.max(initial=0.0), 1e-300)])
-    canonical = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
-    return float(-0.5 * np.log(np.clip(1 - canonical**2, 1e-12, 1)).sum())
 
 
 def _kernel(features: np.ndarray) -> np.ndarray:

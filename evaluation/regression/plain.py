@@ -20,7 +20,7 @@ from medzoo.evaluation.regression.imputation import TrainingFiller
 if TYPE_CHECKING:  # an extra, which need not be installed
     from xgboost import XGBClassifier
 
-__all__ = ["Arrays", "kind_of", "plain_filler", "plain_model", "plain_regression"]
+__all__ = ["Arrays", "plain_filler", "plain_model", "plain_regression"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -45,31 +45,19 @@ def plain_regression(made: Regression) -> Arrays:
     return {"intercept": np.array(made.model.intercept), "coefficients": np.asarray(made.model.coefficients, float)}
 
 
-def kind_of(model: object) -> str:
-    """Which of `trees`, `support_vectors`, `perceptron` a fitted scikit-learn or XGBoost model is.
+def plain_model(model: object) -> Arrays:
+    """Arrays of a fitted scikit-learn or XGBoost model; a pipeline adds its `centre` and `scale`.
 
     Raises:
-        ValueError: If it is none of them.
+        ValueError: If its kind has no plain form.
     """
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    kinds = {
-        "RandomForestClassifier": "trees",
-        "HistGradientBoostingClassifier": "trees",
-        "XGBClassifier": "trees",
-        "CalibratedClassifierCV": "support_vectors",
-        "MLPClassifier": "perceptron",
-    }
-    if type(last).__name__ not in kinds:
-        raise ValueError(f"{type(last).__name__}: no plain form of this model is known")
-    return kinds[type(last).__name__]
-
-
-def plain_model(model: object) -> Arrays:
-    """Of a learner of `evaluation.regression.comparators`; a pipeline brings its `centre` and `scale`."""
     if isinstance(model, Pipeline):
-        scaler, last = model.steps[0][1], model.steps[1][1]
-        return {"centre": scaler.mean_, "scale": scaler.scale_, **_READ[type(last).__name__](last)}
-    return _READ[type(model).__name__](model)
+        scaler = model.steps[0][1]
+        return {"centre": scaler.mean_, "scale": scaler.scale_, **plain_model(model.steps[1][1])}
+    kind = type(model).__name__
+    if kind not in _READ:
+        raise ValueError(f"{kind}: no plain form of this model is known")
+    return _READ[kind](model)
 
 
 def _forest(model: RandomForestClassifier) -> Arrays:

@@ -3,8 +3,6 @@
 Everywhere `positive` is (N,) bool, the truth, and `score` (N,), larger for positive cases.
 """
 
-from typing import Any
-
 import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
@@ -14,7 +12,6 @@ __all__ = [
     "calibration_intervals",
     "calibration_line",
     "check_known",
-    "compare_readers",
     "decision_curve",
     "delong",
     "delong_test",
@@ -196,26 +193,6 @@ def decision_curve(positive: np.ndarray, prob: np.ndarray, thresholds: np.ndarra
     tp, fp = (called & positive).mean(1), (called & ~positive).mean(1)
     share = positive.mean()
     return {"model": tp - fp * odds, "all": share - (1 - share) * odds}
-
-
-def compare_readers(positive: np.ndarray, called: np.ndarray, readers: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Rates of a model's calls and of each reader's, with McNemar's exact test of model against reader.
-
-    The test is on the cases where one is right and the other wrong: `p_sensitivity` among positive cases,
-    `p_specificity` among the others.
-
-    Returns:
-        A row for `model` and for each reader, as `rates` with `name`.
-    """
-    positive, called = np.asarray(positive, bool), np.asarray(called, bool)
-    rows: list[dict[str, Any]] = [{"name": "model", **rates(positive, called)}]
-    for name, reader in readers.items():
-        right, theirs = called == positive, np.asarray(reader, bool) == positive
-        row = {"name": name, **rates(positive, reader)}
-        for key, group in (("p_sensitivity", positive), ("p_specificity", ~positive)):
-            row[key] = mcnemar(right[group], theirs[group])
-        rows.append(row)
-    return rows
 
 
 def mcnemar(right: np.ndarray, other: np.ndarray) -> float:

@@ -4,10 +4,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from medzoo.callbacks import FiniteGuard, PredictionWriter, ScoreWriter, StepSeed
-from medzoo.callbacks.output import save_figures, write_csv
-from medzoo.callbacks.writers.predictions import prediction_rows
-from medzoo.evaluation.figures.style import new_figure
+from medzoo.callbacks import FiniteGuard, StepSeed
 from medzoo.lightning_modules import ClassificationModule
 from medzoo.models import ClassificationLoss
 
@@ -86,39 +83,3 @@ def test_step_seed_makes_noise_a_function_of_the_step():
     assert same == again
     assert same != other
     assert len(set(same)) == 5, "every step draws anew"
-
-
-def test_prediction_rows_name_classes():
-    collected = {"id": ["x"], "prob": torch.tensor([[0.6, 0.7]]).numpy(), "label": torch.tensor([[1, 0]]).numpy()}
-    assert prediction_rows(collected, ["a", "b"], multilabel=True) == [
-        {"id": "x", "predicted": "a; b", "p_a": "0.600000", "p_b": "0.700000", "label": "a"}
-    ]
-
-
-def test_csv_is_all_or_nothing(tmp_path):
-    write_csv(tmp_path / "deep" / "x.csv", [{"a": 1}])
-    with pytest.raises(ValueError, match="fields not in"):
-        write_csv(tmp_path / "deep" / "x.csv", [{"a": 1}, {"a": 2, "b": 3}])
-    assert (tmp_path / "deep" / "x.csv").read_text().split() == ["a", "1"], "the earlier file is untouched"
-
-
-@pytest.mark.parametrize("phantom", [True, False])
-def test_figures_of_phantoms_say_so_and_others_do_not(tmp_path, phantom):
-    figure, _ = new_figure(3, 2)
-    data = type("Data", (), {"phantom": phantom})
-    save_figures(type("Run", (), {"datamodule": data, "loggers": [], "default_root_dir": tmp_path}), {"one": figure})
-    assert (tmp_path / "figures" / "one.png").is_file()
-    assert [text.get_text() for text in figure.texts] == ["phantom"] * phantom
-
-
-def test_a_file_of_older_predictions_is_replaced_and_told(tmp_path, caplog):
-    data = type("Data", (), {"class_names": ["no", "yes"], "task": "binary"})
-    run = type("Run", (), {"datamodule": data, "is_global_zero": True, "default_root_dir": str(tmp_path)})
-    for name in ("first", "second"):
-        outputs = {"id": [name], "prob": torch.tensor([[0.1, 0.9]]), "score": torch.tensor([0.5])}
-        for writer in (PredictionWriter(tmp_path / "classes.csv"), ScoreWriter(tmp_path / "scores.csv")):
-            writer.on_predict_batch_end(run, None, outputs, {}, 0)
-            writer.on_predict_epoch_end(run, None)
-        assert len(caplog.records) == 2 * (name == "second")
-    assert "classes.csv: the predictions that stood there are replaced" in caplog.text
-    assert "second" in (tmp_path / "classes.csv").read_text()
