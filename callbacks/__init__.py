@@ -1,4 +1,4 @@
-"""Callbacks: all that is neither mathematics nor data."""
+"""Callbacks watch over training, write predictions and report on tests."""
 
 from medzoo.callbacks.nomogram.report import NomogramReport
 from medzoo.callbacks.reports.classification import ClassificationFigures

@@ -1,4 +1,4 @@
-"""Figures of a nomogram's report, and where in the images its score comes from."""
+"""Figures of a nomogram's report, and heat maps of its image score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _SHOWN = (NOMOGRAM, CLINICAL, SCORE_ALONE)  # decision curves of all models woul
 
 
 def nomogram_figures(study: Study) -> dict[str, Figure]:
-    """The nomogram; of the test cases ROC curves with readers, calibration and decision curves."""
+    """The nomogram; for the test cases, ROC curves with readers, calibration and decision curves."""
     reading, table, prob = study.reading, study.table, study.probabilities
     outcome = f"probability of {reading.outcome}\n{reading.share_told}"
     figures = {"nomogram": nomogram_figure(reading.nomogram, names=reading.titles, outcome=outcome)}

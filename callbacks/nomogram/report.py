@@ -31,7 +31,7 @@ __all__ = ["Judged", "NomogramReport"]
 
 @dataclass(frozen=True)
 class Judged:
-    """A study, what the module tells about it, and where there are images their traversal and heat maps."""
+    """A study with the module's notes and method; with images, the traversal of their score and heat maps."""
 
     study: Study
     notes: Sequence[str]
@@ -41,18 +41,18 @@ class Judged:
 
 
 class NomogramReport(TestReport[Module, Data, Judged]):
-    """At the end of the test, reports the development of the nomogram and judges it on the test cases.
+    """Reports how the nomogram was developed, and judges it on the test cases.
 
-    The nomogram is that of the checkpoint, whatever cohort is tested. Logs of the test cases `test/auc` with DeLong's
-    interval, rates and net benefit at the threshold that development cases chose, Brier score, calibration slope and
-    intercept; with an image score `test/clinical_auc`, `test/auc_gain` with its p, `test/score_auc`; of phantoms
-    `test/ceiling_auc`. Beside them, of the development cases, `development/auc` and others, with `_corrected` for
-    optimism. Writes `test_*.csv`, `nomogram.html`, `predictions/cases.csv`, and `figures/nomogram.{png,svg}` among
-    others. Where no case is left for a test, the figures of the development are the result.
+    The nomogram is that of the checkpoint, whatever cohort is tested. For the test cases it logs `test/auc` with
+    DeLong's interval, rates and net benefit at the threshold chosen on development cases, Brier score, calibration
+    slope and intercept; with an image score `test/clinical_auc`, `test/auc_gain` with its p, `test/score_auc`; for
+    phantoms `test/ceiling_auc`. For the development cases it logs `development/auc` and others, and the same with
+    `_corrected` for optimism. Writes `test_*.csv`, `nomogram.html`, `predictions/cases.csv`, and
+    `figures/nomogram.{png,svg}` among others. Without test cases, only the development is reported.
 
     Args:
-        explained: Test images drawn with a heat map, where there are images.
-        layer: Of the module, whose map is weighted by its effect on the score.
+        explained: How many test images are drawn with a heat map.
+        layer: Layer of the module that Grad-CAM weights by its effect on the score.
     """
 
     def __init__(self, explained: int = 8, layer: str = "net.down.0") -> None:
@@ -64,7 +64,7 @@ class NomogramReport(TestReport[Module, Data, Judged]):
         self._fitted_here = True
 
     def keep(self, outputs: Batch, batch: Batch, data: Data) -> None:
-        """Nothing: the module makes the table of cases at the end."""
+        """Keep nothing: the module makes the table of cases at the end."""
 
     @torch.no_grad()
     def collected(self, module: Module, data: Data) -> Judged:
@@ -103,7 +103,7 @@ def _judged(reading: Reading, table: Cases, probabilities: Mapping[str, np.ndarr
     if not probabilities:
         return Study(reading, None, {}, {}, own)
     numbers = judge(table.positive, probabilities, reading.thresholds)
-    if table.truth is not None:  # of phantoms: nobody can do better but by luck
+    if table.truth is not None:  # of phantoms: a better result is luck
         numbers["ceiling_auc"] = delong(table.positive, table.truth)["auc"]
     return Study(reading, table, probabilities, numbers, own)
 

@@ -53,7 +53,7 @@ def calculator(reading: Reading) -> str:
 
 
 def _in_short(study: Study, notes: Sequence[str]) -> Sequence[Row]:
-    """Equation, threshold and doubts, for the top of the report."""
+    """Equation, threshold and warnings, for the top of the report."""
     reading = study.reading
     counts = ", ".join(f"{split} {n} ({events})" for split, (n, events) in reading.record["counts"].items())
     facts = [
@@ -72,7 +72,7 @@ def _in_short(study: Study, notes: Sequence[str]) -> Sequence[Row]:
 
 
 def _cases_by_split(study: Study) -> Sequence[Row]:
-    """The table of the development, and columns of the test cases beside it."""
+    """The table of the development cases, with columns of the test cases added."""
     record, table = study.reading.record, study.table
     rows = [dict(row) for row in record["cases"]]
     if not table:
@@ -84,7 +84,7 @@ def _cases_by_split(study: Study) -> Sequence[Row]:
 
 
 def _predictions(table: Cases, study: Study) -> Sequence[Row]:
-    """A row for each test case: its label, what the nomogram was given, and the probability by each model."""
+    """A row for each test case: its label, the predictors, and the probability by each model."""
     names = study.reading.record["names"]
     return [
         {

@@ -1,4 +1,4 @@
-"""Random numbers that depend on where training stands, not on how it got there."""
+"""Random numbers that depend on the step of training, not on how it was reached."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ __all__ = ["StepSeed"]
 class StepSeed(L.Callback):
     """Seeds torch before every training step from (seed, epoch, batch, rank).
 
-    Dropout and sampled noise are then the same in a run that was interrupted and resumed as in one that was not, and
-    differ between ranks, without any generator state in the checkpoint.
+    Dropout and sampled noise are then the same whether or not a run was interrupted and resumed, and differ between
+    ranks. The checkpoint needs no generator state.
 
     Args:
         seed: The run's seed.

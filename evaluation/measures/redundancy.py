@@ -1,4 +1,4 @@
-"""What two sets of features of the same images know of each other.
+"""How much two sets of features of the same images share.
 
 Everywhere `first` is (N, F) and `second` (N, D).
 """
@@ -20,20 +20,20 @@ ACTIVE = 0.01
 
 
 def redundancy(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
-    """All measures, those of single features over the second set's active ones.
+    """All measures; those of single features are over the active features of the second set.
 
     Returns:
         `cka`, `hsic`, `correlation`, `information` (nats), 0 where no feature is active, and `active`, their
         number.
     """
     used = second[:, active_units(second)]
-    said = {"cka": linear_cka(first, second), "hsic": hsic(first, second)}
-    said |= {"correlation": mean_correlation(first, used), "information": mean_information(first, used)}
-    return {**said, "active": float(used.shape[1])}
+    found = {"cka": linear_cka(first, second), "hsic": hsic(first, second)}
+    found |= {"correlation": mean_correlation(first, used), "information": mean_information(first, used)}
+    return {**found, "active": float(used.shape[1])}
 
 
 def active_units(latent: np.ndarray) -> np.ndarray:
-    """(D,) bool: which latents the images differ in, by the variance of their means."""
+    """(D,) bool: which latents vary over images, by the variance of their means."""
     return latent.var(0) > ACTIVE
 
 

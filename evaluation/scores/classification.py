@@ -12,7 +12,7 @@ __all__ = ["auc", "bootstrap_auc", "class_table", "one_vs_rest"]
 
 
 def one_vs_rest(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """(N, K) zeros and ones from class indices (N,); labels that are (N, K) already come back as they are."""
+    """(N, K) zeros and ones from class indices (N,); labels (N, K) are returned unchanged."""
     return labels.astype(int) if labels.ndim == 2 else np.eye(num_classes, dtype=int)[labels.astype(int)]
 
 
@@ -93,10 +93,10 @@ def class_table(
 
 
 def _row(area: float, samples: np.ndarray) -> dict[str, Any]:
-    low, high = percentile_interval(samples) if np.isfinite(samples).any() else (np.nan, np.nan)
+    low, high = percentile_interval(samples)
     return {"n": 0, "auc": area, "auc_low": low, "auc_high": high}
 
 
 def _rates(truth: np.ndarray, called: np.ndarray) -> dict[str, Any]:
-    said = rates(truth, called)
-    return {"n": int(truth.sum()), **{name: said[name] for name in ("sensitivity", "specificity", "ppv", "npv")}}
+    found = rates(truth, called)
+    return {"n": int(truth.sum()), **{name: found[name] for name in ("sensitivity", "specificity", "ppv", "npv")}}

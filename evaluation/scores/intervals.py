@@ -8,7 +8,9 @@ __all__ = ["interval_text", "percentile_interval"]
 
 
 def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap draws (R,); NaN draws are left out."""
+    """Percentile interval of bootstrap draws (R,); NaN draws are left out, and bounds are NaN where all are."""
+    if not np.isfinite(draws).any():
+        return float("nan"), float("nan")
     low, high = np.nanpercentile(draws, [50 * (1 - level), 50 * (1 + level)])
     return float(low), float(high)
 

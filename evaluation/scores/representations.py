@@ -1,4 +1,4 @@
-"""What parts of a representation tell of a label: linear probes, their areas side by side, with paired tests."""
+"""How well parts of a representation predict a label: linear probes, their areas, and paired tests."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ def fit_probe(
     Args:
         features: (N, F).
         label: (N,) class indices.
-        num_classes: K; a class without an example gets no probability.
+        num_classes: K; a class without examples gets probability 0.
         inverse_penalty: scikit-learn's C.
 
     Returns:
@@ -34,7 +34,7 @@ def fit_probe(
         bias[classes] = np.log(np.bincount(label, minlength=num_classes)[classes] / len(label))
         return weight, bias
     fitted = LogisticRegression(C=inverse_penalty, max_iter=2000).fit(features, label)
-    if len(classes) == 2:  # scikit-learn gives the logit of the second against the first
+    if len(classes) == 2:  # scikit-learn returns the logit of the second against the first
         weight[classes[1]], bias[classes] = fitted.coef_[0], [0.0, fitted.intercept_[0]]
     else:
         weight[classes], bias[classes] = fitted.coef_, fitted.intercept_
@@ -60,7 +60,7 @@ def compare_representations(
     Args:
         label: (N,) class indices.
         probs: (N, K) probabilities by name.
-        reference: The name that the others are tested against.
+        reference: Name of the prediction that the others are tested against.
         resamples: Bootstrap draws, with more than two classes.
 
     Returns:

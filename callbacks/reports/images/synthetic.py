@@ -74,7 +74,7 @@ class SyntheticImages(TestReport[Module, Data, Synthesised]):
         self.count, self.seed, self.features = count, seed, features
 
     def keep(self, outputs: Batch, batch: Batch, data: Data) -> None:
-        """Nothing: all images are read at the end."""
+        """Keep nothing: all images are read at the end."""
 
     def collected(self, module: Module, data: Data) -> Synthesised:
         """Make images, and read those of the training and the test."""
