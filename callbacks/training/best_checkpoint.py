@@ -59,7 +59,7 @@ class BestCheckpoint(ModelCheckpoint):
         return {**super().state_dict(), "tied": self._tied}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore ties in the folder where the checkpoint was written; elsewhere Lightning starts anew, and so do they."""
+        """Restore ties in the folder where the checkpoint was written; elsewhere Lightning starts anew, as ties do."""
         super().load_state_dict(state_dict)
         if self.dirpath == state_dict.get("dirpath", self.dirpath):
             self._tied = list(state_dict.get("tied", []))

@@ -45,9 +45,7 @@ class Progress(RichProgressBar):
 
     def _numbers(self, trainer: L.Trainer) -> dict[str, Any]:
         shown = {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == "train/loss"}
-        return {
-            k: v for k, v in shown.items() if self._validated or k == "train/loss"
-        }  # without those of an earlier epoch
+        return {k: v for k, v in shown.items() if self._validated or k == "train/loss"}  # of this epoch
 
 
 def _position(trainer: L.Trainer) -> str:

@@ -56,19 +56,19 @@ def calibration_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequen
     """
     truth = one_vs_rest(labels, len(class_names))
     binary = labels.ndim == 1 and len(class_names) == 2
-    seen, said = (truth[:, 1], prob[:, 1]) if binary else (truth.ravel(), prob.ravel())
-    groups = [group for group in np.array_split(np.argsort(said, kind="stable"), bins) if len(group)]
-    centre = np.array([said[group].mean() for group in groups])
+    seen, predicted = (truth[:, 1], prob[:, 1]) if binary else (truth.ravel(), prob.ravel())
+    groups = [group for group in np.array_split(np.argsort(predicted, kind="stable"), bins) if len(group)]
+    centre = np.array([predicted[group].mean() for group in groups])
     observed = np.array([seen[group].mean() for group in groups])
     error = 1.96 * np.sqrt(np.maximum(observed * (1 - observed), 1e-12) / [len(group) for group in groups])
-    brier = np.mean((said - seen) ** 2)
+    brier = np.mean((predicted - seen) ** 2)
 
     figure, (axes, below) = new_figure(4.8, 5.6, rows=2, sharex=True, height_ratios=[4, 1])
     axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
     axes.errorbar(centre, observed, yerr=error, fmt="o-", color=COLOURS[0], markersize=4, linewidth=1.4, capsize=2)
     what = f"P({class_names[1]})" if binary else "P(class), all classes"
     axes.set(ylabel="observed frequency", title=f"Calibration, Brier score {brier:.3f}", ylim=(-0.03, 1.03))
-    below.hist(said, bins=np.linspace(0, 1, 41), color=COLOURS[0])
+    below.hist(predicted, bins=np.linspace(0, 1, 41), color=COLOURS[0])
     below.set(xlabel=f"predicted {what}", ylabel="cases", xlim=(-0.03, 1.03))
     return figure
 
@@ -76,7 +76,7 @@ def calibration_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequen
 def mistakes_figure(
     images: np.ndarray, labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str], *, wrong: int, total: int
 ) -> Figure:
-    """A grid of wrongly classified images, in the order given; volumes show their middle slice.
+    """A grid of misclassified images, in the order given; volumes show their middle slice.
 
     No identifier is drawn, because figures may leave the machine with the dashboard.
 
@@ -85,7 +85,7 @@ def mistakes_figure(
         labels: (M,) class indices.
         prob: (M, K) probabilities.
         class_names: K names.
-        wrong: How many images were classified wrongly in all.
+        wrong: How many images were misclassified in all.
         total: How many images there were.
 
     Returns:
@@ -99,8 +99,8 @@ def mistakes_figure(
     for cell, image, label, row in zip(axes.flat, images, labels, prob, strict=False):
         picture = picture_of(image)
         cell.imshow(picture, cmap="gray" if picture.ndim == 2 else None)
-        said = row.argmax()
-        caption = f"true: {shortened(class_names[label])}\nsaid: {shortened(class_names[said])} {row[said]:.0%}"
+        top = row.argmax()
+        caption = f"true: {shortened(class_names[label])}\npredicted: {shortened(class_names[top])} {row[top]:.0%}"
         cell.set_title(caption, fontsize=8)
     figure.suptitle(f"Worst mistakes: {len(images)} of the {wrong} wrong among {total}")
     return figure

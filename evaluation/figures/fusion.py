@@ -1,4 +1,4 @@
-"""Pictures of a fusion: whom it listens to, what it can do without, and what would have to look different."""
+"""Figures of a fusion: weights and importance of modalities, areas of their subsets, and latent shift."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def weights_figure(weights: np.ndarray, present: np.ndarray, score: np.ndarray, 
 
     Args:
         weights: (N, M).
-        present: (N, M) bool; what is absent stays white.
+        present: (N, M) bool; absent modalities stay white.
         score: (N,), such as the probability of the last class.
         modalities: M names.
 
@@ -42,7 +42,7 @@ def importance_figure(rows: Sequence[Mapping[str, Any]], measures: Mapping[str, 
 
     Args:
         rows: One for each modality, with `modality` and the measures.
-        measures: Keys of the rows, by what they are called.
+        measures: Keys of the rows, by title.
 
     Returns:
         The figure.
@@ -61,12 +61,12 @@ def importance_figure(rows: Sequence[Mapping[str, Any]], measures: Mapping[str, 
 
 
 def subsets_figure(rows: Sequence[Mapping[str, Any]], modalities: Sequence[str], whole: float) -> Figure:
-    """Areas under the ROC curve when only some modalities are shown, the best first.
+    """Areas under the ROC curve when the network is shown only some modalities, the best first.
 
     Args:
         rows: With `modalities`, a collection of names, `auc`, `auc_low` and `auc_high`.
         modalities: M names.
-        whole: The area with all of them.
+        whole: The area with all modalities.
 
     Returns:
         The figure.

@@ -1,4 +1,4 @@
-"""Pictures of a representation: where the classes lie, what a latent does to an image, how areas compare."""
+"""Figures of a representation: projections of the classes, traversals of latents, correlations, and areas."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,8 +17,8 @@ __all__ = ["areas_figure", "correlation_figure", "pairs_figure", "projection_fig
 def projection_figure(sets: Mapping[str, np.ndarray], label: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Each set of features on its first two principal components, and on its linear discriminants.
 
-    With two classes there is one discriminant, drawn as a histogram. The discriminants are fitted on the images
-    that are drawn, so they flatter: areas are measured elsewhere.
+    With two classes there is one discriminant, drawn as a histogram. The discriminants are fitted to the images
+    that are drawn, so they are optimistic: do not read areas from them.
 
     Args:
         sets: (N, F) features by name.
@@ -40,7 +40,7 @@ def projection_figure(sets: Mapping[str, np.ndarray], label: np.ndarray, class_n
 
 
 def traversal_figure(images: np.ndarray, steps: Sequence[float], names: Sequence[str], title: str) -> Figure:
-    """What happens to one reconstruction while one feature moves and the others stay.
+    """One reconstruction while one feature changes and the others stay.
 
     Args:
         images: (R, S, C, *spatial), a row for each feature, a column for each step.

@@ -111,8 +111,8 @@ def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str,
         classes: Names by label value.
 
     Returns:
-        `dice`, `iou`, `hd95_mm` (over cases where both have the class), `scored` (cases times classes where prediction or
-        reference has the class), `missed` (those where only one has it), `volume_mae_ml`, `volume_bias_ml`;
+        `dice`, `iou`, `hd95_mm` (over cases where both have the class), `scored` (cases times classes where prediction
+        or reference has the class), `missed` (those where only one has it), `volume_mae_ml`, `volume_bias_ml`;
         with several classes also `dice_<name>` and `scored_<name>`.
     """
     names = list(classes[1:])

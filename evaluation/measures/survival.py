@@ -17,8 +17,8 @@ def concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> dict[s
         risk: (N,), larger where the event is expected earlier.
 
     Returns:
-        `c_index`, NaN without comparable pairs, and the numbers of pairs that are `concordant`, `discordant`, and `tied`
-        in risk, which count half.
+        `c_index`, NaN without comparable pairs, and the numbers of pairs that are `concordant`, `discordant`, and
+        `tied` in risk, which count half.
     """
     time, event, risk = np.asarray(time, float), np.asarray(event, bool), np.asarray(risk, float)
     followed = np.isfinite(time)

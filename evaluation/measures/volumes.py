@@ -14,8 +14,8 @@ __all__ = ["abc2_ml", "dice", "mesh_volume_ml", "slice_consistency", "volume_ml"
 def voxel_mm(affine: np.ndarray) -> tuple[float, float, float]:
     """Edge lengths of a box as large as the voxel of an affine, so that their product is its volume |det|.
 
-    A tilted gantry gives a sheared affine: the distance of its slices is below the length of its column (by 5.2% at 18.5
-    degrees). The longest edge, which is that across slices, is shortened to their distance.
+    A tilted gantry gives a sheared affine: the distance of its slices is below the length of its column (by 5.2% at
+    18.5 degrees). The longest edge, which is that across slices, is shortened to their distance.
 
     Args:
         affine: (4, 4) or (3, 3), from voxels to mm; pixdim, which may differ, is ignored.

@@ -1,4 +1,4 @@
-"""What a nomogram is compared with: other models of the same predictors, and how all are judged on the same cases."""
+"""Comparators of a nomogram: other models of the same predictors, and a table of all on the same cases."""
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -34,16 +34,15 @@ _OF_PROBABILITIES = ("Brier", "calibration slope", "calibration intercept", "thr
 
 
 def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> "Callable[[np.ndarray, np.ndarray], Regression]":
-    """How a logistic regression is fitted: probabilities with the right mean, gaps filled from the training cases.
+    """A logistic regression with probabilities of the right mean, and gaps filled from the training cases.
 
     Args:
         names: K predictors.
-        draws: Imputations behind the coefficients where values are missing; 0 where none may be.
+        draws: Number of imputations for the coefficients where values are missing; 0 allows no missing values.
         seed: Of the imputations.
 
     Returns:
-        A function from x (N, K) and positive (N,) to what predicts probabilities (M,) of (M, K); its attributes
-        are `model`, the recentred one, and `fit`, with covariance and notes.
+        A function that fits x (N, K) and positive (N,).
     """
 
     def fitted(x: np.ndarray, positive: np.ndarray) -> "Regression":
@@ -60,7 +59,7 @@ def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> "Callable
 
 
 class Regression:
-    """A fitted regression: `fit`, its recentred `model`, and `fill`, what fills gaps of new cases."""
+    """A fitted regression: `fit` with covariance and notes, its recentred `model`, and `fill` for gaps of new cases."""
 
     def __init__(self, fit: LogisticFit | PooledFit, model: Linear, fill: Predict) -> None:
         self.fit, self.model, self.fill = fit, model, fill
@@ -78,7 +77,7 @@ class Classifier(Protocol):
 
 
 class _Learned:
-    """A fitted learner: scikit-learn's `model`, and `fill`, what fills gaps of new cases."""
+    """A fitted learner: scikit-learn's `model`, and `fill` for gaps of new cases."""
 
     def __init__(self, model: Classifier, fill: Predict) -> None:
         self.model, self.fill = model, fill
@@ -91,7 +90,7 @@ def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
     """Four learners by name; settings of forest, SVM and XGBoost are those of the paper's code, the MLP's are ours.
 
     Args:
-        names: K predictors, to fill gaps.
+        names: K predictors, for filling gaps.
         seed: Of forest, boosting and network.
     """
     made: dict[str, Callable[[np.ndarray], Any]] = {
@@ -113,7 +112,7 @@ def boosting(names: Sequence[str], seed: int = 0) -> tuple[str, Fit]:
 
 
 def held_out(fit: Fit, x: np.ndarray, positive: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """(N,) probabilities of cases, each by a model of the cases of all other folds."""
+    """(N,) probabilities of cases, each by a model fitted to the cases of all other folds."""
     prob = np.empty(len(x))
     for number in np.unique(fold):
         held = fold == number
@@ -133,9 +132,9 @@ def model_rows(
     Args:
         positive: (N,) bool.
         probabilities: (N,) by model.
-        thresholds: From which on a model calls a case positive, chosen on other cases.
-        readers: Scores (N,) and calls (N,), NaN where a reader has not read a case; such a case is left out of the
-            reader's row and of its tests.
+        thresholds: By model, the probability from which a case is called positive, chosen on other cases.
+        readers: Scores (N,) and calls (N,), NaN where a reader has not read a case; such cases are omitted from the
+            reader's row and its tests.
         reference: Name of the model that all are tested against.
 
     Returns:
@@ -169,16 +168,16 @@ def _row(
     calls: np.ndarray,
     is_reference: bool,
 ) -> dict[str, Any]:
-    called_rates, area = rates(positive, called), delong(positive, score)
+    shares, area = rates(positive, called), delong(positive, score)
     row: dict[str, Any] = {"model": name, "cases": len(positive), "AUC (95% CI)": interval_text(area, "auc")}
     row["p (DeLong)"] = "" if is_reference else p_text(delong_test(positive, score, best)["p"])
-    row |= {f"{rate} (95% CI)": interval_text(called_rates, rate) for rate in _RATES}
+    row |= {f"{rate} (95% CI)": interval_text(shares, rate) for rate in _RATES}
     row["p (McNemar)"] = "" if is_reference else p_text(mcnemar(called == positive, calls == positive))
     return row
 
 
 def _calibrated_svm(positive: np.ndarray) -> CalibratedClassifierCV:
-    """Its probabilities by Platt's scaling, on held-out folds: five, or as many as a class has cases."""
+    """An SVM with probabilities by Platt's scaling on held-out folds: five, or as many as a class has cases."""
     folds = min(5, int(positive.sum()), int((~positive).sum()))
     return CalibratedClassifierCV(SVC(class_weight="balanced"), ensemble=False, cv=folds)
 

@@ -119,7 +119,7 @@ class PooledFit(Linear):
 
 
 def fit_imputed(imputed: np.ndarray, positive: np.ndarray, names: Sequence[str]) -> PooledFit:
-    """Fit each completed set and pool the fits; if the classes are separated in one of them, all use Firth's likelihood.
+    """Fit each completed set and pool the fits; if the classes are separated in one set, all use Firth's likelihood.
 
     Args:
         imputed: (M, N, K) from `impute`.

@@ -1,6 +1,6 @@
-"""Fitted comparators as plain arrays, so that a checkpoint can keep them: no pickle, no scikit-learn to read them.
+"""Fitted comparators as plain arrays, which a checkpoint can hold without pickle or scikit-learn.
 
-`models.fitted` computes from these arrays what scikit-learn computes from its objects; the tests compare the two.
+`models.fitted` predicts from these arrays as scikit-learn does from its objects; tests compare both.
 """
 
 import json
@@ -26,7 +26,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def plain_filler(fill: object) -> Arrays:
-    """Of a `TrainingFiller`: the numbers of its chained regressions; nothing of one that fills no gaps."""
+    """Numbers of the chained regressions of a `TrainingFiller`; nothing for a function that fills no gaps."""
     if not isinstance(fill, TrainingFiller):
         return {}
     count = len(fill.names)
@@ -41,7 +41,7 @@ def plain_filler(fill: object) -> Arrays:
 
 
 def plain_regression(made: Regression) -> Arrays:
-    """Of what `evaluation.regression.comparators.regression` fits: `intercept` and `coefficients` (K,)."""
+    """`intercept` and `coefficients` (K,) of a fitted regression."""
     return {"intercept": np.array(made.model.intercept), "coefficients": np.asarray(made.model.coefficients, float)}
 
 

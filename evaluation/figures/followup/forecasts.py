@@ -1,4 +1,4 @@
-"""Pictures of a cohort's forecasts: are they honest, near, better than the baselines, and do they rank the patients."""
+"""Figures of a cohort's forecasts: their calibration, their errors, and their scores beside those of baselines."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def pit_figure(values: np.ndarray) -> Figure:
         values: (B,) in [0, 1], in bins of about ten patients, four to ten bins.
 
     Returns:
-        The figure. A valley in the middle means forecasts that are too sure, a hill too timid ones, a slope a bias.
+        The figure. A valley in the middle means overconfident forecasts, a hill underconfident ones, a slope a bias.
     """
     figure, axes = new_figure(5, 3.4)
     bins = int(np.clip(len(values) // 10, 4, 10))
@@ -77,10 +77,10 @@ def forecast_figure(
 
 
 def baseline_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """CRPS of each forecast with its 95% interval, and how much better it is than the best baseline.
+    """CRPS of each forecast with its 95% interval, and its skill over the best baseline.
 
     Args:
-        rows: What `comparison_table` gives.
+        rows: From `comparison_table`.
 
     Returns:
         The figure.

@@ -35,16 +35,19 @@ __all__ = [
 BRAIN_WINDOW = (0.0, 80.0)  # HU: width 80, level 40
 IPH = (COLOURS[4], "solid")  # orange and sky blue differ in hue and lightness for every kind of colour vision
 IVH = (COLOURS[5], "solid")
-BASELINE = (COLOURS[2], (0, (3, 1.5)))  # green shows on grey, on bright blood and on all of the probability's colours
+BASELINE = (
+    COLOURS[2],
+    (0, (3, 1.5)),
+)  # green is visible on grey, on blood and on all colours of the probability
 _PROBABILITY = "magma"
-_FAINTEST = 0.05  # probabilities below stay transparent, or the noise of few samples would tint the whole brain
+_FAINTEST = 0.05  # lower probabilities are transparent, or the noise of few samples would tint the whole brain
 
 Look = tuple[str, Any]  # colour and line style
 
 
 @dataclass
 class Panel:
-    """What one column of slices shows.
+    """Content of one column of slices.
 
     Attributes:
         title: Above its first slice.

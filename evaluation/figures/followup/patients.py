@@ -1,4 +1,4 @@
-"""Pictures of sampled follow-ups: one patient, one patient under other clinical values, the autoencoder.
+"""Figures of sampled follow-ups: one patient, one patient under other clinical values, the autoencoder.
 
 No identifier is drawn, because figures may leave the machine with the dashboard.
 """

@@ -1,4 +1,4 @@
-"""A nomogram as a calculator in HTML, for a report: offline, without libraries, by keyboard as by mouse."""
+"""A nomogram as a calculator in HTML, for a report: offline, without libraries, by keyboard or mouse."""
 
 import html
 import json
@@ -62,7 +62,7 @@ def nomogram_html(
 
 
 def _effects(axis: Axis) -> dict[str, Any]:
-    """What the script needs of an axis: what its value adds to the linear predictor, and the least that it can."""
+    """An axis for the script: the contribution of its values to the linear predictor, and the smallest of them."""
     effects = [effect for _, effect in axis.ticks]
     own = {"effects": effects} if isinstance(axis, Categorical) else {"coefficient": axis.coefficient}
     return {"least": min(effects), **own}

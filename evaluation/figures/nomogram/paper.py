@@ -1,4 +1,4 @@
-"""A nomogram on paper: read up to the points, add them, read down to the probability."""
+"""A nomogram on paper: read the points of each predictor, add them, and read the probability of the total."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -21,7 +21,7 @@ _LETTER = 0.062 / _AXES  # width of a letter of a tick label, as a share of the 
 _CLOSEST = 0.006  # of two ticks
 _EXAMPLE = COLOURS[0]
 _FINER = tuple(sorted({k / 100 for k in (*range(1, 10), *range(10, 91, 5), *range(91, 100))}))
-_FIRST = (0.5, 0.1, 0.9, 0.01, 0.99, *PROBABILITIES)  # whose labels have precedence where they are close
+_FIRST = (0.5, 0.1, 0.9, 0.01, 0.99, *PROBABILITIES)  # their labels have precedence where labels are close
 
 
 def nomogram_figure(
@@ -33,13 +33,13 @@ def nomogram_figure(
 ) -> Figure:
     """Points, a row for each predictor, total points, linear predictor and probability, from top to bottom.
 
-    Labels that would touch are left out, or stand above if they name levels or probabilities; their ticks stay.
+    Labels that would touch are omitted, or put above the axis if they name levels or probabilities; their ticks stay.
 
     Args:
         nomogram: What to draw.
-        outcome: What the probability is of, such as "risk of HLHS"; may have two lines.
-        names: What stands beside the axis of a predictor; by default its name with blanks for underscores.
-        case: Values of a case that is read off as an example.
+        outcome: Title of the probability axis, such as "risk of HLHS"; may have two lines.
+        names: Titles of predictors; by default their names with spaces for underscores.
+        case: Values of a case that is drawn as an example.
 
     Returns:
         The figure, about 19 cm wide, to be saved as PNG or SVG.
@@ -123,26 +123,26 @@ def _example(axes: Axes, nomogram: Nomogram, case: Mapping[str, Any]) -> None:
     place = score.points / nomogram.total_ticks()[-1]
     axes.plot([place] * 3, [last, last + 1, last + 2], "o", color=_EXAMPLE, markersize=5, clip_on=False, zorder=3)
     axes.plot([place] * 2, [last, last + 2], color=_EXAMPLE, linewidth=1, clip_on=False, zorder=0)
-    said = (f"{score.points:.1f} points", _signed(f"{score.linear_predictor:.2f}"), f"{score.probability:.3f}")
-    for row, text in enumerate(said, last):
+    texts = (f"{score.points:.1f} points", _signed(f"{score.linear_predictor:.2f}"), f"{score.probability:.3f}")
+    for row, text in enumerate(texts, last):
         axes.text(-0.04, row + 0.17, text, **style)
 
 
 def axis_title(axis: Axis, names: Mapping[str, str]) -> str:
-    """Name of a predictor for people, with its unit."""
+    """Title of a predictor, with its unit."""
     name = names.get(axis.name, capitalised(axis.name.replace("_", " ")))
     return f"{name} [{axis.unit}]" if isinstance(axis, Continuous) and axis.unit else name
 
 
 def _every_so_many(ticks: Ticks) -> Ticks:
-    """Each tick, or each second, and so on, until labels do not touch; with the last one where that costs few."""
+    """Every n-th tick, with the smallest n whose labels do not touch, or a slightly larger one that keeps the last."""
     steps = range(1, len(ticks) + 1)
     step = next(step for step in steps if all(_apart(*pair) for pair in pairwise(ticks[::step])))
     return ticks[:: next((more for more in range(step, 2 * step + 1) if (len(ticks) - 1) % more == 0), step)]
 
 
 def _by_precedence(ticks: Ticks) -> Ticks:
-    """Those of the ticks whose labels touch none that came before."""
+    """Ticks whose labels do not touch that of an earlier one."""
     kept: list[tuple[str, float]] = []
     for tick in ticks:
         if all(_apart(tick, other) for other in kept):
@@ -167,5 +167,5 @@ def _signed(text: str) -> str:
 
 
 def capitalised(name: str) -> str:
-    """The same with a capital at the front."""
+    """The name with a capital first letter."""
     return name[:1].upper() + name[1:]
