@@ -80,7 +80,7 @@ def write_text(file: Path, text: str) -> None:
 
 
 def save_figures(trainer: L.Trainer, figures: Mapping[str, Figure]) -> None:
-    """Write `figures/<name>.png` and send them to every logger that takes images; those of phantoms say so."""
+    """Write `figures/<name>.png` and send them to every logger that takes images; figures of phantoms are marked."""
     folder = Path(trainer.default_root_dir) / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     phantom = getattr(getattr(trainer, "datamodule", None), "phantom", False)

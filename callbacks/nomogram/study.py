@@ -45,7 +45,7 @@ class Cases(Protocol):
 
 
 class Data(Protocol):
-    """What is asked of the datamodule; batches only where there are images."""
+    """Members of the datamodule that are used; batches only where there are images."""
 
     phantom: object
 
@@ -61,7 +61,7 @@ class Nomogram(FittedNomogram, Protocol):
 
 
 class Module(Protocol):
-    """What is asked of the module; `decode` and `image_score` only where there are images."""
+    """Members of the module that are used; `decode` and `image_score` only where there are images."""
 
     trainer: L.Trainer
     device: torch.device

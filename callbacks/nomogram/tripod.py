@@ -78,7 +78,7 @@ def _differences(study: Study) -> str:
         return "no test cases: development alone"
     if study.own:
         return "drawn from one cohort, stratified by class, or as the table of cases says"
-    return f"tested on {len(study.table.names)} cases given to evaluate.py; what differs, a human has to say"
+    return f"tested on {len(study.table.names)} cases given to evaluate.py; differences are for a human to describe"
 
 
 def _counts(study: Study) -> str:

@@ -1,4 +1,4 @@
-"""The base of what reports on a test: collect on every rank, report on the first, write in one place."""
+"""The base of reports: collect on every rank, report on the first, log and write in one place."""
 
 from typing import Generic, TypeVar, cast
 

@@ -17,7 +17,7 @@ __all__ = ["ClassificationFigures", "Classified", "Mistake"]
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     class_names: Sequence[str]
 

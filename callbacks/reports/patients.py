@@ -27,13 +27,13 @@ class Threshold(Protocol):
 
 
 class Module(Protocol):
-    """What is asked of the module."""
+    """Members of the module that are used."""
 
     patients: Threshold
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     class_names: Sequence[str]
 

@@ -1,4 +1,4 @@
-"""What either part of a code predicts of the label, and how much both parts share."""
+"""How well either part of a code predicts the label, and how much both parts share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ __all__ = ["RepresentationReport", "TwoParts"]
 
 
 class Module(Protocol):
-    """What is asked of the module: names of the first part, the second part, and both."""
+    """Members of the module that are used; `set_names` names the first part, the second part, and both."""
 
     set_names: tuple[str, str, str]
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     class_names: Sequence[str]
     hcr_names: Sequence[str]

@@ -18,7 +18,7 @@ __all__ = ["Cases", "Drawing", "SegmentationReport"]
 
 
 class Data(Protocol):
-    """What is asked of the datamodule; `unit` (`mm` or `px`) and `patients` (by case) only of pictures."""
+    """Members of the datamodule that are used; `unit` (`mm` or `px`) and `patients` (by case) only of pictures."""
 
     class_names: Sequence[str]
     regions: Sequence[Sequence[int]] | None

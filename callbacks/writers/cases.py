@@ -24,7 +24,7 @@ _LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini")
 
 
 class PredictData(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     def leave_out(self, names: Sequence[str]) -> None:
         """Do not predict these cases."""
@@ -63,7 +63,7 @@ class CaseWriter(L.Callback, Generic[Data, Case]):
         raise NotImplementedError
 
     def there(self) -> Iterable[Path]:
-        """All predictions in the folder, whatever made them."""
+        """All predictions in the folder, of this run or another."""
         raise NotImplementedError
 
     def made_of(self, case: Case) -> tuple[list[Path], str]:
@@ -75,7 +75,7 @@ class CaseWriter(L.Callback, Generic[Data, Case]):
         raise NotImplementedError
 
     def begin(self, module: torch.nn.Module, datamodule: Data, made_by: Mapping[str, Any]) -> None:
-        """Leave out cases that were finished before, and record what makes the others.
+        """Leave out cases that were finished before, and record the origin of the others.
 
         Args:
             module: With the weights that predict.
@@ -98,9 +98,9 @@ class CaseWriter(L.Callback, Generic[Data, Case]):
                     raise ValueError(f"{self.place(name)}: made of another image of this name; {_REMEDY}")
             record["cases"] = known["cases"] | record["cases"]
         elif stale:
-            raise ValueError(f"{stale}: a prediction, and no {self.record.name} tells what made it; {_REMEDY}")
+            raise ValueError(f"{stale}: a prediction of unknown origin, without {self.record.name}; {_REMEDY}")
         if done:
-            log.info("already in %s, left as they are: %s", self.output, ", ".join(done))
+            log.info("already in %s, kept: %s", self.output, ", ".join(done))
         datamodule.leave_out(done)
         write_text(self.record, json.dumps(record, indent=2) + "\n")
         self.output.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ class CaseWriter(L.Callback, Generic[Data, Case]):
         files = {name: map(os.path.realpath, self.made_of(case)[0]) for name, case in cases.items()}
         inside = [name for name, found in files.items() if any(Path(file).is_relative_to(here) for file in found)]
         if inside:
-            log.warning("%s: %d predictions in it are no images to predict on", self.output, len(inside))
+            log.warning("%s: %d earlier predictions in it are not predicted on", self.output, len(inside))
             datamodule.leave_out(inside)
         return {name: case for name, case in cases.items() if name not in inside}
 

@@ -1,4 +1,4 @@
-"""A CSV of predictions: where it goes, and how it is written."""
+"""The base of writers of one CSV of predictions."""
 
 import logging
 from collections.abc import Sequence
@@ -43,5 +43,5 @@ class CsvWriter(Collect[Module, Data]):
 def replace_csv(file: Path, rows: Sequence[Row]) -> None:
     """Write predictions, with a warning where an older file is replaced."""
     if file.exists():
-        log.warning("%s: the predictions that stood there are replaced", file)
+        log.warning("%s: older predictions are overwritten", file)
     write_csv(file, rows)

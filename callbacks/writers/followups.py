@@ -35,7 +35,7 @@ class Patient(Protocol):
 
 
 class Data(PredictData, Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     predict_patients: Mapping[str, Patient]
 

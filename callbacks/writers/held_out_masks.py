@@ -25,7 +25,7 @@ class Case(Protocol):
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     held_out_cases: Sequence[Case]
 

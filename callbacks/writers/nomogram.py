@@ -35,7 +35,7 @@ class Nomogram(FittedNomogram, Protocol):
 
 
 class Module(Protocol):
-    """What is asked of the module."""
+    """Members of the module that are used."""
 
     nomogram: Nomogram
     prevalence: float | None

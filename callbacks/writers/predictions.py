@@ -14,7 +14,7 @@ __all__ = ["PredictionWriter"]
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     class_names: Sequence[str]
     task: str

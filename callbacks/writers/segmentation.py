@@ -20,7 +20,7 @@ class Case(Protocol):
 
 
 class Data(PredictData, Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     num_classes: int
     formats: tuple[str, ...]

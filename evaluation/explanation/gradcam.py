@@ -63,7 +63,7 @@ class Fused(Protocol):
 
 
 class ModalityNet(Protocol):
-    """What is asked of a network of several modalities, as `models.FusionNetwork` has it."""
+    """Members of a network of several modalities that are used, as in `models.FusionNetwork`."""
 
     modalities: Sequence[str]
     encoders: nn.ModuleDict
@@ -181,7 +181,7 @@ def _last_map(net: nn.Module, image: Tensor) -> nn.Module:
 
 
 def _sliced(output: Tensor, image: Tensor) -> bool:
-    """Whether these are maps (B * S, C, H, W) of the S slices of volumes (B, C, S, H, W)."""
+    """Whether the output is (B * S, C, H, W), of the S slices of volumes (B, C, S, H, W)."""
     return output.ndim == 4 and image.ndim == 5 and len(output) == len(image) * image.shape[2]
 
 
@@ -248,7 +248,7 @@ def _transformer(net: nn.Module) -> tuple[nn.Module, nn.Module] | None:
 
 
 def _patches(embedding: Any, size: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """How many patches an image has along each axis, and the edges of one in pixels."""
+    """Number of patches along each axis, and the edges of a patch in pixels."""
     if hasattr(embedding, "dynamic_feat_size"):
         return tuple(embedding.dynamic_feat_size(tuple(size))), tuple(embedding.feat_ratio(as_scalar=False))
     edges = getattr(embedding.patch_embeddings, "stride", None)

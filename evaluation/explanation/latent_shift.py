@@ -43,7 +43,7 @@ class Shift(NamedTuple):
 def latent_shift(
     score: Callable[[Mapping[str, Tensor]], Tensor], codes: Mapping[str, Tensor], *, count: int = 10
 ) -> Shift:
-    """Walk down the score along its gradient until it has fallen by 0.15, or no longer falls.
+    """Walk down the score along its gradient until it has fallen by 0.15, or begins to rise.
 
     Args:
         score: From codes (N, D) by modality to scores (N,), differentiable, such as a probability.

@@ -36,7 +36,7 @@ def segmentation_figure(
     for row, title, image, one, other, spacing in zip(
         axes, titles, images, predictions, references, spacings, strict=True
     ):
-        upright = display_slice if image.ndim == 3 else np.asarray  # a picture stands as it should
+        upright = display_slice if image.ndim == 3 else np.asarray  # pictures are upright
         image, one, other = (part[None] if part.ndim == 2 else part for part in (image, one, other))
         at = int(np.argmax(((one > 0) | (other > 0)).sum(axis=(1, 2))))
         low, high = np.percentile(image[at], [1, 99.5]) if window is None else window

@@ -25,7 +25,7 @@ CHAMBERS = {"LV": 1, "RV": 2, "LA": 3, "RA": 4}  # values of a mask; 0 is everyt
 
 
 class Piece(Protocol):
-    """What `skimage.measure.regionprops` measures of a connected piece, in mm."""
+    """Properties of a connected piece in mm, from `skimage.measure.regionprops`."""
 
     area: float
     axis_major_length: float

@@ -28,7 +28,7 @@ def optimism_table(
     of its own fit, so those percentiles do not measure chance.
 
     Args:
-        fit: Fits a model to rows, int (M,), in which a row stands as often as it was drawn, and returns a function
+        fit: Fits a model to rows, int (M,), which repeat a row as often as it was drawn, and returns a function
             from rows (L,) to probabilities (L,). If it splits its rows, it must keep equal rows together.
         positive: (N,) bool.
         cases: (N,) the case of each row; rows of a case are drawn together. By default each row is a case.

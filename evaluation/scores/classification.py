@@ -48,7 +48,7 @@ def bootstrap_auc(positive: np.ndarray, score: np.ndarray, *, resamples: int = 1
         positive: (N,) zeros and ones.
         score: (N,) scores.
         resamples: Number of draws.
-        seed: Seed of the draws; the same seed draws the same cases whatever the scores, so that differences between
+        seed: Seed of the draws; the same seed draws the same cases for any scores, so that differences between
             two scores are paired.
 
     Returns:

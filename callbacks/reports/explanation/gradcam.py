@@ -28,7 +28,7 @@ _nothing = partial(np.empty, 0)
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     class_names: Sequence[str]
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class FusionNet(Net, Protocol):
-    """What is asked of the network: also the length of its tokens."""
+    """Members of the network that are used; `dim` is the length of its tokens."""
 
     dim: int
 
@@ -35,7 +35,7 @@ class Decoders(Protocol):
 
 
 class Module(Protocol):
-    """What is asked of the module."""
+    """Members of the module that are used."""
 
     modalities: Sequence[str]
     device: torch.device
@@ -44,7 +44,7 @@ class Module(Protocol):
 
 
 class Data(Protocol):
-    """What is asked of the datamodule; `gene_names` only where there is genomics."""
+    """Members of the datamodule that are used; `gene_names` only with genomics."""
 
     clinical_names: Sequence[str]
     gene_names: Sequence[str]
@@ -152,7 +152,7 @@ def _spread(found: Predictions, index: int) -> float:
 
 
 def _decoded(module: Module, walk: Shift) -> dict[str, np.ndarray]:
-    """What the decoders show of a walk."""
+    """The walk through each decoder."""
     with torch.no_grad():
         return {
             name: decoder(walk.codes[name]).float().cpu().numpy()

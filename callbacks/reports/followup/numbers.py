@@ -25,18 +25,18 @@ TRUE_SAMPLES = 2000  # of the causal model of a phantom, for each patient
 
 
 class Truth(Protocol):
-    """What is asked of the data."""
+    """Members of the data that are used."""
 
     phantom: object
 
     def true_followup_volumes(
         self, clinical: np.ndarray, count: int, do: Mapping[str, float] | None = None
     ) -> np.ndarray:
-        """Of a phantom, (B, count) volumes in mL by the causal model, of clinical values (B, K) with some set."""
+        """Volumes (B, count) in mL by the causal model of a phantom, for clinical values (B, K) with some of them set."""
 
 
 def patient_row(sampled: SampledFollowups, followup: np.ndarray, outputs: Batch, batch: Batch) -> dict[str, Any]:
-    """Everything that is kept of a patient once the images are gone."""
+    """Numbers of a patient, without images."""
     voxel = float(np.prod(sampled.spacing)) / 1000
     inside = sampled.slices
     return {
@@ -86,7 +86,7 @@ def own_metrics(rows: Sequence[Mapping[str, Any]], truth: dict[str, np.ndarray])
 
 
 def effects(rows: Sequence[Mapping[str, Any]], data: Truth) -> dict[str, float]:
-    """Mean change of the forecast volume between two values of a variable, and where it is known the true one.
+    """Mean change of the forecast volume between two values of a variable, and the true change where it is known.
 
     `effect/<name>` and `true_effect/<name>` in mL, and their ratio `effect_ratio/<name>`.
     """

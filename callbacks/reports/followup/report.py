@@ -41,7 +41,7 @@ class Baselines(Protocol):
 
 
 class Module(Protocol):
-    """What is asked of the module."""
+    """Members of the module that are used."""
 
     baselines: Baselines
 

@@ -1,4 +1,4 @@
-"""What is collected for the report of a fusion: its predictions, and those that it is compared with."""
+"""Predictions of a fusion, and those that it is compared with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ __all__ = ["Data", "Fused", "Module", "fused", "predicted"]
 
 
 class Output(NamedTuple):
-    """Of the network: (N, K + 1) logits of the classes and one more, and weights."""
+    """Output of the network: (N, K + 1) logits, of K classes and one more."""
 
     output: Tensor
 
 
 class Net(Protocol):
-    """What is asked of the network."""
+    """Members of the network that are used."""
 
     def evidence(self, tokens: Tensor) -> Tensor:
         """Logits of each modality alone."""
@@ -30,7 +30,7 @@ class Net(Protocol):
 
 
 class Comparator(Protocol):
-    """What is asked of the model of clinical variables."""
+    """Members of the model of clinical variables that are used."""
 
     model: Any
 
@@ -39,14 +39,14 @@ class Comparator(Protocol):
 
 
 class Baselines(Protocol):
-    """What is fitted to training patients: the `common` share (K,) of each class, and a model of clinical variables."""
+    """Baselines fitted to training patients: the `common` share (K,) of each class, and a model of clinical variables."""
 
     common: Tensor
     clinical: Comparator
 
 
 class Module(Protocol):
-    """What is asked of the module."""
+    """Members of the module that are used."""
 
     modalities: Sequence[str]
     device: torch.device
@@ -55,7 +55,7 @@ class Module(Protocol):
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     phantom: object
 
@@ -63,7 +63,7 @@ class Data(Protocol):
         """`id` and `clinical` (N, F) of the patients of a split."""
 
     def true_log_odds(self, ids: Sequence[str], present: np.ndarray) -> np.ndarray:
-        """Of a phantom, the log-odds (N,) of patients, given what is present."""
+        """True log-odds (N,) of patients of a phantom, given the modalities that are present."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a fusion of modalities is worth, how much each modality weighs, and what the fusion predicts without it."""
+"""The test of a fusion: its areas beside those of single modalities, and its predictions without some of them."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -17,7 +17,7 @@ __all__ = ["LatentFigures", "Latents"]
 
 
 class Module(Protocol):
-    """What is asked of the module."""
+    """Members of the module that are used."""
 
     part_names: tuple[str, str]
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Module(Protocol):
-    """What is asked of the module."""
+    """Members of the module that are used."""
 
     trainer: L.Trainer
 
@@ -32,7 +32,7 @@ class Module(Protocol):
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     root: object
 

@@ -20,14 +20,14 @@ Rows = Mapping[str, Sequence[np.ndarray]]
 
 
 class Module(Protocol):
-    """What is asked of the module."""
+    """Members of the module that are used."""
 
     def to_b(self, image: Tensor) -> Tensor:
         """Images of A in [-1, 1], as B."""
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     split: Mapping[str, Sequence[str]]
     spatial_dims: int

@@ -22,7 +22,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 class Module(Protocol):
-    """What is asked of the module."""
+    """Members of the module that are used."""
 
     trainer: L.Trainer
     device: torch.device
@@ -35,7 +35,7 @@ class Module(Protocol):
 
 
 class Data(Protocol):
-    """What is asked of the datamodule."""
+    """Members of the datamodule that are used."""
 
     def val_dataloader(self) -> Iterable[Batch]:
         """Validation batches with `image`; none of another cohort."""

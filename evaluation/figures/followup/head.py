@@ -97,7 +97,7 @@ def lesion_slices(mask: np.ndarray, count: int = 3) -> list[int]:
 
 
 def image_axes(axes: Axes, image: np.ndarray, spacing_mm: Sequence[float] = (1, 1), **options: Any) -> AxesImage:
-    """Draw a slice (H, W) in display order, CT in HU in the brain window unless the options say otherwise."""
+    """Draw a slice (H, W) in display order, CT in HU in the brain window by default."""
     low, high = BRAIN_WINDOW
     look = {"cmap": "gray", "vmin": low, "vmax": high, "aspect": spacing_mm[0] / spacing_mm[1], **options}
     axes.set(xticks=[], yticks=[])

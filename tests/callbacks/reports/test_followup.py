@@ -194,6 +194,6 @@ def test_a_forecast_of_another_model_or_patient_is_refused(data, model, tmp_path
         forecast(data, model, source, tmp_path / "out", samples=1)
     nib.save(image, source / "baseline" / "iph.nii.gz")
     (tmp_path / "out.made_by.json").unlink()
-    with pytest.raises(ValueError, match=r"out/x: a prediction, and no out.made_by.json tells"):
+    with pytest.raises(ValueError, match=r"out/x: a prediction of unknown origin, without out.made_by.json"):
         forecast(data, model, source, tmp_path / "out", samples=1)
     assert (tmp_path / "out" / "x" / "volumes.csv").read_bytes() == volumes

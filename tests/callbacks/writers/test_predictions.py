@@ -20,5 +20,5 @@ def test_a_file_of_older_predictions_is_replaced_and_told(tmp_path, caplog):
             writer.on_predict_batch_end(run, None, outputs, {}, 0)
             writer.on_predict_epoch_end(run, None)
         assert len(caplog.records) == 2 * (name == "second")
-    assert "classes.csv: the predictions that stood there are replaced" in caplog.text
+    assert "classes.csv: older predictions are overwritten" in caplog.text
     assert "second" in (tmp_path / "classes.csv").read_text()
