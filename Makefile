@@ -5,18 +5,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench notebook clean
+.PHONY: help setup demo test lint format bench notebook lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(READY) .types/medzoo ## create .venv with everything the zoo needs (about 2 minutes, once)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Lightning MedZoo needs Python >= 3.11; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $(READY)
 
 .types/medzoo: # the checkout by the name of the package: mypy cannot follow a __path__
@@ -42,6 +42,12 @@ bench: setup ## time the zoo beside what a user would otherwise run, into docs/b
 
 notebook: setup ## run docs/notebooks anew, with their outputs
 	$(BIN)/python -m docs.notebooks.make
+
+lock: setup ## resolve the versions in requirements.lock anew (of the extras that need no environment of their own)
+	$(BIN)/python -m pip install --quiet uv
+	echo "# Versions that all tests pass with, on Python 3.11 to 3.14: pip install -c requirements.lock ... Made by: make lock" > requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra dev --extra oracles --extra xgboost \
+	  --extra export --extra benchmarks --extra parallel --extra slurm --no-emit-index-url --no-annotate --no-header >> requirements.lock
 
 clean: ## remove the environment and caches, keep data and outputs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -5,6 +5,8 @@ import sys
 from medzoo.runtime import cli
 from medzoo.runtime.check import did_you_mean
 from medzoo.runtime.environment import SCRIPTS
+from medzoo.runtime.errors import UserError
+from medzoo.runtime.listing import lines
 
 __all__ = ["main"]
 
@@ -14,6 +16,7 @@ VERBS = {
     "predict": "predict images with a checkpoint",
     "prepare": "get a data set, check a folder, or bring raw files into a layout",
     "export": "write a checkpoint as a graph for ONNX Runtime",
+    "list": "experiments, models, data or metrics, a line each",
 }
 
 
@@ -26,6 +29,16 @@ def main() -> None:
     elif name not in VERBS:
         print(f"error: {name}: no such verb; {did_you_mean(name, VERBS)}", file=sys.stderr)
         sys.exit(2)
+    elif name == "list":
+        _list(words)
     else:
         sys.argv = [str(SCRIPTS / f"{name}.py"), *words]  # Lightning starts further processes with this
         cli.main(name)
+
+
+def _list(words: list[str]) -> None:
+    try:
+        print("\n".join(lines(" ".join(words))))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

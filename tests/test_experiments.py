@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from medzoo.runtime.stages import resolve_stages
 from medzoo.runtime.verbs.train import train
 from tests.conftest import EXPERIMENTS, ROOT, call_verb, compose
 from tests.tiny import FULL, tiny, words
+
+MEANINGS = OmegaConf.load(ROOT / "evaluation" / "metrics.yaml")
+KNOWN = re.compile("|".join(re.sub("<.+?>", ".+", str(name)) + "(_low|_high)?" for name in MEANINGS))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,6 +79,7 @@ def check(config, folder):
     """One stage that was trained."""
     metrics = json.loads((folder / "metrics.json").read_text())
     assert [name for name in metrics if name.startswith("test/")]
+    assert not [name for name in metrics if not KNOWN.fullmatch(name)], "evaluation/metrics.yaml says what each means"
     if config["trainer"]["max_epochs"] == 0:  # all is fitted by `finalize`
         return
     assert metrics["fit/steps"] > 0
