@@ -25,14 +25,14 @@ TRUE_SAMPLES = 2000  # of the causal model of a phantom, for each patient
 
 
 class Truth(Protocol):
-    """Members of the data that are used."""
+    """Members of the datamodule that are used."""
 
     phantom: object
 
     def true_followup_volumes(
         self, clinical: np.ndarray, count: int, do: Mapping[str, float] | None = None
     ) -> np.ndarray:
-        """Volumes (B, count) in mL by the causal model of a phantom, for clinical values (B, K) with some of them set."""
+        """Volumes (B, count) in mL by a phantom's causal model, for clinical values (B, K) with some of them set."""
 
 
 def patient_row(sampled: SampledFollowups, followup: np.ndarray, outputs: Batch, batch: Batch) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Comparator(Protocol):
 
 
 class Baselines(Protocol):
-    """Baselines fitted to training patients: the `common` share (K,) of each class, and a model of clinical variables."""
+    """Baselines of training patients: the `common` share (K,) of each class, and a model of clinical variables."""
 
     common: Tensor
     clinical: Comparator
