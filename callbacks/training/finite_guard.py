@@ -1,7 +1,6 @@
 """Stops a run when the loss is no longer finite, and names the first tensor that is not."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import lightning as L
 import torch
@@ -24,10 +23,10 @@ class FiniteGuard(L.Callback):
         if every_n_steps < 1:
             raise ValueError(f"every_n_steps={every_n_steps} must be at least 1")
         self.every_n_steps = every_n_steps
-        self._batch: Any = None
+        self._batch: object = None
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Keep the batch for the check."""
         self._batch = batch
@@ -44,7 +43,7 @@ class FiniteGuard(L.Callback):
         )
 
 
-def _first_bad(module: L.LightningModule, batch: Any) -> str:
+def _first_bad(module: L.LightningModule, batch: object) -> str:
     """Name of the first tensor with NaN or infinity: in the batch, the weights or the outputs of layers."""
     for name, tensor in _tensors(batch, "batch"):
         if not torch.isfinite(tensor).all():
@@ -55,10 +54,10 @@ def _first_bad(module: L.LightningModule, batch: Any) -> str:
     return _first_bad_output(module, batch) or "the loss itself (every layer's output is finite)"
 
 
-def _first_bad_output(module: L.LightningModule, batch: Any) -> str | None:
+def _first_bad_output(module: L.LightningModule, batch: object) -> str | None:
     found: list[str] = []
 
-    def look(name: str, output: Any) -> None:
+    def look(name: str, output: object) -> None:
         for _, tensor in _tensors(output, ""):
             if not found and not torch.isfinite(tensor).all():
                 found.append(f"output of {name} {tuple(tensor.shape)}")
@@ -79,7 +78,7 @@ def _first_bad_output(module: L.LightningModule, batch: Any) -> str | None:
     return found[0] if found else None
 
 
-def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+def _tensors(value: object, name: str) -> Iterator[tuple[str, Tensor]]:
     """Floating-point tensors in nested dicts and sequences, with their names."""
     if isinstance(value, Tensor):
         if value.is_floating_point():

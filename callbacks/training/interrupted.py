@@ -3,11 +3,12 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import lightning as L
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 
 __all__ = ["Interrupted"]
 
@@ -43,7 +44,7 @@ class Interrupted(L.Callback):
         self._listen(trainer)
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
         """Stop all ranks if one was told to stop."""
         if trainer.strategy.reduce_boolean_decision(self._told, all=False):
@@ -63,7 +64,7 @@ class Interrupted(L.Callback):
         return Path(trainer.default_root_dir) / "checkpoints"
 
     def _listen(self, trainer: L.Trainer) -> None:
-        def told(number: int, frame: Any) -> None:
+        def told(number: int, frame: FrameType | None) -> None:
             if trainer.state.fn == "fit" and trainer.training:
                 self._told = True
                 return

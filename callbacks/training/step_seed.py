@@ -1,7 +1,5 @@
 """Random numbers that depend on the step of training, not on how it was reached."""
 
-from typing import Any
-
 import lightning as L
 import numpy as np
 import torch
@@ -23,7 +21,7 @@ class StepSeed(L.Callback):
         self.seed = seed
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Seed the step."""
         key = (self.seed, trainer.current_epoch, batch_idx, trainer.global_rank)

@@ -6,15 +6,15 @@ attention: behind it, the logits may depend on a class token alone, and the patc
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ModalityNet", "OneModality", "grad_cam", "named_layer"]
+__all__ = ["grad_cam", "named_layer"]
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -54,58 +54,6 @@ def grad_cam(net: nn.Module, image: Tensor, target: int | Tensor, layer: str | N
     evidence = _upsampled(evidence, _covered(net, image.shape[2:]), image.shape[2:])
     largest = evidence.flatten(1).amax(1).view(-1, *[1] * (evidence.ndim - 1))
     return torch.where(largest > 0, evidence / largest, 0.0)
-
-
-class Fused(Protocol):
-    """A fusion: `output` (B, K + 1), logits of K classes and one more."""
-
-    output: Tensor
-
-
-class ModalityNet(Protocol):
-    """Members of a network of several modalities that are used, as in `models.FusionNetwork`."""
-
-    modalities: Sequence[str]
-    encoders: nn.ModuleDict
-
-    def encode(self, inputs: Mapping[str, Tensor], present: Tensor) -> Tensor:
-        """Tokens (B, M, D) of inputs by modality."""
-
-    def evidence(self, tokens: Tensor) -> Tensor:
-        """Logits of each modality alone."""
-
-    def fuse(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
-        """The fusion of the modalities that are present."""
-
-
-class OneModality(nn.Module):
-    """A network of several modalities as a network of one image: all else that is known of the patient is held fixed.
-
-    Args:
-        net: The network.
-        inputs: Of one patient (1, ...), by modality.
-        present: (1, M) bool.
-        modality: The modality of the image, which the patient has.
-        bag: The image is a bag of tiles; it is then taken as (1, C, T, h, w) in place of (1, T, C, h, w).
-    """
-
-    def __init__(
-        self, net: ModalityNet, inputs: Mapping[str, Tensor], present: Tensor, modality: str, *, bag: bool = False
-    ) -> None:
-        super().__init__()
-        self.net, self.modality, self.bag = net, modality, bag
-        self.index = net.modalities.index(modality)
-        with torch.inference_mode(False), torch.no_grad():  # inference tensors take part in no graph
-            self.present = present.clone()
-            self.tokens = net.encode(inputs, self.present)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Output (B, K + 1) for other images of this modality."""
-        own = self.net.encoders[self.modality](image.transpose(1, 2) if self.bag else image)
-        tokens = self.tokens.expand(len(image), -1, -1).clone()
-        tokens[:, self.index] = own
-        present = self.present.expand(len(image), -1)
-        return self.net.fuse(tokens, self.net.evidence(tokens), present).output
 
 
 def named_layer(net: nn.Module, name: str) -> nn.Module:
@@ -148,7 +96,7 @@ def _layer(net: nn.Module, image: Tensor, name: str | None) -> nn.Module:
     found = _transformer(net)
     if found is None:
         return _last_map(net, image)
-    norm = getattr(found[0].blocks[-1], "norm1", None)  # type: ignore[index]
+    norm = getattr([*found[0].get_submodule("blocks").children()][-1], "norm1", None)
     if not isinstance(norm, nn.Module):
         raise ValueError(f"{type(found[0]).__name__} has no blocks[-1].norm1, Grad-CAM's default: name a layer")
     return norm
@@ -159,9 +107,10 @@ def _last_map(net: nn.Module, image: Tensor) -> nn.Module:
     last: list[nn.Module] = []
     grid = slice(1, -1) if _channels_last(net) else slice(2, None)
 
-    def note(part: nn.Module, inputs: Any, output: Any) -> None:
-        fits = isinstance(output, Tensor) and (output.ndim == image.ndim or _sliced(output, image))
-        if fits and math.prod(output.shape[grid]) > 1:
+    def note(part: nn.Module, inputs: object, output: object) -> None:
+        if not isinstance(output, Tensor) or not (output.ndim == image.ndim or _sliced(output, image)):
+            return
+        if math.prod(output.shape[grid]) > 1:
             last[:] = [part]
 
     hooks = [part.register_forward_hook(note) for part in net.modules()]
@@ -189,7 +138,7 @@ def _differentiated(net: nn.Module, layer: nn.Module, image: Tensor, target: Ten
     """Output of a layer (of its last call), and the gradient of the logit with respect to it."""
     outputs: list[Tensor] = []
 
-    def cut(part: nn.Module, inputs: Any, output: Any) -> Tensor:
+    def cut(part: nn.Module, inputs: object, output: object) -> Tensor:
         if not isinstance(output, Tensor):
             raise ValueError(f"a layer that returns {type(output).__name__} has no map for Grad-CAM: name another")
         outputs[:] = [output.detach().requires_grad_()]  # nothing before it needs a gradient

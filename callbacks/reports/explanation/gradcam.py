@@ -14,7 +14,8 @@ from torch import Tensor
 from medzoo.callbacks.collect import Batch, gather
 from medzoo.callbacks.output import Report
 from medzoo.callbacks.reports.base import TestReport
-from medzoo.evaluation.explanation.gradcam import ModalityNet, OneModality, grad_cam, named_layer
+from medzoo.evaluation.explanation.gradcam import grad_cam, named_layer
+from medzoo.evaluation.explanation.one_modality import ModalityNet, OneModality
 from medzoo.evaluation.figures import explanation_figure
 
 __all__ = ["Explained", "GradCAMFigures"]

@@ -29,10 +29,18 @@ class Net(Protocol):
         """The fusion of the modalities that are present."""
 
 
+class Learner(Protocol):
+    """A fitted learner; `fitted` (one bool) is false where there was none to fit."""
+
+    fitted: Tensor
+    device: torch.device
+    title: str
+
+
 class Comparator(Protocol):
     """Members of the model of clinical variables that are used."""
 
-    model: Any
+    model: Learner
 
     def __call__(self, clinical: Tensor) -> Tensor:
         """(N,) probabilities of the last class."""

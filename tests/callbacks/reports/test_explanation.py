@@ -12,7 +12,8 @@ from torch import nn
 import medzoo.callbacks.reports.explanation.gradcam
 from medzoo.callbacks import GradCAMFigures
 from medzoo.callbacks.reports.explanation.gradcam import Explained, _chosen
-from medzoo.evaluation.explanation.gradcam import OneModality, grad_cam
+from medzoo.evaluation.explanation.gradcam import grad_cam
+from medzoo.evaluation.explanation.one_modality import OneModality
 from medzoo.lightning_modules import ClassificationModule, FusionModule
 from medzoo.models import ClassificationLoss, LateFusion, TableEncoder
 
