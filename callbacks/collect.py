@@ -48,7 +48,10 @@ class Collect(L.Callback, Generic[Module, Data]):
             data: The datamodule.
         """
         self._outputs.append(
-            {name: each.cpu().numpy() if isinstance(each, torch.Tensor) else each for name, each in outputs.items()}
+            {
+                name: each.detach().cpu().numpy() if isinstance(each, torch.Tensor) else each
+                for name, each in outputs.items()
+            }
         )
 
     def finish(self, trainer: L.Trainer, module: Module, data: Data, stage: str) -> None:

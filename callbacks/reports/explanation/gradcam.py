@@ -100,7 +100,7 @@ class GradCAMFigures(TestReport[L.LightningModule, Data, Sequence[Explained]]):
 
     def keep(self, outputs: Batch, batch: Batch, data: Data) -> None:
         """Keep those images of a batch that may be among those to draw."""
-        label, prob = (outputs[key].cpu().numpy() for key in ("label", "prob"))
+        label, prob = (outputs[key].detach().cpu().numpy() for key in ("label", "prob"))
         if label.ndim > 1:
             return
         found = {row: Explained(outputs["id"][row], int(label[row]), prob[row]) for row in self._rows(batch, len(prob))}
