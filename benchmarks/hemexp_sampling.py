@@ -37,8 +37,8 @@ from benchmarks.row import Row, print_rows
 from medzoo.callbacks.reports.followup.sampled import sampled_followups
 from medzoo.evaluation.scores.followup import compare
 from medzoo.evaluation.scores.forecasts import coverage, crps, energy_distance
-from medzoo.runtime import checkpoint
 from medzoo.runtime.build import instantiate
+from medzoo.runtime.checkpoints import checkpoint
 
 __all__ = ["as_original", "original_sample", "run"]
 

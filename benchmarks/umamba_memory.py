@@ -37,7 +37,7 @@ from benchmarks.row import Row, print_rows
 from medzoo.models import UMamba
 from medzoo.models.state_space import MambaLayer
 from medzoo.models.state_space.selective_scan import _STATES, _Chunked
-from medzoo.runtime.allocations import Allocations
+from medzoo.runtime.training.allocations import Allocations
 
 __all__ = ["allocated", "run", "tokens"]
 

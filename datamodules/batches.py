@@ -5,7 +5,7 @@ more than the images themselves. In `TensorBatches` a batch is one indexing oper
 
 Evaluation deals out whole batches to the ranks, so that any number of devices sees the batches that one would see. A
 rank that is left without one repeats the first, with `stand_in` true: ranks wait for each other, and
-`runtime.ranks.StandIns` takes care that it counts for nothing.
+`runtime.training.ranks.StandIns` takes care that it counts for nothing.
 
 All randomness is a function of (seed, epoch, batch, rank) rather than of a running state. So a run gives the same
 batches however often it is interrupted, no worker repeats another's numbers, and ranks draw different augmentations.

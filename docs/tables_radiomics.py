@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from medzoo.evaluation.figures import sweep_figure
 from medzoo.evaluation.scores.diagnostic import delong_test
-from medzoo.runtime.run_folder import read_csv, read_metrics
+from medzoo.runtime.output.run_folder import read_csv, read_metrics
 
 IMAGES = Path(__file__).parent / "images"
 AREAS = {"AUC of HCR": "test/auc_hcr", "AUC of DLR": "test/auc_dlr", "AUC of both": "test/auc"}

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medzoo.runtime.checkpoint import load
-    from medzoo.runtime.prediction import predict
+    from medzoo.runtime.checkpoints.checkpoint import load
+    from medzoo.runtime.checkpoints.prediction import predict
 
 __all__ = ["__version__", "load", "predict"]
 
 __version__ = "0.1.0"
 _ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
-_SOURCES = {"load": "medzoo.runtime.checkpoint", "predict": "medzoo.runtime.prediction"}
+_SOURCES = {"load": "medzoo.runtime.checkpoints.checkpoint", "predict": "medzoo.runtime.checkpoints.prediction"}
 
 if not (Path(__file__).parent / "runtime").is_dir():
     __path__.append(str(Path(__file__).resolve().parent.parent))

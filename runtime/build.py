@@ -1,8 +1,9 @@
-"""From a config to objects: one way to instantiate, one way to resolve."""
+"""Resolve configs and build objects from them."""
 
 import json
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from medzoo.runtime.check import check_config, did_you_mean
+from medzoo.runtime.composing.own_data import expected_of, without_leftovers
+from medzoo.runtime.composing.resolvers import built
 from medzoo.runtime.errors import UserError, user_errors
-from medzoo.runtime.own_data import expected_of, without_leftovers
-from medzoo.runtime.ranks import StandIns
-from medzoo.runtime.resolvers import built
+from medzoo.runtime.training.ranks import StandIns
 
 __all__ = ["instantiate", "instantiate_all", "make_trainer", "resolve"]
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """Plain containers with every interpolation resolved and every target checked.
+    """Resolve every interpolation and check every target.
 
     Args:
         config: As composed by Hydra, for one stage; `stages` may be referred to and is left out of the result.
@@ -33,7 +34,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         UserError: If a value is missing, an interpolation fails, or a target does not fit.
     """
     datamodule = None
-    if "datamodule" in config:  # first, because the sizes of all else follow from it
+    if "datamodule" in config:  # first, because the sizes of networks depend on it
         config = without_leftovers(config)
         with user_errors():
             data = OmegaConf.to_container(config.datamodule, resolve=True, throw_on_missing=True)
@@ -42,7 +43,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
             with user_errors("datamodule"):
                 datamodule = built(json.dumps(data, sort_keys=True))
     with user_errors():
-        plain = {str(key): _plain(config[key]) for key in config if key != "stages"}
+        plain: dict[str, Any] = {str(key): _plain(config[key]) for key in config if key != "stages"}
     check_config(plain)
     _check_entries(plain)
     if datamodule is not None and "expected" in plain:
@@ -51,25 +52,25 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 
 
 def _check_entries(config: dict[str, Any]) -> None:
-    """Refuse a callback or logger that is none: `+callbacks.bst.verbose=true` would come to nothing."""
+    """Refuse callbacks and loggers without a `_target_`: `+callbacks.bst.verbose=true` would have no effect."""
     for part in ("callbacks", "logger"):
         entries = config.get(part) or {}
         for name, entry in entries.items() if "_target_" not in entries else ():
             if entry and (not isinstance(entry, dict) or "_target_" not in entry):
                 hint = did_you_mean(name, entries.keys() - {name})
-                raise UserError(f"{part}.{name}: says no _target_, so nothing would come of it; {hint}")
+                raise UserError(f"{part}.{name}: has no _target_, so it would have no effect; {hint}")
 
 
-def _plain(node: Any) -> Any:
+def _plain(node: object) -> object:
     if not OmegaConf.is_config(node):
         return node
     return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
 
 
-def instantiate(config: Any, where: str, **extra: Any) -> Any:
+def instantiate(config: Mapping[str, Any], where: str, **extra: object) -> Any:
     """Build the object that `config` describes.
 
-    Every object of a run is built here, so that an allow-list of targets (Hydra 1.4 will ask for one) has one place.
+    Every object of a run is built here, so that an allow-list of targets (Hydra 1.4 will require one) has one place.
 
     Args:
         config: A plain dict with `_target_`.
@@ -86,13 +87,13 @@ def instantiate(config: Any, where: str, **extra: Any) -> Any:
         return hydra.utils.instantiate(config, **extra, _convert_="all")
 
 
-def instantiate_all(config: dict[str, Any] | None, where: str, **extra: Any) -> list[Any]:
-    """Build every entry of a dict of configs, in order; entries that are null are switched off."""
+def instantiate_all(config: Mapping[str, Any] | None, where: str, **extra: object) -> list[Any]:
+    """Build every entry of a dict of configs, in order; null entries are skipped."""
     return [instantiate(entry, f"{where}.{name}", **extra) for name, entry in (config or {}).items() if entry]
 
 
 def make_trainer(config: dict[str, Any], run: Path, **extra: Any) -> L.Trainer:
-    """The trainer of a run, whose files go to the folder `run`.
+    """Build the trainer of a run.
 
     Args:
         config: The `trainer` node.
@@ -103,18 +104,18 @@ def make_trainer(config: dict[str, Any], run: Path, **extra: Any) -> L.Trainer:
         The trainer.
 
     Raises:
-        UserError: If the machine lacks what is asked for, such as a second GPU.
+        UserError: If the machine lacks a device that the config asks for, such as a second GPU.
     """
     _quieten()
     extra["callbacks"] = [StandIns(), *extra.get("callbacks", [])]
     try:
         return instantiate(config, "trainer", default_root_dir=str(run), **extra)
-    except MisconfigurationException as error:  # raised by Lightning outside the usual types
+    except MisconfigurationException as error:  # Lightning's own type
         raise UserError(f"trainer: {error}") from error
 
 
 def _quieten() -> None:
-    """Silence advertisements, and warnings about what is meant to be so."""
+    """Silence advertisements, and warnings about intended behaviour."""
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
         logger = logging.getLogger(name)
         if not logger.filters:
@@ -124,6 +125,6 @@ def _quieten() -> None:
         ".*isinstance.treespec, LeafSpec.*",
         ".*exists and is not empty.*",  # the run folder holds more than the logs
         ".*in eval mode at the start of training.*",  # parts trained in an earlier stage
-        ".*`self.log.*sync_dist=True.*",  # logged are numbers that all processes have computed together
+        ".*`self.log.*sync_dist=True.*",  # what is logged is already reduced over processes
     ):
         warnings.filterwarnings("ignore", message=message)

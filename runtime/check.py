@@ -1,7 +1,7 @@
-"""Checks a resolved config against the signatures of what it names, before anything heavy starts.
+"""Check a resolved config against the signatures of its targets, before anything slow starts.
 
-Hydra itself refuses unknown keys of the files it composed; this looks at what Hydra cannot see: keywords that a
-constructor does not take or misses, and values that do not fit its annotations.
+Hydra refuses unknown keys of the files it composed. It does not see keywords that a constructor lacks or requires, and
+values that do not match its annotations.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ from typing import Any
 import pydantic
 from hydra.utils import get_object
 
+from medzoo.runtime.composing.extras import install_hint
+from medzoo.runtime.composing.renamed import KEYS, new_target
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.extras import install_hint
-from medzoo.runtime.renamed import KEYS, new_target
 
 __all__ = ["arguments_of", "check_config", "did_you_mean", "misfits", "takes"]
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 
-def check_config(config: Any, path: str = "") -> None:
+def check_config(config: object, path: str = "") -> None:
     """Check every `_target_` under `config`.
 
     Args:
@@ -39,13 +39,13 @@ def check_config(config: Any, path: str = "") -> None:
         raise UserError("\n".join(problems))
 
 
-def misfits(config: Any, path: str = "") -> list[str]:
+def misfits(config: object, path: str = "") -> list[str]:
     """The keys that `check_config` would complain about."""
     return [problem.partition(": ")[0] for problem in _problems(config, path)]
 
 
 def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
-    """A hint at the known word that `word` became, or the nearest to it, or at all of them when none is near."""
+    """A hint: the new name of `word`, or the nearest known word, or all known words when none is near."""
     options = sorted(known)
     if (new := KEYS.get(word)) in options:
         return f"it is called {new} now"
@@ -54,7 +54,7 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
 
 
 def takes(target: str, argument: str) -> bool | None:
-    """Whether what `_target_` names takes an argument; none where it hands any on, or cannot be imported."""
+    """Whether a `_target_` takes an argument; None if it passes any on, or cannot be imported."""
     try:
         known, _, open_ended = _parameters(get_object(target))
     except Exception:
@@ -63,14 +63,14 @@ def takes(target: str, argument: str) -> bool | None:
 
 
 def arguments_of(target: str | None) -> set[str]:
-    """Names of the arguments of what `_target_` names; none where it names nothing that can be imported."""
+    """Names of the arguments of a `_target_`; empty if it cannot be imported."""
     try:
         return {*_parameters(get_object(target))[0]} if target else set()
     except Exception:
         return set()
 
 
-def _problems(node: Any, path: str) -> Iterator[str]:
+def _problems(node: object, path: str) -> Iterator[str]:
     if isinstance(node, list):
         for index, entry in enumerate(node):
             yield from _problems(entry, f"{path}[{index}]")
@@ -115,7 +115,7 @@ def _is_there(target: str) -> bool:
 
 
 def _hint(error: BaseException | None) -> str:
-    """The extra that a failed import wants."""
+    """How to install the extra that a failed import needs."""
     while error is not None:
         if isinstance(error, ImportError) and (hint := install_hint(error.name or "")):
             return f"; {hint}"
@@ -124,9 +124,9 @@ def _hint(error: BaseException | None) -> str:
 
 
 def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], bool]:
-    """Keywords with their defaults, those without default, and whether unknown ones are taken.
+    """Keywords with their defaults, the required ones, and whether any other keyword is accepted.
 
-    A class whose `__init__` hands **keywords on to its parents takes theirs too.
+    A class whose `__init__` passes **keywords to its parents takes theirs too.
     """
     callables = _constructors(target)
     known: dict[str, Any] = {}
@@ -152,30 +152,30 @@ def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
-def _constructors(target: Any) -> list[Callable[..., Any]]:
+def _constructors(target: Callable[..., Any]) -> list[Callable[..., Any]]:
     """A class's `__init__` and those of its parents, or the function itself."""
     if not inspect.isclass(target):
         return [target]
     return [vars(cls)["__init__"] for cls in target.__mro__[:-1] if "__init__" in vars(cls)]
 
 
-def _has_target(value: Any) -> bool:
+def _has_target(value: object) -> bool:
     if isinstance(value, dict):
         return "_target_" in value or any(_has_target(entry) for entry in value.values())
     return isinstance(value, list) and any(_has_target(entry) for entry in value)
 
 
-def _complaint(value: Any, annotation: Any, default: Any) -> str:
-    """Why a YAML value does not fit an annotation; empty when it does or when that cannot be told."""
+def _complaint(value: object, annotation: Any, default: object) -> str:
+    """Why a YAML value does not match an annotation; empty if it does, or if that cannot be decided."""
     if value is None and default is None:
         return ""
     try:
         adapter = pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
         fitting = adapter.validate_json(json.dumps(value), strict=True)
-        if isinstance(value, dict) and not isinstance(fitting, Mapping):  # a dataclass, which YAML says by _target_
+        if isinstance(value, dict) and not isinstance(fitting, Mapping):  # a dataclass, which YAML gives by _target_
             return f"expected {getattr(annotation, '__name__', annotation)}, given by its _target_"
     except pydantic.ValidationError as error:
-        objects = ("is_instance_of", "callable_type", "needs_python_object")  # what YAML can only say by _target_
+        objects = ("is_instance_of", "callable_type", "needs_python_object")  # what YAML can only give by _target_
         reasons = dict.fromkeys(detail["msg"] for detail in error.errors() if detail["type"] not in objects)
         if not reasons:
             return f"expected {getattr(annotation, '__name__', annotation)}, given by its _target_"

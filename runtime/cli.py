@@ -1,4 +1,4 @@
-"""From the command line to a verb: composes the config, tells mistakes in one line, and starts sweeps' jobs.
+"""From the command line to a verb: composes the config, reports mistakes in one line, and starts jobs of a sweep.
 
 Exit codes: 0 done; 2 something given was wrong (one line says what, nothing was trained or written over); 1 the
 program failed (with a traceback), or `prepare.py check=<folder>` found faults. MEDZOO_TRACEBACK=1 shows the traceback
@@ -14,24 +14,24 @@ from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from medzoo.runtime import run_folder
 from medzoo.runtime.check import did_you_mean
+from medzoo.runtime.composing.compose import compose, config_dir_of, split_flags
+from medzoo.runtime.composing.explain import explain
+from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.environment import CONF, SCRIPTS
 from medzoo.runtime.errors import UserError, user_errors
-from medzoo.runtime.explain import explain
-from medzoo.runtime.resolvers import register_resolvers
+from medzoo.runtime.output import run_folder
 
 __all__ = ["main"]
 
 MULTIRUN = {"-m", "--multirun"}
-# Keys below these are checked against what they end up in, so they need no + where the composed config lacks them.
+# Keys below these need no +, although the composed config lacks them: they are checked against what they change.
 _FREE = {
     "train": ("stages.",),
     "evaluate": ("datamodule.", "lightning_module."),
@@ -45,17 +45,17 @@ def main(verb: str) -> None:
     """Run a verb with the config that the command line describes; does not return on a mistake.
 
     Args:
-        verb: Its root config in `conf/`, and its file and function in `runtime/verbs/`. What it needs is imported once
-            the config is composed: help, and what is mistyped, wait for no PyTorch.
+        verb: Its root config in `conf/`, and its file and function in `runtime/verbs/`. It is imported after the config
+            is composed, so that `--help` and a typo need not wait for PyTorch.
     """
     if sys.path[0] == str(SCRIPTS) and SCRIPTS.name == "scripts":
-        del sys.path[0]  # of a wheel: there a user's `import evaluate` would find ours
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands us its errors instead of printing them
+        del sys.path[0]  # in a wheel, `import evaluate` would find our script there
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     register_resolvers()
     try:
         sys.argv[1:] = _overrides(sys.argv[1:], verb)
         if verb == "train" and {"job", "--resolve"} <= set(sys.argv):  # Hydra cannot know what a stage is
-            _show(_compose(sys.argv[1:], verb))
+            _show(_composed(sys.argv[1:], verb))
             return
         decorate = hydra.main(version_base="1.3", config_path=str(CONF), config_name=verb)
         decorate(lambda config: _job(verb, config))()
@@ -66,30 +66,29 @@ def main(verb: str) -> None:
 
 
 def _show(config: DictConfig) -> None:
-    stages = importlib.import_module("medzoo.runtime.stages")
-    shown = stages.whole(stages.resolve_stages(config)) | {"comparisons": stages.comparisons_of(config)}
-    print(OmegaConf.to_yaml(OmegaConf.create(shown)), end="")
+    plan = importlib.import_module("medzoo.runtime.plan").make_plan(config)
+    print(OmegaConf.to_yaml(OmegaConf.create(plan.config())), end="")
 
 
 def _job(verb: str, config: DictConfig) -> Any:
-    """Run the verb, or in a sweep a process that does; mistakes end the process without Hydra's own remarks."""
+    """Run the verb, or its process in a sweep; a mistake ends this process without Hydra's own messages."""
     try:
         _check_top_level(config)
         with user_errors(kinds=(ImportError,)):
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                return importlib.import_module("medzoo.runtime.sweep").run_job(config)
+                return importlib.import_module("medzoo.runtime.output.sweep").run_job(config)
             return getattr(importlib.import_module(f"medzoo.runtime.verbs.{verb}"), verb)(config)
     except UserError as error:
         _stop(str(error), error)
 
 
 def _check_top_level(config: DictConfig) -> None:
-    """Refuse keys that nothing reads: `+foo=1` composes, and would be ignored."""
+    """Refuse keys that nothing reads: Hydra would accept `+foo=1` and it would be ignored."""
     name = HydraConfig.get().job.config_name
     root = OmegaConf.load(CONF / f"{name}.yaml")
     groups = [str(name) for default in root.defaults if isinstance(default, DictConfig) for name in default]
     known = {str(key) for key in root} | {re.split("[@ ]", group)[-1] for group in groups}
-    known |= {"datamodule", "lightning_module"}  # of the checkpoint's config, for evaluate and predict
+    known |= {"datamodule", "lightning_module"}  # evaluate and predict change those of the checkpoint
     known -= {"hydra", "defaults", "hydra/job_logging", "local", "debug", "experiment", "preset", "search"}
     for key in map(str, config):
         if key not in known:
@@ -104,18 +103,19 @@ def _stop(message: str, error: BaseException) -> None:
 
 
 def _overrides(arguments: list[str], config_name: str) -> list[str]:
-    """The command line, with the folder of the run to resume where one is asked for."""
+    """The command line; with `auto_resume=true`, also the folder of the run to resume."""
     _check_flags(arguments)
     if config_name != "train" and MULTIRUN & set(arguments):
         raise UserError(f"{config_name}.py runs once: leave out -m")
-    arguments = [f"++{a}" if a.startswith(_FREE[config_name]) else a for a in arguments]
+    flags, settings = split_flags(arguments)
+    arguments = [*flags, *(f"++{word}" if word.startswith(_FREE[config_name]) else word for word in settings)]
     if config_name != "train":
         return arguments
     single = "LOCAL_RANK" not in os.environ and not MULTIRUN & set(arguments)
     text = " ".join(arguments)
     if "auto_resume" not in text or "hydra.run.dir=" in text or not single:
         return arguments
-    config = _compose(arguments, config_name)
+    config = _composed(arguments, config_name)
     runs = Path(HydraConfig.get().run.dir).parent
     HydraConfig.instance().cfg = None
     found = run_folder.find_unfinished(runs, config) if config.auto_resume else None
@@ -123,7 +123,7 @@ def _overrides(arguments: list[str], config_name: str) -> list[str]:
 
 
 def _check_flags(arguments: list[str]) -> None:
-    """Refuse flags that Hydra would guess at, and those that exclude each other."""
+    """Refuse flags that Hydra would complete by itself, and combinations that make no sense."""
     flags = {flag for action in get_args_parser()._actions for flag in action.option_strings}
     for argument in arguments:
         name = argument.partition("=")[0]
@@ -131,6 +131,11 @@ def _check_flags(arguments: list[str]) -> None:
             if "=" in argument:
                 raise UserError(f"{argument}: settings are written without dashes: {argument.lstrip('-')}")
             raise UserError(f"{argument}: no such flag; {did_you_mean(argument, flags)}")
+        if name in ("--config-name", "-cn", "--config-path", "-cp"):
+            raise UserError(f"{name}: a verb has its own configs; add a folder of yours with --config-dir <folder>")
+    folder = config_dir_of(arguments)
+    if folder is not None and not Path(folder).is_dir():
+        raise UserError(f"--config-dir {folder}: no such folder")
     shown = any(argument.partition("=")[0] in ("--cfg", "-c") for argument in arguments)
     if shown and MULTIRUN & {*arguments}:
         raise UserError("--cfg shows the config of one run: leave out -m")
@@ -138,11 +143,5 @@ def _check_flags(arguments: list[str]) -> None:
         raise UserError("--resolve belongs to --cfg: write --cfg job --resolve")
 
 
-def _compose(arguments: list[str], config_name: str) -> DictConfig:
-    """The config that a command line describes, without Hydra's own part, which `HydraConfig` then holds."""
-    words = [argument for argument in arguments if "=" in argument or argument.startswith("~")]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose(config_name, [a for a in words if not a.startswith("-")], return_hydra_config=True)
-    GlobalHydra.instance().clear()
-    HydraConfig.instance().set_config(config)
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+def _composed(arguments: list[str], config_name: str) -> DictConfig:
+    return compose(config_name, split_flags(arguments)[1], config_dir_of(arguments))

@@ -1,17 +1,17 @@
-"""The stages of a run side by side: tables and figures in the run folder, above the stages' own."""
+"""Compare the stages of a run: tables and figures in the run folder (`Compares` in `contracts.py`)."""
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from medzoo.evaluation.figures import areas_figure, roc_figure
 from medzoo.evaluation.scores.diagnostic import calibration_line, delong, delong_test, rates
 from medzoo.evaluation.scores.representations import compare_representations
-from medzoo.runtime.run_folder import read_csv, read_metrics, write_text
+from medzoo.runtime.output.run_folder import read_csv, read_metrics
+from medzoo.runtime.output.tables import write_table
 
 __all__ = ["CompareMetrics", "CompareRepresentations", "CompareScores"]
 
@@ -19,11 +19,11 @@ _RATES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 
 
 class CompareMetrics:
-    """A row for each stage, a column for each metric; stages that are not part of the run are left out.
+    """A table with a row for each stage and a column for each metric; stages that did not run are left out.
 
     Args:
-        stages: Names of stages, by what they are called in the table.
-        columns: Names of metrics, by what they are called in the table.
+        stages: Names of stages, by their titles in the table.
+        columns: Names of metrics, by their titles in the table.
     """
 
     def __init__(self, stages: Mapping[str, str], columns: Mapping[str, str]) -> None:
@@ -33,19 +33,20 @@ class CompareMetrics:
         """Write `test_<name>.csv`."""
         found = {title: read_metrics(run / stage) for title, stage in self.stages.items()}
         rows = [
-            {name: title, **{column: _told(metrics.get(key)) for column, key in self.columns.items()}}
+            {name: title, **{column: _text(metrics.get(key)) for column, key in self.columns.items()}}
             for title, metrics in found.items()
             if metrics
         ]
-        _write(run / f"test_{name}.csv", rows)
+        if rows:
+            write_table(run / f"test_{name}.csv", pd.DataFrame(rows))
 
 
 class CompareScores:
-    """Scores of the same cases by several stages: areas, paired tests, rates at each one's threshold, ROC curves.
+    """Scores of the same cases by several stages: areas, paired tests, rates at each threshold, ROC curves.
 
     Args:
-        stages: Names of stages, by what they are called in the table; `predictions/patients.csv` of each is read.
-        reference: Which of these names the others are tested against (DeLong, paired); the first by default.
+        stages: Names of stages, by their titles in the table; `predictions/patients.csv` of each is read.
+        reference: Title of the stage that others are tested against (DeLong, paired); the first by default.
         resamples: Bootstrap draws behind the intervals in the figure.
     """
 
@@ -67,7 +68,7 @@ class CompareScores:
         for title, score in scores.items():
             threshold = read_metrics(run / self.stages[title]).get("test/patient_threshold", 0.5)
             rows.append({name: title, **self._row(positive, score, threshold, scores.get(self.reference))})
-        _write(run / f"test_{name}.csv", rows)
+        write_table(run / f"test_{name}.csv", pd.DataFrame(rows))
         (run / "figures").mkdir(exist_ok=True)
         figure = roc_figure(positive, scores, resamples=self.resamples)
         figure.savefig(run / "figures" / f"{name}_roc.png")
@@ -92,11 +93,11 @@ class CompareScores:
 class CompareRepresentations:
     """Sets of features of several stages in one table: areas, accuracies and paired tests on the same test cases.
 
-    `predictions/representations.csv` of each stage is read. A set that says the same in all stages has one row. Every
-    row is tested against the first set of the first stage, and against that stage's last, which is both parts.
+    `predictions/representations.csv` of each stage is read. A set with equal probabilities in all stages has one row.
+    Every row is tested against the first set of the first stage, and against the last one of it, which is both parts.
 
     Args:
-        stages: Names of stages, by what they are called in the table.
+        stages: Names of stages, by their titles in the table.
         resamples: Bootstrap draws behind the intervals, with more than two classes.
     """
 
@@ -125,7 +126,7 @@ class CompareRepresentations:
             | {f"p against {each}": _p(table[index]) for each, table in zip(against, tables, strict=True)}
             for index, row in enumerate(tables[0])
         ]
-        _write(run / f"test_{name}.csv", rows)
+        write_table(run / f"test_{name}.csv", pd.DataFrame(rows))
         (run / "figures").mkdir(exist_ok=True)
         areas_figure(tables[0]).savefig(run / "figures" / f"{name}.png")
 
@@ -143,16 +144,7 @@ def _interval(values: Mapping[str, float], name: str) -> str:
     return f"{values[name]:.3f} ({values[f'{name}_low']:.3f} to {values[f'{name}_high']:.3f})"
 
 
-def _told(value: float | None) -> str:
+def _text(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
-
-
-def _write(file: Path, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(file, text.getvalue())

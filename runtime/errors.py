@@ -1,4 +1,4 @@
-"""Mistakes of the user, told in one line, apart from faults of the program, told with their traceback."""
+"""Mistakes of the user, reported in one line; faults of the program keep their traceback."""
 
 import traceback
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from hydra.errors import InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from medzoo.runtime.extras import install_hint
+from medzoo.runtime.composing.extras import install_hint
 
-__all__ = ["UserError", "data_errors", "user_errors"]
+__all__ = ["UserError", "data_errors", "stage_errors", "user_errors"]
 
 
 class UserError(Exception):
-    """Something in the config, the files or the command that its author can mend; ends a verb with exit code 2."""
+    """A mistake in the config, the files or the command, which the user can correct; exit code 2."""
 
 
 _KINDS = (ValueError, TypeError, OSError, ImportError, InstantiationException, OmegaConfBaseException)
@@ -21,38 +21,49 @@ _KINDS = (ValueError, TypeError, OSError, ImportError, InstantiationException, O
 
 @contextmanager
 def user_errors(where: str = "", kinds: tuple[type[BaseException], ...] = _KINDS) -> Iterator[None]:
-    """Turn complaints about values and files into `UserError`.
+    """Turn errors about values and files into `UserError`.
 
-    Constructors and data checks complain with `ValueError`, `TypeError` or `OSError`; before training starts these mean
-    that something given was wrong. The original stays attached, for MEDZOO_TRACEBACK=1.
+    Constructors and data checks raise `ValueError`, `TypeError` or `OSError`. Before training starts these mean that an
+    input is wrong. The original stays attached, for MEDZOO_TRACEBACK=1.
 
     Args:
-        where: The part of the config that was at work, put before the message.
-        kinds: The errors that are mistakes.
+        where: The part of the config that was built or read; the message starts with it.
+        kinds: The errors that count as mistakes.
 
     Raises:
-        UserError: In place of the errors named.
+        UserError: Instead of these errors.
     """
     try:
         yield
     except kinds as error:
-        if isinstance(error, OmegaConfBaseException) and (told := _told(error)):
-            raise told from error
+        if isinstance(error, OmegaConfBaseException) and (inner := _inner(error)):
+            raise inner from error
         key, cause = _cause(error)
         place = ".".join(part for part in (where, key) if part)
         raise UserError(f"{place}: {_one_line(cause)}" if place else _one_line(cause)) from error
 
 
 @contextmanager
-def data_errors() -> Iterator[None]:
-    """Turn complaints about files that are read while a model is at work into `UserError`.
+def stage_errors(name: str) -> Iterator[None]:
+    """Start messages about mistakes in a stage with its name."""
+    try:
+        yield
+    except UserError as error:
+        if not name:
+            raise
+        raise UserError("\n".join(f"stage {name}: {line}" for line in str(error).splitlines())) from error
 
-    Most data are read before, but a prediction reads case by case. What datamodules and modules say by a `raise` of
-    their own is a complaint; what numpy or torch say below it, or any other code, is a fault of the program and keeps
-    its traceback.
+
+@contextmanager
+def data_errors() -> Iterator[None]:
+    """Turn errors about files that are read while a model runs into `UserError`.
+
+    Most data are read before, but a prediction reads case by case. An error that a datamodule or module raises itself
+    is about the data; one raised by numpy, torch or other code below it is a fault of the program and keeps its
+    traceback.
 
     Raises:
-        UserError: In place of a complaint.
+        UserError: Instead of an error about the data.
     """
     try:
         yield
@@ -65,15 +76,15 @@ def data_errors() -> Iterator[None]:
         raise UserError(_one_line(error)) from error
 
 
-def _told(error: BaseException | None) -> UserError | None:
-    """What was told already below: OmegaConf wraps what is raised while it resolves `${data:...}`."""
+def _inner(error: BaseException | None) -> UserError | None:
+    """The `UserError` below: OmegaConf wraps what is raised while it resolves `${data:...}`."""
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__ or error.__context__
     return error
 
 
 def _cause(error: BaseException) -> tuple[str, BaseException]:
-    """The key that Hydra or OmegaConf was at, and the error behind theirs."""
+    """The key that Hydra or OmegaConf was reading, and the error behind theirs."""
     key = ""
     while isinstance(error, (InstantiationException, OmegaConfBaseException)):
         if isinstance(error, OmegaConfBaseException):

@@ -1,4 +1,4 @@
-"""Loggers that go on where an interrupted run stopped, and that never ask for anything."""
+"""Loggers that continue an interrupted run and never prompt the user."""
 
 import csv
 import logging
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
-from medzoo.runtime.run_folder import is_first_process, read_csv, write_text
+from medzoo.runtime.output.run_folder import is_first_process, read_csv, write_text
 
 __all__ = ["csv_logger", "wandb_logger"]
 
@@ -23,7 +23,7 @@ def csv_logger(save_dir: str | Path, step: int = 0) -> CSVLogger:
 
     Args:
         save_dir: The run folder.
-        step: The step at which a resumed run goes on; earlier rows are kept, later ones will be logged again.
+        step: The step at which a resumed run continues; rows before it are kept, later ones will be logged again.
 
     Returns:
         The logger.
@@ -57,8 +57,8 @@ def wandb_logger(
 ) -> WandbLogger:
     """A Weights & Biases logger: online where the user is logged in, offline otherwise.
 
-    The run id is kept in `<save_dir>/wandb_run_id.txt`, so that a resumed run goes on in the same dashboard page. The
-    terminal's output is not captured, because messages may name files of patients.
+    The run id is kept in `<save_dir>/wandb_run_id.txt`, so that a resumed run continues on the same dashboard page.
+    Terminal output is not captured, because messages may name files of patients.
 
     Args:
         save_dir: The run folder; offline data lie in its subfolder `wandb` (send them with `wandb sync`).
@@ -77,7 +77,7 @@ def wandb_logger(
     id_file = Path(save_dir) / "wandb_run_id.txt"
     if is_first_process() and not id_file.is_file():
         write_text(id_file, uuid.uuid4().hex[:12])
-    os.environ.setdefault("WANDB_SILENT", "true")  # its remarks; where the run goes is logged below
+    os.environ.setdefault("WANDB_SILENT", "true")  # the address of the run is logged below
     connection = os.environ.get("WANDB_MODE") or _reachable()
     logger = WandbLogger(
         name=run_name,
@@ -92,7 +92,7 @@ def wandb_logger(
             console="off", disable_code=True, disable_git=True, x_disable_meta=True, silent=True, init_timeout=_PATIENCE
         ),
     )
-    logger._wandb_init.pop("anonymous", None)  # W&B warns of it, whatever it says
+    logger._wandb_init.pop("anonymous", None)  # W&B warns of this key, whatever its value
     _start(logger)
     if is_first_process():
         logger.experiment.config.update(config, allow_val_change=True)
@@ -104,21 +104,21 @@ def wandb_logger(
 
 
 def _reachable() -> str:
-    """Where runs go: `online` where somebody is logged in and the service answers, else `offline`."""
+    """`online` if the user is logged in and the service answers, else `offline`."""
     import wandb
 
     if not is_first_process():  # only the first one sends
         return "offline"
     try:
         return "online" if wandb.login(prompt=False, timeout=_PATIENCE) else "offline"
-    except Exception as error:  # of many kinds: no network, a refused key, a proxy
-        log.warning("W&B: going on offline, the service did not take the login (%s)", _first_line(error))
-        os.environ["WANDB_MODE"] = "offline"  # of later stages too, which need not wait again
+    except Exception as error:  # no network, a refused key, a proxy
+        log.warning("W&B: continuing offline, the service refused the login (%s)", _first_line(error))
+        os.environ["WANDB_MODE"] = "offline"  # later stages need not wait again
         return "offline"
 
 
 def _start(logger: WandbLogger) -> None:
-    """Start the run, offline where the service fails at the last moment."""
+    """Start the run; offline if the service fails now."""
     if not is_first_process():
         return
     try:
@@ -126,9 +126,9 @@ def _start(logger: WandbLogger) -> None:
     except Exception as error:
         if logger._wandb_init["mode"] == "offline":
             raise
-        log.warning("W&B: going on offline, the service did not take the run (%s)", _first_line(error))
+        log.warning("W&B: continuing offline, the service refused the run (%s)", _first_line(error))
         logger._wandb_init["mode"] = "offline"
-        logger._offline = True  # Lightning then says so to later stages too
+        logger._offline = True  # Lightning reads this
         _ = logger.experiment
 
 

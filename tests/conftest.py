@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
 from medzoo.runtime import cli
-from medzoo.runtime.resolvers import register_resolvers
+from medzoo.runtime.composing.resolvers import register_resolvers
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("MEDZOO_REAL_DATA", ROOT.parent / "shared" / "data"))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from medzoo.runtime.command import VERBS
-from medzoo.runtime.extras import install_hint
+from medzoo.runtime.composing.extras import install_hint
 from tests.conftest import ROOT, compose
 
 RUN = ROOT / "docs" / "how-to" / "nomogram.md"  # its commands run in test_how_to_nomogram.py

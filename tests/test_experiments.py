@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 
 import medzoo
 from medzoo.runtime.build import instantiate, instantiate_all, make_trainer
-from medzoo.runtime.checkpoint import EmbedConfig, read, rebuild
-from medzoo.runtime.run_folder import BEST, LAST
-from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.checkpoints.checkpoint import EmbedConfig, read, rebuild
+from medzoo.runtime.output.run_folder import BEST, LAST
+from medzoo.runtime.plan import make_plan
 from medzoo.runtime.verbs.train import train
 from tests.conftest import EXPERIMENTS, ROOT, call_verb, compose
 from tests.tiny import FULL, tiny, words
@@ -49,7 +49,7 @@ def test_there_are_experiments_and_every_one_has_a_demo():
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiment_composes_as_written(experiment, tmp_path):
     needed = [] if experiment.endswith("_demo") else words(experiment, "needed")
-    configs = [*resolve_stages(compose(tmp_path, f"experiment={experiment}", *needed)).values()]
+    configs = [*make_plan(compose(tmp_path, f"experiment={experiment}", *needed)).stages.values()]
     assert configs[-1]["optimized_metric"] == configs[-1]["monitor"], "sweeps never optimise a test metric"
     assert not any(config["monitor"].startswith("test/") for config in configs)
 
@@ -65,7 +65,7 @@ def test_demo_inherits_from_its_experiment(experiment):
 def test_experiment_trains_tests_resumes_and_is_evaluated_elsewhere(experiment, phantoms, tmp_path, monkeypatch):
     run = tmp_path / "run"
     config = tiny(experiment, run, phantoms)
-    plain = resolve_stages(config)
+    plain = make_plan(config).stages
 
     train(config)
 

@@ -47,9 +47,11 @@ READERS = {
 }
 RUN_FILES = {  # what a run writes of itself, and its report reads again
     "callbacks/output.py": {"csv", "PIL"},
-    "runtime/run_folder.py": {"csv"},
+    "runtime/output/run_folder.py": {"csv"},
     "runtime/loggers.py": {"csv"},
-    "runtime/comparisons.py": {"csv"},
+    "runtime/comparisons.py": {"pandas"},
+    "runtime/output/sweep.py": {"pandas"},
+    "runtime/output/tables.py": {"pandas"},
 }
 VERBS = sorted(ROOT.glob("*.py"))
 

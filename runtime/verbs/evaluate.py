@@ -1,4 +1,4 @@
-"""What `evaluate.py` does: test a checkpoint again, on its own data or on other data of the same layout."""
+"""`evaluate.py`: test a checkpoint again, on its own data or on other data of the same layout."""
 
 import logging
 from pathlib import Path
@@ -7,11 +7,12 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from medzoo.runtime import checkpoint, report, run_folder
 from medzoo.runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from medzoo.runtime.checkpoints import checkpoint
+from medzoo.runtime.checkpoints.matching import check_cases, match, waiting
 from medzoo.runtime.errors import UserError, data_errors, user_errors
-from medzoo.runtime.matching import check_cases, match
-from medzoo.runtime.start import try_out
+from medzoo.runtime.output import report, run_folder
+from medzoo.runtime.training.start import try_out
 
 __all__ = ["evaluate"]
 
@@ -26,7 +27,7 @@ def evaluate(config: DictConfig) -> None:
             checkpoint was trained with.
 
     Raises:
-        UserError: If something given is wrong.
+        UserError: If an input is wrong.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     if run_folder.is_first_process() and (run / "config.yaml").is_file():
@@ -40,8 +41,8 @@ def evaluate(config: DictConfig) -> None:
     match(datamodule, content["medzoo"], test=True)
     with user_errors("datamodule"):
         datamodule.prepare_data()
-        if waiting := getattr(datamodule, "waiting", ""):
-            raise UserError(waiting)
+        if missing := waiting(datamodule):
+            raise UserError(missing)
         datamodule.setup("test")
         check_cases(module, datamodule, "test")
     try_out(module, datamodule.test_dataloader(), ["predict_step"])
@@ -53,5 +54,5 @@ def evaluate(config: DictConfig) -> None:
         trainer.test(module, datamodule, verbose=False)
     if trainer.is_global_zero:
         if datamodule.phantom:
-            log.info("phantom images, as in training; for your own say datamodule=<name> datamodule.root=<folder>")
+            log.info("phantom images, as in training; for your own set datamodule=<name> datamodule.root=<folder>")
         report.finish(run, {name: float(value) for name, value in trainer.callback_metrics.items()})

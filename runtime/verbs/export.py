@@ -1,12 +1,12 @@
-"""What `export.py` does: write the prediction of a checkpoint as a graph."""
+"""`export.py`: write the prediction of a checkpoint as a graph."""
 
 import logging
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from medzoo.runtime import graph
 from medzoo.runtime.build import resolve
+from medzoo.runtime.checkpoints import graph
 
 __all__ = ["export"]
 
@@ -20,7 +20,7 @@ def export(config: DictConfig) -> None:
         config: As composed from `conf/export.yaml`.
 
     Raises:
-        UserError: If something given is wrong.
+        UserError: If an input is wrong.
     """
     given = resolve(config)
     output = given["output"] or Path(given["ckpt_path"]).with_suffix(".onnx")

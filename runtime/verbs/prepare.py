@@ -1,4 +1,4 @@
-"""What `prepare.py` does: get a data set, check it, and say what is in it; or bring raw files into such a set."""
+"""`prepare.py`: fetch and check a data set, check a folder, or convert raw files into a layout."""
 
 import sys
 
@@ -7,21 +7,22 @@ from rich.console import Console
 from rich.table import Table
 
 from medzoo.runtime.build import instantiate, resolve
+from medzoo.runtime.contracts import ChecksFolder, HasImages, NamesClasses, Prepares
 from medzoo.runtime.errors import user_errors
 
 __all__ = ["prepare"]
 
 
 def prepare(config: DictConfig) -> None:
-    """Check a folder, or run `preparation`, or get and check the data of `datamodule` and print what is in them.
+    """Check the folder `check`, or run `preparation`, or fetch and check the data of `datamodule`.
 
-    The first of these that is given is done. Faults of a folder end the process with exit code 1.
+    The first one that is set is done. Faults of a folder end the process with exit code 1.
 
     Args:
         config: As composed from `conf/prepare.yaml`.
 
     Raises:
-        UserError: If the data cannot be had or are not as they should be.
+        UserError: If the data are missing or wrong.
     """
     if config.check is not None:
         _check(config)
@@ -29,7 +30,7 @@ def prepare(config: DictConfig) -> None:
     config = _without(config, "check", "checks")
     if config.get("preparation"):
         plain = resolve(_without(config, "datamodule"))
-        preparation = instantiate(plain["preparation"], "preparation")
+        preparation: Prepares = instantiate(plain["preparation"], "preparation")
         with user_errors("preparation"):
             preparation.run()
         return
@@ -37,20 +38,20 @@ def prepare(config: DictConfig) -> None:
     with user_errors("datamodule"):
         datamodule.prepare_data()
         datamodule.setup()
-    shape = getattr(datamodule, "image_shape", None)  # a table alone has no images
+    shape = datamodule.image_shape if isinstance(datamodule, HasImages) else None  # a table alone has none
     table = Table("split", "images" if shape else "cases")
     for name, ids in datamodule.split.items():
         table.add_row(name, f"{len(ids):,}")
     console = Console()
     console.print(table)
-    classes = f"classes: {', '.join(datamodule.class_names)}; " if hasattr(datamodule, "class_names") else ""
+    classes = f"classes: {', '.join(datamodule.class_names)}; " if isinstance(datamodule, NamesClasses) else ""
     console.print(f"{classes}image (C, *spatial): {shape}" if shape else classes.removesuffix("; "))
 
 
 def _check(config: DictConfig) -> None:
     plain = resolve(OmegaConf.masked_copy(config, ["check", "checks"]))
-    said = OmegaConf.to_container(config.datamodule, resolve=True)  # its root may be missing
-    check = instantiate(plain["checks"], "checks", datamodule=said)
+    layout = OmegaConf.to_container(config.datamodule, resolve=True)  # its root may be missing
+    check: ChecksFolder = instantiate(plain["checks"], "checks", datamodule=layout)
     with user_errors("check"):
         faults = check.run()
     if faults:

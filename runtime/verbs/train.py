@@ -1,4 +1,4 @@
-"""What `train.py` does: train and test every stage of a run, most often one, and write the run folder."""
+"""`train.py`: train and test every stage of a run, most often one, and write the run folder."""
 
 import logging
 from pathlib import Path
@@ -10,13 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.syntax import Syntax
 
-from medzoo.runtime import report, run_folder
-from medzoo.runtime.build import instantiate
-from medzoo.runtime.check import check_config, did_you_mean
-from medzoo.runtime.errors import UserError, data_errors
-from medzoo.runtime.fit import Stage, fit
-from medzoo.runtime.stages import collect_metrics, comparisons_of, resolve_stages, told_of, whole
-from medzoo.runtime.start import check_names
+from medzoo.runtime.build import instantiate_all
+from medzoo.runtime.contracts import Compares
+from medzoo.runtime.errors import UserError, data_errors, stage_errors
+from medzoo.runtime.output import report, run_folder
+from medzoo.runtime.plan import Plan, make_plan
+from medzoo.runtime.training.fit import Stage, fit
+from medzoo.runtime.training.start import check_names
 
 __all__ = ["train"]
 
@@ -33,15 +33,15 @@ def train(config: DictConfig) -> float | None:
         The value of `optimized_metric`, for sweeps.
 
     Raises:
-        UserError: If something given is wrong; nothing has been trained then.
+        UserError: If an input is wrong; nothing has been trained then.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
-    configs = resolve_stages(config)
+    plan = make_plan(config)
     torch.set_float32_matmul_precision("high")  # tensor cores for float32 products; changes nothing on a CPU
-    _check_folder(run, [*configs], config.auto_resume)
-    compared, compare = comparisons_of(config), _comparisons(config)
-    stages = [Stage(name, plain, run / name, _trained(name, plain, run / name)) for name, plain in configs.items()]
-    _rehearse(run, stages, compared)
+    _check_folder(run, [*plan.stages], config.auto_resume)
+    comparisons: list[Compares] = instantiate_all(plan.comparisons, "comparisons")
+    stages = [Stage(name, plain, run / name, _trained(name, plain, run / name)) for name, plain in plan.stages.items()]
+    _rehearse(run, plan, stages)
     metrics: dict[str, Any] = {}
     for position, stage in enumerate(stages):
         if not stage.trained:
@@ -49,26 +49,28 @@ def train(config: DictConfig) -> float | None:
             if stage is not stages[-1] and run_folder.is_first_process():
                 Console().print(report.terminal_table(metrics, stage.config.get("expected") or {}))
     if stages[-1].name:
-        metrics = collect_metrics(run, [*configs])
+        metrics = run_folder.collect_metrics(run, [*plan.stages])
     if run_folder.is_first_process():
-        for name, comparison in compare.items():
-            comparison(run, name)
-        report.finish(run, metrics, stages[-1].config.get("expected"))
-    return metrics.get(stages[-1].config["optimized_metric"])
+        for name, compare in zip(plan.comparisons, comparisons, strict=True):
+            compare(run, name)
+        report.finish(run, metrics, plan.expected)
+    return metrics.get(plan.optimized_metric)
 
 
 def _check_folder(run: Path, names: list[str], auto_resume: bool) -> None:
-    """Two runs in one folder would mix their files."""
+    """Refuse a folder that another run has used: their files would mix."""
     if not run_folder.is_first_process():
         return
     if (run / "metrics.json").is_file():
         raise UserError(f"{run} holds a finished run: name another hydra.run.dir, or leave it out for a new folder")
     if any((run / name / run_folder.LAST).is_file() for name in names) and not auto_resume:
-        raise UserError(f"{run} holds an unfinished run: go on with auto_resume=true, or name another hydra.run.dir")
+        raise UserError(
+            f"{run} holds an unfinished run: continue it with auto_resume=true, or name another hydra.run.dir"
+        )
 
 
 def _trained(name: str, config: dict[str, Any], folder: Path) -> Path | None:
-    """The checkpoint of a stage that was given, or finished before the run was interrupted."""
+    """The checkpoint of a stage that is given, or that finished before the run was interrupted."""
     if not name:
         return None
     if config["ckpt_path"]:
@@ -80,25 +82,13 @@ def _trained(name: str, config: dict[str, Any], folder: Path) -> Path | None:
     return None
 
 
-def _comparisons(config: DictConfig) -> dict[str, Any]:
-    """What sets the stages side by side at the end, by name."""
-    plain = comparisons_of(config)
-    check_config(plain, "comparisons")
-    known = config.get("stages") or {}
-    for name, entry in plain.items():
-        for stage in (entry or {}).get("stages", {}).values():
-            if stage not in known:
-                raise UserError(f"comparisons.{name}: no stage {stage}; {did_you_mean(stage, known)}")
-    return {name: instantiate(entry, f"comparisons.{name}") for name, entry in plain.items() if entry}
-
-
-def _rehearse(run: Path, stages: list[Stage], compared: dict[str, Any]) -> None:
-    """Build and try out all stages, so that a mistake in the last does not wait for the first to be trained."""
+def _rehearse(run: Path, plan: Plan, stages: list[Stage]) -> None:
+    """Build and try all stages, so that a mistake in the last is found before the first is trained."""
     first = next((stage for stage in stages if not stage.trained), None)
     phantom = False
     split: dict[str, list[str]] = {}
     for stage in stages:
-        with told_of(stage.name):
+        with stage_errors(stage.name):
             if stage.trained:
                 stage.result()
                 continue
@@ -113,8 +103,8 @@ def _rehearse(run: Path, stages: list[Stage], compared: dict[str, Any]) -> None:
                 stage.clear()
     if not run_folder.is_first_process() or not split:
         return
-    config = whole({stage.name: stage.config for stage in stages}) | ({"comparisons": compared} if compared else {})
-    if stages[-1].name and not (run / "split.json").is_file():  # else the run goes on: as it was at its beginning
+    config = plan.config()
+    if stages[-1].name and not (run / "split.json").is_file():  # a resumed run keeps its first config
         run_folder.write_start(run, config, split, phantom=phantom)
     Console().print(Syntax(OmegaConf.to_yaml(OmegaConf.create(config)), "yaml", background_color="default"))
     if phantom:
@@ -125,7 +115,7 @@ def _run(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     """Train and test a stage, and write the metrics of a named one."""
     if stage.name:
         log.info("stage %s", stage.name)
-    with told_of(stage.name):
+    with stage_errors(stage.name):
         if stage.module is None:
             stage.build()
         if not stage.prepared and run_folder.is_first_process():

@@ -18,10 +18,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from PIL import Image
 
+from medzoo.runtime.checkpoints.matching import known_of
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.fit import Stage
-from medzoo.runtime.matching import known_of
-from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.plan import make_plan
+from medzoo.runtime.training.fit import Stage
 from medzoo.runtime.verbs import train
 from medzoo.runtime.verbs.predict import predict
 from medzoo.runtime.verbs.prepare import prepare
@@ -90,7 +90,7 @@ def _train(layout: Layout, root: Path, work: Path, _: Path | None) -> None:
 def _prepare(layout: Layout, root: Path, work: Path, _: Path | None) -> None:
     config = _config(layout, root, work / "run")
     if "train" in layout.verbs:
-        data = [*resolve_stages(config).values()][-1]["datamodule"]
+        data = [*make_plan(config).stages.values()][-1]["datamodule"]
         config = OmegaConf.create({"check": None, "datamodule": data, "preparation": None})
     prepare(config)
 
@@ -141,7 +141,7 @@ def checkpoint_of(layout: Layout, root: Path, work: Path) -> Path:
     config = _config(layout, root, work)
     with open_dict(config):
         config.callbacks = {name: one for name, one in config.callbacks.items() if name in ("best", "last_epoch")}
-    plain = resolve_stages(config)
+    plain = make_plan(config).stages
     if layout.fitted:
         train.train(config)
         (*_, (last, each)) = plain.items()

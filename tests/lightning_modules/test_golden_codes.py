@@ -12,7 +12,7 @@ import medzoo.lightning_modules.contrastive_vae
 import medzoo.lightning_modules.nonredundant_vae
 from medzoo.models.losses import mutual_information
 from medzoo.runtime.build import instantiate
-from medzoo.runtime.stages import resolve_stages
+from medzoo.runtime.plan import make_plan
 from tests.conftest import compose
 from tests.models.golden import check, numbers
 
@@ -23,7 +23,7 @@ SIZES = {"features": 2, "hidden": 12, "pixels": 6, "images": 100}  # of the cont
 
 def module_of(folder, words, net, widths, monkeypatch, noise):
     """What a preset makes of a network whose samples have known noise."""
-    config = [*resolve_stages(compose(folder, *words)).values()][-1]["lightning_module"]
+    config = [*make_plan(compose(folder, *words)).stages.values()][-1]["lightning_module"]
     config |= {"net": net, "scheduler": None, "task": "binary", "num_classes": 2}
     config["mi"] |= {"first_features": widths[0], "second_features": widths[1]}
     module = instantiate({key: value for key, value in config.items() if key != "net"}, "module", net=net).double()

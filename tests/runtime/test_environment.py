@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from medzoo.runtime.composing.extras import install_hint
 from medzoo.runtime.errors import UserError, user_errors
-from medzoo.runtime.extras import install_hint
 from tests.conftest import ROOT
 
 
@@ -22,7 +22,7 @@ def test_a_verb_without_its_packages_says_what_to_run(verb):
     [("xgboost", "xgboost"), ("onnx.helper", "export"), ("mambapy", "benchmarks"), ("submitit_slurm", "slurm")],
 )
 def test_an_extra_is_found_by_what_it_brings(name, extra):
-    assert install_hint(name) == f"it needs the packages of pip install 'lightning-medzoo[{extra}]'"
+    assert install_hint(name) == f"it needs pip install 'lightning-medzoo[{extra}]'"
 
 
 def test_what_no_extra_brings_has_no_hint():

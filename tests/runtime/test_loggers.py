@@ -55,7 +55,7 @@ def test_a_run_goes_on_offline_where_the_service_is_away(where, tmp_path, monkey
         logger = wandb_logger(tmp_path, **OPTIONS)
     assert logger.experiment.offline
     (told,) = [record.getMessage() for record in caplog.records if record.name == "medzoo.runtime.loggers"]
-    assert "going on offline" in told
+    assert "continuing offline" in told
     assert told.endswith("(no way out)")
     assert "online" in tried
     wandb.finish()

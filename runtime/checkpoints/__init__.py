@@ -1,0 +1,1 @@
+"""What is in a checkpoint, how it meets other data, and how it predicts."""

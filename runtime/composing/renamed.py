@@ -1,0 +1,53 @@
+"""Old names of classes and keys, in checkpoints and commands."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["KEYS", "new_target", "with_new_names", "with_new_weights"]
+
+KEYS = {
+    "gb": "gpu_memory_gb",
+    "judge_a": "discriminator_a",
+    "judge_b": "discriminator_b",
+    "mirror": "tta_flips",
+    "test_time_flips": "tta_flips",
+    "windows_at_once": "sw_batch_size",
+}
+"""New names of arguments of modules and datamodules."""
+_TARGETS = {"evaluation.expansion.ExpansionRule": "medzoo.evaluation.measures.expansion.ExpansionRule"}
+_ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
+_RENAMED_IN = ("medzoo.lightning_modules.", "medzoo.datamodules.")
+
+
+def with_new_names(node: Any) -> Any:
+    """A copy of a plain config with current names.
+
+    Until 0.1 the rooms were packages of their own: `models.X` is `medzoo.models.X`, unless MEDZOO_TRUST names a
+    package of the user with that name.
+    """
+    if isinstance(node, list):
+        return [with_new_names(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    target = new_target(str(node.get("_target_", "")))
+    keys = KEYS if target.startswith(_RENAMED_IN) and ".transforms." not in target else {}
+    named = {keys.get(key, key): with_new_names(value) for key, value in node.items()}
+    return named | {"_target_": target} if target else named
+
+
+def new_target(target: str) -> str:
+    """The current name of a `_target_`."""
+    room = target.split(".")[0]
+    if target in _TARGETS or room not in _ROOMS or room in os.environ.get("MEDZOO_TRUST", "").split(","):
+        return _TARGETS.get(target, target)
+    return f"medzoo.{target}"
+
+
+def with_new_weights(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the weights of a module with current names."""
+    found = {}
+    for name, value in state.items():
+        part, dot, rest = name.partition(".")
+        found[f"{KEYS.get(part, part)}{dot}{rest}"] = value
+    return found

@@ -1,0 +1,1 @@
+"""One stage of a run: rehearsed, trained, finalized and measured."""

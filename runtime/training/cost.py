@@ -1,0 +1,74 @@
+"""The cost of training: seconds per step and peak memory."""
+
+import statistics
+import time
+
+import lightning as L
+import torch
+from torch.utils._pytree import tree_leaves
+
+from medzoo.runtime.training.allocations import Allocations
+
+__all__ = ["Cost"]
+
+_COUNTED = 1  # index of the batch whose tensors are counted; the optimiser has no state before it
+
+
+class Cost(L.Callback):
+    """Measures training steps. The first one, which fills caches, and the counted one take longer.
+
+    Memory is the peak of what PyTorch allocated on the GPU, or on a CPU the peak of what the tensors of one step held:
+    weights, gradients, the state of the optimiser, the batch and activations. Python and libraries come on top.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+        self._began = 0.0
+        self._counter: Allocations | None = None
+        self._peak_gb: float | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reset the peak."""
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Start the clock; count tensors in one step."""
+        if batch_idx == _COUNTED and self._peak_gb is None and pl_module.device.type == "cpu" and _is_eager(pl_module):
+            self._counter = Allocations()
+            held = [*pl_module.parameters(), *pl_module.buffers()]
+            leaves = tree_leaves([batch, [optimizer.state_dict() for optimizer in trainer.optimizers]])
+            self._counter.count(*held, *(leaf for leaf in leaves if isinstance(leaf, torch.Tensor)))
+            self._counter.__enter__()
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: object) -> None:
+        """Stop the clock and the count."""
+        self._seconds.append(time.perf_counter() - self._began)
+        if self._counter:
+            self._counter.__exit__(None, None, None)
+            self._peak_gb, self._counter = self._counter.peak / 1024, None
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Stop counting."""
+        if self._counter:
+            self._counter.__exit__(None, None, None)
+            self._counter = None
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Read the GPU's peak."""
+        if pl_module.device.type == "cuda":
+            self._peak_gb = torch.cuda.max_memory_allocated(pl_module.device) / 2**30
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """`fit/seconds_per_step`, the median without data loading, and `fit/peak_memory_gb`, if measured."""
+        measured = {"fit/seconds_per_step": statistics.median(self._seconds[2:])} if len(self._seconds) > 2 else {}
+        return measured | ({} if self._peak_gb is None else {"fit/peak_memory_gb": self._peak_gb})
+
+
+def _is_eager(module: L.LightningModule) -> bool:
+    """Whether no part is compiled: operations of compiled networks cannot be counted."""
+    return not any(part._compiled_call_impl for part in module.modules())

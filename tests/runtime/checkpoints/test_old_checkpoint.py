@@ -1,0 +1,42 @@
+"""A checkpoint that 0.1 wrote, when the rooms were packages of their own, is what it was."""
+
+import json
+
+import pytest
+import torch
+
+import medzoo
+from medzoo.runtime.checkpoints import checkpoint
+from tests.conftest import ROOT, call_verb
+
+CKPT = ROOT / "tests" / "runtime" / "written_by_0_1.ckpt"  # without the state of its optimiser
+MEASURED = {"test/auc": 0.55, "test/acc": 0.541667, "test/loss": 0.676692}  # by the code that wrote it
+
+
+def test_it_loads():
+    assert torch.load(CKPT, weights_only=True)["medzoo"]["config"]["datamodule"]["_target_"].startswith("datamodules.")
+    assert type(medzoo.load(CKPT)) is medzoo.lightning_modules.ClassificationModule
+
+
+def test_it_measures_what_it_measured(tmp_path):
+    words = [f"ckpt_path={CKPT}", f"datamodule.root={tmp_path / 'data'}", f"hydra.run.dir={tmp_path / 'run'}"]
+    done = call_verb("evaluate", *words, "trainer.accelerator=cpu")
+    assert done.code == 0, done.output
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert {name: metrics[name] for name in MEASURED} == pytest.approx(MEASURED, abs=1e-4)
+
+
+def test_an_own_package_of_the_name_of_a_room_is_meant_where_it_is_trusted(monkeypatch):
+    content = torch.load(CKPT, weights_only=True)
+    monkeypatch.setenv("MEDZOO_TRUST", "models")
+    config = checkpoint.with_new_names(content["medzoo"]["config"])
+    assert config["lightning_module"]["net"]["_target_"] == "models.monai_network"
+    assert config["lightning_module"]["_target_"] == "medzoo.lightning_modules.ClassificationModule"
+
+
+def test_an_old_name_on_the_command_line_is_told_with_the_new_one():
+    done = call_verb(
+        "train", "experiment=medmnist_classification_demo", "lightning_module.net._target_=models.timm_network"
+    )
+    assert done.code == 2
+    assert "models.timm_network is called medzoo.models.timm_network now" in done.output
