@@ -144,8 +144,8 @@ def _check_origin(folder: Path, known: Mapping[str, Any], now: Mapping[str, Any]
     if "sha256" in other:
         raise ValueError(f"{folder}: holds predictions of {known.get('checkpoint', 'another model')}; {_REMEDY}")
     if other:
-        told = ", ".join(f"{name} was {known.get(name)}" for name in other)
-        raise ValueError(f"{folder}: holds predictions made otherwise ({told}); {_REMEDY}")
+        changed = ", ".join(f"{name} was {known.get(name)}" for name in other)
+        raise ValueError(f"{folder}: holds predictions made with other options ({changed}); {_REMEDY}")
 
 
 def _digest_model(module: torch.nn.Module, datamodule: PredictData) -> str:
