@@ -29,7 +29,7 @@ class Cases(Protocol):
         names: N names.
         positive: (N,) bool.
         x: (N, K), NaN where missing.
-        candidates: By name, (N,) of further predictors that were looked at.
+        candidates: By name, (N,) of further predictors that were considered.
         readers: By name, scores (N,) and calls (N,), NaN where a case was not read.
         truth: (N,) true probabilities, of phantoms.
         images: None without images.

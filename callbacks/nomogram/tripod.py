@@ -67,10 +67,10 @@ def tripod_of(study: Study, phantom: bool, method: Mapping[str, str]) -> Sequenc
 
 def _performance(optimism: Sequence[Mapping[str, Any]], numbers: Mapping[str, float]) -> str:
     row = next(row for row in optimism if row["measure"] == "auc")
-    told = f"development AUC {row['apparent']:.3f} apparent, {row['corrected']:.3f} corrected for optimism"
+    development = f"development AUC {row['apparent']:.3f} apparent, {row['corrected']:.3f} corrected for optimism"
     if not numbers:
-        return told
-    return f"test AUC {numbers['auc']:.3f} ({numbers['auc_low']:.3f} to {numbers['auc_high']:.3f}); {told}"
+        return development
+    return f"test AUC {numbers['auc']:.3f} ({numbers['auc_low']:.3f} to {numbers['auc_high']:.3f}); {development}"
 
 
 def _differences(study: Study) -> str:

@@ -69,12 +69,12 @@ class BestCheckpoint(ModelCheckpoint):
         if len(self._tied) < 2 or not trainer.is_global_zero or self.best_model_score is None:
             return
         kept, first = self._tied[0], min(self._tied, key=lambda each: each["order"])
-        told = f"{self.monitor} is {float(self.best_model_score):.4g} after {len(self._tied)} validations"
+        tied = f"{self.monitor} is {float(self.best_model_score):.4g} after {len(self._tied)} validations"
         why = f"{self.tie_break} is lowest, {kept['value']:.4g}"
         if kept is not first:
-            log.info("%s: kept %s, whose %s (%s: %.4g)", told, kept["when"], why, first["when"], first["value"])
+            log.info("%s: kept %s, whose %s (%s: %.4g)", tied, kept["when"], why, first["when"], first["value"])
         else:
-            log.info("%s: kept the first, %s, whose %s", told, kept["when"], why)
+            log.info("%s: kept the first, %s, whose %s", tied, kept["when"], why)
 
     def _save_monitor_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
         """Note the metrics of this epoch, and save it if it is the best."""

@@ -64,7 +64,7 @@ class Interrupted(L.Callback):
         return Path(trainer.default_root_dir) / "checkpoints"
 
     def _listen(self, trainer: L.Trainer) -> None:
-        def told(number: int, frame: FrameType | None) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
             if trainer.state.fn == "fit" and trainer.training:
                 self._told = True
                 return
@@ -73,4 +73,4 @@ class Interrupted(L.Callback):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-        signal.signal(signal.SIGTERM, told)
+        signal.signal(signal.SIGTERM, stop)

@@ -168,7 +168,7 @@ def _as_map(net: nn.Module, values: Tensor, size: Sequence[int]) -> Tensor:
     grid = _patches(found[1], size)[0]
     prefix = values.shape[1] - math.prod(grid)
     if prefix not in (0, getattr(found[0], "num_prefix_tokens", 1)):  # MONAI's has a class token without this attribute
-        raise ValueError(f"{values.shape[1]} tokens are no {' x '.join(map(str, grid))} patches: name another layer")
+        raise ValueError(f"{values.shape[1]} tokens are not {' x '.join(map(str, grid))} patches: name another layer")
     return values[:, prefix:].transpose(1, 2).unflatten(2, grid)
 
 

@@ -53,14 +53,14 @@ def _unit(low: float, high: float, intervals: int, fewest: int) -> tuple[float, 
     size = max(abs(low), abs(high))
     noise = (1 + 1 / (1 + _BIAS)) * intervals * sys.float_info.epsilon
     if size == 0 or high - low < 3 * size * noise:
-        wished = (size if size <= 10 else 9 + size / 10) * _SHRINK if size else _SHRINK
-        wished /= max(fewest, 1)
+        target = (size if size <= 10 else 9 + size / 10) * _SHRINK if size else _SHRINK
+        target /= max(fewest, 1)
     else:
-        wished = (high - low) / intervals
-    exponent = math.floor(math.log10(wished))
+        target = (high - low) / intervals
+    exponent = math.floor(math.log10(target))
     base = unit = 10.0**exponent
     for factor, bias in ((2, _BIAS), (5, _BIAS_OF_FIVE), (10, _BIAS)):
-        if factor * base - wished >= bias * (wished - unit):
+        if factor * base - target >= bias * (target - unit):
             break
         unit = factor * base
     return unit, max(0, -exponent)

@@ -60,9 +60,9 @@ class Reading:
     def outside(self, values: np.ndarray, given: np.ndarray | None = None) -> tuple[str, ...]:
         """A line for each value (K,) beyond the development cases; those that are NaN in `given` were filled."""
         known = np.isfinite(values if given is None else given)
-        told = dict(zip(self.model.names, values.tolist(), strict=True))
+        named = dict(zip(self.model.names, values.tolist(), strict=True))
         wanted = [name for name, there in zip(self.model.names, known, strict=True) if there]
-        return self.nomogram.outside({name: told[name] for name in wanted})
+        return self.nomogram.outside({name: named[name] for name in wanted})
 
 
 def read_nomogram(keeper: FittedNomogram) -> Reading:

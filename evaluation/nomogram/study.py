@@ -167,8 +167,8 @@ def judge(
     """
     sick = int(positive.sum())
     if sick in (0, len(positive)):
-        told = f"all {len(positive)} cases are {'positive' if sick else 'negative'}"
-        raise ValueError(f"{told}: AUC and calibration need cases of both classes")
+        only = f"all {len(positive)} cases are {'positive' if sick else 'negative'}"
+        raise ValueError(f"{only}: AUC and calibration need cases of both classes")
     prob, threshold = probabilities[NOMOGRAM], thresholds[NOMOGRAM]
     area, called = delong(positive, prob), rates(positive, prob >= threshold)
     numbers = {name: area[name] for name in ("auc", "auc_low", "auc_high")}

@@ -146,9 +146,9 @@ def model_rows(
     for name, prob in probabilities.items():
         row = _row(name, positive, prob, prob >= thresholds[name], best, calls, name == reference)
         line = calibration_line(positive, prob)
-        told = [line["brier"], line["calibration_slope"], line["calibration_intercept"], thresholds[name]]
-        told.append(net_benefit(positive, prob, thresholds[name])["net_benefit"])
-        rows.append({**row, **dict(zip(_OF_PROBABILITIES, map(_shown, told), strict=True))})
+        numbers = [line["brier"], line["calibration_slope"], line["calibration_intercept"], thresholds[name]]
+        numbers.append(net_benefit(positive, prob, thresholds[name])["net_benefit"])
+        rows.append({**row, **dict(zip(_OF_PROBABILITIES, map(_shown, numbers), strict=True))})
     for name, (score, called) in readers.items():
         read = np.isfinite(score) & np.isfinite(called)
         if positive[read].any() and not positive[read].all():

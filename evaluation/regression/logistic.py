@@ -91,7 +91,7 @@ def fit_logistic(
 
     Raises:
         ValueError: If a value is missing, a predictor is constant or a combination of others, a class is missing,
-            or the classes are separated and `ml` was asked for.
+            or the classes are separated and `method` is `ml`.
     """
     x, positive = check_predictors(x, positive, names)
     apart: str = separation(x, positive)

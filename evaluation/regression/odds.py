@@ -61,7 +61,7 @@ def multivariate_table(
     top = maximise(design, positive, penalised=penalised)
     rows = []
     for k, name in enumerate(fit.names):
-        unit = per[k] * back[k + 1, k + 1]  # from z-scores to the change asked for
+        unit = per[k] * back[k + 1, k + 1]  # from z-scores to the change `per`
         low, high = profile_interval(design, positive, k + 1, top, penalised=penalised)
         cells = {
             "predictor": name,

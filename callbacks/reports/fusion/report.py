@@ -95,16 +95,16 @@ def _importance(collected: Fused, data: Data) -> Sequence[Row]:
     for index, name in enumerate(collected.modalities):
         without = present.copy()
         without[:, index] = False
-        asked = present[:, index] & without.any(1)
+        removable = present[:, index] & without.any(1)
         row: dict[str, Any] = {"modality": name, "patients": int(present[:, index].sum())}
-        if asked.any():
-            less = collected.fuse(tokens, np.where(asked[:, None], without, present))
+        if removable.any():
+            less = collected.fuse(tokens, np.where(removable[:, None], without, present))
             row["auc_lost"] = auc_of(label, whole) - auc_of(label, less)
-            row["logit_change"] = float(np.abs(_logit(whole) - _logit(less))[asked].mean())
+            row["logit_change"] = float(np.abs(_logit(whole) - _logit(less))[removable].mean())
         row["weight"] = float(found["weights"][present[:, index], index].mean())
-        if data.phantom and asked.any():
+        if data.phantom and removable.any():
             true = data.true_log_odds(found["id"], present), data.true_log_odds(found["id"], without)
-            row["true_change"] = float(np.abs(true[0] - true[1])[asked].mean())
+            row["true_change"] = float(np.abs(true[0] - true[1])[removable].mean())
         rows.append(row)
     columns = dict.fromkeys(key for row in rows for key in row)
     return [{key: row.get(key, "") for key in columns} for row in rows]

@@ -43,7 +43,7 @@ def nomogram_html(
         HTML to be placed in the body of a page; as a file of its own it opens as well.
 
     Raises:
-        ValueError: If `case` lacks a predictor, or has a value that is no number or no level.
+        ValueError: If `case` lacks a predictor, or has a value that is not a number or a level.
     """
     if case is not None:
         nomogram.points(case)
