@@ -34,7 +34,7 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.row import Row, print_rows
-from medzoo.callbacks.reports.followup import sampled_followups
+from medzoo.callbacks.reports.followup.sampled import sampled_followups
 from medzoo.evaluation.scores.followup import compare
 from medzoo.evaluation.scores.forecasts import coverage, crps, energy_distance
 from medzoo.runtime.build import instantiate
