@@ -1,4 +1,4 @@
-"""Writes data sets in the layouts that datamodules read, whatever layout they came from."""
+"""Write data sets in the layouts of the datamodules."""
 
 import json
 import re
@@ -29,10 +29,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Preparation:
-    """Brings a data set into another layout.
+    """Converts a data set to another layout.
 
     Attributes:
-        input: Folder with the files as they come off the disk, at any depth.
+        input: Folder with the published files, at any depth.
         output: Folder to write.
     """
 
@@ -45,7 +45,7 @@ class Preparation:
         Raises:
             FileExistsError: If something is there.
             FileNotFoundError: If the images or a table are missing.
-            ValueError: If a file or a cell is not as it should be.
+            ValueError: If a file or a cell is invalid.
         """
         self._prepare(Path(self.input), Path(self.output))
 
@@ -99,13 +99,13 @@ def write_cohort(
 
     Raises:
         FileExistsError: If something is there.
-        ValueError: If there is no patient, or one stands twice.
+        ValueError: If there is no patient, or one occurs twice.
     """
     rows: dict[str, dict[str, str]] = {}
     with _new(output) as folder:
         for patient in track(patients, "writing", transient=True):
             if patient.id in rows:
-                raise ValueError(f"patient {patient.id} stands twice in the source")
+                raise ValueError(f"patient {patient.id} occurs twice in the source")
             outcome = {"label": patient.label, "time_months": patient.months, "event": patient.event}
             rows[patient.id] = {"id": patient.id, "split": patient.split, **patient.row, **outcome}
             _write_files(folder / patient.id, patient)
@@ -141,13 +141,13 @@ def write_segmentation_set(
                 write_like(image.array, image, folder / f"images{split}" / f"{scan.id}_{number:04d}.nii.gz")
             write_like(scan.mask.array, scan.mask, folder / f"labels{split}" / f"{scan.id}.nii.gz")
             count += not scan.test
-        said = {
+        description = {
             "channel_names": {str(number): name for number, name in enumerate(channels)},
             "labels": dict(labels),
             "numTraining": count,
             "file_ending": ".nii.gz",
         }
-        (folder / "dataset.json").write_text(json.dumps(said, indent=2) + "\n")
+        (folder / "dataset.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 def predictors(row: Mapping[str, Any]) -> dict[str, str]:

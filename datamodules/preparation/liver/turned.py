@@ -35,7 +35,7 @@ def with_labels(
     if mask.array.shape != image.array.shape:
         raise ValueError(f"{mask_file}: {mask.array.shape[::-1]} voxels, its image has {image.array.shape[::-1]}")
     if np.abs(mask.affine[:3, :3] - image.affine[:3, :3]).max() > _TOLERANCE:
-        raise ValueError(f"{mask_file}: axes or spacing differ from those of its image; export both anew")
+        raise ValueError(f"{mask_file}: axes or spacing differ from those of its image; export both again")
     return Volume(mask.array, image.grid)
 
 
