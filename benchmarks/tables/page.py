@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.row import HEADER, Row
+from benchmarks.tables.row import HEADER, Row
 
 __all__ = ["machine", "read_sections", "section", "write_page"]
 
