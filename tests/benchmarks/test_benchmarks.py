@@ -19,7 +19,11 @@ SLOW = Row("a case", "batches/s", zoo=30.0, peer=2.0, goal=20.0)
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
     """Two benchmarks that cost nothing, and a module that is none, in a folder of their own."""
-    source = '"""What {0} does."""\nfrom benchmarks.tables.row import Row\ndef run():\n    return [Row("{0}", "s", 1.0, 2.0)]\n'
+    source = (
+        '"""What {0} does."""\n'
+        "from benchmarks.tables.row import Row\n"
+        'def run():\n    return [Row("{0}", "s", 1.0, 2.0)]\n'
+    )
     for name in ("fake_one", "fake_two"):
         (tmp_path / f"{name}.py").write_text(source.format(name))
     (tmp_path / "fake_part.py").write_text('"""A part of both."""\n')
