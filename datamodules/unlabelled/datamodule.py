@@ -124,6 +124,11 @@ class UnlabelledDataModule(BaseDataModule):
         return f"no file {self._split}: set datamodule.split to the split.json of a run, or to null"
 
     @property
+    def patch_size(self) -> list[int]:
+        """Voxels of a piece, as networks ask for it."""
+        return list(self.patch)
+
+    @property
     def split(self) -> dict[str, list[str]]:
         """Ids of the files of every split."""
         return {name: list(dict.fromkeys(ids)) for name, ids in self._ids.items() if ids}

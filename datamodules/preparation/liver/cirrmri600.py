@@ -19,14 +19,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from medzoo.datamodules.io import Volume, listed, match_ids, plain, read_table, to_itk
-from medzoo.datamodules.preparation.liver.layouts import (
+from medzoo.datamodules.preparation.layouts import (
     ImportedPatient,
     LabelledScan,
     Preparation,
     write_cohort,
     write_segmentation_set,
 )
-from medzoo.datamodules.preparation.liver.turned import read_turned, with_labels
+from medzoo.datamodules.preparation.turned import read_turned, with_labels
 
 __all__ = ["CirrMRI600CohortPreparation", "CirrMRI600Preparation", "Person", "find_cirrmri600"]
 

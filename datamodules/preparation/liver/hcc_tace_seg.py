@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from medzoo.datamodules.io import Grid, Volume, from_itk, listed, match_ids, number, read_table
 from medzoo.datamodules.io.dicom.segmentations import Series, find_series, read_segments
 from medzoo.datamodules.io.dicom.series import read_series
-from medzoo.datamodules.preparation.liver.layouts import (
+from medzoo.datamodules.preparation.layouts import (
     ImportedPatient,
     Preparation,
     column_name,

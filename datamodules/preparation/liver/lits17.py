@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medzoo.datamodules.io import listed
-from medzoo.datamodules.preparation.liver.layouts import LabelledScan, Preparation, write_segmentation_set
-from medzoo.datamodules.preparation.liver.turned import read_turned, with_labels, without_spacing
+from medzoo.datamodules.preparation.layouts import LabelledScan, Preparation, write_segmentation_set
+from medzoo.datamodules.preparation.turned import read_turned, with_labels, without_spacing
 
 __all__ = ["LiTS17Preparation", "find_lits17"]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from medzoo.datamodules.io import Row, is_missing, listed, number, plain, read_matrix, read_table
-from medzoo.datamodules.preparation.liver.layouts import ImportedPatient, Preparation, predictors, write_cohort
+from medzoo.datamodules.preparation.layouts import ImportedPatient, Preparation, predictors, write_cohort
 
 __all__ = ["TCGALIHCPreparation", "read_expression", "read_patients"]
 

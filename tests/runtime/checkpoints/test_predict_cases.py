@@ -109,7 +109,7 @@ def test_other_settings_are_refused(made, tmp_path):
     record = json.loads((tmp_path / "out.made_by.json").read_text())
     record["made_by"]["samples"] = 8
     (tmp_path / "out.made_by.json").write_text(json.dumps(record))
-    refused(predict(made, "all", image, output), "holds predictions made otherwise (samples was 8)")
+    refused(predict(made, "all", image, output), "holds predictions made with other options (samples was 8)")
 
 
 @pytest.mark.parametrize("record", [None, "{}", "[]", "{"])

@@ -14,8 +14,8 @@ from medzoo.datamodules.followup.cohort import read_patient
 from medzoo.datamodules.hematoma.cohort import Patient, drawn_ml
 from medzoo.datamodules.io import find_volume, read_mask, read_volume, write_like
 from medzoo.datamodules.liver.images import ImageSizes
-from medzoo.datamodules.preparation.liver.turned import read_turned, with_labels
 from medzoo.datamodules.preparation.scan import read_scan
+from medzoo.datamodules.preparation.turned import read_turned, with_labels
 from medzoo.datamodules.readers import read_images
 from medzoo.evaluation.measures.expansion import ExpansionRule
 from tests.datamodules.io.dicom_series import write_volume
