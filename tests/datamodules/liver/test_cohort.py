@@ -385,5 +385,5 @@ def test_of_many_absent_genes_five_are_named():
     learnt = fit_genes(np.arange(14.0).reshape(2, 7), names, names)
     with pytest.raises(ValueError, match=r"has no gene A, B, C, D, E, \.\.\., which the training had"):
         scaled_genes(learnt, np.ones((1, 1)), ["H"])
-    with pytest.raises(ValueError, match=r"has no gene A, B, C, D, E, \.\.\.; mend datamodule\.genes"):
+    with pytest.raises(ValueError, match=r"has no gene A, B, C, D, E, \.\.\.; correct datamodule\.genes"):
         fit_genes(np.ones((2, 1)), ["H"], names)

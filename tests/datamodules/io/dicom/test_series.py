@@ -277,7 +277,7 @@ def test_values_without_air_are_told(tmp_path, caplog):
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "not MONOCHROME2"),
         ({"BitsStored": 10, "HighBit": 9}, "BitsStored 10 cannot"),
         ({"BitsStored": 12, "HighBit": 15}, "BitsStored 12 cannot"),
-        ({"NumberOfFrames": 2}, "multi-frame image without a place"),
+        ({"NumberOfFrames": 2}, "multi-frame image without a position"),
         ({"PixelData": None}, "pixels cannot be read"),
         ({"PixelData": b"\0\0"}, "pixels cannot be read"),
         ({"PixelRepresentation": None}, "pixels cannot be read"),
