@@ -1,5 +1,6 @@
 """The command `medzoo`: `medzoo train experiment=...` does anywhere what `python train.py experiment=...` does here."""
 
+import signal
 import sys
 
 from medzoo.runtime import cli
@@ -37,6 +38,8 @@ def main() -> None:
 
 
 def _list(words: list[str]) -> None:
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word, as it ends `ls`
     try:
         print("\n".join(lines(" ".join(words))))
     except UserError as error:
