@@ -5,10 +5,10 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-import medzoo.models
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.composing.stages import resolve_stages
 from tests.conftest import ROOT, compose
+from tests.models.kinds import is_segmenter
 from tests.tiny import FULL, words
 
 FILES = {file.stem: file for file in sorted((ROOT / "conf" / "lightning_module" / "net").glob("*.yaml"))}
@@ -41,10 +41,10 @@ CHAINS = {"hematoma": "its stages are hematoma_segmentation, _synthesis and _cla
 
 
 def kind(file):
-    target = OmegaConf.load(file)["_target_"].rpartition(".")[2]
+    target = OmegaConf.load(file)["_target_"]
     if target.endswith("_network"):
         return "classifier"
-    return "segmenter" if target in medzoo.models.segmentation.__all__ else target
+    return "segmenter" if is_segmenter(target) else target.rpartition(".")[2]
 
 
 def places(experiment, folder):

@@ -31,6 +31,7 @@ _OF_PARTS = {
     },
     "medzoo.models.UNETRPP": {"dims": "features", "img_size": "image_size", "stem": "patch_size"},
     "medzoo.lightning_modules.TranslationModule": {"trained": "pretrained"},
+    "medzoo.datamodules.transforms.NNUNetAugment": {"mirror": "flip"},
 }
 """New names of arguments of one part, which others may have under the old name."""
 _TARGETS = {"evaluation.expansion.ExpansionRule": "medzoo.evaluation.measures.expansion.ExpansionRule"}

@@ -12,8 +12,8 @@ from medzoo.callbacks import SyntheticImages
 from medzoo.evaluation.measures.synthesis import frechet_distance
 from medzoo.lightning_modules import ImageDiffusionModule
 from medzoo.models import DPMSolverPP2M, linear_schedule
-from tests.datamodules.test_hematoma import module as slices
-from tests.datamodules.test_hematoma import write
+from tests.datamodules.hematoma.test_slices import module as slices
+from tests.datamodules.hematoma.test_slices import write
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
