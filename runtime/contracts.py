@@ -137,7 +137,7 @@ class KnowsSeen(Protocol):
         """Marks of the patients of every split, without their names; known after `setup`."""
 
     def evaluate_as(self, seen: Mapping[str, Any] | None) -> None:
-        """Test patients whom the training never saw; without `seen`, test the split of the data."""
+        """Test patients that the training never saw; without `seen`, test the split of the data."""
 
 
 @runtime_checkable
@@ -167,11 +167,11 @@ class OrderedSplits(Protocol):
 class CaseTables(Protocol):
     """A datamodule with a table of cases, which a nomogram is fitted to and reads.
 
-    `lightning_modules/nomogram_fit.py` and `reads_nomogram.py` ask for it.
+    `lightning_modules/nomogram/` asks for it.
     """
 
     def cases(self, *splits: str) -> Any:
-        """The cases of these splits, or of `predict`, in order; none where there is no table."""
+        """The cases of these splits, or of `predict`, in order; None without a table."""
 
 
 class PatientTables(Protocol):

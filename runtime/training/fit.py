@@ -1,122 +1,26 @@
-"""One stage of a run: built, checked, trained, and tested with its best checkpoint."""
+"""Train a stage, finalize it, and test it with its best or last checkpoint."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
-from medzoo.runtime.build import instantiate, instantiate_all, make_trainer
+from medzoo.runtime.build import instantiate_all, make_trainer
 from medzoo.runtime.checkpoints import checkpoint
-from medzoo.runtime.checkpoints.matching import check_same_order, waiting
 from medzoo.runtime.contracts import Finalizes, Receives
 from medzoo.runtime.errors import user_errors
 from medzoo.runtime.output import run_folder
 from medzoo.runtime.training.cost import Cost
 from medzoo.runtime.training.finalize import finalize
-from medzoo.runtime.training.ranks import fitting_strategy, processes
-from medzoo.runtime.training.start import SameSchedule, check_intensities, goes_on, starting_point, try_out
+from medzoo.runtime.training.stage import Results, Stage
+from medzoo.runtime.training.start import SameSchedule
 
-__all__ = ["Stage", "fit"]
+__all__ = ["fit"]
 
 _JUDGED = ("test/", "development/")
 """Metrics that the test logs."""
-
-
-@dataclass
-class Stage:
-    """What is trained and tested at once: a run, or a named stage of it.
-
-    Args:
-        name: Empty if the run has one stage.
-        config: Plain.
-        folder: Where its files go.
-        trained: The checkpoint for later stages; None until the stage is trained.
-    """
-
-    name: str
-    config: dict[str, Any]
-    folder: Path
-    trained: Path | None = None
-    datamodule: Any = None
-    module: Any = None
-    start: Path | None = None
-    prepared: bool = False
-    strategy: str | dict[str, Any] = "auto"
-
-    def build(self) -> None:
-        """Make the datamodule and the module, with the weights that training starts from."""
-        L.seed_everything(self.config["seed"], workers=True, verbose=False)
-        self.datamodule = instantiate(self.config["datamodule"], "datamodule")
-        part = self.config["lightning_module"]
-        part = checkpoint.without_pretrained(part) if goes_on(self.config, self.folder) else part
-        self.module = instantiate(part, "lightning_module")
-        self.strategy = fitting_strategy(self.config["trainer"], self.module)
-        self.start = starting_point(self.config, self.folder, self.module)
-
-    def clear(self) -> None:
-        """Free both: the data of one stage should not fill the memory while another trains."""
-        self.datamodule = self.module = None
-
-    @property
-    def waiting(self) -> str:
-        """What is missing that an earlier stage will write; empty when nothing is."""
-        return waiting(self.datamodule)
-
-    def prepare(self) -> None:
-        """Fetch and check the data, try two examples, and write the first files; on the first process only.
-
-        Data that wait for an earlier stage are checked as far as they exist.
-        """
-        with user_errors("datamodule"):
-            self.datamodule.prepare_data()
-            if self.waiting:
-                return
-            self.datamodule.setup("fit")
-            self.datamodule.processes = processes(self.config.get("trainer", {}))  # all ranks need full batches
-            batches = self.datamodule.train_dataloader()
-        check_intensities(self.module, self.datamodule)
-        try_out(self.module, batches)
-        data = self.datamodule
-        if self.config["init_from"]:
-            path = self.config["init_from"]
-            check_same_order(checkpoint.read(path)["medzoo"], data, f"init_from={path}")
-        run_folder.write_start(self.folder, self.config, data.split, phantom=data.phantom)
-        self.prepared = True
-
-    def check_handed_on(self, earlier: Iterable["Stage"]) -> None:
-        """Refuse weights of a finished stage if its classes have another order than those of this stage's data."""
-        for stage in earlier if isinstance(self.module, Receives) and not self.waiting else ():
-            if stage.trained:
-                check_same_order(checkpoint.read(stage.trained)["medzoo"], self.datamodule, str(stage.trained))
-
-    def result(self) -> L.LightningModule:
-        """The trained module, for later stages."""
-        if self.trained is None:  # a run that writes no checkpoints, such as debug=fast_dev_run
-            return self.module
-        return checkpoint.rebuild(self.config, checkpoint.read(self.trained), self.trained)
-
-
-class _Results(Mapping[str, L.LightningModule]):
-    """Trained modules of stages by name; each is read from its checkpoint on first use, since most are never used."""
-
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self._stages = {stage.name: stage for stage in stages}
-
-    def __getitem__(self, name: str) -> L.LightningModule:
-        return self._stages[name].result()
-
-    def __contains__(self, name: object) -> bool:  # Mapping's own would read the checkpoint
-        return name in self._stages
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stages)
-
-    def __len__(self) -> int:
-        return len(self._stages)
 
 
 def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
@@ -134,7 +38,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
     if isinstance(module, Receives):
         stage.check_handed_on(earlier)
         with user_errors("lightning_module"):
-            module.receive(_Results(earlier))
+            module.receive(Results(earlier))
     cost = Cost()
     trainer = _trainer(stage, cost, SameSchedule())
     try:

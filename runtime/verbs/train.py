@@ -15,7 +15,8 @@ from medzoo.runtime.contracts import Compares
 from medzoo.runtime.errors import UserError, data_errors, stage_errors
 from medzoo.runtime.output import report, run_folder
 from medzoo.runtime.plan import Plan, make_plan
-from medzoo.runtime.training.fit import Stage, fit
+from medzoo.runtime.training.fit import fit
+from medzoo.runtime.training.stage import Stage
 from medzoo.runtime.training.start import check_names
 
 __all__ = ["train"]

@@ -21,7 +21,7 @@ from PIL import Image
 from medzoo.runtime.checkpoints.matching import known_of
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.plan import make_plan
-from medzoo.runtime.training.fit import Stage
+from medzoo.runtime.training.stage import Stage
 from medzoo.runtime.verbs import train
 from medzoo.runtime.verbs.predict import predict
 from medzoo.runtime.verbs.prepare import prepare

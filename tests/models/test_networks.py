@@ -32,7 +32,7 @@ def build(file, spatial_dims):
 SEGMENTERS = [
     file
     for file in CONFIGS
-    if (found := re.search(r"^_target_: models\.(\w+)", file.read_text(), re.MULTILINE))
+    if (found := re.search(r"^_target_: medzoo\.models\.(\w+)", file.read_text(), re.MULTILINE))
     and found[1] in medzoo.models.segmentation.__all__
 ]
 DENOISERS = [file for file in CONFIGS if file.stem == "diffusion_ukan"]

@@ -12,7 +12,7 @@ import torch
 from medzoo.callbacks import FollowupReport, FollowupWriter
 from medzoo.datamodules import FollowupDataModule, HeadPhantom
 from medzoo.evaluation.regression.risk import fit_risk, risk_of
-from tests.lightning_modules.test_latent_diffusion import module
+from tests.lightning_modules.diffusion.test_latent import module
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 

@@ -11,7 +11,7 @@ from medzoo.callbacks import SegmentationReport, SegmentationWriter
 from medzoo.datamodules import SegmentationDataModule
 from medzoo.datamodules.transforms import NNUNetAugment
 from medzoo.models import UMamba
-from tests.datamodules.test_segmentation import PLAN, write_dataset
+from tests.datamodules.segmentation.test_datamodule import PLAN, write_dataset
 from tests.lightning_modules.test_segmentation import module
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -82,7 +82,7 @@ def test_flat_images_are_segmented_in_two_dimensions(tmp_path):
     (root / "dataset.json").write_text(
         json.dumps({"channel_names": {"0": "CT"}, "labels": {"background": 0, "bleed": 1}})
     )
-    data = SegmentationDataModule(root, folds=2, batches=2, threads=0, augment=NNUNetAugment(mirror=[0, 1]))
+    data = SegmentationDataModule(root, folds=2, batches=2, threads=0, augment=NNUNetAugment(flip=[0, 1]))
     data.setup()
     assert data.spatial_dims == 2
     sizes = {"features": data.features, "strides": data.strides, "kernels": data.kernels}

@@ -8,9 +8,9 @@ from PIL import Image
 from medzoo.callbacks import HeldOutMasks
 from medzoo.datamodules import SegmentationDataModule
 from medzoo.models import PlainUNet
-from tests.datamodules.test_pictures import PLAN as SIZES
-from tests.datamodules.test_pictures import write
-from tests.datamodules.test_segmentation import PLAN, write_dataset
+from tests.datamodules.segmentation.test_datamodule import PLAN, write_dataset
+from tests.datamodules.segmentation.test_pictures import PLAN as SIZES
+from tests.datamodules.segmentation.test_pictures import write
 from tests.lightning_modules.test_segmentation import module
 
 

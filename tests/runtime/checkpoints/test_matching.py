@@ -9,8 +9,8 @@ import torch
 from medzoo.datamodules import NPZDataModule
 from medzoo.runtime.checkpoints.matching import check_same_order, match
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.training import fit
-from medzoo.runtime.training.fit import Stage
+from medzoo.runtime.training import stage as stage_module
+from medzoo.runtime.training.stage import Stage
 
 
 def data(*names, **more):
@@ -38,8 +38,8 @@ def test_another_order_is_refused_in_a_stage_as_in_a_run(tmp_path):
 def test_weights_that_a_run_starts_from_are_asked_for_their_order(tmp_path, monkeypatch):
     torch.save({"medzoo": {"class_names": ["a", "b"]}}, tmp_path / "best.ckpt")
     given = data("b", "a", prepare_data=print, setup=print, train_dataloader=list)
-    monkeypatch.setattr(fit, "try_out", print)
-    monkeypatch.setattr(fit, "check_intensities", print)
+    monkeypatch.setattr(stage_module, "try_out", print)
+    monkeypatch.setattr(stage_module, "check_intensities", print)
     stage = Stage("", {"init_from": str(tmp_path / "best.ckpt")}, tmp_path / "run", datamodule=given)
     with pytest.raises(UserError, match=r"init_from=.*best.ckpt has the classes a, b, the data have .* b, a:"):
         stage.prepare()

@@ -12,7 +12,7 @@ from medzoo.datamodules.io import read_mask
 from medzoo.runtime.build import instantiate
 from tests.conftest import call_verb
 from tests.datamodules.io.dicom_series import write_volume
-from tests.datamodules.test_segmentation import PLAN, write_dataset
+from tests.datamodules.segmentation.test_datamodule import PLAN, write_dataset
 
 
 @pytest.fixture(scope="module")

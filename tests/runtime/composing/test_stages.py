@@ -16,6 +16,7 @@ from medzoo.runtime.output.run_folder import collect_metrics
 from medzoo.runtime.output.sweep import _optimized_metric
 from medzoo.runtime.plan import make_plan
 from medzoo.runtime.training import fit
+from medzoo.runtime.training.stage import Stage
 from tests.conftest import ROOT, call_verb, compose, run_verb
 
 TWO = [f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "experiment=two_stages"]
@@ -173,7 +174,7 @@ MISTAKES = {
     ),
     "continue from": (["ckpt_path=last"], "ckpt_path: this run has several stages"),
     "start from": (["init_from=x.ckpt"], "init_from: this run has several stages"),
-    "nothing to train": (["stages.second.ckpt_path=x.ckpt"], "the last stage has to be trained"),
+    "nothing to train": (["stages.second.ckpt_path=x.ckpt"], "the last stage must be trained"),
     "no checkpoint": (["stages.first.ckpt_path=/nowhere/x.ckpt"], "stage first: no checkpoint /nowhere/x.ckpt"),
 }
 
@@ -315,7 +316,7 @@ def test_the_dashboard_ties_the_stages_of_a_run_together(sweep, group, tmp_path,
     config["logger"] = {"wandb": {"_target_": "builtins.dict", "_partial_": True, "group": sweep}}
     monkeypatch.setattr(fit, "make_trainer", lambda *_, logger, **__: logger)
     run = tmp_path / "demo" / "now"
-    (told,) = fit._trainer(fit.Stage("second", config, run / "second", datamodule=SimpleNamespace(phantom=True)))
+    (told,) = fit._trainer(Stage("second", config, run / "second", datamodule=SimpleNamespace(phantom=True)))
     assert (told["run_name"], told["group"]) == ("demo/now/second (phantom)", group)
     assert told["save_dir"] == run / "second"
 
