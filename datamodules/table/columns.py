@@ -67,7 +67,7 @@ def numbers_of(
         places = {_text(level, name, kept): place for place, level in enumerate(levels)}
         for text, case in zip(texts, cases, strict=True):
             if text and text not in places:
-                raise ValueError(f"{name} of case {case} is {text!r}; expected {' and '.join(levels)}")
+                raise ValueError(f"{name} of case {case} is {text!r}; expected {' or '.join(levels)}")
         return np.array([places[text] if text else np.nan for text in texts], float), levels
     if words:
         case = cases[texts.index(words[0])]

@@ -198,7 +198,7 @@ KINDS = {
     "id missing": Kind("table", t.id_missing, "fill it in, or delete the row|no file", (*PATIENTS, "cases", "listed")),
     "leading zeros lost": Kind("table", t.zeros_lost, "almost the same ids", ("followup", "liver")),
     "id in capitals": Kind("table", t.id_in_capitals, "almost the same ids", ("hearts",)),
-    "row missing": Kind("table", t.row_missing, "has no row|is no row", ("followup", "hearts"), READ),
+    "row missing": Kind("table", t.row_missing, "has no row|no row for case", ("followup", "hearts"), READ),
     "row without images": Kind("table", t.row_too_many, "no image", ("hearts",)),
     "column missing": Kind("table", t.column_missing, "no column", (*PATIENTS, "listed")),
     "cell too many": Kind("table", t.cell_too_many, "correct the line"),

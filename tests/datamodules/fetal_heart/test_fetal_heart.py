@@ -160,7 +160,7 @@ WRONG = {
     ),
     "near miss": (with_value("case", lambda k, row: row["case"].lower()), "none of 'H0000' but one of 'h0000'"),
     "no image": (lambda rows: [*rows, {**rows[0], "case": "H9999"}], "H9999 has no image"),
-    "no row": (lambda rows: rows[1:], "image of case .* is no row"),
+    "no row": (lambda rows: rows[1:], "no row for case .*, which has an image"),
     "no labels": (lambda rows: [{k: v for k, v in row.items() if k != "label"} for row in rows], "no column label"),
 }
 

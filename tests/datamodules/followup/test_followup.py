@@ -357,7 +357,7 @@ def test_a_bad_table_is_named(copied, tmp_path, change, said):
 def test_a_misspelt_hospital_is_told(cohort, tmp_path):
     with pytest.raises(ValueError, match="no hospital Kandr; it has Aare, Emme, Kander"):
         datamodule(cohort, tmp_path, test_hospitals=["Kandr"]).setup()
-    with pytest.raises(ValueError, match="in val_hospitals and in test_hospitals"):
+    with pytest.raises(ValueError, match="in both val_hospitals and test_hospitals"):
         datamodule(cohort, tmp_path, test_hospitals=["Emme"])
 
 

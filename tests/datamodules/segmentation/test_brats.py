@@ -1,4 +1,4 @@
-"""BraTS as it is given out: two files read it, `segmentation/brats.py` and `conf/datamodule/brats.yaml`."""
+"""BraTS as published: two files read it, `segmentation/brats.py` and `conf/datamodule/brats.yaml`."""
 
 import re
 
@@ -8,6 +8,7 @@ import pytest
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.composing.stages import resolve_stages
 from medzoo.runtime.errors import UserError
+from medzoo.runtime.plan import make_plan
 from tests.conftest import ROOT, compose
 from tests.datamodules.segmentation.test_datamodule import PLAN, save
 
@@ -33,7 +34,7 @@ def data_of(root, tmp_path, *words):
     header = (ROOT / "conf" / "datamodule" / "brats.yaml").read_text().partition("defaults:")[0].replace("#", "")
     given = [word.strip("'") for word in re.findall(r"'[^']+'|\S+", header.partition("train.py ")[2])]
     config = compose(tmp_path, *(word.replace("<folder>", str(root)) for word in given), *words)
-    (plain,) = resolve_stages(config).values()
+    (plain,) = make_plan(config).stages.values()
     return instantiate(plain["datamodule"], "datamodule")
 
 

@@ -201,7 +201,8 @@ def test_real_slices_of_one_head_stay_together():
 @pytest.mark.skipif(not MSD.is_dir(), reason="no slices of MSD liver; name a folder with MEDZOO_REAL_DATA")
 def test_real_slices_of_the_liver_are_not_guessed(tmp_path):
     with pytest.raises(
-        ValueError, match=r"names such as flipped_10001_81 seem to say .* set 'datamodule.patient=\"\(\.\*\)_\\d\+\"'"
+        ValueError,
+        match=r"names such as flipped_10001_81 seem to contain .* set 'datamodule.patient=\"\(\.\*\)_\\d\+\"'",
     ):
         data(MSD).setup()
     for name in ("images", "masks"):

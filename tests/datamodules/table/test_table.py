@@ -66,7 +66,7 @@ def test_two_values_become_0_and_1_with_their_names():
     assert levels == ("f", "m")
     values, levels = numbers_of(["m", "f", "m", ""], "x", cases, ("m", "f"))
     assert np.array_equal(values, [0, 1, 0, np.nan], equal_nan=True)
-    with pytest.raises(ValueError, match="x of case c is 'w'; known are f and m"):
+    with pytest.raises(ValueError, match="x of case c is 'w'; expected f or m"):
         numbers_of(["m", "f", "w", ""], "x", cases, ("f", "m"))
     with pytest.raises(ValueError, match=r"stage of case a is 'I', which is not a number; .* column of 0 and 1"):
         numbers_of(["I", "II", "III", "I"], "stage", cases)
