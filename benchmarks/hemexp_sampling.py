@@ -33,8 +33,8 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from benchmarks.row import Row, print_rows
-from medzoo.callbacks.reports.followup import sampled_followups
+from benchmarks.tables.row import Row, print_rows
+from medzoo.callbacks.reports.followup.sampled import sampled_followups
 from medzoo.evaluation.scores.followup import compare
 from medzoo.evaluation.scores.forecasts import coverage, crps, energy_distance
 from medzoo.runtime.build import instantiate

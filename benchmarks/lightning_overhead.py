@@ -31,7 +31,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import OmegaConf
 from torch import nn
 
-from benchmarks.row import Row, print_rows
+from benchmarks.tables.row import Row, print_rows
 from medzoo.callbacks import FiniteGuard, StepSeed
 from medzoo.datamodules.batches import TensorBatches
 from medzoo.lightning_modules import ClassificationModule

@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from benchmarks.row import Row, print_rows
+from benchmarks.tables.row import Row, print_rows
 from medzoo.datamodules import MedMNISTDataModule, MedMNISTPhantomDataModule
 
 __all__ = ["medmnist_root", "run"]

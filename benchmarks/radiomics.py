@@ -39,7 +39,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.loading import medmnist_root
-from benchmarks.row import Row, print_rows
+from benchmarks.tables.row import Row, print_rows
 from medzoo.datamodules.radiomics import RadiomicsSettings, extract
 from medzoo.datamodules.radiomics.masks import make_masks
 from medzoo.datamodules.radiomics.settings import Family, MaskPolicy

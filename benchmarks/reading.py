@@ -43,9 +43,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from scipy import ndimage
 
-from benchmarks.row import Row, print_rows
+from benchmarks.tables.row import Row, print_rows
 from medzoo.datamodules.io import read_table, read_volume
-from medzoo.datamodules.io.pictures import read_picture
+from medzoo.datamodules.io.pictures.pages import read_picture
 
 __all__ = ["run", "write_files"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import benchmarks
-from benchmarks.page import machine, read_sections, section, write_page
-from benchmarks.row import print_rows
+from benchmarks.tables.page import machine, read_sections, section, write_page
+from benchmarks.tables.row import print_rows
 
 __all__ = ["discover", "main"]
 

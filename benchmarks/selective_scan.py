@@ -26,7 +26,7 @@ if not __package__:  # python benchmarks/selective_scan.py: imports start at the
 import torch
 from torch import Tensor
 
-from benchmarks.row import Row, print_rows
+from benchmarks.tables.row import Row, print_rows
 from medzoo.models.state_space import selective_scan
 
 __all__ = ["run", "scan"]

@@ -33,7 +33,7 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 from benchmarks.memory import chunked, mambapy
-from benchmarks.row import Row, print_rows
+from benchmarks.tables.row import Row, print_rows
 from medzoo.models import UMamba
 from medzoo.models.state_space import MambaLayer
 from medzoo.models.state_space.selective_scan import _STATES, _Chunked

@@ -1,20 +1,20 @@
-"""Callbacks: all that is neither mathematics nor data."""
+"""Callbacks watch over training, write predictions and report on tests."""
 
 from medzoo.callbacks.nomogram.report import NomogramReport
 from medzoo.callbacks.reports.classification import ClassificationFigures
-from medzoo.callbacks.reports.followup import FollowupReport
-from medzoo.callbacks.reports.fusion import FusionReport
-from medzoo.callbacks.reports.gradcam import GradCAMFigures
-from medzoo.callbacks.reports.latent_shift import LatentShiftFigures
-from medzoo.callbacks.reports.latents import LatentFigures
+from medzoo.callbacks.reports.explanation.gradcam import GradCAMFigures
+from medzoo.callbacks.reports.explanation.latent_shift import LatentShiftFigures
+from medzoo.callbacks.reports.followup.report import FollowupReport
+from medzoo.callbacks.reports.fusion.report import FusionReport
+from medzoo.callbacks.reports.images.latents import LatentFigures
+from medzoo.callbacks.reports.images.reconstruction import ReconstructionFigures
+from medzoo.callbacks.reports.images.restoration import RestorationFigures
+from medzoo.callbacks.reports.images.synthetic import SyntheticImages
+from medzoo.callbacks.reports.images.translation import TranslationFigures
+from medzoo.callbacks.reports.images.vae import VAEFigures
 from medzoo.callbacks.reports.patients import PatientScores
-from medzoo.callbacks.reports.reconstruction import ReconstructionFigures
 from medzoo.callbacks.reports.representations import RepresentationReport
-from medzoo.callbacks.reports.restoration import RestorationFigures
 from medzoo.callbacks.reports.segmentation import SegmentationReport
-from medzoo.callbacks.reports.synthetic_images import SyntheticImages
-from medzoo.callbacks.reports.translation import TranslationFigures
-from medzoo.callbacks.reports.vae import VAEFigures
 from medzoo.callbacks.training.best_checkpoint import BestCheckpoint
 from medzoo.callbacks.training.finite_guard import FiniteGuard
 from medzoo.callbacks.training.interrupted import Interrupted

@@ -1,14 +1,14 @@
-"""DataModules, one for each layout on disk. They and the LightningModules meet in the batch (docs/reference.md)."""
+"""DataModules, one for each layout on disk. They share only the batch with LightningModules (docs/reference.md)."""
 
 from medzoo.datamodules.fetal_heart.datamodule import FetalHeartDataModule
 from medzoo.datamodules.followup.datamodule import FollowupDataModule
 from medzoo.datamodules.hematoma.cut_slices import CutSlicesDataModule
 from medzoo.datamodules.hematoma.scans import HematomaScansDataModule
 from medzoo.datamodules.hematoma.slices import HematomaSlicesDataModule
-from medzoo.datamodules.image_folder import ImageFolderDataModule
+from medzoo.datamodules.images.folder import ImageFolderDataModule
+from medzoo.datamodules.images.medmnist import MedMNISTDataModule, MedMNISTPhantomDataModule
+from medzoo.datamodules.images.npz import NPZDataModule
 from medzoo.datamodules.liver import LiverCohortDataModule
-from medzoo.datamodules.medmnist import MedMNISTDataModule, MedMNISTPhantomDataModule
-from medzoo.datamodules.npz import NPZDataModule
 from medzoo.datamodules.phantoms.fetal_heart import FetalHeartPhantom
 from medzoo.datamodules.phantoms.fetal_heart.table import FetalHeartTable
 from medzoo.datamodules.phantoms.head import HeadPhantom, HeadPictures, HeadScans

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Unpack
 
 import lightning as L
 
+from medzoo.datamodules.batches import Ranks, ResumableBatches
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.seen import SPLITS, Seen, mark, matched, telling
 
@@ -16,15 +17,25 @@ __all__ = ["BaseDataModule"]
 log = logging.getLogger(__name__)
 
 
+class _Described(Protocol):
+    """What a subclass knows of its data before it reads them."""
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
+
+    @property
+    def image_shape(self) -> tuple[int, ...]: ...
+
+
 class BaseDataModule(L.LightningDataModule):
     """Data of one layout.
 
-    A subclass says what its `layout` is, reads it in `setup`, and splits patients by `divide`; what prediction must
-    know of the training goes into `_state`, which is part of every checkpoint.
+    A subclass describes its `layout`, reads it in `setup`, and splits patients with `divide`. What prediction needs
+    from training goes into `_state`, which is saved in every checkpoint.
 
-    Loaders mean the same everywhere, and subclasses make them by `loader`: training has another order in each epoch and
-    is augmented; validation, test and prediction give all once, in order and as it is, shared out between the ranks;
-    `ordered_dataloader` gives a split so to every rank, to fit something on it.
+    Subclasses build their loaders in `loader`. Training batches are reshuffled in each epoch and augmented.
+    Validation, test and prediction give every item once, in order and unchanged, shared out between the ranks;
+    `ordered_dataloader` does so on every rank, to fit something on a split.
 
     Args:
         root: File or folder of the data; of a phantom, the folder that holds its cohort.
@@ -32,9 +43,9 @@ class BaseDataModule(L.LightningDataModule):
     """
 
     layout = "datamodule.root to a folder of data"
-    """What to set to what, for the message where there is nothing."""
+    """Which setting to change, for the message when there are no data."""
     processes = 1
-    """Of the run that is prepared, as long as there is no trainer to ask."""
+    """Number of processes of the coming run, used until there is a trainer to ask."""
 
     def __init__(self, root: str | Path, phantom: Phantom | None = None) -> None:
         super().__init__()
@@ -53,19 +64,19 @@ class BaseDataModule(L.LightningDataModule):
         return self.maker is not None
 
     @property
-    def num_classes(self) -> int:
+    def num_classes(self: _Described) -> int:
         """Number of classes, or of labels where an image has several."""
-        return len(self.class_names)  # type: ignore[attr-defined]
+        return len(self.class_names)
 
     @property
-    def in_channels(self) -> Any:
-        """Channels of an image, or of each modality."""
-        return self.image_shape[0]  # type: ignore[attr-defined]
+    def in_channels(self: _Described) -> int:
+        """Channels of an image."""
+        return self.image_shape[0]
 
     @property
-    def spatial_dims(self) -> int:
+    def spatial_dims(self: _Described) -> int:
         """2 for images, 3 for volumes."""
-        return len(self.image_shape) - 1  # type: ignore[attr-defined]
+        return len(self.image_shape) - 1
 
     @property
     def split(self) -> dict[str, list[str]]:
@@ -74,18 +85,18 @@ class BaseDataModule(L.LightningDataModule):
 
     @property
     def waiting(self) -> str:
-        """What is missing that an earlier stage has to leave behind; empty where nothing is."""
+        """The output of an earlier stage that is still missing; empty if there is none."""
         return ""
 
     @property
-    def ranks(self) -> dict[str, Any]:
+    def ranks(self) -> Ranks:
         """`rank` and `world_size`, as batches take them."""
         if self.trainer:
             return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
         return {"rank": 0, "world_size": self.processes}
 
     def prepare_data(self) -> None:
-        """Get the data where they are missing; prediction needs none."""
+        """Fetch the data if they are missing; prediction needs none."""
         if not self._predicting:
             self.fetch()
 
@@ -101,36 +112,36 @@ class BaseDataModule(L.LightningDataModule):
             kind = "file" if self.root.suffix else "folder"
             raise FileNotFoundError(f"no {kind} {self.root}: set {self.layout}")
 
-    def train_dataloader(self) -> Any:
+    def train_dataloader(self) -> ResumableBatches:
         """Shuffled, augmented batches."""
         return self.loader("train", training=True)
 
-    def val_dataloader(self) -> Any:
+    def val_dataloader(self) -> ResumableBatches:
         """The validation split once, in order."""
         return self.loader("val")
 
-    def test_dataloader(self) -> Any:
+    def test_dataloader(self) -> ResumableBatches:
         """The test split once, in order."""
         return self.loader("test")
 
-    def ordered_dataloader(self, split: str) -> Any:
+    def ordered_dataloader(self, split: str) -> ResumableBatches:
         """A split once, in order and as it is, on every process: to fit something on it."""
         return self.loader(split, rank=0, world_size=1)
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> Any:
-        """Batches of a split, for the ranks that are given or those of this run."""
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> ResumableBatches:
+        """Batches of a split, for the given rank or else the rank of this run."""
         raise NotImplementedError
 
     def leave_out(self, done: Sequence[str]) -> None:
-        """Do not predict these (again)."""
+        """Skip cases that are already predicted."""
         self._predict = [one for one in self._predict if one.id not in done]
 
     def state_dict(self) -> dict[str, Any]:
-        """What prediction needs to know of the training."""
+        """What prediction needs from training."""
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that new data are read as those of the training were."""
+        """Load `state_dict`, so that new data are read as the training data were."""
         self._state = dict(state_dict)
 
     @property
@@ -139,21 +150,21 @@ class BaseDataModule(L.LightningDataModule):
         return self._recorded.state() if self._recorded else None
 
     def evaluate_as(self, seen: Mapping[str, Any] | None) -> None:
-        """Let `setup` test whom a training has never seen, as its `seen` says, and nobody whom it was trained on.
+        """Let `setup` test patients whom a training has not seen, by its `seen`, and none that it was trained on.
 
-        Without `seen` the test is that of the data's own split.
+        Without `seen`, the test split of the data is used.
         """
         self._seen = Seen.load(seen) if seen else None
 
-    def use_classes(self, names: Sequence[str]) -> None:
-        """Let labels mean the classes of a model, in its order.
+    def use_classes(self: _Described, names: Sequence[str]) -> None:
+        """Map labels to the classes of a model, in its order.
 
         Raises:
             ValueError: If the data have other classes.
         """
-        order = matched(self.class_names, names, "classes")  # type: ignore[attr-defined]
+        order = matched(self.class_names, names, "classes")
         if order != list(range(len(names))):
-            raise ValueError(f"the classes {', '.join(names)} of the model stand in another order in these data")
+            raise ValueError(f"the classes {', '.join(names)} of the model come in another order in these data")
 
     def divide(
         self,
@@ -161,19 +172,19 @@ class BaseDataModule(L.LightningDataModule):
         rule: Callable[[], Mapping[str, Sequence[str]]],
         source: Path,
     ) -> dict[str, list[str]]:
-        """Who is trained on, validated on and tested on.
+        """Divide the patients into training, validation and test.
 
         Args:
-            patients: All there are, with the marks of their files.
-            rule: Gives the patients of each split as the arguments of the datamodule say.
-            source: Where they come from.
+            patients: Every patient, with the marks of the files.
+            rule: Returns the patients of each split, as the arguments of the datamodule ask.
+            source: Where the data are, for messages.
 
         Returns:
-            Names by `train`, `val` and `test`. Of a checkpoint's own data it is what the rule says, of other data
-            everybody is tested; of a mixture those who are new and those whom the training held out for the test.
+            Names by `train`, `val` and `test`. For the data of the training, the rule decides. For other data,
+            everybody is tested. For a mixture, new patients and those held out for the test are tested.
 
         Raises:
-            ValueError: If nobody is left to test on.
+            ValueError: If no patient is left to test.
         """
         place = source.resolve()
         content = telling(patients)
@@ -198,7 +209,7 @@ class BaseDataModule(L.LightningDataModule):
         tested = [one for one in splits["test"] if one not in trained]
         left = len(splits["test"]) - len(tested)
         if not (new or tested):
-            raise ValueError(f"{source}: the model was trained on all that would be tested; name other data")
+            raise ValueError(f"{source}: the model was trained on all patients that could be tested; name other data")
         if new or left:
             log.warning(
                 "%s: tested are %d patients whom the training never saw and %d whom it held out; "
@@ -218,11 +229,11 @@ class BaseDataModule(L.LightningDataModule):
             )  # fmt: skip
 
 
-def _disjoint(said: Mapping[str, Sequence[str]], source: Path) -> dict[str, list[str]]:
-    """The splits, if nobody stands in two of them; the test may be those who validate, or some of them."""
-    splits = {name: list(names) for name, names in said.items()}
+def _disjoint(given: Mapping[str, Sequence[str]], source: Path) -> dict[str, list[str]]:
+    """Check that no patient is in two splits; the test set may be the validation set or a part of it."""
+    splits = {name: list(names) for name, names in given.items()}
     for one, other in combinations(splits, 2):
         both = set(splits[one]) & set(splits[other])
         if both and not (one == "val" and other == "test" and both == set(splits["test"])):
-            raise ValueError(f"{source}: patient {sorted(both)[0]} stands in {one} and in {other}")
+            raise ValueError(f"{source}: patient {sorted(both)[0]} is in both {one} and {other}")
     return splits

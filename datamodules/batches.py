@@ -1,33 +1,47 @@
-"""Batches that can be taken up again anywhere, and their use for images that are wholly in memory.
+"""Batches that can be resumed anywhere, and batches of images that are held in memory.
 
 A `torch.utils.data.DataLoader` asks a data set for one image at a time, which for 28-pixel images costs a hundred times
-more than the images themselves. In `TensorBatches` a batch is one indexing operation and a few tensor operations.
+more than the images themselves. `TensorBatches` makes a batch with one indexing operation and a few tensor operations.
 
-Evaluation deals out whole batches to the ranks, so that any number of devices sees the batches that one would see. A
-rank that is left without one repeats the first, with `stand_in` true: ranks wait for each other, and
-`runtime.training.ranks.StandIns` takes care that it counts for nothing.
+Evaluation hands whole batches to the ranks, so that any number of devices sees the batches that one device would see. A
+rank left without a batch repeats the first one with `stand_in` true, since ranks wait for each other;
+`runtime.training.ranks.StandIns` leaves it out of all results.
 
-All randomness is a function of (seed, epoch, batch, rank) rather than of a running state. So a run gives the same
-batches however often it is interrupted, no worker repeats another's numbers, and ranks draw different augmentations.
+All randomness is a function of (seed, epoch, batch, rank), not of a running state. So an interrupted run gives the same
+batches as an uninterrupted one, no worker repeats another's numbers, and ranks draw different augmentations.
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Augmentation", "ResumableBatches", "TensorBatches"]
+__all__ = ["Augmentation", "BatchOptions", "Ranks", "ResumableBatches", "TensorBatches"]
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
-class ResumableBatches:
-    """An iterable of batches for one rank; Lightning resumes it in the middle of an epoch.
+class Ranks(TypedDict, total=False):
+    """Which process of how many asks for batches."""
 
-    Subclasses say which items each batch of an epoch holds (`plan`) and make a batch of them (`batch`).
+    rank: int
+    world_size: int
+
+
+class BatchOptions(Ranks, total=False):
+    """Arguments of `ResumableBatches`."""
+
+    batch_size: int
+    seed: int
+
+
+class ResumableBatches:
+    """An iterable of batches for one rank, which Lightning can resume within an epoch.
+
+    Subclasses choose the items of each batch of an epoch (`plan`) and build the batch (`batch`).
 
     Args:
         batch_size: Items in a batch of this rank; all ranks together take `world_size` times as many.
@@ -39,16 +53,16 @@ class ResumableBatches:
     def __init__(self, *, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.epoch = 0
-        self._next_batch = 0  # after the batch given last
+        self._next_batch = 0  # after the last batch given
         self._resume_at = 0
-        self.stands_in = False  # whether the batches of this rank repeat those of another, and count for nothing
+        self.stands_in = False  # whether this rank repeats the batches of another, which then do not count
 
     def plan(self, epoch: int) -> Sequence[Tensor]:
-        """Indices of the items in each batch of this rank, as many batches for every rank, since ranks wait."""
+        """Indices of the items in each batch of this rank; every rank has as many batches, since ranks wait."""
         raise NotImplementedError
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
-        """The batch of the items `chosen`, which is number `index` of the epoch `self.epoch`."""
+        """Batch number `index` of epoch `self.epoch`, with the items `chosen`."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -56,7 +70,7 @@ class ResumableBatches:
         return len(self.plan(0))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The batches of an epoch, from where it was left."""
+        """The batches of an epoch, from the current position on."""
         self.stands_in = False
         parts = self.plan(self.epoch)
         start, self._resume_at = self._resume_at, 0
@@ -66,14 +80,14 @@ class ResumableBatches:
             yield {**batch, "stand_in": True} if self.stands_in else batch
 
     def made(self, parts: Sequence[Tensor], start: int) -> Iterator[dict[str, Any]]:
-        """The batches of the items `parts` from number `start` on; subclasses may make them ahead."""
+        """The batches of the items `parts` from number `start` on; subclasses may prefetch them."""
         for index in range(start, len(parts)):
             yield self.batch(parts[index], index)
 
     def ordered_plan(self, count: int) -> list[Tensor]:
-        """Every one of `count` items exactly once over all ranks, in order: for evaluation.
+        """Each of `count` items exactly once over all ranks, in order, for evaluation.
 
-        A rank that is left without a batch stands in with the first one, and says so in `stands_in`.
+        A rank left without a batch repeats the first one and sets `stands_in`.
         """
         batches = torch.arange(count).split(self.batch_size) if count else ()
         mine = list(batches[self.rank :: self.world_size])
@@ -81,12 +95,11 @@ class ResumableBatches:
         return mine or list(batches[:1])
 
     def shuffled_plan(self, count: int, epoch: int, *, drop_last: bool = False) -> list[Tensor]:
-        """Batches of `count` items in an order drawn for the epoch; `count % world_size` are left out: ranks stay even.
+        """Batches of `count` items, shuffled for the epoch; drops `count % world_size` items to keep ranks even.
 
         Ranks interleave, so that the union of their n-th batches is the n-th batch of a single process with
-        `world_size` times the batch size. Items that do not fill a last batch are left out with `drop_last`; without it
-        a last one of a single item joins the one before, since normalisation over a batch of one refuses, or gives
-        zeros.
+        `world_size` times the batch size. `drop_last` drops a last batch that is not full. Without it, a last batch of
+        one item is merged into the one before, since batch normalisation fails on one item or gives zeros.
         """
         order = torch.randperm(count, generator=self.generator(epoch))
         together = self.world_size * (self.batch_size if drop_last else 1)
@@ -97,10 +110,10 @@ class ResumableBatches:
         return parts
 
     def balanced_plan(self, groups: Sequence[Tensor], epoch: int) -> list[Tensor]:
-        """Batches that hold as many items of each group, by index, in an order drawn for the epoch.
+        """Batches with equally many items of each group (given as indices), shuffled for the epoch.
 
-        An epoch has as many batches as all items fill; a small group comes round several times, each time in an order
-        of its own. Empty groups are left out.
+        An epoch has as many batches as all items fill. A small group is repeated, reshuffled each time. Empty groups
+        are skipped.
         """
         groups = [group for group in groups if len(group)]
         together = self.world_size * self.batch_size
@@ -114,7 +127,7 @@ class ResumableBatches:
         return list(torch.cat(rows, dim=1)[:, self.rank :: self.world_size])
 
     def generator(self, *key: int) -> torch.Generator:
-        """A generator that depends on the seed and `key` alone."""
+        """A generator that depends only on the seed and `key`."""
         mixed = np.random.SeedSequence((self.seed, *key)).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(mixed))
 
@@ -126,17 +139,17 @@ class ResumableBatches:
     batch_sampler = sampler
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order and augmentations come next; a position in another epoch is forgotten."""
+        """Set the next epoch; a saved position in another epoch is dropped."""
         if epoch != self.epoch:
             self._resume_at = 0
         self.epoch = epoch
 
     def state_dict(self) -> dict[str, int]:
-        """Position after the batch given last."""
+        """Position after the last batch given."""
         return {"epoch": self.epoch, "next_batch": self._next_batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where `state` was taken, in the next iteration."""
+        """Resume at `state` in the next iteration."""
         self.epoch, self._resume_at = state["epoch"], state["next_batch"]
 
 
@@ -145,16 +158,16 @@ class TensorBatches(ResumableBatches):
 
     Args:
         images: (N, C, *spatial) uint8.
-        labels: (N,) or (N, L) labels, none when there are none to give.
+        labels: (N,) or (N, L) labels, or None.
         ids: N names, one for each image.
-        beside: Other tensors of N entries, which the batch holds under their names as they are.
+        beside: Further tensors of N entries, added to the batch under their names.
         mean: Subtracted from intensities in [0, 1].
-        std: Divides what is left.
+        std: Divides intensities after the mean is subtracted.
         augment: Applied to float images in [0, 1] before normalisation.
         shuffle: A new order in each epoch (`shuffled_plan`); an epoch then drops up to `world_size - 1` images so that
             ranks stay even. Without it every image is given exactly once, over all ranks.
-        drop_last: With `shuffle`, drop the images that do not fill a last batch, other ones in each epoch.
-        balanced: With `shuffle`, every batch holds as many images of each class; those of a rare one come round again.
+        drop_last: With `shuffle`, drop a last batch that is not full; the images dropped differ from epoch to epoch.
+        balanced: With `shuffle`, every batch has equally many images of each class; those of a rare class are repeated.
         **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
     """
 

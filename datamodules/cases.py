@@ -1,4 +1,4 @@
-"""Cases of a table with an outcome and predictors, and what a nomogram asks of them before anything is trained."""
+"""Cases of a table with an outcome and predictors, and checks that a nomogram needs before training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class Cases:
     probability: np.ndarray | None = None  # (N,) true ones, of phantoms
 
     def __getitem__(self, rows: np.ndarray) -> "Cases":
-        """Some of the cases; rows (M,) int."""
+        """The cases of some rows (M,) int."""
         return replace(
             self,
             names=[self.names[row] for row in rows],
@@ -37,20 +37,20 @@ class Cases:
         )
 
     def of(self, *splits: str) -> "Cases":
-        """Those of some splits."""
+        """The cases of some splits."""
         return self[np.flatnonzero(np.isin(self.split, splits))]
 
     def matrix(self, predictors: Sequence[str]) -> np.ndarray:
-        """(N, K) of K predictors, NaN where missing."""
+        """Values (N, K) of K predictors, NaN where missing."""
         return np.stack([self.values[name] for name in predictors], axis=1)
 
     def counts(self) -> tuple[int, int]:
-        """Those without the outcome, and those with it."""
+        """Number of cases without the outcome, and with it."""
         positive = np.zeros(0, bool) if self.positive is None else self.positive
         return int((~positive).sum()), int(positive.sum())
 
     def check_counts(self, class_names: Sequence[str], source: Path) -> None:
-        """Refuse a development or a test with too few of a class; where there are no test cases nothing is judged."""
+        """Refuse development or test cases with too few of a class; without test cases the test is not checked."""
         for part, splits, least in (("development", ("train", "val"), 3), ("test", ("test",), 1)):
             cases = self.of(*splits)
             well, sick = cases.counts()
@@ -59,14 +59,14 @@ class Cases:
                 raise ValueError(f"{source}: {counts} {part} cases; at least {least} of each are needed")
 
     def check_gaps(self, predictors: Sequence[str], remedy: str) -> None:
-        """Refuse a predictor that is not known of all cases."""
+        """Refuse a predictor that some cases lack."""
         for name in predictors:
             if gaps := int(np.isnan(self.values[name]).sum()):
                 told = f"missing in {gaps} of {len(self.names)} cases"
                 raise ValueError(f"{name}: {told}; {remedy}, or set datamodule.missing=impute")
 
     def check_predictors(self, predictors: Sequence[str]) -> None:
-        """Refuse predictors that no regression can be fitted to, in the cases of which all are known."""
+        """Refuse predictors that no regression can be fitted to, looking at complete cases only."""
         assert self.positive is not None
         x = self.matrix(predictors)
         known = ~np.isnan(x).any(1)
@@ -74,13 +74,13 @@ class Cases:
 
 
 class CaseTable:
-    """Of a datamodule, the cases that modules and figures ask for."""
+    """Mixin for datamodules: the cases that modules and figures ask for."""
 
     _cases: Cases | None = None
     _predicted: Cases | None = None
 
     def cases(self, *splits: str) -> Any:
-        """The cases of some splits, after `setup`; of `predict`, none where images came without a table."""
+        """The cases of some splits, after `setup`; `predict` gives None if the images came without a table."""
         if splits == ("predict",):
             return self._predicted
         assert self._cases is not None
@@ -90,4 +90,4 @@ class CaseTable:
     def check_named_once(predictors: Sequence[str]) -> None:
         """Refuse a predictor that is named twice."""
         if len({*predictors}) < len(predictors):
-            raise ValueError(f"predictors and candidates name one twice: {', '.join(predictors)}")
+            raise ValueError(f"a predictor or candidate is named twice: {', '.join(predictors)}")

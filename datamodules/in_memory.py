@@ -1,16 +1,16 @@
-"""Classification of images that are wholly in memory, wherever they were read from."""
+"""Classification of images that are held in memory."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import Augmentation, TensorBatches
+from medzoo.datamodules.batches import Augmentation, Ranks, TensorBatches
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
 from medzoo.datamodules.radiomics.masks import make_masks
@@ -29,8 +29,8 @@ Split = tuple[np.ndarray, np.ndarray, list[str]]
 class InMemoryDataModule(BaseDataModule):
     """Batches of `{"image": (B, C, *spatial) float32, "label": (B,) int64 or (B, L) float32, "id": list[str]}`.
 
-    Images are kept as one uint8 tensor; intensities leave as (x / 255 - mean) / std. Subclasses say where images come
-    from: `fetch`, `read` and `read_shape`.
+    Images are kept as one uint8 tensor; batches hold (x / 255 - mean) / std. Subclasses implement `read` and
+    `read_shape`, and `fetch` where something has to be downloaded or made.
 
     Args:
         source: The file or folder of the images; of a phantom, the folder that holds it.
@@ -43,11 +43,11 @@ class InMemoryDataModule(BaseDataModule):
         std: Standard deviation of the intensity, in units of full scale.
         shuffle: Whether each training epoch has its own order.
         balanced: Whether every training batch holds as many images of each class.
-        drop_last: Whether training leaves out a last batch that is not full: few images make poor batch statistics.
+        drop_last: Whether training drops a last batch that is not full: few images make poor batch statistics.
         seed: Seed of order and augmentation.
-        radiomics: How hand-crafted radiomics are computed, which batches then hold as `hcr` (B, F) float32, of the
-            images before augmentation, not standardised, NaN where a feature has no value.
-        give_mask: Whether batches hold the masks of the radiomics too, as `mask` (B, 1, *spatial) bool.
+        radiomics: Settings of hand-crafted radiomics. Batches then hold `hcr` (B, F) float32, computed before
+            augmentation, not standardised, NaN where a feature is undefined.
+        give_mask: Whether batches also hold the masks of the radiomics, as `mask` (B, 1, *spatial) bool.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class InMemoryDataModule(BaseDataModule):
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """(C, *spatial) of one image, read where it is not known yet."""
+        """Shape (C, *spatial) of one image, read if it is not known yet."""
         if self._image_shape is None:
             self._image_shape = self.read_shape()
         return self._image_shape
@@ -99,16 +99,16 @@ class InMemoryDataModule(BaseDataModule):
 
     @property
     def hcr_names(self) -> list[str]:
-        """Names of the hand-crafted radiomics; none where batches hold none."""
+        """Names of the hand-crafted radiomics; empty if batches hold none."""
         return feature_names(self.radiomics, self.spatial_dims) if self.radiomics else []
 
     @property
     def hcr_features(self) -> int:
-        """How many there are."""
+        """Number of hand-crafted radiomics."""
         return len(self.hcr_names)
 
     def hcr_scaler(self) -> FeatureScaler:
-        """What brings radiomics to one scale, as the training images say."""
+        """Scaler of the radiomics, fitted on the training images."""
         return FeatureScaler.fit(self._data["train"]["beside"]["hcr"].numpy(), self.hcr_names)
 
     @property
@@ -117,11 +117,11 @@ class InMemoryDataModule(BaseDataModule):
         return {name: data["ids"] for name, data in self._data.items()}
 
     def read(self) -> dict[str, Split]:
-        """`train`, `val` and `test`."""
+        """Read `train`, `val` and `test`."""
         raise NotImplementedError
 
     def read_shape(self) -> tuple[int, ...]:
-        """(C, *spatial), without reading all images."""
+        """Shape (C, *spatial) of an image, without reading all images."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
@@ -136,12 +136,12 @@ class InMemoryDataModule(BaseDataModule):
         self._report_duplicates()
 
     def plain(self, split: str) -> Iterator[dict[str, Any]]:
-        """Batches of `ordered_dataloader` with images in [0, 1], as they are looked at."""
+        """Batches of `ordered_dataloader` with images in [0, 1], for figures."""
         for batch in self.ordered_dataloader(split):
             yield {**batch, "image": batch["image"] * self.std + self.mean}
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read what to predict on (`datamodules/readers.py`), brought to size and channels of the training images."""
+        """Read images to predict (`datamodules/readers.py`), with the size and channels of the training images."""
         ids, images = read_images(Path(path), self.image_shape, below=True)
         self._predict_on(ids, images)
 
@@ -150,20 +150,20 @@ class InMemoryDataModule(BaseDataModule):
         self._predict_input = _tensors(images, ids, self._described(images))
 
     def predict_dataloader(self) -> TensorBatches:
-        """The images that were read by `set_predict_input`, in their order."""
+        """The images read by `set_predict_input`, in order."""
         if self._predict_input is None:
-            raise ValueError("nothing to predict on: call set_predict_input(path) first")
+            raise ValueError("nothing to predict: call set_predict_input(path) first")
         return self._batches(self._predict_input)
 
     def state_dict(self) -> dict[str, Any]:
-        """What prediction needs to know of the training data; part of every checkpoint."""
+        """What prediction needs from the training data; saved in every checkpoint."""
         return {"image_shape": list(self.image_shape), "hcr_names": self.hcr_names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that images can be read where the training file is not.
+        """Load `state_dict`, so that images can be read without the training file.
 
         Raises:
-            ValueError: If the radiomics are not those of the training.
+            ValueError: If the radiomics differ from those of the training.
         """
         self._image_shape = tuple(state_dict["image_shape"])
         known = state_dict.get("hcr_names", self.hcr_names)
@@ -174,47 +174,47 @@ class InMemoryDataModule(BaseDataModule):
             )
 
     def use_classes(self, names: Sequence[str]) -> None:
-        """Let labels mean the classes of a model; see `BaseDataModule`."""
+        """Map labels to the classes of a model; see `BaseDataModule`."""
         self._order = matched(self.class_names, names, "classes")
         self.class_names = list(names)
 
     def _in_order(self, labels: np.ndarray) -> np.ndarray:
-        """Labels (N,) or (N, L) as the classes of the model stand."""
+        """Labels (N,) or (N, L) in the order of the model's classes."""
         if self._order is None:
             return labels
         return labels[:, np.argsort(self._order)] if labels.ndim == 2 else np.asarray(self._order)[labels]
 
     def divided(
         self,
-        said: dict[str, Split],
+        given: dict[str, Split],
         patient_of: Callable[[str], str],
         check: Callable[[dict[str, Split]], None] = lambda _: None,
     ) -> dict[str, Split]:
-        """Splits as they were read, or those of a checkpoint's test; see `BaseDataModule.divide`.
+        """The splits as read, or divided for the test of a checkpoint; see `BaseDataModule.divide`.
 
-        Ids tell their patients by `patient_of`; what `check` refuses is refused of a training alone.
+        `patient_of` gives the patient of an id. `check` is applied to the data of a training only.
         """
         marks: dict[str, list[int]] = {}
-        for images, _, ids in said.values():
+        for images, _, ids in given.values():
             for image, name in zip(images, ids, strict=True):
                 marks.setdefault(patient_of(name), []).append(mark(image))
 
         def rule() -> dict[str, list[str]]:
-            check(said)
-            return {name: list(dict.fromkeys(map(patient_of, ids))) for name, (*_, ids) in said.items()}
+            check(given)
+            return {name: list(dict.fromkeys(map(patient_of, ids))) for name, (*_, ids) in given.items()}
 
         splits = self.divide(marks, rule, self.root)
         if self._seen is None:
-            return said
-        images, labels, ids = joined([*said.values()])
+            return given
+        images, labels, ids = joined([*given.values()])
         found = {}
         for name, patients in splits.items():
             chosen = set(patients)
             found[name] = chosen_of(np.array([patient_of(one) in chosen for one in ids], bool), images, labels, ids)
         return found
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> TensorBatches:
-        """Images of a split, in training shuffled and augmented."""
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> TensorBatches:
+        """Images of a split; for training shuffled and augmented."""
         if not training:
             return self._batches(self._data[split], **ranks)
         order = {"shuffle": self.shuffle, "drop_last": self.drop_last, "balanced": self.balanced}
@@ -225,7 +225,7 @@ class InMemoryDataModule(BaseDataModule):
         return TensorBatches(**data, batch_size=self.batch_size, **given)
 
     def _described(self, images: np.ndarray, split: str | None = None) -> dict[str, Tensor]:
-        """Radiomics and masks of images; those of a split are kept in a file beside the data."""
+        """Radiomics and masks of images; those of a split are cached in a file beside the data."""
         if self.radiomics is None:
             return {}
         if split is None:
@@ -238,7 +238,7 @@ class InMemoryDataModule(BaseDataModule):
         return beside
 
     def _check_classes(self) -> None:
-        """Without an example of a class there is nothing to learn, and no AUC to choose or to report by."""
+        """Refuse a split without an example of a class: nothing could be learnt, and no AUC computed."""
         for split, data in self._data.items():
             if self._seen and split != "test":
                 continue
@@ -253,27 +253,27 @@ class InMemoryDataModule(BaseDataModule):
                 raise ValueError(f"{self.root}: {told}")
 
     def _report_duplicates(self) -> None:
-        """Say so when training images stand in another split too; official sets are left as published."""
+        """Warn if training images occur in another split too; official sets are left as published."""
         seen = {hash(row.tobytes()) for row in self._data["train"]["images"].numpy()}
         for name in ("val", "test"):
             count = sum(hash(row.tobytes()) in seen for row in self._data[name]["images"].numpy())
             if count:
-                log.warning("%s: %d of the %s images stand in the training images too", self.root.name, count, name)
+                log.warning("%s: %d of the %s images also occur in the training images", self.root.name, count, name)
 
 
 def _tensors(
     images: np.ndarray, ids: list[str], beside: dict[str, Tensor], labels: Tensor | None = None
 ) -> dict[str, Any]:
-    """The data of `TensorBatches`."""
+    """Arguments of `TensorBatches`."""
     return {"images": torch.from_numpy(images), "labels": labels, "ids": ids, "beside": beside}
 
 
 def chosen_of(chosen: np.ndarray, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
-    """Rows of a split of which `chosen` (N,) bool says so."""
+    """The images, labels and ids selected by `chosen` (N,) bool."""
     return images[chosen], labels[chosen], [name for name, kept in zip(ids, chosen, strict=True) if kept]
 
 
 def joined(parts: Sequence[Split]) -> Split:
-    """All rows of some splits."""
+    """Several splits as one."""
     images, labels, ids = zip(*parts, strict=True)
     return np.concatenate(images), np.concatenate(labels), [one for part in ids for one in part]

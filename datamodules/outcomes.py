@@ -1,7 +1,7 @@
-"""Columns of a table that know the outcome: by what they are called, and by what they say of the training patients.
+"""Columns of a table that leak the outcome: found by their names, and by their values in the training patients.
 
-Names are those of cBioPortal, TCGA (GDC, Xena, biotab) and clinical tables; pass a column that is known beforehand
-although it looks like one of them by name.
+The names are those of cBioPortal, TCGA (GDC, Xena, biotab) and clinical tables. A column that only looks like a leak
+can be named in `known_before`.
 """
 
 import re
@@ -12,8 +12,8 @@ from scipy.stats import mannwhitneyu, spearmanr
 
 __all__ = ["check_predictors", "check_telling", "is_leak", "telling"]
 
-# Outcomes, what is measured after treatment, and limits of assays that look like values. Matched against words in lower
-# case with one _ between them.
+# Outcomes, measurements after treatment, and limits of assays that look like values. Matched against names in lower
+# case with one _ between words.
 _FREE = r"(disease|progress\w*|relapse|recur\w*|event|metasta\w*|failure|tumou?r|cancer|symptom|seizure|local\w*)"
 _LEAKS = (
     r"(^|_)(os|pfs|pfi|dfs|dfi|dss|css|efs|rfs|mfs|dmfs|lrfs|ffs|lfs|ttp|ttr|tte|ttf|ttnt|rfi|efi)"
@@ -33,33 +33,33 @@ _LEAKS = (
 _HARMLESS = ("fetoprotein_outcome_value",)  # TCGA's name of a laboratory value
 
 PERFECT = 0.99
-"""Area under the ROC curve from which on a single column is taken for the outcome."""
+"""A single column with at least this area under the ROC curve is taken for the outcome."""
 _ENOUGH = {"patients": 20, "of a class": 5}
 
 
 def is_leak(name: str) -> bool:
-    """Whether a column tells the outcome, is measured after treatment, or is a limit of an assay.
+    """Whether a column, by its name, leaks the outcome, is measured after treatment, or is a limit of an assay.
 
-    Names are as in any table: `OS_MONTHS`, `Overall Survival (Months)` and `overallSurvivalMonths` are one.
+    Spelling does not matter: `OS_MONTHS`, `Overall Survival (Months)` and `overallSurvivalMonths` are one name.
     """
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name.strip())
     spellings = {re.sub(r"[\W_]+", "_", each.lower().replace("'s", "")).strip("_") for each in (name, split)}
-    return not spellings & {*_HARMLESS} and any(re.search(leak, said) for leak in _LEAKS for said in spellings)
+    return not spellings & {*_HARMLESS} and any(re.search(leak, spelling) for leak in _LEAKS for spelling in spellings)
 
 
 def check_predictors(
     names: Collection[str], outcomes: Sequence[str | None] = (), *, where: str = "clinical", known: Collection[str] = ()
 ) -> None:
-    """Refuse columns that know the outcome, or are measured after treatment, as predictors.
+    """Refuse predictors that leak the outcome or are measured after treatment.
 
     Args:
-        names: Of the predictors.
+        names: Names of the predictors.
         outcomes: Names of the columns that hold label, time and event.
-        where: The key that names them, for the message.
-        known: Columns of which the user says that they are known beforehand.
+        where: The config key of the predictors, for the message.
+        known: Columns that the user declares as known before the outcome.
 
     Raises:
-        ValueError: One line that names all of them.
+        ValueError: If there are such columns; the message names all of them.
     """
     taken = {_plain(name) for name in outcomes if name}
     leaks = [name for name in names if _plain(name) in taken or (is_leak(name) and name not in known)]
@@ -71,15 +71,15 @@ def check_predictors(
 
 
 def telling(values: np.ndarray, names: Sequence[str], label: np.ndarray) -> dict[str, str]:
-    """Columns that say of nearly all patients which class they are of, by their values or by being missing.
+    """Find columns that separate a class almost perfectly, by their values or by being missing.
 
     Args:
         values: (N, K), NaN where missing.
-        names: Of the K columns.
+        names: Names of the K columns.
         label: (N,) class, negative where unknown.
 
     Returns:
-        By name, what was found.
+        What was found, by column.
     """
     found: dict[str, str] = {}
     for value in np.unique(label[label >= 0]):
@@ -94,17 +94,17 @@ def telling(values: np.ndarray, names: Sequence[str], label: np.ndarray) -> dict
 def check_telling(
     values: np.ndarray, names: Sequence[str], label: np.ndarray, months: np.ndarray, *, known: Collection[str] = ()
 ) -> None:
-    """Refuse predictors that are the outcome under another name.
+    """Refuse predictors whose values give the outcome away.
 
     Args:
         values: (N, K) of the training patients, NaN where missing.
-        names: Of the K columns.
+        names: Names of the K columns.
         label: (N,) class, negative where unknown.
-        months: (N,) followed, NaN where unknown.
-        known: Columns of which the user says that they are known beforehand.
+        months: (N,) months of follow-up, NaN where unknown.
+        known: Columns that the user declares as known before the outcome.
 
     Raises:
-        ValueError: If a column tells the class, or orders patients as their times do.
+        ValueError: If a column separates a class, or ranks patients by their follow-up time.
     """
     found = telling(values, names, label)
     for name, column in zip(names, values.T, strict=True):
@@ -120,7 +120,7 @@ def check_telling(
 
 
 def _area(score: np.ndarray, positive: np.ndarray, there: np.ndarray) -> float:
-    """Area under the ROC curve, of the better direction; 0 where patients are too few to tell."""
+    """Area under the ROC curve in the better direction; 0 if there are too few patients."""
     sick, healthy = score[there & positive], score[there & ~positive]
     few = min(len(sick), len(healthy)) < _ENOUGH["of a class"]
     if few or len(sick) + len(healthy) < _ENOUGH["patients"] or not np.ptp(score[there]):

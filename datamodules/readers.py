@@ -1,4 +1,4 @@
-"""Images from files of any common kind, as uint8 arrays of a wanted shape: the input of `predict.py`."""
+"""Read images of any common format as uint8 arrays of a given shape, as for `predict.py`."""
 
 import logging
 from collections.abc import Mapping
@@ -10,35 +10,36 @@ import torch.nn.functional as F
 
 from medzoo.datamodules.io import VOLUMES, is_dicom, named, read_volume, some
 from medzoo.datamodules.io.arrays import ARRAYS, npz_keys, read_npy, read_npz, stretched
-from medzoo.datamodules.io.dicom_files import DICOM
-from medzoo.datamodules.io.dicom_images import read_pictures
-from medzoo.datamodules.io.pictures import PICTURES, read_pages
+from medzoo.datamodules.io.dicom.files import DICOM
+from medzoo.datamodules.io.dicom.images import read_pictures
+from medzoo.datamodules.io.pictures.pages import PICTURES, read_pages
 
 __all__ = ["ENDINGS", "find_images", "numbered", "read_each", "read_images"]
 
 log = logging.getLogger(__name__)
 
 ENDINGS = (*PICTURES, *VOLUMES, *ARRAYS)
-_FLAT = 4  # numbers at a place that are channels rather than columns
+_FLAT = 4  # an axis this short holds channels rather than columns
 
 
 def read_images(
     path: Path, shape: tuple[int, ...], *, below: bool = False, one: bool = False
 ) -> tuple[list[str], np.ndarray]:
-    """Read one file, or every image of a folder in order of name.
+    """Read one file, or all images of a folder in order of name.
 
     Args:
-        path: A picture (`datamodules/io/pictures.py`; with several pages, each is an image, or all are a volume), a
+        path: A picture (`io/pictures/pages.py`; with several pages, each is an image, or all are a volume), a
             volume (NIfTI, NRRD, MetaImage, a folder with one DICOM series; z, y, x in RAS, or one slice as a picture),
             a DICOM file (each of its frames a picture), an array (npy: one image, or images along the first axis), an
-            npz with `images` or `test_images`, or a folder of such files. Hidden files are passed over, others told.
-        shape: (C, *spatial) wanted. Intensities that are not of 8 bits are stretched so that their range fills 0..255;
-            other sizes are interpolated linearly; colour becomes grey (ITU-R 601 weights), and grey is repeated.
-        below: Whether folders in the folder are read too.
-        one: Whether a file of several images is refused, since a table names each.
+            npz with `images` or `test_images`, or a folder of such files. Hidden files are skipped; other files are
+            logged.
+        shape: (C, *spatial) of the result. Intensities that are not 8-bit are stretched to fill 0..255, other sizes are
+            interpolated linearly, colour is turned to grey (ITU-R 601 weights), and grey is repeated.
+        below: Whether to read subfolders too.
+        one: Whether to refuse files with several images.
 
     Returns:
-        N ids (paths below the folder without ending, numbered where a file holds several images), and (N, *shape)
+        N ids (paths below the folder without ending, numbered if a file holds several images), and images (N, *shape)
         uint8.
 
     Raises:
@@ -54,22 +55,22 @@ def read_images(
             )
     ids = [one for name, images in found.items() for one in numbered(name, len(images))]
     if len(set(ids)) < len(ids):
-        raise ValueError(f"{path}: two images have one name; rename one")
+        raise ValueError(f"{path}: two images have the same name; rename one")
     return ids, np.concatenate([*found.values()])
 
 
 def numbered(name: str, count: int) -> list[str]:
-    """Ids of the images of a file: its name, with a number where they are several."""
+    """Ids of the images of a file: its name, numbered if there are several."""
     return [name] if count == 1 else [f"{name}_{index:05d}" for index in range(count)]
 
 
 def find_images(path: Path, axes: int, *, below: bool = False) -> dict[str, Path]:
-    """Images of a folder by path below it without ending, or the one image that is named.
+    """Find the images of a folder, by path below it without ending, or one named image.
 
     Args:
         path: A file or a folder.
-        axes: Of an image: with 3 a folder of DICOM files is one, with 2 each of the files.
-        below: Whether folders in the folder are looked into too.
+        axes: Spatial axes of an image. With 3, a folder of DICOM files is one image; with 2, each file is one.
+        below: Whether to search subfolders too.
 
     Raises:
         FileNotFoundError: If there is nothing at `path`.
@@ -89,18 +90,18 @@ def find_images(path: Path, axes: int, *, below: bool = False) -> dict[str, Path
 def read_each(
     files: Mapping[str, Path], shape: tuple[int, ...], *, window: tuple[float, float] | None = None
 ) -> dict[str, np.ndarray]:
-    """All images of each file.
+    """Read all images of each file.
 
     Args:
-        files: By name.
-        shape: (C, *spatial) wanted, as of `read_images`.
-        window: Intensities of volumes and DICOM that become 0 and 255; null stretches each image that is not of 8 bits.
+        files: Files by name.
+        shape: (C, *spatial) of the result, as in `read_images`.
+        window: Intensities of volumes and DICOM that become 0 and 255; None stretches each image that is not 8-bit.
 
     Returns:
         By name, (N, *shape) uint8, N at least 1.
 
     Raises:
-        ValueError: If one cannot be read, or has too few or too many axes; how many there are of this kind is told.
+        ValueError: If a file cannot be read, or has too few or too many axes; the message counts such files.
     """
     found: dict[str, np.ndarray] = {}
     damaged: dict[str, str] = {}
@@ -143,7 +144,7 @@ def _arrays_in(file: Path, shape: tuple[int, ...], window: tuple[float, float] |
 
 
 def _levels(image: np.ndarray, file: Path, window: tuple[float, float] | None) -> np.ndarray:
-    """From 0 to 255, by a window where there is one."""
+    """Intensities from 0 to 255, by the window if there is one."""
     if window is None:
         return stretched(image, file)
     low, high = window
@@ -151,7 +152,7 @@ def _levels(image: np.ndarray, file: Path, window: tuple[float, float] | None) -
 
 
 def _volume(file: Path, axes: int) -> np.ndarray:
-    """(z, y, x), or the picture of a volume of one slice where a model takes pictures."""
+    """A volume (z, y, x), or for 2-D models the picture of a volume of one slice."""
     volume = read_volume(file)
     if axes == 3:
         return volume.array
@@ -169,7 +170,7 @@ def _key(file: Path) -> str:
 
 
 def _plain(array: np.ndarray, axes: int, file: Path) -> np.ndarray:
-    """An array of a user, with channels last where there are any."""
+    """A user's array, with channels last if there are any."""
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{file}: holds {array.dtype}; expected numbers")
     told = f"{file}: an array of shape {array.shape}"

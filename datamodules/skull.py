@@ -1,8 +1,8 @@
-"""Whether head CT comes with its skull or stripped of it: a network that learnt one sees little in the other.
+"""Tell skull-stripped head CT from intact: a network trained on one does poorly on the other.
 
-The voxels tell, so that no record has to travel with a file. Of the tissue of a head 10 to 21% is bone above 300 HU (an
-average head, a scanner's series, the head phantom); after skull stripping calcifications are left. Of an abdomen a few
-percent are bone: nothing is said of it.
+The share of bone decides, so that files need no record. In an intact head 10 to 21% of the tissue is bone above 300 HU
+(an average head, a scanner's series, the head phantom); after skull stripping only calcifications are left. An abdomen
+has a few percent of bone and is neither.
 """
 
 import logging
@@ -19,25 +19,25 @@ log = logging.getLogger(__name__)
 Skull = Literal["stripped", "intact"]
 
 BONE_HU = 300.0
-_STRIPPED, _INTACT = 0.005, 0.06  # shares of bone; between them nothing is said
-_MOST = 0.9  # of the training images, that are of one kind
+_STRIPPED, _INTACT = 0.005, 0.06  # shares of bone; a scan between them is neither
+_MOST = 0.9  # share of the training images that must be of one kind
 
 
 def bone_share(ct: np.ndarray, bone: float = BONE_HU) -> float:
-    """Share of what is `bone` and more in what is above 0; NaN where nothing is. In HU, or where water is 0 too."""
+    """Share of voxels at or above `bone` among those above 0, NaN if none is; in HU, or a unit with water at 0."""
     tissue = int((ct > 0).sum())
     return float((ct >= bone).sum() / tissue) if tissue else float("nan")
 
 
 def skull_of(share: float | None) -> Skull | None:
-    """What a share of bone says of a scan; None where it says nothing."""
+    """Classify a scan by its share of bone; None if it is neither."""
     if share is None or np.isnan(share):
         return None
     return "stripped" if share <= _STRIPPED else "intact" if share >= _INTACT else None
 
 
 def skull_of_all(shares: Sequence[float | None]) -> Skull | None:
-    """What nearly all training scans are; None where they differ. Those of both kinds are told."""
+    """The kind of nearly all training scans, else None; a mixture is logged."""
     found = [skull_of(share) for share in shares]
     kinds: tuple[Skull, Skull] = ("stripped", "intact")
     counts = {kind: found.count(kind) for kind in kinds}
@@ -49,10 +49,10 @@ def skull_of_all(shares: Sequence[float | None]) -> Skull | None:
 
 
 def check_skull(scans: Iterable[tuple[Path, float | None]], trained: Skull | None) -> None:
-    """Refuse scans, by their shares of bone, that are not as those of the training; of which None accepts everything.
+    """Refuse scans that differ in kind from those of the training, by share of bone; `trained=None` accepts all.
 
     Raises:
-        ValueError: At the first that has a skull where those had none, or none where those had one.
+        ValueError: If a scan has a skull and the training scans had none, or the other way round.
     """
     for file, share in scans:
         kind = skull_of(share) if trained else None

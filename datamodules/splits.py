@@ -1,7 +1,7 @@
-"""Who is trained on, validated on and tested on: one contract for every rule.
+"""Rules that split patients into training, validation and test.
 
-Each rule takes all patients and gives the patients of `train`, `val` and `test` in the order given; the same patients
-give the same splits, whoever asks. `BaseDataModule.divide` sees to it that nobody stands in two of them.
+Each rule takes all patients and returns those of `train`, `val` and `test` in the given order; the same patients always
+give the same splits. `BaseDataModule.divide` checks that no patient is in two of them.
 """
 
 import re
@@ -14,14 +14,14 @@ from medzoo.datamodules.seen import SPLITS
 
 __all__ = ["by_group", "by_share", "check_classes", "held_out", "patient_in", "stated"]
 
-_SEED = 12345  # nnU-Net's, so that its folds are ours
+_SEED = 12345  # nnU-Net's, so that our folds equal its folds
 
 
 def patient_in(name: str, pattern: str | re.Pattern[str], unmatched: str = "") -> str:
-    """Whose a file or a case is: what the first group of a pattern finds in its name.
+    """The patient of a file or case: the first group of a pattern in its name.
 
     Raises:
-        ValueError: With the message `unmatched`, if it has one, where the pattern does not match.
+        ValueError: If the pattern does not match; with the message `unmatched` if given.
     """
     found = re.fullmatch(pattern, name)
     if found is None:
@@ -30,14 +30,14 @@ def patient_in(name: str, pattern: str | re.Pattern[str], unmatched: str = "") -
 
 
 def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> set[str]:
-    """Patients of one of the folds, 0 to `folds - 1`, in which they are validated on.
+    """Validation patients of a fold, 0 to `folds - 1`.
 
     Raises:
         ValueError: If there are fewer patients than folds.
     """
     ordered = sorted(set(patients))
     if len(ordered) < folds:
-        raise ValueError(f"{source}: {len(ordered)} patients make no {folds} folds; set datamodule.folds lower")
+        raise ValueError(f"{source}: {len(ordered)} patients are too few for {folds} folds; lower datamodule.folds")
     parts = list(KFold(folds, shuffle=True, random_state=_SEED).split(ordered))
     return {ordered[index] for index in parts[fold][1]}
 
@@ -45,9 +45,9 @@ def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> se
 def by_share(
     classes: Mapping[str, Hashable], source: Path, *, val: float, test: float, seed: int
 ) -> dict[str, list[str]]:
-    """At random by `seed`, with as many of each class as the whole has.
+    """Split at random by `seed`, stratified by class.
 
-    Of the patients, a share `val` validates and a share `test` is tested; 0 leaves the test to others.
+    `val` and `test` are shares of the patients; with `test=0` there is no test split.
 
     Raises:
         ValueError: If there are too few patients.
@@ -69,10 +69,10 @@ def by_share(
 def by_group(
     groups: Mapping[str, str], source: Path, *, val: Sequence[str], test: Sequence[str]
 ) -> dict[str, list[str]]:
-    """By the hospital of each patient; whoever is in none that is named is trained on.
+    """Split by hospital; patients of hospitals that are not named are for training.
 
     Raises:
-        ValueError: If there is no such hospital, or a split is left without a patient.
+        ValueError: If a named hospital does not exist, or a split has no patient.
     """
     known = sorted(set(groups.values()))
     if unknown := [name for name in (*val, *test) if name not in known]:
@@ -87,20 +87,20 @@ def by_group(
     return splits
 
 
-def stated(said: Mapping[str, str], source: Path, column: str = "split") -> dict[str, list[str]] | None:
-    """As the word of each patient in a table says, which is empty where there is none; none where no patient has one.
+def stated(words: Mapping[str, str], source: Path, column: str = "split") -> dict[str, list[str]] | None:
+    """Split by a column of a table: its word by patient, empty if missing; None if no patient has one.
 
     Raises:
-        ValueError: If some patients have a split and others not, or a word is none of the three.
+        ValueError: If only some patients have a split, or a word is not one of the three.
     """
-    if not any(said.values()):
+    if not any(words.values()):
         return None
-    for patient, word in said.items():
+    for patient, word in words.items():
         if not word:
             raise ValueError(f"{source}: patient {patient} has no {column}, others have; fill the column or remove it")
         if word not in SPLITS:
             raise ValueError(f"{source}: {column} of {patient} is {word!r}; expected train, val or test")
-    return {name: [patient for patient, word in said.items() if word == name] for name in SPLITS}
+    return {name: [patient for patient, word in words.items() if word == name] for name in SPLITS}
 
 
 def check_classes(
@@ -109,7 +109,7 @@ def check_classes(
     names: Mapping[Hashable, str],
     source: Path,
 ) -> None:
-    """Refuse splits that nothing can be learnt from or measured on.
+    """Refuse splits with too few patients of a class.
 
     Raises:
         ValueError: If a split has fewer than two patients of a class in `names`.

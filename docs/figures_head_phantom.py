@@ -19,7 +19,7 @@ from medzoo.datamodules.phantoms.head import causal, simulate
 from medzoo.datamodules.phantoms.head.scanner import Scanner
 from medzoo.datamodules.preparation.scan import read_ct
 from medzoo.datamodules.preparation.skull_strip import SkullStrip
-from medzoo.evaluation.figures.head import image_axes
+from medzoo.evaluation.figures.followup.head import image_axes
 from medzoo.evaluation.figures.style import COLOURS, new_figure
 from medzoo.evaluation.scores.classification import auc
 from medzoo.evaluation.scores.followup_baselines import baseline_forecasts, fit_baselines

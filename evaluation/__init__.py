@@ -1,1 +1,1 @@
-"""Arrays in, numbers and figures out: nothing here trains, reads or writes."""
+"""Numbers and figures from arrays: nothing here trains a network, reads files or writes them."""

@@ -1,4 +1,4 @@
-"""Supervised classification of images or volumes, with one label each or several.
+"""Supervised classification of images or volumes, with one label or several.
 
 AUC and ACC are those of `medmnist.Evaluator` (medmnist 3.0.2): binary tasks score the last class and cut at 0.5,
 multi-class and ordinal ones take the macro mean of one-versus-rest AUC and the argmax, multi-label ones the mean over
@@ -7,12 +7,12 @@ labels, each cut at 0.5. A test compares both on the same scores.
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal
 
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     BinaryAccuracy,
     BinaryAUROC,
@@ -23,6 +23,7 @@ from torchmetrics.classification import (
     MultilabelAUROC,
 )
 
+from medzoo.lightning_modules.contracts import Batch, OrderedData
 from medzoo.lightning_modules.held_out import fit_to_validation
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.transfer import receive_network
@@ -30,8 +31,6 @@ from medzoo.models.fitted import Calibration, PatientThreshold
 from medzoo.models.losses.classification import Task
 
 __all__ = ["ClassificationModule", "classification_metrics"]
-
-Batch = dict[str, Any]
 
 
 class ClassificationModule(OptimizedModule):
@@ -51,7 +50,7 @@ class ClassificationModule(OptimizedModule):
         tta_flips: Spatial axes (0-based); probabilities in testing and predicting are averaged over all
             combinations of flips along them. Validation is left alone.
         compile: Compile `net` (`torch.compile`, in place, so that checkpoints keep their keys).
-        pretrained: Earlier stage whose network gives all weights but those of the head.
+        pretrained: Earlier stage that provides all weights except the head.
         calibrate: After training, fit a slope and biases of the probabilities to the validation cases.
         patient: Regular expression whose first group is the patient in the id of an image: after training, the
             threshold of a patient's mean probability is chosen on the validation patients.
@@ -113,10 +112,7 @@ class ClassificationModule(OptimizedModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
         loss = self.criterion(self(batch["image"]), batch["label"])
-        size = len(batch["id"])
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_training({"loss": loss}, len(batch["id"]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics of a validation batch."""
@@ -137,12 +133,12 @@ class ClassificationModule(OptimizedModule):
         """Probabilities (B, K) of images (B, C, *spatial), as `predict_step`."""
         return self._averaged(image)[1]
 
-    def finalize(self, datamodule: Any) -> None:
-        """Fit the calibration and the threshold of patients, where they are asked for, to the validation cases."""
+    def finalize(self, datamodule: OrderedData) -> None:
+        """Fit the calibration and the patient threshold, if configured, to the validation cases."""
         fit_to_validation(self, datamodule, self.calibration, self.patients)
 
     def _averaged(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the images as they are, and probabilities averaged over all flips of them."""
+        """Logits of the unflipped images, and probabilities averaged over all flips."""
         views = [self(image.flip(axes) if axes else image) for axes in self._flips]
         prob = torch.stack([self._prob(logits) for logits in views]).mean(0)
         return views[0], self.calibration(prob) if self.calibration is not None else prob
@@ -153,7 +149,7 @@ class ClassificationModule(OptimizedModule):
     def _log_evaluation(self, stage: str, metrics: MetricCollection, batch: Batch, loss: Tensor, prob: Tensor) -> None:
         label = batch["label"]
         metrics.update(prob[:, -1] if self.task == "binary" else prob, label.long())
-        self.log(f"{stage}/loss", loss, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+        self.log_evaluation(stage, {"loss": loss}, len(batch["id"]))
         self.log_dict(metrics, on_epoch=True, prog_bar=stage == "val", batch_size=len(batch["id"]))
 
 
@@ -171,7 +167,7 @@ def classification_metrics(task: Task, num_classes: int) -> MetricCollection:
         return MetricCollection({"auc": BinaryAUROC(), "acc": BinaryAccuracy()})
     if task == "multilabel":
         return MetricCollection({"auc": MultilabelAUROC(num_classes), "acc": MultilabelAccuracy(num_classes)})
-    metrics: dict[str, Any] = {
+    metrics: dict[str, Metric | MetricCollection] = {
         "auc": MulticlassAUROC(num_classes),
         "acc": MulticlassAccuracy(num_classes, average="micro"),
     }

@@ -1,4 +1,4 @@
-"""Diagnosis and survival from any of several modalities: encoders, a fusion, and losses that all fusions share."""
+"""Diagnosis and survival from any subset of modalities: encoders, a fusion, and the losses that all fusions share."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from medzoo.evaluation.regression.comparators import boosting
 from medzoo.evaluation.regression.plain import plain_filler, plain_model
 from medzoo.lightning_modules.classification import classification_metrics
-from medzoo.lightning_modules.concordance import ConcordanceIndex
+from medzoo.lightning_modules.contracts import Batch, CohortData
 from medzoo.lightning_modules.held_out import fit_to_validation
+from medzoo.lightning_modules.loss_terms import Terms
+from medzoo.lightning_modules.metrics import ConcordanceIndex
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.fitted import CohortBaselines, PatientThreshold
 from medzoo.models.fusion import Fused, FusionNetwork, drop_modalities
@@ -21,22 +23,18 @@ from medzoo.models.losses import CoxLoss
 
 __all__ = ["FusionModule"]
 
-Batch = dict[str, Any]
-Terms = dict[str, Tensor]
-
 
 class FusionModule(OptimizedModule):
     """Trains encoders and a fusion on batches with `present` (B, M) bool, `label` (B,), and a key for each modality.
 
-    The loss is the sum of weighted terms, of which those with weight 0 are left out: cross entropy of the fused output,
-    and with `time` (months) and `event` in the batch Cox's loss; the same of every modality's own head, averaged;
-    alignment of the tokens; what the decoders cannot tell; and what the fusion itself adds.
+    The loss is a weighted sum; terms of weight 0 are left out: cross entropy of the fused output and, with `time`
+    (months) and `event` in the batch, Cox's loss; the same for every modality's own head, averaged; alignment of the
+    tokens; reconstruction error of the decoders; and the fusion's own terms.
 
-    Logs `train/loss`; `loss`, `auc`, `acc` and, of batches with times, `c_index`, under `val/` and `test/`.
+    Logs `train/loss`; `loss`, `auc`, `acc` and, with a survival loss, `c_index`, under `val/` and `test/`.
 
     Args:
-        encoders: By modality, from what the batch holds to tokens (B, dim). Those of modalities that the data do not
-            have are not used.
+        encoders: By modality, from its entry in the batch to tokens (B, dim). Encoders of other modalities are ignored.
         fusion: From tokens and evidence to `Fused`.
         optimizer: Builds the optimiser from the parameters.
         scheduler: Builds a learning-rate schedule from the optimiser.
@@ -44,22 +42,22 @@ class FusionModule(OptimizedModule):
         modalities: M names, in the order of `present`.
         num_classes: K.
         dim: Width of a token.
-        modality_dropout: Probability with which the fusion does not get to see a modality that is there, in training.
-        fusion_weight: Of the fused output's losses; with 0 the modalities are trained each for itself.
-        unimodal_weight: Of the losses of the modalities' own heads.
-        survival_weight: Of Cox's loss against cross entropy; 0 where no times are known.
+        modality_dropout: Probability of hiding a present modality from the fusion in training.
+        fusion_weight: Weight of the fused output's losses; 0 trains each modality by itself.
+        unimodal_weight: Weight of the losses of the modalities' own heads.
+        survival_weight: Weight of Cox's loss relative to cross entropy; 0 if no times are known.
         ties: See `CoxLoss`.
         alignment: From tokens and presence to a loss, such as `ContrastiveAlignment`.
-        alignment_weight: Of that loss.
-        decoders: By modality, from tokens to what the encoder was given; for explanations by latent shift.
-        reconstruction_weight: Of their mean squared error in units of the variance; encoders learn by it too.
-        freeze_encoders: Train the fusion alone, on tokens and evidence of the stage `unimodal`; encoders and heads
-            rest, and `unimodal_weight` does not count. Tokens are computed once: augmentation has no effect.
+        alignment_weight: Weight of that loss.
+        decoders: By modality, from tokens back to the encoder's input; for explanations by latent shift.
+        reconstruction_weight: Weight of their mean squared error, relative to the variance; it trains the encoders too.
+        freeze_encoders: Train only the fusion, on the encoders and heads of the stage `unimodal`; `unimodal_weight` is
+            ignored. Tokens are computed once, so augmentation has no effect.
         patient: Regular expression whose first group is the patient in an id: after training, the threshold of a
             patient's probability is chosen on the validation patients.
 
     Raises:
-        ValueError: If a modality has no encoder, or there is no alignment that could be weighted.
+        ValueError: If a modality has no encoder, or `alignment_weight` is given without `alignment`.
     """
 
     def __init__(
@@ -115,7 +113,7 @@ class FusionModule(OptimizedModule):
 
     @property
     def ddp_strategy(self) -> str:
-        """As in the base class; here the modalities in a batch decide which parameters it uses."""
+        """As in the base class; which parameters a batch uses depends on its modalities."""
         return "ddp_find_unused_parameters_true"
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,22 +121,24 @@ class FusionModule(OptimizedModule):
         return self.net(batch, batch["present"])
 
     def receive(self, stages: Mapping[str, L.LightningModule]) -> None:
-        """Take over encoders, heads and decoders from the stage `unimodal`, where there is one.
+        """Copy encoders, heads and decoders from the stage `unimodal`, if there is one.
 
         Raises:
             ValueError: If the encoders are frozen and there is none.
         """
         if "unimodal" in stages:
-            before: Any = stages["unimodal"]
+            before = stages["unimodal"]
+            if not isinstance(before, FusionModule):
+                raise ValueError(f"the stage unimodal is a {type(before).__name__}: expected a FusionModule")
             self.net.encoders.load_state_dict(before.net.encoders.state_dict())
             self.net.heads.load_state_dict(before.net.heads.state_dict())
             if len(before.decoders) and len(self.decoders):
                 self.decoders.load_state_dict(before.decoders.state_dict())
         elif self.freeze_encoders:
-            raise ValueError("freeze_encoders=true needs a stage named unimodal before it")
+            raise ValueError("freeze_encoders=true needs an earlier stage named unimodal; add one, or set it to false")
 
-    def finalize(self, datamodule: Any) -> None:
-        """Choose the threshold of patients on validation, and fit what the test compares with to training patients.
+    def finalize(self, datamodule: CohortData) -> None:
+        """Choose the patient threshold on validation, and fit the baselines of the test to the training patients.
 
         Args:
             datamodule: With `ordered_dataloader` and `table`, such as `LiverCohortDataModule`.
@@ -158,26 +158,22 @@ class FusionModule(OptimizedModule):
         """Loss of a batch."""
         seen = drop_modalities(batch["present"], self.modality_dropout)
         *_, terms = self._terms(batch, seen)
-        size = len(batch["id"])
-        self.log_dict({f"train/{name}_step": term for name, term in terms.items()}, on_epoch=False, batch_size=size)
-        loss = terms["loss"]
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_training(terms, len(batch["id"]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics of a batch."""
         self._evaluate("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """As validation; returns what `predict_step` returns, the truth, and what each modality says by itself.
+        """As validation; returns what `predict_step` returns, the truth, and predictions by each modality alone.
 
         `unimodal` (B, M, K) are the probabilities of the modalities' own heads, without meaning for absent ones;
         `tokens` (B, M, dim) are 0 there.
         """
         fused, evidence, tokens = self._evaluate("test", batch)
         truth: Batch = {name: batch[name] for name in ("label", "time", "event") if name in batch}
-        said = {"unimodal": evidence[..., :-1].softmax(-1), "tokens": tokens}
-        return {**self._said(batch, fused), **truth, **said}
+        by_modality = {"unimodal": evidence[..., :-1].softmax(-1), "tokens": tokens}
+        return {**self._prediction(batch, fused), **truth, **by_modality}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """For a batch of B patients.
@@ -186,14 +182,14 @@ class FusionModule(OptimizedModule):
             `id`, `prob` (B, K), `risk` (B,), the logarithm of the hazard, `weights` (B, M) and `present` (B, M).
         """
         tokens = self._encode(batch)
-        return self._said(batch, self.net.fuse(tokens, self.net.evidence(tokens), batch["present"]))
+        return self._prediction(batch, self.net.fuse(tokens, self.net.evidence(tokens), batch["present"]))
 
-    def _said(self, batch: Batch, fused: Fused) -> Batch:
+    def _prediction(self, batch: Batch, fused: Fused) -> Batch:
         prob, risk = fused.output[:, :-1].float().softmax(1), fused.output[:, -1].float()
         return {"id": batch["id"], "prob": prob, "risk": risk, "weights": fused.weights, "present": batch["present"]}
 
     def _encode(self, batch: Batch) -> Tensor:
-        """Tokens (B, M, dim); of frozen encoders those that are kept, but for a test or prediction."""
+        """Tokens (B, M, dim); those of frozen encoders are cached in training and validation."""
         if not self.freeze_encoders:
             return self.net.encode(batch, batch["present"])
         self.net.encoders.eval()
@@ -224,17 +220,17 @@ class FusionModule(OptimizedModule):
         return fused, evidence, tokens, {**terms, "loss": torch.stack([*terms.values()]).sum()}
 
     def _task(self, output: Tensor, batch: Batch, rows: Tensor | slice = slice(None)) -> Tensor:
-        """Cross entropy, and Cox's loss where it counts, of outputs of some rows of a batch."""
+        """Cross entropy, and Cox's loss if it has a weight, for the outputs of some rows of a batch."""
         loss = F.cross_entropy(output[:, :-1].float(), batch["label"][rows])
         if self.survival_weight:
             if "time" not in batch:
-                raise ValueError("the data know no times of survival: set lightning_module.survival_weight=0")
+                raise ValueError("the data have no survival times: set lightning_module.survival_weight=0")
             time, event = batch["time"][rows], batch["event"][rows]
             loss = loss + self.survival_weight * self.cox(output[:, -1].float(), time, event)
         return loss
 
     def _reconstruction(self, tokens: Tensor, batch: Batch) -> Tensor:
-        """Mean share of the variance of each modality that its decoder does not tell, over those who have it."""
+        """Mean over modalities of the decoder's error, relative to the variance among patients with the modality."""
         errors = [tokens.sum() * 0]
         for name, decoder in self.decoders.items():
             index = self.modalities.index(name)
@@ -248,12 +244,12 @@ class FusionModule(OptimizedModule):
         fused, evidence, tokens, terms = self._terms(batch, batch["present"])
         metrics = self.val_metrics if stage == "val" else self.test_metrics
         order = self.val_concordance if stage == "val" else self.test_concordance
-        said, size = self._said(batch, fused), len(batch["id"])
-        prob = said["prob"]
+        prediction, size = self._prediction(batch, fused), len(batch["id"])
+        prob = prediction["prob"]
         metrics.update(prob[:, -1] if prob.shape[1] == 2 else prob, batch["label"])
-        self.log(f"{stage}/loss", terms["loss"], on_epoch=True, batch_size=size, sync_dist=True)
+        self.log_evaluation(stage, {"loss": terms["loss"]}, size)
         self.log_dict(metrics, on_epoch=True, prog_bar=stage == "val", batch_size=size)
         if self.survival_weight:
-            order.update(said["risk"], batch["time"], batch["event"])
+            order.update(prediction["risk"], batch["time"], batch["event"])
             self.log(f"{stage}/c_index", order, on_epoch=True, batch_size=size)
         return fused, evidence, tokens

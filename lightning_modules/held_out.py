@@ -1,30 +1,33 @@
-"""What modules of class probabilities fit to the validation cases between training and test."""
+"""Calibration and patient threshold of classifiers, fitted to the validation cases between training and test."""
 
-from typing import Any
-
+import lightning as L
 import numpy as np
 import torch
 
 from medzoo.evaluation.scores.by_patient import patient_scores
 from medzoo.evaluation.scores.calibration import fit_calibration
 from medzoo.evaluation.scores.diagnostic import youden_threshold
+from medzoo.lightning_modules.contracts import OrderedData
 from medzoo.models.fitted import Calibration, PatientThreshold
 
 __all__ = ["fit_to_validation"]
 
 
 def fit_to_validation(
-    module: Any, datamodule: Any, calibration: Calibration | None, threshold: PatientThreshold | None
+    module: L.LightningModule,
+    datamodule: OrderedData,
+    calibration: Calibration | None,
+    threshold: PatientThreshold | None,
 ) -> None:
     """Fit a calibration, then the threshold of patients to calibrated probabilities.
 
-    The threshold has the largest sensitivity + specificity.
+    The threshold maximises sensitivity + specificity (Youden).
 
     Args:
         module: With `predict_step`, which applies the calibration.
         datamodule: With `ordered_dataloader`.
-        calibration: None to leave probabilities as they are.
-        threshold: None where nobody asks for one.
+        calibration: None to leave probabilities uncalibrated.
+        threshold: None to fit no threshold.
     """
     if calibration is not None:
         prob, label, _ = _predicted(module, datamodule)
@@ -37,8 +40,8 @@ def fit_to_validation(
 
 
 @torch.no_grad()
-def _predicted(module: Any, datamodule: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Probabilities, labels and ids of all validation images, as the test will predict."""
+def _predicted(module: L.LightningModule, datamodule: OrderedData) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Probabilities, labels and ids of all validation images, predicted as in the test."""
     prob, label, ids = [], [], []
     for batch in datamodule.ordered_dataloader("val"):
         moved = module.transfer_batch_to_device(batch, module.device, 0)

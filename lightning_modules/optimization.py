@@ -1,39 +1,42 @@
-"""Optimiser and schedule of a module: given as partials by the config, completed when training starts."""
+"""Optimisers and schedules: the config gives partials, which are completed when training starts."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, Protocol
 
-import lightning as L
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from medzoo.lightning_modules.loss_terms import LogsLossTerms
 
 __all__ = ["OptimizedModule", "OptimizerPartial", "SchedulerPartial"]
 
 
 class OptimizerPartial(Protocol):
-    """An optimiser that lacks only its parameters."""
+    """An optimiser without its parameters."""
 
     def __call__(self, params: Iterable[nn.Parameter]) -> Optimizer:
         """Build the optimiser."""
 
 
-SchedulerPartial = Callable[[Optimizer], LRScheduler]
+SchedulerPartial = Callable[..., LRScheduler]
 
 
-class OptimizedModule(L.LightningModule):
-    """Trains every parameter that asks for a gradient.
+class OptimizedModule(LogsLossTerms):
+    """Base of the modules that train; updates every parameter that requires a gradient.
 
     With several optimisers (`automatic_optimization` is false), `training_step` computes the loss of each part inside
-    `learning(part)` and hands it to `descend`. Both do nothing where no step is wanted: in the rehearsal before
-    training and in a look for the source of a NaN.
+    `learning(part)` and hands it to `descend`. Both do nothing while no step may be taken: in the rehearsal before
+    training and in the search for the source of a NaN.
 
     Args:
         optimizer: Builds the optimiser from the parameters.
-        scheduler: Builds a learning-rate schedule from the optimiser; none for a constant rate. Where its `total_steps`
+        scheduler: Builds a learning-rate schedule from the optimiser; None for a constant rate. If its `total_steps`
             is null, the number of steps of the run is filled in.
         scheduler_interval: Whether the schedule counts epochs or steps.
     """
@@ -47,15 +50,15 @@ class OptimizedModule(L.LightningModule):
         super().__init__()
         self._optimizer, self._scheduler, self._interval = optimizer, scheduler, scheduler_interval
 
-    def log(self, name: str, value: Any, *, batch_size: float | None = None, **options: Any) -> None:  # type: ignore[override]
-        """Log as Lightning does, which truncates whole numbers that ranks average: 5 and 4 cases would be 4 each."""
-        size = None if batch_size is None else float(batch_size)
-        super().log(name, value, batch_size=size, **options)  # type: ignore[arg-type]
-
     @property
     def ddp_strategy(self) -> str:
-        """Strategy of Lightning that training on several devices needs; several optimisers leave out parameters."""
+        """Lightning's strategy for several devices; with several optimisers, a pass leaves some parameters unused."""
         return "ddp" if self.automatic_optimization else "ddp_find_unused_parameters_true"
+
+    @property
+    def datamodule(self) -> Any:
+        """The datamodule of the run, of which each module asks what it documents."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     @property
     def takes_steps(self) -> bool:
@@ -64,16 +67,16 @@ class OptimizedModule(L.LightningModule):
 
     @property
     def reached_step(self) -> int:
-        """Steps of training so far; in the rehearsal beyond any warm-up, so that every term of a loss is tried."""
+        """Training steps so far; in the rehearsal a number beyond any warm-up, so that every loss term is tried."""
         return 2**62 if self._trainer is None else self.global_step
 
     def place(self, batch_idx: int) -> int:
-        """Number of an evaluation batch among those of all ranks, which are dealt out in turn."""
+        """Index of an evaluation batch among those of all ranks, which take turns."""
         return batch_idx if self._trainer is None else batch_idx * self.trainer.world_size + self.trainer.global_rank
 
     @contextmanager
     def learning(self, part: int) -> Iterator[None]:
-        """Only parameters of optimiser number `part` ask for a gradient, where steps are taken."""
+        """Inside, only the parameters of optimiser `part` require a gradient, if steps are taken."""
         if not self.takes_steps:
             yield
             return
@@ -83,15 +86,15 @@ class OptimizedModule(L.LightningModule):
         self.untoggle_optimizer(optimizer)
 
     def descend(self, part: int, loss: Tensor, *, accumulate: int = 1, moves: bool = True) -> None:
-        """Backward pass of a loss, and a step of optimiser number `part`, where steps are taken.
+        """Backward pass of a loss, and a step of optimiser `part`, if steps are taken.
 
-        Lightning counts the steps of the first optimiser alone as steps of training.
+        Lightning counts only the steps of the first optimiser as training steps.
 
         Args:
-            part: Number of the optimiser.
-            loss: Of one batch.
-            accumulate: Batches that make one step.
-            moves: Whether this is the last of them.
+            part: Index of the optimiser.
+            loss: Loss of one batch.
+            accumulate: Batches for each step.
+            moves: Whether to step after this batch.
         """
         if not self.takes_steps:
             return
@@ -101,15 +104,27 @@ class OptimizedModule(L.LightningModule):
             (optimizer if part == 0 else optimizer.optimizer).step()
             optimizer.zero_grad()
 
-    def configure_optimizers(self) -> Any:
-        """Optimiser and schedule, as Lightning wants them."""
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser and its schedule, in the form that Lightning expects."""
         optimizer = self._optimizer(params=[weight for weight in self.parameters() if weight.requires_grad])
         if self._scheduler is None:
             return {"optimizer": optimizer}
-        scheduler: Any = self._scheduler
+        scheduler = self._scheduler
         if getattr(scheduler, "keywords", {}).get("total_steps", 0) is None:
             scheduler = partial(scheduler, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler(optimizer), "interval": self._interval}}
 
-    def _of_part(self, part: int) -> Any:
-        return self.optimizers()[part]  # type: ignore[index]
+    def step_schedules(self) -> None:
+        """Step all schedules; with several optimisers Lightning leaves that to the module."""
+        schedules = self.lr_schedulers()
+        for schedule in schedules if isinstance(schedules, list) else [schedules]:
+            if schedule is not None:
+                assert not isinstance(schedule, ReduceLROnPlateau), "a schedule that waits for a metric"
+                schedule.step()
+
+    def _of_part(self, part: int) -> LightningOptimizer:
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        optimizer = optimizers[part]
+        assert isinstance(optimizer, LightningOptimizer)
+        return optimizer

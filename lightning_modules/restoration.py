@@ -1,29 +1,28 @@
-"""Self-supervised restoration: a network learns what images look like by undoing corruptions of them.
+"""Self-supervised restoration: a network learns to undo corruptions of images (Models Genesis).
 
-Zhou et al. 2021, "Models Genesis", Medical Image Analysis: sigmoid and mean squared error against the image as it was.
-Any network that gives a list of logits will do, so that it can be trained on as a segmentation network.
+Zhou et al. 2021, "Models Genesis", Medical Image Analysis: mean squared error between the sigmoid of the output and the
+original image. Works with any network that returns a list of logits, so that it can be trained for segmentation next.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 
 __all__ = ["RestorationModule"]
 
-Batch = dict[str, Any]
-
 
 class RestorationModule(OptimizedModule):
-    """Trains `net` on `{"image": (B, C, *spatial) corrupted, "target": the same, as it was}`, both in [0, 1].
+    """Trains `net` on `{"image": (B, C, *spatial) corrupted, "target": the original}`, both in [0, 1].
 
-    Logs `train/loss`, `val/loss`, `test/loss`, the mean squared error, and `test/corrupted_loss`, that of the images
-    before they are restored.
+    Logs `train/loss`, `val/loss`, `test/loss`, the mean squared error, and `test/corrupted_loss`, that of
+    the corrupted images.
 
     Args:
-        net: From images to a list of logits (B, C, *spatial), the full resolution first.
+        net: From images to a list of logits (B, C, *spatial), full resolution first.
         optimizer: Builds the optimiser.
         scheduler: Builds the learning-rate schedule.
         scheduler_interval: Whether the schedule counts epochs or steps.
@@ -55,25 +54,22 @@ class RestorationModule(OptimizedModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Error of a batch."""
-        loss, size = F.mse_loss(self(batch["image"]), batch["target"]), len(batch["id"])
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_training({"loss": F.mse_loss(self(batch["image"]), batch["target"])}, len(batch["id"]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Error of a batch."""
         loss = F.mse_loss(self(batch["image"]), batch["target"])
-        self.log("val/loss", loss, on_epoch=True, prog_bar=True, batch_size=len(batch["id"]), sync_dist=True)
+        self.log_evaluation("val", {"loss": loss}, len(batch["id"]), prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Error of a batch, and what `predict_step` returns."""
-        said = self.predict_step(batch, batch_idx)
+        prediction = self.predict_step(batch, batch_idx)
         errors = {
-            "test/loss": F.mse_loss(said["restored"], batch["target"]),
-            "test/corrupted_loss": F.mse_loss(batch["image"], batch["target"]),
+            "loss": F.mse_loss(prediction["restored"], batch["target"]),
+            "corrupted_loss": F.mse_loss(batch["image"], batch["target"]),
         }
-        self.log_dict(errors, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
-        return said
+        self.log_evaluation("test", errors, len(batch["id"]))
+        return prediction
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """`{"id": B names, "restored": (B, C, *spatial)}`."""

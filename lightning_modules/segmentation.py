@@ -1,54 +1,53 @@
-"""Segmentation by any network that gives a list of logits: patches in training, whole images by sliding window after.
+"""Segmentation by any network that returns a list of logits: trained on patches, applied by sliding window.
 
-nnU-Net (doi:10.1038/s41592-020-01008-z; github.com/MIC-DKFZ/nnUNet, commit 0e49508, Apache-2.0): windows overlap by
-half, are weighted by a Gaussian, and may be averaged over mirror images.
+As in nnU-Net (doi:10.1038/s41592-020-01008-z; github.com/MIC-DKFZ/nnUNet, commit 0e49508, Apache-2.0), windows overlap
+by half, are weighted by a Gaussian, and can be averaged over mirrored images.
 """
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import lightning as L
 import torch
 import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
+from torchmetrics.segmentation import DiceScore
 
-from medzoo.lightning_modules.counts import VoxelCounts
+from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.transfer import receive_network
 from medzoo.models.losses.segmentation import in_regions
 
 __all__ = ["SegmentationModule"]
 
-Batch = dict[str, Any]
-
 
 class SegmentationModule(OptimizedModule):
-    """Trains `net` on `{"image": (B, C, *patch), "mask": (B, *patch)}`; all else takes one whole case in a batch.
+    """Trains `net` on `{"image": (B, C, *patch), "mask": (B, *patch)}`; other steps take one whole case.
 
-    Logs `train/loss`; `val/loss`, and `val/dice`, over all voxels of the split and the mean of all classes but the
-    background, or regions, that are true or said somewhere (nnU-Net's pseudo Dice). `test_step` and `predict_step` give
-    label maps on the grid of the file. What is not annotated has no part in either and is never said.
+    Logs `train/loss`, `val/loss` and `val/dice`: Dice over all voxels of the split, averaged over the foreground
+    classes (or regions) that occur in prediction or truth (nnU-Net's pseudo Dice). `test_step` and `predict_step`
+    return label maps on the grid of the file. Voxels that are not annotated count neither in the loss nor in the Dice.
 
     Args:
-        net: From an image to logits, the full resolution first.
-        criterion: Loss of the list of logits and the label map.
+        net: From images to a list of logits, full resolution first.
+        criterion: Loss of a list of logits and a label map.
         optimizer: Builds the optimiser.
         scheduler: Builds the learning-rate schedule.
-        num_classes: Of the logits: the background and each class, or each region.
-        patch_size: Of a window.
+        num_classes: Channels of the logits: background and classes, or regions.
+        patch_size: Size of a window.
         scheduler_interval: Whether the schedule counts epochs or steps.
-        overlap: Of neighbouring windows.
-        tta_flips: Axes over whose mirror images test and prediction are averaged; none in validation.
-        sw_batch_size: Windows that go through the network together.
-        pretrained: Earlier stage whose network gives all weights but those of the heads.
-        regions: Label values of each region, where regions are learnt, which may overlap, and not classes.
-        regions_class_order: For each region the label value that it is written as, over those before.
-        ignore: Label value of what is not annotated.
+        overlap: Share of a window that it has in common with its neighbour, in [0, 1).
+        tta_flips: Spatial axes (0-based); test and prediction are averaged over all combinations of flips.
+        sw_batch_size: Windows in one forward pass.
+        pretrained: Earlier stage that provides all weights except the heads.
+        regions: Label values of each region; regions may overlap. None to learn classes.
+        regions_class_order: Label value written for each region; later regions overwrite earlier ones.
+        ignore: Label value of voxels that are not annotated; None if there are none.
 
     Raises:
-        ValueError: If regions and their order do not fit the number of classes.
+        ValueError: If `regions`, `regions_class_order` and `num_classes` differ in length.
     """
 
     dry_steps = ("training_step",)  # a training batch holds patches, the other steps take whole cases
@@ -75,13 +74,15 @@ class SegmentationModule(OptimizedModule):
         self.net, self.criterion, self.num_classes = net, criterion, num_classes
         self.patch_size, self.overlap, self.sw_batch_size = list(patch_size), overlap, sw_batch_size
         self.flips = [axes for count in range(len(tta_flips) + 1) for axes in itertools.combinations(tta_flips, count)]
-        self.val_counts = VoxelCounts(num_classes)
         self.pretrained = pretrained
         self.regions, self.order, self.ignore = regions or [], list(regions_class_order or ()), ignore
+        self.val_dice = DiceScore(
+            num_classes, include_background=bool(regions), average="macro", aggregation_level="global"
+        )  # the macro mean leaves out classes that neither truth nor prediction has
         if self.regions and not len(self.regions) == len(self.order) == num_classes:
             raise ValueError(
                 f"regions={regions}, regions_class_order={regions_class_order} and num_classes={num_classes} must be "
-                "equally many: leave them to the data"
+                "equally many: remove the overrides, the datamodule provides them"
             )
 
     @property
@@ -99,36 +100,35 @@ class SegmentationModule(OptimizedModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, classes, *spatial) of whole images (B, C, *spatial) of any size."""
-        return sliding_window_inference(
+        logits = sliding_window_inference(
             image,
             self.patch_size,
             self.sw_batch_size,
             lambda windows: self.net(windows)[0].float(),
             overlap=self.overlap,
             mode="gaussian",
-        )  # type: ignore[return-value]
+        )
+        assert isinstance(logits, Tensor)
+        return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of patches."""
-        loss, size = self.criterion(self.net(batch["image"]), batch["mask"]), len(batch["id"])
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=size)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        return loss
+        loss = self.criterion(self.net(batch["image"]), batch["mask"])
+        return self.log_training({"loss": loss}, len(batch["id"]))
 
     def on_validation_epoch_start(self) -> None:
-        """Count anew."""
-        self.val_counts.reset()
+        """Reset the Dice."""
+        self.val_dice.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Loss, and voxels that are right and wrong."""
+        """Loss, and counts for the Dice."""
         logits = on_grid(self(batch["image"]), batch["size"])
-        self.log("val/loss", self.criterion([logits], batch["mask"]), on_epoch=True, batch_size=1, sync_dist=True)
-        self.val_counts.update(*self._voxels(logits, batch["mask"]))
+        self.log_evaluation("val", {"loss": self.criterion([logits], batch["mask"])}, 1)
+        self.val_dice.update(*self._voxels(logits, batch["mask"]))
 
     def on_validation_epoch_end(self) -> None:
         """Dice over all voxels of the split."""
-        both, said, true = self.val_counts.compute()[:, 0 if self.regions else 1 :].double()
-        self.log("val/dice", (2 * both / (said + true)).nanmean().float(), prog_bar=True)  # 0 / 0: left out
+        self.log("val/dice", self.val_dice.compute(), prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As `predict_step`."""
@@ -149,26 +149,25 @@ class SegmentationModule(OptimizedModule):
         return written
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Of each class, which sum to 1, or of each region."""
+        """Probabilities of classes, which sum to 1, or of regions, which are independent."""
         return logits.sigmoid() if self.regions else logits.softmax(1)
 
     def export_step(self, image: Tensor) -> Tensor:
-        """Probabilities (B, classes, *patch) of windows (B, C, *patch); whoever runs it puts windows together."""
+        """Probabilities (B, classes, *patch) of windows (B, C, *patch); the caller assembles the windows."""
         return self.probability(self.net(image)[0].float())
 
     def _voxels(self, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, classes) said and true of all voxels that are annotated."""
+        """Prediction and truth, bool (B, classes or regions, *spatial), false in all where nothing is annotated."""
         if self.regions:
-            said, true = (each.movedim(1, -1) for each in (logits > 0, in_regions(mask, self.regions)))
+            prediction, truth = logits > 0, in_regions(mask, self.regions)
         else:
-            said = F.one_hot(logits.argmax(1), self.num_classes)
-            true = F.one_hot(mask, self.num_classes + (self.ignore is not None))[..., : self.num_classes]
-        if self.ignore is None:
-            return said.flatten(0, -2), true.flatten(0, -2)
-        return said[mask != self.ignore], true[mask != self.ignore]
+            classes = [[value] for value in range(self.num_classes)]
+            prediction, truth = in_regions(logits.argmax(1), classes), in_regions(mask, classes)
+        known = (mask != self.ignore)[:, None] if self.ignore is not None else torch.ones_like(truth[:, :1])
+        return prediction & known, truth & known
 
     def mirrored(self, image: Tensor) -> Tensor:
-        """Logits, averaged over mirror images."""
+        """Logits (B, classes, *spatial), averaged over mirrored images."""
         total = torch.zeros(())
         for axes in self.flips:
             dims = [2 + axis for axis in axes]

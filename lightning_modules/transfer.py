@@ -1,4 +1,4 @@
-"""Weights from one network to another that shares all but its heads."""
+"""Transfer weights between networks that differ only in their task heads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,16 +8,16 @@ from torch import nn
 __all__ = ["receive_network", "take_over"]
 
 HEADS = ("head", "decoder.seg_layers")
-"""Beginnings of the names of layers whose size is that of the task: of all networks but U-Mamba, and of U-Mamba."""
+"""Prefixes of task heads, which are not transferred; the second is U-Mamba's."""
 
 
 def receive_network(net: nn.Module, stages: Mapping[str, Any], pretrained: str | None) -> None:
-    """Take over the weights of an earlier stage's `net`.
+    """Copy the weights of an earlier stage's `net`, except for the heads.
 
     Args:
         net: Changed in place.
         stages: Tested modules of the earlier stages, by name.
-        pretrained: The stage; none leaves the network as it is.
+        pretrained: Name of the stage; None leaves the network unchanged.
 
     Raises:
         ValueError: If there is no such stage, or its network does not fit.
@@ -30,16 +30,16 @@ def receive_network(net: nn.Module, stages: Mapping[str, Any], pretrained: str |
 
 
 def take_over(net: nn.Module, trained: nn.Module) -> None:
-    """Copy the weights of a trained network to another, but for those of its heads.
+    """Copy the weights of a trained network to another, except for the heads.
 
-    The trained network may have more: of a U-Net that restored images, `UNetEncoder` takes the way down.
+    The trained network may have more layers: `UNetEncoder` takes only the encoder of a U-Net.
 
     Args:
         net: Changed in place.
-        trained: Left as it is.
+        trained: Not changed.
 
     Raises:
-        ValueError: If any other weight is missing or of another shape; the first one is named.
+        ValueError: If a weight is missing or has another shape; names the first.
     """
     given = trained.state_dict()
     own = {name: weight for name, weight in net.state_dict().items() if not name.startswith(HEADS)}

@@ -1,53 +1,52 @@
-"""CycleGAN between two kinds of images, such as those of two scanners, and what it does for a network of one kind.
+"""CycleGAN between two image domains, such as two scanners, judged by a segmentation trained on one of them.
 
-Zhu et al. 2017 (arXiv:1703.10593): least-squares adversaries, L1 cycle and identity, a pool of earlier images, Adam at
-2e-4 with beta1 0.5, half of the epochs at a rate that falls to 0. Written from the paper. Different: batches of several
-slices, and the test asks what a segmentation that was trained on A makes of B translated to A.
+Zhu et al. 2017 (arXiv:1703.10593): least-squares adversarial losses, L1 cycle and identity losses, a pool of earlier
+images, Adam at 2e-4 with beta1 0.5, and a learning rate that falls to 0 in the second half. Written from the paper.
+Differences: batches hold several slices, and the test segments B, translated to A, with a network trained on A.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import lightning as L
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from monai.losses import PatchAdversarialLoss
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from medzoo.evaluation.measures.synthesis import kernel_distance
-from medzoo.lightning_modules.counts import KeptRows
+from medzoo.lightning_modules.contracts import Batch
+from medzoo.lightning_modules.metrics import KeptRows
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.segmentation import SegmentationModule
 from medzoo.models.translation import ImagePool
 
 __all__ = ["TranslationModule", "constant_then_linear"]
 
-Batch = dict[str, Any]
-
-_adversarial: Any = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
+LEAST_SQUARES = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
 
 
 class TranslationModule(OptimizedModule):
-    """Trains on `{"image": (B, C, h, w) of kind A, "other": the same of kind B}` in [0, 1].
+    """Trains on `{"image": (B, C, h, w) of domain A, "other": the same of domain B}` in [0, 1].
 
-    Logs `train/loss` of the generators, `train/discriminator`; `val/cycle`, the L1 error of both ways there and back;
-    `val/kid` and `val/raw_kid`, the kernel distance (times 1000, of 8 x 8 averages) of A from B translated to A, and
-    from B as it is. The test takes whole cases of B and gives the label maps that `downstream` sees in translations.
+    Logs `train/loss` of the generators, `train/discriminator`; `val/cycle`, the L1 error of both cycles;
+    `val/kid` and `val/raw_kid`, 1000 times the kernel distance (of 8 x 8 averages) between A and B translated to A, and
+    between A and B. The test takes whole cases of B and returns the label maps of `downstream` on the translations.
 
     Args:
         to_b: From A to B, both (B, C, H, W) in [-1, 1].
         to_a: From B to A.
-        discriminator_a: From images to a list of maps, the last of which says how much each patch looks like A.
+        discriminator_a: From images to a list of maps; the last one scores how much each patch looks like A.
         discriminator_b: The same for B.
         optimizer: Builds the optimiser of the generators, and that of the discriminators.
         scheduler: Their learning-rate schedule, in epochs.
-        downstream: A segmentation that knows A; its weights are those of the stage `trained`.
-        trained: The stage; none leaves the segmentation as it is built.
-        cycle_weight: Of the cycle.
-        identity_weight: Of the identity, times `cycle_weight`.
-        pool: Made images that discriminators are shown again.
+        downstream: A segmentation of A.
+        pretrained: Earlier stage that provides its weights; None to keep it as built.
+        cycle_weight: Weight of the cycle loss.
+        identity_weight: Weight of the identity loss, relative to `cycle_weight`.
+        pool: Size of the pool of translated images shown to each discriminator.
     """
 
     dry_steps = ("training_step",)  # a training batch holds slices, the test takes whole cases
@@ -62,7 +61,7 @@ class TranslationModule(OptimizedModule):
         scheduler: SchedulerPartial | None = None,
         *,
         downstream: SegmentationModule,
-        trained: str | None = None,
+        pretrained: str | None = None,
         cycle_weight: float = 10.0,
         identity_weight: float = 0.5,
         pool: int = 50,
@@ -70,10 +69,11 @@ class TranslationModule(OptimizedModule):
         super().__init__(optimizer, scheduler)
         self.automatic_optimization = False
         self.to_b, self.to_a, self.discriminator_a, self.discriminator_b = to_b, to_a, discriminator_a, discriminator_b
-        self.downstream, self.trained = downstream.requires_grad_(False), trained
+        self.downstream, self.pretrained = downstream.requires_grad_(False), pretrained
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.pool_a, self.pool_b = ImagePool(pool), ImagePool(pool)
-        self.features = nn.ModuleDict({name: KeptRows() for name in ("a", "b", "translated")})
+        self.features = {name: KeptRows() for name in ("a", "b", "translated")}
+        self.kept = nn.ModuleList(self.features.values())  # moves them to the device of the module
 
     @property
     def metric_names(self) -> list[str]:
@@ -81,19 +81,21 @@ class TranslationModule(OptimizedModule):
         return ["train/loss", "val/cycle", "val/kid"]
 
     def receive(self, stages: Mapping[str, L.LightningModule]) -> None:
-        """Take over the segmentation of the stage `trained`.
+        """Take over the segmentation of the stage `pretrained`.
 
         Raises:
             ValueError: If there is no such stage.
         """
-        if self.trained is None:
+        if self.pretrained is None:
             return
-        if self.trained not in stages:
-            raise ValueError(f"trained={self.trained}: no such stage before this one; there are {', '.join(stages)}")
-        self.downstream.load_state_dict(stages[self.trained].state_dict())
+        if self.pretrained not in stages:
+            raise ValueError(
+                f"pretrained={self.pretrained}: no such stage before this one; there are {', '.join(stages)}"
+            )
+        self.downstream.load_state_dict(stages[self.pretrained].state_dict())
 
     def forward(self, image: Tensor) -> Tensor:
-        """Images of B (B, C, H, W), or volumes (B, C, Z, H, W) slice by slice, in [0, 1], as A."""
+        """Translate images (B, C, H, W), or volumes (B, C, Z, H, W) slice by slice, from B to A; in [0, 1]."""
         if image.ndim == 4:
             return (self.to_a(2 * image - 1) + 1) / 2
         slices = [(self.to_a(2 * part - 1) + 1) / 2 for part in image.movedim(2, 1).flatten(0, 1).split(16)]
@@ -109,37 +111,33 @@ class TranslationModule(OptimizedModule):
             fake_a, fake_b = self.pool_a(fake_a), self.pool_b(fake_b)
         with self.learning(1):
             pairs = (self.discriminator_a, a, fake_a), (self.discriminator_b, b, fake_b)
-            judged = torch.stack([_judged(net, real, fake.detach()) for net, real, fake in pairs]).sum()
-            self.descend(1, judged)
-        numbers = {"train/loss": loss, "train/discriminator": judged}
+            loss_d = torch.stack([_discriminator_loss(net, real, fake.detach()) for net, real, fake in pairs]).sum()
+            self.descend(1, loss_d)
+        numbers = {"train/loss": loss, "train/discriminator": loss_d}
         self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=len(a), sync_dist=True)
         return loss
 
     def on_train_epoch_end(self) -> None:
         """Step the schedules."""
-        schedules: Any = self.lr_schedulers()
-        for schedule in schedules if isinstance(schedules, list) else [schedules] if schedules else []:
-            schedule.step()
+        self.step_schedules()
 
     def on_validation_epoch_start(self) -> None:
-        """Collect anew."""
+        """Reset the features."""
         for kept in self.features.values():
-            kept.reset()  # type: ignore[operator]
+            kept.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """The way there and back."""
+        """Cycle loss, and features for the kernel distances."""
         a, b = 2 * batch["image"] - 1, 2 * batch["other"] - 1
         fake_a, fake_b = self.to_a(b), self.to_b(a)
         cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
-        self.log(
-            "val/cycle", cycle / 4, on_epoch=True, batch_size=len(a), sync_dist=True
-        )  # of both, in units of [0, 1]
+        self.log_evaluation("val", {"cycle": cycle / 4}, len(a))  # the mean of both ways, of images in [0, 1]
         for name, images in (("a", a), ("b", b), ("translated", fake_a)):
-            self.features[name].update(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))  # type: ignore[operator]
+            self.features[name].update(F.adaptive_avg_pool2d(images.float(), 8).flatten(1))
 
     def on_validation_epoch_end(self) -> None:
-        """Distances of the kinds."""
-        found = {name: kept.compute().double().cpu().numpy() for name, kept in self.features.items()}  # type: ignore[operator]
+        """Kernel distances between the domains."""
+        found = {name: kept.compute().double().cpu().numpy() for name, kept in self.features.items()}
         distances = {"kid": ("translated", "a"), "raw_kid": ("b", "a")}
         numbers = {
             f"val/{name}": 1000 * kernel_distance(*(found[each] for each in pair)) for name, pair in distances.items()
@@ -147,7 +145,7 @@ class TranslationModule(OptimizedModule):
         self.log_dict(numbers, prog_bar=True, rank_zero_only=False)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """What `downstream` makes of a translated case, and `translated`, the case."""
+        """What `downstream` predicts on a translated case, and `translated`, the case."""
         translated = self(batch["image"])
         return {**self.downstream.predict_step({**batch, "image": translated}, batch_idx), "translated": translated}
 
@@ -155,28 +153,34 @@ class TranslationModule(OptimizedModule):
         """As `test_step`."""
         return self.test_step(batch, batch_idx)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser for both generators, one for both discriminators."""
         pairs = [(self.to_a, self.to_b), (self.discriminator_a, self.discriminator_b)]
         made = [self._optimizer(params=[w for net in pair for w in net.parameters()]) for pair in pairs]
         return made, [] if self._scheduler is None else [self._scheduler(each) for each in made]
 
     def _generators(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of both, B as A, and A as B."""
+        """Loss of both generators, B translated to A, and A translated to B."""
         fake_a, fake_b = self.to_a(b), self.to_b(a)
         pairs = (self.discriminator_a, fake_a), (self.discriminator_b, fake_b)
-        adversarial = sum(_adversarial(net(fake)[-1].float(), True, for_discriminator=False) for net, fake in pairs)
+        fooled = [_least_squares(net(fake), True, for_discriminator=False) for net, fake in pairs]
         cycle = F.l1_loss(self.to_a(fake_b), a) + F.l1_loss(self.to_b(fake_a), b)
         identity = F.l1_loss(self.to_a(a), a) + F.l1_loss(self.to_b(b), b)
-        return adversarial + self.cycle_weight * (cycle + self.identity_weight * identity), fake_a, fake_b
+        return torch.stack(fooled).sum() + self.cycle_weight * (cycle + self.identity_weight * identity), fake_a, fake_b
 
 
 def constant_then_linear(optimizer: Optimizer, epochs: int) -> LambdaLR:
-    """The full rate for half of the epochs, then along a line to 0, as in CycleGAN."""
+    """The full learning rate for half of the epochs, then a linear decay to 0, as in CycleGAN."""
     return LambdaLR(optimizer, lambda epoch: min(1.0, 2 * (epochs - epoch) / max(epochs, 1)))
 
 
-def _judged(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Half of the discriminator's loss, as the paper slows it."""
-    said = [(discriminator(images)[-1].float(), is_real) for images, is_real in ((real, True), (fake, False))]
-    return torch.stack([_adversarial(each, is_real, for_discriminator=True) for each, is_real in said]).mean()
+def _discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Half of the discriminator's loss; the paper halves it to slow the discriminator down."""
+    pairs = (real, True), (fake, False)
+    losses = [_least_squares(discriminator(images), is_real, for_discriminator=True) for images, is_real in pairs]
+    return torch.stack(losses).mean()
+
+
+def _least_squares(maps: list[Tensor], is_real: bool, *, for_discriminator: bool) -> Tensor:
+    """Least-squares loss of the last map of a discriminator."""
+    return torch.as_tensor(LEAST_SQUARES(maps[-1].float(), is_real, for_discriminator=for_discriminator))

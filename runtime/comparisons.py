@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medzoo.evaluation.figures import areas_figure, expansion_roc_figure
+from medzoo.evaluation.figures import areas_figure, roc_figure
 from medzoo.evaluation.scores.diagnostic import calibration_line, delong, delong_test, rates
+from medzoo.evaluation.scores.intervals import interval_text
 from medzoo.evaluation.scores.representations import compare_representations
 from medzoo.runtime.output.run_folder import read_csv, read_metrics
 from medzoo.runtime.output.tables import write_table
@@ -70,7 +71,7 @@ class CompareScores:
             rows.append({name: title, **self._row(positive, score, threshold, scores.get(self.reference))})
         write_table(run / f"test_{name}.csv", pd.DataFrame(rows))
         (run / "figures").mkdir(exist_ok=True)
-        figure = expansion_roc_figure(positive.astype(int), scores, resamples=self.resamples)
+        figure = roc_figure(positive, scores, resamples=self.resamples)
         figure.savefig(run / "figures" / f"{name}_roc.png")
 
     def _row(
@@ -81,12 +82,12 @@ class CompareScores:
             rates(positive, score >= threshold),
             calibration_line(positive, score),
         )
-        row = {"AUC (95% CI)": _interval(area, "auc")}
+        row = {"AUC (95% CI)": interval_text(area, "auc")}
         if reference is not None:
             row[f"p against {self.reference}"] = (
                 "" if reference is score else f"{delong_test(positive, score, reference)['p']:.3f}"
             )
-        row |= {f"{rate} (95% CI)": _interval(called, rate) for rate in _RATES}
+        row |= {f"{rate} (95% CI)": interval_text(called, rate) for rate in _RATES}
         return {**row, "Brier": f"{line['brier']:.3f}", "calibration slope": f"{line['calibration_slope']:.2f}"}
 
 
@@ -122,7 +123,7 @@ class CompareRepresentations:
         against = [names[0], *names[2:3]]
         tables = [compare_representations(label, probs, each, resamples=self.resamples) for each in against]
         rows = [
-            {name: row["name"], "AUC (95% CI)": _interval(row, "auc"), "ACC (95% CI)": _interval(row, "acc")}
+            {name: row["name"], "AUC (95% CI)": interval_text(row, "auc"), "ACC (95% CI)": interval_text(row, "acc")}
             | {f"p against {each}": _p(table[index]) for each, table in zip(against, tables, strict=True)}
             for index, row in enumerate(tables[0])
         ]
@@ -138,10 +139,6 @@ def _p(row: Mapping[str, Any]) -> str:
 def _scores(stage: Path) -> dict[str, tuple[float, int]]:
     rows = read_csv(stage / "predictions" / "patients.csv")
     return {row["id"]: (float(row["score"]), int(row["label"])) for row in rows}
-
-
-def _interval(values: Mapping[str, float], name: str) -> str:
-    return f"{values[name]:.3f} ({values[f'{name}_low']:.3f} to {values[f'{name}_high']:.3f})"
 
 
 def _text(value: float | None) -> str:

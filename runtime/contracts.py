@@ -167,7 +167,7 @@ class OrderedSplits(Protocol):
 class CaseTables(Protocol):
     """A datamodule with a table of cases, which a nomogram is fitted to and reads.
 
-    `lightning_modules/nomogram_fit.py` and `reads_nomogram.py` ask for it.
+    `lightning_modules/nomogram/` asks for it.
     """
 
     def cases(self, *splits: str) -> Any:

@@ -1,1 +1,1 @@
-"""The report of a nomogram."""
+"""The report of a nomogram: metrics, tables, figures, calculator and checklist."""

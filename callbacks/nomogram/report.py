@@ -1,78 +1,111 @@
-"""What a fitted nomogram is worth on test cases: it is read and judged here, and nothing in it changes."""
+"""The test of a fitted nomogram: it is read and judged here, and nothing in it changes."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import lightning as L
+import numpy as np
 import torch
 
-from medzoo.callbacks.collect import data_of
-from medzoo.callbacks.nomogram.figures import heat_maps, nomogram_figures, score_traversal
-from medzoo.callbacks.nomogram.study import Study
-from medzoo.callbacks.nomogram.tables import write_tables
+from medzoo.callbacks.collect import Batch
+from medzoo.callbacks.nomogram.figures import (
+    HeatMap,
+    Traversal,
+    heat_map_figure,
+    heat_maps,
+    nomogram_figures,
+    traversal_figure,
+    traverse,
+)
+from medzoo.callbacks.nomogram.study import Cases, Data, Module, Study
+from medzoo.callbacks.nomogram.tables import calculator, nomogram_tables
 from medzoo.callbacks.nomogram.tripod import tripod_of
-from medzoo.callbacks.output import save_figures, write_csv
-from medzoo.evaluation.nomogram.reading import read_nomogram
+from medzoo.callbacks.output import Report
+from medzoo.callbacks.reports.base import TestReport
+from medzoo.evaluation.nomogram.reading import Reading, read_nomogram
 from medzoo.evaluation.nomogram.study import judge
 from medzoo.evaluation.scores.diagnostic import delong
 
-__all__ = ["NomogramReport"]
+__all__ = ["Judged", "NomogramReport"]
 
 
-class NomogramReport(L.Callback):
-    """At the end of the test, reports the development of the nomogram and judges it on the test cases.
+@dataclass(frozen=True)
+class Judged:
+    """A study with the module's notes and method; with images, the traversal of their score and heat maps."""
 
-    The nomogram is that of the checkpoint, whatever cohort is tested. Logs of the test cases `test/auc` with DeLong's
-    interval, rates and net benefit at the threshold that development cases chose, Brier score, calibration slope and
-    intercept; with an image score `test/clinical_auc`, `test/auc_gain` with its p, `test/score_auc`; of phantoms
-    `test/ceiling_auc`. Beside them, of the development cases, `development/auc` and others, with `_corrected` for
-    optimism. Writes `test_*.csv`, `nomogram.html`, `predictions/cases.csv`, and `figures/nomogram.{png,svg}` among
-    others. Where no case is left for a test, the figures of the development are the result.
+    study: Study
+    notes: Sequence[str]
+    method: Mapping[str, str]
+    traversal: Traversal | None = None
+    heat_maps: Sequence[HeatMap] = ()
+
+
+class NomogramReport(TestReport[Module, Data, Judged]):
+    """Reports how the nomogram was developed, and judges it on the test cases.
+
+    The nomogram is that of the checkpoint, whatever cohort is tested. For the test cases it logs `test/auc` with
+    DeLong's interval, rates and net benefit at the threshold chosen on development cases, Brier score, calibration
+    slope and intercept; with an image score `test/clinical_auc`, `test/auc_gain` with its p, `test/score_auc`; for
+    phantoms `test/ceiling_auc`. For the development cases it logs `development/auc` and others, and the same with
+    `_corrected` for optimism. Writes `test_*.csv`, `nomogram.html`, `predictions/cases.csv`, and
+    `figures/nomogram.{png,svg}` among others. Without test cases, only the development is reported.
 
     Args:
-        explained: Test images drawn with a heat map, where there are images.
-        layer: Of the module, whose map is weighted by its effect on the score.
+        explained: How many test images are drawn with a heat map.
+        layer: Layer of the module that Grad-CAM weights by its effect on the score.
     """
 
     def __init__(self, explained: int = 8, layer: str = "net.down.0") -> None:
+        super().__init__()
         self.explained, self.layer, self._fitted_here = explained, layer, False
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remember that this run made the nomogram."""
         self._fitted_here = True
 
-    @torch.no_grad()
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Read, judge and log; the first rank writes and draws."""
-        datamodule = data_of(trainer)
-        reading = read_nomogram(pl_module.nomogram)
-        with trainer.precision_plugin.forward_context():
-            table = pl_module.case_table(datamodule, "test")
-        probabilities, numbers = {}, {}
-        if len(table.names):
-            probabilities = pl_module.case_probabilities(table)
-            numbers = judge(table.positive, probabilities, reading.thresholds)
-            if table.truth is not None:  # of phantoms: nobody can do better but by luck
-                numbers["ceiling_auc"] = delong(table.positive, table.truth)["auc"]
-        study = Study(reading, table if numbers else None, probabilities, numbers, self._fitted_here)
-        metrics = {f"test/{name}": value for name, value in numbers.items()} | _developed(study)
-        pl_module.log_dict({name: torch.tensor(float(value)) for name, value in metrics.items()})
-        if trainer.is_global_zero:
-            self._report(trainer, pl_module, study)
+    def keep(self, outputs: Batch, batch: Batch, data: Data) -> None:
+        """Keep nothing: the module makes the table of cases at the end."""
 
-    def _report(self, trainer: L.Trainer, pl_module: Any, study: Study) -> None:
-        datamodule = data_of(trainer)
-        run = Path(trainer.default_root_dir)
-        write_tables(run, study, pl_module.nomogram_notes)
-        write_csv(run / "test_6_TRIPOD_AI.csv", tripod_of(study, datamodule, pl_module.nomogram_method))
+    @torch.no_grad()
+    def collected(self, module: Module, data: Data) -> Judged:
+        """Read the nomogram and judge it on the test cases; explain the score where there are images."""
+        reading, context = read_nomogram(module.nomogram), module.trainer.precision_plugin.forward_context
+        with context():
+            table = module.case_table(data, "test")
+        probabilities = module.case_probabilities(table) if len(table.names) else {}
+        study = _judged(reading, table, probabilities, self._fitted_here)
+        traversal = traverse(module) if len(module.nomogram.latent) else None
+        with torch.enable_grad(), context():
+            maps = heat_maps(module, data, study, self.explained, self.layer)
+        return Judged(study, module.nomogram_notes, module.nomogram_method, traversal, maps)
+
+    def report(self, collected: Judged, data: Data) -> Report:
+        """Metrics of the test and of the development, tables, figures and the calculator."""
+        study = collected.study
+        tables = nomogram_tables(study, collected.notes)
+        tables["test_6_TRIPOD_AI.csv"] = tripod_of(study, bool(data.phantom), collected.method)
         figures = nomogram_figures(study)
-        if len(pl_module.nomogram.latent):
-            figures["score_traversal"] = score_traversal(pl_module)
-        if study.table and study.table.images:
-            with torch.enable_grad(), trainer.precision_plugin.forward_context():
-                figures["gradcam"] = heat_maps(pl_module, datamodule, study, self.explained, self.layer)
-        save_figures(trainer, figures)
-        figures["nomogram"].savefig(run / "figures" / "nomogram.svg")
+        if collected.traversal:
+            figures["score_traversal"] = traversal_figure(collected.traversal)
+        if collected.heat_maps:
+            figures["gradcam"] = heat_map_figure(collected.heat_maps, study.reading.record["classes"])
+        return Report(
+            metrics={f"test/{name}": value for name, value in study.numbers.items()} | _developed(study),
+            tables=tables,
+            figures=figures,
+            vectors=["nomogram"],
+            pages={"nomogram.html": calculator(study.reading)},
+        )
+
+
+def _judged(reading: Reading, table: Cases, probabilities: Mapping[str, np.ndarray], own: bool) -> Study:
+    """The study, without test cases where there are none."""
+    if not probabilities:
+        return Study(reading, None, {}, {}, own)
+    numbers = judge(table.positive, probabilities, reading.thresholds)
+    if table.truth is not None:  # of phantoms: a better result is luck
+        numbers["ceiling_auc"] = delong(table.positive, table.truth)["auc"]
+    return Study(reading, table, probabilities, numbers, own)
 
 
 def _developed(study: Study) -> dict[str, float]:

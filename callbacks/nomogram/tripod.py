@@ -1,4 +1,4 @@
-"""What a run knows of the TRIPOD+AI checklist."""
+"""The TRIPOD+AI checklist, as far as a run can fill it in."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -9,26 +9,27 @@ import sklearn
 import torch
 
 from medzoo.callbacks.nomogram.study import Study
+from medzoo.callbacks.output import Row
 from medzoo.evaluation.nomogram.study import NOMOGRAM, equation
 from medzoo.evaluation.scores.summary import MISSING, tripod_rows
 
 __all__ = ["tripod_of"]
 
 
-def tripod_of(study: Study, datamodule: Any, method: Mapping[str, str]) -> list[dict[str, Any]]:
+def tripod_of(study: Study, phantom: bool, method: Mapping[str, str]) -> Sequence[Row]:
     """Rows `item`, `about`, `said`.
 
     Args:
-        study: What came out.
-        datamodule: Of the test cases.
-        method: What the module says of items 7 (data preparation) and 12c (what came before the regression).
+        study: The nomogram and the test cases.
+        phantom: Whether the test cases are of a phantom.
+        method: Texts of the module for items 7 (`preparation` of the data) and 12c (what the `model` did before).
     """
     reading, record, numbers = study.reading, study.reading.record, study.numbers
     settings, counts = record["settings"], _counts(study)
     events, tried = sum(n for _, n in record["counts"].values()), len(record["names"]) + len(record["candidates"])
     folds = f"{settings['folds']} folds by case, seed {settings['seed']}"
     gaps = record["gaps"] + (int(np.isnan(study.table.x).any(1).sum()) if study.table else 0)
-    said = {
+    items = {
         "7": ("data preparation", method["preparation"]),
         "9": (
             "predictors",
@@ -47,7 +48,7 @@ def tripod_of(study: Study, datamodule: Any, method: Mapping[str, str]) -> list[
             f"development cases ({folds}); no test case took part",
         ),
         "16": ("differences between development and test", _differences(study)),
-        "18e": ("data", "phantom: its causal model is in datamodules/phantoms" if datamodule.phantom else MISSING),
+        "18e": ("data", "phantom: its causal model is in datamodules/phantoms" if phantom else MISSING),
         "18f": (
             "code",
             f"Lightning MedZoo; seed {settings['seed']}; Python {platform.python_version()}, torch "
@@ -61,15 +62,15 @@ def tripod_of(study: Study, datamodule: Any, method: Mapping[str, str]) -> list[
         "24": ("updating", "none"),
         "26": ("what a program sees of limitations", "; ".join(record["notes"]) or "nothing"),
     }
-    return tripod_rows(said)
+    return tripod_rows(items)
 
 
 def _performance(optimism: Sequence[Mapping[str, Any]], numbers: Mapping[str, float]) -> str:
     row = next(row for row in optimism if row["measure"] == "auc")
-    told = f"development AUC {row['apparent']:.3f} apparent, {row['corrected']:.3f} corrected for optimism"
+    development = f"development AUC {row['apparent']:.3f} apparent, {row['corrected']:.3f} corrected for optimism"
     if not numbers:
-        return told
-    return f"test AUC {numbers['auc']:.3f} ({numbers['auc_low']:.3f} to {numbers['auc_high']:.3f}); {told}"
+        return development
+    return f"test AUC {numbers['auc']:.3f} ({numbers['auc_low']:.3f} to {numbers['auc_high']:.3f}); {development}"
 
 
 def _differences(study: Study) -> str:
@@ -77,7 +78,7 @@ def _differences(study: Study) -> str:
         return "no test cases: development alone"
     if study.own:
         return "drawn from one cohort, stratified by class, or as the table of cases says"
-    return f"tested on {len(study.table.names)} cases given to evaluate.py; what differs, a human has to say"
+    return f"tested on {len(study.table.names)} cases given to evaluate.py; differences are for a human to describe"
 
 
 def _counts(study: Study) -> str:

@@ -1,20 +1,50 @@
-"""Figures and the table of classes at the end of a test, into the run folder and onto the dashboard."""
+"""The test of a classifier: a table of classes, and figures of its ranking, calibration and mistakes."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import lightning as L
 import numpy as np
 
-from medzoo.callbacks.collect import CollectPredictions, data_of, gather
-from medzoo.callbacks.output import save_figures, write_csv
-from medzoo.evaluation.figures import calibration_figure, confusion_figure, mistakes_figure, roc_figure
+from medzoo.callbacks.collect import Batch, Predictions, gather
+from medzoo.callbacks.output import Report
+from medzoo.callbacks.reports.base import TestReport
+from medzoo.evaluation.figures import calibration_figure, class_roc_figure, confusion_figure, mistakes_figure
 from medzoo.evaluation.scores.classification import class_table
 
-__all__ = ["ClassificationFigures"]
+__all__ = ["ClassificationFigures", "Classified", "Mistake"]
 
 
-class ClassificationFigures(CollectPredictions):
+class Data(Protocol):
+    """Members of the datamodule that are used."""
+
+    class_names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A misclassified image (C, *spatial), with its true class and the predicted probabilities (K,)."""
+
+    image: np.ndarray
+    label: int
+    prob: np.ndarray
+
+    @property
+    def of_truth(self) -> float:
+        """The probability of the true class: the lower, the worse the mistake."""
+        return float(self.prob[self.label])
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Predictions with `prob` (N, K) and `label`, (N,) or (N, K) for several labels, and the worst mistakes."""
+
+    predictions: Predictions
+    mistakes: Sequence[Mistake] = ()
+
+
+class ClassificationFigures(TestReport[L.LightningModule, Data, Classified]):
     """Draws the confusion matrix, ROC, calibration and worst mistakes; writes `test_classes.csv`.
 
     Logs the bounds of the bootstrap 95% interval of the AUC as `test/auc_low` and `test/auc_high`.
@@ -27,52 +57,48 @@ class ClassificationFigures(CollectPredictions):
     def __init__(self, mistakes: int = 12, resamples: int = 1000) -> None:
         super().__init__()
         self.mistakes, self.resamples = mistakes, resamples
-        self._worst: list[tuple[float, Any]] = []
 
-    def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start anew."""
-        super().on_test_epoch_start(trainer, pl_module)
-        self._worst = []
+    def reset(self) -> None:
+        """Forget earlier batches."""
+        super().reset()
+        self._mistakes: list[Mistake] = []
 
-    def on_test_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
-    ) -> None:
-        """Keep the predictions of a batch, and of its images only those that may be among the worst."""
-        super().on_test_batch_end(trainer, pl_module, outputs, batch)
-        label, prob = self._parts[-1]["label"], self._parts[-1]["prob"]
+    def keep(self, outputs: Batch, batch: Batch, data: Data) -> None:
+        """Keep the predictions of a batch, and of its images only those that may be among the worst mistakes."""
+        super().keep(outputs, batch, data)
+        label, prob = self._outputs[-1]["label"], self._outputs[-1]["prob"]
         if label.ndim > 1 or "image" not in batch:
             return
         for index in np.flatnonzero(prob.argmax(1) != label):
             image = batch["image"][index].float().cpu().numpy()
-            self._worst.append((float(prob[index, label[index]]), (image, label[index], prob[index])))
-        self._worst = sorted(self._worst, key=lambda entry: entry[0])[: self.mistakes]
+            self._mistakes.append(Mistake(image, label[index], prob[index]))
+        self._mistakes = self._worst(self._mistakes)
 
-    def finish(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str, collected: dict[str, Any]) -> None:
-        """Draw, write and log."""
-        worst = [entry for _, entry in sorted(gather(self._worst), key=lambda entry: entry[0])[: self.mistakes]]
-        if stage != "test":
-            return
-        names = data_of(trainer).class_names
-        labels, prob = collected["label"], collected["prob"]
+    def collected(self, module: L.LightningModule, data: Data) -> Classified:
+        """Predictions and the worst mistakes of all ranks."""
+        return Classified(self.predictions(), self._worst(gather(self._mistakes)))
+
+    def report(self, collected: Classified, data: Data) -> Report:
+        """The table of classes, the interval of the AUC, and the figures."""
+        names, labels, prob = data.class_names, collected.predictions["label"], collected.predictions["prob"]
         table = class_table(labels, prob, names, resamples=self.resamples)
-        summary = table[1] if _is_binary(labels, names) else table[-1]
-        pl_module.log_dict({"test/auc_low": summary["auc_low"], "test/auc_high": summary["auc_high"]}, sync_dist=False)
-        if not trainer.is_global_zero:
-            return
-        folder = Path(trainer.default_root_dir)
-        write_csv(folder / "test_classes.csv", table)
+        of_auc = table[1] if labels.ndim == 1 and len(names) == 2 else table[-1]
         figures = {
-            "roc": roc_figure(labels, prob, names, resamples=self.resamples),
+            "roc": class_roc_figure(labels, prob, names, resamples=self.resamples),
             "calibration": calibration_figure(labels, prob, names),
         }
         if labels.ndim == 1:
             figures["confusion"] = confusion_figure(labels, prob, names)
+        if labels.ndim == 1 and collected.mistakes:
             wrong = int((prob.argmax(1) != labels).sum())
-            if worst:
-                images, true, said = (np.stack(column) for column in zip(*worst, strict=True))
-                figures["mistakes"] = mistakes_figure(images, true, said, names, wrong=wrong, total=len(labels))
-        save_figures(trainer, figures)
+            shown = [(each.image, each.label, each.prob) for each in collected.mistakes]
+            images, true, predicted = (np.stack(column) for column in zip(*shown, strict=True))
+            figures["mistakes"] = mistakes_figure(images, true, predicted, names, wrong=wrong, total=len(labels))
+        return Report(
+            metrics={"test/auc_low": of_auc["auc_low"], "test/auc_high": of_auc["auc_high"]},
+            tables={"test_classes.csv": table},
+            figures=figures,
+        )
 
-
-def _is_binary(labels: np.ndarray, class_names: list[str]) -> bool:
-    return labels.ndim == 1 and len(class_names) == 2
+    def _worst(self, mistakes: list[Mistake]) -> list[Mistake]:
+        return sorted(mistakes, key=lambda mistake: mistake.of_truth)[: self.mistakes]

@@ -1,22 +1,43 @@
-"""What either part of a code tells of the label, and what both know of each other, at the end of a test."""
+"""How well either part of a code predicts the label, and how much both parts share."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-import lightning as L
 import numpy as np
-import torch
 
-from medzoo.callbacks.collect import CollectPredictions, data_of
-from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.callbacks.collect import Predictions
+from medzoo.callbacks.output import Report, Row
+from medzoo.callbacks.reports.base import TestReport
 from medzoo.evaluation.figures import areas_figure, correlation_figure, projection_figure
 from medzoo.evaluation.measures.redundancy import redundancy
 from medzoo.evaluation.scores.representations import compare_representations
 
-__all__ = ["RepresentationReport"]
+__all__ = ["RepresentationReport", "TwoParts"]
 
 
-class RepresentationReport(CollectPredictions):
+class Module(Protocol):
+    """Members of the module that are used; `set_names` names the first part, the second part, and both."""
+
+    set_names: tuple[str, str, str]
+
+
+class Data(Protocol):
+    """Members of the datamodule that are used."""
+
+    class_names: Sequence[str]
+    hcr_names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TwoParts:
+    """Names of the sets, and predictions with `label`, `first`, `second` and `probs` (N, 3, K) by set."""
+
+    names: tuple[str, str, str]
+    predictions: Predictions
+
+
+class RepresentationReport(TestReport[Module, Data, TwoParts]):
     """Compares the regressions on either part of a code and on both, as `TwoPartVAEModule` gives them.
 
     Logs `test/auc`, `test/acc` of both parts, `test/auc_<part>`, `test/acc_<part>`, and the redundancy of the
@@ -32,40 +53,42 @@ class RepresentationReport(CollectPredictions):
         super().__init__()
         self.resamples = resamples
 
-    def finish(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str, collected: dict[str, Any]) -> None:
-        """Compare, log, write and draw."""
-        if stage != "test":
-            return
-        names: tuple[str, ...] = pl_module.set_names  # type: ignore[assignment]
-        label, first, second = collected["label"], collected["first"], collected["second"]
-        probs = {name: collected["probs"][:, index] for index, name in enumerate(names)}
+    def collected(self, module: Module, data: Data) -> TwoParts:
+        """Predictions of all ranks."""
+        return TwoParts(module.set_names, self.predictions())
+
+    def report(self, collected: TwoParts, data: Data) -> Report:
+        """Areas, accuracies and redundancy, with tables and figures of them."""
+        names, found = collected.names, collected.predictions
+        label, first, second = found["label"], found["first"], found["second"]
+        probs = {name: found["probs"][:, index] for index, name in enumerate(names)}
         rows = compare_representations(label, probs, names[0], resamples=self.resamples)
-        numbers = {f"test/{measure}": value for measure, value in redundancy(first, second).items()}
+        metrics = {f"test/{measure}": value for measure, value in redundancy(first, second).items()}
         for row, suffix in zip(rows, (f"_{names[0].lower()}", f"_{names[1].lower()}", ""), strict=True):
-            numbers |= {f"test/{measure}{suffix}": row[measure] for measure in ("auc", "acc")}
-        pl_module.log_dict({name: torch.tensor(float(value)) for name, value in numbers.items()})
-        if not trainer.is_global_zero:
-            return
-        run = Path(trainer.default_root_dir)
-        write_csv(run / "test_representations.csv", rows)
-        write_csv(run / "predictions" / "representations.csv", _table(collected["id"], label, probs))
-        data = data_of(trainer)
+            metrics |= {f"test/{measure}{suffix}": row[measure] for measure in ("auc", "acc")}
         features = data.hcr_names or [str(index) for index in range(first.shape[1])]
         sets = {names[0]: first, names[1]: second, names[2]: np.concatenate([first, second], 1)}
-        figures = {
-            "areas": areas_figure(rows),
-            "correlation": correlation_figure(first, second, features, names[:2]),  # type: ignore[arg-type]
-            "projections": projection_figure(sets, label, data.class_names),
-        }
-        save_figures(trainer, figures)
+        return Report(
+            metrics=metrics,
+            tables={
+                "test_representations.csv": rows,
+                "predictions/representations.csv": _table(found["id"], label, probs),
+            },
+            figures={
+                "areas": areas_figure(rows),
+                "correlation": correlation_figure(first, second, features, (names[0], names[1])),
+                "projections": projection_figure(sets, label, data.class_names),
+            },
+        )
 
 
-def _table(ids: list[str], label: np.ndarray, probs: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def _table(ids: Sequence[str], label: np.ndarray, probs: Mapping[str, np.ndarray]) -> list[Row]:
     """A row for each image: id, label, and each set's probability of each class as `<set>/<class index>`."""
-    rows = []
-    for index, name in enumerate(ids):
-        row: dict[str, Any] = {"id": name, "label": int(label[index])}
-        for title, prob in probs.items():
-            row |= {f"{title}/{k}": f"{value:.7g}" for k, value in enumerate(prob[index])}
-        rows.append(row)
-    return rows
+    return [
+        {
+            "id": name,
+            "label": int(label[index]),
+            **{f"{title}/{k}": f"{value:.7g}" for title, prob in probs.items() for k, value in enumerate(prob[index])},
+        }
+        for index, name in enumerate(ids)
+    ]

@@ -1,21 +1,57 @@
-"""Scores and pictures of a segmentation's test."""
+"""The test of a segmentation: scores of every case, and the worst, the middle and the best in pictures."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import lightning as L
 import numpy as np
-import torch
+from matplotlib.figure import Figure
 
-from medzoo.callbacks.collect import data_of, gather
-from medzoo.callbacks.output import save_figures, write_csv
+from medzoo.callbacks.collect import Batch, gather
+from medzoo.callbacks.output import Report, Row
+from medzoo.callbacks.reports.base import TestReport
 from medzoo.evaluation.figures import segmentation_figure
 from medzoo.evaluation.measures.segmentation import case_scores, grouped_dice, known_mean, summary
 
-__all__ = ["SegmentationReport"]
+__all__ = ["Cases", "Drawing", "SegmentationReport"]
 
 
-class SegmentationReport(L.Callback):
+class Data(Protocol):
+    """Members of the datamodule that are used; `unit` (`mm` or `px`) and `patients` (by case) only of pictures."""
+
+    class_names: Sequence[str]
+    regions: Sequence[Sequence[int]] | None
+    ignore: int | None
+    spatial_dims: int
+    unit: str
+    patients: Mapping[str, str]
+
+    def raw(self, name: str) -> np.ndarray:
+        """The first channel of a case, as it is in its file."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A case to be drawn: predicted and reference label maps, mm of a voxel, and the image, read at the end."""
+
+    overlap: float
+    name: str
+    prediction: np.ndarray
+    reference: np.ndarray
+    spacing: Sequence[float]
+    image: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Scores of all cases in order of their id, and drawings of some."""
+
+    rows: Sequence[dict[str, Any]]
+    drawings: Sequence[Drawing]
+
+
+class SegmentationReport(TestReport[L.LightningModule, Data, Cases]):
     """Logs `test/dice`, `test/hd95_mm` and more (`measures.segmentation.summary`); writes a row for each case.
 
     Pictures have no volumes, and most no millimetres: `test/hd95_px`; `test/patient_dice` is over all pixels of a
@@ -28,65 +64,69 @@ class SegmentationReport(L.Callback):
     """
 
     def __init__(self, cases: int = 5, window: tuple[float, float] | None = None) -> None:
+        super().__init__()
         self.cases, self.window = cases, window
+
+    def reset(self) -> None:
+        """Forget earlier batches."""
         self._rows: list[dict[str, Any]] = []
-        self._drawn: list[tuple[Any, ...]] = []
+        self._drawings: list[Drawing] = []
 
-    def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start anew."""
-        self._rows, self._drawn = [], []
-
-    def on_test_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
-    ) -> None:
+    def keep(self, outputs: Batch, batch: Batch, data: Data) -> None:
         """Score one case."""
-        said, true = outputs["mask"][0].cpu().numpy(), batch["mask"][0].cpu().numpy()
-        spacing = batch["spacing"].double().tolist()
-        data = data_of(trainer)
-        classes = data.class_names
-        scores = case_scores(said, true, spacing, classes, regions=data.regions, ignore=data.ignore)
-        self._rows.append({"id": batch["id"][0], **scores})
-        overlap = known_mean([scores[f"dice_{name}"] for name in classes[1:]])
-        shown = true if data.ignore is None else np.where(true == data.ignore, 0, true)
-        self._drawn.append((overlap, batch["id"][0], said, shown, spacing))
-        self._drawn = _spread(self._drawn, 4 * self.cases)  # all of them may not fit into memory
+        prediction, reference = outputs["mask"][0].cpu().numpy(), batch["mask"][0].cpu().numpy()
+        name, spacing, classes = batch["id"][0], batch["spacing"].double().tolist(), data.class_names
+        scores = case_scores(prediction, reference, spacing, classes, regions=data.regions, ignore=data.ignore)
+        self._rows.append({"id": name, **scores})
+        overlap = known_mean([scores[f"dice_{each}"] for each in classes[1:]])
+        known = reference if data.ignore is None else np.where(reference == data.ignore, 0, reference)
+        self._drawings.append(Drawing(overlap, name, prediction, known, spacing))
+        self._drawings = _spread(self._drawings, 4 * self.cases)  # all of them may not fit into memory
 
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log, write and draw."""
+    def collected(self, module: L.LightningModule, data: Data) -> Cases:
+        """Scores of all ranks, and the cases to draw with their images."""
         rows = sorted(gather(self._rows), key=lambda row: row["id"])
-        drawn = _spread(gather(self._drawn), self.cases)
-        classes = data_of(trainer).class_names
-        said_of = summary(rows, classes)
-        if data_of(trainer).spatial_dims == 2:
-            said_of = _of_pictures(said_of, data_of(trainer).unit)
-            patients = [data_of(trainer).patients[row["id"]] for row in rows]
-            said_of["patient_dice"] = grouped_dice(rows, patients, classes)
-        numbers = {f"test/{k}": torch.tensor(float(v)) for k, v in said_of.items()}
-        pl_module.log_dict(numbers)
-        if not trainer.is_global_zero:
-            return
-        run = Path(trainer.default_root_dir)
-        write_csv(run / "predictions" / "test.csv", [_written(row) for row in rows])
-        # No names: figures may leave the machine.
-        titles = ["no class" if np.isnan(overlap) else f"Dice {overlap:.2f}" for overlap, *_ in drawn]
-        images = [data_of(trainer).raw(name) for _, name, *_ in drawn]
-        _, _, said, true, spacings = zip(*drawn, strict=True)
-        figures = {"cases": segmentation_figure(titles, images, said, true, spacings, self.window)}
-        save_figures(trainer, figures)
+        drawings = _spread(gather(self._drawings), self.cases)
+        return Cases(rows, [replace(each, image=data.raw(each.name)) for each in drawings])
+
+    def report(self, collected: Cases, data: Data) -> Report:
+        """Means over cases, the table of cases, and the pictures."""
+        rows, classes = collected.rows, data.class_names
+        metrics = summary(rows, classes)
+        if data.spatial_dims == 2:
+            metrics = _of_pictures(metrics, data.unit)
+            metrics["patient_dice"] = grouped_dice(rows, [data.patients[row["id"]] for row in rows], classes)
+        return Report(
+            metrics={f"test/{name}": value for name, value in metrics.items()},
+            tables={"predictions/test.csv": [_written(row) for row in rows]},
+            figures={"cases": _figure(collected.drawings, self.window)},
+        )
 
 
-def _spread(drawn: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
+def _figure(drawings: Sequence[Drawing], window: tuple[float, float] | None) -> Figure:
+    """The cases, without their names: figures may leave the machine."""
+    return segmentation_figure(
+        ["no class" if np.isnan(each.overlap) else f"Dice {each.overlap:.2f}" for each in drawings],
+        [each.image for each in drawings if each.image is not None],
+        [each.prediction for each in drawings],
+        [each.reference for each in drawings],
+        [each.spacing for each in drawings],
+        window,
+    )
+
+
+def _spread(drawings: list[Drawing], count: int) -> list[Drawing]:
     """The worst, the best, and some in between, by Dice; cases without one come last."""
-    ordered = sorted(drawn, key=lambda each: (np.isnan(each[0]), *each[:2]))
+    ordered = sorted(drawings, key=lambda each: (np.isnan(each.overlap), each.overlap, each.name))
     if len(ordered) <= count:
         return ordered
     return [ordered[round(place)] for place in np.linspace(0, len(ordered) - 1, count)]
 
 
-def _of_pictures(scores: dict[str, float], unit: str) -> dict[str, float]:
+def _of_pictures(scores: Mapping[str, float], unit: str) -> dict[str, float]:
     """Without volumes, and distances in pixels where that is the unit."""
     return {k.replace("_mm", f"_{unit}"): value for k, value in scores.items() if not k.startswith("volume")}
 
 
-def _written(row: dict[str, Any]) -> dict[str, Any]:
+def _written(row: Row) -> Row:
     return {key: value if key == "id" else f"{value:.4g}" for key, value in row.items()}

@@ -1,1 +1,1 @@
-"""What watches over training."""
+"""Callbacks that watch over training."""

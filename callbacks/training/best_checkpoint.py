@@ -1,4 +1,4 @@
-"""Keeps the best checkpoint; where the monitored metric cannot tell two epochs apart, the validation loss does."""
+"""Keeps the best checkpoint; the validation loss breaks ties of the monitored metric."""
 
 import logging
 import math
@@ -13,22 +13,22 @@ __all__ = ["BestCheckpoint"]
 
 log = logging.getLogger(__name__)
 
-_TOLERANCE = 1e-6  # relative: what the order of a float32 sum can change
+_TOLERANCE = 1e-6  # relative: the order of a float32 sum changes less
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Lightning's `ModelCheckpoint`, which keeps the first of several equal values, with ties broken.
+    """Lightning's `ModelCheckpoint`, with ties broken; by itself it keeps the first of several equal values.
 
-    An area under the curve reaches 1 on few validation cases long before a network is trained. Of all epochs with an
-    equal value of `monitor` the one with the lowest `tie_break` is kept, and the log says so at the end of training.
+    With few validation cases, an area under the curve reaches 1 long before a network is trained. Of all epochs with
+    the best value of `monitor`, the one with the lowest `tie_break` is kept, and the log says so after training.
 
     Args:
         monitor: Metric that decides which epoch is best.
         mode: Whether it should be high (`max`) or low (`min`).
-        tie_break: Metric that decides between equal ones, lower being better; null, or one that is not logged, breaks
-            no tie.
-        save_top_k: Only with 1 are ties broken.
-        **options: Of Lightning's callback.
+        tie_break: Metric that decides between equal ones, lower being better; null, or a metric that is not logged,
+            breaks no ties.
+        save_top_k: How many checkpoints are kept; ties are broken only with 1.
+        **options: Further arguments of Lightning's callback.
     """
 
     def __init__(
@@ -55,29 +55,29 @@ class BestCheckpoint(ModelCheckpoint):
         return trainer.strategy.reduce_boolean_decision(better)
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning's, and the epochs that are tied."""
+        """Lightning's state, and the tied epochs."""
         return {**super().state_dict(), "tied": self._tied}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the checkpoint was written; elsewhere Lightning begins to count anew, and so do ties."""
+        """Restore ties in the folder where the checkpoint was written; elsewhere Lightning starts anew, as ties do."""
         super().load_state_dict(state_dict)
         if self.dirpath == state_dict.get("dirpath", self.dirpath):
             self._tied = list(state_dict.get("tied", []))
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say which tie was broken."""
+        """Log which tie was broken."""
         if len(self._tied) < 2 or not trainer.is_global_zero or self.best_model_score is None:
             return
         kept, first = self._tied[0], min(self._tied, key=lambda each: each["order"])
-        told = f"{self.monitor} is {float(self.best_model_score):.4g} after {len(self._tied)} validations"
+        tied = f"{self.monitor} is {float(self.best_model_score):.4g} after {len(self._tied)} validations"
         why = f"{self.tie_break} is lowest, {kept['value']:.4g}"
         if kept is not first:
-            log.info("%s: kept %s, whose %s (%s: %.4g)", told, kept["when"], why, first["when"], first["value"])
+            log.info("%s: kept %s, whose %s (%s: %.4g)", tied, kept["when"], why, first["when"], first["value"])
         else:
-            log.info("%s: kept the first, %s, whose %s", told, kept["when"], why)
+            log.info("%s: kept the first, %s, whose %s", tied, kept["when"], why)
 
     def _save_monitor_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
-        """Note how this epoch does, and save it where it is the best."""
+        """Note the metrics of this epoch, and save it if it is the best."""
         loss = monitor_candidates.get(self.tie_break or "") if self.monitor != self.tie_break else None
         self._now = {"when": _position(trainer), "order": trainer.global_step}
         if loss is not None and not torch.isnan(loss):
@@ -99,13 +99,13 @@ class BestCheckpoint(ModelCheckpoint):
         return math.isclose(score, best, rel_tol=_TOLERANCE)
 
     def _score(self, value: Tensor) -> float:
-        """A number, NaN being the worst, as Lightning takes it."""
+        """The value as a number; NaN is the worst, as in Lightning."""
         worst = -math.inf if self.mode == "max" else math.inf
         return worst if torch.isnan(value) else float(value)
 
 
 def _position(trainer: L.Trainer) -> str:
-    """How far training is, counted as the progress bar does."""
+    """The epoch or step, as the progress bar counts it."""
     if trainer.max_epochs in (None, -1):
         return f"step {trainer.global_step}"
     return f"epoch {trainer.current_epoch + 1}"

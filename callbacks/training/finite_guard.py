@@ -1,7 +1,6 @@
-"""Stops a run whose numbers are no longer numbers, and says where that began."""
+"""Stops a run when the loss is no longer finite, and names the first tensor that is not."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import lightning as L
 import torch
@@ -13,27 +12,27 @@ __all__ = ["FiniteGuard"]
 class FiniteGuard(L.Callback):
     """Raises `FloatingPointError` at the first loss that is NaN or infinite, naming the first bad tensor.
 
-    It looks in the order of cause and effect: the batch, the weights, then the layers of one more forward pass. The
-    check waits for the loss, so on a GPU `every_n_steps` trades its delay against speed.
+    It looks in the order of cause and effect: the batch, the weights, then the layers in another forward pass. The
+    check waits for the loss; on a GPU a larger `every_n_steps` is faster and finds the fault later.
 
     Args:
-        every_n_steps: Look at every n-th training step.
+        every_n_steps: Check every n-th training step.
     """
 
     def __init__(self, every_n_steps: int = 1) -> None:
         if every_n_steps < 1:
             raise ValueError(f"every_n_steps={every_n_steps} must be at least 1")
         self.every_n_steps = every_n_steps
-        self._batch: Any = None
+        self._batch: object = None
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Keep the batch in reach of the check."""
+        """Keep the batch for the check."""
         self._batch = batch
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
-        """Look at the loss before it spoils the weights."""
+        """Check the loss before it spoils the weights."""
         if trainer.global_step % self.every_n_steps or torch.isfinite(loss).all():
             return
         where = _first_bad(pl_module, self._batch)
@@ -44,8 +43,8 @@ class FiniteGuard(L.Callback):
         )
 
 
-def _first_bad(module: L.LightningModule, batch: Any) -> str:
-    """Name of the first tensor with NaN or infinity: of the batch, of the weights, or of a layer's output."""
+def _first_bad(module: L.LightningModule, batch: object) -> str:
+    """Name of the first tensor with NaN or infinity: in the batch, the weights or the outputs of layers."""
     for name, tensor in _tensors(batch, "batch"):
         if not torch.isfinite(tensor).all():
             return f"{name} {tuple(tensor.shape)}"
@@ -55,10 +54,10 @@ def _first_bad(module: L.LightningModule, batch: Any) -> str:
     return _first_bad_output(module, batch) or "the loss itself (every layer's output is finite)"
 
 
-def _first_bad_output(module: L.LightningModule, batch: Any) -> str | None:
+def _first_bad_output(module: L.LightningModule, batch: object) -> str | None:
     found: list[str] = []
 
-    def look(name: str, output: Any) -> None:
+    def look(name: str, output: object) -> None:
         for _, tensor in _tensors(output, ""):
             if not found and not torch.isfinite(tensor).all():
                 found.append(f"output of {name} {tuple(tensor.shape)}")
@@ -79,7 +78,7 @@ def _first_bad_output(module: L.LightningModule, batch: Any) -> str | None:
     return found[0] if found else None
 
 
-def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+def _tensors(value: object, name: str) -> Iterator[tuple[str, Tensor]]:
     """Floating-point tensors in nested dicts and sequences, with their names."""
     if isinstance(value, Tensor):
         if value.is_floating_point():

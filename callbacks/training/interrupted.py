@@ -1,33 +1,34 @@
-"""A run that is told to stop, or stops by itself, leaves a checkpoint, and no process of it behind."""
+"""A run that is stopped, or fails, leaves a checkpoint and no running process."""
 
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import lightning as L
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 
 __all__ = ["Interrupted"]
 
 
 class Interrupted(L.Callback):
-    """At SIGTERM, as of a scheduler, all ranks finish their batch, write `last.ckpt` and end.
+    """At SIGTERM, which schedulers send, all ranks finish their batch, write `last.ckpt` and end.
 
-    Lightning broadcasts inside its signal handler, where every rank may be at another place: ranks then wait for each
-    other for ever. Here the signal sets a flag, which ranks compare after each training batch. Outside of training
-    there is nothing to save, and the process ends at once.
+    Lightning broadcasts inside its signal handler. The ranks may be at different places then, and wait for each other
+    for ever. Here the signal sets a flag, which ranks compare after each training batch. Outside training there is
+    nothing to save, and the process ends at once.
 
-    An error or Ctrl-C on a single process leaves `interrupted.ckpt`, to look at. Of several processes the others may
-    wait for one that is gone, so the first process ends them.
+    After an error or Ctrl-C, a single process leaves `interrupted.ckpt` for inspection. With several processes, the
+    others may wait for one that is gone, so the first process ends them.
     """
 
     def __init__(self) -> None:
         self._told = False
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start anew."""
+        """Forget earlier signals."""
         self._told = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -43,9 +44,9 @@ class Interrupted(L.Callback):
         self._listen(trainer)
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
-        """Where one rank was told to stop, all do."""
+        """Stop all ranks if one was told to stop."""
         if trainer.strategy.reduce_boolean_decision(self._told, all=False):
             trainer.save_checkpoint(self._folder(trainer) / "last.ckpt")
             raise SIGTERMException
@@ -63,7 +64,7 @@ class Interrupted(L.Callback):
         return Path(trainer.default_root_dir) / "checkpoints"
 
     def _listen(self, trainer: L.Trainer) -> None:
-        def told(number: int, frame: Any) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
             if trainer.state.fn == "fit" and trainer.training:
                 self._told = True
                 return
@@ -72,4 +73,4 @@ class Interrupted(L.Callback):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-        signal.signal(signal.SIGTERM, told)
+        signal.signal(signal.SIGTERM, stop)

@@ -1,4 +1,4 @@
-"""A progress bar where somebody watches, one line for each epoch where nobody does."""
+"""A progress bar in a terminal, one line for each epoch in a log file."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ class Progress(RichProgressBar):
         super().on_train_epoch_start(trainer, pl_module)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note that the epoch has numbers of its own."""
+        """Note that this epoch was validated."""
         super().on_validation_end(trainer, pl_module)
         self._validated = True
 
@@ -45,11 +45,11 @@ class Progress(RichProgressBar):
 
     def _numbers(self, trainer: L.Trainer) -> dict[str, Any]:
         shown = {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == "train/loss"}
-        return {k: v for k, v in shown.items() if self._validated or k == "train/loss"}  # not those of an epoch before
+        return {k: v for k, v in shown.items() if self._validated or k == "train/loss"}  # of this epoch
 
 
 def _position(trainer: L.Trainer) -> str:
-    """How far training is, counted in what it was given a number of."""
+    """The epoch, or the step where no number of epochs was given."""
     if trainer.max_epochs in (None, -1):
         return f"step {trainer.global_step:,}" + (f"/{trainer.max_steps:,}" if trainer.max_steps > 0 else "")
     return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"

@@ -1,6 +1,4 @@
-"""Random numbers that depend on where training stands, not on how it got there."""
-
-from typing import Any
+"""Random numbers that depend on the step of training, not on how it was reached."""
 
 import lightning as L
 import numpy as np
@@ -12,8 +10,8 @@ __all__ = ["StepSeed"]
 class StepSeed(L.Callback):
     """Seeds torch before every training step from (seed, epoch, batch, rank).
 
-    Dropout and sampled noise are then the same in a run that was interrupted and resumed as in one that was not, and
-    differ between ranks, without any generator state in the checkpoint.
+    Dropout and sampled noise are then the same whether or not a run was interrupted and resumed, and differ between
+    ranks. The checkpoint needs no generator state.
 
     Args:
         seed: The run's seed.
@@ -23,7 +21,7 @@ class StepSeed(L.Callback):
         self.seed = seed
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Seed the step."""
         key = (self.seed, trainer.current_epoch, batch_idx, trainer.global_rank)

@@ -1,1 +1,1 @@
-"""What is written of predictions."""
+"""Writers of predictions."""

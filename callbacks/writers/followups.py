@@ -1,17 +1,17 @@
-"""What predict.py writes of a forecast: follow-ups as NIfTI on the input's grid, maps, volumes and figures."""
+"""Writes a forecast: follow-ups as NIfTI on the input's grid, probability maps, volumes and figures."""
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import lightning as L
 import numpy as np
 
-from medzoo.callbacks.collect import data_of
-from medzoo.callbacks.output import write_csv
-from medzoo.callbacks.reports.followup import draw_patient, sampled_followups
-from medzoo.callbacks.writers.cases import CaseWriter
+from medzoo.callbacks.collect import Batch
+from medzoo.callbacks.output import Row, write_csv
+from medzoo.callbacks.reports.followup.sampled import draw_patient, sampled_followups
+from medzoo.callbacks.writers.cases import CaseWriter, PredictData
 from medzoo.evaluation.figures import counterfactual_figure
 from medzoo.evaluation.scores.followup import IPH, IVH, SampledFollowups
 
@@ -20,7 +20,33 @@ __all__ = ["FollowupWriter"]
 MAPS = {"final": None, "if_expansion": 1, "if_stable": 0}
 
 
-class FollowupWriter(CaseWriter):
+class Grid(Protocol):
+    """The grid of a file: its affine (4, 4)."""
+
+    file_affine: np.ndarray
+
+
+class Patient(Protocol):
+    """A patient: folder, clinical values and the grid of the baseline."""
+
+    folder: Path
+    clinical: np.ndarray
+    grid: Grid
+
+
+class Data(PredictData, Protocol):
+    """Members of the datamodule that are used."""
+
+    predict_patients: Mapping[str, Patient]
+
+    def baseline_hu(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Baseline CT in HU: whole (Z, Y, X), and (Z, H, W) as the network sees it."""
+
+    def write_on_baseline(self, array: np.ndarray, name: str, file: Path, background: np.ndarray | None = None) -> None:
+        """Write an array (Z, H, W) on the grid of the baseline, with the background around it."""
+
+
+class FollowupWriter(CaseWriter[Data, Patient]):
     """Writes a folder for each patient, all or nothing; patients whose folder is there already are left out.
 
     `<output>/<patient>/`: `sample_NN_ct.nii.gz` (HU, as the baseline outside of the forecast slices),
@@ -29,7 +55,9 @@ class FollowupWriter(CaseWriter):
     have the affine and the grid of the baseline's CT.
     """
 
-    pending = "predict_patients"
+    def cases(self, data: Data) -> Mapping[str, Patient]:
+        """By name, the patients to predict."""
+        return data.predict_patients
 
     def place(self, name: str) -> Path:
         """A folder for each patient."""
@@ -39,22 +67,20 @@ class FollowupWriter(CaseWriter):
         """All folders of forecasts."""
         return sorted(file.parent for file in self.output.glob("[!.]*/volumes.csv"))
 
-    def made_of(self, case: Any) -> tuple[list[Path], str]:
-        """Scans and masks of any format, what is known of the patient, and how thick slices are."""
+    def made_of(self, case: Patient) -> tuple[list[Path], str]:
+        """Scans and masks of any format; the clinical values, and the affine of the baseline."""
         found = [file for time in ("baseline", "followup") for file in sorted((case.folder / time).rglob("*"))]
         files = [file for file in found if file.is_file()]
         return files, json.dumps([case.clinical.tolist(), case.grid.file_affine.tolist()])
 
-    def on_predict_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *indices: int
-    ) -> None:
+    def write(self, outputs: Batch, batch: Batch, data: Data) -> None:
         """Write one patient."""
         name = batch["id"][0]
         folder, partial = self.place(name), self.output / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         sampled = sampled_followups(batch, outputs)
-        _write_images(partial, sampled, name, data_of(trainer))
+        _write_images(partial, sampled, name, data)
         write_csv(partial / "volumes.csv", _volume_rows(sampled))
         followup = batch["followup"].cpu().numpy() if "followup" in batch else None
         draw_patient(sampled, followup).savefig(partial / "forecast.png")
@@ -63,12 +89,12 @@ class FollowupWriter(CaseWriter):
         partial.rename(folder)
 
 
-def _write_images(folder: Path, sampled: SampledFollowups, patient: str, data: Any) -> None:
+def _write_images(folder: Path, sampled: SampledFollowups, patient: str, data: Data) -> None:
     """Every sample and every map, on the grid of the baseline's file."""
     whole, plain = data.baseline_hu(patient)
     window, around = np.clip(plain, 0, 100), whole.round().astype(np.int16)
     for index in range(len(sampled.ct)):
-        # What the window cut off at either end (calcification, fat) is put back where the forecast stays at that end.
+        # Adds what the window cut off at either end (calcification, fat), where the forecast stays at that end.
         hu = sampled.ct_hu(index) + (plain - window)
         ct = hu.round().astype(np.int16)
         data.write_on_baseline(ct, patient, folder / f"sample_{index:02d}_ct.nii.gz", around)
@@ -80,7 +106,7 @@ def _write_images(folder: Path, sampled: SampledFollowups, patient: str, data: A
             data.write_on_baseline(probability, patient, folder / f"probability_{kind}_{name}.nii.gz")
 
 
-def _volume_rows(sampled: SampledFollowups) -> list[dict[str, Any]]:
+def _volume_rows(sampled: SampledFollowups) -> Sequence[Row]:
     iph, ivh, shift = sampled.volumes_ml(IPH), sampled.volumes_ml(IVH), sampled.midline_shifts_mm()
     return [
         {
@@ -96,7 +122,7 @@ def _volume_rows(sampled: SampledFollowups) -> list[dict[str, Any]]:
     ]
 
 
-def _write_counterfactuals(folder: Path, name: str, worlds: list[dict[str, Any]], batch: dict[str, Any]) -> None:
+def _write_counterfactuals(folder: Path, name: str, worlds: Sequence[Batch], batch: Batch) -> None:
     """The panel and the table of one variable: the same noise under each value."""
     sampled = [sampled_followups(batch, world) for world in worlds]
     values = [world["value"] for world in worlds]

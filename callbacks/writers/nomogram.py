@@ -1,15 +1,17 @@
-"""Writes what a nomogram says of new cases, one CSV row for each."""
+"""Writes the predictions of a nomogram for new cases, one CSV row for each."""
 
 import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol
 
-import lightning as L
 import numpy as np
+from torch import Tensor
 
-from medzoo.callbacks.collect import data_of
+from medzoo.callbacks.collect import Predictions
+from medzoo.callbacks.output import Row
 from medzoo.callbacks.writers.csv import CsvWriter
 from medzoo.callbacks.writers.scores import score_rows
-from medzoo.evaluation.nomogram.reading import Reading, read_nomogram
+from medzoo.evaluation.nomogram.reading import FittedNomogram, Reading, read_nomogram
 from medzoo.evaluation.nomogram.study import NOMOGRAM
 from medzoo.evaluation.scores.prevalence import at_prevalence
 
@@ -18,18 +20,45 @@ __all__ = ["NomogramWriter"]
 log = logging.getLogger(__name__)
 
 
-class NomogramWriter(CsvWriter):
-    """Writes a row for each case: id, class by the threshold, probability and points, and the predictors they are of.
+class Cases(Protocol):
+    """N cases: their names, and K predictors `x` (N, K), NaN where missing."""
+
+    names: Sequence[str]
+    x: np.ndarray
+
+
+class Nomogram(FittedNomogram, Protocol):
+    """A fitted nomogram that fills gaps."""
+
+    def filled(self, x: np.ndarray) -> Tensor:
+        """Predictors (N, K) without gaps."""
+
+
+class Module(Protocol):
+    """Members of the module that are used."""
+
+    nomogram: Nomogram
+    prevalence: float | None
+
+    def case_probabilities(self, table: Cases) -> dict[str, np.ndarray]:
+        """(N,) by model."""
+
+    def predicted_table(self, datamodule: object, collected: Predictions) -> Cases | None:
+        """The cases to predict; none of images without a table."""
+
+
+class NomogramWriter(CsvWriter[Module, object]):
+    """Writes a row for each case: id, class by the threshold, probability, points, and the values of the predictors.
 
     The probability holds at the share of positive cases of the study, or at the prevalence that was asked for; the
     column `prevalence` says which. The class is that of the study's threshold either way. `imputed` names predictors
-    that were filled, `warnings` values beyond those of the development cases. Of images without a table of cases only
-    the score of each image is known, and written.
+    that were filled, `warnings` values beyond those of the development cases. For images without a table of cases, the
+    score of each image is written.
     """
 
-    def rows(self, trainer: L.Trainer, module: Any, collected: dict[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, module: Module, data: object, collected: Predictions) -> Sequence[Row]:
         """One row for each case, or each image."""
-        table = module.predicted_table(data_of(trainer), collected)
+        table = module.predicted_table(data, collected)
         if table is None:
             log.info("image scores alone: for probabilities, give a folder with cases.csv beside its images")
             return score_rows(collected)
@@ -40,13 +69,8 @@ class NomogramWriter(CsvWriter):
         return rows
 
 
-def case_rows(module: Any, table: Any) -> list[dict[str, Any]]:
-    """A row for each case of a table.
-
-    Args:
-        module: With a fitted `nomogram`, `case_probabilities` and `prevalence`.
-        table: With `names` and `x`.
-    """
+def case_rows(module: Module, table: Cases) -> Sequence[Row]:
+    """A row for each case of a table."""
     reading = read_nomogram(module.nomogram)
     study = module.case_probabilities(table)[NOMOGRAM]
     x = module.nomogram.filled(table.x).cpu().numpy()

@@ -1,18 +1,26 @@
 """Writes predictions as one CSV row for each image, into the run folder: they never leave the machine."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import lightning as L
 
-from medzoo.callbacks.collect import CollectPredictions, data_of
-from medzoo.callbacks.output import write_csv
+from medzoo.callbacks.collect import Collect, Predictions
+from medzoo.callbacks.output import Row, write_csv
 from medzoo.callbacks.writers.csv import replace_csv
 
 __all__ = ["PredictionWriter"]
 
 
-class PredictionWriter(CollectPredictions):
+class Data(Protocol):
+    """Members of the datamodule that are used."""
+
+    class_names: Sequence[str]
+    task: str
+
+
+class PredictionWriter(Collect[L.LightningModule, Data]):
     """Writes a CSV with columns id, predicted, one probability for each class, and label if known.
 
     Args:
@@ -24,20 +32,18 @@ class PredictionWriter(CollectPredictions):
         self.output = output
         self.written: Path | None = None
 
-    def finish(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str, collected: dict[str, Any]) -> None:
+    def finish(self, trainer: L.Trainer, module: L.LightningModule, data: Data, stage: str) -> None:
         """Write the file on the first rank."""
+        collected = self.predictions()
         if not trainer.is_global_zero:
             return
-        datamodule = data_of(trainer)
         default = "predictions.csv" if stage == "predict" else f"predictions/{stage}.csv"
         self.written = Path(self.output or Path(trainer.default_root_dir) / default)
-        rows = prediction_rows(collected, datamodule.class_names, multilabel=datamodule.task == "multilabel")
+        rows = prediction_rows(collected, data.class_names, multilabel=data.task == "multilabel")
         (replace_csv if stage == "predict" else write_csv)(self.written, rows)
 
 
-def prediction_rows(
-    collected: dict[str, Any], class_names: list[str], *, multilabel: bool = False
-) -> list[dict[str, Any]]:
+def prediction_rows(collected: Predictions, class_names: Sequence[str], *, multilabel: bool = False) -> Sequence[Row]:
     """One row for each image, ready for a table.
 
     Args:
@@ -49,7 +55,7 @@ def prediction_rows(
         Rows with `id`, `predicted`, a column `p_<class>` for each class and, where labels are known, `label`.
     """
 
-    def named(flags: Any) -> str:
+    def named(flags: Iterable[bool]) -> str:
         return "; ".join(name for name, flag in zip(class_names, flags, strict=True) if flag)
 
     rows = []

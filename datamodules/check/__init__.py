@@ -1,4 +1,4 @@
-"""What a careful person looks at first in a data set: what `prepare.py check=<folder>` runs."""
+"""Checks of a data set, run by `prepare.py check=<folder>`."""
 
 from medzoo.datamodules.check.folder import FolderCheck
 

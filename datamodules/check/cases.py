@@ -1,4 +1,4 @@
-"""Cases with label maps, as nnU-Net, folders of pictures and folders of patients hold them, listed for a check."""
+"""List cases with label maps for a check: nnU-Net's layout, folders of pictures and folders of patients."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,8 +7,8 @@ from typing import Any
 
 from medzoo.datamodules.check.listing import Findings, Item, Listing, patient_of
 from medzoo.datamodules.io import VOLUMES, find_table, listed, read_json, some, spelt
-from medzoo.datamodules.io.label_pictures import class_colours
-from medzoo.datamodules.io.pictures import PICTURES
+from medzoo.datamodules.io.pictures.labels import class_colours
+from medzoo.datamodules.io.pictures.pages import PICTURES
 from medzoo.datamodules.segmentation.files import ENDING, UNNAMED, CaseFiles, of_ending
 from medzoo.datamodules.segmentation.labels import read_labels
 from medzoo.datamodules.segmentation.pictures import listed as listed_patients
@@ -18,7 +18,7 @@ __all__ = ["list_cases", "list_patient_folders", "list_pictures"]
 _EXAMPLE = '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}'
 
 
-def list_cases(root: Path, said: Mapping[str, Any]) -> Listing:
+def list_cases(root: Path, settings: Mapping[str, Any]) -> Listing:
     """List nnU-Net's raw layout (`datamodules/segmentation/files.py`)."""
     file = root / "dataset.json"
     found = Listing("nnU-Net's raw layout", channels=("intensity",), used={file})
@@ -36,7 +36,7 @@ def list_cases(root: Path, said: Mapping[str, Any]) -> Listing:
                 wanted = f"dataset.json names channels 0 to {len(found.channels) - 1}; add, rename or remove files"
                 found.findings.fault("channels", f"{told}; {wanted}")
                 continue
-            patient = patient_of(case, said, found.findings)
+            patient = patient_of(case, settings, found.findings)
             inside = tuple(files[number] for number in sorted(files))
             found.items.append(Item(f"images{part}/{case}", inside, split, None, patient, masks.get(case)))
         _unmatched(found.findings, cases, masks, f"images{part}", f"labels{part}", needed=part == "Tr")
@@ -48,10 +48,10 @@ def list_cases(root: Path, said: Mapping[str, Any]) -> Listing:
     return found
 
 
-def list_pictures(root: Path, said: Mapping[str, Any]) -> Listing:
+def list_pictures(root: Path, settings: Mapping[str, Any]) -> Listing:
     """List `images` and `masks` (`datamodules/segmentation/pictures.py`)."""
     found = Listing("pictures with masks", channels=("grey",))
-    classes = said.get("classes") or UNNAMED
+    classes = settings.get("classes") or UNNAMED
     coloured = class_colours(classes) if isinstance(classes, Mapping) else {}
     found.colours = tuple(coloured.values())
     found.values = {str(name): (value,) for value, name in enumerate(coloured or classes)}
@@ -69,19 +69,19 @@ def list_pictures(root: Path, said: Mapping[str, Any]) -> Listing:
     except ValueError as error:
         found.findings.fault("patient", str(error))
     for name, file in images.items():
-        patient = patients.get(name) or patient_of(name, said, found.findings)
+        patient = patients.get(name) or patient_of(name, settings, found.findings)
         found.items.append(Item(f"images/{file.name}", (file,), "", None, patient, masks.get(name)))
     _unmatched(found.findings, images, masks, "images", "masks", needed=True)
     return found
 
 
-def list_patient_folders(root: Path, said: Mapping[str, Any]) -> Listing:
+def list_patient_folders(root: Path, settings: Mapping[str, Any]) -> Listing:
     """List a folder for each patient (`datamodules/segmentation/folders.py`)."""
-    values: dict[str, tuple[int, ...]] = {str(name): (value,) for value, name in enumerate(said["classes"])}
-    found = Listing("a folder for each patient", channels=tuple(said["images"]), values=values)
+    values: dict[str, tuple[int, ...]] = {str(name): (value,) for value, name in enumerate(settings["classes"])}
+    found = Listing("a folder for each patient", channels=tuple(settings["images"]), values=values)
     found.used = {find_table(root, "patients")}
     for folder in (path for path in listed(root) if path.is_dir()):
-        wanted = [spelt(folder / f"{name}{ENDING}") for name in (*said["images"], said["mask"])]
+        wanted = [spelt(folder / f"{name}{ENDING}") for name in (*settings["images"], settings["mask"])]
         for file in wanted:
             if not file.is_file():
                 line = f"{folder.name}: no {file.name}; add it, or leave the patient out"
@@ -93,8 +93,8 @@ def list_patient_folders(root: Path, said: Mapping[str, Any]) -> Listing:
 
 
 def _read_about(file: Path, found: Listing) -> dict[str, Any]:
-    """`dataset.json`; of channels and labels what it says, into `found`."""
-    about: Any = {}
+    """Read `dataset.json`; puts its channels and labels into `found`."""
+    about: dict[str, Any] = {}
     try:
         about = read_json(file)
         channels = about.get("channel_names") or about.get("modality") or {"0": "CT"}
@@ -108,12 +108,12 @@ def _read_about(file: Path, found: Listing) -> dict[str, Any]:
         found.findings.fault("dataset.json", f"dataset.json: there is none; write one, such as {_EXAMPLE}")
     except (ValueError, TypeError, AttributeError) as error:
         where = "" if str(file) in str(error) else f"{file}: "
-        found.findings.fault("dataset.json", f"{where}{error}; mend it after {_EXAMPLE}")
-    return about if isinstance(about, dict) else {}
+        found.findings.fault("dataset.json", f"{where}{error}; write it like {_EXAMPLE}")
+    return about
 
 
 def _channels_of(images: Mapping[str, Path]) -> dict[str, dict[int, Path]]:
-    """By case and number; where no name ends in a number of four digits, each is a case of one channel."""
+    """Files by case and channel; if no name ends in `_0000`, each is a case of one channel."""
     found: dict[str, dict[int, Path]] = {}
     numbered = {name: re.fullmatch(r"(.*)_(\d{4})", name) for name in images}
     old = not any(name.endswith("_0000") for name in images)

@@ -1,4 +1,4 @@
-"""Images that stand in a set twice, or almost: across splits a test is no test, with two labels one is wrong."""
+"""Find duplicates and near duplicates: across splits they spoil the test, with two labels one is wrong."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,18 +11,18 @@ from medzoo.datamodules.check.reading import Facts
 
 __all__ = ["Copy", "find_copies", "nearest_before", "tell_copies"]
 
-_BLOCK = 1024  # images compared with as many at a time
+_BLOCK = 1024  # images compared at a time
 
 
 @dataclass(frozen=True)
 class Copy:
-    """An image that is another one again.
+    """A duplicate or near duplicate.
 
     Attributes:
-        first: Of the two, in order.
-        second: The other.
-        alike: Correlation of their thumbnails; 1 where the content is the same.
-        same: Whether it is.
+        first: The first image.
+        second: Its duplicate.
+        alike: Correlation of their thumbnails; 1 if the content is equal.
+        same: Whether the content is equal.
     """
 
     first: Item
@@ -32,29 +32,29 @@ class Copy:
 
     @property
     def across(self) -> bool:
-        """Whether they stand in two splits."""
+        """Whether the two are in different splits."""
         return self.first.split != self.second.split
 
     @property
     def one_patient(self) -> bool:
-        """Whether both are of one patient who is known."""
+        """Whether both are of one known patient."""
         return self.first.patient == self.second.patient != ""
 
     @property
     def relabelled(self) -> bool:
-        """Whether they have other labels."""
+        """Whether the two have different labels."""
         return self.first.labels != self.second.labels
 
 
 def find_copies(items: Sequence[Item], facts: Sequence[Facts], near: float) -> list[Copy]:
-    """For each image those before it that hold the same, and one that holds nearly the same.
+    """Find for each image its duplicates among those before it, and its nearest near duplicate.
 
-    Of several that are the same, one in each split with each labels is named; of several that are nearly so, the most
-    alike, and the most alike in another split and with other labels.
+    Of several duplicates, one is given for each split and set of labels; of several near duplicates the nearest, and
+    the nearest in another split and with other labels.
 
     Args:
         items: The images.
-        facts: Of each.
+        facts: Facts of each image.
         near: Correlation of thumbnails from which two are near duplicates.
     """
     found: dict[tuple[int, int], Copy] = {}
@@ -66,7 +66,7 @@ def find_copies(items: Sequence[Item], facts: Sequence[Facts], near: float) -> l
 
 
 def tell_copies(copies: Sequence[Copy], findings: Findings) -> None:
-    """Call those in two splits, or with two labels, faults."""
+    """Report copies in two splits, or with two labels, as faults."""
     for copy in copies:
         is_a = "has the same content as" if copy.same else f"is nearly ({copy.alike:.3f})"
         told = f"{copy.second.id} {is_a} {copy.first.id}"
@@ -76,20 +76,20 @@ def tell_copies(copies: Sequence[Copy], findings: Findings) -> None:
         if copy.relabelled:
             labels = [", ".join(item.labels or ()) or "none" for item in (copy.second, copy.first)]
             findings.fault(
-                "relabelled", f"{told}, but is {labels[0]}, not {labels[1]}; mend the label, or leave out both"
+                "relabelled", f"{told}, but is {labels[0]}, not {labels[1]}; correct the label, or leave out both"
             )
 
 
 def nearest_before(thumbnails: np.ndarray, codes: np.ndarray, block: int = _BLOCK) -> tuple[np.ndarray, np.ndarray]:
-    """For each image the most alike of those before it, among those that differ in all codes.
+    """Find for each image the nearest of those before it that differ in all codes.
 
     Args:
         thumbnails: (N, F), each of length 1.
         codes: (N, K) whole numbers.
-        block: Rows and columns that are in memory at a time.
+        block: Rows and columns in memory at a time.
 
     Returns:
-        (N,) places, and (N,) correlations, -1 where there is none.
+        (N,) indices, and (N,) correlations, -1 if there is none.
     """
     count = len(thumbnails)
     places, most = np.zeros(count, int), np.full(count, -1.0)
@@ -111,7 +111,7 @@ def nearest_before(thumbnails: np.ndarray, codes: np.ndarray, block: int = _BLOC
 
 
 def _same(items: Sequence[Item], facts: Sequence[Facts]) -> Iterator[tuple[int, int, float]]:
-    """Of each image those before it that hold the same, the first in each split with each labels."""
+    """Duplicates of each image among those before it, the first of each split and set of labels."""
     before: dict[str, dict[object, int]] = defaultdict(dict)
     for second, (item, fact) in enumerate(zip(items, facts, strict=True)):
         yield from ((second, first, 1.0) for first in before[fact.digest].values())

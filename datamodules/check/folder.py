@@ -1,4 +1,4 @@
-"""Looks through a folder of images, tells what is in it, and what is wrong with it; writes nothing."""
+"""Report the content and the faults of a folder of images; writes nothing."""
 
 import logging
 import re
@@ -26,23 +26,23 @@ _LISTED = {
     "SegmentationDataModule": list_cases,
     "PatientFoldersDataModule": list_patient_folders,
 }
-_DEFAULT = "MedMNISTDataModule"  # of the verb, where no other is chosen
+_DEFAULT = "MedMNISTDataModule"  # the verb's default
 
 
 class FolderCheck:
     """Counts, sizes, spacings, intensities, labels, duplicates and faults of the images of a folder.
 
-    Each is read once and forgotten; what is kept is a thumbnail and some numbers.
+    Each image is read once; only a thumbnail and some numbers are kept.
 
     Args:
         root: The folder: class folders or a table as `ImageFolderDataModule` reads them, nnU-Net's raw layout,
             `images` and `masks`, a folder for each patient, or images without labels.
-        datamodule: The config of the datamodule that is to read it; of one of those its keys say the layout.
-        near: Correlation of thumbnails from which two images count as near duplicates.
-        shown: Faults of one kind that are listed.
+        datamodule: The config of the datamodule that will read it, which gives the layout.
+        near: Correlation of thumbnails from which two images are near duplicates.
+        shown: Largest number of faults to list of each kind.
 
     Raises:
-        ValueError: If a number is out of range, or the datamodule's layout is none that is known here.
+        ValueError: If a number is out of range, or the layout of the datamodule is not supported.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class FolderCheck:
         if not 0 < near <= 1 or shown < 0:
             raise ValueError(f"near={near} must be a correlation above 0, and shown={shown} a number of lines")
         self.root, self.near, self.shown = Path(root), near, shown
-        self.said = dict(datamodule or {})
-        self.kind = str(self.said.get("_target_", "")).rpartition(".")[2]
+        self.settings = dict(datamodule or {})
+        self.kind = str(self.settings.get("_target_", "")).rpartition(".")[2]
         if self.kind in ("", _DEFAULT):
-            self.kind, self.said = "", {}
+            self.kind, self.settings = "", {}
         elif self.kind not in _LISTED:
             raise ValueError(
-                f"a check knows no layout of {self.kind}; leave datamodule out, or say image_folder, segmentation or "
-                "patient_folders"
+                f"check does not support the layout of {self.kind}; leave datamodule out, or set it to image_folder, "
+                "segmentation or patient_folders"
             )
 
     def run(self) -> int:
-        """Print all; the number of faults.
+        """Print the report; returns the number of faults.
 
         Raises:
             FileNotFoundError: If there is no folder.
@@ -96,7 +96,7 @@ class FolderCheck:
         find = _LISTED.get(self.kind) or (list_cases if raw else list_images)
         if flat and not raw and self.kind in ("", "SegmentationDataModule"):
             find = list_pictures
-        listing = find(self.root, self.said)
+        listing = find(self.root, self.settings)
         listing.items.sort(key=lambda item: (*SPLITS, "").index(item.split))
         if not listing.items and not listing.findings.faults:
             kinds = "pictures, NIfTI, NRRD, MetaImage, npy or npz"
@@ -104,7 +104,7 @@ class FolderCheck:
         return listing
 
     def _look(self, listing: Listing) -> list[tuple[Item, Facts]]:
-        """Read all that can be."""
+        """Read all readable images."""
         looked = []
         for item in track(listing.items, "reading images", transient=True, disable=len(listing.items) < 20):
             try:
@@ -120,7 +120,7 @@ class FolderCheck:
         used = {file for item in listing.items for file in (*item.files, item.mask)} | listing.used
         there = [
             file for file in listed(self.root, "**/*") if file.is_file() or file.is_symlink()
-        ]  # of linked folders too
+        ]  # including linked folders
         others = [file for file in there if not {file, file.with_suffix(".mhd")} & used]
         told = "".join(line for lines in listing.findings.faults.values() for line in lines)
         names = [name for file in others if (name := short(file, self.root)) not in told and file.name not in told]
@@ -158,15 +158,15 @@ class FolderCheck:
 
 
 class _Warnings(logging.Handler):
-    """Gathers what readers warn of, and tells it once for all files of a kind."""
+    """Collects warnings of readers, and gives each kind once."""
 
     def __init__(self, notes: list[str], root: Path) -> None:
         super().__init__(logging.WARNING)
-        self.notes, self.root, self.logger = notes, root, logging.getLogger("datamodules")
+        self.notes, self.root, self.logger = notes, root, logging.getLogger("medzoo.datamodules")
         self.gathered: dict[str, list[str]] = defaultdict(list)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one."""
+        """Keep a warning."""
         line = short(record.getMessage(), self.root)
         self.gathered[re.sub(r"[\d.]+", "#", line.partition(": ")[2])].append(line)
 
@@ -182,7 +182,7 @@ class _Warnings(logging.Handler):
 
 
 def _tell_splits(items: list[Item], findings: Findings) -> None:
-    """Patients in two splits, and classes that nothing is trained on."""
+    """Report patients in two splits, and classes without training images."""
     trained = {label for item in items if item.split == "train" for label in item.labels or ()}
     tested = {label for item in items if item.split for label in item.labels or ()}
     for label in sorted(tested - trained if trained else ()):
@@ -194,4 +194,4 @@ def _tell_splits(items: list[Item], findings: Findings) -> None:
     for patient, where in splits.items():
         if len(where) > 1:
             told = " and ".join(f"{split or 'no split'} ({name})" for split, name in where.items())
-            findings.fault("split", f"patient {patient} stands in {told}; move all of a patient's images to one")
+            findings.fault("split", f"patient {patient} is in {told}; move all of a patient's images to one")

@@ -1,4 +1,4 @@
-"""One image, read and measured: what a check keeps of it."""
+"""Read and measure one image for a check."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from scipy.ndimage import uniform_filter
 from medzoo.datamodules import io
 from medzoo.datamodules.check.listing import Findings, Item, Listing
 from medzoo.datamodules.io.arrays import npz_keys, read_npy, read_npz
-from medzoo.datamodules.io.label_pictures import read_label_picture
-from medzoo.datamodules.io.pictures import PICTURES, Page, stored_pages
+from medzoo.datamodules.io.pictures.labels import read_label_picture
+from medzoo.datamodules.io.pictures.pages import PICTURES, Page, stored_pages
 from medzoo.datamodules.readers import ENDINGS
 
 __all__ = ["STATISTICS", "Facts", "measure", "thumbnail"]
@@ -24,17 +24,17 @@ _COLOURS = ("red", "green", "blue")
 
 @dataclass(frozen=True)
 class Facts:
-    """What is kept of an image.
+    """Measurements of an image.
 
     Attributes:
-        kind: Of its first file, such as `png, 8-bit grey`.
+        kind: Kind of its first file, such as `png, 8-bit grey`.
         size: Pixels or voxels, z first.
-        spacing: Mm, z first; none of pictures and arrays.
-        grey: By channel, its `STATISTICS`.
+        spacing: Spacing in mm, z first; None for pictures and arrays.
+        grey: `STATISTICS` by channel.
         digest: SHA-256 of shape and values.
-        thumbnail: Of its first channel, as of `thumbnail`.
-        labels: Voxels of its mask by label value; none without one.
-        voxel_ml: Volume of a voxel, where it has one.
+        thumbnail: `thumbnail` of its first channel.
+        labels: Voxels of its mask by label value; None without a mask.
+        voxel_ml: Volume of a voxel in mL, for volumes.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class _Image:
 
 
 def measure(item: Item, listing: Listing) -> Facts:
-    """Read an image and its mask, and tell what does not fit.
+    """Read an image and its mask, and report what does not match.
 
     Raises:
         ValueError: If the image cannot be read.
@@ -88,10 +88,10 @@ def measure(item: Item, listing: Listing) -> Facts:
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """A small copy of a picture (32 x 32) or a volume (16 x 16 x 16), to be compared by correlation.
+    """Thumbnail of a picture (32 x 32) or a volume (16 x 16 x 16), to be compared by correlation.
 
-    What changes slowly, the mean over five pixels, is taken off, so that two heads are not alike because both are
-    heads; mean 0, length 1, or all 0 where nothing is left.
+    The mean over five pixels is subtracted, so that two heads are not alike just because both are heads; the result has
+    mean 0 and length 1, or is 0 if nothing is left.
 
     Args:
         image: (H, W) or (z, y, x).
@@ -138,7 +138,7 @@ def _read(file: Path) -> _Image:
 
 
 def _channels_of(page: Page) -> tuple[np.ndarray, str]:
-    """(1 or 3, H, W) of a page, one where all colours are grey, and its kind."""
+    """A page as (1 or 3, H, W), with one channel if all colours are grey, and its kind."""
     if page.levels is not None:
         levels = page.levels
         kind = {"b": "1-bit", "f": "32-bit float"}.get(levels.dtype.kind, f"{8 * levels.dtype.itemsize}-bit")
@@ -155,7 +155,7 @@ def _check(image: _Image, file: Path, findings: Findings, *, ct: bool) -> None:
     if not values.size or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         raise ValueError(f"{file}: holds no values, or NaN or infinite ones; replace them, or leave it out")
     if (values == values.reshape(len(values), -1)[:, 0].reshape(-1, *[1] * (values.ndim - 1))).all():
-        findings.fault("constant", f"{file}: all of it is {values.flat[0]:g}; leave it out, or export it anew")
+        findings.fault("constant", f"{file}: all of it is {values.flat[0]:g}; leave it out, or export it again")
     elif ct and image.grid:
         try:
             io.check_offset(values[0], file)
@@ -177,7 +177,7 @@ def _tell_grid(file: Path, grid: io.Grid, other_file: Path, other: io.Grid, find
 
 
 def _labels(file: Path, of: Path, image: _Image, listing: Listing) -> np.ndarray | None:
-    """Voxels by label value; what is wrong with a mask is told."""
+    """Voxels by label value; reports faults of the mask."""
     findings, known = listing.findings, {value for values in listing.values.values() for value in values}
     try:
         if image.grid:
@@ -194,6 +194,8 @@ def _labels(file: Path, of: Path, image: _Image, listing: Listing) -> np.ndarray
         return None
     counts = np.bincount(array.ravel())
     if known and (strange := sorted({*np.flatnonzero(counts).tolist()} - known)):
-        told = f"holds label {', '.join(map(str, strange[:5]))}, which nothing names; name it in the labels, or mend it"
+        told = (
+            f"holds label {', '.join(map(str, strange[:5]))}, which nothing names; name it in the labels, or correct it"
+        )
         findings.fault("label", f"{file}: {told}")
     return counts

@@ -19,9 +19,9 @@ def tables(listing: Listing, items: Sequence[Item], facts: Sequence[Facts]) -> I
     """Counts, sizes, grey values and labels.
 
     Args:
-        listing: All that was found.
-        items: What could be read.
-        facts: Of each.
+        listing: The content of the folder.
+        items: Images that could be read.
+        facts: Facts of each image.
     """
     if any(item.labels or item.split or item.mask or item.patient for item in listing.items):
         yield _counts(listing.items)
@@ -41,7 +41,7 @@ def _table(first: str, *columns: str) -> Table:
 
 
 def _counts(items: Sequence[Item]) -> Table:
-    """By class or mask and split, with patients where they are known."""
+    """Counts by class or mask and split, with patients if known."""
     splits = [split for split in (*SPLITS, "") if any(item.split == split for item in items)]
     names = [split or ("no split" if len(splits) > 1 else "images") for split in splits]
     table = _table("class" if items[0].labels else "", *names, *["all"] * (len(splits) > 1))
@@ -64,7 +64,7 @@ def _counts(items: Sequence[Item]) -> Table:
 
 
 def _sizes(facts: Sequence[Facts]) -> Table:
-    """Of pixels and voxels; `differ` counts those that have not the most common one."""
+    """Sizes and spacings; `differ` counts images without the most common one."""
     table = _table("size", "min", "median", "max", "differ")
     for axes in (2, 3):
         chosen = [fact for fact in facts if len(fact.size) == axes]
@@ -83,7 +83,7 @@ def _spread(table: Table, name: str, values: Sequence[float]) -> None:
 
 
 def _grey(facts: Sequence[Facts]) -> Table:
-    """Statistics of each image, and of those the lowest, the median and the highest of all images."""
+    """Lowest, median and highest value of each statistic over all images."""
     table = _table("grey values", "of images", *STATISTICS)
     for channel in dict.fromkeys(name for fact in facts for name in fact.grey):
         values = np.array([fact.grey[channel] for fact in facts if channel in fact.grey])

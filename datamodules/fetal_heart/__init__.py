@@ -1,1 +1,1 @@
-"""Four-chamber views of fetal hearts with a table of cases, as a hospital keeps them."""
+"""Four-chamber views of fetal hearts with a table of cases."""

@@ -1,4 +1,4 @@
-"""Batches of four-chamber views for an autoencoder, and the table of cases for what comes after it."""
+"""Batches of four-chamber views for an autoencoder, and the table of cases for the nomogram."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -38,16 +38,15 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         image_size: Height and width in pixels that images are brought to.
         channels: `grey`, or `grey_and_masks`: the image, then LV, RV, LA and RA as zeros and ones.
         case: Regular expression whose first group is the case in the name of an image.
-        predictors: Of the nomogram, beside the image score.
-        candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
-        known_before: Those of both that are known before the outcome although they are called like it.
+        predictors: Predictors of the nomogram, besides the image score.
+        candidates: Further candidate predictors: they get univariable odds ratios and are counted.
+        known_before: Predictors and candidates known before the outcome although their names look like it.
         missing: Whether a missing predictor is an error or is imputed.
-        smaller_in_positive: A predictor that label 1 makes smaller; if it is larger, labels are turned round. Null
-            leaves this check out.
-        class_names: Of label 0 and of label 1, the outcome, as tables and figures call them.
-        val_share: Share of each class for validation, where the table has no column `split`.
+        smaller_in_positive: A predictor that is smaller in label 1, to detect swapped labels. Null skips this check.
+        class_names: Names of label 0 and of label 1, the outcome, for tables and figures.
+        val_share: Share of each class for validation, if the table has no column `split`.
         test_share: Share of each class for the test.
-        split_seed: Of that draw.
+        split_seed: Seed of the split.
         **options: `batch_size`, `augment`, `mean`, `std`, `shuffle`, `drop_last`, `balanced`, `seed` of
             `InMemoryDataModule`.
 
@@ -90,14 +89,14 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
             self.augment = _binary_masks(self.augment)
 
     def state_dict(self) -> dict[str, Any]:
-        """What prediction needs to know of the training data, and the predictors in order."""
+        """What prediction needs from the training data, and the predictors in order."""
         return {**super().state_dict(), "predictors": self.predictors}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`.
+        """Load `state_dict`; predictors in another order are matched.
 
         Raises:
-            ValueError: If the predictors are not those of the training; in another order they are matched.
+            ValueError: If the predictors differ from those of the training.
         """
         super().load_state_dict(state_dict)
         known = state_dict.get("predictors", self.predictors)
@@ -105,7 +104,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         self.predictors = list(known)
 
     def fetch(self) -> None:
-        """Write the phantom; a user's own cohort must be there already."""
+        """Write the phantom; a user's own cohort must exist."""
         if self.maker:
             super().fetch()
         elif not (self.root / "images").is_dir():
@@ -116,7 +115,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         return self._owner[image]
 
     def read(self) -> dict[str, Split]:
-        """All of the folder, cases checked."""
+        """Read the folder and check its cases."""
         ids, images = read_images(self.root / "images", (1, *self.image_size), one=True)
         cases, owners = read_cases(self.root, ids, [*self.predictors, *self.candidates], self.case)
         self._cases = cases = self._split(cases, owners, images)
@@ -132,14 +131,14 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         return found
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read what to predict on: images alone, or with `cases.csv` beside them or above their folder `images`.
+        """Read images to predict, alone or with `cases.csv` beside them or above their folder `images`.
 
         Args:
-            path: A folder as the cohort's, whose table needs no labels; a folder of images and `cases.csv`; or images,
-                of which only the image score is known.
+            path: A cohort folder, whose table needs no labels; a folder of images and `cases.csv`; or images, for which
+                only the image score is predicted.
 
         Raises:
-            ValueError: If the model takes masks and there are none, or tables and images do not fit.
+            ValueError: If the model takes masks and there are none, or tables and images do not match.
         """
         self._predicting, folder = True, Path(path)
         if not find_table(folder, "cases").is_file():
@@ -157,14 +156,14 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         self._predict_on(ids, self._with_masks(folder, ids, images))
 
     def _with_masks(self, root: Path, ids: Sequence[str], images: np.ndarray) -> np.ndarray:
-        """Grey images, and where the network takes them the chambers as further channels."""
+        """Grey images, with the chambers as further channels if the network takes them."""
         if self.channels == "grey":
             return images
         masks = np.stack([_chambers(root, name, self.image_shape[1:]) for name in ids])
         return np.concatenate([images, masks], axis=1)
 
     def _split(self, cases: Cases, owners: list[str], images: np.ndarray) -> Cases:
-        """With the split of the table, or drawn; or with all in the test whom a checkpoint has never seen."""
+        """Cases with their split: from the table, drawn, or for the test of a checkpoint."""
         marks: dict[str, list[int]] = {name: [] for name in cases.names}
         for owner, image in zip(owners, images, strict=True):
             marks[owner].append(mark(image))
@@ -182,7 +181,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         return replace(cases[kept], split=[place[cases.names[row]] for row in kept])
 
     def _drawn(self, cases: Cases) -> Cases:
-        """With a split by case, each class by itself."""
+        """Cases with a random split, stratified by class."""
         rng = np.random.default_rng(self.split_seed)
         split = np.full(len(cases.names), "train", dtype=object)
         positive = np.zeros(len(split), bool) if cases.positive is None else cases.positive
@@ -193,7 +192,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         return replace(cases, split=split.tolist())
 
     def _check(self, cases: Cases) -> None:
-        """What no regression can be fitted to is told now, before a network is trained."""
+        """Refuse cases that no regression can be fitted to, before a network is trained."""
         if self.smaller_in_positive not in (None, *self.predictors, *self.candidates):
             raise ValueError(f"smaller_in_positive={self.smaller_in_positive}: expected one of the predictors")
         if cases.positive is None and self.predictors:
@@ -216,7 +215,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         self._check_polarity(developed)
 
     def _check_tested(self, cases: Cases) -> None:
-        """What cannot be scored is told before it is predicted."""
+        """Refuse cases that cannot be scored, before they are predicted."""
         if cases.positive is None or not self.predictors:
             return
         counts = cases.counts()
@@ -228,7 +227,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
 
     def _check_gaps(self, cases: Cases) -> None:
         if self.missing == "refuse":
-            cases.check_gaps(self.predictors, "mend them")
+            cases.check_gaps(self.predictors, "fill them in")
 
     def _check_polarity(self, cases: Cases) -> None:
         if self.smaller_in_positive is None:
@@ -238,16 +237,16 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         known = np.isfinite(cases.values[name])
         if polarity_note(positive[known], -cases.values[name][known], name):
             raise ValueError(
-                f"{name} is larger in cases with label 1 than in those with 0: are the labels turned round? "
+                f"{name} is larger in cases with label 1 than in those with 0: are the labels swapped? "
                 "If not, set datamodule.smaller_in_positive=null"
             )
 
     def _check_classes(self) -> None:
-        """Without labels, or with a class that validation lacks, an autoencoder still learns; `_check` did the rest."""
+        """Not needed: an autoencoder learns without labels too, and `_check` has checked the cases."""
 
 
 def _chambers(root: Path, image: str, size: Sequence[int]) -> np.ndarray:
-    """(4, H, W) uint8 of 0 and 255."""
+    """The chambers of an image as (4, H, W) uint8 of 0 and 255."""
     file, labels = read_chambers(root, image)
     if file is None:
         raise ValueError(f"{root / 'masks'}: no mask of image {image}; set datamodule.channels=grey")
@@ -256,7 +255,7 @@ def _chambers(root: Path, image: str, size: Sequence[int]) -> np.ndarray:
 
 
 def _binary_masks(augment: Augmentation) -> Callable[[Tensor, torch.Generator], Tensor]:
-    """The same augmentation, after which masks are zeros and ones again."""
+    """The augmentation, with masks made binary again."""
 
     def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
         images = augment(images, generator)

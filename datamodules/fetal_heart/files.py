@@ -1,10 +1,10 @@
-"""The folder of a cohort.
+"""Read the folder of a cohort.
 
     root/images/<case>_<view>.png    grey views, several for a case; any kind of picture
-    root/masks/<case>_<view>.png     labels 0 to 4 as `measures.morphology` has them; may be missing, all or some
+    root/masks/<case>_<view>.png     labels 0 to 4 as in `measures.morphology`; all or some may be missing
     root/cases.csv (or .tsv, .xlsx)  case, label (0 or 1), measured predictors, spacing_mm (of a pixel) for masks, split
     root/readers.csv                 case, reader, score (larger for positive), called (0 or 1); may be missing
-    root/truth.csv                   of phantoms alone: case, probability
+    root/truth.csv                   of phantoms only: case, probability
 
 A predictor is a column of `cases.csv`, or else measured in the masks: the mean over the views of a case.
 """
@@ -19,7 +19,7 @@ import numpy as np
 
 from medzoo.datamodules.cases import Cases
 from medzoo.datamodules.io import Row, find_table, flag, listed, match_ids, number, read_table
-from medzoo.datamodules.io.label_pictures import read_label_picture
+from medzoo.datamodules.io.pictures.labels import read_label_picture
 from medzoo.datamodules.seen import SPLITS
 from medzoo.datamodules.splits import patient_in
 from medzoo.evaluation.measures.morphology import CHAMBERS, morphology
@@ -29,24 +29,24 @@ __all__ = ["read_cases", "read_chambers"]
 log = logging.getLogger(__name__)
 
 _PIXEL = (1e-3, 10)
-"""mm of a pixel; what lies outside was given in another unit."""
+"""mm of a pixel; values outside are in another unit."""
 
 
 def read_cases(
     root: Path, images: Sequence[str], predictors: Sequence[str], pattern: str, *, labelled: bool = True
 ) -> tuple[Cases, list[str]]:
-    """Read the tables, and measure what they lack in the masks.
+    """Read the tables, and measure missing predictors in the masks.
 
-    Images are named without ending; the first group of `pattern` is the case in it. Of cases to predict neither labels,
-    splits nor readers are read (`labelled`).
+    Images are named without ending; the first group of `pattern` is the case. With `labelled=False`, for prediction,
+    labels, splits and readers are not read.
 
     Returns:
         The cases, and for each image the name of its case.
 
     Raises:
         FileNotFoundError: If there is no `cases.csv`.
-        ValueError: If a case stands in the table twice, tables and images do not fit, a number is none, or a
-            predictor is neither in the table nor to be measured.
+        ValueError: If a case is in the table twice, tables and images do not match, a cell is not a number, or a
+            predictor is neither in the table nor measurable.
     """
     file = find_table(root, "cases")
     if not file.is_file():
@@ -58,7 +58,7 @@ def read_cases(
     for name in sorted({*owners} ^ {*table}):
         if name in table:
             raise ValueError(f"{file}: case {name} has no image of it in images/")
-        raise ValueError(f"{file}: image of case {name} is no row of it")
+        raise ValueError(f"{file}: no row for case {name}, which has an image")
     names, columns = sorted(table), table[owners[0]]
     lacking = [key for key in predictors if key not in columns]
     measured = _measured(root, images, owners, table, file, lacking) if lacking else {}
@@ -67,7 +67,7 @@ def read_cases(
         return Cases(names, None, ["predict"] * len(names), values, {}), owners
     splits = [table[name]["split"] for name in names] if "split" in columns else []
     if wrong := {*splits} - {*SPLITS}:
-        raise ValueError(f"{file}: split {sorted(wrong)[0]!r} is none of train, val, test")
+        raise ValueError(f"{file}: split {sorted(wrong)[0]!r} is not one of train, val, test")
     truth = root / "truth.csv"
     probability = _column(read_table(truth).by("case"), names, "probability") if truth.is_file() else None
     readers = _readers(find_table(root, "readers"), names)
@@ -75,7 +75,7 @@ def read_cases(
 
 
 def read_chambers(root: Path, image: str) -> tuple[Path | None, np.ndarray]:
-    """The mask of an image, and its (H, W) values, 0 and those of `CHAMBERS`; none where it is not outlined."""
+    """The mask file of an image and its values (H, W), 0 and those of `CHAMBERS`; None if there is no mask."""
     file = next(iter(listed(root / "masks", f"{glob.escape(image)}.*")), None)
     return file, np.zeros((0, 0)) if file is None else read_label_picture(file, 1 + len(CHAMBERS))
 
@@ -102,7 +102,7 @@ def _measured(
     source: Path,
     wanted: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """What the masks say of each case: the mean of its views, NaN where none is outlined."""
+    """Predictors measured in the masks: the mean over the views of a case, NaN without a mask."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in sorted(table)}
     odd = 0
     for image, owner in zip(images, owners, strict=True):
@@ -139,12 +139,12 @@ def _readers(file: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np
     table = read_table(file)
     table.need("case", "reader", "score", "called")
     for name in match_ids([row["case"] for row in table.rows], names, file):
-        raise ValueError(f"{file}: case {name} is none of the table of cases")
-    said: dict[str, Any] = {}
+        raise ValueError(f"{file}: case {name} is not in the table of cases")
+    readings: dict[str, Any] = {}
     for row in table.rows:
-        scores, calls = said.setdefault(row["reader"], np.full((2, len(names)), np.nan))
+        scores, calls = readings.setdefault(row["reader"], np.full((2, len(names)), np.nan))
         case = place[row["case"]]
         if np.isfinite([scores[case], calls[case]]).any():
             raise ValueError(f"{row.where}: reader {row['reader']} has read case {row['case']} twice; keep one row")
         scores[case], calls[case] = number(row, "score"), flag(row, "called")
-    return {reader: (scores, calls) for reader, (scores, calls) in said.items()}
+    return {reader: (scores, calls) for reader, (scores, calls) in readings.items()}

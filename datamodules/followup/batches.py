@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medzoo.datamodules.batches import Augmentation, ResumableBatches
+from medzoo.datamodules.batches import Augmentation, Ranks, ResumableBatches
 from medzoo.datamodules.followup.cohort import TIMES, Patient
 
 __all__ = ["PairBatches", "PatientBatches", "Region", "SliceBatches", "patient_batch"]
@@ -17,14 +17,14 @@ __all__ = ["PairBatches", "PatientBatches", "Region", "SliceBatches", "patient_b
 
 @dataclass(frozen=True)
 class Region:
-    """Slices that are forecast, and those that a network sees beside each of them."""
+    """The slices to forecast, and the context slices that a network sees with each."""
 
-    context_mm: float  # distance of the two context slices, which are at least one slice apart
-    margin_mm: float  # slices with IPH at baseline, and those this near to one, are forecast
-    whole_slices: bool = False  # round the margin up, as HemExp's code does: 10 mm are 3 slices of 4 mm, not 2
+    context_mm: float  # distance of the two context slices; at least one slice
+    margin_mm: float  # slices with IPH at baseline, and those within this distance, are forecast
+    whole_slices: bool = False  # round the margin up as HemExp's code does: 10 mm are 3 slices of 4 mm, not 2
 
     def slices(self, baseline: np.ndarray, spacing_z: float) -> np.ndarray:
-        """(Z,) bool of those that are forecast, of a baseline (Z, 3, H, W) and mm from slice to slice."""
+        """(Z,) bool of the slices to forecast, for a baseline (Z, 3, H, W) and a slice distance in mm."""
         margin_mm = self.margin_mm
         if self.whole_slices:
             margin_mm = math.ceil(margin_mm / spacing_z - 1e-6) * spacing_z
@@ -33,13 +33,13 @@ class Region:
         return distance <= margin_mm + 1e-6
 
     def context(self, index: int, depth: int, spacing_z: float) -> list[int]:
-        """Slices at -context, 0 and +context mm of a slice of `depth`, clamped at the ends."""
+        """Indices of the slices at -context, 0 and +context mm, clamped to 0 and `depth - 1`."""
         step = max(1, round(self.context_mm / spacing_z))
         return [min(max(index + offset, 0), depth - 1) for offset in (-step, 0, step)]
 
 
 class _GroupedBatches(ResumableBatches):
-    """In training as many items of each group in every batch, else every item once, in order."""
+    """For training, equally many items of each group in a batch; else every item once, in order."""
 
     shuffle: bool
     _items: list[Any]
@@ -53,11 +53,11 @@ class _GroupedBatches(ResumableBatches):
 class SliceBatches(_GroupedBatches):
     """Batches `{"image": (B, 3, H, W) float32 of CT in [0, 1], IPH, IVH; "id": list of B patient ids}`.
 
-    Training batches hold as many slices with IVH as with IPH alone and with no blood, because IVH is rare; otherwise
-    every slice with brain stands once.
+    Training batches hold equally many slices with IVH, with IPH only and without blood, because IVH is rare; otherwise
+    every slice with brain is given once.
 
     Args:
-        patients: Whose scans at both times are used.
+        patients: Patients with both scans, which are both used.
         augment: Augments training batches.
         shuffle: Whether this is training.
         **options: Of `ResumableBatches`.
@@ -99,15 +99,15 @@ class PairBatches(_GroupedBatches):
 
     Batches `{"image": (B, 9, H, W), three slices of CT, IPH, IVH each, at -context, 0, +context mm; "followup":
     (B, 3, H, W); "iph": (B, H, W) bool, the baseline's; "clinical": (B, 7), NaN unknown; "label": (B,) 0/1; "id"}`.
-    Where latents are known, "latent" (B, 3 c, h, w) and "followup_latent" (B, c, h, w) stand in place of both images.
+    With latents, "latent" (B, 3 c, h, w) and "followup_latent" (B, c, h, w) replace both images.
 
     Args:
         patients: With both scans.
         region: What is forecast.
-        all_slices: Give every slice, not those of the region alone.
-        flip: Whether half of the training pairs are mirrored, left to right.
-        latents: By (patient id, time, mirrored), (Z, c, h, w) each.
-        shuffle: Whether this is training: as many pairs of expanders as of stable patients in each batch.
+        all_slices: Give every slice, not only those of the region.
+        flip: Whether to flip half of the training pairs, left to right.
+        latents: Latents (Z, c, h, w) by (patient id, time, flipped).
+        shuffle: Whether this is training: equally many pairs with and without expansion in each batch.
         **options: Of `ResumableBatches`.
     """
 
@@ -163,15 +163,15 @@ class PairBatches(_GroupedBatches):
         return before.reshape(-1, *before.shape[2:]), after
 
 
-def _turned(image: np.ndarray, mirror: bool) -> np.ndarray:
-    """(..., W), left to right where it is mirrored."""
-    return image[..., ::-1] if mirror else image
+def _turned(image: np.ndarray, flip: bool) -> np.ndarray:
+    """Flip (..., W) left to right if `flip`."""
+    return image[..., ::-1] if flip else image
 
 
 class PatientBatches(ResumableBatches):
     """Whole patients, one a batch, shared out between ranks: for testing and predicting (see `patient_batch`)."""
 
-    def __init__(self, patients: Sequence[Patient], region: Region, **ranks: int) -> None:
+    def __init__(self, patients: Sequence[Patient], region: Region, **ranks: Unpack[Ranks]) -> None:
         super().__init__(batch_size=1, **ranks)
         self.patients, self.region = patients, region
 
@@ -188,8 +188,8 @@ def patient_batch(patient: Patient, region: Region) -> dict[str, Any]:
     """A patient as a batch.
 
     Returns:
-        `image` (Z, 3, H, W) baseline; `followup` likewise, where there is one; `slices` (S,) indices of the region that
-        is forecast; `context` (S, 3) indices of each of these with its context; `spacing` (3,) mm in x, y, z;
+        `image` (Z, 3, H, W) baseline; `followup` likewise, if there is one; `slices` (S,) indices of the slices to
+        forecast; `context` (S, 3) indices of each with its context; `spacing` (3,) mm in x, y, z;
         `clinical` (1, 7); `label` (1,), -1 where unknown; `table`, its row of `clinical.csv` as
         text, `id` and `hospital`, lists of one.
     """

@@ -1,4 +1,4 @@
-"""The clinical table of the follow-up layout: seven variables in their units, their ranges, and what may be missing.
+"""The clinical table of the follow-up layout: seven variables with units and ranges.
 
 Names, order and ranges are those of HemExp (arXiv 2606.15304; github.com/orhunutkuaydin/HemExp, MIT).
 """
@@ -35,7 +35,7 @@ class ClinicalRow:
     """One patient's row."""
 
     values: np.ndarray  # (7,) raw values in the order of `CLINICAL`, NaN where missing
-    expansion: int | None  # 0 or 1, none where the table does not say
+    expansion: int | None  # 0 or 1, None if the table does not say
     columns: dict[str, str]  # every column as text; numbers with a decimal point
 
 
@@ -46,11 +46,11 @@ def read_clinical(file: Path) -> dict[str, ClinicalRow]:
         file: With a column `Patient_ID` and those of `CLINICAL`; `Expansion_classic` may be left out.
 
     Returns:
-        Rows by patient id. A missing value stays NaN: models learn what "unknown" means, nothing is filled in.
+        Rows by patient id. A missing value stays NaN: models learn what "unknown" means, nothing is imputed.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a column is missing, a patient stands twice, or a value is no number or out of its range.
+        ValueError: If a column is missing, a patient occurs twice, or a value is not a number or out of range.
     """
     if not file.is_file():
         raise FileNotFoundError(f"no clinical table {file}: expected one with Patient_ID, {', '.join(CLINICAL)}")
@@ -64,7 +64,7 @@ def read_clinical(file: Path) -> dict[str, ClinicalRow]:
 
 
 def rows_of(folders: Mapping[str, Path], table: Mapping[str, ClinicalRow], file: Path) -> dict[str, ClinicalRow]:
-    """Rows of patients by id, of those whom a table has, by their id or the name of their folder.
+    """Rows of a table by patient id, found by that id or the name of the folder; others are left out.
 
     Raises:
         ValueError: If the table has a patient under almost the same id, as 7 for 007.

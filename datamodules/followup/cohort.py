@@ -1,4 +1,4 @@
-"""Patients of the follow-up layout as arrays on disk: read and checked once, then mapped into memory.
+"""Patients of the follow-up layout: read and checked once, cached as arrays on disk, then memory-mapped.
 
 A volume is kept as uint8 (Z, 3, H, W): CT from 0 to 100 HU in steps of 0.4 HU, a tenth of its noise, then IPH and IVH.
 """
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 HU_WINDOW = (0.0, 100.0)
 TIMES = ("baseline", "followup")
-_MEASURED = "volumes by the affine, HU checked, ExpansionRule"  # of the cache; another way makes another one
+_MEASURED = "volumes by the affine, HU checked, ExpansionRule"  # part of the cache's key
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,22 @@ class Patient:
     id: str  # patient id
     hospital: str  # name of the hospital
     clinical: np.ndarray  # (7,) in [0, 1] by the ranges of `CLINICAL`, NaN where unknown
-    expansion: int  # 0 or 1, -1 where it is not known
+    expansion: int  # 0 or 1, -1 if unknown
     baseline: np.ndarray  # (Z, 3, H, W) uint8
-    followup: np.ndarray | None  # (Z, 3, H, W) uint8, none where there was no second scan
-    grid: Grid  # of the baseline's files, in which arrays lie in the middle
-    folder: Path  # where the files lie
-    columns: dict[str, str]  # of the clinical table, as text; empty where there is none
+    followup: np.ndarray | None  # (Z, 3, H, W) uint8, None without a second scan
+    grid: Grid  # of the baseline's files; arrays are the middle of it
+    folder: Path  # folder of the files
+    columns: dict[str, str]  # row of the clinical table as text; empty without one
 
 
 def load_cohort(root: Path, cache: Path, *, image_size: int) -> list[Patient]:
     """Read all patients below `root` that have both scans, in order of id, as images of H = W = `image_size`.
 
-    Arrays go into the folder `cache`; what is there for the same files is taken as it is.
+    Arrays are cached in the folder `cache` and reused for unchanged files.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If a file or the table is not as it should be; the message names it.
+        ValueError: If a file or the table is invalid; the message names it.
     """
     folders, file = find_patients(root), find_table(root, "clinical")
     rows = rows_of(folders, read_clinical(file), file)
@@ -71,11 +71,11 @@ def load_cohort(root: Path, cache: Path, *, image_size: int) -> list[Patient]:
 def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: int) -> Patient:
     """Read one patient from a folder with `baseline` and maybe `followup`, as images of H = W = `image_size`.
 
-    Without a row of the clinical table every variable is unknown but the volume, which is measured.
+    Without a row of the clinical table all variables are unknown, except the volume, which is measured.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If one is not as it should be, or the follow-up does not lie on the baseline's grid.
+        ValueError: If a file is invalid, or the follow-up is not on the baseline's grid.
     """
     scans = [read_scan(folder / "baseline", image_size, need_iph=True)]
     if (folder / "followup").is_dir():
@@ -104,13 +104,13 @@ def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: i
 
 
 def save_array(file: Path, array: np.ndarray) -> None:
-    """Write a `.npy`, all or nothing, however many processes write it at a time."""
+    """Write a `.npy` in one step; several processes may write it at once."""
     with written(file) as partial:
         np.save(partial, array)
 
 
 def _expansion(row: ClinicalRow | None, volumes: list[float], name: str) -> int:
-    """The table's label, else that of the masks; a disagreement is told and the table wins."""
+    """The label of the table, else that of the masks; if they disagree, the table wins and a warning is logged."""
     measured = int(ExpansionRule()(*volumes)) if len(volumes) > 1 else -1
     if row is None or row.expansion is None:
         return measured
@@ -153,7 +153,7 @@ def _cached(folder: Path, name: str, row: ClinicalRow, cache: Path, image_size: 
 
 
 def _report_spacings(patients: list[Patient]) -> None:
-    """In-plane pixel sizes should be one size for all; say so when they are not."""
+    """Warn if in-plane pixel sizes differ between patients."""
     in_plane = np.array([patient.grid.spacing[1:] for patient in patients])
     if np.ptp(in_plane) > 0.05 * in_plane.mean():
         log.warning(

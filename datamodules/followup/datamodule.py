@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import Augmentation, ResumableBatches
+from medzoo.datamodules.batches import Augmentation, BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.followup.batches import PairBatches, PatientBatches, Region, SliceBatches
 from medzoo.datamodules.followup.clinical import CLINICAL, read_clinical, rows_of
 from medzoo.datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
@@ -42,18 +42,19 @@ class FollowupDataModule(BaseDataModule):
         test_hospitals: Hospitals for the test; all others are for training.
         batches: What a batch holds.
         image_size: H = W in pixels to crop or pad to; divisible by 4 for the autoencoder.
-        context_mm: Distance of the two context slices from the slice that is forecast.
-        margin_mm: Slices this near to the baseline's bleed are forecast; the others are taken from the baseline.
+        context_mm: Distance of the two context slices from the slice to forecast.
+        margin_mm: Slices within this distance of the baseline's bleed are forecast; others are copied from the
+            baseline.
         whole_slices: Round the margin up to whole slices, as the original does.
-        train_on: Slices of the training pairs: those of that region, or all, as the original does.
+        train_on: Slices of the training pairs: those to forecast, or all, as the original does.
         batch_size: Slices or pairs in a batch of one device.
         augment: Augments training slices; CT and masks in [0, 1].
-        flip: Whether training pairs are mirrored, left to right, at random.
-        cache_dir: Folder for arrays read once, and for latents.
+        flip: Whether to flip training pairs left to right, at random.
+        cache_dir: Folder for cached arrays and latents.
         seed: Seed of order and augmentation.
 
     Raises:
-        ValueError: If a number is out of range, or a hospital stands in two splits.
+        ValueError: If a number is out of range, or a hospital is in two splits.
     """
 
     layout = "datamodule.root to a folder in the follow-up layout"
@@ -83,7 +84,7 @@ class FollowupDataModule(BaseDataModule):
         if batch_size < 1 or image_size < 8 or image_size % 4:
             raise ValueError(f"batch_size={batch_size} must be positive and image_size={image_size} divisible by 4")
         if both := set(val_hospitals) & set(test_hospitals):
-            raise ValueError(f"hospital {', '.join(sorted(both))} stands in val_hospitals and in test_hospitals")
+            raise ValueError(f"hospital {', '.join(sorted(both))} is in both val_hospitals and test_hospitals")
         self.cache_dir = Path(cache_dir)
         self.val_hospitals, self.test_hospitals = list(val_hospitals), list(test_hospitals)
         self.batches, self.image_size, self.batch_size = batches, image_size, batch_size
@@ -104,32 +105,31 @@ class FollowupDataModule(BaseDataModule):
         names = self.divide(marks, lambda: self._by_hospital(patients), self.root)
         self._items = {split: [by_name[name] for name in each] for split, each in names.items()}
         if self._seen and len({patient.expansion for patient in self._items["test"]} - {-1}) < 2:
-            raise ValueError(f"{self.root}: the test needs patients with and without expansion, of each at least one")
+            raise ValueError(f"{self.root}: the test needs patients with and without expansion, at least one of each")
         if "skull" not in self._state:
             self._state = {"skull": skull_of_all([_bone(patient) for patient in self._items["train"]])}
         tested = [*self._items["val"], *self._items["test"]]
         check_skull(((patient.folder, _bone(patient)) for patient in tested), self._state.get("skull"))
 
     def unshared_dataloader(self) -> ResumableBatches:
-        """The training batches of a process that is alone, on every process: to fit something on them."""
+        """The training batches of a single process, on every process: to fit something on them."""
         return self.loader("train", training=True, rank=0, world_size=1)
 
     def predict_dataloader(self) -> PatientBatches:
-        """The patients that were read by `set_predict_input`."""
+        """The patients read by `set_predict_input`."""
         return PatientBatches(self._predict, self.region, **self.ranks)
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read what to predict on.
+        """Read patients to predict.
 
         Args:
             path: A patient's folder (with `baseline/`), or a folder in the follow-up layout. Clinical variables come
-                from the nearest `clinical.csv` (or .tsv, .xlsx) in it or up to two folders above; whom it lacks, they
-                are unknown of.
+                from the nearest `clinical.csv` (or .tsv, .xlsx) in it or up to two folders above; they are unknown for
+                patients without a row.
 
         Raises:
             FileNotFoundError: If there is no patient.
-            ValueError: If a scan or the table is not as it should be, or the table has a patient under almost the same
-                id.
+            ValueError: If a scan or the table is invalid, or the table has a patient with almost the same id.
         """
         path, self._predicting = Path(path), True
         if not path.is_dir():
@@ -149,11 +149,11 @@ class FollowupDataModule(BaseDataModule):
 
     @property
     def predict_patients(self) -> dict[str, Patient]:
-        """By id, what is to be predicted."""
+        """Patients to predict, by id."""
         return {patient.id: patient for patient in self._predict}
 
     def baseline_hu(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Baseline CT of a patient who is predicted on, in HU: whole (Z, Y, X), and (Z, H, W) as networks see it."""
+        """Baseline CT in HU of a patient to predict: whole (Z, Y, X), and (Z, H, W) as the network sees it."""
         whole = read_volume(self.predict_patients[name].folder / "baseline", "ct").array.astype(np.float32)
         return whole, fitted(whole, self.image_size)
 
@@ -162,19 +162,19 @@ class FollowupDataModule(BaseDataModule):
 
         Args:
             array: (Z, H, W).
-            name: The patient, who is predicted on.
-            file: Where to.
-            background: (Z, Y, X) around it; 0 by default.
+            name: The patient.
+            file: The file to write.
+            background: (Z, Y, X), for voxels outside the forecast; 0 by default.
         """
         grid = self.predict_patients[name].grid
         write_like(put_back(array, np.zeros(grid.shape) if background is None else background), grid, file)
 
     def clinical(self, split: str) -> dict[str, np.ndarray]:
-        """What is known of the patients of a split without looking at slices: for baselines and risk models.
+        """Tabular data of the patients of a split, for baselines and risk models.
 
         Returns:
-            `id` (N,), `clinical` (N, 7) in [0, 1] with NaN, `label` (N,), and IPH in mL measured from the masks at both
-            times: `baseline_ml` (N,), `followup_ml` (N,).
+            `id` (N,), `clinical` (N, 7) in [0, 1] with NaN, `label` (N,), and the IPH volumes of the masks in mL:
+            `baseline_ml` (N,), `followup_ml` (N,).
         """
         patients = self._items[split]
         volumes = {
@@ -191,18 +191,18 @@ class FollowupDataModule(BaseDataModule):
     def true_followup_volumes(
         self, clinical: np.ndarray, count: int, do: Mapping[str, float] | None = None
     ) -> np.ndarray:
-        """Of a phantom, what a forecaster who knows its causal model would say.
+        """The forecast of the phantom's own causal model: the best possible one.
 
         Args:
             clinical: (N, 7) scaled to [0, 1].
             count: Samples for each patient.
-            do: Variables set by intervention, in their units.
+            do: Variables set by intervention, by name, in their units.
 
         Returns:
             (N, count) IPH volumes at follow-up in mL; the noise is the same for every `do`.
         """
         if not isinstance(self.maker, HeadPhantom):
-            raise ValueError("only of a phantom the truth is known")
+            raise ValueError("the truth is known for phantoms only")
         low, high = np.array(list(CLINICAL.values())).T
         columns = dict(zip(CLINICAL, (clinical.astype(float) * (high - low) + low).T, strict=True))
         return self.maker.followup_volumes({**columns}, count, do or {})
@@ -210,11 +210,11 @@ class FollowupDataModule(BaseDataModule):
     def cache_latents(self, encode: Callable[[Tensor], Tensor], key: str) -> None:
         """Encode training and validation scans once; pairs then hold latents instead of images.
 
-        With `flip`, training scans are encoded mirrored too.
+        With `flip`, training scans are also encoded flipped.
 
         Args:
-            encode: From (B, 3, H, W) in [0, 1] to (B, c, h, w).
-            key: Stands for the encoder: a file in the cache is used again only for the same key.
+            encode: Maps (B, 3, H, W) in [0, 1] to (B, c, h, w).
+            key: Identifies the encoder: cached files are reused only with the same key.
         """
         folder = self.cache_dir / f"latents_{key}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -230,29 +230,36 @@ class FollowupDataModule(BaseDataModule):
                     save_array(file, torch.cat(parts).half().numpy())
                 self._latents[patient.id, time, mirrored] = mapped(file)
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> ResumableBatches:
-        """Slices or pairs, in training balanced and augmented; of the test whole patients rather than pairs."""
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> ResumableBatches:
+        """Slices or pairs, for training balanced and augmented; instead of pairs, the test gives whole patients."""
         patients, ranks = self._items[split], ranks or self.ranks
-        options = {"batch_size": self.batch_size, "seed": self.seed, **ranks}
+        options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **ranks}
         if self.batches == "slices":
             return SliceBatches(patients, augment=self.augment if training else None, shuffle=training, **options)
         if split == "test":
             return PatientBatches(patients, self.region, **ranks)
         every = training and self.train_on == "all"
-        more: dict[str, Any] = {"all_slices": every, "flip": self.flip, "latents": self._latents, "shuffle": training}
-        return PairBatches(patients, self.region, **more, **options)
+        return PairBatches(
+            patients,
+            self.region,
+            all_slices=every,
+            flip=self.flip,
+            latents=self._latents,
+            shuffle=training,
+            **options,
+        )
 
     def _by_hospital(self, patients: Sequence[Patient]) -> dict[str, list[str]]:
         hospitals = {patient.id: patient.hospital for patient in patients}
         splits = by_group(hospitals, self.root, val=self.val_hospitals, test=self.test_hospitals)
         expansion = {patient.id: patient.expansion for patient in patients}
         if {expansion[name] for name in splits["train"]} != {0, 1}:
-            raise ValueError(f"{self.root}: training needs patients with and without expansion, of each at least one")
+            raise ValueError(f"{self.root}: training needs patients with and without expansion, at least one of each")
         return splits
 
 
 def _marks(folder: Path) -> list[int]:
-    """Of a patient's scans, whichever way they are stored."""
+    """Marks of a patient's scans, however they are stored."""
     return [mark_file(file) for time in TIMES for file in sorted((folder / time).rglob("*")) if _is_scan(file)]
 
 
@@ -261,5 +268,5 @@ def _is_scan(file: Path) -> bool:
 
 
 def _bone(patient: Patient) -> float:
-    """Share of bone at baseline, of CT that ends at 100 HU; every fourth slice tells as much as all of them."""
+    """Share of bone at baseline, where CT is cut at 100 HU; every fourth slice is enough."""
     return bone_share(patient.baseline[::4, 0], 255)

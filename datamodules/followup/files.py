@@ -1,4 +1,4 @@
-"""Scans of the follow-up layout: from files to arrays a network takes, and back onto the file's own grid.
+"""Scans of the follow-up layout: read as arrays for a network, and put back on the file's own grid.
 
     root/clinical.csv
     root/<hospital>/<patient>/{baseline,followup}/{ct,iph,ivh}.nii.gz (ct: or a folder with a DICOM series)
@@ -20,7 +20,7 @@ from medzoo.datamodules.io import Grid, Volume, find_table, match_ids, number, r
 __all__ = ["Scan", "find_patients", "fitted", "put_back", "read_scan", "read_volume"]
 
 _THICKNESS = (0.1, 20)
-"""mm; less is given in cm, more is no head CT."""
+"""mm; lower values are in cm, higher ones are not head CT."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Scan:
     ct: np.ndarray  # (Z, H, W) float32 in HU
     iph: np.ndarray  # (Z, H, W) bool, intraparenchymal haemorrhage
     ivh: np.ndarray  # (Z, H, W) bool, intraventricular haemorrhage
-    grid: Grid  # of the file, of which arrays are the middle
+    grid: Grid  # of the file; arrays are the middle of it
 
 
 def find_patients(root: Path) -> dict[str, Path]:
@@ -45,9 +45,7 @@ def find_patients(root: Path) -> dict[str, Path]:
     for folder in sorted(path.parent for path in top.glob("*/*/baseline") if path.is_dir()):
         patient = folder.name.removeprefix(f"{folder.parent.name}_") if top != root else folder.name
         if patient in found:
-            raise ValueError(
-                f"patient {patient} stands in {found[patient]} and in {folder}: give each an id of its own"
-            )
+            raise ValueError(f"patient {patient} is in both {found[patient]} and {folder}: give each an id of its own")
         found[patient] = folder
     if not found:
         raise FileNotFoundError(
@@ -66,8 +64,8 @@ def read_scan(folder: Path, size: int, *, need_iph: bool) -> Scan:
 
     Raises:
         FileNotFoundError: If an image is missing.
-        ValueError: If masks do not lie on the CT's grid or are not 0/1, the CT is not in HU or not finite, the crop
-            would cut the bleed, or a needed IPH is empty.
+        ValueError: If masks are not on the CT's grid or not 0/1, the CT is not in HU or not finite, the crop would cut
+            the bleed, or a needed IPH mask is empty.
     """
     ct = read_volume(folder, "ct")
     io.check_hu(ct.array, _place(folder, "ct"), stripped=True)
@@ -86,7 +84,7 @@ def read_scan(folder: Path, size: int, *, need_iph: bool) -> Scan:
 
 
 def fitted(stack: np.ndarray, size: int) -> np.ndarray:
-    """(Z, size, size) of (Z, Y, X), cropped or padded with 0 in plane about the centre."""
+    """Crop or pad (Z, Y, X) with 0 in plane about the centre, to (Z, size, size)."""
     out = np.zeros((len(stack), size, size), stack.dtype)
     there, here = _windows(stack.shape, size)
     out[:, *here] = stack[:, *there]
@@ -94,7 +92,7 @@ def fitted(stack: np.ndarray, size: int) -> np.ndarray:
 
 
 def put_back(array: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """(Z, Y, X) from a `fitted` (Z, H, W); voxels that were cropped away are those of `background`, (Z, Y, X)."""
+    """Undo `fitted`: (Z, H, W) to (Z, Y, X), with cropped voxels taken from `background` (Z, Y, X)."""
     stack = background.astype(array.dtype)
     there, here = _windows(stack.shape, array.shape[-1])
     stack[:, *there] = array[:, *here]
@@ -102,7 +100,7 @@ def put_back(array: np.ndarray, background: np.ndarray) -> np.ndarray:
 
 
 def _windows(shape: tuple[int, ...], size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """In-plane windows that correspond: of the whole stack, and of the cropped or padded one."""
+    """Corresponding in-plane windows of the whole stack and of the cropped or padded one."""
     there, here = [], []
     for length in shape[1:]:
         kept = min(length, size)
@@ -112,12 +110,12 @@ def _windows(shape: tuple[int, ...], size: int) -> tuple[tuple[slice, slice], tu
 
 
 def _place(folder: Path, kind: str) -> Path:
-    """Where one kind of image lies, a file or a folder of slices."""
+    """Path of one kind of image: a file or a folder of slices."""
     return folder / kind if (folder / kind).is_dir() else spelt(folder / f"{kind}.nii.gz")
 
 
 def read_volume(folder: Path, kind: str) -> Volume:
-    """`ct`, `iph` or `ivh` of one time point, as `io.read_volume` gives it.
+    """Read `ct`, `iph` or `ivh` of one time point, as `io.read_volume` does.
 
     Raises:
         FileNotFoundError: If there is neither a file nor a folder of slices.
@@ -132,7 +130,7 @@ def read_volume(folder: Path, kind: str) -> Volume:
 
 
 def _read_slices(folder: Path) -> Volume:
-    """A volume from `slice_NNN.nii.gz`; the distance between slices stands in `slice_thickness.csv`."""
+    """Read a volume from `slice_NNN.nii.gz`; `slice_thickness.csv` has the distance between slices."""
     files = io.listed(folder, "slice_*.nii.gz")
     if not files:
         raise FileNotFoundError(f"no slice_*.nii.gz in {folder}")
@@ -149,7 +147,7 @@ def _read_slices(folder: Path) -> Volume:
 
 
 def _thickness(folder: Path) -> float:
-    """Slice thickness in mm of the patient whose slices lie in `slices/<hospital>/<patient>/<time>/<kind>`."""
+    """Slice thickness in mm of the patient with slices in `slices/<hospital>/<patient>/<time>/<kind>`."""
     table, patient = find_table(folder.parents[4], "slice_thickness"), folder.parents[1].name
     if not table.is_file():
         raise FileNotFoundError(f"no {table}: volumes need the slice thickness (Patient_ID, slice_thickness in mm)")

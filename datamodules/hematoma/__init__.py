@@ -1,1 +1,1 @@
-"""From the scans of a cohort to slices of its bleeds, and whether they expand."""
+"""Slices of bleeds cut from the scans of a cohort, labelled by expansion."""

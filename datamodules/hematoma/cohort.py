@@ -1,7 +1,7 @@
-"""A cohort whose bleeds are outlined, cut and classified: where its scans lie, and whose bleed has expanded.
+"""A cohort whose bleeds are segmented, cut out and classified: its files, and which bleeds expanded.
 
     root/<hospital>/<patient>/{baseline,followup}/ct.nii.gz           head CT in HU
-    root/<hospital>/<patient>/{baseline,followup}/{iph,ivh}.nii.gz    masks, where somebody has drawn them
+    root/<hospital>/<patient>/{baseline,followup}/{iph,ivh}.nii.gz    drawn masks, optional
     root/clinical.csv                                                 `Expansion_classic` of those without a follow-up
 
 `prepare.py` makes this layout from raw scans.
@@ -24,7 +24,7 @@ from medzoo.evaluation.measures.volumes import volume_ml
 __all__ = ["CLASSES", "Cohort", "Patient", "drawn_ml"]
 
 CLASSES = ("NHE", "HE")
-"""Bleeds that do not expand, and those that do."""
+"""Bleeds without and with expansion."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class Patient:
 
     name: str  # unique in the cohort
     split: str  # `train`, `val` or `test`, by hospital
-    folder: Path  # holds `baseline`, and `followup` where there is one
+    folder: Path  # holds `baseline`, and `followup` if there is one
 
     def file(self, time: str, kind: str = "ct") -> Path | None:
-        """The CT of a time, or a drawn mask (`iph`, `ivh`); none where there is none."""
+        """The CT of a time, or a drawn mask (`iph`, `ivh`), or None."""
         file = spelt(self.folder / time / f"{kind}.nii.gz")
         return file if file.is_file() else None
 
 
 class Cohort:
-    """The patients in the layout above, of hospitals for validation, for the test, and all others for training.
+    """The patients of the layout above, with hospitals for validation and test; all others are for training.
 
     Raises:
         ValueError: If a hospital is for validation and for the test.
@@ -61,10 +61,10 @@ class Cohort:
         self.root, self.phantom = Path(root) / phantom.name if phantom else Path(root), phantom
         self.splits = {"val": list(val_hospitals), "test": list(test_hospitals)}
         self.whole = True
-        """Whether every hospital that is named has to be there, and one to train on; not where others are tested."""
+        """Whether every named hospital must exist, and one to train on; False when another cohort is tested."""
 
     def fetch(self) -> None:
-        """Write the phantom; a user's own cohort must be there already."""
+        """Write the phantom; a user's own cohort must exist."""
         if self.phantom:
             self.phantom.write(self.root)
         elif not self.root.is_dir():
@@ -74,7 +74,7 @@ class Cohort:
         """All patients, in order of name.
 
         Raises:
-            ValueError: If a named hospital is not there, or none is left for training.
+            ValueError: If a named hospital does not exist, or none is left for training.
         """
         found = find_patients(self.root)
         hospitals = {folder.parent.name for folder in found.values()}
@@ -91,7 +91,7 @@ class Cohort:
         return patients
 
     def check_labels(self, labels: Mapping[str, bool]) -> None:
-        """Refuse a split that has fewer than two patients of a class among those with labels."""
+        """Refuse a split with fewer than two labelled patients of a class."""
         splits = {
             split: [one.name for one in self.patients() if one.split == split and one.name in labels]
             for split in SPLITS
@@ -99,9 +99,9 @@ class Cohort:
         check_classes(splits, labels, dict(enumerate(CLASSES)), self.root)
 
     def known_labels(self, rule: ExpansionRule) -> dict[str, bool]:
-        """Whether the bleeds expand of those patients whose drawn masks or clinical table say so.
+        """Whether bleeds expand, by patient, from drawn masks or else the clinical table.
 
-        The table knows the classic rule alone, so with another one it is not asked.
+        The table holds labels of the classic rule, so it is not used with another rule.
         """
         table, patients = find_table(self.root, "clinical"), self.patients()
         written = read_clinical(table) if table.is_file() and rule == ExpansionRule() else {}
@@ -122,7 +122,7 @@ class Cohort:
 
 
 def drawn_ml(patient: Patient, time: str, rule: ExpansionRule) -> float | None:
-    """The volume that a rule asks for in mL, by drawn masks; none where one is missing."""
+    """Volume in mL of the masks that a rule counts; None if a drawn mask is missing."""
     files = [patient.file(time, kind) for kind in rule.kinds]
     if None in files:
         return None

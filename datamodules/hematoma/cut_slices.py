@@ -1,4 +1,4 @@
-"""Slices of a cohort's bleeds: cut once where masks say, then read like any other slices."""
+"""Slices of a cohort's bleeds: cut once around the masks, then read like any other slices."""
 
 import glob
 import json
@@ -19,7 +19,7 @@ from medzoo.datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from medzoo.datamodules.hematoma.scans import case_id
 from medzoo.datamodules.hematoma.slices import HematomaSlicesDataModule
 from medzoo.datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume, some
-from medzoo.datamodules.io.pictures import write_picture
+from medzoo.datamodules.io.pictures.pages import write_picture
 from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.phantoms.writing import appearing
 from medzoo.datamodules.seen import SPLITS, mark, mark_file, telling
@@ -30,25 +30,25 @@ __all__ = ["CutSlicesDataModule"]
 
 log = logging.getLogger(__name__)
 
-_MEASURED = "volumes by the affine"  # slices that were labelled by other volumes are cut anew
+_MEASURED = "volumes by the affine"  # part of the key: slices labelled by volumes measured otherwise are cut again
 
 
 class CutSlicesDataModule(HematomaSlicesDataModule):
-    """Three slices of the baseline bleed of each patient, with the label that the volumes of both scans give.
+    """Three slices of the baseline bleed of each patient, labelled by the volumes of both scans.
 
-    Of a cohort of which a checkpoint has seen no scan, all hospitals are tested.
-    A patient whose mask is empty, or whose label nobody knows, is left out and listed in `skipped.csv` there.
-    Volumes are those of drawn masks where there are some. Pictures are upright, the patient's right on the left.
+    If a checkpoint has seen no scan of the cohort, all hospitals are tested. Patients with an empty mask or without a
+    label are skipped and listed in `skipped.csv` beside the slices. Drawn masks take precedence for volumes. Pictures
+    are upright, with the patient's right on the left.
 
     Args:
-        root: Folder below which slices are written, into a folder named by a hash of what is asked for here.
+        root: Folder below which slices are written, in a folder named by a hash of these arguments.
         cohort: Folder of the cohort (`datamodules/hematoma/cohort.py`); of a phantom, the folder that holds its cohort.
         val_hospitals: Hospitals for validation.
         test_hospitals: Hospitals for the test; all others are for training.
         phantom: Written to `cohort` where it is missing.
-        masks: Where networks wrote what they say of patients they have not seen (`callbacks.HeldOutMasks`), such as
-            `<run>/fold_*/held_out`; null cuts by the drawn masks.
-        expansion: When a bleed has expanded; by default by 6 mL or 33%.
+        masks: Folders of predicted masks of patients that the network has not seen (`callbacks.HeldOutMasks`), such as
+            `<run>/fold_*/held_out`; null uses the drawn masks.
+        expansion: Rule for expansion; by default by 6 mL or 33%.
         cut_size: H = W of the pictures in pixels; they are read at `image_size`.
         neighbours: Of `roi_slices`.
         box: Of `roi_slices`.
@@ -88,7 +88,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         self.cohort.whole = self._seen is None
 
     def setup(self, stage: str | None = None) -> None:
-        """Read all slices, and mark the scans that they come from too."""
+        """Read all slices, and also mark the scans that they come from."""
         super().setup(stage)
         if self._recorded and self.cohort.root.is_dir():
             marks = self._cohort_marks()
@@ -96,21 +96,21 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
                 self._recorded.marks[patient.split].update(marks[patient.name])
 
     def _test_all_of_another_cohort(self) -> None:
-        """A cohort of which no scan was seen in the training is for the test, whatever its hospitals are called."""
+        """Test a cohort whole if the training has seen none of its scans, whatever its hospitals are called."""
         patients = self.cohort.patients() if self._seen else []
         if self._seen and not any(map(self._seen.splits_of, self._cohort_marks().values())):
             self.cohort.splits = {"val": [], "test": sorted({patient.folder.parent.name for patient in patients})}
             self.root = self.root.with_name(self._folder_name())
 
     def _cohort_marks(self) -> dict[str, list[int]]:
-        """Of each patient's scans, and of where they lie."""
+        """Marks of each patient's scans and of their place."""
         home, patients = self.cohort.root.resolve(), self.cohort.patients()
         scans = {one.name: [mark_file(file) for time in TIMES if (file := one.file(time))] for one in patients}
         return {name: [mark(f"{home}/{name}"), *given] for name, given in telling(scans).items()}
 
     @property
     def waiting(self) -> str:
-        """As long as not every scan has its mask, nothing can be cut."""
+        """The predicted masks that are still missing, without which nothing can be cut."""
         if self.masks is None or self.root.is_dir():
             return super().waiting
         lacking = [name for name in self._scans() if not self._files(name)]
@@ -120,7 +120,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         return f"{told}: outline the bleeds first (every fold), or set datamodule.masks to those of another run"
 
     def fetch(self) -> None:
-        """Cut the slices when all masks are there, and again when scans or masks have changed since."""
+        """Cut the slices once all masks exist, and again if scans or masks have changed."""
         if self.root.is_dir() and not self.cohort.root.is_dir():
             return  # cut elsewhere
         self.cohort.fetch()
@@ -134,7 +134,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         if note.is_file():
             if note.read_text() == made_of:
                 return
-            log.info("%s: scans or masks have changed, cut anew", self.root)
+            log.info("%s: scans or masks have changed, cut again", self.root)
             shutil.rmtree(self.root)
         with appearing(self.root) as root:
             skipped = self._cut_all(root)
@@ -146,34 +146,34 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             log.warning("%d patients left out, all in %s: %s", len(skipped), self.root / "skipped.csv", told)
 
     def _made_of(self) -> list[list[Any]]:
-        """How volumes are measured, and names, sizes and times of all files that slices and labels come from."""
+        """The key of the slices: how volumes are measured, and names, sizes and times of all source files."""
         drawn = [p.file(time, kind) for p in self.cohort.patients() for time in TIMES for kind in self.rule.kinds]
         scans = [p.file(time) for p in self.cohort.patients() for time in TIMES]
-        said = [file for name in self._scans() for file in self._files(name)] if self.masks else []
+        predicted = [file for name in self._scans() for file in self._files(name)] if self.masks else []
         table = find_table(self.cohort.root, "clinical")
-        files = [file for file in (*drawn, *scans, *said, table) if file and file.is_file()]
+        files = [file for file in (*drawn, *scans, *predicted, table) if file and file.is_file()]
         facts = [["/".join(file.parts[-4:]), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         return [[_MEASURED], *facts]
 
     def _check_early(self) -> None:
-        """Too few patients with expansion should not be found out when a network has been trained for days."""
+        """Check early that there are enough patients of each class, before a network is trained for days."""
         labels, patients = self.cohort.known_labels(self.rule), self.cohort.patients()
         if all(patient.name in labels for patient in patients):
             self.cohort.check_labels(labels)
 
     def _scans(self) -> list[str]:
-        """That networks have to outline: all baselines, and follow-ups that nobody has."""
+        """Scans to segment: all baselines, and follow-ups without a drawn mask."""
         patients = self.cohort.patients()
         followups = [p for p in patients if p.file(TIMES[1]) and not p.file(TIMES[1], "iph")]
         return [case_id(p.name, time) for time, group in zip(TIMES, (patients, followups), strict=True) for p in group]
 
     def _files(self, case: str) -> list[Path]:
-        """What networks have said of a scan."""
+        """Predicted masks of a scan."""
         pattern = Path(f"{self.masks}/{glob.escape(case)}.nii.gz")
         return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
 
     def _cut_all(self, root: Path) -> dict[str, str]:
-        """Write the slices; why patients were left out."""
+        """Write the slices; returns the patients left out and why."""
         skipped, known = {}, self.cohort.known_labels(self.rule)
         patients, cut = self.cohort.patients(), dict[str, bool]()
         for split in SPLITS:
@@ -199,7 +199,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         return skipped
 
     def _label(self, patient: Patient) -> bool | None:
-        """By drawn volumes, else by predicted ones; networks do not outline the ventricles, which a rule may count."""
+        """Label by drawn volumes, else by predicted ones; networks do not segment IVH, which a rule may count."""
         volumes = []
         for time in TIMES:
             volume = drawn_ml(patient, time, self.rule)
@@ -212,12 +212,12 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         return bool(self.rule(*volumes))
 
     def _mask(self, patient: Patient, time: str) -> Volume | None:
-        """(Z, H, W) bool, the mean of what networks say or as it was drawn; none where there is none."""
+        """The mask (Z, H, W) bool: the mean of the predictions thresholded at one half, or the drawn mask, or None."""
         if self.masks is None:
             drawn = patient.file(time, "iph")
             return read_mask(drawn, (0, 1)) if drawn else None
-        said = [read_volume(file) for file in self._files(case_id(patient.name, time))]
-        if not said:
+        predicted = [read_volume(file) for file in self._files(case_id(patient.name, time))]
+        if not predicted:
             return None
-        levels = np.mean([volume.array.astype(np.float32) for volume in said], axis=0)
-        return Volume(levels > 127.5, said[0].grid)
+        levels = np.mean([volume.array.astype(np.float32) for volume in predicted], axis=0)
+        return Volume(levels > 127.5, predicted[0].grid)

@@ -1,9 +1,9 @@
-"""The three slices of a bleed that a 2-D network looks at: the one with most of it, and its neighbours, cut out.
+"""Cut out the three slices of a bleed for a 2-D network: the one with the largest area, and its neighbours.
 
 npj Digital Medicine 2025, s41746-025-02213-w; github.com/DeepMedX/sICH_HE, commit 7e16cd1 (no licence; read for facts).
-As released, the volume is upsampled 3.5 times along all axes, so the neighbours of the largest slice lie 1.43 mm from
-it in an interpolated volume, and boxes are tight and of each slice. By default neighbours are slices that were scanned,
-and one square box with a margin holds the bleed in all three.
+The released code upsamples the volume 3.5 times along all axes, so the neighbours of the largest slice are
+interpolated, 1.43 mm from it, and each slice has a tight box of its own. By default, neighbours here are scanned
+slices, and one square box with a margin holds the bleed in all three.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ __all__ = ["NAMES", "Box", "Neighbours", "roi_slices"]
 Neighbours = Literal["native", "released"]
 Box = Literal["margin", "tight"]
 NAMES = ("up", "max", "low")
-"""Of the slice before the one with most of the bleed, that slice, and the one after it."""
+"""Names of the slice before the largest one, of that slice, and of the one after it."""
 
 _UPSAMPLED = 3.5
 
@@ -41,7 +41,7 @@ def roi_slices(
 
     Args:
         ct: (Z, H, W) in HU.
-        mask: (Z, H, W), the bleed above 0; its largest connected part is cut out.
+        mask: (Z, H, W), above 0 in the bleed, of which the largest connected part is used.
         spacing_mm: (z, y, x).
         neighbours: `native` slices, or interpolated ones a 3.5th of the slice distance away as released.
         box: `margin`, one square for all slices, `margin_mm` wider than the bleed; `tight`, the box of each slice as
@@ -51,7 +51,7 @@ def roi_slices(
         window: HU that become 0 and 255; W 90, L 45 by default.
 
     Returns:
-        By `NAMES`, those that lie in the scan (and, with `tight`, hold some of the bleed): (size, size) uint8.
+        Slices (size, size) uint8 by `NAMES`; only those inside the scan and, with `tight`, with some of the bleed.
 
     Raises:
         ValueError: If the mask is empty, or on another grid.
@@ -83,7 +83,7 @@ def _largest(bleed: np.ndarray) -> np.ndarray:
 
 
 def _middle(bleed: np.ndarray) -> int:
-    """The slice with most of the bleed; of equal ones, as uneven slices give, the one nearest the bleed's centre."""
+    """The slice with the largest area; of equal ones, the one nearest the centre of the bleed."""
     areas = bleed.sum((1, 2))
     largest = np.flatnonzero(areas == areas.max())
     center = areas @ np.arange(len(areas)) / areas.sum()
@@ -91,7 +91,7 @@ def _middle(bleed: np.ndarray) -> int:
 
 
 def _slice_at(ct: np.ndarray, place: float) -> np.ndarray:
-    """A slice between slices, by cubic splines along z."""
+    """A slice at a fractional place, by cubic splines along z."""
     if place == int(place):
         return ct[int(place)].astype(np.float32)
     coefficients = ndimage.spline_filter1d(ct.astype(np.float32), axis=0)
@@ -108,7 +108,7 @@ def _tight(inside: np.ndarray) -> tuple[Any, Any]:
 def _square(
     bleed: np.ndarray, middle: int, spacing_mm: Sequence[float], margin_mm: float
 ) -> tuple[list[int], list[int]]:
-    """The same of a square in mm around the bleed of the three slices; it may reach out of the image."""
+    """First pixel and sides of a box, square in mm, around the bleed of the three slices; may exceed the image."""
     starts, sides = _tight(np.any(bleed[max(middle - 1, 0) : middle + 2], axis=0))
     edge = max(sides * spacing_mm[1:]) + 2 * margin_mm
     counts = [round(edge / spacing) for spacing in spacing_mm[1:]]
@@ -117,7 +117,7 @@ def _square(
 
 
 def _resized(grey: np.ndarray, size: int) -> np.ndarray:
-    """(size, size) uint8 of (1, h, w)."""
+    """Resize (1, h, w) to (size, size) uint8."""
     image = torch.from_numpy(grey)[None].float()
-    said = F.interpolate(image, (size, size), mode="bilinear", antialias=True)[0, 0]
-    return said.numpy().round().clip(0, 255).astype(np.uint8)
+    resized = F.interpolate(image, (size, size), mode="bilinear", antialias=True)[0, 0]
+    return resized.numpy().round().clip(0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""All scans of a cohort, for a network that outlines their bleeds."""
+"""All scans of a cohort, for a network that segments their bleeds."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ _CLASSES, _CHANNELS = ("background", "hematoma"), ("CT",)
 
 
 class HematomaScansDataModule(SegmentationDataModule):
-    """Folds are made of the patients of the training hospitals that have masks; the test is on the test hospitals.
+    """Folds of the patients of the training hospitals that have masks; the test is on the test hospitals.
 
-    Cases are named `<patient>_<time>`. Scans without a mask and those of validation hospitals are for prediction alone
+    Cases are named `<patient>_<time>`. Scans without a mask and those of validation hospitals are for prediction only
     (`held_out_dataloader`).
 
     Args:

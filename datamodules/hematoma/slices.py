@@ -1,8 +1,8 @@
-"""Slices of bleeds that expand (HE) and that do not (NHE), as pictures in folders, split by patient.
+"""Slices of bleeds with (HE) and without expansion (NHE), as pictures in folders, split by patient.
 
 <root>/{train,val,test}/{HE,NHE}/<patient>_{up,max,low}.png
-<root>/{HE,NHE}/images_<size>/<patient>_{up,max,low}.png     without a split: a tenth of the patients each to val, test
-<synthetic>/*.png                                            made-up slices with expansion, for training only
+<root>/{HE,NHE}/images_<size>/<patient>_{up,max,low}.png     without a split: a tenth of the patients each for val and
+test <synthetic>/*.png                                            synthetic slices with expansion, for training only
 """
 
 import re
@@ -22,25 +22,25 @@ from medzoo.datamodules.splits import check_classes, patient_in
 
 __all__ = ["HematomaSlicesDataModule"]
 
-_SHARE = {"semibalanced": 2, "balanced": 1}  # slices without expansion for each one with it
+_SHARE = {"semibalanced": 2, "balanced": 1}  # ratio of slices without to those with expansion
 
 
 class HematomaSlicesDataModule(InMemoryDataModule):
-    """Grey slices with the label 1 for expansion; ids are `<patient>_<slice>`.
+    """Grey slices labelled 1 for expansion; ids are `<patient>_<slice>`.
 
     Args:
         root: Folder in the layout above.
         image_size: H = W in pixels to bring slices to.
-        channels: 1, or 3 where a network wants grey as colour.
-        balance: `none`; `semibalanced` adds synthetic slices until there are two without expansion for each one with
-            it, `balanced` until there is one.
+        channels: 1, or 3 for networks that take colour.
+        balance: `none`; `semibalanced` adds synthetic slices until there are two slices without expansion for each one
+            with it, `balanced` until there is one.
         synthetic: Folder of synthetic slices.
-        expansion_only: Leave out slices without expansion, to learn what the others look like.
+        expansion_only: Use only slices with expansion, to learn to generate them.
         patient: Regular expression whose first group is the patient in the name of a file.
         **options: Of `InMemoryDataModule`.
 
     Raises:
-        ValueError: If a number is out of range, or slices are to be added and no folder is named.
+        ValueError: If a number is out of range, or `balance` needs `synthetic` and it is missing.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         self.synthetic = None if synthetic is None else Path(synthetic)
 
     def fetch(self) -> None:
-        """A user's own slices must be there already."""
+        """Check that the folders exist."""
         if self._unsplit or (self._seen and self._folders()):
             return
         missing = [f"{split}/{name}" for split in SPLITS for name in CLASSES if not (self.root / split / name).is_dir()]
@@ -75,19 +75,21 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     @property
     def waiting(self) -> str:
-        """What is missing that another run, or an earlier stage, has to make; empty where nothing is."""
+        """The synthetic slices that another run or stage has yet to make; empty if none are missing."""
         if self.balance == "none" or self.synthetic is None or self.synthetic.is_dir():
             return ""
         return f"no folder {self.synthetic}: make synthetic slices first, or name another with datamodule.synthetic"
 
     def read(self) -> dict[str, Split]:
-        """All pictures; a patient in two splits is an error."""
-        said = self.divided(self._read_folders(), self.patient_of, self._check_patients)
-        if len(said["train"][2]):
-            said["train"] = self._with_synthetic(*said["train"])
+        """Read all pictures; a patient in two splits is an error."""
+        splits = self.divided(self._read_folders(), self.patient_of, self._check_patients)
+        if len(splits["train"][2]):
+            splits["train"] = self._with_synthetic(*splits["train"])
         if self.expansion_only:
-            return {split: chosen_of(labels == 1, images, labels, ids) for split, (images, labels, ids) in said.items()}
-        return said
+            return {
+                split: chosen_of(labels == 1, images, labels, ids) for split, (images, labels, ids) in splits.items()
+            }
+        return splits
 
     def _check_classes(self) -> None:
         if not self.expansion_only:
@@ -98,20 +100,20 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         unmatched = f"{self.root}: datamodule.patient={self.patient.pattern!r} does not match {name}"
         return patient_in(name, self.patient, unmatched)
 
-    def _check_patients(self, said: dict[str, Split]) -> None:
-        """Every split needs two patients of each class that is learnt, and a patient has one class."""
+    def _check_patients(self, given: dict[str, Split]) -> None:
+        """Check that a patient has one class, and every split two patients of each class to learn."""
         classes: dict[str, int] = {}
         splits: dict[str, list[str]] = {}
-        for split, (_, labels, ids) in said.items():
+        for split, (_, labels, ids) in given.items():
             splits[split] = list(dict.fromkeys(map(self.patient_of, ids)))
             for patient, label in zip(map(self.patient_of, ids), labels.tolist(), strict=True):
                 if classes.setdefault(patient, label) != label:
-                    raise ValueError(f"{self.root}: patient {patient} stands in {' and in '.join(CLASSES)}")
+                    raise ValueError(f"{self.root}: patient {patient} is in both {' and '.join(CLASSES)}")
         needed: dict[Hashable, str] = {1: CLASSES[1]} if self.expansion_only else dict(enumerate(CLASSES))
         check_classes(splits, classes, needed, self.root)
 
     def _folders(self) -> dict[tuple[str, str], Path]:
-        """By split and class; those of other hospitals, to be tested, may lie in some of them alone."""
+        """Folders by split and class; another cohort, for a test, need not have all of them."""
         places = {(split, name): self.root / split / name for split in SPLITS for name in CLASSES}
         if self._seen is None:
             return places
@@ -119,7 +121,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
     @property
     def _unsplit(self) -> dict[str, Path]:
-        """Folders of the classes, where there is no split and all that are needed are there."""
+        """Folders of the classes if there is no split and all needed folders exist; else empty."""
         folders = {}
         for name in CLASSES[1:] if self.expansion_only else CLASSES:
             top = self.root / name
@@ -158,7 +160,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
 
 
 def _tenths(patients: Iterable[str]) -> dict[str, list[str]]:
-    """In an order that their names give, a tenth of the patients of a class validate and a tenth test."""
+    """Split the patients of a class by a hash of their names: a tenth each for validation and test."""
     ordered = sorted(set(patients), key=lambda one: sha256(one.encode()).digest())
     tenth = max(2, len(ordered) // 10)
     return {"val": ordered[:tenth], "test": ordered[tenth : 2 * tenth], "train": ordered[2 * tenth :]}

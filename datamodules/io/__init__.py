@@ -1,15 +1,15 @@
-"""The only room that opens image, table and archive files: each kind has one reader, and each question one answer."""
+"""The only package that opens image, table and archive files, with one reader for each format."""
 
-from medzoo.datamodules.io.cells import flag, is_missing, number, parse, plain
-from medzoo.datamodules.io.dicom_files import holds_dicom, is_dicom
+from medzoo.datamodules.io.dicom.files import holds_dicom, is_dicom
 from medzoo.datamodules.io.files import hidden, in_order, listed, opening, read_json, setting, some, spelt, written
 from medzoo.datamodules.io.finding import find_volume, named
-from medzoo.datamodules.io.formats import VOLUMES, volume_ending
-from medzoo.datamodules.io.grid import Grid, check_same_grid, from_itk, to_itk
-from medzoo.datamodules.io.hounsfield import check_hu, check_offset
-from medzoo.datamodules.io.ids import match_ids
-from medzoo.datamodules.io.tables import Row, Table, find_table, read_matrix, read_table, write_table
-from medzoo.datamodules.io.volumes import Volume, geometry, label_map, read_mask, read_volume, write_like
+from medzoo.datamodules.io.tables.cells import flag, is_missing, number, parse, plain
+from medzoo.datamodules.io.tables.ids import match_ids
+from medzoo.datamodules.io.tables.table import Row, Table, find_table, read_matrix, read_table, write_table
+from medzoo.datamodules.io.volumes.formats import VOLUMES, volume_ending
+from medzoo.datamodules.io.volumes.grid import Grid, check_same_grid, from_itk, to_itk
+from medzoo.datamodules.io.volumes.hounsfield import check_hu, check_offset
+from medzoo.datamodules.io.volumes.volume import Volume, geometry, label_map, read_mask, read_volume, write_like
 
 __all__ = [
     "VOLUMES",

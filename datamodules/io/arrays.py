@@ -1,6 +1,6 @@
-"""Arrays of users: npy and npz, whose headers are read and believed only where the file is as long as they say.
+"""Read npy and npz files; a header is trusted only if the file has the length that it implies.
 
-No pickled object is ever loaded. What comes out is in the machine's byte order and in C order.
+Pickled objects are never loaded. Arrays come in native byte order and C order.
 """
 
 import io
@@ -17,35 +17,35 @@ from medzoo.datamodules.io.files import hidden, opening
 __all__ = ["ARRAYS", "mapped", "npy_header", "npz_keys", "npz_shape", "read_npy", "read_npz", "stretched"]
 
 ARRAYS = (".npy", ".npz")
-"""Endings of their names, in small letters."""
-_BOMB = 1 << 30, 200  # bytes of an array, and how many times as many as are in the file, that are no image
+"""Endings of array files, in lower case."""
+_BOMB = 1 << 30, 200  # arrays of more bytes, at a higher compression ratio, are not images
 
 
 def stretched(image: np.ndarray, file: Path) -> np.ndarray:
-    """Intensities as float32 from 0 to 255: uint8 as they are, of others the range stretched, which is 0 if flat.
+    """Intensities as float32 from 0 to 255: uint8 unchanged, others stretched to their range, or 0 if constant.
 
     Args:
-        image: Of any shape and number type.
-        file: Where it comes from, for messages.
+        image: An array of any shape and number type.
+        file: Its file, for messages.
 
     Raises:
         ValueError: If it holds NaN or infinite values.
     """
-    wide = image.dtype.kind in "iu" and image.dtype.itemsize >= 4  # of which float32 would drop the last digits
+    wide = image.dtype.kind in "iu" and image.dtype.itemsize >= 4  # float32 would lose digits
     pixels: np.ndarray = image.astype(np.float64 if wide else np.float32)
     if image.dtype in (np.uint8, np.bool_):
         return pixels * 255 if image.dtype == bool else pixels
     if not np.isfinite(pixels).all():
         raise ValueError(f"{file}: holds NaN or infinite intensities; replace them first")
     low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
-    if not 1e-30 < high - low < 1e30:  # of which float32 could not say the range
+    if not 1e-30 < high - low < 1e30:  # the range does not fit float32
         pixels = pixels.astype(np.float64)
     scale = 255 / (high - low) if high > low else 0
     return np.clip(np.multiply(pixels - low, scale), 0, 255).astype(np.float32)
 
 
 def npy_header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of the array of an npy file.
+    """Read shape and type of the array of an npy file.
 
     Raises:
         FileNotFoundError: As of `read_npy`.
@@ -58,7 +58,7 @@ def npy_header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def read_npy(file: Path) -> np.ndarray:
-    """The array of an npy file.
+    """Read the array of an npy file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -71,17 +71,17 @@ def read_npy(file: Path) -> np.ndarray:
 
 
 def mapped(file: Path) -> np.ndarray:
-    """An array that this program has written, left in its file until it is looked at."""
+    """Memory-map an array that this program has written."""
     with opening(file, "an npy array"):
         return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
 def read_npz(file: Path, key: str) -> np.ndarray:
-    """One array of an npz.
+    """Read one array of an npz.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If there is no such array in it, it is damaged, or holds no numbers or text.
+        ValueError: If the array is missing or damaged, or holds no numbers or text.
     """
     with _member(file, key) as (stream, size):
         wrong, *_ = _header(stream, size)
@@ -89,12 +89,12 @@ def read_npz(file: Path, key: str) -> np.ndarray:
     if not wrong:
         with _member(file, key) as (stream, _):
             array = np.lib.format.read_array(stream, allow_pickle=False)
-            stream.read(1)  # to the end, where the checksum is compared
+            stream.read(1)  # reach the end, where the checksum is compared
     return _checked(array, wrong, f"{file}: {key}")
 
 
 def npz_shape(file: Path, key: str) -> tuple[int, ...]:
-    """The shape of an array of an npz, from its header alone.
+    """Read the shape of an array of an npz from its header.
 
     Raises:
         FileNotFoundError: As of `read_npz`.
@@ -120,14 +120,14 @@ def npz_keys(file: Path) -> list[str]:
 
 @contextmanager
 def _member(file: Path, key: str) -> Iterator[tuple[IO[bytes], int]]:
-    """An array's bytes, unpacked, and how many there are."""
+    """The unpacked bytes of an array, and their number."""
     keys = npz_keys(file)
     if key not in keys:
         raise ValueError(f"{file}: no array '{key}'; it holds {keys}")
     with opening(file, "an npz"), zipfile.ZipFile(file) as archive:
         of_key = [each for each in archive.infolist() if each.filename.removesuffix(".npy") == key]
         if len(of_key) > 1:
-            raise ValueError(f"it holds {len(of_key)} arrays of the name {key}")
+            raise ValueError(f"it holds {len(of_key)} arrays named {key}")
         about = of_key[0]
         if about.file_size > _BOMB[0] and about.file_size > _BOMB[1] * about.compress_size:
             raise ValueError(f"{key} unpacks to {about.file_size >> 30} GiB from almost nothing")
@@ -136,19 +136,23 @@ def _member(file: Path, key: str) -> Iterator[tuple[IO[bytes], int]]:
 
 
 def _header(stream: IO[bytes], size: int) -> tuple[str, tuple[int, ...], np.dtype[Any]]:
-    """What is wrong with an array's type, its shape and its type, before anything is allocated.
+    """Read a problem with the type (or an empty string), the shape and the type, before anything is allocated.
 
     Raises:
-        ValueError: If it is no npy, or the file is not as long as its header says.
+        ValueError: If it is not npy, or the length of the file differs from that in its header.
     """
     version = np.lib.format.read_magic(stream)
     first = version == (1, 0)
     read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
     length = stream.read(2 if first else 4)
-    text = stream.read(min(int.from_bytes(length, "little"), size))  # numpy would make room for 4 GiB
+    text = stream.read(min(int.from_bytes(length, "little"), size))  # numpy would allocate 4 GiB
     shape, _, dtype = read(io.BytesIO(length + text))
     if dtype.hasobject:
-        return "holds Python objects, which are not loaded; save it anew as numbers, by array.astype(...)", shape, dtype
+        return (
+            "holds Python objects, which are not loaded; save it again as numbers, by array.astype(...)",
+            shape,
+            dtype,
+        )
     if dtype.kind not in "biufUS":
         return f"holds {dtype}; expected numbers", shape, dtype
     wanted = stream.tell() + dtype.itemsize * int(np.prod([int(side) for side in shape], dtype=object))

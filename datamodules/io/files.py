@@ -1,4 +1,4 @@
-"""Files of any kind: which of a folder count, what is said of a damaged one, and how one is written."""
+"""Files of any kind: listing a folder, errors for damaged files, atomic writing."""
 
 import json
 import logging
@@ -28,30 +28,30 @@ _DAMAGE = (*_CUT_SHORT, *_LOST, OSError, ValueError, RuntimeError, ImageFileErro
 
 
 def hidden(path: Path) -> bool:
-    """Whether a file or folder is no data: its name begins with a dot, or a system or an open Excel left it there."""
+    """Whether a file or folder is not data: its name begins with a dot, or a system or an open Excel left it."""
     return path.name.startswith((".", "~$")) or path.name.lower() in _LEFT_BY_SYSTEMS
 
 
 def listed(folder: Path, pattern: str = "*") -> list[Path]:
-    """What of a folder matches, in order of name; hidden files, and all in hidden folders below it, are passed over.
+    """Paths of a folder that match a pattern, sorted; hidden files and the content of hidden folders are skipped.
 
     Args:
-        folder: Where to look.
-        pattern: As `Path.glob` takes it, so `**/*.png` looks in folders below.
+        folder: The folder.
+        pattern: As for `Path.glob`; `**/*.png` searches subfolders.
     """
     found = sorted(folder.glob(pattern))
     return [path for path in found if not any(hidden(Path(part)) for part in path.relative_to(folder).parts)]
 
 
 def spelt(path: Path) -> Path:
-    """A path, or where nothing lies there, what is called so in other letters: `CT.NII.GZ` for `ct.nii.gz`."""
+    """A path, or if it does not exist, one that differs only in case: `CT.NII.GZ` for `ct.nii.gz`."""
     if path.exists() or not path.parent.is_dir():
         return path
     return next((other for other in listed(path.parent) if other.name.lower() == path.name.lower()), path)
 
 
 def in_order(name: str) -> list[tuple[int, str]]:
-    """A key to sort names by, so that 10 comes after 9."""
+    """A sort key for names, so that 10 comes after 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
@@ -61,17 +61,17 @@ def some(names: Sequence[str]) -> str:
 
 
 def setting(key: str, value: str) -> str:
-    """An override of a config, as it is pasted into a shell: there `(`, `*`, `{` and blanks would mean something."""
+    """A config override quoted for a shell, where `(`, `*`, `{` and blanks have a meaning."""
     quoted = value.replace('"', '\\"').replace("'", "'\\''")
     return f"'{key}=\"{quoted}\"'"
 
 
 @contextmanager
 def opening(file: Path, kind: str) -> Iterator[None]:
-    """Turn what libraries raise at a damaged file into one line with its name.
+    """Turn errors of libraries at a damaged file into one line with its name.
 
     Args:
-        file: What is read within.
+        file: The file to be read in the context.
         kind: What it should be, for the message: `a NIfTI volume`, `a picture`.
 
     Raises:
@@ -90,24 +90,24 @@ def opening(file: Path, kind: str) -> Iterator[None]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Names and values in a JSON file.
+    """Read a JSON object from a file.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged, or holds something else.
     """
     with opening(file, "JSON"):
-        said = json.loads(file.read_text(encoding="utf-8-sig"))
-    if not isinstance(said, dict):
-        raise ValueError(f"{file}: expected names and values in braces; it holds {str(said)[:40]}")
-    return said
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: expected names and values in braces; it holds {str(content)[:40]}")
+    return content
 
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A place to write to, which becomes `path` when all is there, so that nobody meets half a file.
+    """A temporary path that replaces `path` once it is written, so that no partial file is ever seen.
 
-    Its name ends as `path` does, since libraries choose a format by it.
+    It keeps the ending of `path`, since libraries choose a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{os.getpid()}.partial.{path.name}")

@@ -1,4 +1,4 @@
-"""Images of a folder: files of a kind by name, and DICOM, of which a folder may be one volume."""
+"""Find the images of a folder: files by ending, and DICOM, where a folder may be one volume."""
 
 import logging
 from collections.abc import Sequence
@@ -6,39 +6,39 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from medzoo.datamodules.io.dicom_files import DICOM, holds_dicom, is_marked
+from medzoo.datamodules.io.dicom.files import DICOM, holds_dicom, is_marked
 from medzoo.datamodules.io.files import listed, some
-from medzoo.datamodules.io.formats import VOLUMES
+from medzoo.datamodules.io.volumes.formats import VOLUMES
 
 __all__ = ["Dicom", "check_no_folder", "find_volume", "named"]
 
 log = logging.getLogger(__name__)
 
 Dicom = Literal["series", "files", "none"]
-"""Whether a folder that holds DICOM is an image, or each DICOM file is one, or neither is wanted."""
+"""Whether a folder of DICOM is one image, each DICOM file is one, or DICOM is ignored."""
 
 
 def named(folder: Path, endings: Sequence[str], *, below: bool = False, dicom: Dicom = "none") -> dict[str, Path]:
-    """Images by name, in order; what else lies there is counted and told.
+    """Find images by name, in order; other files are counted and logged.
 
-    DICOM is known by its ending, or else, in folders where most files have none of the endings, by its mark.
+    DICOM is recognised by its ending or, in folders where most files have none of the endings, by its mark.
 
     Args:
-        folder: Where to look.
-        endings: Of the files, in small letters; the longest that fits is taken off a name.
-        below: Whether folders in it are looked into; names are paths then.
-        dicom: What of DICOM is wanted.
+        folder: The folder.
+        endings: Endings of the files, in lower case; the longest match is removed from a name.
+        below: Whether to search subfolders; names are then paths.
+        dicom: How to treat DICOM.
 
     Returns:
-        By path below the folder without ending, the file; one that is called like another keeps its ending, and
-        a folder of DICOM has `.dcm` then. If `folder` itself is an image, its own name is that of the image.
+        Files by path below the folder without ending. If two names are equal, the second keeps its ending, which is
+        `.dcm` for a folder of DICOM. If `folder` itself is an image, it goes by its own name.
 
     Raises:
-        ValueError: If a folder is called as a file.
+        ValueError: If a folder is named like a file.
     """
     within = listed(folder, "**/*" if below else "*")
     check_no_folder(within, endings)
-    files = [file for file in within if file.is_file() or (below and file.is_symlink())]  # linked folders are told
+    files = [file for file in within if file.is_file() or (below and file.is_symlink())]  # linked folders are logged
     endings = (*endings, *DICOM) if dicom == "files" else tuple(endings)
     found: dict[str, Path] = {}
     others: list[str] = []
@@ -65,18 +65,18 @@ def named(folder: Path, endings: Sequence[str], *, below: bool = False, dicom: D
 
 
 def check_no_folder(paths: Sequence[Path], endings: Sequence[str]) -> None:
-    """Refuse a folder that is called as a file, which some programs make of an archive.
+    """Refuse a folder that is named like a file, as some programs unpack an archive.
 
     Raises:
-        ValueError: With its name.
+        ValueError: If there is one.
     """
     for path in paths:
         if path.is_dir() and _ending(path, endings) and not holds_dicom(path):
-            raise ValueError(f"{path} could not be read as an image (it is a folder); take out what lies in it")
+            raise ValueError(f"{path} could not be read as an image (it is a folder); move its content out")
 
 
 def find_volume(folder: Path, name: str) -> Path | None:
-    """A volume by name, in whatever letters: a file of any format, or a folder of DICOM; none where there is neither.
+    """Find a volume by name, ignoring case: a file of any format, or a folder of DICOM; None if there is neither.
 
     Raises:
         ValueError: If there are several.
@@ -95,11 +95,11 @@ def _ending(file: Path, endings: Sequence[str]) -> str:
 
 
 def _dicom_in(files: Sequence[Path], *, unmarked: bool) -> list[Path]:
-    """Which files of a folder are DICOM.
+    """The DICOM files among those without another known ending.
 
     Args:
-        files: Of no other kind.
-        unmarked: Whether to believe names alone, without a look into files.
+        files: The files.
+        unmarked: Whether to go by names only, without opening files.
     """
     by_name = [file for file in files if file.name.lower().endswith(DICOM)]
     if by_name or unmarked:

@@ -1,4 +1,4 @@
-"""Patients with several modalities as batches."""
+"""Batches of patients with several modalities."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["CohortBatches", "outcomes_of"]
 
 
 class CohortBatches(ResumableBatches):
-    """A dict of B patients; what a patient does not have is 0, and `present` says so.
+    """A dict of B patients; missing modalities are 0, as marked in `present`.
 
     | key | what |
     |---|---|
@@ -22,18 +22,18 @@ class CohortBatches(ResumableBatches):
     | `histology` | (B, T, 3, h, w) float32 in [0, 1] |
     | `clinical` | (B, K) float32 |
     | `genomics` | (B, G) float32 |
-    | `present` | (B, M) bool, of the modalities that are used, in this order |
-    | `label` | (B,) int64, -1 where unknown |
-    | `time`, `event` | (B,) float32 months, NaN where unknown; (B,) bool |
-    | `scanner` | (B,) int64, its place among the names of scanners; -1 where unknown |
+    | `present` | (B, M) bool, of the used modalities in this order |
+    | `label` | (B,) int64, -1 if unknown |
+    | `time`, `event` | (B,) float32 months, NaN if unknown; (B,) bool |
+    | `scanner` | (B,) int64, index of the scanner; -1 if unknown |
     | `id` | B names |
 
     Args:
         modalities: By name (N, ...), uint8 for images and float32 for tables.
         beside: `present`, `label`, `time`, `event`, `scanner`, each (N, ...).
         ids: N names.
-        augment: By modality, applied to images in [0, 1]; each tile of a bag is augmented for itself.
-        shuffle: A new order in each epoch; up to `world_size - 1` patients are then left out so that ranks stay even.
+        augment: Augmentation by modality, of images in [0, 1]; each tile of a bag is augmented separately.
+        shuffle: A new order in each epoch, which drops up to `world_size - 1` patients to keep ranks even.
         **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
     """
 

@@ -1,4 +1,4 @@
-"""Clinical columns: which there are, what their cells may say, and what a model knows of them."""
+"""Clinical columns: their allowed values, and matching them to a model."""
 
 import math
 import re
@@ -20,11 +20,11 @@ class Columns:
 
     Attributes:
         allowed: By column, the lowest and highest value, or a number for each word.
-        logarithm: Columns of which log10(x + 1) is taken, since they spread over decades.
-        known_before: Columns that are known before the outcome, although they look like it.
+        logarithm: Columns transformed by log10(x + 1), since they span decades.
+        known_before: Columns that are known before the outcome although they look like it.
 
     Raises:
-        ValueError: If a range is none, or a column of `logarithm` is not there or may be negative.
+        ValueError: If a range is invalid, or a column of `logarithm` is missing or may be negative.
     """
 
     allowed: Mapping[str, Sequence[float] | Mapping[str, float]]
@@ -42,14 +42,14 @@ class Columns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In order."""
+        """Names in order."""
         return tuple(self.allowed)
 
     def parse(self, row: Mapping[str, str], where: str) -> np.ndarray:
         """Values (K,) of the cells of a patient, NaN where missing, logarithms taken; `where` is for messages.
 
         Raises:
-            ValueError: If a column is missing, or a cell says something else than it may.
+            ValueError: If a column is missing, or a cell is invalid.
         """
         absent = [name for name in self.names if name not in row]
         if absent:
@@ -74,10 +74,10 @@ class Columns:
         return {"columns": list(self.names), "words": words, "logarithm": list(self.logarithm)}
 
     def matched(self, known: Mapping[str, Any]) -> "Columns":
-        """The same in the order of a training, whose columns had the `meaning` `known`.
+        """The columns in the order of a training, given the `meaning` of its columns.
 
         Raises:
-            ValueError: If there are others, or words and logarithms mean something else.
+            ValueError: If columns, words or logarithms differ.
         """
         order = matched(self.names, known["columns"], "clinical columns")
         here = {known["columns"][place]: name for place, name in zip(order, self.names, strict=True)}
@@ -90,11 +90,11 @@ class Columns:
         return replace(self, allowed={here[name]: self.allowed[here[name]] for name in known["columns"]})
 
     def _words(self, name: str) -> dict[str, float] | None:
-        """What the words of a column count as; none of a column of numbers."""
+        """Numbers of the words of a column; None for a column of numbers."""
         allowed = self.allowed[name]
         return {str(key): float(value) for key, value in allowed.items()} if isinstance(allowed, Mapping) else None
 
 
 def _word(text: object) -> str:
-    """So that `Stage_ 0-2` and `stage_0-2` are one, and `1` and `1.0`."""
+    """Normalise a word, so that `Stage_ 0-2` equals `stage_0-2`, and `1` equals `1.0`."""
     return plain(re.sub(r"\s+", "", str(text))).casefold()

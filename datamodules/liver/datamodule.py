@@ -1,16 +1,16 @@
-"""A cohort with CT, MR, histology, clinical columns and gene expression, any of which a patient may lack."""
+"""A cohort with CT, MR, histology, clinical columns and gene expression, any of which may be missing."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import Augmentation
+from medzoo.datamodules.batches import Augmentation, BatchOptions, Ranks
 from medzoo.datamodules.liver.batches import CohortBatches, outcomes_of
 from medzoo.datamodules.liver.columns import Columns
 from medzoo.datamodules.liver.images import Around, ImageSizes, read_images
@@ -29,39 +29,40 @@ log = logging.getLogger(__name__)
 class LiverCohortDataModule(BaseDataModule):
     """Patients in the general layout (`datamodules/liver/records.py`), given as `CohortBatches`.
 
-    All images are read into memory once, as uint8. Filling of gaps, scales and the choice of genes are learnt from the
-    training patients alone and kept in the checkpoint.
+    All images are read into memory once, as uint8. Imputation, scales and the choice of genes are fitted on the
+    training patients only and kept in the checkpoint.
 
     Args:
         root: Folder of the cohort; of a phantom, the folder that holds its cohort.
         clinical: Clinical columns with [lowest, highest] or {word: number}.
         label: Column of the class.
-        class_names: In order.
-        months: Column of the months to death or end of follow-up; `event` is that of 1 for dead.
-        logarithm: Clinical columns of which log10(x + 1) is taken.
-        known_before: Clinical columns that are known before the outcome although they are called like it, or tell it
-            of nearly every training patient; all other such columns are refused.
+        class_names: Classes in order.
+        months: Column of the months to death or end of follow-up.
+        event: Column that is 1 if the patient has died.
+        logarithm: Clinical columns transformed by log10(x + 1).
+        known_before: Clinical columns that are known before the outcome although their names look like it, or their
+            values give it away in the training patients; all other such columns are refused.
         use: Modalities that batches hold, null for all.
-        missing_rate: Share of what patients have that is taken away, the same in every run with this `split_seed`; what
-            a lower rate takes away a higher takes too. Nobody loses the last of `use`.
+        missing_rate: Share of modalities to drop, the same in every run with this `split_seed`; a higher rate drops all
+            that a lower one drops. No patient loses the last one.
         spatial_size: Voxels z, y, x of CT and MR, each of `spacing_mm`.
-        around: What they are cut around: `image`, `liver` or `lesion`, the largest of the label 2. Where that is not
-            labelled, the liver is taken, then the middle of the image.
+        around: Centre of their crop: `image`, `liver` or `lesion`, the largest of label 2. Without a lesion the liver
+            is used, without a liver the middle of the image.
         hu_window: HU that become 0 and 1.
-        tiles: In a bag, each of `tile_size` pixels squared.
-        macenko: Whether the stains of tiles are normalised.
-        genes: How many of the genes that vary most, or which.
-        val_share: Of the patients, as is `test_share`, where the table has no column `split`.
-        split_seed: Of the split, apart from the seed of training.
-        train_scanners: Scanners whose patients are trained on and chosen by; null for all.
-        test_scanners: Scanners whose patients are tested on; null for all.
-        batch_size: Patients.
-        augment: Augments training volumes in [0, 1]; `augment_tiles` does tiles.
-        phantom: Written to `root` where it is missing.
-        seed: Of order and augmentation.
+        tiles: Tiles in a bag, each of `tile_size` pixels squared.
+        macenko: Whether to normalise the stains of tiles.
+        genes: Number of the most variable genes, or their names.
+        val_share: Share of the patients for validation, if the table has no column `split`; `test_share` likewise.
+        split_seed: Seed of the split, independent of the seed of training.
+        train_scanners: Scanners of the patients for training and validation; null for all.
+        test_scanners: Scanners of the patients for the test; null for all.
+        batch_size: Patients in a batch.
+        augment: Augments training volumes in [0, 1]; `augment_tiles` augments tiles.
+        phantom: Written to `root` if it is missing.
+        seed: Seed of order and augmentation.
 
     Raises:
-        ValueError: If an argument is out of range, or a clinical column tells the outcome.
+        ValueError: If an argument is out of range, or a clinical column leaks the outcome.
     """
 
     layout = "datamodule.root to a cohort with patients.csv"
@@ -113,7 +114,10 @@ class LiverCohortDataModule(BaseDataModule):
                 f"test_share={test_share} positive and together below 1"
             )
         if len(spatial_size) != 3 or len(spacing_mm) != 3 or hu_window[0] >= hu_window[1] or batch_size < 1:
-            raise ValueError("spatial_size and spacing_mm are z, y, x; hu_window rises; batch_size is positive")
+            raise ValueError(
+                "spatial_size and spacing_mm have three values (z, y, x); hu_window=[a, b] needs a below b; "
+                "batch_size must be positive"
+            )
         self.modalities = tuple(name for name in MODALITIES if use is None or name in use)
         self.class_names, self.missing_rate, self.split_seed = list(class_names), missing_rate, split_seed
         window = tuple(hu_window)
@@ -127,18 +131,18 @@ class LiverCohortDataModule(BaseDataModule):
         self._data: dict[str, dict[str, Any]] = {}
 
     @property
-    def in_channels(self) -> dict[str, int]:
-        """Of the modalities that are images."""
+    def in_channels(self) -> dict[str, int]:  # type: ignore[override]
+        """Channels of each image modality."""
         return {name: count for name, count in IMAGES.items() if name in self.modalities}
 
     @property
     def clinical_names(self) -> list[str]:
-        """Columns, then which of them were missing."""
+        """Names of the columns, then of the flags for missing values."""
         return [*self.columns.names, *(f"{name}_missing" for name in self.columns.names)]
 
     @property
     def gene_names(self) -> list[str]:
-        """Those that are named, or that the training patients chose."""
+        """The named genes, or those chosen on the training patients."""
         if "genes" in self._state:
             return list(self._state["genes"]["names"])
         if isinstance(self.genes, int):
@@ -164,35 +168,35 @@ class LiverCohortDataModule(BaseDataModule):
         self._items = splits
 
     def table(self, split: str) -> dict[str, Any]:
-        """What is known of the patients of a split beside their images.
+        """The data of the patients of a split without their images.
 
         Returns:
-            `id`, a list of N names, and arrays: `present` (N, M), `label`, `time`, `event` (N,), and of those that are
-            used `clinical` (N, K) and `genomics` (N, G), as batches hold them.
+            `id`, a list of N names, and arrays: `present` (N, M), `label`, `time`, `event` (N,), and if used `clinical`
+            (N, K) and `genomics` (N, G), as in batches.
         """
         data = self._data[split]
         tables = {name: values for name, values in data["modalities"].items() if name not in IMAGES}
         return {"id": data["ids"], **{name: value.numpy() for name, value in {**data["beside"], **tables}.items()}}
 
     def true_log_odds(self, ids: Sequence[str], present: np.ndarray) -> np.ndarray:
-        """Of a phantom, the (N,) log-odds of the last class of N patients: the best score that there is.
+        """The true log-odds (N,) of the last class for patients of a phantom: the best possible score.
 
         Args:
             ids: N patients.
-            present: (N, M) bool, of the modalities that are used, which are known.
+            present: (N, M) bool, which of the used modalities are known.
         """
         if not isinstance(self.maker, LiverPhantom):
-            raise ValueError("only of a phantom the truth is known")
+            raise ValueError("the truth is known for phantoms only")
         return self.maker.log_odds(self.root, ids, present, self.modalities)
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> CohortBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> CohortBatches:
         """Batches of a split; see `BaseDataModule`."""
         augment = self.augment if training else None
-        options = {"batch_size": self.batch_size, "seed": self.seed, **self.ranks, **ranks}
+        options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **self.ranks, **ranks}
         return CohortBatches(**self._data[split], augment=augment, shuffle=training, **options)
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read whom to predict on: a folder in the general layout, where label, time and event may be missing."""
+        """Read patients to predict from a folder in the general layout; label, time and event may be missing."""
         self._predicting = True
         patients, genes = read_patients(Path(path), self.columns, self.outcome)
         usable = [patient for patient in patients if patient.has_any(self.modalities)]
@@ -203,14 +207,16 @@ class LiverCohortDataModule(BaseDataModule):
     def predict_dataloader(self) -> CohortBatches:
         """The patients that `set_predict_input` read, in their order."""
         if "predict" not in self._data:
-            raise ValueError("nothing to predict on: call set_predict_input(path) first")
+            raise ValueError("nothing to predict: call set_predict_input(path) first")
         return self.loader("predict")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`, so that new patients are read as those of the training were.
+        """Load `state_dict`, so that new patients are read as the training patients were.
+
+        Columns and modalities in another order are matched.
 
         Raises:
-            ValueError: If columns or modalities are not those of the training; in another order they are matched.
+            ValueError: If columns or modalities differ from those of the training.
         """
         super().load_state_dict(state_dict)
         if inputs := state_dict.get("inputs"):
@@ -219,12 +225,12 @@ class LiverCohortDataModule(BaseDataModule):
                 self.columns = self.columns.matched(inputs)
 
     def use_classes(self, names: Sequence[str]) -> None:
-        """Let labels mean the classes of a model; see `BaseDataModule`."""
+        """Map labels to the classes of a model; see `BaseDataModule`."""
         self.outcome = replace(self.outcome, order=tuple(matched(self.class_names, names, "classes")))
         self.class_names = list(names)
 
     def _split(self, patients: Mapping[str, Patient]) -> dict[str, list[Patient]]:
-        """By the table or at random, or of a checkpoint's test."""
+        """Split by the table or at random, or for the test of a checkpoint."""
         marks = {name: patient.marks for name, patient in patients.items()}
         how = self.shares, self.split_seed, self.scanners, self.class_names
         splits = self.divide(marks, lambda: split_patients(patients, self.root, *how), self.root)

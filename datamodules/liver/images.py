@@ -1,4 +1,4 @@
-"""CT, MR and tiles from their files to one size: volumes resampled and cut around what matters, tiles in bags."""
+"""Read CT, MR and tiles at one size: volumes resampled and cropped around the target, tiles in bags."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from medzoo.datamodules.io import Volume, check_hu, read_mask, read_volume
-from medzoo.datamodules.io.pictures import read_picture
+from medzoo.datamodules.io.pictures.pages import read_picture
 from medzoo.datamodules.liver.records import IMAGES, Patient
 from medzoo.datamodules.segmentation.batches import crop
 from medzoo.datamodules.transforms.macenko import MacenkoNormalizer
@@ -21,25 +21,25 @@ from medzoo.datamodules.transforms.macenko import MacenkoNormalizer
 __all__ = ["Around", "ImageSizes", "read_images"]
 
 Around = Literal["image", "liver", "lesion"]
-"""What is cut out: the middle of the image, that of the liver, or that of its largest lesion."""
+"""Centre of the crop: of the image, the liver, or its largest lesion."""
 
 _TOLERANCE = 1e-3  # mm
 _LESION = 2  # the label
-_READ: dict[tuple, Tensor] = {}  # images that were read last, so that a run of several stages reads its cohort once
+_READ: dict[tuple, Tensor] = {}  # cache of images, so that a run of several stages reads its cohort once
 _SETS = 9  # three modalities of images in three splits
 
 
 @dataclass(frozen=True)
 class ImageSizes:
-    """How images are brought to one size.
+    """Size and intensities of images.
 
     Attributes:
         size: Voxels z, y, x of CT and MR; axes point to the head, the front and the patient's right.
-        spacing: Mm of a voxel.
+        spacing: Spacing in mm.
         hu_window: HU that become 0 and 255.
-        tiles: In a bag, each of `tile_size` pixels squared.
-        macenko: Whether the stains of a patient's tiles are brought to a reference.
-        around: Where CT and MR are cut; without a lesion around the liver, without a label around the middle.
+        tiles: Tiles in a bag, each of `tile_size` pixels squared.
+        macenko: Whether to normalise the stains of a patient's tiles.
+        around: Centre of the crop of CT and MR; without a lesion the liver, without a label the middle.
     """
 
     size: tuple[int, ...]
@@ -51,7 +51,7 @@ class ImageSizes:
     around: Around = "liver"
 
     def shape(self, modality: str) -> tuple[int, ...]:
-        """Of one patient's images."""
+        """Shape of one patient's images."""
         if modality == "histology":
             return (self.tiles, 3, self.tile_size, self.tile_size)
         return (IMAGES[modality], *self.size)
@@ -63,19 +63,19 @@ class ImageSizes:
         return self.ct(patient.volumes) if modality == "ct" else self.mr(patient.volumes)
 
     def ct(self, files: Mapping[str, Path]) -> np.ndarray:
-        """(1, D, H, W) uint8 of the files `ct`, and `liver` where there is one.
+        """(1, D, H, W) uint8 of the file `ct`, and `liver` if there is one.
 
         Raises:
-            ValueError: If a file cannot be read, holds NaN, or is no CT in HU.
+            ValueError: If a file cannot be read, holds NaN, or is not CT in HU.
         """
         ct = read_volume(files["ct"])
         check_hu(ct.array, files["ct"])
         return self._cube(ct, self.hu_window, files)[None]
 
     def mr(self, files: Mapping[str, Path]) -> np.ndarray:
-        """(2, D, H, W) uint8 of the files `t1`, `t2` or both, and `liver` where there is one; what is missing is 0.
+        """(2, D, H, W) uint8 of the files `t1`, `t2` or both, and `liver` if there is one; a missing channel is 0.
 
-        Intensities are stretched so that the 1st percentile becomes 0 and the 99.5th 255: those of MR have no unit.
+        The 1st percentile becomes 0 and the 99.5th 255, since MR has no unit.
 
         Raises:
             ValueError: If a file cannot be read or holds NaN.
@@ -89,7 +89,7 @@ class ImageSizes:
         return channels
 
     def histology(self, files: Sequence[Path]) -> np.ndarray:
-        """(T, 3, h, w) uint8 of tiles: evenly chosen where they are more, repeated where they are fewer; resized.
+        """(T, 3, h, w) uint8 of tiles: resized, and evenly chosen or repeated to fill the bag.
 
         Raises:
             ValueError: If a file cannot be read.
@@ -118,7 +118,7 @@ class ImageSizes:
         return np.rint(crop(image[None], corner, self.size)[0] * 255).astype(np.uint8)
 
     def _middle(self, image: Volume, files: Mapping[str, Path]) -> np.ndarray:
-        """Where to cut, in voxels z, y, x: middle of a box, by mm, as T2 has a grid of its own; else of the image."""
+        """Centre of the crop in voxels z, y, x: of the label's bounding box, mapped by mm, or of the image."""
         shape = np.array(image.grid.shape)
         if "liver" in files and self.around != "image":
             labels = read_mask(files["liver"])
@@ -133,10 +133,10 @@ class ImageSizes:
 
 
 def read_images(patients: Sequence[Patient], present: np.ndarray, modality: str, sizes: ImageSizes) -> Tensor:
-    """(N, *shape) uint8 of `ct`, `mr` or `histology` of N patients; 0 of whom `present` (N,) bool leaves out.
+    """(N, *shape) uint8 of `ct`, `mr` or `histology` of N patients; 0 where `present` (N,) is False.
 
     Raises:
-        ValueError: If a file is not as it should be; the message names it.
+        ValueError: If a file is invalid; the message names it.
     """
     files = [file for patient in patients for file in (*patient.volumes.values(), *patient.tiles)]
     versions = tuple((file, file.stat().st_mtime_ns) for file in files)

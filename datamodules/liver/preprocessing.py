@@ -1,6 +1,6 @@
-"""Clinical columns and gene expression as a network takes them: gaps filled and scales made alike.
+"""Impute and standardise clinical columns and gene expression.
 
-What the training patients say of both is learnt once, as plain data that a checkpoint keeps, and applied to all.
+The transforms are fitted on the training patients, kept as plain data in the checkpoint, and applied to all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from medzoo.evaluation.regression.imputation import TrainingFiller, training_fil
 
 __all__ = ["fit_clinical", "fit_genes", "fit_tables", "scaled_clinical", "scaled_genes", "scaled_table"]
 
-_ARRAYS = ("centre", "spread", "start")  # of a filler
+_ARRAYS = ("centre", "spread", "start")  # of an imputer
 
 
 def fit_tables(
@@ -31,10 +31,10 @@ def fit_tables(
     wanted: int | Sequence[str],
     root: Path,
 ) -> dict[str, Any]:
-    """What `scaled_table` needs to know of the training patients; `wanted` of the `genes` are kept (`fit_genes`).
+    """Fit what `scaled_table` needs on the training patients; keeps `wanted` of the `genes` (`fit_genes`).
 
     Raises:
-        ValueError: If a column tells the outcome or has too few values, or genes are missing.
+        ValueError: If a column leaks the outcome or has too few values, or genes are missing.
     """
     learnt: dict[str, Any] = {}
     if "clinical" in modalities:
@@ -46,7 +46,7 @@ def fit_tables(
     if "genomics" in modalities:
         measured = [patient.genes for patient in train if patient.genes is not None]
         if not measured:
-            raise ValueError(f"{root}: no training patient stands in genomics.tsv; leave genomics out of use")
+            raise ValueError(f"{root}: no training patient is in genomics.tsv; leave genomics out of use")
         learnt["genes"] = fit_genes(np.stack(measured), genes, wanted)
     return learnt
 
@@ -54,7 +54,7 @@ def fit_tables(
 def scaled_table(
     patients: Sequence[Patient], present: np.ndarray, modality: str, learnt: Mapping[str, Any], genes: Sequence[str]
 ) -> Tensor:
-    """(N, 2 K) `clinical` or (N, kept) `genomics` of N patients, float32; 0 of whom `present` (N,) bool leaves out."""
+    """(N, 2 K) `clinical` or (N, kept) `genomics` of N patients, float32; 0 where `present` (N,) is False."""
     clinical = modality == "clinical"
     absent = np.full(len(learnt["clinical"]["names"] if clinical else genes), np.nan)
     given = [patient.clinical if clinical else patient.genes for patient in patients]
@@ -64,9 +64,9 @@ def scaled_table(
 
 
 def fit_clinical(train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Learn scales, and to fill gaps by chained regressions, from K columns (N, K) with NaN of training patients.
+    """Fit scales and chained regressions for imputation on (N, K) values of training patients, NaN where missing.
 
-    It is MICE with one imputation, for prediction; coefficients need several (`impute` and `pool` in
+    This is MICE with one imputation, for prediction; coefficients need several (`impute` and `pool` in
     `evaluation.regression.imputation`).
 
     Raises:
@@ -78,7 +78,7 @@ def fit_clinical(train: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
 
 
 def scaled_clinical(learnt: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
-    """(N, K) with NaN to (N, 2 K) float32: standardised values, then 1 where a value was missing."""
+    """Map (N, K) with NaN to (N, 2 K) float32: standardised values, then 1 where a value was missing."""
     arrays = {key: np.array(learnt[key], float) for key in _ARRAYS}
     steps = tuple((int(column), np.array(values, float), float(more)) for column, values, more in learnt["steps"])
     filler = TrainingFiller(names=tuple(learnt["names"]), steps=steps, **arrays)
@@ -87,15 +87,15 @@ def scaled_clinical(learnt: Mapping[str, Any], values: np.ndarray) -> np.ndarray
 
 
 def fit_genes(train: np.ndarray, names: Sequence[str], wanted: int | Sequence[str]) -> dict[str, Any]:
-    """Choose genes, and learn mean and standard deviation of their log2(x + 1), from training patients.
+    """Choose genes, and fit mean and standard deviation of their log2(x + 1), on training patients.
 
     Args:
         train: (N, G) FPKM or TPM.
-        names: Of the G genes.
-        wanted: How many of the most variable to keep, or which.
+        names: Names of the G genes.
+        wanted: Number of the most variable genes to keep, or their names.
 
     Raises:
-        ValueError: If there are not so many, or a gene is not there.
+        ValueError: If there are too few genes, or a named gene is missing.
     """
     logs = np.log2(train + 1)
     if isinstance(wanted, int):
@@ -106,17 +106,17 @@ def fit_genes(train: np.ndarray, names: Sequence[str], wanted: int | Sequence[st
     else:
         absent = sorted(set(wanted) - set(names))
         if absent:
-            raise ValueError(f"genomics.tsv has no gene {some(absent)}; mend datamodule.genes")
+            raise ValueError(f"genomics.tsv has no gene {some(absent)}; correct datamodule.genes")
         chosen = [list(names).index(name) for name in wanted]
     scaler = FeatureScaler.fit(logs[:, chosen], [names[index] for index in chosen])
     return {"names": list(scaler.names), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
 
 
 def scaled_genes(learnt: Mapping[str, Any], values: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """(N, G) of any genes to (N, kept) float32, standardised; a missing value becomes 0, the training patients' mean.
+    """Map (N, G) to the kept genes (N, kept) float32, standardised; a missing value becomes 0, the training mean.
 
     Raises:
-        ValueError: If a kept gene is not there.
+        ValueError: If a kept gene is missing.
     """
     kept = learnt["names"]
     absent = [name for name in kept if name not in names]

@@ -1,12 +1,12 @@
 """Patients of a cohort with several modalities, as files in the general layout.
 
-    root/patients.csv (or .tsv, .xlsx)            id, clinical columns, label, time, event; `scanner`, `split` if wanted
+    root/patients.csv (or .tsv, .xlsx)            id, clinical columns, label, time, event; optional `scanner`, `split`
     root/<id>/{ct,t1,t2}.nii.gz                   CT in HU, T1- and T2-weighted MR; another format, or a folder of DICOM
     root/<id>/liver.nii.gz                        labels on the grid of the first image; images are cut around it
     root/<id>/tiles/*.png                         tiles of a slide
     root/genomics.tsv                             a row for each gene, a column for each patient, FPKM or TPM
 
-Any of the files may be missing for any patient; who has none of them, and no clinical cell, is left out.
+Any file may be missing for any patient; patients without any file and clinical value are left out.
 """
 
 import logging
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from medzoo.datamodules import io
-from medzoo.datamodules.io.pictures import PICTURES
+from medzoo.datamodules.io.pictures.pages import PICTURES
 from medzoo.datamodules.liver.columns import Columns
 from medzoo.datamodules.seen import SPLITS, mark, mark_file
 
@@ -27,21 +27,21 @@ __all__ = ["IMAGES", "MODALITIES", "Outcome", "Patient", "read_patients"]
 log = logging.getLogger(__name__)
 
 IMAGES = {"ct": 1, "mr": 2, "histology": 3}
-"""Modalities that are images, and their channels."""
+"""Image modalities and their channels."""
 MODALITIES = (*IMAGES, "clinical", "genomics")
-_MONTHS = 1200  # a hundred years; more was given in days
-_TELLING = 5  # numbers that hardly two patients have in common
+_MONTHS = 1200  # a hundred years; higher values are in days
+_TELLING = 5  # this many numbers identify a patient
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Columns of `patients.csv` that are to be predicted.
+    """Columns of `patients.csv` to predict.
 
     Attributes:
-        label: Of the class, as a number from 0 on or as one of `class_names`.
-        months: Of the time to death or to the end of follow-up, in months; none where there is no survival.
-        event: Of 1 where the patient has died, else 0.
-        order: Of each class, its place among those of a model; empty where they stand alike.
+        label: Column of the class, as a number from 0 on or as one of `class_names`.
+        months: Column of the time to death or to the end of follow-up, in months; None without survival.
+        event: Column that is 1 if the patient has died, else 0.
+        order: Index of each class among those of a model; empty if the order is the same.
     """
 
     label: str
@@ -53,11 +53,10 @@ class Outcome:
     def read(self, row: Mapping[str, str], where: str) -> tuple[int, float, bool]:
         """Class (-1 unknown), months (NaN unknown) and event of a row.
 
-        Of who is known to have died and not when, or was followed and nobody says whether to a death, nothing is known:
-        the months are NaN.
+        Months are NaN if either the time or the event is unknown.
 
         Raises:
-            ValueError: If a cell says something else than it may.
+            ValueError: If a cell holds an invalid value.
         """
         label = io.plain(row.get(self.label) or "")
         names = [name.casefold() for name in self.class_names]
@@ -78,29 +77,30 @@ class Outcome:
         return known, time, event == 1
 
     def half_known(self, rows: Sequence[Mapping[str, str]]) -> str:
-        """What to tell of rows with an event and no time, or a time and no event; empty where there are none."""
+        """A warning about rows with an event and no time, or a time and no event; empty if there are none."""
         if not self.months or not self.event:
             return ""
-        said = [[row.get(key) or "" for key in (self.months, self.event)] for row in rows]
-        dead = sum(io.plain(event) == "1" and io.is_missing(months) for months, event in said)
-        timed = sum(io.is_missing(event) and not io.is_missing(months) for months, event in said)
+        outcomes = [[row.get(key) or "" for key in (self.months, self.event)] for row in rows]
+        dead = sum(io.plain(event) == "1" and io.is_missing(months) for months, event in outcomes)
+        timed = sum(io.is_missing(event) and not io.is_missing(months) for months, event in outcomes)
         told = f"{dead} patients with {self.event} 1 have no {self.months}, {timed} with {self.months} have no "
         return f"{told}{self.event}: they are left out of survival" if dead or timed else ""
 
 
 @dataclass(frozen=True)
 class Patient:
-    """What there is of a patient.
+    """The data of a patient.
 
     Attributes:
         id: Unique in the cohort.
         volumes: Files by `ct`, `t1`, `t2`, `liver`.
         tiles: Files, in order of name.
         clinical: (K,) values, NaN where missing.
-        genes: (G,) expression in the order of the cohort's genes; none where it was not measured.
-        label: Class, -1 where unknown.
-        months: Followed, NaN where unknown; `event` is whether to death.
-        scanner: Empty where the table does not say, as is `split`: `train`, `val` or `test`.
+        genes: (G,) expression in the order of the cohort's genes; None if not measured.
+        label: Class, -1 if unknown.
+        months: Months to death (`event`) or end of follow-up, NaN if unknown.
+        scanner: Empty if unknown.
+        split: `train`, `val` or `test`; empty if the table has none.
     """
 
     id: str
@@ -116,7 +116,7 @@ class Patient:
 
     @property
     def has(self) -> dict[str, bool]:
-        """Whether each modality is there."""
+        """Whether the patient has each modality."""
         return {
             "ct": "ct" in self.volumes,
             "mr": "t1" in self.volumes or "t2" in self.volumes,
@@ -126,12 +126,12 @@ class Patient:
         }
 
     def has_any(self, modalities: Sequence[str]) -> bool:
-        """Whether one of them is there."""
+        """Whether the patient has one of the modalities."""
         return any(self.has[name] for name in modalities)
 
     @property
     def marks(self) -> list[int]:
-        """Of the images, tiles, expression and findings, of which few could be another's too."""
+        """Marks of images, tiles, expression and clinical values that identify the patient."""
         marks = [mark_file(file) for name, file in self.volumes.items() if name != "liver"]
         if self.tiles:
             marks.append(mark(str([mark_file(file) for file in self.tiles])))
@@ -143,12 +143,12 @@ class Patient:
 
 
 def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[Patient], tuple[str, ...]]:
-    """Patients of a cohort in order of its table, and the names of the genes; no image is opened.
+    """Read the patients of a cohort in order of its table, and the names of the genes, without opening images.
 
     Raises:
         FileNotFoundError: If there is no `patients.csv`.
-        ValueError: If a cell says something else than it may, an id stands twice, is no name of a folder, or is almost
-            that of another table or folder.
+        ValueError: If a cell is invalid, or an id occurs twice, is not a valid folder name, or is almost that of
+            another table or folder.
     """
     file = io.find_table(root, "patients")
     rows = io.read_table(file).by("id")
@@ -184,12 +184,12 @@ def _tiles(folder: Path) -> tuple[Path, ...]:
 
 
 def _read_genes(file: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Names of genes, and by patient their expression (G,)."""
+    """Names of genes, and expression (G,) by patient."""
     if not file.is_file():
         return (), {}
     genes, patients, values = io.read_matrix(file)
     if len(set(genes)) < len(genes):
-        raise ValueError(f"{file}: a gene stands in it twice; average them first")
+        raise ValueError(f"{file}: a gene occurs twice; average them first")
     if (values < 0).any():
         raise ValueError(f"{file}: has negative values; expected FPKM or TPM, of which log2(x + 1) is taken")
     return tuple(genes), dict(zip(patients, values.astype(np.float32).T, strict=True))

@@ -1,4 +1,4 @@
-"""Splits by patient and scanner; and which modalities are taken away for an ablation."""
+"""Splits by patient and scanner, and modalities dropped for an ablation."""
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -20,15 +20,15 @@ def split_patients(
     scanners: Mapping[str, Collection[str] | None],
     class_names: Sequence[str],
 ) -> dict[str, list[str]]:
-    """Ids of each split, in order of the table: as that says, else at random with as many of each class.
+    """Ids of each split, in order of the table: by its column `split`, else at random, stratified by class.
 
     Args:
         patients: By id, with labels.
         root: For messages.
-        shares: Of `val` and `test` in a random split.
-        seed: Of that.
-        scanners: By split, those whose patients are kept; none keeps all.
-        class_names: Every split needs two patients of each.
+        shares: Shares of `val` and `test` in a random split.
+        seed: Seed of a random split.
+        scanners: Scanners to keep, by split; None keeps all.
+        class_names: Classes; every split needs two patients of each.
 
     Raises:
         ValueError: If some patients have a split in the table and others not, a scanner is unknown, or a split has
@@ -47,7 +47,7 @@ def chosen_by_scanner(
     scanners: Mapping[str, Collection[str] | None],
     root: Path,
 ) -> dict[str, list[str]]:
-    """Those of each split who were scanned by one of its `scanners`; all where it is none.
+    """Patients of each split who were scanned by one of its `scanners`; None keeps all.
 
     Raises:
         ValueError: If a scanner is unknown.
@@ -68,10 +68,10 @@ def check_tested(patients: Sequence[Patient], class_names: Sequence[str], root: 
 
 
 def drop_modalities(patients: Sequence[Patient], use: Sequence[str], rate: float, seed: int) -> np.ndarray:
-    """(N, M) bool: what patients have of `use`, less what is taken away.
+    """(N, M) bool: the modalities of `use` that patients have, after dropping some at random.
 
-    A patient's draws depend on seed and id alone: a modality that is missing at a rate is missing at any higher one,
-    in whatever company. Who would lose all keeps what was drawn highest.
+    A patient's draws depend only on seed and id: a modality dropped at one rate is dropped at any higher rate, whatever
+    the cohort. A patient who would lose all modalities keeps the one drawn highest.
     """
     here = np.array([[patient.has[name] for name in use] for patient in patients], bool).reshape(-1, len(use))
     generators = [np.random.default_rng((seed, zlib.crc32(patient.id.encode()))) for patient in patients]

@@ -82,7 +82,9 @@ def write_pictures(root: Path, cohort: Phantom, ct: str, mask: str, window: tupl
         for name in ("images", "masks"):
             (folder / name).mkdir()
         for file in sorted(source.glob(ct)):
-            image, shown = (np.asarray(nib.load(each).dataobj).T for each in (file, file.with_name(mask)))  # type: ignore[attr-defined]
+            image, shown = (
+                np.asarray(nib.Nifti1Image.from_filename(each).dataobj).T for each in (file, file.with_name(mask))
+            )
             grey = (np.clip(image, *window) - window[0]) * (255 / (window[1] - window[0]))
             for number in np.flatnonzero(shown.any((1, 2))):
                 name = f"{file.relative_to(source).parts[patient]}_{number:02d}.png"

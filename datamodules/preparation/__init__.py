@@ -1,4 +1,4 @@
-"""Raw head CT (DICOM or NIfTI, with masks) to the follow-up layout: what `prepare.py preparation=head_ct` runs."""
+"""Prepare raw head CT (DICOM or NIfTI, with masks) in the follow-up layout, for `prepare.py preparation=head_ct`."""
 
 from medzoo.datamodules.preparation.head_ct import HeadCTPreparation
 from medzoo.datamodules.preparation.registration import RigidRegistration

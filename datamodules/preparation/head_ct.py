@@ -1,4 +1,4 @@
-"""Brings raw head CT of many patients into the follow-up layout: `docs/how-to/prepare_head_ct.md` shows both layouts.
+"""Convert raw head CT of many patients to the follow-up layout: `docs/how-to/prepare_head_ct.md` shows both layouts.
 
 Order of steps: read (tilt, uneven slices, HU) - RAS - pixel size - register follow-up to baseline - skull strip - crop.
 The original (HemExp, arXiv 2606.15304) also registers to a template; here a patient stays in the frame of the scanner.
@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from rich.progress import track
 
 from medzoo.datamodules.io import find_table, read_json, some, write_table
-from medzoo.datamodules.io.dicom import holds_dicom
+from medzoo.datamodules.io.dicom.series import holds_dicom
 from medzoo.datamodules.preparation.cohort import copied, find_raw_patients, read_rows
 from medzoo.datamodules.preparation.registration import RigidRegistration
 from medzoo.datamodules.preparation.scan import crop_in_plane, like, onto_baseline, read_ct, read_scan, with_pixel_size
@@ -67,7 +67,7 @@ class HeadCTPreparation:
         }
 
     def run(self) -> None:
-        """Prepare all that is not prepared yet.
+        """Prepare all patients that are not prepared yet.
 
         Raises:
             FileNotFoundError: If files are missing.
@@ -111,7 +111,7 @@ class HeadCTPreparation:
         if failed:
             raise ValueError(
                 f"{len(failed)} of {len(patients)} patients could not be prepared ({some(failed)}); "
-                "the log says why, mend them and run again"
+                "the log says why; correct them and run again"
             )
 
     def _target(self, folder: Path) -> Path:

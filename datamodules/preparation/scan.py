@@ -1,4 +1,4 @@
-"""Reads one raw scan, a CT (DICOM folder or NIfTI) and the masks drawn on it, and brings images onto other grids."""
+"""Read one raw scan, a CT (DICOM folder or NIfTI) with drawn masks, and resample images to other grids."""
 
 import logging
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from medzoo.datamodules.io import Volume, check_offset, read_mask, read_volume, to_itk
-from medzoo.datamodules.io.dicom import read_series
-from medzoo.datamodules.io.slices import Slices
+from medzoo.datamodules.io.dicom.series import read_series
+from medzoo.datamodules.io.dicom.slices import Slices
 
 __all__ = ["Scan", "crop_in_plane", "like", "onto_baseline", "read_ct", "read_scan", "with_pixel_size"]
 

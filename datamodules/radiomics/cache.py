@@ -1,4 +1,4 @@
-"""Radiomics kept in a file beside the data, so that a set is described once for each choice of settings."""
+"""Cache radiomics in a file beside the data, for each choice of settings."""
 
 import hashlib
 import logging
@@ -14,7 +14,7 @@ from medzoo.datamodules.radiomics.settings import RadiomicsSettings
 __all__ = ["cache_file", "extract_cached"]
 
 REVISION = "1"
-"""Another number makes every older file be computed anew: raise it when a feature changes its value."""
+"""Another number makes every older file be computed again: raise it when a feature changes its value."""
 Extracted = tuple[np.ndarray, list[str], np.ndarray]
 log = logging.getLogger(__name__)
 
@@ -22,20 +22,20 @@ log = logging.getLogger(__name__)
 def extract_cached(
     data: str | Path, split: str, images: np.ndarray, masks: np.ndarray | None, settings: RadiomicsSettings
 ) -> Extracted:
-    """`extract`, read from `cache_file` where it holds just that, else computed and written there.
+    """`extract` with a cache: read from `cache_file` if it matches, else computed and written there.
 
-    A file of other images, masks or settings and a damaged one are replaced. Where nothing can be written, that is
-    told and the features are returned all the same.
+    A cache of other images, masks or settings, or a damaged one, is replaced. If it cannot be written, a warning is
+    logged and the features are still returned.
 
     Args:
-        data: The file of the images; its name says set and size, as in `breastmnist_64.npz`.
-        split: Which of its images these are, such as `train`.
-        images: As of `extract`.
-        masks: As of `extract`.
-        settings: As of `extract`.
+        data: The file of the images, named by set and size, such as `breastmnist_64.npz`.
+        split: The split of the images, such as `train`.
+        images: As for `extract`.
+        masks: As for `extract`.
+        settings: As for `extract`.
 
     Returns:
-        Features, names and flags, as of `extract`.
+        Features, names and flags, as from `extract`.
     """
     file = cache_file(data, split, settings)
     stamp = _stamp(images, masks, settings)
@@ -68,14 +68,14 @@ def _read(file: Path, stamp: str) -> Extracted | None:
     try:
         if str(read_npz(file, "stamp")) == stamp:
             return read_npz(file, "features"), read_npz(file, "names").tolist(), read_npz(file, "flags")
-        log.info("%s: of other images, masks or settings; computed anew", file)
+        log.info("%s: of other images, masks or settings; computed again", file)
     except ValueError as error:
-        log.warning("%s: damaged (%s); computed anew", file, error)
+        log.warning("%s: damaged (%s); computed again", file, error)
     return None
 
 
 def _write(file: Path, stamp: str, extracted: Extracted) -> None:
-    """All or nothing, however many processes write at a time."""
+    """Write the cache in one step; several processes may write it at once."""
     features, names, flags = extracted
     try:
         with written(file) as partial:

@@ -5,15 +5,15 @@ import logging
 import numpy as np
 from rich.progress import track
 
-from medzoo.datamodules.radiomics.first_order import FIRST_ORDER, first_order
-from medzoo.datamodules.radiomics.glcm import GLCM, glcm
+from medzoo.datamodules.radiomics.features.first_order import FIRST_ORDER, first_order
+from medzoo.datamodules.radiomics.features.glcm import GLCM, glcm
+from medzoo.datamodules.radiomics.features.ngtdm import NGTDM, ngtdm
+from medzoo.datamodules.radiomics.features.shape import SHAPE_2D, SHAPE_3D, shape_2d, shape_3d
+from medzoo.datamodules.radiomics.features.sized import GLDM, GLRLM, GLSZM, gldm, glrlm, glszm
 from medzoo.datamodules.radiomics.masks import make_masks
 from medzoo.datamodules.radiomics.neighbours import Neighbours, directions
-from medzoo.datamodules.radiomics.ngtdm import NGTDM, ngtdm
 from medzoo.datamodules.radiomics.regions import Regions, grey_levels
 from medzoo.datamodules.radiomics.settings import Family, Flag, RadiomicsSettings
-from medzoo.datamodules.radiomics.shape import SHAPE_2D, SHAPE_3D, shape_2d, shape_3d
-from medzoo.datamodules.radiomics.sized import GLDM, GLRLM, GLSZM, gldm, glrlm, glszm
 
 __all__ = ["extract", "extract_one", "feature_names"]
 
@@ -79,7 +79,7 @@ def feature_names(settings: RadiomicsSettings, spatial_dims: int) -> list[str]:
 
 
 def _check(images: np.ndarray) -> np.ndarray:
-    """(N, *spatial) of images that can be described."""
+    """Check images and return them as (N, *spatial)."""
     if images.ndim not in (4, 5) or images.shape[1] != 1 or not images.size:
         raise ValueError(
             f"images of shape {images.shape}: radiomics describe one channel, (N, 1, H, W) or (N, 1, D, H, W)"
@@ -139,7 +139,7 @@ def _of_regions(regions: Regions, settings: RadiomicsSettings) -> tuple[np.ndarr
 
 
 def _tell(flags: np.ndarray) -> None:
-    """One line on what could not be described."""
+    """Log in one line what could not be computed."""
     found = [f"{int(((flags & flag) > 0).sum())} {str(flag.name).lower()}" for flag in Flag if (flags & flag).any()]
     if found:
         log.warning("radiomics: of %d masks %s; their features are partly or wholly NaN", len(flags), ", ".join(found))

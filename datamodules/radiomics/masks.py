@@ -23,8 +23,8 @@ def make_masks(images: np.ndarray, given: np.ndarray | None, policy: MaskPolicy)
         ValueError: If masks and policy, or masks and images, do not belong together.
     """
     if (given is not None) != (policy == "given"):
-        said = "masks were given" if given is not None else "no masks were given"
-        raise ValueError(f"{said}, but settings.mask={policy}; set it to 'given' exactly where masks are given")
+        state = "masks were given" if given is not None else "no masks were given"
+        raise ValueError(f"{state}, but settings.mask={policy}; set it to 'given' exactly where masks are given")
     if given is not None:
         return _check_given(np.asarray(given), images.shape)
     if policy == "full":

@@ -1,4 +1,4 @@
-"""Brings features of any unit to one scale, as the training images say."""
+"""Standardise features by the training images."""
 
 import warnings
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ class FeatureScaler:
 
     @classmethod
     def fit(cls, train: np.ndarray, names: Sequence[str]) -> "FeatureScaler":
-        """Learn from the training images, and from none but them.
+        """Fit on the training images only.
 
         Args:
-            train: (N, F) features; NaN is passed over.
-            names: Of the F features.
+            train: (N, F) features; NaN is ignored.
+            names: Names of the F features.
 
         Raises:
-            ValueError: If names and features are not as many, or there is no image.
+            ValueError: If the numbers of names and features differ, or there is no image.
         """
         if train.ndim != 2 or train.shape[1] != len(names) or not len(train):
             raise ValueError(f"features of shape {train.shape} do not fit {len(names)} names")
@@ -47,7 +47,7 @@ class FeatureScaler:
         """(N, F) float32, without NaN.
 
         Raises:
-            ValueError: If these are not the features that the scaler was fitted on, in the same order.
+            ValueError: If the features differ from those the scaler was fitted on, or in order.
         """
         if tuple(names) != self.names or features.shape[1:] != self.mean.shape:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What is computed and how: families of features, mask policy, binning, definition."""
+"""Settings of radiomics: families of features, mask policy, binning, definition."""
 
 import hashlib
 import json
@@ -76,7 +76,7 @@ class RadiomicsSettings:
             raise ValueError(f"spacing={list(self.spacing)} must be positive")
 
     def spacing_of(self, spatial_dims: int) -> tuple[float, ...]:
-        """Edge lengths of a voxel, or a ValueError where there is not one for each axis."""
+        """Spacing with one value for each axis, or a ValueError."""
         spacing = (1.0,) * spatial_dims if self.spacing is None else tuple(map(float, self.spacing))
         if len(spacing) != spatial_dims:
             raise ValueError(f"spacing={list(spacing)} has {len(spacing)} values, images have {spatial_dims} axes")
@@ -87,7 +87,7 @@ class RadiomicsSettings:
         return json.dumps(asdict(self), sort_keys=True)
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits that name these settings."""
+        """A hash of the settings, twelve hexadecimal digits."""
         return hashlib.sha256(self.as_json().encode()).hexdigest()[:12]
 
 

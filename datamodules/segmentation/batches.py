@@ -19,21 +19,21 @@ Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 class PatchBatches(ResumableBatches):
-    """`{"image": (B, C, *patch) float32, "mask": (B, *patch) int64, "id": B names}`, drawn anew in each epoch.
+    """`{"image": (B, C, *patch) float32, "mask": (B, *patch) int64, "id": B names}`, drawn again in each epoch.
 
-    Cases are drawn with replacement. A patch lies anywhere in its case, except that the last third of a batch (of two:
-    one) has a voxel of a random class (or region) of the foreground in its middle. Where parts of a case are not
-    annotated, every patch has an annotated voxel in its middle, as in nnU-Net; cases without one are left out.
+    Cases are drawn with replacement. Patches lie anywhere in a case, but the last third of a batch (one of two) is
+    centred on a voxel of a random foreground class or region. If parts of a case are not annotated, every patch is
+    centred on an annotated voxel, as in nnU-Net; cases without one are left out.
 
     Args:
         cases: With masks.
-        patch: Voxels of a patch; what reaches over the border of a case is 0, background.
-        batches: In an epoch.
-        foreground: Share of patches that are drawn around foreground.
-        augment: From image (C, *patch), mask (*patch) and a seed to both.
-        threads: Batches that are made ahead of the training; 0 makes each when it is asked for.
-        ignore: Label value of what is not annotated.
-        regions: Label values of each region, where labels are not classes.
+        patch: Voxels of a patch; outside the case it is filled with 0 (background).
+        batches: Batches in an epoch.
+        foreground: Share of patches that are centred on foreground.
+        augment: Maps image (C, *patch), mask (*patch) and a seed to a new image and mask.
+        threads: Batches prefetched by threads; 0 makes each batch on demand.
+        ignore: Label value of voxels that are not annotated.
+        regions: Label values of each region, if labels are regions.
         **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
     """
 
@@ -68,7 +68,7 @@ class PatchBatches(ResumableBatches):
         return list(drawn[:, self.rank])
 
     def made(self, parts: Sequence[Tensor], start: int) -> Iterator[dict[str, Any]]:
-        """One by one, or ahead of the training by threads."""
+        """One by one, or prefetched by threads."""
         if not self.threads:
             yield from super().made(parts, start)
             return
@@ -104,11 +104,11 @@ class PatchBatches(ResumableBatches):
 class CaseBatches(ResumableBatches):
     """One case in a batch: `{"image": (1, C, *spatial), "size": voxels of the file, "spacing": its mm, "id": [name]}`.
 
-    Where it has a mask, also `mask`: (1, *size) int64, on the grid of the file.
+    If it has a mask, also `mask`: (1, *size) int64, on the grid of the file.
 
     Args:
-        cases: In order.
-        read: Makes a case of an entry of `cases` when its batch is asked for; none where they are cases already.
+        cases: Cases in order.
+        read: Reads an entry of `cases` on demand; None if the entries are cases already.
         **options: `rank` and `world_size` of `ResumableBatches`.
     """
 
@@ -124,12 +124,12 @@ class CaseBatches(ResumableBatches):
         """One case."""
         case = self.cases[int(chosen)] if self.read is None else self.read(self.cases[int(chosen)])
         image, spacing = torch.from_numpy(case.image)[None], torch.tensor(case.spacing)
-        said = {"image": image, "spacing": spacing, "id": [case.id], "size": case.size}
-        return said if case.truth is None else {**said, "mask": torch.from_numpy(case.truth.astype(np.int64))[None]}
+        batch = {"image": image, "spacing": spacing, "id": [case.id], "size": case.size}
+        return batch if case.truth is None else {**batch, "mask": torch.from_numpy(case.truth.astype(np.int64))[None]}
 
 
 def crop(array: np.ndarray, corner: Sequence[int], patch: Sequence[int]) -> np.ndarray:
-    """(C, *spatial) to (C, *patch) from a corner on, with zeros where the patch reaches over the border."""
+    """Crop (C, *spatial) to (C, *patch) from a corner on, padding with zeros outside."""
     size = array.shape[1:]
     inside = [slice(max(at, 0), min(at + side, n)) for at, side, n in zip(corner, patch, size, strict=True)]
     gaps = [(max(-at, 0), max(at + side - n, 0)) for at, side, n in zip(corner, patch, size, strict=True)]
@@ -138,12 +138,12 @@ def crop(array: np.ndarray, corner: Sequence[int], patch: Sequence[int]) -> np.n
 
 
 def random_crop(array: np.ndarray, patch: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-    """The same from a random corner; a smaller array is put somewhere inside the patch."""
+    """Crop at a random corner; a smaller array is placed at random inside the patch."""
     return crop(array, _corner(array.shape[1:], patch, rng, []), patch)
 
 
 def _places(case: Case, ignore: int | None, regions: Sequence[Sequence[int]] | None) -> list[np.ndarray]:
-    """For each class or region of the foreground that is there, voxels of it (n, axes)."""
+    """Voxels (n, axes) of each foreground class or region of a case."""
     rng = np.random.default_rng(0)
     assert case.mask is not None, "training cases have masks"
     classes = regions or [[value] for value in np.unique(case.mask) if value not in (0, ignore)]
@@ -151,7 +151,7 @@ def _places(case: Case, ignore: int | None, regions: Sequence[Sequence[int]] | N
 
 
 def _annotated(case: Case, ignore: int | None) -> list[np.ndarray]:
-    """Annotated voxels (n, axes) of a case of which a part is not; nothing of others, of which any voxel will do."""
+    """Annotated voxels (n, axes) of a partly annotated case; empty for others, where any voxel will do."""
     if ignore is None or case.mask is None or not (case.mask == ignore).any():
         return []
     return [_some(case.mask != ignore, np.random.default_rng(1))]
@@ -163,7 +163,7 @@ def _some(where: np.ndarray, rng: np.random.Generator, most: int = 10_000) -> np
 
 
 def _corner(size: Sequence[int], patch: Sequence[int], rng: np.random.Generator, places: list[np.ndarray]) -> list[int]:
-    """First voxel of a patch; a case that is smaller than the patch is put somewhere inside it."""
+    """First voxel of a patch; a case smaller than the patch is placed at random inside it."""
     ends = [sorted((0, n - side)) for n, side in zip(size, patch, strict=True)]
     if not places:
         return [int(rng.integers(low, high + 1)) for low, high in ends]

@@ -1,4 +1,4 @@
-"""Images and masks of a case: read, checked, brought to the plan's spacing, normalised; and a result put back."""
+"""Read the images and mask of a case, check them, resample them to the plan's spacing and normalise them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medzoo.datamodules import io
-from medzoo.datamodules.io.label_pictures import read_label_picture
-from medzoo.datamodules.io.pictures import is_picture, read_picture
+from medzoo.datamodules.io.pictures.labels import read_label_picture
+from medzoo.datamodules.io.pictures.pages import is_picture, read_picture
 from medzoo.datamodules.segmentation.files import CaseFiles
 from medzoo.datamodules.segmentation.plan import ANISOTROPY
 from medzoo.datamodules.skull import bone_share
@@ -20,7 +20,7 @@ __all__ = ["Case", "Intensities", "geometries", "geometry", "measure", "raw_imag
 
 @dataclass(frozen=True)
 class Intensities:
-    """What the training images look like where there is foreground: for normalisation as nnU-Net does it for CT."""
+    """Intensities of the foreground of the training images, for nnU-Net's normalisation of CT."""
 
     low: float  # 0.5th percentile; lower values are raised to it
     high: float  # 99.5th percentile
@@ -29,17 +29,17 @@ class Intensities:
 
     @classmethod
     def window(cls, low: float, high: float) -> "Intensities":
-        """Those that bring a window to 0 to 1."""
+        """Intensities that map a window to [0, 1]."""
         return cls(low, high, low, high - low)
 
     @classmethod
     def of_image(cls, image: np.ndarray) -> "Intensities":
-        """The window from the 0.5th to the 99.5th percentile of an image whose intensities have no unit."""
+        """The window from the 0.5th to the 99.5th percentile of an image, whose intensities have no unit."""
         low, high = np.percentile(image, [0.5, 99.5])
         return cls.window(float(low), float(high))
 
     def normalise(self, image: np.ndarray) -> np.ndarray:
-        """Clipped, centred and scaled, float32."""
+        """Clip, centre and scale an image; float32."""
         return ((np.clip(image, self.low, self.high) - self.mean) / max(self.std, 1e-8)).astype(np.float32)
 
 
@@ -49,8 +49,8 @@ class Case:
 
     id: str  # name of the case
     image: np.ndarray  # (C, *spatial) float32, normalised
-    mask: np.ndarray | None  # (*spatial) uint8 label values at the plan's spacing; none where there is none
-    truth: np.ndarray | None  # (*spatial) uint8 as in the file, for scores
+    mask: np.ndarray | None  # (*spatial) uint8 label values at the plan's spacing, if there is a mask
+    truth: np.ndarray | None  # (*spatial) uint8 mask as in the file, for scores
     spacing: tuple[float, ...]  # mm of a voxel of the file
     size: tuple[int, ...]  # voxels of the file
     files: CaseFiles  # where it comes from
@@ -58,7 +58,7 @@ class Case:
 
 
 def geometry(case: CaseFiles, axes: int = 3) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Mm of a voxel and voxels of an image, z first, from its header; with 2 axes, of the picture of its one slice.
+    """Spacing in mm and size in voxels of an image, z first, from its header; with 2 axes, of its one slice.
 
     Pixels of pictures count as 1 mm.
     """
@@ -69,14 +69,14 @@ def geometry(case: CaseFiles, axes: int = 3) -> tuple[tuple[float, ...], tuple[i
 
 
 def geometries(cases: Sequence[CaseFiles]) -> list[tuple[tuple[float, ...], tuple[int, ...]]]:
-    """Of each case; where all are volumes of one slice, as nnU-Net keeps pictures, those of their pictures."""
+    """Geometry of each case; in 2-D if all are volumes of one slice, as nnU-Net stores pictures."""
     found = [geometry(case) for case in cases]
     one = all(len(shape) == 3 and 1 in shape for _, shape in found)
     return [geometry(case, 2) for case in cases] if one else found
 
 
 def raw_image(case: CaseFiles, axes: int = 3) -> np.ndarray:
-    """(*spatial) float32 of the first channel as it stands in its file; with 2 axes, the picture of its slice."""
+    """First channel (*spatial) float32 as stored in its file; with 2 axes, its one slice as a picture."""
     if is_picture(case.images[0]):
         return read_picture(case.images[0])
     volume = io.read_volume(case.images[0])
@@ -97,17 +97,17 @@ def read_case(
     Args:
         case: Its files.
         classes: Label values 0 to `classes - 1` are allowed.
-        spacing: mm of a voxel to resample to.
-        intensities: Of each channel; none scales the 0.5th to 99.5th percentile of the channel itself to 0 to 1.
-        labels: By label value of the file, that of the network, where classes stand in another order.
+        spacing: Spacing in mm to resample to.
+        intensities: Intensities of each channel; None scales the 0.5th to 99.5th percentile of the channel to [0, 1].
+        labels: Label value of the network by that of the file, if classes come in another order.
         ct: Whether the first channel of volumes is CT, which must be in HU.
 
     Returns:
         The case.
 
     Raises:
-        ValueError: If files lie on different grids, hold NaN, are no CT in HU, are volumes where the spacing is that of
-            pictures or the other way round, or a label value is not in `dataset.json`.
+        ValueError: If files have different grids, hold NaN, are CT but not in HU, are volumes for a 2-D spacing or
+            pictures for a 3-D one, or a label value is not in `dataset.json`.
     """
     image, mask, here = _read(case, classes, len(spacing))
     if len(here) != len(spacing):
@@ -135,9 +135,9 @@ def measure(
     seed: int = 1234,
     ignore: int | None = None,
 ) -> list[Intensities]:
-    """Intensities of the foreground of training cases, each channel by itself.
+    """Measure the intensities of the foreground of training cases, for each channel.
 
-    Each gives as many voxels, drawn with replacement by `seed`; what is not annotated (`ignore`) is no foreground.
+    Each case gives equally many voxels, drawn with replacement by `seed`; voxels labelled `ignore` are not foreground.
 
     Raises:
         ValueError: If no case has foreground.
@@ -159,7 +159,7 @@ def measure(
 
 
 def resample(image: Tensor, size: Sequence[int], spacing: Sequence[float]) -> Tensor:
-    """(C, *spatial) float to (C, *size), linearly; thick slices are not mixed, as in nnU-Net."""
+    """Resample (C, *spatial) float to (C, *size), linearly; thick slices are not mixed, as in nnU-Net."""
     if list(image.shape[1:]) == list(size):
         return image
     mode = "trilinear" if len(size) == 3 else "bilinear"
@@ -170,7 +170,7 @@ def resample(image: Tensor, size: Sequence[int], spacing: Sequence[float]) -> Te
 
 
 def _read(case: CaseFiles, classes: int, axes: int = 3) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
-    """(C, *spatial) float32, (*spatial) uint8, mm of a voxel; with 2 axes, of the picture of one slice."""
+    """Image (C, *spatial) float32, mask (*spatial) uint8 and spacing in mm; with 2 axes, of one slice."""
     if is_picture(case.images[0]):
         return _read_picture(case, classes)
     volumes = [io.read_volume(file) for file in case.images]

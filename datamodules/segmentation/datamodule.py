@@ -1,18 +1,19 @@
-"""Images with label maps: planned, normalised, split by patient, served as patches."""
+"""Images with label maps: planned, normalised, split by patient, given as patches."""
 
 import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from rich.progress import track
 
 from medzoo.datamodules import io
-from medzoo.datamodules.io.label_pictures import class_colours
-from medzoo.datamodules.io.pictures import is_picture, write_picture
+from medzoo.datamodules.batches import Ranks
+from medzoo.datamodules.io.pictures.labels import class_colours
+from medzoo.datamodules.io.pictures.pages import is_picture, write_picture
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
 from medzoo.datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case
@@ -27,32 +28,32 @@ __all__ = ["SegmentationDataModule"]
 class SegmentationDataModule(MatchedCases):
     """A data set in nnU-Net's raw layout (`datamodules/segmentation/files.py`), or pictures (`pictures.py`).
 
-    Training gives `PatchBatches`; validation, test and prediction give `CaseBatches`. The test is on `imagesTs` where
-    it has masks, else on the validation fold; of other data than the training's it is on all cases with masks, whose
-    classes and channels may stand in another order. Intensities are measured on the training cases of the fold alone
-    and kept in the checkpoint.
+    Training gives `PatchBatches`; validation, test and prediction give `CaseBatches`. The test uses `imagesTs` if it
+    has masks, else the validation fold. On other data than those of the training, all cases with masks are tested;
+    their classes and channels may come in another order. Intensities are measured on the training cases of the fold
+    only and kept in the checkpoint.
 
     Args:
         root: Folder with `dataset.json`, or with `images` and `masks`; of a phantom, the folder that holds its own.
         phantom: Written below `root` where it is missing.
-        fold: Which of the folds is for validation.
-        folds: Into how many the patients of `imagesTr` are split.
+        fold: The validation fold.
+        folds: Number of folds that the patients of `imagesTr` are split into.
         patient: Regular expression whose first group is the patient in the name of a case: all scans of a patient go
-            into one fold. Null is for slices as pictures whose names do not say it: `patients.csv` beside them does, or
-            else one quite unlike the slice before begins a new patient, and where likeness does not tell, it is asked.
-        plan: Spacing, patch, batch size, strides, kernels and features (`Plan`); null has them planned from the data.
-        classes: Names of the classes by label value; null takes those of `dataset.json`, of pictures background and
-            foreground. Where masks are coloured pictures, the colours too: `{liver: [255, 0, 0]}`; the background is
-            what is called so, else what is black.
-        channels: Names of the channels; likewise.
+            into one fold. Null is for slices as pictures whose names do not contain the patient: then `patients.csv`
+            beside them is read, or patients are told apart by the likeness of neighbouring slices.
+        plan: Spacing, patch, batch size, strides, kernels and features (`Plan`); null plans them from the data.
+        classes: Names of the classes by label value; null takes those of `dataset.json`, or for pictures background and
+            foreground. If masks are coloured pictures, the colours too: `{liver: [255, 0, 0]}`; the background is the
+            class of that name, else black.
+        channels: Names of the channels; null takes those of `dataset.json`.
         gpu_memory_gb: GPU memory that the planner aims at.
-        window: Intensities that become 0 and 1, where they are not to be measured: those of a network that was trained
-            before; or `image` for the 0.5th to 99.5th percentile of each image, since MR has no unit.
-        labelled: Share of the training patients who are used, drawn by `seed`; at least one.
-        batches: In an epoch.
+        window: Intensities that become 0 and 1 instead of measured ones; or `image` for the 0.5th and 99.5th percentile
+            of each image, since MR has no unit.
+        labelled: Share of the training patients to use, drawn by `seed`; at least one patient.
+        batches: Batches in an epoch.
         foreground: Share of patches drawn around foreground.
         augment: Augments patches.
-        threads: Batches made ahead of the training.
+        threads: Batches prefetched by threads.
         seed: Seed of patches and augmentation.
 
     Raises:
@@ -62,7 +63,7 @@ class SegmentationDataModule(MatchedCases):
     layout = "datamodule.root to a data set in nnU-Net's raw layout, or pictures"
     task = "segmentation"
     formats = (".png", *io.VOLUMES)
-    """How names of predictions may end."""
+    """Allowed endings of prediction files."""
 
     def __init__(
         self,
@@ -97,15 +98,17 @@ class SegmentationDataModule(MatchedCases):
         self.fold, self.folds = fold, folds
         self.window, self.labelled = window, labelled
         self.patient = re.compile(patient) if patient else None
-        coloured = class_colours(classes) if isinstance(classes, Mapping) else {}
-        self._classes, self._colours = list(coloured) or classes, list(coloured.values())  # type: ignore[assignment]
+        if isinstance(classes, Mapping):
+            coloured = class_colours(classes)
+            classes, self._colours = list(coloured), list(coloured.values())
+        self._classes = classes
         self._plan, self._channels, self.gpu_memory_gb = plan, channels, gpu_memory_gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
         self.threads, self.seed = threads, seed
 
     @functools.cached_property
     def plan(self) -> Plan:
-        """Sizes for the data set: as given, as the training had them, or from the headers of all training cases."""
+        """Sizes: as given, as in the training, or planned from the headers of all training cases."""
         if given := self._state.get("plan") or self._plan:
             return Plan(**given)
         spacings, shapes = zip(*geometries(self.files.train), strict=True)
@@ -113,12 +116,12 @@ class SegmentationDataModule(MatchedCases):
 
     @property
     def in_channels(self) -> int:
-        """Of an image."""
+        """Number of channels of an image."""
         return len(self._state.get("intensities") or self._channels or self.files.channels)
 
     @property
     def spatial_dims(self) -> int:
-        """3, or 2 for pictures, and for volumes where all have one slice."""
+        """3, or 2 for pictures and for volumes that all have one slice."""
         return len(self.patch_size)
 
     @property
@@ -128,7 +131,7 @@ class SegmentationDataModule(MatchedCases):
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """(C, *patch), of a patch: images have any size."""
+        """Shape (C, *patch) of a patch; images have any size."""
         return (self.in_channels, *self.patch_size)
 
     @property
@@ -173,7 +176,7 @@ class SegmentationDataModule(MatchedCases):
         tested = [*self._items["val"], *self._items["test"]]
         check_skull(((case.files.images[0], case.bone) for case in tested), self._state.get("skull"))
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> PatchBatches | CaseBatches:
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> PatchBatches | CaseBatches:
         """Random, augmented patches of the training cases; of any split, every case once."""
         ranks = ranks or self.ranks
         if not training:
@@ -193,41 +196,41 @@ class SegmentationDataModule(MatchedCases):
         )
 
     def predict_dataloader(self) -> CaseBatches:
-        """The images that were found by `set_predict_input`, read one by one."""
+        """The images found by `set_predict_input`, read one by one."""
         return CaseBatches(self._predict, self._read_new, **self.ranks)
 
     @property
     def predict_cases(self) -> dict[str, CaseFiles]:
-        """By id, what is to be predicted."""
+        """Cases to predict, by id."""
         return {case.id: case for case in self._predict}
 
     @property
     def predict_endings(self) -> dict[str, str]:
-        """By id, the `ending` of its prediction."""
+        """The `ending` of each prediction, by id."""
         return {case.id: self.ending(case) for case in self._predict}
 
     @staticmethod
     def ending(case: CaseFiles) -> str:
-        """How the name of what is said of a case ends: as its image's; of a picture `.png`, of DICOM `.nii.gz`."""
+        """Ending of a prediction file: that of the image; `.png` for pictures and `.nii.gz` for DICOM."""
         image = case.images[0]
         return ".png" if is_picture(image) else io.volume_ending(image) or ".nii.gz"
 
     @staticmethod
     def write_like(array: np.ndarray, source: Path, file: Path) -> None:
-        """Write what is said of a case, all or nothing: a `.png` as it is, a volume onto the grid of its file."""
+        """Write a prediction in one step: a `.png` as it is, a volume on the grid of its source."""
         if file.suffix == ".png":
             write_picture(array, file)
         else:
             io.write_like(array, source, file)
 
     def held_out_dataloader(self, names: Collection[str]) -> Iterable[dict[str, Any]]:
-        """Those of `held_out_cases` that have one of these names, read one by one."""
+        """The `held_out_cases` with these names, read one by one."""
         ranks, cases = self.ranks, [case for case in self.held_out_cases if case.id in names]
         yield from CaseBatches(cases[ranks["rank"] :: ranks["world_size"]], self._read)
 
     @property
     def held_out_cases(self) -> list[CaseFiles]:
-        """Of patients that are not trained on: the validation fold, the test, and cases without masks."""
+        """Cases of patients that are not trained on: the validation fold, the test, and cases without masks."""
         if self._seen and not self._items["train"]:
             return [case.files for case in self._items["test"]]
         files, train = self.files, {case.id for case in self._items["train"]}
@@ -235,16 +238,16 @@ class SegmentationDataModule(MatchedCases):
         return [case for case in (*files.train, *files.test, *files.other) if self._patient_of(case) not in patients]
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Find what to predict on.
+        """Find images to predict.
 
         Args:
-            path: A volume (file, or folder of a DICOM series) or a picture, or a folder of them and of folders; with
-                several channels, volumes named as in `imagesTr`.
+            path: A volume (file, or folder of a DICOM series) or a picture, or a folder with these or with subfolders;
+                with several channels, volumes named as in `imagesTr`.
 
         Raises:
             FileNotFoundError: If there is none.
-            ValueError: If the first head CT has its skull and those of the training had none, or the other way round;
-                of the others it is asked when they are read.
+            ValueError: If the first head CT has a skull and the training scans had none, or the other way round; the
+                other scans are checked when they are read.
         """
         self._predicting = True
         self._predict = list(find_images(Path(path), self.in_channels, self.spatial_dims))
@@ -253,33 +256,33 @@ class SegmentationDataModule(MatchedCases):
 
     @property
     def patients(self) -> dict[str, str]:
-        """Whom each test case is of, by id."""
+        """The patient of each test case, by id."""
         return {case.id: self._patient_of(case.files) for case in self._items["test"]}
 
     @property
     def unit(self) -> str:
-        """Of sizes of the test cases: `mm`, or `px` where all are pictures."""
+        """Unit of lengths in the test: `mm`, or `px` if all cases are pictures."""
         return "px" if all(is_picture(case.files.images[0]) for case in self._items["test"]) else "mm"
 
     def raw(self, name: str) -> np.ndarray:
-        """First channel of a test case as it stands in its file, z first."""
+        """First channel of a test case as stored in its file, z first."""
         case = next(case for case in self._items["test"] if case.id == name)
         return raw_image(case.files, self.spatial_dims)
 
     @property
     def _in_hu(self) -> bool:
-        """Whether the first channel is CT as the scanner gives it."""
+        """Whether the first channel is CT in HU."""
         channels = self._state.get("channels") or self.files.channels
         return self.window != "image" and channels[0].lower() == "ct"
 
     def _read(self, case: CaseFiles) -> Case:
         intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]
-        if self._images and case not in self._predict:  # what is predicted on has the channels of the model
+        if self._images and case not in self._predict:  # images to predict have the channels of the model
             case = replace(case, images=tuple(case.images[index] for index in self._images))
         return read_case(case, self.labels.count, self.plan.spacing, intensities, self._order, ct=self._in_hu)
 
     def _read_new(self, files: CaseFiles) -> Case:
-        """A case to predict on, which has to be of the kind of the training's."""
+        """Read a case to predict, and check that its skull is as in the training."""
         case = self._read(files)
         check_skull([(files.images[0], case.bone)], self._state.get("skull"))
         return case

@@ -3,9 +3,9 @@
 <root>/dataset.json                        labels, and the channels as channel_names (new) or modality (old)
 <root>/imagesTr/<case>_0000.nii.gz         a file for each channel; with one channel, <case>.nii.gz will do
 <root>/labelsTr/<case>.nii.gz
-<root>/imagesTs, <root>/labelsTs           the test, where there is one
+<root>/imagesTs, <root>/labelsTs           the test, optional
 
-Files end as `file_ending` of dataset.json says: .nii.gz where it says nothing, .nii, .nrrd, .mha or .mhd.
+`file_ending` of dataset.json is .nii.gz (the default), .nii, .nrrd, .mha or .mhd.
 """
 
 import logging
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from medzoo.datamodules.io import VOLUMES, listed, named, read_json, some, volume_ending
-from medzoo.datamodules.io.dicom_files import DICOM
-from medzoo.datamodules.io.pictures import PICTURES, is_picture
+from medzoo.datamodules.io.dicom.files import DICOM
+from medzoo.datamodules.io.pictures.pages import PICTURES, is_picture
 from medzoo.datamodules.segmentation.labels import Labels, read_labels
 
 __all__ = ["UNNAMED", "CaseFiles", "DatasetFiles", "find_images", "of_ending", "read_dataset"]
@@ -25,30 +25,30 @@ log = logging.getLogger(__name__)
 
 ENDING = ".nii.gz"
 UNNAMED = ["background", "foreground"]
-"""Classes of masks that say where something is and not what."""
+"""Classes of binary masks without class names."""
 
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where an image lies."""
+    """Files of a case."""
 
     id: str  # name of the case
     images: tuple[Path, ...]  # a file for each channel
-    mask: Path | None = None  # the label map, none where there is none
-    # by label value the red, green and blue that mean it in a mask that is a picture; none where it holds label values
+    mask: Path | None = None  # the label map, if there is one
+    # red, green and blue by label value, for masks that are coloured pictures; else empty
     colours: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """What `dataset.json` says, and the files found."""
+    """Content of `dataset.json`, and the files found."""
 
     classes: tuple[str, ...]  # names by label value, or of regions; the first is the background
     channels: tuple[str, ...]  # names of the channels
     train: tuple[CaseFiles, ...]  # cases with masks
     test: tuple[CaseFiles, ...]  # cases of `imagesTs` that have masks
-    other: tuple[CaseFiles, ...] = ()  # all others; they can be predicted on
-    labels: Labels | None = None  # what label values mean, where they are not just those of the classes
+    other: tuple[CaseFiles, ...] = ()  # all others, for prediction only
+    labels: Labels | None = None  # meaning of label values, if not simply one per class
 
 
 def read_dataset(root: Path) -> DatasetFiles:
@@ -56,14 +56,14 @@ def read_dataset(root: Path) -> DatasetFiles:
 
     Raises:
         FileNotFoundError: If there is no `dataset.json`, or no training case.
-        ValueError: If it names no classes, or files of another kind, or a training case lacks its mask.
+        ValueError: If it names no classes or another file format, or a training case lacks its mask.
     """
     file = root / "dataset.json"
     if not file.is_file():
         raise FileNotFoundError(f"no {file}: set datamodule.root to a data set in nnU-Net's raw layout")
-    said = read_json(file)
-    labels, channels = read_labels(said, file), _channels(said, file)
-    ending = said.get("file_ending", ENDING)
+    description = read_json(file)
+    labels, channels = read_labels(description, file), _channels(description, file)
+    ending = description.get("file_ending", ENDING)
     if ending not in VOLUMES:
         known = f"volumes end in {', '.join(VOLUMES)}; pictures go into images/ and masks/, without dataset.json"
         raise ValueError(f"{file}: file_ending {ending}, but {known}")
@@ -79,16 +79,16 @@ def read_dataset(root: Path) -> DatasetFiles:
 
 
 def find_images(path: Path, channels: int, axes: int = 3) -> tuple[CaseFiles, ...]:
-    """Cases to predict on: one volume or picture, or those of a folder and of folders in it; ids are paths below it.
+    """Find cases to predict: one volume or picture, or all below a folder; ids are paths below it.
 
     Args:
         path: An image, or a folder. Volumes of several channels are named as in `imagesTr`; those of one may be.
-        channels: Of a case.
-        axes: Of an image: with 3 a folder of DICOM files is one, with 2 each of the files.
+        channels: Number of channels of a case.
+        axes: Spatial axes of an image. With 3, a folder of DICOM files is one image; with 2, each file is one.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a case lacks a channel, or stands there in two formats.
+        ValueError: If a case lacks a channel, or exists in two formats.
     """
     if path.is_file() and channels == 1:
         ending = volume_ending(path) or (path.suffix if path.suffix.lower() in (*PICTURES, *DICOM) else "")
@@ -113,7 +113,7 @@ def find_images(path: Path, channels: int, axes: int = 3) -> tuple[CaseFiles, ..
 
 
 def _volumes(path: Path, found: Mapping[str, Path]) -> dict[str, Path]:
-    """By name without ending, which some keep because pictures are called so too."""
+    """Volumes by name without ending; some names kept it because a picture has the same name."""
     volumes: dict[str, Path] = {}
     for name, file in found.items():
         ending = next((end for end in (*VOLUMES, *DICOM) if name.lower().endswith(end)), "")
@@ -125,7 +125,7 @@ def _volumes(path: Path, found: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _by_channel(path: Path, volumes: Mapping[str, Path], channels: int) -> dict[str, tuple[Path, ...]]:
-    """Volumes of each case; in a folder where names end in `_0000`, those that do not are none."""
+    """Volumes of each case; in a folder with names that end in `_0000`, all others are ignored."""
     numbered = [name.removesuffix("_0000") for name in volumes if name.endswith("_0000")]
     homes = {Path(name).parent for name in numbered}
     cases = {}
@@ -149,7 +149,7 @@ def _cases(root: Path, split: str, channels: int, ending: str) -> tuple[CaseFile
 
 
 def of_ending(folder: Path, ending: str) -> dict[str, Path]:
-    """By name without its ending, in whatever letters that is written; hidden ones, which macOS leaves, are none."""
+    """Files by name without the ending, whose case is ignored; hidden files, which macOS leaves, are skipped."""
     found: dict[str, Path] = {}
     for file in listed(folder) if folder.is_dir() else ():
         if file.name.lower().endswith(ending):
@@ -166,8 +166,8 @@ def _tell_others(folder: Path, used: set[Path]) -> None:
         log.warning("%s: %d of what lies there is no such image and left out: %s", folder, len(left), some(left))
 
 
-def _channels(said: dict[str, Any], file: Path) -> tuple[str, ...]:
-    names = said.get("channel_names") or said.get("modality") or {"0": "CT"}
+def _channels(description: dict[str, Any], file: Path) -> tuple[str, ...]:
+    names = description.get("channel_names") or description.get("modality") or {"0": "CT"}
     if not isinstance(names, dict) or not all(str(key).isdigit() for key in names):
         raise ValueError(f'{file}: channel_names must be such as {{"0": "CT", "1": "PET"}}; it says {names}')
     return tuple(str(names[key]) for key in sorted(names, key=int))

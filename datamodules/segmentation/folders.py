@@ -1,8 +1,8 @@
-"""A folder for each patient: images that lie on one grid, and a label map.
+"""A folder for each patient with images on one grid and a label map.
 
 <root>/<patient>/<image>.nii.gz    such as t1.nii.gz and t2.nii.gz
 <root>/<patient>/<mask>.nii.gz
-<root>/patients.csv (.tsv, .xlsx)  where patients are chosen by it: a column `id`, and those chosen by
+<root>/patients.csv (.tsv, .xlsx)  to select patients: a column `id`, and the columns to select by
 """
 
 import functools
@@ -25,18 +25,19 @@ Where = Mapping[str, str | int | float]
 
 
 class PatientFoldersDataModule(SegmentationDataModule):
-    """Training on all folds but one, the test on that one; patients may be chosen by columns of `patients.csv`.
+    """Trains on all folds but one and tests on that one; columns of `patients.csv` may select patients.
 
-    Folds are made of all patients that have the images, so that they are the same whoever is chosen.
+    Folds are made of all patients that have the images, so they do not depend on the selection.
 
     Args:
         root: Folder of the patients; of a phantom, the folder that holds its cohort.
         images: Names of the files that make the channels of an image.
         mask: Name of the label map.
-        train_where: Values of columns that patients for training and validation have, such as `{scanner: A}`.
-        test_where: The same for the test.
+        train_where: Selects patients for training and validation by columns, such as `{scanner: A}`.
+        test_where: Selects patients for the test.
         phantom: Written to `root` where it is missing.
-        **options: Of `SegmentationDataModule`; `classes` has to be given, and a patient is a folder.
+        **options: Of `SegmentationDataModule`; `classes` has to be given. A folder is a case, and without `patient` a
+            patient too.
     """
 
     def __init__(
@@ -57,20 +58,20 @@ class PatientFoldersDataModule(SegmentationDataModule):
 
     @functools.cached_property
     def files(self) -> DatasetFiles:
-        """What is in the folder.
+        """Cases of the folder.
 
         Raises:
-            FileNotFoundError: If nobody has all images, or nobody for the training has a mask.
-            ValueError: If nobody of `test_where` is in the fold.
+            FileNotFoundError: If no patient has all images, or no training patient has a mask.
+            ValueError: If no patient selected by `test_where` is in the fold.
         """
         self.fetch()
         train, test = (self._chosen(where) for where in (self.train_where, self.test_where))
         learnt, other = (tuple(case for case in train if bool(case.mask) is there) for there in (True, False))
         if not learnt:
             whose = self.train_where or "a patient"
-            raise FileNotFoundError(f"{self.root}: no folder of {whose} has a {self.mask}{ENDING}")
+            raise FileNotFoundError(f"{self.root}: no folder of {whose} has a {self._name('<folder>', self.mask)}")
         out = self._folds()
-        tested = tuple(case for case in test if case.mask and case.id in out)
+        tested = tuple(case for case in test if case.mask and self._patient_of(case) in out)
         if self.test_where and not tested:
             told = f"fold {self.fold} has nobody of {self.test_where} to test on; choose another"
             raise ValueError(f"{self.root}: {told}")
@@ -78,15 +79,15 @@ class PatientFoldersDataModule(SegmentationDataModule):
 
     @property
     def with_masks(self) -> Sequence[CaseFiles]:
-        """All patients that may be trained on or tested, whoever is chosen."""
+        """All patients with a mask, whether selected or not."""
         self.fetch()
         return [case for case in self.all_cases if case.mask]
 
     def _wanted(self, tested: list[CaseFiles]) -> list[CaseFiles]:
-        """Those whom `test_where` chooses.
+        """The cases selected by `test_where`.
 
         Raises:
-            ValueError: If it is nobody.
+            ValueError: If there is none.
         """
         chosen = {case.id for case in self._chosen(self.test_where)}
         found = [case for case in tested if case.id in chosen]
@@ -99,17 +100,21 @@ class PatientFoldersDataModule(SegmentationDataModule):
         """Patients that have all images."""
         cases = []
         for folder in sorted(path for path in self.root.iterdir() if path.is_dir() and path.name[0] != "."):
-            files = tuple(spelt(folder / f"{name}{ENDING}") for name in self.images)
-            mask = spelt(folder / f"{self.mask}{ENDING}")
+            files = tuple(spelt(folder / self._name(folder.name, image)) for image in self.images)
+            mask = spelt(folder / self._name(folder.name, self.mask))
             if all(file.is_file() for file in files):
                 cases.append(CaseFiles(folder.name, files, mask if mask.is_file() else None))
         if not cases:
-            wanted = ", ".join(f"{name}{ENDING}" for name in self.images)
+            wanted = ", ".join(self._name("<folder>", image) for image in self.images)
             raise FileNotFoundError(f"{self.root}: no folder holds {wanted}: set datamodule.root")
         return tuple(cases)
 
+    def _name(self, folder: str, image: str) -> str:
+        """Name of a file in a patient's folder; a subclass changes it where files repeat the folder's name."""
+        return f"{image}{ENDING}"
+
     def _chosen(self, where: Where) -> list[CaseFiles]:
-        """Those whose row of `patients.csv` has these values."""
+        """Cases whose row of `patients.csv` has these values."""
         if not where:
             return list(self.all_cases)
         file = find_table(self.root, "patients")
@@ -125,4 +130,4 @@ class PatientFoldersDataModule(SegmentationDataModule):
         ]  # fmt: skip
 
     def _folds(self) -> set[str]:
-        return held_out([case.id for case in self.all_cases], self.fold, self.folds, self.root)
+        return held_out(map(self._patient_of, self.all_cases), self.fold, self.folds, self.root)

@@ -1,8 +1,8 @@
-"""What label values mean, as nnU-Net's `dataset.json` says: classes or regions, and what is not annotated.
+"""Meaning of label values in nnU-Net's `dataset.json`: classes or regions, and voxels that are not annotated.
 
     "labels": {"background": 0, "edema": 1, "core": 2, "ignore": 3}              classes; 3 is not annotated
     "labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]
-                                                                  regions: they overlap, each is learnt by itself
+                                                                  regions: they overlap, each is learnt on its own
 
 After documentation/ignore_label.md and region_based_training.md of github.com/MIC-DKFZ/nnUNet (Apache-2.0).
 """
@@ -18,27 +18,27 @@ __all__ = ["Labels", "read_labels"]
 class Labels:
     """Meaning of label values."""
 
-    names: tuple[str, ...]  # of the background and the classes or regions
+    names: tuple[str, ...]  # names of the background and the classes or regions
     # Label values of each region; empty where each class is one label value, in order
     regions: tuple[tuple[int, ...], ...] = ()
     # For each region the label value that it is written as; later regions are written over earlier ones
     order: tuple[int, ...] = ()
-    ignore: int | None = None  # the label value of what is not annotated, the highest; none where all is
+    ignore: int | None = None  # label value of voxels that are not annotated, the highest; None if all are
 
     @property
     def count(self) -> int:
-        """A mask may hold 0 to one less."""
+        """Number of label values: a mask holds 0 to `count - 1`."""
         known = 1 + max(map(max, self.regions)) if self.regions else len(self.names)
         return known + (self.ignore is not None)
 
 
-def read_labels(said: dict[str, Any], file: Path) -> Labels:
-    """Read `labels` and `regions_class_order`; values may be keys and names values, as in nnU-Net's old layout.
+def read_labels(description: dict[str, Any], file: Path) -> Labels:
+    """Read `labels` and `regions_class_order`; in nnU-Net's old layout the keys are the label values.
 
     Raises:
         ValueError: If values are not consecutive, or regions lack their order.
     """
-    labels = said.get("labels") or {}
+    labels = description.get("labels") or {}
     wrong = ValueError(
         f"{file}: labels must be background 0 and classes 1, 2, ..., or regions such as [1, 2], and ignore may be the "
         f"highest; it says {labels}"
@@ -62,14 +62,14 @@ def read_labels(said: dict[str, Any], file: Path) -> Labels:
             raise wrong
         by_value = {value[0]: name for name, value in learnt.items()}
         return Labels(tuple(by_value[value] for value in known), ignore=ignore)
-    return _regions(learnt, said.get("regions_class_order"), ignore, file)
+    return _regions(learnt, description.get("regions_class_order"), ignore, file)
 
 
-def _regions(learnt: dict[str, tuple[int, ...]], order: Any, ignore: int | None, file: Path) -> Labels:
+def _regions(learnt: dict[str, tuple[int, ...]], order: object, ignore: int | None, file: Path) -> Labels:
     background = next(name for name, value in learnt.items() if value == (0,))
     regions = {name: value for name, value in learnt.items() if name != background}
     if any(0 in value for value in regions.values()):
-        raise ValueError(f"{file}: label 0 is the background, and stands in a region too; take it out there")
+        raise ValueError(f"{file}: label 0 is the background and cannot be in a region; remove it there")
     values = {each for value in regions.values() for each in value}
     if not isinstance(order, list) or len(order) != len(regions) or not values.issuperset(order):
         raise ValueError(

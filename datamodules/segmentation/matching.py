@@ -1,4 +1,4 @@
-"""Cases with label maps: what label values and channels mean, also to a trained network, whose they are, and folds."""
+"""Cases with label maps: their labels and channels matched to a model, their patients, and folds."""
 
 import functools
 import logging
@@ -9,7 +9,7 @@ import numpy as np
 
 from medzoo.datamodules.base import BaseDataModule
 from medzoo.datamodules.io import setting
-from medzoo.datamodules.io.pictures import is_picture
+from medzoo.datamodules.io.pictures.pages import is_picture
 from medzoo.datamodules.seen import mark_file, matched
 from medzoo.datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles, read_dataset
 from medzoo.datamodules.segmentation.labels import Labels
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class MatchedCases(BaseDataModule):
-    """Of a datamodule of cases, what does not ask what is in an image; see `BaseDataModule`."""
+    """The part of a datamodule of cases that opens no image; see `BaseDataModule`."""
 
     fold: int
     folds: int
@@ -38,7 +38,7 @@ class MatchedCases(BaseDataModule):
 
     @functools.cached_property
     def files(self) -> DatasetFiles:
-        """What is in the folder, which is fetched or written first where that can be done."""
+        """Cases of the folder, after fetching it or writing its phantom."""
         self.fetch()
         if (self.root / "images").is_dir() and not (self.root / "dataset.json").is_file():
             return read_pictures(self.root, self._classes or (), self._colours)
@@ -48,33 +48,33 @@ class MatchedCases(BaseDataModule):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """By label value, or of regions; the first is the background."""
+        """Names by label value, or of regions; the first is the background."""
         return tuple(self._known_classes or self._state.get("classes") or self._data_classes)
 
     @property
     def labels(self) -> Labels:
-        """What label values mean, as `dataset.json` says where there is one."""
-        said = self.files.labels if (self.root / "dataset.json").is_file() else None
-        return said or Labels(tuple(self.class_names))
+        """Meaning of label values, by `dataset.json` if there is one."""
+        labels = self.files.labels if (self.root / "dataset.json").is_file() else None
+        return labels or Labels(tuple(self.class_names))
 
     @property
     def regions(self) -> list[list[int]] | None:
-        """Label values of each class but the background where they are regions, else none."""
+        """Label values of each region; None if labels are classes."""
         return [list(values) for values in self.labels.regions] or self._state.get("regions")
 
     @property
     def regions_class_order(self) -> list[int] | None:
-        """For each region the label value that it is written as; none without regions."""
+        """Label value that each region is written as; None without regions."""
         return list(self.labels.order) or None
 
     @property
     def ignore(self) -> int | None:
-        """Label value of what is not annotated: no part of losses, scores and predictions; none where all is."""
+        """Label value of voxels that are not annotated, ignored in losses, scores and predictions; else None."""
         return self.labels.ignore
 
     @property
     def num_classes(self) -> int:
-        """What a network says of a voxel: the background and each class, or each region."""
+        """Number of outputs of a network per voxel: the background and each class, or each region."""
         regions = self.regions
         if regions and len(regions) != len(self.class_names) - 1:
             raise ValueError(
@@ -84,14 +84,14 @@ class MatchedCases(BaseDataModule):
         return len(self.class_names) - bool(regions)
 
     def use_classes(self, names: Sequence[str]) -> None:
-        """Let label values and channels mean those of a model; see `BaseDataModule`.
+        """Map label values and channels to those of a model; see `BaseDataModule`.
 
-        The one class of pictures has no name of its own, and is that of a model of one class.
+        The one unnamed class of binary masks matches a model with one class.
         """
         self._known_classes = tuple(names)
         try:
             data, model = list(self._data_classes), list(names)
-        except FileNotFoundError:  # images are predicted on where the training data is not
+        except FileNotFoundError:  # prediction works without the training data
             return
         if UNNAMED in (data, model) and len(data) == len(model) == 2:
             data = model
@@ -108,12 +108,12 @@ class MatchedCases(BaseDataModule):
 
     @property
     def _order(self) -> list[int] | None:
-        """By label value of the file, that of the model; what is not annotated stays the highest."""
+        """Label value of the model by that of the file; `ignore` stays the highest."""
         return self._labels and [*self._labels, *([] if self.ignore is None else [self.ignore])]
 
     def _match_channels(self, model: Sequence[str] | None) -> None:
         data = list(self._data_channels)
-        if model is None or (len(model) == len(data) == 1):  # what has no order cannot be in a wrong one
+        if model is None or (len(model) == len(data) == 1):  # a single channel has no order
             return
         order = matched(data, model, "channels")
         self._images = None if order == list(range(len(order))) else [order.index(k) for k in range(len(order))]
@@ -127,7 +127,7 @@ class MatchedCases(BaseDataModule):
         return self._channels or self.files.channels
 
     def _split(self) -> dict[str, list[CaseFiles]]:
-        """Cases of each split: of the fold, or of a checkpoint's test."""
+        """Cases of each split: of the fold, or for the test of a checkpoint."""
         cases: dict[str, list[CaseFiles]] = {}
         for case in self.with_masks:
             cases.setdefault(self._patient_of(case), []).append(case)
@@ -146,7 +146,7 @@ class MatchedCases(BaseDataModule):
         return {**found, "test": self._wanted([case for one in splits["test"] for case in cases[one]])}
 
     def _fold_cases(self) -> dict[str, list[CaseFiles]]:
-        """Cases of each split of a training."""
+        """Cases of each split for training."""
         files, parts = self.files, self._folds()
         for key, given in (("classes", self._classes), ("channels", self._channels)):
             known = getattr(files, key)
@@ -159,7 +159,7 @@ class MatchedCases(BaseDataModule):
         return {"train": train, "val": val, "test": list(files.test) or val}
 
     def _labelled(self, train: list[CaseFiles]) -> list[CaseFiles]:
-        """Cases of the share of patients whose masks are used."""
+        """Cases of the share `labelled` of the patients."""
         if self.labelled == 1:
             return train
         patients = sorted({self._patient_of(case) for case in train})
@@ -173,11 +173,11 @@ class MatchedCases(BaseDataModule):
         self._tell_patients(len(patients))
         out = held_out(patients, self.fold, self.folds, self.root)
         if both := set(patients) & set(map(self._patient_of, self.files.test)):
-            raise ValueError(f"{self.root}: patient {sorted(both)[0]} stands in imagesTr and in imagesTs")
+            raise ValueError(f"{self.root}: patient {sorted(both)[0]} is in both imagesTr and imagesTs")
         return out
 
     def _tell_patients(self, count: int) -> None:
-        """That every picture counts as a patient, where names look as if several were of one."""
+        """Warn that every picture counts as a patient if names look as if several belong to one."""
         names, alone = [case.id for case in self.files.train], self.patient is not None
         pattern = several_of_one_name(names)
         if pattern and alone and count == len(names) and is_picture(self.files.train[0].images[0]):
@@ -188,20 +188,20 @@ class MatchedCases(BaseDataModule):
             )  # fmt: skip
 
     def _wanted(self, tested: list[CaseFiles]) -> list[CaseFiles]:
-        """Of those that could be tested, those that the arguments ask for."""
+        """The cases to test, of those that could be; a subclass may select."""
         return tested
 
     @property
     def with_masks(self) -> Sequence[CaseFiles]:
-        """All cases that may be trained on or tested."""
+        """All cases with a mask."""
         return (*self.files.train, *self.files.test)
 
     @functools.cached_property
     def _alike(self) -> dict[str, str]:
-        """Patients of slices whose names do not say them; where all are tested, each may stand for itself."""
+        """Patients of slices whose names do not contain them; if all are tested, each may be its own patient."""
         cases = [*self.files.train, *self.files.test, *self.files.other]
-        if (said := listed(self.root, cases)) is not None:
-            return said
+        if (patients := listed(self.root, cases)) is not None:
+            return patients
         try:
             return alike(cases, self.root)
         except ValueError:
@@ -217,5 +217,5 @@ class MatchedCases(BaseDataModule):
 
 
 def marks_of(cases: Sequence[CaseFiles]) -> list[int]:
-    """Of all their images, for `BaseDataModule.divide`."""
+    """Marks of all images of the cases, for `BaseDataModule.divide`."""
     return [mark_file(file) for case in cases for file in case.images]

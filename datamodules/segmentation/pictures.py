@@ -1,8 +1,8 @@
-"""Pictures with masks, as 2-D data are most often given out.
+"""Pictures with masks, as 2-D data are most often published.
 
 <root>/images/<case>.{png,jpg,...}
-<root>/masks/<case>.{png,jpg,...}    two tones, label values, or a colour for each class (`io/label_pictures.py`)
-<root>/patients.csv                  case, patient: whose a picture is, where its name does not say; may be missing
+<root>/masks/<case>.{png,jpg,...}    two tones, label values, or a colour for each class (`io/pictures/labels.py`)
+<root>/patients.csv                  case, patient: optional, if names do not contain the patient
 """
 
 import logging
@@ -13,26 +13,26 @@ from pathlib import Path
 import numpy as np
 
 from medzoo.datamodules.io import find_table, in_order, match_ids, named, read_table, setting, some
-from medzoo.datamodules.io.pictures import PICTURES, is_picture, read_picture
+from medzoo.datamodules.io.pictures.pages import PICTURES, is_picture, read_picture
 from medzoo.datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles
 
 __all__ = ["alike", "listed", "read_pictures", "several_of_one_name"]
 
 log = logging.getLogger(__name__)
 
-# Correlation with the slice before. Neighbours of one head at 5 mm reach 0.85 and more, those of two heads 0.1 to 0.7;
-# of one abdomen, 10 to 45 slices apart, 0.3 to 0.6, of two 0.1 to 0.6.
+# Correlation with the slice before. Neighbouring slices of one head at 5 mm reach 0.85 and more, those of two heads
+# 0.1 to 0.7; slices of one abdomen, 10 to 45 slices apart, 0.3 to 0.6, of two abdomens 0.1 to 0.6.
 _OTHER, _SAME = 0.3, 0.5
-_ASK = "say it by datamodule.patient (a pattern of their names), or list case and patient in patients.csv there"
+_ASK = "set datamodule.patient (a pattern of their names), or list case and patient in patients.csv there"
 Colour = tuple[int, int, int]
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 def read_pictures(root: Path, classes: Sequence[str] = (), colours: Sequence[Colour] = ()) -> DatasetFiles:
-    """List the cases; those without a mask are for prediction alone.
+    """List the cases; those without a mask are for prediction only.
 
-    Classes are named by label value, background and foreground where nobody names them; colours are the red, green and
-    blue that mean a label value in a mask, none where it holds label values.
+    `classes` are named by label value, by default background and foreground. `colours` are red, green and blue by label
+    value, or empty if masks hold label values.
 
     Raises:
         FileNotFoundError: If there is no picture with a mask.
@@ -52,14 +52,14 @@ def read_pictures(root: Path, classes: Sequence[str] = (), colours: Sequence[Col
 
 
 def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
-    """Tell patients apart where nobody says whose a slice is: one that is unlike the slice before begins a new patient.
+    """Guess the patients of slices: a slice that is unlike the one before starts a new patient.
 
-    That two patients count as one does no harm, that one counts as two would let a network be tested on whom it has
-    seen. So only a slice that is quite unlike the one before begins a patient; nothing is guessed where some are
-    neither like nor unlike, where most begin a patient, and where names give no order.
+    Two patients counted as one do no harm, but one counted as two would let a network be tested on a patient that it
+    has seen. So only a slice quite unlike the one before starts a patient. Nothing is guessed if some slices are
+    neither like nor unlike, if most would start a patient, or if names give no order.
 
     Returns:
-        By case, the first case of its patient, in the order of the number that ends their names.
+        The first case of the patient, by case, in order of the number at the end of the names.
 
     Raises:
         ValueError: If patients cannot be told apart.
@@ -72,7 +72,7 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
         if not is_picture(case.images[0]):
             raise ValueError(f"{case.images[0]}: patients are told apart by likeness in pictures alone; {_ASK}")
         small = read_picture(case.images[0], size=(64, 64), cubic=True).astype(float).ravel()
-        with np.errstate(invalid="ignore"):  # an empty slice is like any other
+        with np.errstate(invalid="ignore"):  # an empty slice counts as like
             alike = 1.0 if before is None else float(np.nan_to_num(np.corrcoef(before, small)[0, 1], nan=1.0))
         if _OTHER < alike < _SAME:
             unsure.append(f"{case.id} ({alike:.2f})")
@@ -86,7 +86,7 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
             f"{', such as ' * bool(unsure)}{some(unsure)}; {_ASK}"
         )
     log.warning(
-        "%s: nobody says whose a slice is; by likeness %d patients are told apart in %d slices, of whom some may be "
+        "%s: slices have no patient; by likeness, %d patients are told apart in %d slices, some of which may be "
         "several; %s",
         root, count, len(groups), _ASK,
     )  # fmt: skip
@@ -94,7 +94,7 @@ def alike(cases: Sequence[CaseFiles], root: Path) -> dict[str, str]:
 
 
 def listed(root: Path, cases: Sequence[CaseFiles]) -> dict[str, str] | None:
-    """By case, its patient, as `patients.csv` in the folder says; none where there is no such file.
+    """The patient of each case by `patients.csv` in the folder; None without such a file.
 
     Raises:
         ValueError: If it lacks a column, a case or a name, or gives a case two patients.
@@ -118,7 +118,7 @@ def listed(root: Path, cases: Sequence[CaseFiles]) -> dict[str, str] | None:
 
 
 def several_of_one_name(names: Sequence[str]) -> str:
-    """A pattern of patients where the names of some slices differ in the last number alone; empty where none do."""
+    """A pattern of patients if the names of some slices differ only in their last number; else empty."""
     stems = [_stem(name) for name in names]
     if len(set(stems)) < 2 or len(set(stems)) == len(stems):
         return ""
@@ -129,8 +129,8 @@ def several_of_one_name(names: Sequence[str]) -> str:
 def _check_names(names: Sequence[str], root: Path) -> None:
     if pattern := several_of_one_name(names):
         raise ValueError(
-            f"{root}: names such as {names[0]} seem to say whose a slice is: set "
-            f"{setting('datamodule.patient', pattern)} if this finds patients, or another pattern, or list case and "
+            f"{root}: names such as {names[0]} seem to contain the patient: set "
+            f"{setting('datamodule.patient', pattern)} if this matches, or another pattern, or list case and "
             f"patient in {root / 'patients.csv'}"
         )
     if len(set(map(_stem, names))) > 1 or not all(name[-1:].isdigit() for name in names):
@@ -138,12 +138,12 @@ def _check_names(names: Sequence[str], root: Path) -> None:
 
 
 def _stem(name: str) -> str:
-    """The name without the number that ends it."""
+    """The name without the number at its end."""
     return re.sub(r"\d+$", "", name)
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """By name, in order."""
+    """Pictures by name, in order."""
     found = named(folder, PICTURES) if folder.is_dir() else {}
     for name, file in found.items():
         if name == file.name:

@@ -1,4 +1,4 @@
-"""How a U-Net should look for a data set: nnU-Net's rules, as pure functions of spacings and sizes.
+"""Plan a U-Net for a data set by nnU-Net's rules, as pure functions of spacings and sizes.
 
 Isensee et al. 2021 (doi:10.1038/s41592-020-01008-z), supplement 2; github.com/MIC-DKFZ/nnUNet, commit 0e49508
 (Apache-2.0). All axes are in array order, z first in 3-D; nnU-Net moves the coarsest axis to the front, which is where
@@ -14,18 +14,18 @@ import numpy as np
 __all__ = ["Plan", "feature_map_voxels", "make_plan", "target_spacing", "topology"]
 
 MIN_EDGE = 4
-"""Voxels that the smallest feature map keeps along an axis."""
+"""Fewest voxels of a feature map along an axis."""
 ANISOTROPY = 3.0
-"""An axis this much coarser than the others is anisotropic."""
+"""Ratio of spacings from which an axis is anisotropic."""
 _REFERENCE = {2: (85e6, 12), 3: (560e6, 2)}
-"""Voxels of all feature maps that 8 GB hold, and the batch size that they were counted with."""
+"""Voxels of all feature maps that fit into 8 GB, and the batch size that this holds for."""
 _COVERED = 0.05
-"""Share of the data set that a batch may hold."""
+"""Largest share of the data set in a batch."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A network's sizes and what it sees of an image."""
+    """Sizes of a network and of its input."""
 
     spacing: tuple[float, ...]  # mm of a voxel that images are resampled to
     patch: tuple[int, ...]  # voxels of a patch
@@ -43,9 +43,10 @@ def make_plan(
     gpu_memory_gb: float = 8.0,
     base_features: int = 32,
 ) -> Plan:
-    """Plan a U-Net for training images with these mm of a voxel and voxels.
+    """Plan a U-Net for training images with these spacings in mm and sizes in voxels.
 
-    Classes are counted with the background; `gpu_memory_gb` are aimed at, from `base_features` channels on.
+    `classes` includes the background; `gpu_memory_gb` is the memory to use, `base_features` the channels of the first
+    stage.
     """
     spacing = target_spacing(spacings, shapes)
     resampled = [np.round(np.multiply(shape, old) / spacing) for shape, old in zip(shapes, spacings, strict=True)]
@@ -71,7 +72,7 @@ def make_plan(
 
 
 def target_spacing(spacings: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:
-    """The median spacing; on an axis of thick slices, the finest tenth, so that thin slices are not thrown away."""
+    """The median spacing; along thick slices the 10th percentile, so that thin slices keep their detail."""
     spacing, size = np.median(spacings, axis=0), np.median(shapes, axis=0)
     worst = int(np.argmax(spacing))
     others = np.delete(spacing, worst)
@@ -110,7 +111,7 @@ def topology(
 def feature_map_voxels(
     patch: Sequence[int], strides: Sequence[Sequence[int]], features: Sequence[int], classes: int
 ) -> float:
-    """Voxels times channels of all feature maps of the plain U-Net: what its memory goes with."""
+    """Voxels times channels of all feature maps of the plain U-Net, which its memory is proportional to."""
     sizes, size = [], np.asarray(patch, float)
     for stride in strides:
         size = size / np.asarray(stride)
@@ -121,7 +122,7 @@ def feature_map_voxels(
 
 
 def _shrunk(spacing: Sequence[float], patch: Sequence[int], median: np.ndarray) -> list[int]:
-    """The patch with a step less along the axis that is largest beside the median image."""
+    """The patch, one step smaller along the axis that is largest relative to the median image."""
     axis = int(np.argsort([side / full for side, full in zip(patch, median, strict=True)])[-1])
     smaller = list(patch)
     smaller[axis] -= _divisor(spacing, patch)[axis]

@@ -62,18 +62,18 @@ class UnpairedBatches(ResumableBatches):
 
 
 class UnpairedFoldersDataModule(PatientFoldersDataModule):
-    """`train_where` and `test_where` choose the two kinds; nobody of the held-out fold is trained on.
+    """Unpaired images of two kinds, selected by `train_where` and `test_where`; the held-out fold is not trained on.
 
     Training and validation give `UnpairedBatches` of the patch of the plan in the plane, the test whole cases of the
     second kind with their masks.
 
     Args:
         root: As of `PatientFoldersDataModule`.
-        slices: Of each kind in a batch; 1 in the paper.
+        slices: Slices of each kind in a batch; 1 in the paper.
         **options: Of `PatientFoldersDataModule`.
 
     Raises:
-        ValueError: If it is not said what the kinds are.
+        ValueError: If `train_where` or `test_where` is missing.
     """
 
     def __init__(self, root: str | Path, *, slices: int = 1, **options: Any) -> None:
@@ -82,7 +82,9 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
             raise ValueError(f"slices={slices}: a batch needs at least one of each kind")
         self.slices = slices
         if not self.train_where or not self.test_where:
-            raise ValueError("say by train_where and test_where of datamodule which columns tell both kinds apart")
+            raise ValueError(
+                "set datamodule.train_where and datamodule.test_where to columns that tell the two kinds apart"
+            )
         self._others: dict[str, list[Case]] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -97,7 +99,7 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
         out = self._folds()
         self._others = {"train": [], "val": []}
         for case in self._chosen(self.test_where):
-            self._others["val" if case.id in out else "train"].append(self._read(case))
+            self._others["val" if self._patient_of(case) in out else "train"].append(self._read(case))
         for split in ("train", "val"):
             if not self._others[split] or not self._items[split]:
                 raise ValueError(f"{self.root}: a kind has no {split} patient; give more, or other folds")

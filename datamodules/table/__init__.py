@@ -1,1 +1,1 @@
-"""A table of cases alone: an outcome and measured predictors, no images."""
+"""Tables of cases without images: an outcome and measured predictors."""

@@ -1,7 +1,7 @@
-"""Columns of a table as numbers: units behind a name, levels of what has two values, and what tells the outcome.
+"""Columns of a table as numbers: units in names, levels of binary columns, and columns that leak the outcome.
 
-A column `age [years]` or `age (years)` is the predictor `age` in years. A predictor that has two values, in numbers or
-in words, becomes 0 and 1 with these two as its levels, in order.
+A column `age [years]` or `age (years)` is the predictor `age` in years. A predictor with two values, numbers or words,
+becomes 0 and 1; these values are its levels, in order.
 """
 
 import re
@@ -14,13 +14,13 @@ from medzoo.datamodules.io import is_missing, parse
 __all__ = ["Levels", "mostly_numbers", "named", "numbers_of", "tells_outcome", "unit_of"]
 
 Levels = tuple[str, str]
-"""The two values of a column, of which the first is 0."""
+"""The two values of a column; the first becomes 0."""
 
 _UNIT = re.compile(r"(.*\S)\s*[\[(]([^\])]*)[\])]\s*")
 _SAME = 0.98
-"""Agreement of a column of two values with the outcome from which on it is taken for the outcome itself."""
+"""A binary column that agrees with the outcome in this share of cases is taken for the outcome."""
 _MOSTLY = 0.8
-"""Share of numbers in a column from which on its other cells are mistakes."""
+"""In a column with more than this share of numbers, other cells are mistakes."""
 
 
 def named(column: str) -> str:
@@ -30,7 +30,7 @@ def named(column: str) -> str:
 
 
 def unit_of(column: str) -> str:
-    """The unit in a column's name; empty where there is none."""
+    """The unit in a column's name, or an empty string."""
     found = _UNIT.fullmatch(column)
     return found.group(2).strip() if found else ""
 
@@ -44,18 +44,18 @@ def numbers_of(
     find: bool = True,
     comma: bool = False,
 ) -> tuple[np.ndarray, Levels | None]:
-    """A column as numbers.
+    """Convert a column to numbers.
 
-    Where no levels are known they are found out (`find`); in a later table, a column without them holds numbers, also
-    where it has two rows. Commas may be decimal ones (`datamodules.io.Row.commas`).
+    With `find`, unknown levels are looked for. In a later table, a column without known levels holds numbers, even if
+    it has only two values. `comma` allows decimal commas (`datamodules.io.Row.commas`).
 
     Returns:
-        (N,) numbers, NaN where missing, and the levels of a column of two values; none where they are 0 and 1.
+        (N,) numbers, NaN where missing, and the levels of a binary column; None if they are 0 and 1.
 
     Raises:
         ValueError: If a cell is neither a number nor a level.
     """
-    kept = {"-", *(levels or ())} if "+" in cells else {*(levels or ())}  # a minus beside a plus is no missing cell
+    kept = {"-", *(levels or ())} if "+" in cells else {*(levels or ())}  # beside a plus, a minus is not a missing cell
     texts = [
         _text(cell.strip(), f"{name} of case {case}", kept, comma) for cell, case in zip(cells, cases, strict=True)
     ]
@@ -67,25 +67,25 @@ def numbers_of(
         places = {_text(level, name, kept): place for place, level in enumerate(levels)}
         for text, case in zip(texts, cases, strict=True):
             if text and text not in places:
-                raise ValueError(f"{name} of case {case} is {text!r}; known are {' and '.join(levels)}")
+                raise ValueError(f"{name} of case {case} is {text!r}; expected {' or '.join(levels)}")
         return np.array([places[text] if text else np.nan for text in texts], float), levels
     if words:
         case = cases[texts.index(words[0])]
         raise ValueError(
-            f"{name} of case {case} is {words[0]!r}, which is no number; a predictor is a number or has two values: "
+            f"{name} of case {case} is {words[0]!r}, which is not a number; a predictor is a number or has two values: "
             "make a column of 0 and 1 of each word"
         )
     return np.array([float(text) if text else np.nan for text in texts]), None
 
 
 def mostly_numbers(cells: Sequence[str]) -> bool:
-    """Whether all but a few of the cells that say something are numbers, so that those few are mistakes."""
+    """Whether nearly all known cells are numbers, so that the others are mistakes."""
     known = [cell for cell in cells if not is_missing(cell)]
     return sum(_is_number(cell.replace(",", ".")) for cell in known) > _MOSTLY * len(known)
 
 
 def tells_outcome(values: np.ndarray, positive: np.ndarray) -> bool:
-    """Whether a column (N,) is the outcome (N,) in other words: of two values that nearly always agree with it."""
+    """Whether a binary column (N,) nearly always agrees with the outcome (N,), so that it is the outcome itself."""
     known = np.isfinite(values)
     found = np.unique(values[known])
     if len(found) != 2 or not known.any():
@@ -95,7 +95,7 @@ def tells_outcome(values: np.ndarray, positive: np.ndarray) -> bool:
 
 
 def _text(cell: str, where: str, kept: Collection[str], comma: bool = False) -> str:
-    """A cell, numbers in one way of writing; empty where nothing is known."""
+    """A cell with numbers in one notation; empty if missing."""
     if cell in kept and is_missing(cell):
         return cell
     value = parse(cell, where, comma=comma)

@@ -1,16 +1,16 @@
-"""A table of cases for a nomogram: nothing but an outcome and predictors."""
+"""A table of cases for a nomogram: an outcome and predictors, no images."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import ResumableBatches
+from medzoo.datamodules.batches import BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.cases import Cases, CaseTable
 from medzoo.datamodules.io import find_table, read_table
 from medzoo.datamodules.phantoms.phantom import Phantom
@@ -27,7 +27,7 @@ _NAMED = "'datamodule.predictors=[...]'"
 
 
 class TableBatches(ResumableBatches):
-    """Batches of `{"id": list[str], "x": (B, K) float64}`, and `label` (B,) int64 where it is known, in order."""
+    """Batches of `{"id": list[str], "x": (B, K) float64}`, and `label` (B,) int64 if known, in order."""
 
     def __init__(self, cases: Cases, predictors: Sequence[str], **options: int) -> None:
         super().__init__(**options)
@@ -40,30 +40,29 @@ class TableBatches(ResumableBatches):
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """Some cases."""
-        said: dict[str, Any] = {"id": [self.names[row] for row in chosen.tolist()], "x": self.x[chosen]}
-        return said if self.label is None else {**said, "label": self.label[chosen]}
+        batch: dict[str, Any] = {"id": [self.names[row] for row in chosen.tolist()], "x": self.x[chosen]}
+        return batch if self.label is None else {**batch, "label": self.label[chosen]}
 
 
 class TableDataModule(CaseTable, BaseDataModule):
     """Reads a table (CSV, TSV or XLSX) with a row for each case.
 
-    Where there is a column of splits, its training and validation cases are for the development and its test cases for
-    the test. Where there is none, all cases are for the development. Of a table that is given to `evaluate.py` all
-    cases are tested that the training never saw.
+    With a column of splits, training and validation cases are for development and test cases for the test. Without it,
+    all cases are for development. `evaluate.py` tests all cases of a table that the training has not seen.
 
     Args:
-        file: The table; of a phantom, none.
+        file: The table; None for a phantom.
         root: Folder that holds the cohort of a phantom.
         phantom: Written to `root` where it is missing.
-        case: Column of the cases' names; by default `case`, `id` or `patient`, or rows are numbered.
+        case: Column of the cases' names; by default `case`, `id` or `patient`, else rows are numbered.
         outcome: Column of the diagnosis, 0 or 1, or two words.
-        positive: Which of two words is the diagnosis.
-        class_names: Of both classes, the diagnosis last; by default after `outcome` or `positive`.
-        predictors: Columns, with their unit or without it; by default all that can be one.
-        candidates: Further ones that were looked at: they get odds ratios of their own and are counted.
-        levels: The two values of a predictor in the order of 0 and 1, where they should not be sorted.
+        positive: The word for the diagnosis, if the outcome is two words.
+        class_names: Names of both classes, the diagnosis last; by default made from `outcome` or `positive`.
+        predictors: Columns, with or without their unit; by default all suitable ones.
+        candidates: Further candidate predictors: they get univariable odds ratios and are counted.
+        levels: The two values of a predictor that become 0 and 1, if they should not be sorted.
         missing: Whether a missing predictor is an error or is imputed.
-        split: Column of `train`, `val` and `test`, used where there is one.
+        split: Column of `train`, `val` and `test`, if there is one.
         batch_size: Cases in a batch.
 
     Raises:
@@ -117,7 +116,7 @@ class TableDataModule(CaseTable, BaseDataModule):
         return {name: self.cases(name).names for name in SPLITS}
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the file, once, and check it."""
+        """Read and check the file, once."""
         if stage == "predict" or self._cases is not None:
             return
         table = self._read(self.source)
@@ -136,21 +135,22 @@ class TableDataModule(CaseTable, BaseDataModule):
         self._learnt = True
 
     def predict_dataloader(self) -> TableBatches:
-        """The cases that were read by `set_predict_input`."""
+        """The cases read by `set_predict_input`."""
         if self._predicted is None:
-            raise ValueError("nothing to predict on: call set_predict_input(path) first")
+            raise ValueError("nothing to predict: call set_predict_input(path) first")
         return self._batches(self._predicted)
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> TableBatches:
-        """Training and validation are on all development cases, in order: nothing is chosen by them."""
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> TableBatches:
+        """Training and validation give all development cases, in order, since nothing is chosen by validation."""
         cases = self.cases("test") if split == "test" else self.cases("train", "val")
         return self._batches(cases if cases.names else self.cases("train", "val"), **ranks)
 
-    def _batches(self, cases: Cases, **ranks: int) -> TableBatches:
-        return TableBatches(cases, self.predictors, batch_size=self.batch_size, **{**self.ranks, **ranks})
+    def _batches(self, cases: Cases, **ranks: Unpack[Ranks]) -> TableBatches:
+        options: BatchOptions = {"batch_size": self.batch_size, **self.ranks, **ranks}
+        return TableBatches(cases, self.predictors, **options)
 
     def set_predict_input(self, path: str | Path) -> None:
-        """Read cases to predict, whose outcome need not be known.
+        """Read cases to predict; the outcome is not needed.
 
         Args:
             path: A table with the predictors of the training, or a folder with such a `cases.csv`.
@@ -161,7 +161,7 @@ class TableDataModule(CaseTable, BaseDataModule):
         self._predicted = Cases(names, None, ["predict"] * len(names), values, {})
 
     def state_dict(self) -> dict[str, Any]:
-        """What other tables are read by; part of every checkpoint."""
+        """What reading another table needs; saved in every checkpoint."""
         return {
             "predictors": list(self.predictors),
             "levels": {name: list(pair) for name, pair in self.levels.items()},
@@ -169,16 +169,16 @@ class TableDataModule(CaseTable, BaseDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over `state_dict`: the predictors and their levels are those of the training."""
+        """Load `state_dict`: use the predictors and levels of the training."""
         self.chosen = self.predictors = list(state_dict["predictors"])
         self.levels |= {name: (pair[0], pair[1]) for name, pair in state_dict["levels"].items()}
         self.units = dict(state_dict["units"])
         self._learnt = True
 
     def _stated(self, table: Rows) -> dict[str, list[str]]:
-        """Cases of each split; all for the development where no column says it."""
-        said = {case: row.get(self.split_column, "") for case, row in table.by_case.items()}
-        return stated(said, self.source, self.split_column) or {"train": [*said], "val": [], "test": []}
+        """Cases of each split; all for development without a column of splits."""
+        words = {case: row.get(self.split_column, "") for case, row in table.by_case.items()}
+        return stated(words, self.source, self.split_column) or {"train": [*words], "val": [], "test": []}
 
     def _read(self, file: Path) -> Rows:
         table = Rows.read(file, self.case, self.split_column)
@@ -189,7 +189,7 @@ class TableDataModule(CaseTable, BaseDataModule):
         return table
 
     def _choose(self, table: Rows, positive: np.ndarray) -> None:
-        """The predictors: those that were named, or all columns that can be one."""
+        """Choose the predictors: those named, or all suitable columns."""
         self.units |= {name: unit_of(column) for name, column in table.columns.items() if unit_of(column)}
         if self.chosen is not None:
             for name in self.chosen:
@@ -206,8 +206,8 @@ class TableDataModule(CaseTable, BaseDataModule):
             except ValueError as error:
                 if mostly_numbers([row[table.columns[name]] for row in table.by_case.values()]):
                     told = str(error).partition(";")[0]
-                    raise ValueError(f"{told}; mend the cell, or name the predictors: {_NAMED}") from error
-                left[name] = "words" if "which is no number" in str(error) else str(error)
+                    raise ValueError(f"{told}; correct the cell, or name the predictors: {_NAMED}") from error
+                left[name] = "words" if "which is not a number" in str(error) else str(error)
                 continue
             known = np.unique(values[np.isfinite(values)])
             left[name] = "constant" if len(known) < 2 else self.outcome if tells_outcome(values, positive) else ""
@@ -227,24 +227,24 @@ class TableDataModule(CaseTable, BaseDataModule):
         return values
 
     def use_classes(self, names: Sequence[str]) -> None:
-        """Take the names of a model's classes, unless others were given: which is the diagnosis, `outcome` says."""
+        """Take the class names of a model, unless `class_names` was given; `outcome` decides which is the diagnosis."""
         if self._said_classes:
             matched(self.class_names, names, "classes")
         self.class_names = list(names)
 
     def _marks(self, table: Rows) -> dict[str, list[int]]:
-        """Of each case, its name with its outcome and predictors: values alone are shared by many."""
+        """Marks of each case by its name, outcome and predictors; many cases share the same values."""
         wanted = [table.columns[name] for name in (named(self.outcome), *self.predictors)]
         rows = table.by_case.items()
         return {case: [mark(str([case, *(row.get(column) for column in wanted)]))] for case, row in rows}
 
     def _check(self, cases: Cases) -> None:
-        """What no regression can be fitted to, or judged on, is told now."""
+        """Refuse cases that no regression can be fitted to or tested on."""
         if not self.predictors:
             raise ValueError(f"{self.source}: no column can be a predictor")
         cases.check_counts(self.class_names, self.source)
         developed = cases.of("train", "val")
         if developed.names:
             if self.missing == "refuse":
-                developed.check_gaps(self.predictors, "mend them, leave it out")
+                developed.check_gaps(self.predictors, "fill them in, leave it out")
             developed.check_predictors(self.predictors)

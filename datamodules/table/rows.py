@@ -18,19 +18,20 @@ _IDS = ("case", "id", "patient")
 class Rows:
     """A table of N cases."""
 
-    file: Path  # it came from
+    file: Path  # the source
     by_case: Mapping[str, Row]  # the rows
-    columns: Mapping[str, str]  # by their name without unit; that of the cases and that of the splits are none of them
+    columns: Mapping[str, str]  # by name without unit, except those of the case and the split
 
     @classmethod
     def read(cls, file: Path, case: str | None, split: str) -> "Rows":
         """Read a CSV, TSV or XLSX with a row for each case.
 
-        Cases have their names in the column `case`, or in one that is called like it; else rows are numbered.
+        Names of cases are in the column `case`, or by default in one of `case`, `id` and `patient`; else rows are
+        numbered.
 
         Raises:
             FileNotFoundError: If there is no file.
-            ValueError: If there is no such column or no row, or a case or a column stands there twice.
+            ValueError: If there is no such column or no row, or a case or a column occurs twice.
         """
         if not file.is_file():
             raise FileNotFoundError(f"no file {file}: name a table with a row for each case")
@@ -46,7 +47,7 @@ class Rows:
         return cls(file, table.by(key) if key else {f"row {row.line}": row for row in table.rows}, columns)
 
     def numbers(self, name: str, levels: Levels | None, *, find: bool) -> tuple[np.ndarray, Levels | None]:
-        """A column as `numbers_of` gives it.
+        """A column converted by `numbers_of`.
 
         Raises:
             ValueError: If there is no such column, or a cell is neither a number nor a level.
@@ -59,10 +60,10 @@ class Rows:
         return numbers_of(cells, name, [*self.by_case], levels, find=find, comma=comma)
 
     def outcome(self, outcome: str, positive: str | None) -> np.ndarray:
-        """(N,) bool, who has the diagnosis: the word `positive`, or 1 where the column has 0 and 1.
+        """(N,) bool, whether a case has the diagnosis: the word `positive`, or 1 in a column of 0 and 1.
 
         Raises:
-            ValueError: If there is no such column, a cell is empty, or the words do not say which is the diagnosis.
+            ValueError: If there is no such column, a cell is empty, or it is unclear which word is the diagnosis.
         """
         column = self.columns.get(named(outcome))
         if column is None:

@@ -1,4 +1,4 @@
-"""Random augmentation of whole batches and of single patches with their label maps; corruption to learn from."""
+"""Random augmentation of batches, and of patches with their label maps; corruption for restoration."""
 
 from medzoo.datamodules.transforms.augment import BatchAugment
 from medzoo.datamodules.transforms.genesis import GenesisCorruption

@@ -1,7 +1,7 @@
-"""nnU-Net's training augmentation, of MONAI's transforms.
+"""nnU-Net's training augmentation, made of MONAI's transforms.
 
 github.com/MIC-DKFZ/nnUNet, commit 0e49508 (Apache-2.0), `nnUNetTrainer.get_training_transforms`: the same operations,
-ranges and probabilities. What a rotation brings in from outside the patch is 0 here; nnU-Net cuts larger patches first.
+ranges and probabilities. Rotations fill with 0 from outside the patch; nnU-Net cuts larger patches first.
 """
 
 import math
@@ -19,30 +19,30 @@ _BOTH = ["image", "mask"]
 
 
 class NNUNetAugment:
-    """Rotation, zoom, noise, blur, brightness, contrast, low resolution, two kinds of gamma, mirroring.
+    """Rotation, zoom, noise, blur, brightness, contrast, low resolution, two kinds of gamma, flips.
 
-    Where the first axis of a 3-D patch has a third of the voxels of another, or fewer, slices are thick, and images are
-    turned and zoomed within them only.
+    If the first axis of a 3-D patch has at most a third of the voxels of another, slices are thick, and images are
+    rotated and zoomed in plane only.
 
     Args:
-        mirror: Axes that may be mirrored; null for all.
+        flip: Axes that may be flipped; null for all.
         strength: Scales all probabilities; 0 switches augmentation off.
     """
 
-    def __init__(self, mirror: Sequence[int] | None = (), strength: float = 1.0) -> None:
+    def __init__(self, flip: Sequence[int] | None = (), strength: float = 1.0) -> None:
         if strength < 0:
             raise ValueError(f"strength={strength} must not be negative")
-        self.mirror, self.strength = mirror, strength
+        self.flip, self.strength = flip, strength
         self._local = threading.local()  # transforms hold their random state
 
     def __call__(self, image: NDArray, mask: NDArray, seed: int) -> tuple[NDArray, NDArray]:
-        """Image (C, *patch) and mask (*patch), augmented; the same seed gives the same."""
+        """Augment an image (C, *patch) and a mask (*patch); the same seed gives the same result."""
         patch = mask.shape
         if getattr(self._local, "patch", None) != patch:
             self._local.patch, self._local.compose = patch, self._composed(patch)
         self._local.compose.set_random_state(seed=seed % 2**32)
-        said = self._local.compose({"image": image, "mask": mask[None]})
-        return np.asarray(said["image"], np.float32), np.asarray(said["mask"])[0].astype(mask.dtype)
+        augmented = self._local.compose({"image": image, "mask": mask[None]})
+        return np.asarray(augmented["image"], np.float32), np.asarray(augmented["mask"])[0].astype(mask.dtype)
 
     def _composed(self, patch: Sequence[int]) -> T.Compose:
         axes = len(patch)
@@ -53,7 +53,7 @@ class NNUNetAugment:
         sigma: dict[str, Any] = {f"sigma_{axis}": (0.5, 1.0) for axis in "xyz"[:axes]}
         smooth = "trilinear" if axes == 3 else "bilinear"
         gamma: dict[str, Any] = {"gamma": (0.7, 1.5), "retain_stats": True}
-        p, mirror = self.strength, range(axes) if self.mirror is None else self.mirror
+        p, flips = self.strength, range(axes) if self.flip is None else self.flip
         return T.Compose(
             [
                 T.RandRotated(_BOTH, prob=0.2 * p, mode=["bilinear", "nearest"], padding_mode="zeros", **ranges),
@@ -67,6 +67,6 @@ class NNUNetAugment:
                 T.RandSimulateLowResolutiond("image", prob=0.25 * p, upsample_mode=smooth),
                 T.RandAdjustContrastd("image", prob=0.1 * p, invert_image=True, **gamma),
                 T.RandAdjustContrastd("image", prob=0.3 * p, **gamma),
-                *(T.RandFlipd(_BOTH, prob=0.5 * min(p, 1), spatial_axis=axis) for axis in mirror),
+                *(T.RandFlipd(_BOTH, prob=0.5 * min(p, 1), spatial_axis=axis) for axis in flips),
             ]
         )

@@ -1,8 +1,8 @@
-"""Pieces of images without labels, corrupted, with what they were: for learning to restore them."""
+"""Patches of unlabelled images, corrupted and original, for learning to restore them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from rich.progress import track
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
-from medzoo.datamodules.batches import ResumableBatches
+from medzoo.datamodules.batches import BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.io import read_json
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.seen import mark_file
@@ -26,13 +26,13 @@ Corruption = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor, list[str]
 class CorruptedBatches(ResumableBatches):
     """`{"image": (B, 1, *patch), "target": the same, "corruption": B words, "id": B names}`, float32 in [0, 1].
 
-    In training, order and corruption are new in each epoch; without `shuffle` every piece is given once, corrupted in
+    In training, order and corruption change in each epoch; without `shuffle` every piece is given once and corrupted in
     the same way each time.
 
     Args:
         pieces: (N, 1, *patch) in [0, 1].
         ids: N names.
-        corrupt: From a piece to the corrupted one, its target and the names of what was done.
+        corrupt: Maps a piece to the corrupted piece, its target and the names of the corruptions.
         shuffle: A new order in each epoch.
         **options: Of `ResumableBatches`.
     """
@@ -50,7 +50,7 @@ class CorruptedBatches(ResumableBatches):
         return self.shuffled_plan(len(self.pieces), epoch)
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
-        """The pieces `chosen`; what is done to one depends on the seed, the epoch and the piece alone."""
+        """The pieces `chosen`; the corruption of a piece depends only on the seed, the epoch and the piece."""
         epoch = self.epoch + 1 if self.shuffle else 0
         made = [self.corrupt(self.pieces[i].float(), self.generator(epoch, i)) for i in chosen.tolist()]
         images, targets, done = zip(*made, strict=True)
@@ -65,20 +65,20 @@ class CorruptedBatches(ResumableBatches):
 class UnlabelledDataModule(BaseDataModule):
     """Pieces cut at random places of volumes and pictures; the same ones in each epoch, as in Models Genesis.
 
-    Volumes are cut into cubes, or with a patch of two sides into pieces of their slices. Validation and test are on the
-    patients of whom `split` says so, since those that a later network is tested on should not be seen before; without
-    it on the first fold of each source's patients; of other data than the training's it is on
-    all. Of sources with fewer patients than folds all are trained on.
+    Volumes are cut into cubes, or with a two-sided patch into pieces of their slices. Validation and test use the
+    held-out patients of `split`, since a later network should not be tested on patients seen here; without it, the
+    first fold of each source. On other data than those of the training, all patients are tested. A source with fewer
+    patients than folds is used for training only.
 
     Args:
         root: Folder that the patterns of the sources are below; of a phantom, the folder that holds its cohort.
         sources: Images of each kind, by name.
-        patch: Voxels of a piece, z first; a smaller image is filled up with 0.
+        patch: Voxels of a piece, z first; a smaller image is padded with 0.
         corrupt: Corrupts a piece.
         crops: Pieces of each file.
         batch_size: Pieces in a batch.
-        split: The `split.json` of the run or stage that will be trained further: its `val` and `test` are held out.
-        folds: Into how many the patients of a source are split where there is no `split`.
+        split: The `split.json` of the run or stage that will train further: its `val` and `test` are held out.
+        folds: Number of folds that the patients of a source are split into without `split`.
         phantom: Written to `root` where it is missing.
         seed: Seed of pieces, order and corruption.
 
@@ -118,10 +118,15 @@ class UnlabelledDataModule(BaseDataModule):
 
     @property
     def waiting(self) -> str:
-        """The split that an earlier stage has to leave behind."""
+        """The `split.json` of an earlier stage that is still missing."""
         if self._split is None or self._split.is_file():
             return ""
         return f"no file {self._split}: set datamodule.split to the split.json of a run, or to null"
+
+    @property
+    def patch_size(self) -> list[int]:
+        """Voxels of a piece, as networks ask for it."""
+        return list(self.patch)
 
     @property
     def split(self) -> dict[str, list[str]]:
@@ -129,7 +134,7 @@ class UnlabelledDataModule(BaseDataModule):
         return {name: list(dict.fromkeys(ids)) for name, ids in self._ids.items() if ids}
 
     def fetch(self) -> None:
-        """Write the phantom where it is missing; other images must be there already."""
+        """Write the phantom if it is missing; other images must exist."""
         if self.maker:
             super().fetch()
         for source in self.sources.values():
@@ -139,7 +144,7 @@ class UnlabelledDataModule(BaseDataModule):
         """Cut the pieces of all files, once.
 
         Raises:
-            ValueError: If a file cannot be read, or no source has patients enough for folds.
+            ValueError: If a file cannot be read, or no source has enough patients for folds.
         """
         if self._pieces:
             return
@@ -160,13 +165,13 @@ class UnlabelledDataModule(BaseDataModule):
         if not self._seen:
             self._pieces["test"], self._ids["test"] = self._pieces["val"], self._ids["val"]
 
-    def loader(self, split: str, *, training: bool = False, **ranks: Any) -> CorruptedBatches:
-        """Pieces, in training in another order and corrupted anew in each epoch; the test is the validation."""
-        options = {"batch_size": self.batch_size, "seed": self.seed, **(ranks or self.ranks)}
+    def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> CorruptedBatches:
+        """Pieces; for training shuffled and corrupted again in each epoch. The test split is the validation split."""
+        options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **(ranks or self.ranks)}
         return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, shuffle=training, **options)
 
     def _chosen(self) -> list[tuple[ImageSource, ImageFile, str]]:
-        """Files of each split; of a checkpoint's test the others have no split, so that pieces are cut as before."""
+        """Files with their splits; in the test of a checkpoint others have none, so that pieces are cut as before."""
         found = [
             (f"{name}/{file.patient}", source, file, split)
             for name, source in self.sources.items()
@@ -178,7 +183,7 @@ class UnlabelledDataModule(BaseDataModule):
 
         def rule() -> dict[str, list[str]]:
             places = (("train", "train"), ("val", "val"), ("test", "val"))
-            return {name: [*dict.fromkeys(one for one, *_, said in found if said == split)] for name, split in places}
+            return {name: [*dict.fromkeys(one for one, *_, place in found if place == split)] for name, split in places}
 
         test = set(self.divide(marks, rule, self.root)["test"])
         if self._seen is None:
@@ -189,8 +194,8 @@ class UnlabelledDataModule(BaseDataModule):
         files = source.find(self.root)
         patients = {file.patient for file in files}
         if self._split is not None:
-            said = read_json(self._split).get("ids", {})
-            names = {*said.get("val", []), *said.get("test", [])}
+            ids = read_json(self._split).get("ids", {})
+            names = {*ids.get("val", []), *ids.get("test", [])}
             matches = map(source.patient.fullmatch, names)
             out = names | {match.group(1) for match in matches if match}
         else:

@@ -1,4 +1,4 @@
-"""Images of one kind: where they lie, whose they are, and what of their intensities is black and white."""
+"""Images of one kind: their files, patients and intensity window."""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from medzoo.datamodules.io import VOLUMES, check_offset, holds_dicom, listed, read_volume
-from medzoo.datamodules.io.dicom_files import DICOM
+from medzoo.datamodules.io.dicom.files import DICOM
 from medzoo.datamodules.io.finding import check_no_folder
-from medzoo.datamodules.io.pictures import is_picture, read_picture
+from medzoo.datamodules.io.pictures.pages import is_picture, read_picture
 from medzoo.datamodules.segmentation.cases import resample
 from medzoo.datamodules.splits import patient_in
 
@@ -22,11 +22,11 @@ _RANGE = (0.5, 99.5)  # percentiles of images whose intensities have no unit
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image and whose it is."""
+    """An image and its patient."""
 
     id: str  # its path below the part of the pattern without wildcards, without ending
-    patient: str  # whom it shows
-    path: Path  # where it lies
+    patient: str  # the patient
+    path: Path  # the file or folder
 
 
 class ImageSource:
@@ -38,8 +38,8 @@ class ImageSource:
         window: Intensities that become 0 and 1, such as -1000 and 1000 HU. Null takes the 0.5th and 99.5th percentile
             of each image: MR has no unit.
         patient: Regular expression whose first group is the patient in an id, such as `(.*)/ct`.
-        spacing: Mm of a voxel to resample to, z first; of volumes that are cut into slices, in the plane; pixels of
-            pictures count as 1 mm. Null leaves images as they are.
+        spacing: Spacing in mm to resample to, z first; in the plane for volumes that are cut into slices. Pixels of
+            pictures count as 1 mm. Null keeps images as they are.
 
     Raises:
         ValueError: If the window is empty.
@@ -100,7 +100,7 @@ class ImageSource:
 
 
 def _images(paths: Sequence[Path]) -> list[Path]:
-    """Those of a kind that is read; files of a folder that is a volume are none."""
+    """Readable images; a DICOM folder counts as one, and its files are skipped."""
     series = {path for path in paths if path.is_dir() and holds_dicom(path)}
     files = [path for path in paths if path.is_file() and path.parent not in series]
     kinds = (*VOLUMES, *DICOM)
@@ -109,7 +109,7 @@ def _images(paths: Sequence[Path]) -> list[Path]:
 
 
 def _read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
-    """An image, z first, and the mm of its voxels."""
+    """An image, z first, and its spacing in mm."""
     if is_picture(path):
         return read_picture(path), (1.0, 1.0)
     volume = read_volume(path)

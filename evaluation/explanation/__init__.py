@@ -1,1 +1,1 @@
-"""What a network saw, and what would have to look different."""
+"""Explanations: the evidence for a class, and what has to change for a lower score."""

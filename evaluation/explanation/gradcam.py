@@ -1,12 +1,12 @@
-"""Where a classifier saw its class: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391), written from the paper.
+"""Evidence for a class in an image: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391), written from the paper.
 
-The paper explains convolutional networks. Of a vision transformer the feature map are the patch tokens before the last
-attention: behind it, a class token alone may carry the logits, and the patches would get no gradient.
+The paper explains convolutional networks. In a vision transformer, the feature map is the patch tokens before the last
+attention: behind it, the logits may depend on a class token alone, and the patches would get no gradient.
 """
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,31 +14,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["OneModality", "grad_cam", "named_layer"]
+__all__ = ["grad_cam", "named_layer"]
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def grad_cam(net: nn.Module, image: Tensor, target: int | Tensor, layer: str | None = None) -> Tensor:
-    """Map the evidence for a class: features, each weighted by its mean effect on the class's logit.
+    """Map the evidence for a class: features, weighted by their mean effect on the class's logit.
 
     Runs in evaluation mode and leaves modes, gradients and `requires_grad` of the network as they were. Works inside
     `torch.no_grad` and `torch.inference_mode`, and on a compiled network.
 
     Args:
         net: From (B, C, *spatial) to (B, K) logits.
-        image: (B, C, *spatial), as the network takes them. Where the network looks at the slices of a volume one by
-            one, each slice has weights of its own for the features.
-        target: Index of the class, one for all images or (B,) one for each.
+        image: (B, C, *spatial), the network's input. If the network encodes the slices of a volume one by one, each
+            slice has its own weights of the features.
+        target: Index of the class, one for all images, or (B,).
         layer: Name of the module of `net` whose output is the feature map: (B, C, *grid), tokens (B, N, C), or
             (B, *grid, C) in timm's channels-last networks. By default the normalisation before the last attention of
             a vision transformer (`blocks[-1].norm1`), elsewhere the last module with a map larger than one pixel.
 
     Returns:
-        (B, *spatial) in [0, 1] with a maximum of 1 in each image; all zero where nothing speaks for the class.
+        (B, *spatial) in [0, 1] with a maximum of 1 in each image; all zero without evidence for the class.
 
     Raises:
-        ValueError: If there is no such layer, or its output is no map or without effect on the logit.
+        ValueError: If there is no such layer, its output is not a map, or it has no effect on the logit.
     """
     with torch.inference_mode(False), torch.enable_grad(), torch.compiler.set_stance("force_eager"), _evaluating(net):
         image, target = (
@@ -56,36 +56,6 @@ def grad_cam(net: nn.Module, image: Tensor, target: int | Tensor, layer: str | N
     return torch.where(largest > 0, evidence / largest, 0.0)
 
 
-class OneModality(nn.Module):
-    """A network of several modalities as one of a single image: what else is known of the patient stays as it is.
-
-    Args:
-        net: With `modalities`, `encode`, `evidence` and `fuse`, as `models.FusionNetwork`.
-        inputs: Of one patient (1, ...), by modality.
-        present: (1, M) bool.
-        modality: The image's; the patient has it.
-        bag: The image is a bag of tiles; it is then taken as (1, C, T, h, w) in place of (1, T, C, h, w).
-    """
-
-    def __init__(
-        self, net: Any, inputs: Mapping[str, Tensor], present: Tensor, modality: str, *, bag: bool = False
-    ) -> None:
-        super().__init__()
-        self.net, self.modality, self.bag = net, modality, bag
-        self.index = net.modalities.index(modality)
-        with torch.inference_mode(False), torch.no_grad():  # inference tensors take part in no graph
-            self.present = present.clone()
-            self.tokens = net.encode(inputs, self.present)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Output (B, K + 1) for other images of this modality."""
-        own = self.net.encoders[self.modality](image.transpose(1, 2) if self.bag else image)
-        tokens = self.tokens.expand(len(image), -1, -1).clone()
-        tokens[:, self.index] = own
-        present = self.present.expand(len(image), -1)
-        return self.net.fuse(tokens, self.net.evidence(tokens), present).output
-
-
 def named_layer(net: nn.Module, name: str) -> nn.Module:
     """Module of a network.
 
@@ -97,7 +67,7 @@ def named_layer(net: nn.Module, name: str) -> nn.Module:
         The module.
 
     Raises:
-        ValueError: If there is none of this name; the message has those that are spelt alike.
+        ValueError: If there is none of this name; the message lists similar names.
     """
     modules = {path: part for path, part in net.named_modules() if path}
     if name not in modules:
@@ -109,7 +79,7 @@ def named_layer(net: nn.Module, name: str) -> nn.Module:
 
 @contextmanager
 def _evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and afterwards for each module the mode it had."""
+    """Evaluation mode; afterwards each module has its earlier mode."""
     modes = [(part, part.training) for part in net.modules()]
     net.eval()
     try:
@@ -126,7 +96,7 @@ def _layer(net: nn.Module, image: Tensor, name: str | None) -> nn.Module:
     found = _transformer(net)
     if found is None:
         return _last_map(net, image)
-    norm = getattr(found[0].blocks[-1], "norm1", None)  # type: ignore[index]
+    norm = getattr([*found[0].get_submodule("blocks").children()][-1], "norm1", None)
     if not isinstance(norm, nn.Module):
         raise ValueError(f"{type(found[0]).__name__} has no blocks[-1].norm1, Grad-CAM's default: name a layer")
     return norm
@@ -137,9 +107,10 @@ def _last_map(net: nn.Module, image: Tensor) -> nn.Module:
     last: list[nn.Module] = []
     grid = slice(1, -1) if _channels_last(net) else slice(2, None)
 
-    def note(part: nn.Module, inputs: Any, output: Any) -> None:
-        fits = isinstance(output, Tensor) and (output.ndim == image.ndim or _sliced(output, image))
-        if fits and math.prod(output.shape[grid]) > 1:
+    def note(part: nn.Module, inputs: object, output: object) -> None:
+        if not isinstance(output, Tensor) or not (output.ndim == image.ndim or _sliced(output, image)):
+            return
+        if math.prod(output.shape[grid]) > 1:
             last[:] = [part]
 
     hooks = [part.register_forward_hook(note) for part in net.modules()]
@@ -154,24 +125,24 @@ def _last_map(net: nn.Module, image: Tensor) -> nn.Module:
             f"{type(net).__name__} has no map larger than a pixel of {tuple(image.shape[2:])}: name a layer"
         )
     if any(part is last[0] and "patch_embed" in name for name, part in net.named_modules()):
-        raise ValueError(f"{type(net).__name__} has tokens whose places Grad-CAM does not know: name a layer")
+        raise ValueError(f"{type(net).__name__} has tokens whose positions Grad-CAM does not know: name a layer")
     return last[0]
 
 
 def _sliced(output: Tensor, image: Tensor) -> bool:
-    """Whether these are maps (B * S, C, H, W) of the S slices of volumes (B, C, S, H, W)."""
+    """Whether the output is (B * S, C, H, W), of the S slices of volumes (B, C, S, H, W)."""
     return output.ndim == 4 and image.ndim == 5 and len(output) == len(image) * image.shape[2]
 
 
 def _differentiated(net: nn.Module, layer: nn.Module, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Output of a layer, of its last call where it has several, and the gradient of the logit by it."""
+    """Output of a layer (of its last call), and the gradient of the logit with respect to it."""
     outputs: list[Tensor] = []
 
-    def cut(part: nn.Module, inputs: Any, output: Any) -> Tensor:
+    def cut(part: nn.Module, inputs: object, output: object) -> Tensor:
         if not isinstance(output, Tensor):
             raise ValueError(f"a layer that returns {type(output).__name__} has no map for Grad-CAM: name another")
-        outputs[:] = [output.detach().requires_grad_()]  # no gradient is needed, nor kept, of what lies before it
-        return outputs[0].clone()  # the layer behind it may work in place, which a leaf forbids
+        outputs[:] = [output.detach().requires_grad_()]  # nothing before it needs a gradient
+        return outputs[0].clone()  # the next layer may work in place, which is not allowed on a leaf
 
     hook = layer.register_forward_hook(cut)
     try:
@@ -196,13 +167,13 @@ def _as_map(net: nn.Module, values: Tensor, size: Sequence[int]) -> Tensor:
         raise ValueError(f"a layer that returns {tuple(values.shape)} has no map for Grad-CAM: name another")
     grid = _patches(found[1], size)[0]
     prefix = values.shape[1] - math.prod(grid)
-    if prefix not in (0, getattr(found[0], "num_prefix_tokens", 1)):  # MONAI's has a class token and does not say so
-        raise ValueError(f"{values.shape[1]} tokens are no {' x '.join(map(str, grid))} patches: name another layer")
+    if prefix not in (0, getattr(found[0], "num_prefix_tokens", 1)):  # MONAI's has a class token without this attribute
+        raise ValueError(f"{values.shape[1]} tokens are not {' x '.join(map(str, grid))} patches: name another layer")
     return values[:, prefix:].transpose(1, 2).unflatten(2, grid)
 
 
 def _covered(net: nn.Module, size: Sequence[int]) -> list[int]:
-    """Pixels that a feature map stands for: the image, or its whole patches."""
+    """Pixels that a feature map covers: the image, or its whole patches."""
     found = _transformer(net)
     if found is None:
         return list(size)
@@ -210,7 +181,7 @@ def _covered(net: nn.Module, size: Sequence[int]) -> list[int]:
 
 
 def _upsampled(evidence: Tensor, covered: Sequence[int], size: Sequence[int]) -> Tensor:
-    """(B, *size) from (B, *grid): the last patches may reach beyond the image, or leave its last pixels unseen."""
+    """(B, *size) from (B, *grid): the last patches may exceed the image, or not reach its last pixels."""
     filled = F.interpolate(evidence[:, None], list(covered), mode=_LINEAR[len(size)], align_corners=False)[:, 0]
     missing = [length - filled.shape[axis] for axis, length in enumerate(size, start=1)]
     return F.pad(filled, [edge for count in reversed(missing) for edge in (0, count)])
@@ -226,7 +197,7 @@ def _transformer(net: nn.Module) -> tuple[nn.Module, nn.Module] | None:
 
 
 def _patches(embedding: Any, size: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """How many patches an image has along each axis, and the edges of one in pixels."""
+    """Number of patches along each axis, and the edges of a patch in pixels."""
     if hasattr(embedding, "dynamic_feat_size"):
         return tuple(embedding.dynamic_feat_size(tuple(size))), tuple(embedding.feat_ratio(as_scalar=False))
     edges = getattr(embedding.patch_embeddings, "stride", None)

@@ -1,10 +1,10 @@
-"""Latent shift: what would have to look different for a score to be lower, as a decoder shows it.
+"""Latent shift: what has to change in an image for a lower score, as a decoder shows it.
 
-Cohen et al. 2021 (arXiv:2102.09475) walk from the code of an image along the gradient of the score and decode what
-they pass. Guarrasi et al. 2024 (doi:10.1016/j.patcog.2024.110825) do so in the joint code of several modalities, and
-share the importance among them; their normalisation is not published in reach, so `shift_shares` is our own. Written
-from the papers. The released code of the first compares with the first image of a batch only; here every patient is
-walked alone, and compared with the decoded code, not with the image, or errors of the decoder would be shown.
+Cohen et al. 2021 (arXiv:2102.09475) walk from the code of an image along the gradient of the score and decode the
+codes on the way. Guarrasi et al. 2024 (doi:10.1016/j.patcog.2024.110825) do so in the joint code of several modalities,
+and divide the importance among them; their normalisation is not openly published, so `shift_shares` is our own.
+Written from the papers. The released code of the first compares only with the first image of a batch. Here each patient
+is walked alone, and compared with the decoded code rather than the image, so that errors of the decoder do not show.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ from torch import Tensor
 __all__ = ["Shift", "latent_shift", "shift_map", "shift_shares"]
 
 FALL = 0.15
-"""By how much the score has to fall."""
+"""How far the score must fall."""
 
 STRIDES = 5
-"""In which this would be reached if the score were linear; in the released code a stride is the gradient itself."""
+"""Strides to this fall if the score were linear; in the released code a stride is the gradient itself."""
 
 FARTHEST = 1000
-"""Where the search ends, in strides."""
+"""The most strides of a search."""
 
 
 class Shift(NamedTuple):
@@ -43,7 +43,7 @@ class Shift(NamedTuple):
 def latent_shift(
     score: Callable[[Mapping[str, Tensor]], Tensor], codes: Mapping[str, Tensor], *, count: int = 10
 ) -> Shift:
-    """Walk down the score along its gradient until it has fallen by 0.15, or no longer falls.
+    """Walk down the score along its gradient until it has fallen by 0.15, or begins to rise.
 
     Args:
         score: From codes (N, D) by modality to scores (N,), differentiable, such as a probability.
@@ -84,8 +84,8 @@ def shift_map(decoded: np.ndarray, how: Literal["max", "mean", "integral"] = "ma
     """How much each value changes on the walk.
 
     Args:
-        decoded: (S, ...), of which the last is the patient's own.
-        how: The largest or the mean absolute difference from it, or the sum of those from step to step.
+        decoded: (S, ...); the last is the patient's own.
+        how: The largest or the mean absolute difference from the last, or the sum of differences between steps.
 
     Returns:
         (...), at least 0.
@@ -97,7 +97,7 @@ def shift_map(decoded: np.ndarray, how: Literal["max", "mean", "integral"] = "ma
 
 
 def shift_shares(shift: Shift, spread: Mapping[str, float]) -> dict[str, float]:
-    """Share of each modality in the walk: how far its code went, in units of how codes differ between patients.
+    """Share of each modality in the walk: the distance of its code, relative to the spread of codes over patients.
 
     Args:
         shift: The walk.
@@ -116,17 +116,17 @@ def shift_shares(shift: Shift, spread: Mapping[str, float]) -> dict[str, float]:
 def _lowest(score: Callable[[float], float], own: float, stride: float) -> float:
     """The step at which the score has fallen enough, begins to rise, or the search ends.
 
-    Strides are ten times as long from the tenth on, and halved until the first of them is not uphill.
+    Strides are halved until the first one does not raise the score; from the tenth on they are ten times as long.
     """
     while score(-stride) > own and stride > 1e-9:
         stride /= 2
     count, last = 0, own
     while count < FARTHEST:
         further = count + (1 if count < 10 else 10)
-        said = score(-further * stride)
-        if said > last:
+        reached = score(-further * stride)
+        if reached > last:
             break
-        count, last = further, said
-        if said < own - FALL:
+        count, last = further, reached
+        if reached < own - FALL:
             break
     return -max(count, 1) * stride

@@ -1,15 +1,15 @@
-"""Pictures of a classifier: what it confuses, how it ranks, whether its probabilities hold, where it errs most."""
+"""Figures of a classifier: its confusion matrix, the calibration of its probabilities, and its worst mistakes."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix, roc_curve
+from sklearn.metrics import confusion_matrix
 
 from medzoo.evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
-from medzoo.evaluation.scores.classification import auc, bootstrap_auc, interval, one_vs_rest
+from medzoo.evaluation.scores.classification import one_vs_rest
 
-__all__ = ["calibration_figure", "confusion_figure", "mistakes_figure", "roc_figure"]
+__all__ = ["calibration_figure", "confusion_figure", "mistakes_figure"]
 
 
 def confusion_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -40,36 +40,6 @@ def confusion_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence
     return figure
 
 
-def roc_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str], *, resamples: int = 1000) -> Figure:
-    """One-versus-rest ROC curves with bootstrap 95% intervals of their areas; for two classes, one curve.
-
-    Args:
-        labels: (N,) class indices or (N, K) zeros and ones.
-        prob: (N, K) probabilities.
-        class_names: K names.
-        resamples: Bootstrap draws behind each interval.
-
-    Returns:
-        The figure.
-    """
-    truth = one_vs_rest(labels, len(class_names))
-    classes = [1] if labels.ndim == 1 and len(class_names) == 2 else range(len(class_names))
-    figure, axes = new_figure(5.2, 5)
-    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1, zorder=0)
-    for k in classes:
-        if truth[:, k].min() == truth[:, k].max():
-            continue
-        false_positive, sensitivity, _ = roc_curve(truth[:, k], prob[:, k])
-        low, high = interval(bootstrap_auc(truth[:, k], prob[:, k], resamples=resamples))
-        area = auc(truth[:, k], prob[:, k])[0]
-        name = f"{class_names[k]}: {area:.3f} ({low:.3f} to {high:.3f})"
-        axes.plot(false_positive, sensitivity, label=name, linewidth=1.8)
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, area with 95% interval", aspect="equal")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.legend(loc="lower right", fontsize=8 if len(class_names) < 9 else 6)
-    return figure
-
-
 def calibration_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str], bins: int = 8) -> Figure:
     """Observed frequency against predicted probability, in bins of equal counts, with the spread of predictions below.
 
@@ -86,19 +56,19 @@ def calibration_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequen
     """
     truth = one_vs_rest(labels, len(class_names))
     binary = labels.ndim == 1 and len(class_names) == 2
-    seen, said = (truth[:, 1], prob[:, 1]) if binary else (truth.ravel(), prob.ravel())
-    groups = [group for group in np.array_split(np.argsort(said, kind="stable"), bins) if len(group)]
-    centre = np.array([said[group].mean() for group in groups])
+    seen, predicted = (truth[:, 1], prob[:, 1]) if binary else (truth.ravel(), prob.ravel())
+    groups = [group for group in np.array_split(np.argsort(predicted, kind="stable"), bins) if len(group)]
+    centre = np.array([predicted[group].mean() for group in groups])
     observed = np.array([seen[group].mean() for group in groups])
     error = 1.96 * np.sqrt(np.maximum(observed * (1 - observed), 1e-12) / [len(group) for group in groups])
-    brier = np.mean((said - seen) ** 2)
+    brier = np.mean((predicted - seen) ** 2)
 
     figure, (axes, below) = new_figure(4.8, 5.6, rows=2, sharex=True, height_ratios=[4, 1])
     axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
     axes.errorbar(centre, observed, yerr=error, fmt="o-", color=COLOURS[0], markersize=4, linewidth=1.4, capsize=2)
     what = f"P({class_names[1]})" if binary else "P(class), all classes"
     axes.set(ylabel="observed frequency", title=f"Calibration, Brier score {brier:.3f}", ylim=(-0.03, 1.03))
-    below.hist(said, bins=np.linspace(0, 1, 41), color=COLOURS[0])
+    below.hist(predicted, bins=np.linspace(0, 1, 41), color=COLOURS[0])
     below.set(xlabel=f"predicted {what}", ylabel="cases", xlim=(-0.03, 1.03))
     return figure
 
@@ -106,7 +76,7 @@ def calibration_figure(labels: np.ndarray, prob: np.ndarray, class_names: Sequen
 def mistakes_figure(
     images: np.ndarray, labels: np.ndarray, prob: np.ndarray, class_names: Sequence[str], *, wrong: int, total: int
 ) -> Figure:
-    """A grid of wrongly classified images, in the order given; volumes show their middle slice.
+    """A grid of misclassified images, in the order given; volumes show their middle slice.
 
     No identifier is drawn, because figures may leave the machine with the dashboard.
 
@@ -115,7 +85,7 @@ def mistakes_figure(
         labels: (M,) class indices.
         prob: (M, K) probabilities.
         class_names: K names.
-        wrong: How many images were classified wrongly in all.
+        wrong: How many images were misclassified in all.
         total: How many images there were.
 
     Returns:
@@ -129,8 +99,8 @@ def mistakes_figure(
     for cell, image, label, row in zip(axes.flat, images, labels, prob, strict=False):
         picture = picture_of(image)
         cell.imshow(picture, cmap="gray" if picture.ndim == 2 else None)
-        said = row.argmax()
-        caption = f"true: {shortened(class_names[label])}\nsaid: {shortened(class_names[said])} {row[said]:.0%}"
+        top = row.argmax()
+        caption = f"true: {shortened(class_names[label])}\npredicted: {shortened(class_names[top])} {row[top]:.0%}"
         cell.set_title(caption, fontsize=8)
     figure.suptitle(f"Worst mistakes: {len(images)} of the {wrong} wrong among {total}")
     return figure

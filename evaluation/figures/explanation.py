@@ -1,4 +1,4 @@
-"""Images beside the same with what a classifier saw in them."""
+"""Images beside the same with the evidence for a class over them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,8 @@ from medzoo.evaluation.figures.style import COLOURS, new_figure, picture_of, sho
 
 __all__ = ["explanation_figure"]
 
-_EVIDENCE = matplotlib.colormaps["plasma"]  # its lightness rises steadily, so every kind of colour vision can read it
-_STRONGEST = 0.65  # opacity of the largest value: what lies under it stays visible
+_EVIDENCE = matplotlib.colormaps["plasma"]  # its lightness rises steadily, so it can be read with any colour vision
+_STRONGEST = 0.65  # opacity of the largest value: the image below stays visible
 
 
 def explanation_figure(
@@ -25,14 +25,14 @@ def explanation_figure(
     prob: Sequence[np.ndarray],
     class_names: Sequence[str],
 ) -> Figure:
-    """Two cases a row, each image as it is and under its map; volumes show the slice with most of the map.
+    """Two cases a row, each image plain and under its map; volumes show the slice with most of the map.
 
     The title of a wrongly classified case is orange. No identifier is drawn, because figures may leave the machine
     with the dashboard.
 
     Args:
         images: M of (C, *spatial) of any range.
-        maps: M of (*spatial) in [0, 1], as `evaluation.explanation.gradcam.grad_cam` gives them.
+        maps: M of (*spatial) in [0, 1], from `evaluation.explanation.gradcam.grad_cam`.
         targets: The class of each map.
         labels: The true classes.
         prob: Probabilities (K,) of each case.
@@ -52,7 +52,7 @@ def explanation_figure(
         title = f"{shortened(class_names[target])} {row[target]:.2f}, true {shortened(class_names[label])}"
         pair[0].set_title(title, fontsize=9, loc="left", color=colour)
     what = f"“{class_names[targets[0]]}”" if len(set(targets)) == 1 else "the class in the title"
-    figure.suptitle(f"Grad-CAM: what speaks for {what} (orange titles: said wrongly)")
+    figure.suptitle(f"Grad-CAM: what speaks for {what} (orange titles: wrong predictions)")
     look: dict[str, Any] = {"fraction": 0.03, "pad": 0.02, "aspect": 30, "shrink": 0.95 if rows < 3 else 0.6}
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _EVIDENCE), ax=axes, **look)
     bar.set_label("evidence / the largest in its image")

@@ -1,10 +1,11 @@
-"""Pictures of a fusion: whom it listens to, what it can do without, and what would have to look different."""
+"""Figures of a fusion: weights and importance of modalities, areas of their subsets, and latent shift."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 
 from medzoo.evaluation.figures.style import COLOURS, new_figure, picture_of, shortened
 
@@ -16,7 +17,7 @@ def weights_figure(weights: np.ndarray, present: np.ndarray, score: np.ndarray, 
 
     Args:
         weights: (N, M).
-        present: (N, M) bool; what is absent stays white.
+        present: (N, M) bool; absent modalities stay white.
         score: (N,), such as the probability of the last class.
         modalities: M names.
 
@@ -41,7 +42,7 @@ def importance_figure(rows: Sequence[Mapping[str, Any]], measures: Mapping[str, 
 
     Args:
         rows: One for each modality, with `modality` and the measures.
-        measures: Keys of the rows, by what they are called.
+        measures: Keys of the rows, by title.
 
     Returns:
         The figure.
@@ -60,12 +61,12 @@ def importance_figure(rows: Sequence[Mapping[str, Any]], measures: Mapping[str, 
 
 
 def subsets_figure(rows: Sequence[Mapping[str, Any]], modalities: Sequence[str], whole: float) -> Figure:
-    """Areas under the ROC curve when only some modalities are shown, the best first.
+    """Areas under the ROC curve when the network is shown only some modalities, the best first.
 
     Args:
         rows: With `modalities`, a collection of names, `auc`, `auc_low` and `auc_high`.
         modalities: M names.
-        whole: The area with all of them.
+        whole: The area with all modalities.
 
     Returns:
         The figure.
@@ -112,7 +113,7 @@ def shift_figure(
     lines = len(images) + len(rows)
     figure = new_figure(8.4, 2.3 * lines + 1.0)[0]
     figure.clear()
-    parts: Any = figure.subfigures(lines + 1, 1, height_ratios=[1] * lines + [0.6])
+    parts = figure.subfigures(lines + 1, 1, squeeze=False, height_ratios=[1] * lines + [0.6])[:, 0]
     for part, (name, (own, lower, change)) in zip(parts, images.items(), strict=False):
         _draw_images(part, name, own, lower, change)
     for part, (name, (columns, change)) in zip(parts[len(images) :], rows.items(), strict=False):
@@ -126,7 +127,7 @@ def shift_figure(
     return figure
 
 
-def _draw_images(part: Any, name: str, own: np.ndarray, lower: np.ndarray, change: np.ndarray) -> None:
+def _draw_images(part: SubFigure, name: str, own: np.ndarray, lower: np.ndarray, change: np.ndarray) -> None:
     axes = part.subplots(1, 3)
     plane = int(change.sum((0, 2, 3)).argmax())
     shown = np.stack([picture_of(image[:1], plane) for image in (own, lower)])
@@ -140,7 +141,7 @@ def _draw_images(part: Any, name: str, own: np.ndarray, lower: np.ndarray, chang
         panel.set_axis_off()
 
 
-def _draw_row(axes: Any, name: str, columns: Sequence[str], change: np.ndarray, most: int = 8) -> None:
+def _draw_row(axes: Axes, name: str, columns: Sequence[str], change: np.ndarray, most: int = 8) -> None:
     chosen = np.argsort(-np.abs(change))[:most][::-1]
     axes.barh(range(len(chosen)), change[chosen], color=[COLOURS[1 if change[k] > 0 else 0] for k in chosen])
     axes.set_yticks(range(len(chosen)), [shortened(columns[k], 24) for k in chosen], fontsize=8)

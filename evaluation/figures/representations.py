@@ -1,9 +1,10 @@
-"""Pictures of a representation: where the classes lie, what a latent does to an image, how areas compare."""
+"""Figures of a representation: projections of the classes, traversals of latents, correlations, and areas."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -16,8 +17,8 @@ __all__ = ["areas_figure", "correlation_figure", "pairs_figure", "projection_fig
 def projection_figure(sets: Mapping[str, np.ndarray], label: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Each set of features on its first two principal components, and on its linear discriminants.
 
-    With two classes there is one discriminant, drawn as a histogram. The discriminants are fitted on the images
-    that are drawn, so they flatter: areas are measured elsewhere.
+    With two classes there is one discriminant, drawn as a histogram. The discriminants are fitted to the images
+    that are drawn, so they are optimistic: do not read areas from them.
 
     Args:
         sets: (N, F) features by name.
@@ -39,7 +40,7 @@ def projection_figure(sets: Mapping[str, np.ndarray], label: np.ndarray, class_n
 
 
 def traversal_figure(images: np.ndarray, steps: Sequence[float], names: Sequence[str], title: str) -> Figure:
-    """What happens to one reconstruction while one feature moves and the others stay.
+    """One reconstruction while one feature changes and the others stay.
 
     Args:
         images: (R, S, C, *spatial), a row for each feature, a column for each step.
@@ -129,7 +130,7 @@ def areas_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _scatter(
-    axes: Any, points: np.ndarray, label: np.ndarray, class_names: Sequence[str], names: Sequence[str]
+    axes: Axes, points: np.ndarray, label: np.ndarray, class_names: Sequence[str], names: Sequence[str]
 ) -> None:
     points = np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))
     for k, name in enumerate(class_names):
@@ -139,7 +140,7 @@ def _scatter(
     axes.set(xlabel=names[0], ylabel=names[1] if len(names) > 1 else "")
 
 
-def _discriminants(axes: Any, features: np.ndarray, label: np.ndarray, class_names: Sequence[str]) -> None:
+def _discriminants(axes: Axes, features: np.ndarray, label: np.ndarray, class_names: Sequence[str]) -> None:
     if len(np.unique(label)) < 2 or features.std(0).max() == 0:
         axes.set_title("no discriminant", fontsize=8)
         return
@@ -150,11 +151,11 @@ def _discriminants(axes: Any, features: np.ndarray, label: np.ndarray, class_nam
     points = points * np.sign(points[label == label.max()].mean() - points[label == label.min()].mean())
     bins = np.linspace(points.min(), points.max(), 30)
     for k in range(len(class_names)):
-        axes.hist(points[label == k, 0], bins, color=COLOURS[k % len(COLOURS)], alpha=0.6, density=True)
+        axes.hist(points[label == k, 0], [*bins], color=COLOURS[k % len(COLOURS)], alpha=0.6, density=True)
     axes.set(xlabel="linear discriminant", ylabel="density")
 
 
-def _image(axes: Any, image: np.ndarray, limits: tuple[float, float]) -> None:
+def _image(axes: Axes, image: np.ndarray, limits: tuple[float, float]) -> None:
     scaled = np.clip((image - limits[0]) / max(limits[1] - limits[0], 1e-12), 0, 1)
     plane = scaled[:, scaled.shape[1] // 2] if scaled.ndim == 4 else scaled
     axes.imshow(plane[0] if len(plane) != 3 else np.moveaxis(plane, 0, -1), cmap="gray", vmin=0, vmax=1)

@@ -1,4 +1,4 @@
-"""Pictures of runs rather than of patients: how training went, how the settings of a sweep compare."""
+"""Figures of runs rather than patients: curves of training, comparisons of the settings of a sweep."""
 
 import itertools
 import math
@@ -71,7 +71,7 @@ def grid_figure(
 
     Args:
         runs: For each, the settings (axis, line, panel), and the metric.
-        names: Of the three settings; an empty one has the same setting everywhere.
+        names: Names of the three settings; an empty one has the same value in all runs.
         metric: Its name.
         columns: Panels in a row.
 
@@ -106,7 +106,7 @@ def grid_figure(
 
 
 def _number(setting: str) -> tuple[int, float, str]:
-    """Numbers in their order, then words in theirs."""
+    """Sorts numbers by value, then words by letter."""
     try:
         return (0, float(setting), "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""The look that all figures share: quiet axes, colours that the colour-blind tell apart (Okabe and Ito 2008)."""
+"""The style of all figures: plain axes, colours for any colour vision (Okabe and Ito 2008)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["COLOURS", "new_figure", "picture_of", "shortened"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
 
-_STYLE: Any = {
+_STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.spines.top": False,
@@ -24,7 +24,7 @@ _STYLE: Any = {
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """A figure that no pyplot state keeps alive, and its axes.
+    """A figure without pyplot state, and its axes.
 
     Args:
         width: In inches.
@@ -42,7 +42,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
 
 
 def picture_of(image: np.ndarray, plane: int | None = None) -> np.ndarray:
-    """What `imshow` draws of an image.
+    """An image as `imshow` draws it.
 
     Args:
         image: (C, *spatial) of any range.

@@ -1,1 +1,1 @@
-"""What is measured in images, masks, volumes and codes."""
+"""Measures of images, masks, volumes and codes."""

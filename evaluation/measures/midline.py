@@ -2,8 +2,8 @@
 
 Own method, made for scans of 0.5 to 3 mm in-plane: the ideal midline is the plane that halves the brain's outline,
 which a bleed does not move; the shifted one is the plane beside it around which the third ventricle, the lateral
-ventricles and the septum between them mirror each other best. It is an average over these, so it reads about three
-quarters of the largest shift of the septum (0.74 on the head phantom, correlation 0.98); compare it with itself.
+ventricles and the septum between them are most symmetric. It is an average over these, so it is about three quarters
+of the largest shift of the septum (0.74 on the head phantom, correlation 0.98). Compare it only with itself.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ REACH_MM = 8.0  # how far to either side the two halves are compared: third vent
 STEP_MM = 0.5
 CENTRE_MM = 28.0  # rows before and behind the brain's middle that hold the ventricles
 HEIGHT = (0.35, 0.65)  # share of the brain's height that holds them
-TISSUE_HU = (5.0, 32.0)  # CSF to white matter; what is brighter counts as this, so that only CSF decides
-PRIOR = 5e-4  # cost of a shift, per mm^2: decides where nothing else does
+TISSUE_HU = (5.0, 32.0)  # CSF to white matter; brighter values are clipped, so that only CSF decides
+PRIOR = 5e-4  # cost of a shift, per mm^2: decides where the image does not
 
 
 def midline_shift_mm(ct: np.ndarray, spacing_mm: Sequence[float], bleed: np.ndarray | None = None) -> float:

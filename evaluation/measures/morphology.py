@@ -1,7 +1,7 @@
-"""Size and shape of the four chambers of a fetal heart, measured in an outlined four-chamber view.
+"""Size and shape of the four chambers of a fetal heart, measured in a segmented four-chamber view.
 
-The paper that these predictors come from names them and does not define them; the definitions are ours. Of each
-chamber the largest connected piece is measured, as pixels with `spacing_mm`:
+The paper that uses these predictors does not define them; the definitions are ours. The largest connected piece of
+each chamber is measured, in pixels of `spacing_mm`:
 
 - area: pixels times the area of a pixel, mm2;
 - length, diameter: major and minor axis of the ellipse with the same second moments, mm (4 roots of the
@@ -14,7 +14,7 @@ chamber the largest connected piece is measured, as pixels with `spacing_mm`:
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from skimage.measure import label, regionprops
@@ -22,11 +22,24 @@ from skimage.measure import label, regionprops
 __all__ = ["CHAMBERS", "morphology"]
 
 CHAMBERS = {"LV": 1, "RV": 2, "LA": 3, "RA": 4}  # values of a mask; 0 is everything else
+
+
+class Piece(Protocol):
+    """Properties of a connected piece in mm, from `skimage.measure.regionprops`."""
+
+    area: float
+    axis_major_length: float
+    axis_minor_length: float
+    feret_diameter_max: float
+    centroid: tuple[float, float]
+    coords: np.ndarray
+
+
 _SAMPLES = 20  # for each pixel of the line across the septum
 
 
 def morphology(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[dict[str, float], list[str]]:
-    """Measure one outlined view.
+    """Measure one segmented view.
 
     Args:
         mask: (H, W) of 0 and the values of `CHAMBERS`.
@@ -35,15 +48,14 @@ def morphology(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[dict[str,
     Returns:
         For LV, RV, LA and RA: `<chamber>_area` in mm2, `_diameter`, `_length` and `_feret` in mm, `_ellipticity`
         in (0, 1]; `LV_RV_area_ratio`, `LA_RA_area_ratio`; `interventricular_septal_thickness` in mm. NaN where a
-        chamber is not outlined: whether it is absent or was left out, a mask cannot tell. And what is odd, a
-        sentence each.
+        chamber is not in the mask: it may be absent, or not segmented. And warnings, a sentence each.
 
     Raises:
         ValueError: If the mask is not flat or holds other values, or the spacing is not two lengths.
     """
     mask, spacing = np.asarray(mask), tuple(float(edge) for edge in spacing_mm)
     if mask.ndim != 2:
-        raise ValueError(f"a mask of shape {mask.shape} is no flat view of four chambers (height, width)")
+        raise ValueError(f"a mask of shape {mask.shape} is not a view of four chambers (height, width)")
     if len(spacing) != 2 or not all(np.isfinite(edge) and edge > 0 for edge in spacing):
         raise ValueError(f"spacing_mm={spacing}: give the height and the width of a pixel in mm, both above 0")
     others = [f"{value:g}" for value in np.unique(mask) if value not in (0, *CHAMBERS.values())]
@@ -59,8 +71,8 @@ def morphology(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[dict[str,
     return measured, notes
 
 
-def _largest(inside: np.ndarray, spacing: tuple[float, ...], name: str, notes: list[str]) -> Any:
-    """Properties of the largest piece of a chamber, None where there is none; oddities go to the notes."""
+def _largest(inside: np.ndarray, spacing: tuple[float, ...], name: str, notes: list[str]) -> Piece | None:
+    """Properties of the largest piece of a chamber, None if there is none; warnings go to the notes."""
     pieces = sorted(regionprops(label(inside, connectivity=2), spacing=spacing), key=lambda piece: -piece.area)
     if not pieces:
         notes.append(f"{name} is not outlined: its measures are missing")
@@ -72,8 +84,8 @@ def _largest(inside: np.ndarray, spacing: tuple[float, ...], name: str, notes: l
     return pieces[0]
 
 
-def _shape(piece: Any) -> dict[str, float]:
-    """Measures of a piece in mm and mm2, all NaN without one."""
+def _shape(piece: Piece | None) -> dict[str, float]:
+    """Measures of a piece in mm and mm2, all NaN if there is none."""
     if piece is None:
         return dict.fromkeys(("area", "diameter", "length", "feret", "ellipticity"), float("nan"))
     length, diameter = float(piece.axis_major_length), float(piece.axis_minor_length) or float("nan")
@@ -86,7 +98,7 @@ def _shape(piece: Any) -> dict[str, float]:
     }
 
 
-def _septum(left: Any, right: Any, shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
+def _septum(left: Piece | None, right: Piece | None, shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
     """Millimetres between the ventricles on the line from centroid to centroid; NaN where it misses one."""
     if left is None or right is None:
         return float("nan")

@@ -1,4 +1,4 @@
-"""What two sets of features of the same images know of each other.
+"""How much two sets of features of the same images share.
 
 Everywhere `first` is (N, F) and `second` (N, D).
 """
@@ -8,7 +8,6 @@ from sklearn.feature_selection import mutual_info_regression
 
 __all__ = [
     "active_units",
-    "gaussian_information",
     "hsic",
     "linear_cka",
     "mean_correlation",
@@ -21,20 +20,20 @@ ACTIVE = 0.01
 
 
 def redundancy(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
-    """All measures, those of single features over the second set's active ones.
+    """All measures; those of single features are over the active features of the second set.
 
     Returns:
         `cka`, `hsic`, `correlation`, `information` (nats), 0 where no feature is active, and `active`, their
         number.
     """
     used = second[:, active_units(second)]
-    said = {"cka": linear_cka(first, second), "hsic": hsic(first, second)}
-    said |= {"correlation": mean_correlation(first, used), "information": mean_information(first, used)}
-    return {**said, "active": float(used.shape[1])}
+    found = {"cka": linear_cka(first, second), "hsic": hsic(first, second)}
+    found |= {"correlation": mean_correlation(first, used), "information": mean_information(first, used)}
+    return {**found, "active": float(used.shape[1])}
 
 
 def active_units(latent: np.ndarray) -> np.ndarray:
-    """(D,) bool: which latents the images differ in, by the variance of their means."""
+    """(D,) bool: which latents vary over images, by the variance of their means."""
     return latent.var(0) > ACTIVE
 
 
@@ -74,20 +73,6 @@ def mean_information(first: np.ndarray, second: np.ndarray, *, neighbours: int =
     neighbours = min(neighbours, len(first) - 1)
     rows = [mutual_info_regression(first, column, n_neighbors=neighbours, random_state=seed) for column in second.T]
     return float(np.mean(rows))
-
-
-def gaussian_information(first: np.ndarray, second: np.ndarray) -> float:
-    """Mutual information in nats of two sets that are jointly Gaussian.
-
-    It is -1/2 sum log(1 - r²) over canonical correlations r.
-    Many features and few images make it too large: it wants N far above F + D.
-    """
-    bases = []
-    for features in (first, second):
-        left, size, _ = np.linalg.svd(features - features.mean(0), full_matrices=False)
-        bases.append(left[:, size > 1e-8 * max(size.max(initial=0.0), 1e-300)])
-    canonical = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
-    return float(-0.5 * np.log(np.clip(1 - canonical**2, 1e-12, 1)).sum())
 
 
 def _kernel(features: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""How a label map agrees with the true one: overlap, distance of surfaces, volumes.
+"""Agreement of a predicted label map with the reference: overlap, distance of surfaces, volumes.
 
-Of a class that is neither in the truth nor in the label map nothing can be said: its scores are NaN and left out of
-means, as in nnU-Net (`evaluation/evaluate_predictions.py`). A class that is in one of both alone has Dice and IoU 0.
+A class that is in neither of both has NaN scores, which are left out of means, as in nnU-Net
+(`evaluation/evaluate_predictions.py`). A class that is in only one of them has Dice and IoU 0.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ __all__ = ["case_scores", "grouped_dice", "hausdorff95", "known_mean", "summary"
 
 
 def case_scores(
-    said: np.ndarray,
-    true: np.ndarray,
+    prediction: np.ndarray,
+    reference: np.ndarray,
     spacing_mm: Sequence[float],
     classes: Sequence[str],
     *,
@@ -27,12 +27,12 @@ def case_scores(
     """Scores of one case.
 
     Args:
-        said: (*spatial) label values.
-        true: The same.
+        prediction: (*spatial) label values.
+        reference: (*spatial) label values.
         spacing_mm: Edge lengths of a voxel, in the order of the axes.
-        classes: Names by label value, or of regions, the first being the background, which has no scores.
+        classes: Names by label value, or of regions; the first is the background, which has no scores.
         regions: Label values of each region; none where each class is its label value.
-        ignore: Label value of what is not annotated, which is left out: said there or not, it counts nothing.
+        ignore: Label value of voxels that are not annotated; predictions there do not count.
 
     Returns:
         For each class `dice_<name>`, `iou_<name>` (NaN where both are empty), `hd95_<name>` in mm (NaN where one is
@@ -40,9 +40,9 @@ def case_scores(
     """
     scores = {}
     values = regions or [[value] for value in range(1, len(classes))]
-    known = True if ignore is None else true != ignore
+    known = True if ignore is None else reference != ignore
     for name, group in zip(classes[1:], values, strict=True):
-        one, other = np.isin(said, group) & known, np.isin(true, group) & known
+        one, other = np.isin(prediction, group) & known, np.isin(reference, group) & known
         overlap = dice(one, other)
         scores[f"dice_{name}"], scores[f"iou_{name}"] = overlap, overlap / (2 - overlap)
         scores[f"hd95_{name}"] = hausdorff95(one, other, spacing_mm)
@@ -52,15 +52,15 @@ def case_scores(
 
 
 def grouped_dice(rows: Sequence[dict[str, Any]], groups: Sequence[str], classes: Sequence[str]) -> float:
-    """Dice over all voxels of each group of cases, such as the slices of a patient; its mean over groups, then classes.
+    """Dice over all voxels of a group of cases, such as the slices of a patient; the mean over groups, then classes.
 
     Args:
         rows: From `case_scores`.
-        groups: That each row belongs to.
+        groups: The group of each row.
         classes: Names by label value, the first being the background.
 
     Returns:
-        The mean, without groups where a class is neither true nor said.
+        The mean, without groups that have a class in neither prediction nor reference.
     """
     means = []
     for name in classes[1:]:
@@ -83,7 +83,7 @@ def known_mean(values: Sequence[float] | np.ndarray) -> float:
 
 
 def hausdorff95(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    """95th percentile of the distances from the surface of one mask to the other's, the larger of both ways, in mm.
+    """95th percentile of the distances from the surface of one mask to that of the other, in mm; the larger direction.
 
     Args:
         a: (*spatial) mask.
@@ -95,7 +95,7 @@ def hausdorff95(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> fl
     """
     if not np.any(a) or not np.any(b):
         return float("nan")
-    box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(a | b))  # nothing happens outside
+    box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(a | b))  # both masks are empty outside
     surfaces = [np.pad(mask[box], 1) for mask in (a, b)]
     surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in surfaces]
     away = [ndimage.distance_transform_edt(~surface, sampling=tuple(spacing_mm)) for surface in surfaces]
@@ -104,15 +104,15 @@ def hausdorff95(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> fl
 
 
 def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, float]:
-    """Means over cases, then over the classes but the background; what is NaN is left out of both.
+    """Means over cases, then over the classes but the background, both without NaN.
 
     Args:
         rows: From `case_scores`, one for each case.
         classes: Names by label value.
 
     Returns:
-        `dice`, `iou`, `hd95_mm` (of the cases where both have the class), `scored` (cases times classes where truth or
-        label map has the class), `missed` (those of them where only one has it), `volume_mae_ml`, `volume_bias_ml`;
+        `dice`, `iou`, `hd95_mm` (over cases where both have the class), `scored` (cases times classes where prediction
+        or reference has the class), `missed` (those where only one has it), `volume_mae_ml`, `volume_bias_ml`;
         with several classes also `dice_<name>` and `scored_<name>`.
     """
     names = list(classes[1:])
@@ -120,7 +120,7 @@ def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str,
     error = column["volume_{}_ml"] - column["true_volume_{}_ml"]
     scored = ~np.isnan(column["dice_{}"])
     dice, iou = ([known_mean(values) for values in column[key].T] for key in ("dice_{}", "iou_{}"))
-    said = {
+    found = {
         "dice": known_mean(dice),
         "iou": known_mean(iou),
         "hd95_mm": known_mean([known_mean(values) for values in column["hd95_{}"].T]),
@@ -130,9 +130,9 @@ def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str,
         "volume_bias_ml": float(error.mean()),
     }
     if len(names) > 1:
-        said |= {f"dice_{name}": value for name, value in zip(names, dice, strict=True)}
-        said |= {f"scored_{name}": int(count) for name, count in zip(names, scored.sum(0), strict=True)}
-    return said
+        found |= {f"dice_{name}": value for name, value in zip(names, dice, strict=True)}
+        found |= {f"scored_{name}": int(count) for name, count in zip(names, scored.sum(0), strict=True)}
+    return found
 
 
 _KEYS = ("dice_{}", "iou_{}", "hd95_{}", "volume_{}_ml", "true_volume_{}_ml")

@@ -1,4 +1,4 @@
-"""How well a risk orders the times of patients, some of whom were not followed to the end."""
+"""How well a risk orders the times of patients, with censoring."""
 
 import numpy as np
 
@@ -8,16 +8,16 @@ __all__ = ["concordance"]
 def concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> dict[str, float]:
     """Harrell's C-index (doi:10.1001/jama.1982.03320430047030).
 
-    Two patients can be compared if the one with the shorter time had the event; of equal times, if one had it and the
-    other was seen without it.
+    Two patients can be compared if the one with the shorter time had the event; with equal times, if one had the event
+    and the other was censored.
 
     Args:
-        time: (N,), of the event or of the end of observation; who has none (NaN) is in no pair.
+        time: (N,), of the event or of the end of observation; patients with NaN are in no pair.
         event: (N,) bool.
         risk: (N,), larger where the event is expected earlier.
 
     Returns:
-        `c_index`, NaN where nobody can be compared, and the numbers of pairs that are `concordant`, `discordant` and
+        `c_index`, NaN without comparable pairs, and the numbers of pairs that are `concordant`, `discordant`, and
         `tied` in risk, which count half.
     """
     time, event, risk = np.asarray(time, float), np.asarray(event, bool), np.asarray(risk, float)

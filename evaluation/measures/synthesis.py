@@ -1,4 +1,4 @@
-"""Whether made images are like real ones, and whether they are copies of them."""
+"""Whether synthetic images resemble real ones, and whether they are copies of them."""
 
 import numpy as np
 from scipy.linalg import sqrtm
@@ -10,7 +10,7 @@ __all__ = ["copies", "frechet_distance", "kernel_distance"]
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Squared Frechet distance of Gaussians fitted to features (N, F) and (M, F); FID where they are Inception's.
 
-    Heusel et al. 2017 (arXiv:1706.08500). It falls with the number of images: compare equal numbers only.
+    Heusel et al. 2017 (arXiv:1706.08500). It falls as the number of images grows: compare only equal numbers.
     """
     difference = a.mean(0) - b.mean(0)
     one, other = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
@@ -21,7 +21,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Unbiased squared maximum mean discrepancy with a cubic kernel; KID where features are Inception's.
 
-    Binkowski et al. 2018 (arXiv:1801.01401). About 0, and sometimes below, where both are alike.
+    Binkowski et al. 2018 (arXiv:1801.01401). About 0 for equal distributions, sometimes below.
     """
     n, m, size = len(a), len(b), a.shape[1]
     within, other, between = ((x @ y.T / size + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
@@ -30,16 +30,16 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def copies(made: np.ndarray, real: np.ndarray, patients: np.ndarray, neighbours: int = 50) -> dict[str, np.ndarray]:
-    """Nearest training image of each made one, and whether it is suspiciously near.
+    """Nearest training image of each synthetic image, and whether it is suspiciously near.
 
     Carlini et al. 2023 (arXiv:2301.13188): a copy is nearer to one training image than half of its mean distance to the
-    50 nearest; here these are of other patients, since images of one patient are alike.
+    50 nearest; here these are images of other patients, since images of one patient are similar.
 
     Args:
         made: (N, ...) images.
         real: (M, ...) training images.
-        patients: (M,) whom each is of; at least two.
-        neighbours: How many of other patients are looked at.
+        patients: (M,) the patient of each; at least two patients.
+        neighbours: How many images of other patients are compared.
 
     Returns:
         `nearest` (N,) indices, `distance` (N,) root mean square difference, `ratio` (N,) to the mean of the neighbours,

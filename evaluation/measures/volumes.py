@@ -14,11 +14,11 @@ __all__ = ["abc2_ml", "dice", "mesh_volume_ml", "slice_consistency", "volume_ml"
 def voxel_mm(affine: np.ndarray) -> tuple[float, float, float]:
     """Edge lengths of a box as large as the voxel of an affine, so that their product is its volume |det|.
 
-    A gantry that was tilted leaves a sheared affine: its slices lie nearer to each other than the length of its column
-    says (by 5.2% at 18.5 degrees). The longest edge, which is that across slices, is shortened to their distance.
+    A tilted gantry gives a sheared affine: the distance of its slices is below the length of its column (by 5.2% at
+    18.5 degrees). The longest edge, which is that across slices, is shortened to their distance.
 
     Args:
-        affine: (4, 4) or (3, 3), from voxels to mm; pixdim, which may say otherwise, is not asked.
+        affine: (4, 4) or (3, 3), from voxels to mm; pixdim, which may differ, is ignored.
 
     Returns:
         mm along the axes of the file.
@@ -31,7 +31,7 @@ def voxel_mm(affine: np.ndarray) -> tuple[float, float, float]:
     if not (np.isfinite(volume) and volume > 0):
         raise ValueError("its affine spans no volume: the header is damaged")
     share = volume / edges.prod()
-    if share < 1 - 1e-6:  # else rounding of an affine with right angles
+    if share < 1 - 1e-6:  # otherwise rounding of an affine with right angles
         edges[np.argmax(edges)] *= share
     return tuple(edges.tolist())
 
@@ -53,7 +53,7 @@ def volume_ml(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
 
 
 def mesh_volume_ml(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    """Volume in mL inside the surface that marching cubes lays through a 3-D mask, as PyRadiomics' MeshVolume.
+    """Volume in mL inside the marching-cubes surface of a 3-D mask, as PyRadiomics' MeshVolume.
 
     The surface cuts the corners of the outermost voxels, so small bleeds come out smaller than by `volume_ml`.
     """
@@ -96,7 +96,7 @@ def abc2_ml(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice overlap 2 |a and b| / (|a| + |b|) of two masks of the same shape; NaN for two empty masks, as in nnU-Net."""
+    """Dice overlap 2 |a and b| / (|a| + |b|) of two masks of the same shape; NaN if both are empty, as in nnU-Net."""
     a, b = np.asarray(a) > 0, np.asarray(b) > 0
     if a.shape != b.shape:
         raise ValueError(f"masks of different shapes {a.shape} and {b.shape} have no Dice")
@@ -110,10 +110,10 @@ def volume_similarity(a: float, b: float) -> float:
 
 
 def slice_consistency(ct: np.ndarray, mask: np.ndarray, margin: int = 3) -> dict[str, float]:
-    """How much neighbouring slices agree where it matters: in and around the bleed.
+    """Agreement of neighbouring slices in and around the bleed.
 
-    A real scan has its own disagreement, by thickness and noise; judge a sampled follow-up against the real follow-up
-    of the same patient, or its baseline, never against 0 and 1.
+    Slices of a real scan differ too, by thickness and noise. Compare a sampled follow-up with the real follow-up or the
+    baseline of the same patient, never with 0 and 1.
 
     Args:
         ct: (Z, H, W) intensities in any unit.

@@ -1,1 +1,1 @@
-"""A logistic model as a nomogram: its scale, its study, and how it is read."""
+"""A logistic model as a nomogram: its axes, its development and test, and its values for a case."""

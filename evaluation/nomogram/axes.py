@@ -1,15 +1,17 @@
-"""Axes of a nomogram: what values a predictor has, and what each adds to the linear predictor."""
+"""Axes of a nomogram: the values of a predictor and their contributions to the linear predictor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from medzoo.evaluation.nomogram.pretty import pretty, written
 
-__all__ = ["Axis", "Categorical", "Continuous"]
+__all__ = ["Axis", "Categorical", "Continuous", "Value"]
+
+Value = str | float
+"""A value of a predictor: a number, or the name of a level."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Continuous:
         coefficient: Log odds ratio of one unit more.
         low: Smallest value of the data.
         high: Largest value.
-        unit: Written behind the name.
+        unit: Written after the name.
 
     Raises:
         ValueError: If the values are not finite or in the wrong order.
@@ -43,20 +45,20 @@ class Continuous:
         values = pretty(self.low, self.high)
         return [(label, self.coefficient * value) for label, value in zip(written(values), values, strict=True)]
 
-    def contribution(self, value: Any) -> float:
-        """To the linear predictor, of a number; a ValueError of one line if it is none."""
+    def contribution(self, value: Value) -> float:
+        """Contribution of a number to the linear predictor; ValueError if it is not a number."""
         number = _number(value)
         if not np.isfinite(number):
-            raise ValueError(f"{self.name}: {value!r} is no number")
+            raise ValueError(f"{self.name}: {value!r} is not a number")
         return self.coefficient * number
 
-    def outside(self, value: Any) -> bool:
+    def outside(self, value: Value) -> bool:
         """Whether a number lies beyond the values that the model was fitted to."""
         return not self.low <= float(value) <= self.high
 
     @property
     def extent(self) -> str:
-        """What values there are, in words."""
+        """The values in words."""
         return f"{self.low:.6g} to {self.high:.6g}"
 
 
@@ -86,27 +88,27 @@ class Categorical:
         """Levels and contributions to the linear predictor."""
         return [(level, float(effect)) for level, effect in self.effects.items()]
 
-    def contribution(self, value: Any) -> float:
-        """To the linear predictor, of a level; a ValueError of one line if it is none."""
+    def contribution(self, value: Value) -> float:
+        """Contribution of a level to the linear predictor; ValueError if it is not a level."""
         if self.outside(value):
-            raise ValueError(f"{self.name}: {value!r} is none of {', '.join(self.effects)}")
+            raise ValueError(f"{self.name}: {value!r} is not one of {', '.join(self.effects)}")
         if isinstance(value, str) and value in self.effects:
             return float(self.effects[value])
         return float(list(self.effects.values())[int(_number(value))])
 
-    def outside(self, value: Any) -> bool:
-        """Whether a value is no level."""
+    def outside(self, value: Value) -> bool:
+        """Whether a value is not a level."""
         if isinstance(value, str) and value in self.effects:
             return False
         return isinstance(value, str) or _number(value) not in range(len(self.effects))
 
     @property
     def extent(self) -> str:
-        """What values there are, in words."""
+        """The values in words."""
         return " or ".join(self.effects)
 
 
-def _number(value: Any) -> float:
+def _number(value: Value) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -8,7 +8,7 @@ __all__ = ["pretty", "written"]
 
 _BIAS, _BIAS_OF_FIVE = 1.5, 2.75  # how much a larger unit is preferred: R's high.u.bias, and 0.5 + 1.5 of it
 _SHRINK = 0.75  # of the unit where low and high are all but equal
-_SLACK = 1e-10  # of a unit, by which a bound may miss a round value and count as one
+_SLACK = 1e-10  # of a unit: a bound this near to a round value counts as it
 
 
 def pretty(low: float, high: float, intervals: int = 10) -> list[float]:
@@ -20,7 +20,7 @@ def pretty(low: float, high: float, intervals: int = 10) -> list[float]:
     Args:
         low: Finite.
         high: Finite, not below `low`.
-        intervals: How many are wished for, from 1 up.
+        intervals: About how many intervals, from 1 up.
 
     Returns:
         Increasing values, the first not above `low` and the last not below `high`.
@@ -40,7 +40,7 @@ def pretty(low: float, high: float, intervals: int = 10) -> list[float]:
 
 
 def written(values: Sequence[float]) -> list[str]:
-    """Values as text, all with the decimal places that the one with most of them needs."""
+    """Values as text, all with as many decimal places as the longest of them needs."""
     plain = [f"{value:.10g}" for value in values]
     if any("e" in text for text in plain):
         return plain
@@ -53,14 +53,14 @@ def _unit(low: float, high: float, intervals: int, fewest: int) -> tuple[float, 
     size = max(abs(low), abs(high))
     noise = (1 + 1 / (1 + _BIAS)) * intervals * sys.float_info.epsilon
     if size == 0 or high - low < 3 * size * noise:
-        wished = (size if size <= 10 else 9 + size / 10) * _SHRINK if size else _SHRINK
-        wished /= max(fewest, 1)
+        target = (size if size <= 10 else 9 + size / 10) * _SHRINK if size else _SHRINK
+        target /= max(fewest, 1)
     else:
-        wished = (high - low) / intervals
-    exponent = math.floor(math.log10(wished))
+        target = (high - low) / intervals
+    exponent = math.floor(math.log10(target))
     base = unit = 10.0**exponent
     for factor, bias in ((2, _BIAS), (5, _BIAS_OF_FIVE), (10, _BIAS)):
-        if factor * base - wished >= bias * (wished - unit):
+        if factor * base - target >= bias * (target - unit):
             break
         unit = factor * base
     return unit, max(0, -exponent)

@@ -1,26 +1,34 @@
-"""A fitted nomogram as it is read after its training: by tests, reports and predictions, which change nothing in it."""
+"""A fitted nomogram as tests, reports and predictions read it; they change nothing in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from medzoo.evaluation.nomogram.scale import Nomogram, nomogram_within
 from medzoo.evaluation.regression.logistic import Linear
 
-__all__ = ["Reading", "read_nomogram"]
+__all__ = ["FittedNomogram", "Reading", "read_nomogram"]
+
+
+class FittedNomogram(Protocol):
+    """What is read from `models.fitted.NomogramPart`."""
+
+    record: Mapping[str, Any]
+    numbers: Mapping[str, np.ndarray]
+    thresholds: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a checkpoint knows of its nomogram.
+    """A nomogram as its checkpoint keeps it.
 
     Attributes:
         model: The equation.
         nomogram: The same as axes, which reach over the development cases.
-        share: Of positive cases among these.
-        thresholds: By model, from which probability on a case is called positive.
+        share: Share of positive cases among these.
+        thresholds: By model, the probability from which a case is called positive.
         record: Names, tables and notes of the development.
     """
 
@@ -37,12 +45,12 @@ class Reading:
 
     @property
     def titles(self) -> Mapping[str, str]:
-        """What a predictor is called, where not by its own name."""
+        """Titles of predictors that differ from their names."""
         return self.record["titles"]
 
     @property
     def share_told(self) -> str:
-        """What the probability holds for, in words."""
+        """The share of positive cases that probabilities hold for, in words."""
         return f"at the study's share of {self.outcome} ({self.share:.0%})"
 
     def points(self, x: np.ndarray) -> np.ndarray:
@@ -50,14 +58,14 @@ class Reading:
         return (self.model.linear_predictor(x) - self.nomogram.base) * self.nomogram.points_per_unit
 
     def outside(self, values: np.ndarray, given: np.ndarray | None = None) -> tuple[str, ...]:
-        """A line for each value (K,) beyond those of the development cases, but for filled ones, NaN in `given`."""
+        """A line for each value (K,) beyond the development cases; those that are NaN in `given` were filled."""
         known = np.isfinite(values if given is None else given)
-        told = dict(zip(self.model.names, values.tolist(), strict=True))
+        named = dict(zip(self.model.names, values.tolist(), strict=True))
         wanted = [name for name, there in zip(self.model.names, known, strict=True) if there]
-        return self.nomogram.outside({name: told[name] for name in wanted})
+        return self.nomogram.outside({name: named[name] for name in wanted})
 
 
-def read_nomogram(keeper: Any) -> Reading:
+def read_nomogram(keeper: FittedNomogram) -> Reading:
     """Read what `models.fitted.NomogramPart` keeps.
 
     Raises:

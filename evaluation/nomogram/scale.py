@@ -1,4 +1,4 @@
-"""A logistic model as a nomogram: points for each predictor, their sum, and the probability that belongs to it.
+"""A logistic model as a nomogram: points for each predictor, their sum, and the probability of the sum.
 
 The geometry is that of R's rms::nomogram (Harrell, Regression Modeling Strategies). Axis j runs over values v with
 contributions b_j v; the widest spans 100 points, so that one unit of the linear predictor is sc = 100 / widest
@@ -25,9 +25,9 @@ Case = Mapping[str, Any]
 
 
 class Score(NamedTuple):
-    """What a nomogram says of a case: `points` in all, `linear_predictor` and `probability`.
+    """The result for a case: total `points`, `linear_predictor` and `probability`.
 
-    `outside` has a line for each value beyond those that the model was fitted to: there it extrapolates.
+    `outside` has a line for each value beyond the data of the fit, where the model extrapolates.
     """
 
     points: float
@@ -78,7 +78,7 @@ class Nomogram:
             case: A value or level for each axis by name; others are ignored.
 
         Raises:
-            ValueError: If a value is missing, no number or no level.
+            ValueError: If a value is missing, or is not a number or a level.
         """
         missing = [axis.name for axis in self.axes if axis.name not in case]
         if missing:
@@ -86,9 +86,9 @@ class Nomogram:
         return {axis.name: self._scaled(axis, axis.contribution(case[axis.name])) for axis in self.axes}
 
     def score(self, case: Case) -> Score:
-        """Total points of a case, and the linear predictor and probability that belong to them.
+        """Total points of a case, and their linear predictor and probability.
 
-        Warns of values beyond those that the model was fitted to.
+        Warns of values beyond the data of the fit.
         """
         total = sum(self.points(case).values())
         linear = self.base + total / self.points_per_unit
@@ -98,7 +98,7 @@ class Nomogram:
         return Score(total, linear, float(expit(linear)), outside)
 
     def outside(self, case: Case) -> tuple[str, ...]:
-        """A line for each value of a case beyond those that the model was fitted to."""
+        """A line for each value of a case beyond the data of the fit."""
         return tuple(
             f"{axis.name} {case[axis.name]:.6g} is outside {axis.extent}"
             for axis in self.axes
@@ -106,7 +106,7 @@ class Nomogram:
         )
 
     def probability(self, points: float, shift: float = 0.0) -> float:
-        """Of total points; `shift` moves the linear predictor to another prevalence (`scores.prevalence`)."""
+        """Probability of total points; `shift` corrects the linear predictor for a prevalence (`scores.prevalence`)."""
         return float(expit(self.base + points / self.points_per_unit + shift))
 
     def ticks(self, axis: Axis) -> list[tuple[str, float]]:
@@ -123,15 +123,15 @@ class Nomogram:
         return joined
 
     def total_ticks(self) -> list[float]:
-        """Of the axis of total points, from 0."""
+        """Ticks of the axis of total points, from 0."""
         return pretty(0.0, self._reach)
 
     def linear_ticks(self) -> list[tuple[float, float]]:
-        """Linear predictors and the total points that they lie at, within the total axis."""
+        """Linear predictors and their total points, within the total axis."""
         return self._within((value, value) for value in self._linear)
 
     def probability_ticks(self, probabilities: Iterable[float] = PROBABILITIES) -> list[tuple[float, float]]:
-        """Probabilities and the total points that they lie at; those beyond the total axis are left out."""
+        """Probabilities and their total points; those beyond the total axis are omitted."""
         return self._within((value, float(logit(value))) for value in probabilities)
 
     def table(self) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ def nomogram_of(
     predictor that is 0 or 1 in every case has these two levels and no values between them.
 
     Args:
-        fit: What `evaluation.regression.logistic.fit_logistic` or `evaluation.regression.imputation.pool` gives.
+        fit: From `evaluation.regression.logistic.fit_logistic` or `evaluation.regression.imputation.pool`.
         x: (N, K) the cases it was fitted to, NaN where missing.
         units: By predictor.
         levels: Of predictors that are 0 or 1, the names of the two.
@@ -179,7 +179,7 @@ def nomogram_of(
         The nomogram.
 
     Raises:
-        ValueError: If units or levels are given of no predictor, or the data are not those of the fit.
+        ValueError: If units or levels name no predictor, or the data are not those of the fit.
     """
     units, levels, x = units or {}, levels or {}, np.asarray(x, float)
     unknown = sorted({*units, *levels} - set(fit.names))
@@ -203,7 +203,7 @@ def nomogram_within(
     units: Mapping[str, str],
     levels: Mapping[str, Sequence[str]],
 ) -> Nomogram:
-    """The nomogram of a model whose cases are no longer at hand, as `nomogram_of` drew it.
+    """The nomogram of a model without its cases, as `nomogram_of` made it.
 
     Args:
         fit: The model.
@@ -222,6 +222,6 @@ def nomogram_within(
 
 
 def _flags(names: Sequence[str], x: np.ndarray) -> list[str]:
-    """Predictors that are 0 or 1 wherever they are known."""
+    """Predictors that are 0 or 1 in all cases with a known value."""
     known = [column[np.isfinite(column)] for column in x.T]
     return [name for name, column in zip(names, known, strict=True) if np.isin(column, (0, 1)).all()]

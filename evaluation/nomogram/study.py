@@ -1,7 +1,7 @@
-"""A nomogram of measured predictors, with an image score or without: developed once, then judged as it stands.
+"""Development and test of a nomogram of measured predictors, with or without an image score.
 
-Whatever is chosen (coefficients, thresholds, imputations) is chosen on development cases by `develop`. `judge` looks at
-other cases with models and thresholds that are fixed, those of a held-out part as those of another hospital.
+`develop` chooses everything (coefficients, thresholds, imputations) on development cases. `judge` tests fixed models
+and thresholds on other cases, of a held-out split or another hospital.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class Part:
     Attributes:
         x: (N, K) predictors, the image score last where there is one; NaN where missing.
         positive: (N,) bool.
-        candidates: (N, M) further predictors that were looked at.
+        candidates: (N, M) further predictors that were considered.
     """
 
     x: np.ndarray
@@ -64,16 +64,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Development:
-    """What was made of development cases.
+    """A nomogram and its comparators, fitted to development cases.
 
     Attributes:
         names: K predictors, the image score last where there is one.
-        fits: By model, the nomogram first: what predicts probabilities, `evaluation.regression.comparators`.
+        fits: By model, the nomogram first: functions from predictors to probabilities.
         columns: By model, its predictors among `names`.
         thresholds: By model, chosen on held-out predictions.
         nomogram: The regression as axes.
-        notes: What a reader has to know, a sentence each.
-        share: Of positive cases.
+        notes: Warnings, a sentence each.
+        share: Share of positive cases.
     """
 
     names: list[str]
@@ -86,7 +86,7 @@ class Development:
 
     @property
     def regression(self) -> Any:
-        """The nomogram's: `fit`, with covariance and notes, and the recentred `model`."""
+        """Regression of the nomogram: `fit`, with covariance and notes, and the recentred `model`."""
         return self.fits[NOMOGRAM]
 
 
@@ -103,17 +103,17 @@ def develop(
 ) -> Development:
     """Fit the nomogram and its comparators to development cases.
 
-    With an image score the clinical model has all predictors but it, and `image score` has it alone; the learners have
+    With an image score, the clinical model has all other predictors, and `image score` has it alone. The learners have
     all predictors.
 
     Args:
         part: Cases whose image scores are out of fold.
         names: K predictors, the image score last where there is one.
         fold: (N,) for held-out predictions, from which thresholds come.
-        candidates: Further predictors that were looked at.
+        candidates: Number of further predictors that were considered.
         draws: Imputations where values are missing; 0 where none may be.
         units: Of predictors, for the axes.
-        levels: Names of 0 and 1, of predictors that have only these.
+        levels: By predictor of 0 and 1, the names of both.
         seed: Of learners and imputations.
 
     Returns:
@@ -167,12 +167,12 @@ def judge(
     """
     sick = int(positive.sum())
     if sick in (0, len(positive)):
-        told = f"all {len(positive)} cases are {'positive' if sick else 'negative'}"
-        raise ValueError(f"{told}: AUC and calibration need cases of both classes")
+        only = f"all {len(positive)} cases are {'positive' if sick else 'negative'}"
+        raise ValueError(f"{only}: AUC and calibration need cases of both classes")
     prob, threshold = probabilities[NOMOGRAM], thresholds[NOMOGRAM]
-    area, said = delong(positive, prob), rates(positive, prob >= threshold)
+    area, called = delong(positive, prob), rates(positive, prob >= threshold)
     numbers = {name: area[name] for name in ("auc", "auc_low", "auc_high")}
-    numbers |= {name: said[name] for name in ("accuracy", "sensitivity", "specificity")}
+    numbers |= {name: called[name] for name in ("accuracy", "sensitivity", "specificity")}
     numbers |= {"threshold": threshold, **calibration_line(positive, prob), **calibration_intervals(positive, prob)}
     numbers |= net_benefit(positive, prob, threshold)
     if SCORE_ALONE in probabilities:
@@ -188,8 +188,8 @@ def validation_rows(optimism: Sequence[Mapping[str, Any]], numbers: Mapping[str,
     """The measures of the development beside those of other cases.
 
     Args:
-        optimism: What `optimism_rows` gave at development.
-        numbers: What `judge` says of other cases; none where there are none.
+        optimism: From `optimism_rows`.
+        numbers: From `judge`, of other cases; None without other cases.
 
     Returns:
         The same rows with `test`, `test low` and `test high`, and one of the net benefit at the threshold.
@@ -243,6 +243,6 @@ def equation(model: Linear, outcome: str) -> str:
 
 def _odds_row(row: Mapping[str, Any]) -> dict[str, Any]:
     odds = f"{row['odds_ratio']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
-    said = {key: row[key] for key in ("model", "predictor", "cases")}
+    which = {key: row[key] for key in ("model", "predictor", "cases")}
     unit = {"one SD": f"{row['per']:.3g}", "method": row["method"]}
-    return {**said, "odds ratio of one SD (95% CI)": odds, "p": p_text(row["p"]), **unit}
+    return {**which, "odds ratio of one SD (95% CI)": odds, "p": p_text(row["p"]), **unit}

@@ -1,1 +1,1 @@
-"""Regressions on a few predictors: fits, gaps, optimism, comparators."""
+"""Regressions on a few predictors: fits, missing values, optimism, comparators."""

@@ -1,8 +1,8 @@
-"""What a nomogram is compared with: other models of the same predictors, and how all are judged on the same cases."""
+"""Comparators of a nomogram: other models of the same predictors, and a table of all on the same cases."""
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from medzoo.evaluation.regression.imputation import fit_imputed, impute, training_filler
-from medzoo.evaluation.regression.logistic import Linear, fit_logistic, recentred
+from medzoo.evaluation.regression.imputation import PooledFit, fit_imputed, impute, training_filler
+from medzoo.evaluation.regression.logistic import Linear, LogisticFit, fit_logistic, recentred
 from medzoo.evaluation.scores.diagnostic import (
     calibration_line,
     delong,
@@ -23,8 +23,9 @@ from medzoo.evaluation.scores.diagnostic import (
     p_text,
     rates,
 )
+from medzoo.evaluation.scores.intervals import interval_text
 
-__all__ = ["boosting", "held_out", "learners", "model_rows", "regression"]
+__all__ = ["Regression", "boosting", "held_out", "learners", "model_rows", "regression"]
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray], Predict]
@@ -32,43 +33,53 @@ _RATES = ("accuracy", "sensitivity", "specificity")
 _OF_PROBABILITIES = ("Brier", "calibration slope", "calibration intercept", "threshold", "net benefit")
 
 
-def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> Callable[[np.ndarray, np.ndarray], Any]:
-    """How a logistic regression is fitted: probabilities with the right mean, gaps filled from the training cases.
+def regression(names: Sequence[str], draws: int = 0, seed: int = 0) -> "Callable[[np.ndarray, np.ndarray], Regression]":
+    """A logistic regression with probabilities of the right mean, and gaps filled from the training cases.
 
     Args:
         names: K predictors.
-        draws: Imputations behind the coefficients where values are missing; 0 where none may be.
+        draws: Number of imputations for the coefficients where values are missing; 0 allows no missing values.
         seed: Of the imputations.
 
     Returns:
-        A function from x (N, K) and positive (N,) to what predicts probabilities (M,) of (M, K); its attributes
-        are `model`, the recentred one, and `fit`, with covariance and notes.
+        A function that fits x (N, K) and positive (N,).
     """
 
-    def fitted(x: np.ndarray, positive: np.ndarray) -> Any:
+    def fitted(x: np.ndarray, positive: np.ndarray) -> "Regression":
         gaps = bool(np.isnan(x).any()) and draws > 0
         fill = training_filler(x, names) if draws > 0 else np.asarray
-        fit: Any = fit_logistic if not gaps else fit_imputed
-        fit = fit(impute(x, positive, names, draws=draws, seed=seed) if gaps else x, positive, names)
-        return _Regression(fit, recentred(fit, fill(x), positive), fill)
+        fit: LogisticFit | PooledFit
+        if gaps:
+            fit = fit_imputed(impute(x, positive, names, draws=draws, seed=seed), positive, names)
+        else:
+            fit = fit_logistic(x, positive, names)
+        return Regression(fit, recentred(fit, fill(x), positive), fill)
 
     return fitted
 
 
-class _Regression:
-    """A fitted regression: `fit`, its recentred `model`, and `fill`, what fills gaps of new cases."""
+class Regression:
+    """A fitted regression: `fit` with covariance and notes, its recentred `model`, and `fill` for gaps of new cases."""
 
-    def __init__(self, fit: Any, model: Linear, fill: Predict) -> None:
+    def __init__(self, fit: LogisticFit | PooledFit, model: Linear, fill: Predict) -> None:
         self.fit, self.model, self.fill = fit, model, fill
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
+        """(M,) probabilities of predictors (M, K), with gaps or without."""
         return self.model.predict(self.fill(x))
 
 
-class _Learned:
-    """A fitted learner: scikit-learn's `model`, and `fill`, what fills gaps of new cases."""
+class Classifier(Protocol):
+    """A scikit-learn classifier."""
 
-    def __init__(self, model: Any, fill: Predict) -> None:
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """(N, 2) probabilities."""
+
+
+class _Learned:
+    """A fitted learner: scikit-learn's `model`, and `fill` for gaps of new cases."""
+
+    def __init__(self, model: Classifier, fill: Predict) -> None:
         self.model, self.fill = model, fill
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -79,7 +90,7 @@ def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
     """Four learners by name; settings of forest, SVM and XGBoost are those of the paper's code, the MLP's are ours.
 
     Args:
-        names: K predictors, to fill gaps.
+        names: K predictors, for filling gaps.
         seed: Of forest, boosting and network.
     """
     made: dict[str, Callable[[np.ndarray], Any]] = {
@@ -101,7 +112,7 @@ def boosting(names: Sequence[str], seed: int = 0) -> tuple[str, Fit]:
 
 
 def held_out(fit: Fit, x: np.ndarray, positive: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """(N,) probabilities of cases, each by a model of the cases of all other folds."""
+    """(N,) probabilities of cases, each by a model fitted to the cases of all other folds."""
     prob = np.empty(len(x))
     for number in np.unique(fold):
         held = fold == number
@@ -121,9 +132,9 @@ def model_rows(
     Args:
         positive: (N,) bool.
         probabilities: (N,) by model.
-        thresholds: From which on a model calls a case positive, chosen on other cases.
-        readers: Scores (N,) and calls (N,), NaN where a reader has not read a case; such a case is left out of the
-            reader's row and of its tests.
+        thresholds: By model, the probability from which a case is called positive, chosen on other cases.
+        readers: Scores (N,) and calls (N,), NaN where a reader has not read a case; such cases are omitted from the
+            reader's row and its tests.
         reference: Name of the model that all are tested against.
 
     Returns:
@@ -135,9 +146,9 @@ def model_rows(
     for name, prob in probabilities.items():
         row = _row(name, positive, prob, prob >= thresholds[name], best, calls, name == reference)
         line = calibration_line(positive, prob)
-        told = [line["brier"], line["calibration_slope"], line["calibration_intercept"], thresholds[name]]
-        told.append(net_benefit(positive, prob, thresholds[name])["net_benefit"])
-        rows.append({**row, **dict(zip(_OF_PROBABILITIES, map(_shown, told), strict=True))})
+        numbers = [line["brier"], line["calibration_slope"], line["calibration_intercept"], thresholds[name]]
+        numbers.append(net_benefit(positive, prob, thresholds[name])["net_benefit"])
+        rows.append({**row, **dict(zip(_OF_PROBABILITIES, map(_shown, numbers), strict=True))})
     for name, (score, called) in readers.items():
         read = np.isfinite(score) & np.isfinite(called)
         if positive[read].any() and not positive[read].all():
@@ -157,16 +168,16 @@ def _row(
     calls: np.ndarray,
     is_reference: bool,
 ) -> dict[str, Any]:
-    said, area = rates(positive, called), delong(positive, score)
-    row: dict[str, Any] = {"model": name, "cases": len(positive), "AUC (95% CI)": _interval(area, "auc")}
+    shares, area = rates(positive, called), delong(positive, score)
+    row: dict[str, Any] = {"model": name, "cases": len(positive), "AUC (95% CI)": interval_text(area, "auc")}
     row["p (DeLong)"] = "" if is_reference else p_text(delong_test(positive, score, best)["p"])
-    row |= {f"{rate} (95% CI)": _interval(said, rate) for rate in _RATES}
+    row |= {f"{rate} (95% CI)": interval_text(shares, rate) for rate in _RATES}
     row["p (McNemar)"] = "" if is_reference else p_text(mcnemar(called == positive, calls == positive))
     return row
 
 
 def _calibrated_svm(positive: np.ndarray) -> CalibratedClassifierCV:
-    """Its probabilities by Platt's scaling, on held-out folds: five, or as many as a class has cases."""
+    """An SVM with probabilities by Platt's scaling on held-out folds: five, or as many as a class has cases."""
     folds = min(5, int(positive.sum()), int((~positive).sum()))
     return CalibratedClassifierCV(SVC(class_weight="balanced"), ensemble=False, cv=folds)
 
@@ -195,10 +206,6 @@ def _learner(make: Callable[[np.ndarray], Any], names: Sequence[str]) -> Fit:
         return _Learned(make(positive).fit(fill(x), positive), fill)
 
     return fitted
-
-
-def _interval(values: Mapping[str, float], name: str) -> str:
-    return f"{values[name]:.3f} ({values[f'{name}_low']:.3f} to {values[f'{name}_high']:.3f})"
 
 
 def _shown(value: float) -> str:

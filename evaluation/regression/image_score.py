@@ -1,9 +1,9 @@
-"""From latents of images to one score of each case, without letting a case's own label into its score.
+"""From latents of images to one score of each case, without using the case's own label.
 
 Three scores of an image: `probe`, the log odds of a ridge-penalised logistic regression on the latent; `mahalanobis`,
 the distance of the latent from those of normal cases, with the shrunk covariance of Ledoit and Wolf
-(doi:10.1016/S0047-259X(03)00096-4); `reconstruction`, the error of the image. Images of a case stay together
-everywhere: in the folds of the scores as in those that choose the penalty.
+(doi:10.1016/S0047-259X(03)00096-4); `reconstruction`, the error of the image. Images of a case are always in
+one fold, for the scores and for the choice of the penalty.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ _PENALTIES = 10.0 ** np.arange(-4.0, 1.0)  # scikit-learn's C, for latents of un
 
 
 def folds_by_case(positive: np.ndarray, case: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
-    """(N,) the fold of each image: all of a case in one, classes even among folds.
+    """(N,) the fold of each image: all images of a case in one fold, classes spread evenly.
 
     Raises:
         ValueError: If a class has fewer cases than there are folds.
@@ -51,7 +51,7 @@ def folds_by_case(positive: np.ndarray, case: np.ndarray, folds: int, seed: int 
 
 
 def check_folds(case: np.ndarray, fold: np.ndarray) -> None:
-    """Nothing, or a ValueError that names a case in two folds."""
+    """Raise a ValueError that names a case in two folds, if there is one."""
     home: dict[Any, int] = {}
     for name, number in zip(case, fold, strict=True):
         if home.setdefault(name, number) != number:
@@ -59,17 +59,17 @@ def check_folds(case: np.ndarray, fold: np.ndarray) -> None:
 
 
 def fit_score(kind: Kind, latent: np.ndarray, positive: np.ndarray, case: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Numbers of a score, as `models.residual_vae.ImageScore.take` has them.
+    """Fit the numbers of a score, for `models.residual_vae.ImageScore.take`.
 
     Args:
-        kind: Of the score; `mahalanobis` uses labels to choose normal images, `reconstruction` needs nothing.
+        kind: Kind of the score; `mahalanobis` uses labels to choose normal images, `reconstruction` fits nothing.
         latent: (N, L).
         positive: (N,) bool.
         case: (N,) names.
         seed: Of the folds that choose the penalty of `probe`.
 
     Returns:
-        `weight` (L,) and `bias`; `centre` (L,) and `precision` (L, L); or nothing.
+        `weight` (L,) and `bias`, or `centre` (L,) and `precision` (L, L), or nothing.
     """
     if kind == "reconstruction":
         return {}
@@ -104,7 +104,7 @@ def out_of_fold(
     fold: np.ndarray,
     seed: int = 0,
 ) -> np.ndarray:
-    """(N,) scores of images, each by numbers that were fitted to the cases of all other folds.
+    """(N,) scores of images, each fitted to the cases of all other folds.
 
     Raises:
         ValueError: If a case is in two folds.
@@ -128,10 +128,10 @@ def by_case(score: np.ndarray, case: Iterable[str], names: Sequence[str], how: A
 
 
 def along_score(latent: np.ndarray, score: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean latent of images of a score, by least squares of each number of the latent on it.
+    """The mean latent of images with a given score, by least squares of each latent number on the score.
 
-    Unlike the weights of a probe, which also cancel what has nothing to do with the score, this shows what goes
-    with it (Haufe et al. 2014, doi:10.1016/j.neuroimage.2013.10.067).
+    It shows what varies with the score. The weights of a probe do not: they also cancel unrelated variation (Haufe et
+    al. 2014, doi:10.1016/j.neuroimage.2013.10.067).
 
     Args:
         latent: (N, L).

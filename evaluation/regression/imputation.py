@@ -1,4 +1,4 @@
-"""Missing values: several imputations for coefficients, one filling from the training cases for predictions."""
+"""Missing values: multiple imputation for coefficients, a filler fitted to training cases for predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ __all__ = ["PooledFit", "TrainingFiller", "fit_imputed", "impute", "pool", "pool
 
 
 def impute(x: np.ndarray, positive: np.ndarray, names: Sequence[str], *, draws: int = 20, seed: int = 0) -> np.ndarray:
-    """Draw missing values from what the other predictors and the outcome say, by chained Bayesian regressions.
+    """Draw missing values by chained Bayesian regressions on the other predictors and the outcome.
 
-    The outcome takes part, or associations with it would be weakened (Moons et al. 2006,
-    doi:10.1016/j.jclinepi.2006.01.009); so these values are for coefficients, never for judging predictions. Draws
-    are normal: those of a predictor of 0 and 1 lie between and beyond.
+    The outcome is included, or associations with it would be weakened (Moons et al. 2006,
+    doi:10.1016/j.jclinepi.2006.01.009). So use these values for coefficients, never to judge predictions. Draws are
+    normal: for a predictor of 0 and 1 they may be any number.
 
     Args:
         x: (N, K), NaN where missing.
@@ -45,13 +45,13 @@ def impute(x: np.ndarray, positive: np.ndarray, names: Sequence[str], *, draws: 
 
 @dataclass(frozen=True)
 class TrainingFiller:
-    """What fills gaps of new cases: linear regressions of each predictor on the others, chained several times.
+    """Fills gaps of new cases by linear regressions of each predictor on the others, chained several times.
 
     Attributes:
         names: K names.
         centre: (K,) means of the known values of the training cases.
         spread: (K,) their standard deviations.
-        start: (K,) what a gap holds before the first regression, in standard deviations from the mean.
+        start: (K,) value of a gap before the first regression, in standard deviations from the mean.
         steps: In order, the predictor that is filled, K coefficients (0 for itself) and the intercept.
     """
 
@@ -62,7 +62,7 @@ class TrainingFiller:
     steps: tuple[tuple[int, np.ndarray, float], ...]
 
     def __call__(self, new: np.ndarray) -> np.ndarray:
-        """(M, K) with NaN to (M, K) without; the same values for the same case, whatever the others."""
+        """(M, K) without NaN, from (M, K); the value of a case does not depend on the other cases."""
         new = np.asarray(new, float)
         gaps = np.isnan(new)
         filled = np.where(gaps, self.start, (new - self.centre) / self.spread)
@@ -73,14 +73,14 @@ class TrainingFiller:
 
 
 def training_filler(x: np.ndarray, names: Sequence[str]) -> TrainingFiller:
-    """What fills gaps of new cases by regressions among the predictors of the training cases, without outcome.
+    """Fit a filler to the predictors of the training cases, without their outcome.
 
     Args:
         x: (N, K) of the training cases, NaN where missing.
         names: K names.
 
     Returns:
-        What scikit-learn's `IterativeImputer` learnt, as plain arrays.
+        The regressions of scikit-learn's `IterativeImputer`, as plain arrays.
 
     Raises:
         ValueError: If a predictor has fewer than two known values.
@@ -119,10 +119,10 @@ class PooledFit(Linear):
 
 
 def fit_imputed(imputed: np.ndarray, positive: np.ndarray, names: Sequence[str]) -> PooledFit:
-    """Fit each completed set and pool the fits; if the classes are separated in one, all are Firth's.
+    """Fit each completed set and pool the fits; if the classes are separated in one set, all use Firth's likelihood.
 
     Args:
-        imputed: (M, N, K) what `impute` gives.
+        imputed: (M, N, K) from `impute`.
         positive: (N,) bool.
         names: K names.
 
@@ -179,11 +179,11 @@ def pooled_table(fit: PooledFit, per: np.ndarray | None = None) -> list[dict[str
     """Odds ratios of a pooled model with 95% Wald intervals by Student's t.
 
     Args:
-        fit: What `pool` gives.
-        per: (K,) change of each predictor that its odds ratio is of, 1 unit by default.
+        fit: From `pool`.
+        per: (K,) change of each predictor that the odds ratio refers to, 1 unit by default.
 
     Returns:
-        Rows as `odds.multivariate_table` gives them, with `p` of Wald's test and `missing_information`.
+        Rows as in `odds.multivariate_table`, with `p` of Wald's test and `missing_information`.
     """
     per = np.ones(len(fit.names)) if per is None else np.asarray(per, float)
     rows = []
@@ -200,8 +200,8 @@ def pooled_table(fit: PooledFit, per: np.ndarray | None = None) -> list[dict[str
             "standard_error": error,
             "missing_information": fit.missing_information[k + 1],
         }
-        said = {key: float(number) for key, number in numbers.items()}
-        rows.append({"predictor": name, "cases": fit.cases, "events": fit.events, **said, "method": fit.method})
+        cells = {key: float(number) for key, number in numbers.items()}
+        rows.append({"predictor": name, "cases": fit.cases, "events": fit.events, **cells, "method": fit.method})
     return rows
 
 

@@ -1,12 +1,12 @@
-"""Maximum and profile of a binary logistic likelihood, as it is or with Firth's penalty.
+"""Maximum and profile of a binary logistic likelihood, with or without Firth's penalty.
 
 The penalty 0.5 log det(X'WX) (Firth 1993, doi:10.1093/biomet/80.1.27) keeps estimates finite where predictors
 separate the classes (Heinze and Schemper 2002, doi:10.1002/sim.1047). A profile holds one coefficient and
 maximises over the others, with the penalty of the full design, as logistf does.
 
 Everywhere `design` is (N, P) with full column rank, a column of ones where the model has an intercept, and
-`positive` (N,) bool. Estimates do not depend on the scale of the columns, but steps do: give columns of about unit
-spread.
+`positive` (N,) bool. Estimates do not depend on the scale of the columns, but the steps do: scale the columns to about
+unit spread.
 """
 
 from contextlib import suppress
@@ -23,17 +23,17 @@ __all__ = ["Maximum", "likelihood_ratio_p", "maximise", "profile_interval"]
 FARTHEST = 60  # standard errors from the estimate at which a bound of an interval counts as infinite
 _FLATTEST = 1e-4  # least information along any direction; below it a standard error would exceed 100
 _NOTHING = -1e10  # logarithm of the penalised likelihood where the information is singular
-_SEARCH: Any = {"method": "trust-exact", "options": {"gtol": 1e-7, "maxiter": 500}}
+_SEARCH: dict[str, Any] = {"method": "trust-exact", "options": {"gtol": 1e-7, "maxiter": 500}}
 
 
 @dataclass(frozen=True)
 class Maximum:
-    """Where a likelihood is largest.
+    """The maximum of a likelihood.
 
     Attributes:
         coefficients: (P,).
-        log_likelihood: There, with the penalty if there is one.
-        covariance: (P, P) inverse of the information X'WX there, without weights for the penalty.
+        log_likelihood: At the maximum, with the penalty if there is one.
+        covariance: (P, P) inverse of the information X'WX at the maximum, without weights for the penalty.
     """
 
     coefficients: np.ndarray
@@ -49,7 +49,7 @@ def maximise(
     start: np.ndarray | None = None,
     held: int | None = None,
 ) -> Maximum:
-    """Newton's method in a trust region, which also leaves the saddles that the penalty can make.
+    """Maximise by Newton's method in a trust region, which also leaves saddles caused by the penalty.
 
     Args:
         design: (N, P).
@@ -62,8 +62,7 @@ def maximise(
         The maximum.
 
     Raises:
-        ValueError: If there is none within reach, as without the penalty where the classes are separated or nearly
-            so.
+        ValueError: If no maximum is found, as without the penalty where the classes are separated or nearly so.
     """
     free = np.flatnonzero(np.arange(design.shape[1]) != held)
     origin = np.zeros(design.shape[1]) if start is None else start
@@ -86,7 +85,7 @@ def maximise(
         return -value, -score
 
     found = minimize(loss, origin[free], jac=True, hess=curvature, **_SEARCH).x
-    for _ in range(3):  # the search compares likelihoods, whose last digits are noise; the score knows better
+    for _ in range(3):  # the last digits of the likelihoods are noise, so the search ends early: refine by the score
         step = np.linalg.lstsq(curvature(found), at(found)[1], rcond=None)[0]
         if np.abs(at(found + step)[1]).max() < np.abs(at(found)[1]).max():
             found = found + step
@@ -107,19 +106,19 @@ def profile_interval(
         design: (N, P).
         positive: (N,) bool.
         column: The coefficient.
-        top: What `maximise` gives.
+        top: From `maximise`.
         penalised: As for `top`.
         level: Coverage of the interval.
 
     Returns:
-        Lower and upper bound; infinite where the likelihood never falls far enough.
+        Lower and upper bound; infinite where the likelihood does not fall far enough.
     """
     least = top.log_likelihood - stats.chi2.ppf(level, 1) / 2
     centre, error = float(top.coefficients[column]), float(np.sqrt(top.covariance[column, column]))
 
     def hold(value: float, near: Maximum) -> Maximum:
         found = [_hold(design, positive, column, value, near, penalised)]
-        with suppress(ValueError):  # the penalty can make several maxima, and some starts find none
+        with suppress(ValueError):  # with the penalty there can be several maxima, and some starts find none
             found.append(_hold(design, positive, column, value, top, penalised))
         return max(found, key=lambda maximum: maximum.log_likelihood)
 
@@ -150,7 +149,7 @@ def likelihood_ratio_p(
 def _hold(
     design: np.ndarray, positive: np.ndarray, column: int, value: float, near: Maximum, penalised: bool
 ) -> Maximum:
-    """The maximum with one coefficient held, sought from where a quadratic likelihood around `near` has it."""
+    """The maximum with one coefficient held; starts at the maximum of a quadratic approximation around `near`."""
     along = near.covariance[:, column] / near.covariance[column, column]
     start = near.coefficients + along * (value - near.coefficients[column])
     start[column] = value

@@ -1,9 +1,9 @@
-"""Logistic regression of a diagnosis on measured predictors, with what makes its coefficients doubtful said.
+"""Logistic regression of a diagnosis on measured predictors, with warnings about unreliable coefficients.
 
-Maximum likelihood where the classes overlap, Firth's penalised likelihood where the predictors separate them:
-there maximum likelihood has no finite answer. Standard errors are the roots of diag (X'WX)^-1 at the estimate,
-without the weights for the penalty that some programs add. The solver is ours because Firth and profiles need one
-that holds a coefficient; without the penalty it gives what statsmodels gives, which the tests compare.
+Maximum likelihood is used where the classes overlap, and Firth's penalised likelihood where the predictors separate
+them and maximum likelihood has no finite estimate. Standard errors are the roots of diag (X'WX)^-1 at the estimate,
+without the weights for the penalty that some programs add. The solver is our own because Firth and profiles need one
+that can hold a coefficient; without the penalty it agrees with statsmodels, as tests show.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ class LogisticFit(Linear):
         method: `ml` or `firth`.
         cases: N.
         events: Positive cases.
-        notes: What a reader of the coefficients has to know, a sentence each.
+        notes: Warnings about the coefficients, a sentence each.
     """
 
     covariance: np.ndarray
@@ -84,15 +84,14 @@ def fit_logistic(
         x: (N, K) in any units.
         positive: (N,) bool.
         names: K names of the predictors, for messages and tables.
-        method: `auto` takes maximum likelihood, and Firth's where the predictors separate the classes or all but
-            do.
+        method: `auto` uses maximum likelihood, or Firth's where the predictors separate the classes or nearly do.
 
     Returns:
         The fit.
 
     Raises:
         ValueError: If a value is missing, a predictor is constant or a combination of others, a class is missing,
-            or the classes are separated and `ml` was asked for.
+            or the classes are separated and `method` is `ml`.
     """
     x, positive = check_predictors(x, positive, names)
     apart: str = separation(x, positive)
@@ -125,16 +124,16 @@ def fit_logistic(
 def recentred(fit: Linear, x: np.ndarray, positive: np.ndarray) -> Linear:
     """The same model with the intercept that makes its mean probability the share of positive cases.
 
-    Firth's penalty draws probabilities towards 0.5, so those of a rare diagnosis come out too high in the mean;
-    odds ratios stay as they are (FLIC, Puhr et al. 2017, doi:10.1002/sim.7273).
+    Firth's penalty draws probabilities towards 0.5, so those of a rare diagnosis are too high on average. Odds ratios
+    are not changed (FLIC, Puhr et al. 2017, doi:10.1002/sim.7273).
 
     Args:
-        fit: Of maximum likelihood it changes nothing.
+        fit: The model; one of maximum likelihood does not change.
         x: (N, K) the cases of the fit, without missing values.
         positive: (N,) bool, both classes.
 
     Returns:
-        The model, of the type that was given.
+        The model, of the type of `fit`.
     """
     linear, share = fit.linear_predictor(x), float(np.mean(positive))
     reach = float(np.abs(linear).max()) + abs(float(np.log(share / (1 - share)))) + 1

@@ -21,11 +21,11 @@ def univariate_table(
         x: (N, K) without missing values.
         positive: (N,) bool.
         names: K names.
-        per: (K,) change of each predictor that its odds ratio is of, 1 unit by default; `x.std(0)` makes
+        per: (K,) change of each predictor that the odds ratio refers to, 1 unit by default; `x.std(0)` makes
             predictors in different units comparable.
 
     Returns:
-        Rows as `multivariate_table` gives them.
+        Rows as in `multivariate_table`.
 
     Raises:
         ValueError: As `fit_logistic` does.
@@ -44,10 +44,10 @@ def multivariate_table(
     """A row for each predictor of a model.
 
     Args:
-        fit: What `fit_logistic` made of the next two.
+        fit: What `fit_logistic` returned for `x` and `positive`.
         x: (N, K).
         positive: (N,) bool.
-        per: (K,) change of each predictor that its odds ratio is of, 1 unit by default.
+        per: (K,) change of each predictor that the odds ratio refers to, 1 unit by default.
 
     Returns:
         `predictor`, `cases`, `events`, `odds_ratio` with its 95% profile-likelihood interval `low` and `high`, `p`
@@ -61,9 +61,9 @@ def multivariate_table(
     top = maximise(design, positive, penalised=penalised)
     rows = []
     for k, name in enumerate(fit.names):
-        unit = per[k] * back[k + 1, k + 1]  # from z-scores to the change asked for
+        unit = per[k] * back[k + 1, k + 1]  # from z-scores to the change `per`
         low, high = profile_interval(design, positive, k + 1, top, penalised=penalised)
-        said = {
+        cells = {
             "predictor": name,
             "cases": fit.cases,
             "events": fit.events,
@@ -75,6 +75,6 @@ def multivariate_table(
             "coefficient": fit.coefficients[k],
             "standard_error": fit.standard_errors[k + 1],
         }
-        rows.append({key: value if isinstance(value, str | int) else float(value) for key, value in said.items()})
+        rows.append({key: value if isinstance(value, str | int) else float(value) for key, value in cells.items()})
         rows[-1]["method"] = fit.method
     return rows

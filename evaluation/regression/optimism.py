@@ -1,12 +1,13 @@
-"""How much better a model looks on its own cases than it is, by the bootstrap of everything that made it."""
+"""Optimism of a model on the cases of its own fit, by a bootstrap of the whole pipeline."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from medzoo.evaluation.scores.classification import auc, interval
+from medzoo.evaluation.scores.classification import auc
 from medzoo.evaluation.scores.diagnostic import calibration_line
+from medzoo.evaluation.scores.intervals import percentile_interval
 
 __all__ = ["optimism_table"]
 
@@ -19,28 +20,28 @@ def optimism_table(
 ) -> list[dict[str, Any]]:
     """Harrell's correction (Harrell, Lee and Mark 1996): apparent value less the mean optimism over resamples.
 
-    A resample draws cases with replacement, the pipeline is made anew from it, and its optimism is how much better
-    that model does on the resample than on the original cases. This corrects for every choice that is made inside
-    `fit`, such as scaling, imputation, selection and thresholds, and for none that was made before. The interval
-    is the location-shifted one (Noma et al. 2021, doi:10.1002/sim.9148): percentiles of the apparent values in the
-    resamples, moved by the mean optimism. The calibration line has none: on the cases of its own fit a regression is
-    always calibrated, so those percentiles say nothing of chance.
+    Each resample draws cases with replacement and fits the pipeline to them; its optimism is how much better that
+    model does on the resample than on the original cases. This corrects for every choice made inside `fit`, such as
+    scaling, imputation, selection and thresholds, but for none made before. The interval is
+    the location-shifted one (Noma et al. 2021, doi:10.1002/sim.9148): percentiles of the apparent values in the
+    resamples, less the mean optimism. The calibration line has none: a regression is always calibrated on the cases
+    of its own fit, so those percentiles do not measure chance.
 
     Args:
-        fit: Makes a model from rows, int (M,), which hold a drawn row as often as it was drawn, and returns what
-            predicts the probabilities (L,) of rows (L,). If it splits its rows itself, equal rows belong together.
+        fit: Fits a model to rows, int (M,), which repeat a row as often as it was drawn, and returns a function
+            from rows (L,) to probabilities (L,). If it splits its rows, it must keep equal rows together.
         positive: (N,) bool.
-        cases: (N,) names of cases of several rows, which are drawn together; each row its own case by default.
+        cases: (N,) the case of each row; rows of a case are drawn together. By default each row is a case.
         resamples: Number of draws.
         seed: Of the draws.
 
     Returns:
         A row for each `measure` (`auc`, `brier`, `calibration_slope`, `calibration_intercept`) with `apparent`,
-        `optimism`, `corrected`, its 95% interval `low` and `high`, how many `resamples` it could be measured in,
-        and how many draws were `redrawn` because they held one class or `fit` refused them by a ValueError.
+        `optimism`, `corrected`, its 95% interval `low` and `high`, the number of `resamples` in which it could be
+        measured, and how many draws were `redrawn` because they held one class or `fit` raised a ValueError.
 
     Raises:
-        ValueError: If `fit` refuses the original cases, or more draws than were asked for.
+        ValueError: If `fit` refuses the original cases, or more draws than `resamples`.
     """
     positive = np.asarray(positive, bool)
     _, member = np.unique(np.arange(len(positive)) if cases is None else np.asarray(cases), return_inverse=True)
@@ -85,7 +86,7 @@ def _rows(apparent: np.ndarray, inside: np.ndarray, gained: np.ndarray, redrawn:
         known = np.isfinite(gained[:, k])
         excess = float(gained[known, k].mean()) if known.any() else float("nan")
         spread = known.any() and not name.startswith("calibration")
-        low, high = interval(inside[known, k]) if spread else (float("nan"), float("nan"))
+        low, high = percentile_interval(inside[known, k]) if spread else (float("nan"), float("nan"))
         numbers = {
             "apparent": float(apparent[k]),
             "optimism": excess,

@@ -1,25 +1,32 @@
-"""Fitted comparators as plain arrays, so that a checkpoint can keep them: no pickle, no scikit-learn to read them.
+"""Fitted comparators as plain arrays, which a checkpoint can hold without pickle or scikit-learn.
 
-`models.fitted` computes from these arrays what scikit-learn computes from its objects; the tests compare the two.
+`models.fitted` predicts from these arrays as scikit-learn does from its objects; tests compare both.
 """
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import logit
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
+from medzoo.evaluation.regression.comparators import Regression
 from medzoo.evaluation.regression.imputation import TrainingFiller
 
-__all__ = ["Arrays", "kind_of", "plain_filler", "plain_model", "plain_regression"]
+if TYPE_CHECKING:  # an extra, which need not be installed
+    from xgboost import XGBClassifier
+
+__all__ = ["Arrays", "plain_filler", "plain_model", "plain_regression"]
 
 Arrays = dict[str, np.ndarray]
 
 
-def plain_filler(fill: Any) -> Arrays:
-    """Of a `TrainingFiller`: the numbers of its chained regressions; nothing of one that fills no gaps."""
+def plain_filler(fill: object) -> Arrays:
+    """Numbers of the chained regressions of a `TrainingFiller`; nothing for a function that fills no gaps."""
     if not isinstance(fill, TrainingFiller):
         return {}
     count = len(fill.names)
@@ -33,39 +40,27 @@ def plain_filler(fill: Any) -> Arrays:
     }
 
 
-def plain_regression(made: Any) -> Arrays:
-    """Of what `evaluation.regression.comparators.regression` fits: `intercept` and `coefficients` (K,)."""
+def plain_regression(made: Regression) -> Arrays:
+    """`intercept` and `coefficients` (K,) of a fitted regression."""
     return {"intercept": np.array(made.model.intercept), "coefficients": np.asarray(made.model.coefficients, float)}
 
 
-def kind_of(model: Any) -> str:
-    """Which of `trees`, `support_vectors`, `perceptron` a fitted scikit-learn or XGBoost model is.
+def plain_model(model: object) -> Arrays:
+    """Arrays of a fitted scikit-learn or XGBoost model; a pipeline adds its `centre` and `scale`.
 
     Raises:
-        ValueError: If it is none of them.
+        ValueError: If its kind has no plain form.
     """
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    kinds = {
-        "RandomForestClassifier": "trees",
-        "HistGradientBoostingClassifier": "trees",
-        "XGBClassifier": "trees",
-        "CalibratedClassifierCV": "support_vectors",
-        "MLPClassifier": "perceptron",
-    }
-    if type(last).__name__ not in kinds:
-        raise ValueError(f"{type(last).__name__}: no plain form of this model is known")
-    return kinds[type(last).__name__]
-
-
-def plain_model(model: Any) -> Arrays:
-    """Of a learner of `evaluation.regression.comparators`; a pipeline brings its `centre` and `scale`."""
     if isinstance(model, Pipeline):
-        scaler, last = model.steps[0][1], model.steps[1][1]
-        return {"centre": scaler.mean_, "scale": scaler.scale_, **_READ[type(last).__name__](last)}
-    return _READ[type(model).__name__](model)
+        scaler = model.steps[0][1]
+        return {"centre": scaler.mean_, "scale": scaler.scale_, **plain_model(model.steps[1][1])}
+    kind = type(model).__name__
+    if kind not in _READ:
+        raise ValueError(f"{kind}: no plain form of this model is known")
+    return _READ[kind](model)
 
 
-def _forest(model: Any) -> Arrays:
+def _forest(model: RandomForestClassifier) -> Arrays:
     """Trees whose leaves hold shares of the positive class, to be averaged; they read single precision."""
     trees = []
     for one in model.estimators_:
@@ -75,7 +70,7 @@ def _forest(model: Any) -> Arrays:
     return {**_joined(trees), "base": np.array(0.0), "logistic": np.array(False), "form": np.array(_SINGLE)}
 
 
-def _boosted(model: Any) -> Arrays:
+def _boosted(model: HistGradientBoostingClassifier) -> Arrays:
     """Trees whose leaves add up to log odds."""
     trees = []
     for (one,) in model._predictors:  # the only place where scikit-learn keeps them
@@ -88,7 +83,7 @@ def _boosted(model: Any) -> Arrays:
     return {**_joined(trees), "base": base, "logistic": np.array(True), "form": np.array(_DOUBLE)}
 
 
-def _xgboost(model: Any) -> Arrays:
+def _xgboost(model: "XGBClassifier") -> Arrays:
     """Trees of XGBoost, which go left below a threshold, all in single precision."""
     learner = json.loads(model.get_booster().save_raw("json"))["learner"]
     trees = []
@@ -124,7 +119,7 @@ def _joined(trees: Sequence[tuple[Any, ...]]) -> Arrays:
     return {**joined, "root": start.astype(np.int64)}
 
 
-def _support_vectors(model: Any) -> Arrays:
+def _support_vectors(model: CalibratedClassifierCV) -> Arrays:
     """A machine with a Gaussian kernel, and Platt's two numbers."""
     machine, platt = model.calibrated_classifiers_[0].estimator, model.calibrated_classifiers_[0].calibrators[0]
     return {
@@ -136,13 +131,13 @@ def _support_vectors(model: Any) -> Arrays:
     }
 
 
-def _perceptron(model: Any) -> Arrays:
+def _perceptron(model: MLPClassifier) -> Arrays:
     """One hidden layer of rectified units."""
     (first, second), (bias, last) = model.coefs_, model.intercepts_
     return {"first": first, "first_bias": bias, "second": second[:, 0], "second_bias": np.array(float(last[0]))}
 
 
-_READ = {
+_READ: Mapping[str, Callable[..., Arrays]] = {
     "RandomForestClassifier": _forest,
     "HistGradientBoostingClassifier": _boosted,
     "XGBClassifier": _xgboost,

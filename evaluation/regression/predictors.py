@@ -1,4 +1,4 @@
-"""Whether predictors can carry a logistic regression: missing, constant, tied, separating or too many of them."""
+"""Checks of the predictors of a logistic regression: missing, constant, tied, separating, or too many."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from medzoo.evaluation.scores.diagnostic import delong
+from medzoo.evaluation.scores.intervals import interval_text
 
 __all__ = [
     "Separation",
@@ -21,12 +22,12 @@ __all__ = [
 
 Separation = Literal["none", "quasi", "complete"]
 EVENTS = 10  # of the rarer class for each predictor; with fewer, coefficients are unstable (Peduzzi et al. 1996)
-INFLATION = 10  # variance inflation from which on predictors say almost the same
+INFLATION = 10  # variance inflation above which predictors are nearly redundant
 TIED = 1e-8  # a singular value of the z-scores, as a share of that of a single predictor, that counts as 0
 
 
 def check_predictors(x: np.ndarray, positive: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The same as float (N, K) and bool (N,), or one line that says which predictor no model can be fitted to.
+    """Return them as float (N, K) and bool (N,), or raise one line that names the unusable predictor.
 
     Raises:
         ValueError: If a value is missing, a predictor is constant or a combination of others, or a class is
@@ -81,7 +82,7 @@ def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def variance_inflation(x: np.ndarray) -> np.ndarray:
-    """(K,) how much larger each coefficient's variance is than without the others: 1 / (1 - R^2) of it on them."""
+    """(K,) variance inflation of each predictor: 1 / (1 - R^2) of its regression on the others."""
     x = np.asarray(x, float)
     return np.diag(np.linalg.inv(np.atleast_2d(np.corrcoef(x, rowvar=False))))
 
@@ -91,7 +92,7 @@ def events_note(positive: np.ndarray, candidates: int) -> str:
 
     Args:
         positive: (N,) bool.
-        candidates: Predictors that were looked at, including those that a selection dropped.
+        candidates: Number of predictors that were considered, including those that a selection dropped.
     """
     events = int(min(np.sum(positive), len(positive) - np.sum(positive)))
     if events >= EVENTS * candidates:
@@ -111,11 +112,11 @@ def polarity_note(positive: np.ndarray, score: np.ndarray, name: str) -> str:
     Returns:
         The warning where the whole 95% interval of the area under the ROC curve lies below 0.5.
     """
-    said = delong(positive, score)
-    if said["auc_high"] >= 0.5:
+    area = delong(positive, score)
+    if area["auc_high"] >= 0.5:
         return ""
-    area = f"{said['auc']:.3f} ({said['auc_low']:.3f} to {said['auc_high']:.3f})"
-    return f"{name}: area under the ROC curve {area}, smaller for positive cases: are labels or score turned round?"
+    text = interval_text(area, "auc")
+    return f"{name}: area under the ROC curve {text}, smaller for positive cases: are labels or score turned round?"
 
 
 def inflation_notes(x: np.ndarray, names: Sequence[str]) -> list[str]:

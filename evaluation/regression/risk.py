@@ -1,4 +1,4 @@
-"""Logistic regression of expansion on the clinical variables: where a forecast takes its probability from."""
+"""Logistic regression of expansion on the clinical variables, for the probability of a forecast."""
 
 import numpy as np
 from scipy.special import expit
@@ -15,7 +15,7 @@ def expand(clinical: np.ndarray, fill: np.ndarray) -> np.ndarray:
 
     Args:
         clinical: (N, K) scaled to [0, 1], NaN where unknown.
-        fill: (K,) stands for unknown values.
+        fill: (K,) values in place of unknown ones.
 
     Returns:
         (N, 3 K): values, their logarithms (hours and volumes act in proportion), indicators of unknown.
@@ -51,5 +51,5 @@ def fit_risk(clinical: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, float
 
 
 def risk_of(clinical: np.ndarray, weight: np.ndarray, bias: float, fill: np.ndarray) -> np.ndarray:
-    """(N,) probabilities of expansion by the numbers of `fit_risk`, of clinical values (N, K), NaN where unknown."""
+    """(N,) probabilities of expansion by the numbers of `fit_risk`; clinical values are (N, K), NaN where unknown."""
     return expit(expand(clinical, fill) @ weight + bias)

@@ -17,7 +17,7 @@ def patient_scores(
         ids: N names of images.
         prob: (N, K).
         label: (N,).
-        pattern: Regular expression whose first group is the patient in the id of an image.
+        pattern: Regular expression; its first group in the id of an image is the patient.
 
     Returns:
         M names in order, scores (M,) and labels (M,).

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from medzoo.evaluation.scores.diagnostic import rates
+from medzoo.evaluation.scores.intervals import percentile_interval
 
-__all__ = ["auc", "bootstrap_auc", "class_table", "interval", "one_vs_rest"]
+__all__ = ["auc", "bootstrap_auc", "class_table", "one_vs_rest"]
 
 
 def one_vs_rest(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """(N, K) zeros and ones from class indices (N,); labels that are (N, K) already come back as they are."""
+    """(N, K) zeros and ones from class indices (N,); labels (N, K) are returned unchanged."""
     return labels.astype(int) if labels.ndim == 2 else np.eye(num_classes, dtype=int)[labels.astype(int)]
 
 
@@ -47,7 +48,7 @@ def bootstrap_auc(positive: np.ndarray, score: np.ndarray, *, resamples: int = 1
         positive: (N,) zeros and ones.
         score: (N,) scores.
         resamples: Number of draws.
-        seed: Seed of the draws; the same seed draws the same cases whatever the scores, so that differences between
+        seed: Seed of the draws; the same seed draws the same cases for any scores, so that differences between
             two scores are paired.
 
     Returns:
@@ -61,12 +62,6 @@ def bootstrap_auc(positive: np.ndarray, score: np.ndarray, *, resamples: int = 1
         draws = rng.multinomial(count, np.full(count, 1 / count), size=min(chunk, resamples - start))
         areas.append(auc(positive, score, draws))
     return np.concatenate(areas)
-
-
-def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap samples; NaN samples are left out."""
-    low, high = np.nanpercentile(samples, [50 * (1 - level), 50 * (1 + level)])
-    return float(low), float(high)
 
 
 def class_table(
@@ -98,10 +93,10 @@ def class_table(
 
 
 def _row(area: float, samples: np.ndarray) -> dict[str, Any]:
-    low, high = interval(samples) if np.isfinite(samples).any() else (np.nan, np.nan)
+    low, high = percentile_interval(samples)
     return {"n": 0, "auc": area, "auc_low": low, "auc_high": high}
 
 
 def _rates(truth: np.ndarray, called: np.ndarray) -> dict[str, Any]:
-    said = rates(truth, called)
-    return {"n": int(truth.sum()), **{name: said[name] for name in ("sensitivity", "specificity", "ppv", "npv")}}
+    found = rates(truth, called)
+    return {"n": int(truth.sum()), **{name: found[name] for name in ("sensitivity", "specificity", "ppv", "npv")}}

@@ -3,8 +3,6 @@
 Everywhere `positive` is (N,) bool, the truth, and `score` (N,), larger for positive cases.
 """
 
-from typing import Any
-
 import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
@@ -14,7 +12,6 @@ __all__ = [
     "calibration_intervals",
     "calibration_line",
     "check_known",
-    "compare_readers",
     "decision_curve",
     "delong",
     "delong_test",
@@ -55,7 +52,7 @@ def delong(positive: np.ndarray, score: np.ndarray) -> dict[str, float]:
 
 
 def delong_test(positive: np.ndarray, score: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """Whether two scores of the same cases have areas that differ, by DeLong's paired test.
+    """DeLong's paired test of the areas of two scores of the same cases.
 
     Returns:
         `difference` (score - other) with its 95% interval `difference_low`, `difference_high`, `z` and two-sided `p`; a
@@ -78,9 +75,9 @@ def delong_test(positive: np.ndarray, score: np.ndarray, other: np.ndarray) -> d
 
 
 def rates(positive: np.ndarray, called: np.ndarray) -> dict[str, float]:
-    """What calls of (N,) bool are worth, each share with Wilson's 95% interval under `<name>_low` and `<name>_high`.
+    """Rates of calls (N,) bool, each with Wilson's 95% interval under `<name>_low` and `<name>_high`.
 
-    F1 is a function of TP / (TP + FP + FN) that rises everywhere, so its interval is that of this share, mapped.
+    F1 is a rising function of TP / (TP + FP + FN), so its interval is that of this share, mapped.
 
     Returns:
         `sensitivity`, `specificity`, `ppv`, `npv`, `accuracy`, `f1`, NaN where there is nothing to divide by;
@@ -97,17 +94,17 @@ def rates(positive: np.ndarray, called: np.ndarray) -> dict[str, float]:
         "accuracy": (tp + tn, len(positive)),
         "f1": (tp, tp + fp + fn),
     }
-    said: dict[str, float] = {}
+    found: dict[str, float] = {}
     for name, (part, whole) in shares.items():
         values = [part / whole, *_wilson(part, whole)] if whole else [float("nan")] * 3
         values = [2 * value / (1 + value) for value in values] if name == "f1" else values
-        said |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
-    said["balanced_accuracy"] = (said["sensitivity"] + said["specificity"]) / 2
-    return {**said, "tp": tp, "fp": fp, "fn": fn, "tn": tn}
+        found |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+    found["balanced_accuracy"] = (found["sensitivity"] + found["specificity"]) / 2
+    return {**found, "tp": tp, "fp": fp, "fn": fn, "tn": tn}
 
 
 def youden_threshold(positive: np.ndarray, score: np.ndarray) -> float:
-    """The score from which on calling a case positive gives the largest sensitivity + specificity."""
+    """The threshold (score >= threshold is positive) with the largest sensitivity + specificity."""
     positive, score = np.asarray(positive, bool), np.asarray(score, float)
     levels = np.unique(score)
     sensitivity = 1 - np.searchsorted(np.sort(score[positive]), levels) / positive.sum()
@@ -129,16 +126,17 @@ def calibration_line(positive: np.ndarray, prob: np.ndarray) -> dict[str, float]
     """
     check_known(prob)
     positive, prob = np.asarray(positive, bool), np.clip(np.asarray(prob, float), 1e-6, 1 - 1e-6)
-    said = {"brier": float(np.mean((prob - positive) ** 2))}
+    brier = float(np.mean((prob - positive) ** 2))
     both = positive.any() and not positive.all()
     slope = (
         LogisticRegression(C=np.inf, max_iter=1000).fit(logit(prob)[:, None], positive).coef_[0, 0] if both else np.nan
     )
-    return {**said, "calibration_slope": float(slope), "calibration_intercept": _intercept(positive, logit(prob))}
+    level = _intercept(positive, logit(prob))
+    return {"brier": brier, "calibration_slope": float(slope), "calibration_intercept": level}
 
 
 def calibration_intervals(positive: np.ndarray, prob: np.ndarray) -> dict[str, float]:
-    """Wald's 95% intervals of the two numbers of `calibration_line`, each with the other model's terms as they are.
+    """Wald's 95% intervals of slope and intercept, each in its own model of `calibration_line`.
 
     Returns:
         `calibration_slope_low`, `calibration_slope_high`, `calibration_intercept_low`, `calibration_intercept_high`;
@@ -146,9 +144,9 @@ def calibration_intervals(positive: np.ndarray, prob: np.ndarray) -> dict[str, f
     """
     line, positive = calibration_line(positive, prob), np.asarray(positive, bool)
     linear = logit(np.clip(np.asarray(prob, float), 1e-6, 1 - 1e-6))
-    said = {f"calibration_{name}_{end}": float("nan") for name in ("slope", "intercept") for end in ("low", "high")}
+    found = {f"calibration_{name}_{end}": float("nan") for name in ("slope", "intercept") for end in ("low", "high")}
     if not positive.any() or positive.all() or delong(positive, prob)["auc"] in (0, 1):
-        return said
+        return found
     slope, level = line["calibration_slope"], line["calibration_intercept"]
     fitted = expit(slope * linear + _intercept(positive, slope * linear))
     design = np.stack([np.ones(len(linear)), linear], axis=1)
@@ -158,12 +156,12 @@ def calibration_intervals(positive: np.ndarray, prob: np.ndarray) -> dict[str, f
     }
     for name, error in errors.items():
         for end, sign in (("low", -1), ("high", 1)):
-            said[f"calibration_{name}_{end}"] = line[f"calibration_{name}"] + sign * Z * error
-    return said
+            found[f"calibration_{name}_{end}"] = line[f"calibration_{name}"] + sign * Z * error
+    return found
 
 
 def check_known(score: np.ndarray) -> None:
-    """Nothing, or a ValueError that says how many of the scores (N,) are missing."""
+    """Raise a ValueError with the number of missing scores (N,), if there are any."""
     missing = int((~np.isfinite(np.asarray(score, float))).sum())
     if missing:
         raise ValueError(
@@ -172,13 +170,13 @@ def check_known(score: np.ndarray) -> None:
 
 
 def net_benefit(positive: np.ndarray, prob: np.ndarray, threshold: float) -> dict[str, float]:
-    """Net benefit at one threshold, of the model as `net_benefit` and of treating all as `net_benefit_all`."""
+    """`net_benefit` of the model at one threshold, and `net_benefit_all` of treating all."""
     found = decision_curve(positive, prob, np.array([threshold]))
     return {"net_benefit": float(found["model"][0]), "net_benefit_all": float(found["all"][0])}
 
 
 def decision_curve(positive: np.ndarray, prob: np.ndarray, thresholds: np.ndarray) -> dict[str, np.ndarray]:
-    """Net benefit of treating whom a probability calls positive, beside treating all and none.
+    """Net benefit of treating patients above a threshold of the probability, beside treating all and none.
 
     Vickers and Elkin 2006 (doi:10.1177/0272989X06295361): TP / N - FP / N * t / (1 - t).
 
@@ -198,34 +196,14 @@ def decision_curve(positive: np.ndarray, prob: np.ndarray, thresholds: np.ndarra
     return {"model": tp - fp * odds, "all": share - (1 - share) * odds}
 
 
-def compare_readers(positive: np.ndarray, called: np.ndarray, readers: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Rates of a model's calls and of each reader's, with McNemar's exact test of model against reader.
-
-    The test is on the cases where one is right and the other wrong: `p_sensitivity` among positive cases,
-    `p_specificity` among the others.
-
-    Returns:
-        A row for `model` and for each reader, as `rates` with `name`.
-    """
-    positive, called = np.asarray(positive, bool), np.asarray(called, bool)
-    rows: list[dict[str, Any]] = [{"name": "model", **rates(positive, called)}]
-    for name, reader in readers.items():
-        right, theirs = called == positive, np.asarray(reader, bool) == positive
-        row = {"name": name, **rates(positive, reader)}
-        for key, group in (("p_sensitivity", positive), ("p_specificity", ~positive)):
-            row[key] = mcnemar(right[group], theirs[group])
-        rows.append(row)
-    return rows
-
-
 def mcnemar(right: np.ndarray, other: np.ndarray) -> float:
-    """Exact p of McNemar's test on the cases where one is right (N,) bool and the other is wrong."""
+    """Exact p of McNemar's test of two readers of the same cases, (N,) bool where each is right."""
     only, theirs = int((right & ~other).sum()), int((~right & other).sum())
     return float(stats.binomtest(only, only + theirs).pvalue) if only + theirs else 1.0
 
 
 def p_text(p: float) -> str:
-    """A p value as tables have it."""
+    """A p value as written in tables."""
     return "<0.001" if p < 0.0005 else f"{p:.3f}"
 
 

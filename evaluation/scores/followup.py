@@ -1,4 +1,4 @@
-"""Sampled follow-ups of one patient: volumes, probability maps, and how they compare with the real follow-up."""
+"""Sampled follow-ups of one patient: volumes, probability maps, and their comparison with the real follow-up."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ IPH, IVH = 1, 2  # channels of a scan after its CT
 
 @dataclass(frozen=True)
 class SampledFollowups:
-    """N sampled follow-ups of a patient, known on S slices; the others are those of the baseline.
+    """N sampled follow-ups of a patient, forecast on S slices; all other slices are those of the baseline.
 
     Attributes:
         baseline: (Z, 3, H, W) CT in [0, 1], IPH, IVH.
@@ -43,7 +43,7 @@ class SampledFollowups:
         return float(volume_ml(self.baseline[:, channel] > 0.5, self.spacing[::-1]))
 
     def volumes_ml(self, channel: int = IPH) -> np.ndarray:
-        """(N,) volumes of IPH or IVH in mL, a voxel counting from probability 0.5."""
+        """(N,) volumes of IPH or IVH in mL, of voxels with a probability above 0.5."""
         outside = np.delete(self.baseline[:, channel], self.slices, axis=0) > 0.5
         inside = (self.iph, self.ivh)[channel - 1] > 0.5
         return volume_ml(inside, self.spacing[::-1]) + volume_ml(outside, self.spacing[::-1])
@@ -85,7 +85,7 @@ class SampledFollowups:
 
 
 def compare(sampled: SampledFollowups, followup: np.ndarray) -> dict[str, float]:
-    """One patient's samples against the real follow-up.
+    """Compare the samples of one patient with the real follow-up.
 
     Args:
         sampled: The samples.
@@ -99,7 +99,7 @@ def compare(sampled: SampledFollowups, followup: np.ndarray) -> dict[str, float]
     """
     real_ml = float(volume_ml(followup[:, IPH] > 0.5, sampled.spacing[::-1]))
     shift = abs(midline_shift_mm(HU * followup[:, 0], sampled.spacing[::-1], np.any(followup[:, 1:] > 0.5, axis=1)))
-    said_shift = float(weighted_mean(sampled.midline_shifts_mm()[None], sampled.weights[None])[0])
+    forecast_shift = float(weighted_mean(sampled.midline_shifts_mm()[None], sampled.weights[None])[0])
     real = slice_consistency(HU * followup[sampled.slices, 0], followup[sampled.slices, IPH] > 0.5)
     drawn = [
         slice_consistency(HU * ct, iph > 0.5)
@@ -111,7 +111,7 @@ def compare(sampled: SampledFollowups, followup: np.ndarray) -> dict[str, float]
         "dice_ivh": dice(sampled.probability(IVH) > 0.5, followup[:, IVH] > 0.5),
         "volume_similarity": volume_similarity(float(sampled.weights @ sampled.volumes_ml()), real_ml),
         "midline_mm": shift,
-        "midline_error_mm": abs(said_shift - shift),
+        "midline_error_mm": abs(forecast_shift - shift),
         **{name: float(np.mean([each[name] for each in drawn])) if drawn else np.nan for name in real},
         **{f"real_{name}": value for name, value in real.items()},
     }

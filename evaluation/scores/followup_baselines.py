@@ -1,4 +1,4 @@
-"""What a forecast of follow-up volumes must beat: no change, mean growth, and a regression on the clinical variables.
+"""Baselines of follow-up volumes that a forecast must beat: no change, mean growth, a regression on clinical variables.
 
 All are fitted on training patients only, and are scored by the same numbers as a network's samples.
 """
@@ -14,10 +14,11 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from medzoo.evaluation.scores.forecasts import crps, forecast_metrics
+from medzoo.evaluation.scores.intervals import percentile_interval
 
 __all__ = ["Forecast", "baseline_forecasts", "comparison_table", "fit_baselines"]
 
-SMALLEST_ML = 0.1  # volumes below this, which a segmentation hardly resolves, are raised to it before the logarithm
+SMALLEST_ML = 0.1  # smaller volumes, which a segmentation hardly resolves, are raised to it before the logarithm
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Forecast:
     Attributes:
         samples: (B, N) volumes in mL.
         weights: (B, N), equal by default.
-        score: (B,) score of expansion where it is not the share of samples that meet the criterion.
+        score: (B,) score of expansion; by default the share of samples that meet the criterion.
     """
 
     samples: np.ndarray
@@ -38,8 +39,7 @@ class Forecast:
 def fit_baselines(clinical: np.ndarray, baseline_ml: np.ndarray, followup_ml: np.ndarray) -> dict[str, np.ndarray]:
     """Growth of the mean volume, and the linear regression of log(follow-up / baseline) on the clinical variables.
 
-    The regression's residuals are out of fold, because those of the fit itself would make small training sets look too
-    certain.
+    The regression's residuals are out of fold: those of the fit itself are too small on small training sets.
 
     Args:
         clinical: (M, K) values in any units, NaN where unknown: the mean, with an indicator that it was missing.
@@ -47,7 +47,7 @@ def fit_baselines(clinical: np.ndarray, baseline_ml: np.ndarray, followup_ml: np
         followup_ml: (M,) volumes in mL.
 
     Returns:
-        `growth` (); of the regression `fill` (K,) for unknown values, `weight` (K,), `unknown` (K,), what an unknown
+        `growth` (); of the regression `fill` (K,) for unknown values, `weight` (K,), `unknown` (K,) which an unknown
         value adds, `bias` (), and `residuals` (M,).
     """
     model = make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), LinearRegression())
@@ -73,9 +73,9 @@ def baseline_forecasts(
 ) -> dict[str, Forecast]:
     """Three baselines by name.
 
-    `no change` is the baseline volume again, and the same score of expansion for everybody. `mean growth` is the
-    baseline volume times the growth of the training patients' mean volume; expansion is scored by growth in mL.
-    `clinical regression` has N = M samples, with one residual of the training patients each.
+    `no change` forecasts the baseline volume, and the same score of expansion for everybody. `mean growth` multiplies
+    the baseline volume by the growth of the training patients' mean volume; the score of expansion is the growth in mL.
+    `clinical regression` has N = M samples, each with one residual of the training patients.
 
     Args:
         numbers: From `fit_baselines`.
@@ -105,8 +105,8 @@ def comparison_table(
     """One row for each forecast and baseline, in the order given, all on the same patients.
 
     Args:
-        forecasts: What is compared with the baselines: ours and, where it is known, the causal model's own.
-        baselines: What `baseline_forecasts` gives.
+        forecasts: Forecasts to compare with the baselines: ours and, where it is known, the causal model's.
+        baselines: From `baseline_forecasts`.
         truth: (B,) real follow-up volumes in mL.
         baseline_ml: (B,) baseline volumes in mL.
         resamples: Bootstrap draws behind the intervals, which draw the same patients for every row.
@@ -132,8 +132,8 @@ def _skill(scores: np.ndarray, reference: np.ndarray, resamples: int, seed: int)
     with np.errstate(invalid="ignore", divide="ignore"):
         skills = 1 - scores[draws].mean(1) / reference[draws].mean(1)
         skill = 1 - scores.mean() / reference.mean()
-    low, high = np.nanpercentile(skills, [2.5, 97.5]) if np.isfinite(skills).any() else (np.nan, np.nan)
-    return {"skill": float(skill), "skill_low": float(low), "skill_high": float(high)}
+    low, high = percentile_interval(skills)
+    return {"skill": float(skill), "skill_low": low, "skill_high": high}
 
 
 def _floored(volume_ml: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Scores of ensemble forecasts: how near, how sharp and how honest a set of sampled follow-up volumes is.
+"""Scores of ensemble forecasts: accuracy, sharpness and calibration of sampled follow-up volumes.
 
 A forecast is (B, N): N samples for each of B patients, with optional weights (B, N) of any sum, as they arise where the
 samples are drawn in strata (p / n1 for each of n1 samples with expansion, (1 - p) / n0 for each of n0 without).
@@ -12,7 +12,7 @@ from scipy.stats import kstest
 
 from medzoo.evaluation.measures.expansion import ExpansionRule
 from medzoo.evaluation.scores.classification import auc, bootstrap_auc
-from medzoo.evaluation.scores.classification import interval as percentile_interval
+from medzoo.evaluation.scores.intervals import percentile_interval
 
 __all__ = [
     "bootstrap_interval",
@@ -21,8 +21,8 @@ __all__ = [
     "energy_distance",
     "expansion_score",
     "forecast_metrics",
-    "interval",
     "pit",
+    "prediction_interval",
     "weighted_mean",
     "weighted_quantile",
 ]
@@ -38,7 +38,7 @@ def crps(samples: np.ndarray, truth: np.ndarray, weights: np.ndarray | None = No
 
     Returns:
         (B,) scores in that unit, 0 at best; |sample - truth| for N = 1. The ECDF is taken as the forecast itself, so a
-        small N is a handicap (of about 1 / N for a good forecast), as it is for whoever uses the samples.
+        small N costs about 1 / N of a good forecast's score, as it costs users of the samples.
     """
     samples, weights = _checked(samples, weights)
     order = np.argsort(samples, axis=1)
@@ -81,7 +81,7 @@ def weighted_quantile(samples: np.ndarray, level: float, weights: np.ndarray | N
     """Quantile of each forecast, linear between samples whose levels are the means of their PIT.
 
     With equal weights the k-th of N samples has the level k / (N + 1) (NumPy's `weibull`), so that an interval of a
-    calibrated ensemble covers what it says whatever N; NumPy's default would make small ensembles look overconfident.
+    calibrated ensemble has its nominal coverage for any N. NumPy's default makes small ensembles look overconfident.
 
     Args:
         samples: (B, N).
@@ -101,7 +101,9 @@ def weighted_quantile(samples: np.ndarray, level: float, weights: np.ndarray | N
     return np.array(quantiles)
 
 
-def interval(samples: np.ndarray, level: float, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def prediction_interval(
+    samples: np.ndarray, level: float, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Central prediction interval of each forecast.
 
     Args:
@@ -118,7 +120,7 @@ def interval(samples: np.ndarray, level: float, weights: np.ndarray | None = Non
 
 def coverage(samples: np.ndarray, truth: np.ndarray, level: float, weights: np.ndarray | None = None) -> float:
     """Share of truths (B,) inside their central prediction interval of samples (B, N); `level` if calibrated."""
-    low, high = interval(samples, level, weights)
+    low, high = prediction_interval(samples, level, weights)
     return float(np.mean((low <= truth) & (truth <= high)))
 
 
@@ -169,7 +171,7 @@ def forecast_metrics(
         truth: (B,) real follow-up volumes in mL.
         baseline_ml: (B,) baseline volumes in mL.
         weights: (B, N), equal by default.
-        score: (B,) score of expansion where it is not the share of samples that meet the criterion.
+        score: (B,) score of expansion; by default the share of samples that meet the criterion.
         resamples: Bootstrap draws behind the intervals.
         seed: Seed of the draws and of the PIT.
 

@@ -1,7 +1,7 @@
 """From the share of positive cases in a study to the prevalence where a model is used.
 
-A study that gathers cases and controls fixes their shares, and the intercept of its logistic model holds for these
-alone; odds ratios hold anywhere. The prior correction of King and Zeng 2001 (doi:10.1093/oxfordjournals.pan.a004868)
+A case-control study fixes the shares of both classes, and the intercept of its logistic model holds only for these;
+odds ratios hold anywhere. The prior correction of King and Zeng 2001 (doi:10.1093/oxfordjournals.pan.a004868)
 adds logit(prevalence) - logit(share) to every linear predictor.
 """
 
@@ -12,18 +12,18 @@ __all__ = ["at_prevalence", "checked_prevalence", "prior_shift"]
 
 
 def checked_prevalence(prevalence: float | None) -> float | None:
-    """The same, or a ValueError of one line if it is no share; none leaves a model as it is."""
+    """The prevalence, or a ValueError of one line if it is not between 0 and 1; None means that of the study."""
     if prevalence is not None and not 0 < prevalence < 1:
         raise ValueError(f"prevalence={prevalence:g} must lie between 0 and 1, such as 0.00025 for 1 of 4,000")
     return prevalence
 
 
 def prior_shift(share: float, prevalence: float | None) -> float:
-    """What is added to the linear predictor.
+    """Shift of the linear predictor.
 
     Args:
-        share: Of positive cases among those that the model was fitted to.
-        prevalence: Where it is used; none leaves the model as it is.
+        share: Share of positive cases in the study.
+        prevalence: Prevalence where the model is used; None shifts nothing.
 
     Raises:
         ValueError: If the prevalence does not lie between 0 and 1.
@@ -33,5 +33,5 @@ def prior_shift(share: float, prevalence: float | None) -> float:
 
 
 def at_prevalence(probability: np.ndarray, share: float, prevalence: float | None) -> np.ndarray:
-    """Probabilities (N,) of a model, as they are where the prevalence is another."""
+    """Probabilities (N,) of a model, corrected for another prevalence."""
     return expit(logit(probability) + prior_shift(share, prevalence))

@@ -1,4 +1,4 @@
-"""What parts of a representation tell of a label: linear probes, their areas side by side, with paired tests."""
+"""How well parts of a representation predict a label: linear probes, their areas, and paired tests."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,9 @@ import numpy as np
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from medzoo.evaluation.scores.classification import auc, bootstrap_auc, interval, one_vs_rest
+from medzoo.evaluation.scores.classification import auc, bootstrap_auc, one_vs_rest
 from medzoo.evaluation.scores.diagnostic import delong, delong_test, rates
+from medzoo.evaluation.scores.intervals import percentile_interval
 
 __all__ = ["auc_of", "compare_representations", "fit_probe"]
 
@@ -21,7 +22,7 @@ def fit_probe(
     Args:
         features: (N, F).
         label: (N,) class indices.
-        num_classes: K; a class without an example gets no probability.
+        num_classes: K; a class without examples gets probability 0.
         inverse_penalty: scikit-learn's C.
 
     Returns:
@@ -33,7 +34,7 @@ def fit_probe(
         bias[classes] = np.log(np.bincount(label, minlength=num_classes)[classes] / len(label))
         return weight, bias
     fitted = LogisticRegression(C=inverse_penalty, max_iter=2000).fit(features, label)
-    if len(classes) == 2:  # scikit-learn gives the logit of the second against the first
+    if len(classes) == 2:  # scikit-learn returns the logit of the second against the first
         weight[classes[1]], bias[classes] = fitted.coef_[0], [0.0, fitted.intercept_[0]]
     else:
         weight[classes], bias[classes] = fitted.coef_, fitted.intercept_
@@ -59,7 +60,7 @@ def compare_representations(
     Args:
         label: (N,) class indices.
         probs: (N, K) probabilities by name.
-        reference: The name that the others are tested against.
+        reference: Name of the prediction that the others are tested against.
         resamples: Bootstrap draws, with more than two classes.
 
     Returns:
@@ -80,7 +81,7 @@ def _area(label: np.ndarray, prob: np.ndarray, resamples: int) -> dict[str, floa
     if prob.shape[1] == 2:
         found = delong(label == 1, prob[:, 1])
         return {name: found[name] for name in ("auc", "auc_low", "auc_high")}
-    low, high = interval(_areas(label, prob, resamples))
+    low, high = percentile_interval(_areas(label, prob, resamples))
     return {"auc": auc_of(label, prob), "auc_low": low, "auc_high": high}
 
 
@@ -91,7 +92,7 @@ def _difference(
         found = delong_test(label == 1, prob[:, 1], other[:, 1])
         return {name: found[name] for name in ("difference", "difference_low", "difference_high", "p")}
     draws = _areas(label, prob, resamples) - against
-    low, high = interval(draws)
+    low, high = percentile_interval(draws)
     difference, spread = auc_of(label, prob) - auc_of(label, other), float(np.nanstd(draws))
     p = float(2 * stats.norm.sf(abs(difference) / spread)) if spread > 0 else 1.0
     return {"difference": difference, "difference_low": low, "difference_high": high, "p": p}

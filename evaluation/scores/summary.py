@@ -1,7 +1,7 @@
 """Tables that a report of a prediction model needs by TRIPOD+AI (BMJ 2024;385:e078378).
 
-What a program cannot know is "not provided". Item numbers are those of the checklist as we know it; check them against
-the published one before you submit.
+Items that a program cannot know are "not provided". Check the item numbers against the published checklist before you
+submit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _HUMAN = {
 def table_one(
     values: Mapping[str, Mapping[str, np.ndarray]], positive: Mapping[str, np.ndarray], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Cases by split and class: how many, and mean (standard deviation) and gaps of each predictor.
+    """Cases by split and class: their number, and the mean (standard deviation) and gaps of each predictor.
 
     Args:
         values: By split, (N,) of each predictor, NaN where missing.
@@ -57,16 +57,16 @@ def table_one(
     return table
 
 
-def tripod_rows(said: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+def tripod_rows(known: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
     """Rows `item`, `about`, `said` in the order of the checklist.
 
     Args:
-        said: By item, what it is about and what there is to say.
+        known: By item, its subject and its text.
 
     Returns:
-        These, and the items that only a human can fill in.
+        These items, and those that only a human can fill in.
     """
-    items = {**{item: (about, MISSING) for item, about in _HUMAN.items()}, **said}
+    items = {**{item: (about, MISSING) for item, about in _HUMAN.items()}, **known}
     ordered = sorted(items, key=lambda item: (int("".join(c for c in item if c.isdigit())), item))
     return [{"item": f"{item}.", "about": items[item][0], "said": items[item][1]} for item in ordered]
 

@@ -3,7 +3,7 @@
 HemExp (arXiv:2606.15304; github.com/orhunutkuaydin/HemExp, MIT) around MONAI's `AutoencoderKL` (Apache-2.0; Rombach et
 al. 2022, arXiv:2112.10752). Differences: the heads are folded into the convolution before them, which gives the
 same function and gradients without 256 feature maps of full resolution (151 MB a slice of 384 x 384); and attention at
-the deepest level, which MONAI has unless told otherwise and the original therefore too, is a choice.
+the deepest level, MONAI's default and therefore the original's, is optional.
 """
 
 from collections.abc import Sequence

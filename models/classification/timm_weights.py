@@ -1,4 +1,4 @@
-"""Pretrained weights of timm, with what timm leaves unsaid: whether they were of this network, and where they lie."""
+"""Pretrained weights of timm, checked: whether they belong to this network, and where they come from."""
 
 import logging
 import os
@@ -24,13 +24,13 @@ _PATIENCE = 5  # seconds for the hub to answer
 
 @contextmanager
 def checked_weights(name: str) -> Iterator[None]:
-    """Let `timm.create_model` load pretrained weights only where they are of the network, and say how many.
+    """Let `timm.create_model` load pretrained weights only if they fit the network, and report how many do.
 
     Args:
         name: Of the network, for messages.
 
     Raises:
-        ValueError: If weights cannot be had or read, or less than 90% of the network below its head is among them.
+        ValueError: If weights are not available or readable, or cover less than 90% of the network below its head.
     """
     load, fetch = _builder.load_pretrained, _hub.hf_hub_download
     _builder.load_pretrained = partial(_load, load, name)
@@ -41,13 +41,13 @@ def checked_weights(name: str) -> Iterator[None]:
 
 
 def _load(load: Callable[..., None], name: str, net: nn.Module, **options: Any) -> None:
-    """`load` of timm, watched."""
+    """Call timm's `load`, with checks."""
     config: dict[str, Any] = options["pretrained_cfg"]
     kind, place = _builder._resolve_pretrained_source(config)
     source = str(place[0] if isinstance(place, tuple) else place)
     if kind == "file" and not Path(source).is_file():
         raise ValueError(f"weights of '{name}': no file {source}")
-    if kind == "hf-hub" and not _answers():  # timm would try for a minute; what was fetched before still serves
+    if kind == "hf-hub" and not _answers():  # timm would retry for a minute; cached files still work
         _hub.hf_hub_download = partial(_hub.hf_hub_download, local_files_only=True)  # type: ignore[assignment]
     net.load_state_dict = partial(_take, net, name, source, _heads(config))  # type: ignore[method-assign]
     try:
@@ -68,11 +68,11 @@ def _load(load: Callable[..., None], name: str, net: nn.Module, **options: Any) 
 
 
 class _Told(ValueError):
-    """A complaint of ours, on its way through timm."""
+    """An error of ours that passes through timm."""
 
 
 def _take(net: nn.Module, name: str, source: str, heads: tuple[str, ...], given: Mapping[str, Any], **_: Any) -> Any:
-    """`load_state_dict` that tells what share of the network below its head it loads."""
+    """A `load_state_dict` that checks the share of the network below its head that it loads."""
     own = {key: weight for key, weight in net.state_dict().items() if not key.startswith(heads)}
     fitting = [key for key in own if isinstance(given.get(key), Tensor) and given[key].shape == own[key].shape]
     share = sum(own[key].numel() for key in fitting) / max(1, sum(weight.numel() for weight in own.values()))
@@ -101,7 +101,7 @@ def _some(names: Any, count: int = 3) -> str:
 
 
 def _answers() -> bool:
-    """Whether the hub can be reached; an answer of any kind will do."""
+    """Whether the hub answers at all."""
     try:
         with urllib.request.urlopen(urllib.request.Request(_HUB, method="HEAD"), timeout=_PATIENCE):
             return True

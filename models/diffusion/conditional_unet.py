@@ -27,7 +27,7 @@ class ConditionalUNet(nn.Module):
         context_channels: Channels of the images it is conditioned on, concatenated to the noisy latent.
         dim: Width of the first level.
         dim_mults: Width of each level in multiples of `dim`; the resolution halves between levels.
-        blocks_per_level: Residual blocks of each level, on the way down and on the way up.
+        num_res_blocks: Residual blocks of each level, on the way down and on the way up.
         heads: Attention heads.
         dim_head: Channels of each head.
         num_clinical: Number of clinical variables.
@@ -47,7 +47,7 @@ class ConditionalUNet(nn.Module):
         *,
         dim: int = 96,
         dim_mults: Sequence[int] = (1, 2, 4, 8),
-        blocks_per_level: int = 2,
+        num_res_blocks: int = 2,
         heads: int = 4,
         dim_head: int = 32,
         num_clinical: int = 7,
@@ -75,7 +75,7 @@ class ConditionalUNet(nn.Module):
             attention = FullAttention if full[level] else LinearAttention
             self.downs.append(
                 _Down(
-                    [ResidualBlock(narrow, narrow, embedding, dropout) for _ in range(blocks_per_level)],
+                    [ResidualBlock(narrow, narrow, embedding, dropout) for _ in range(num_res_blocks)],
                     attention(narrow, heads, dim_head, memory_tokens),
                     nn.Conv2d(narrow, wide, 2, stride=2)
                     if level < levels - 1
@@ -84,7 +84,7 @@ class ConditionalUNet(nn.Module):
             )
             enlarge = nn.Upsample(scale_factor=2, mode="nearest") if level > 0 else nn.Identity()
             up = _Up(
-                [ResidualBlock(wide + narrow, wide, embedding, dropout) for _ in range(blocks_per_level)],
+                [ResidualBlock(wide + narrow, wide, embedding, dropout) for _ in range(num_res_blocks)],
                 attention(wide, heads, dim_head, memory_tokens),
                 nn.Sequential(enlarge, nn.Conv2d(wide, narrow, 3, padding=1)),
             )

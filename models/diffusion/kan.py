@@ -16,9 +16,9 @@ __all__ = ["KANLinear", "cubic_splines"]
 class KANLinear(nn.Module):
     """y = W SiLU(x) + sum over k of S_k B_k(x), with cubic splines B_k on an even grid.
 
-    Splines are computed in float32 whatever autocast says. Beyond the grid and three intervals around it they are 0,
-    and the SiLU alone is left. Spline weights start as small noise, with a standard deviation of 0.0058; the original's
-    are the least-squares fit of small noise, correlated and with one of 0.0088.
+    Splines are computed in float32 also under autocast. More than three intervals outside the grid they are 0, which
+    leaves the SiLU. Spline weights start as small noise of standard deviation 0.0058; those of the original are a
+    least-squares fit to small noise, correlated, with a standard deviation of 0.0088.
 
     Args:
         in_features: Inputs.

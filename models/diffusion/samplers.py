@@ -7,14 +7,14 @@ pass's clean estimate.
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from medzoo.models.diffusion.schedules import NoiseSchedule
 
-__all__ = ["DDIM", "DDPM", "DPMSolverPP2M", "Denoise", "Draw", "Progress", "Sampler", "sampling_times"]
+__all__ = ["DDIM", "DDPM", "DPMSolverPP2M", "Denoise", "Draw", "Place", "Progress", "Sampler", "sampling_times"]
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """From noisy x (B, ...) and times (B,) to the predicted velocity (B, ...)."""
@@ -23,6 +23,30 @@ Draw = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
 """Told after each pass how many are done, of how many."""
 Spacing = Literal["time", "trailing", "lambda"]
+
+
+class Place(NamedTuple):
+    """Where a walk is before a step.
+
+    Attributes:
+        x: (B, ...) noisy samples.
+        x0: (B, ...) the clean estimate of them.
+        alpha: Signal level of x.
+        sigma: Noise level of x.
+        alpha_next: Signal level at the next time.
+        sigma_next: Noise level at the next time.
+        draw: Source of fresh noise.
+        previous: Clean estimate and lambda one pass before; None on the first.
+    """
+
+    x: Tensor
+    x0: Tensor
+    alpha: float
+    sigma: float
+    alpha_next: float
+    sigma_next: float
+    draw: Draw
+    previous: tuple[Tensor, float] | None
 
 
 class Sampler:
@@ -69,34 +93,14 @@ class Sampler:
             if done == self.steps:
                 x = x0
             else:
-                x = self.step(x, x0, (alpha, sigma), levels[times[done]], draw or torch.randn_like, previous)
+                x = self.step(Place(x, x0, alpha, sigma, *levels[times[done]], draw or torch.randn_like, previous))
             previous = (x0, math.log(alpha / sigma))
             if progress is not None:
                 progress(done, self.steps)
         return x
 
-    def step(
-        self,
-        x: Tensor,
-        x0: Tensor,
-        here: tuple[float, float],
-        there: tuple[float, float],
-        draw: Draw,
-        previous: tuple[Tensor, float] | None,
-    ) -> Tensor:
-        """Go to the next, less noisy time.
-
-        Args:
-            x: (B, ...) noisy samples.
-            x0: (B, ...) the clean estimate of them.
-            here: Alpha and sigma of x.
-            there: Alpha and sigma of the next time.
-            draw: Source of fresh noise.
-            previous: Clean estimate and lambda one pass before; None on the first.
-
-        Returns:
-            (B, ...) samples at the next time.
-        """
+    def step(self, at: Place) -> Tensor:
+        """Samples (B, ...) at the next, less noisy time."""
         raise NotImplementedError
 
 
@@ -106,21 +110,12 @@ class DDPM(Sampler):
     Ho et al. 2020 (arXiv:2006.11239), equations 6 and 7, with the steps between the chosen times merged into one.
     """
 
-    def step(
-        self,
-        x: Tensor,
-        x0: Tensor,
-        here: tuple[float, float],
-        there: tuple[float, float],
-        draw: Draw,
-        previous: tuple[Tensor, float] | None,
-    ) -> Tensor:
+    def step(self, at: Place) -> Tensor:
         """Draw from the posterior."""
-        (alpha, sigma), (alpha_next, sigma_next) = here, there
-        ratio = alpha / alpha_next  # signal kept by the merged noising step from `there` to `here`
-        variance = sigma**2 - (ratio * sigma_next) ** 2  # noise it adds
-        mean = (alpha_next * variance * x0 + ratio * sigma_next**2 * x) / sigma**2
-        return mean + math.sqrt(variance) * sigma_next / sigma * draw(x)
+        ratio = at.alpha / at.alpha_next  # signal kept by the merged noising step from the next time to this one
+        variance = at.sigma**2 - (ratio * at.sigma_next) ** 2  # noise it adds
+        mean = (at.alpha_next * variance * at.x0 + ratio * at.sigma_next**2 * at.x) / at.sigma**2
+        return mean + math.sqrt(variance) * at.sigma_next / at.sigma * at.draw(at.x)
 
 
 class DDIM(Sampler):
@@ -136,22 +131,13 @@ class DDIM(Sampler):
         super().__init__(steps, spacing=spacing)
         self.eta = eta
 
-    def step(
-        self,
-        x: Tensor,
-        x0: Tensor,
-        here: tuple[float, float],
-        there: tuple[float, float],
-        draw: Draw,
-        previous: tuple[Tensor, float] | None,
-    ) -> Tensor:
+    def step(self, at: Place) -> Tensor:
         """Keep part of the noise that x implies, replace the rest by fresh noise."""
-        (alpha, sigma), (alpha_next, sigma_next) = here, there
-        noise = (x - alpha * x0) / sigma
-        fresh = self.eta * sigma_next / sigma * math.sqrt(1 - (alpha / alpha_next) ** 2)
-        kept = math.sqrt(sigma_next**2 - fresh**2)
-        x = alpha_next * x0 + kept * noise
-        return x + fresh * draw(x) if fresh else x
+        noise = (at.x - at.alpha * at.x0) / at.sigma
+        fresh = self.eta * at.sigma_next / at.sigma * math.sqrt(1 - (at.alpha / at.alpha_next) ** 2)
+        kept = math.sqrt(at.sigma_next**2 - fresh**2)
+        x = at.alpha_next * at.x0 + kept * noise
+        return x + fresh * at.draw(x) if fresh else x
 
 
 class DPMSolverPP2M(Sampler):
@@ -163,30 +149,21 @@ class DPMSolverPP2M(Sampler):
     Args:
         steps: Passes of the network.
         spacing: See `Sampler`. On a Gaussian target, 20 passes equally spaced in lambda err ten times less than 20
-            equally spaced in time (`tests/models/test_diffusion.py`).
+            equally spaced in time (`tests/models/diffusion/test_diffusion.py`).
     """
 
     def __init__(self, steps: int, *, spacing: Spacing = "lambda") -> None:
         super().__init__(steps, spacing=spacing)
 
-    def step(
-        self,
-        x: Tensor,
-        x0: Tensor,
-        here: tuple[float, float],
-        there: tuple[float, float],
-        draw: Draw,
-        previous: tuple[Tensor, float] | None,
-    ) -> Tensor:
+    def step(self, at: Place) -> Tensor:
         """Integrate the extrapolated clean estimate to the next time."""
-        (alpha, sigma), (alpha_next, sigma_next) = here, there
-        now = math.log(alpha / sigma)
-        length = math.log(alpha_next / sigma_next) - now
-        estimate = x0
-        if previous is not None:
-            before, then = previous
-            estimate = x0 + (x0 - before) * (length / (2 * (now - then)))
-        return sigma_next / sigma * x - alpha_next * math.expm1(-length) * estimate
+        now = math.log(at.alpha / at.sigma)
+        length = math.log(at.alpha_next / at.sigma_next) - now
+        estimate = at.x0
+        if at.previous is not None:
+            before, then = at.previous
+            estimate = at.x0 + (at.x0 - before) * (length / (2 * (now - then)))
+        return at.sigma_next / at.sigma * at.x - at.alpha_next * math.expm1(-length) * estimate
 
 
 def sampling_times(schedule: NoiseSchedule, steps: int, spacing: Spacing = "time") -> list[int]:

@@ -18,7 +18,7 @@ _MAX_BETA = 0.999  # of a single step, as in the reference code of Nichol and Dh
 class NoiseSchedule(nn.Module):
     """Signal and noise level of each of T steps.
 
-    Nothing here is trained or saved: the config says it all. Tables are computed in float64 and kept in float32, which
+    Nothing here is trained or saved; the config defines it. Tables are computed in float64 and kept in float32, which
     every accelerator has; sigma is kept beside alpha because 1 - alpha^2 would lose its digits at the clean end.
 
     Args:
@@ -67,16 +67,6 @@ class NoiseSchedule(nn.Module):
         """What the network learns to predict: alpha_t noise - sigma_t x0."""
         alpha, sigma = self._levels(t, x0)
         return alpha * noise - sigma * x0
-
-    def x0_from_velocity(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
-        """Clean image that noisy x (B, ...) and its velocity imply."""
-        alpha, sigma = self._levels(t, x)
-        return alpha * x - sigma * v
-
-    def noise_from_velocity(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
-        """Unit noise that noisy x (B, ...) and its velocity imply."""
-        alpha, sigma = self._levels(t, x)
-        return sigma * x + alpha * v
 
     def min_snr_weight(self, t: Tensor, gamma: float = 1.0) -> Tensor:
         """Loss weight of the velocity objective: min(SNR, gamma) / (SNR + 1).

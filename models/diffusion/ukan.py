@@ -1,8 +1,8 @@
 """Diffusion-UKAN: a U-Net whose lowest stages are Kolmogorov-Arnold layers over tokens.
 
 Li et al. 2024 (arXiv:2406.02918); github.com/CUHK-AIM-Group/U-KAN, commit b20bf63, `Diffusion_UKAN` (no licence of its
-own; read for facts). Like the original it has no attention: its `attn=[2]` is overwritten there. The sizes of the KAN
-stages follow `channels`, which are fixed in the original's code.
+own; read for facts). Like the original it has no attention: `attn=[2]` is overwritten there. The sizes of the KAN
+stages are arguments; the original has them fixed.
 """
 
 import math
@@ -18,56 +18,57 @@ __all__ = ["DiffusionUKAN"]
 
 
 class DiffusionUKAN(nn.Module):
-    """Predicts what the objective asks of a noisy image: its noise or its velocity.
+    """Predicts the noise or the velocity of a noisy image, depending on the objective.
 
     Args:
         in_channels: Of the image.
-        channels: Of the first stage.
-        multipliers: Channels of each stage, in units of `channels`.
+        dim: Channels of the first level.
+        dim_mults: Channels of each level, in units of `dim`.
         kan_channels: Channels of the two KAN stages.
-        blocks: Residual blocks of a stage.
-        dropout: Rate in the residual blocks.
-        groups: Of the group norms.
+        num_res_blocks: Residual blocks of each level.
+        dropout: Dropout rate in the residual blocks.
+        norm_num_groups: Groups of the normalisation; must divide every width.
     """
 
     def __init__(
         self,
         in_channels: int = 1,
-        channels: int = 64,
-        multipliers: Sequence[int] = (1, 2, 3, 4),
+        dim: int = 64,
+        dim_mults: Sequence[int] = (1, 2, 3, 4),
         kan_channels: tuple[int, int] = (320, 512),
         *,
-        blocks: int = 2,
+        num_res_blocks: int = 2,
         dropout: float = 0.15,
-        groups: int = 32,
+        norm_num_groups: int = 32,
     ) -> None:
         super().__init__()
-        self.multiple = 2 ** (len(multipliers) + 1)
-        time = 4 * channels
-        self.frequencies = channels
-        self.time = nn.Sequential(nn.Linear(channels, time), nn.SiLU(), nn.Linear(time, time))
-        widths = [channels * factor for factor in multipliers]
-        self.head = nn.Conv2d(in_channels, channels, 3, 1, 1)
+        self.multiple = 2 ** (len(dim_mults) + 1)
+        time = 4 * dim
+        self.frequencies = dim
+        self.time = nn.Sequential(nn.Linear(dim, time), nn.SiLU(), nn.Linear(time, time))
+        widths = [dim * factor for factor in dim_mults]
+        self.head = nn.Conv2d(in_channels, dim, 3, 1, 1)
         self.down, self.up, self.shrink, self.grow = (nn.ModuleList() for _ in range(4))
-        kept, width = [channels], channels
+        kept, width = [dim], dim
         for stage, after in enumerate(widths):
-            for _ in range(blocks):
-                self.down.append(_ResBlock(width, after, time, dropout, groups))
+            for _ in range(num_res_blocks):
+                self.down.append(_ResBlock(width, after, time, dropout, norm_num_groups))
                 width = after
                 kept.append(width)
             if stage + 1 < len(widths):
                 self.shrink.append(nn.Conv2d(width, width, 3, 2, 1))
                 kept.append(width)
-        self.middle = _KANStages(width, kan_channels, time, groups)
+        self.middle = _KANStages(width, kan_channels, time, norm_num_groups)
         for stage, after in reversed(list(enumerate(widths))):
-            for _ in range(blocks + 1):
-                self.up.append(_ResBlock(width + kept.pop(), after, time, dropout, groups))
+            for _ in range(num_res_blocks + 1):
+                self.up.append(_ResBlock(width + kept.pop(), after, time, dropout, norm_num_groups))
                 width = after
             if stage:
                 self.grow.append(nn.Conv2d(width, width, 3, 1, 1))
-        self.tail = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, in_channels, 3, 1, 1))
-        nn.init.xavier_uniform_(self.tail[-1].weight, gain=1e-5)  # type: ignore[arg-type]
-        self.blocks = blocks
+        last = nn.Conv2d(width, in_channels, 3, 1, 1)
+        nn.init.xavier_uniform_(last.weight, gain=1e-5)
+        self.tail = nn.Sequential(nn.GroupNorm(norm_num_groups, width), nn.SiLU(), last)
+        self.num_res_blocks = num_res_blocks
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Noisy images (B, C, H, W) at times (B,) to a prediction of the same shape.
@@ -83,14 +84,16 @@ class DiffusionUKAN(nn.Module):
         for index, block in enumerate(self.down, start=1):
             x = block(x, time)
             kept.append(x)
-            if index % self.blocks == 0 and index < len(self.down):
-                x = self.shrink[index // self.blocks - 1](x)
+            if index % self.num_res_blocks == 0 and index < len(self.down):
+                x = self.shrink[index // self.num_res_blocks - 1](x)
                 kept.append(x)
         x = self.middle(x, time)
         for index, block in enumerate(self.up, start=1):
             x = block(torch.cat([x, kept.pop()], dim=1), time)
-            if index % (self.blocks + 1) == 0 and index < len(self.up):
-                x = self.grow[index // (self.blocks + 1) - 1](F.interpolate(x, scale_factor=2.0, mode="nearest"))
+            if index % (self.num_res_blocks + 1) == 0 and index < len(self.up):
+                x = self.grow[index // (self.num_res_blocks + 1) - 1](
+                    F.interpolate(x, scale_factor=2.0, mode="nearest")
+                )
         return self.tail(x)
 
 
@@ -99,11 +102,10 @@ class _ResBlock(nn.Module):
         super().__init__()
         self.first = nn.Sequential(nn.GroupNorm(groups, before), nn.SiLU(), nn.Conv2d(before, after, 3, 1, 1))
         self.time = nn.Sequential(nn.SiLU(), nn.Linear(time, after))
-        self.second = nn.Sequential(
-            nn.GroupNorm(groups, after), nn.SiLU(), nn.Dropout(dropout), nn.Conv2d(after, after, 3, 1, 1)
-        )
+        last = nn.Conv2d(after, after, 3, 1, 1)
+        self.second = nn.Sequential(nn.GroupNorm(groups, after), nn.SiLU(), nn.Dropout(dropout), last)
         self.shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
-        nn.init.xavier_uniform_(self.second[-1].weight, gain=1e-5)  # type: ignore[arg-type]
+        nn.init.xavier_uniform_(last.weight, gain=1e-5)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         y = self.first(x) + self.time(time)[:, :, None, None]

@@ -1,4 +1,4 @@
-"""Encoders of volumes: a 3-D network of MONAI, or a 2-D network of timm on every slice, which is called 2.5-D."""
+"""Encoders of volumes: a 3-D network of MONAI, or a 2-D network of timm on every slice (2.5-D)."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ __all__ = ["SliceEncoder", "VolumeEncoder"]
 
 
 class VolumeEncoder(nn.Module):
-    """A 3-D network whose last layer gives the token.
+    """A 3-D network whose last layer outputs the token.
 
     Args:
         name: A classifier of MONAI, such as `resnet50`.
@@ -31,13 +31,13 @@ class VolumeEncoder(nn.Module):
 
 
 class SliceEncoder(nn.Module):
-    """A 2-D network on every slice, shown with its neighbours; gated attention makes one token of the slices.
+    """A 2-D network on every slice and its neighbours; gated attention pools the slices into one token.
 
     Args:
         name: A network of timm, such as `resnet50` or `ghostnet_100`.
         in_channels: C.
         dim: Width of the token.
-        neighbours: Slices above and below that a slice is shown with, as channels; at the ends the last one again.
+        neighbours: Slices above and below each slice that are added as channels; repeated at the ends.
         **options: Of `timm_network`, such as `pretrained` or `small_stem`.
 
     Raises:

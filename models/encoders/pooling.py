@@ -7,7 +7,7 @@ __all__ = ["GatedAttention"]
 
 
 class GatedAttention(nn.Module):
-    """The mean of a bag, weighted by what a small gated network says of each of its members.
+    """The mean of a bag, weighted by a small gated network's score of each member.
 
     Args:
         dim: Width of a member.

@@ -8,14 +8,14 @@ __all__ = ["TableEncoder"]
 
 
 class TableEncoder(nn.Module):
-    """A perceptron. It does not normalise, since how far a patient is from the mean is what a table says.
+    """A perceptron without normalisation layers, which would hide how far a patient is from the mean.
 
     Args:
         features: Columns.
         dim: Width of the token.
         hidden: Width of the hidden layers.
         layers: Hidden layers.
-        dropout: Share of the columns, and of hidden values, that are set to 0 in training.
+        dropout: Dropout rate of the columns and of hidden values.
 
     Raises:
         ValueError: If there are no columns, or `dropout` is outside [0, 1).

@@ -1,4 +1,4 @@
-"""What is fitted after training, as modules whose buffers travel in the checkpoint."""
+"""Parts fitted after training: modules whose buffers are saved in the checkpoint."""
 
 from medzoo.models.fitted.baselines import CohortBaselines, VolumeBaselines
 from medzoo.models.fitted.calibration import Calibration

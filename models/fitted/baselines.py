@@ -1,4 +1,4 @@
-"""What a test compares a model with, as the training patients have it."""
+"""Baselines for the test, fitted to the training patients."""
 
 from torch import Tensor
 
@@ -24,10 +24,10 @@ class VolumeBaselines(ExactPart):
 
 
 class CohortBaselines(ExactPart):
-    """What a fusion of modalities is compared with.
+    """Baselines for a fusion of modalities.
 
-    `common` (K,) is how common each class is, which is said of patients who lack a modality. `clinical` is gradient
-    boosting of the clinical variables; it is fitted where there are two classes and clinical variables.
+    `common` (K,) holds the class frequencies, predicted for patients who lack a modality. `clinical` is gradient
+    boosting on the clinical variables, fitted if there are two classes and clinical variables.
     """
 
     common: Tensor

@@ -9,11 +9,11 @@ __all__ = ["Calibration"]
 
 
 class Calibration(FittedPart):
-    """Shifts log probabilities; until it is fitted it changes nothing.
+    """Scales and shifts log probabilities; the identity before the fit.
 
     Args:
         num_classes: K.
-        independent: Whether each class has a probability of its own, as with several labels.
+        independent: Whether classes are independent, as with several labels.
     """
 
     slope: Tensor

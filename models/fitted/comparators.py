@@ -1,4 +1,4 @@
-"""What a fitted table model computes, from plain arrays: `regression.plain` makes them of scikit-learn's objects.
+"""Fitted table models, computed from plain arrays, which `regression.plain` extracts from scikit-learn.
 
 Every model takes predictors (N, K) in double precision and gives probabilities (N,) of the positive class.
 """
@@ -12,9 +12,9 @@ __all__ = ["Equation", "Filled", "Filler", "Perceptron", "SupportVectors", "Tree
 
 
 class Filler(ExactPart):
-    """Fills gaps by chained linear regressions among the predictors, as `imputation.TrainingFiller` does.
+    """Imputes missing values by chained linear regressions among the predictors, as `imputation.TrainingFiller`.
 
-    Gaps stay where it has not been fitted.
+    Before the fit it changes nothing.
     """
 
     centre: Tensor
@@ -62,8 +62,8 @@ class Equation(ExactPart):
 class Trees(ExactPart):
     """A forest or boosted trees, all nodes in one table; a leaf is its own child.
 
-    `form` says how a value is compared with a threshold: 0 in double precision, 1 after rounding to single, 2 after
-    rounding and strictly below.
+    `form` is how a value is compared with a threshold: 0, <= in double precision; 1, <= after rounding to single; 2,
+    < after rounding to single.
     """
 
     threshold: Tensor
@@ -84,7 +84,7 @@ class Trees(ExactPart):
 
     @property
     def title(self) -> str:
-        """Which learner grew them."""
+        """Name of the learner."""
         return "XGBoost" if int(self.form) == 2 else "gradient boosting" if bool(self.logistic) else "random forest"
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,10 +146,10 @@ class Perceptron(ExactPart):
 
 
 class Filled(nn.Module):
-    """A model behind what fills the gaps of its cases.
+    """A model with imputation of missing predictors.
 
     Args:
-        model: Of complete predictors.
+        model: Takes complete predictors.
     """
 
     def __init__(self, model: ExactPart) -> None:

@@ -1,4 +1,4 @@
-"""Fitted numbers in double precision, whatever precision and device the run has."""
+"""Fitted numbers in double precision, whatever the precision and device of the run."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -14,20 +14,20 @@ __all__ = ["ExactPart"]
 class ExactPart(FittedPart):
     """Keeps its buffers as they were fitted: a run in bfloat16 would round an equation to two digits.
 
-    They follow the module to its device, but for MPS, which knows no double precision.
+    They follow the module to its device, except to MPS, which has no double precision.
     """
 
     def declare(self, *names: str, dtype: torch.dtype = torch.float64) -> None:
-        """Register empty buffers, whose shapes the fit decides; in double precision where nothing else is said."""
+        """Register empty buffers, in double precision by default, whose shapes the fit determines."""
         super().declare(*names, dtype=dtype)
 
     @property
     def device(self) -> torch.device:
-        """Where the numbers lie."""
+        """Device of the numbers."""
         return self.fitted.device
 
     def exact(self, value: Any) -> Tensor:
-        """A tensor or array in double precision where the numbers lie."""
+        """A tensor or array in double precision, on the device of the numbers."""
         return torch.as_tensor(value, dtype=torch.float64, device=None).to(self.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

@@ -1,4 +1,4 @@
-"""A nomogram with its comparators, as one part of a checkpoint: fitted once, then only read."""
+"""A nomogram with its comparators, as part of a checkpoint: fitted once, then only read."""
 
 import json
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ _MODELS = {
 
 
 class NomogramPart(ExactPart):
-    """The equation, what fills gaps of new cases, axes, thresholds, comparators, and the report of the development.
+    """The equation, its imputation, axes, thresholds, comparators, and the report of the development.
 
-    `record` is what is no number: names, tables and notes. It lies in the buffer `text`, as JSON. `low` and `high` (K,)
-    are ranges of the predictors, `linear` (2,) that of the linear predictor, `share` is that of positive cases,
-    `threshold` (M,) of each model, `latent` (S, L) and `score` (S,) are the way along the image score.
+    `record` holds everything but numbers: names, tables and notes, stored as JSON in the buffer `text`. `low`
+    and `high` (K,) are the ranges of the predictors, `linear` (2,) that of the linear predictor, `share` the share of
+    positive cases, `threshold` (M,) that of each model; `latent` (S, L) and `score` (S,) are a path along the score.
     """
 
     low: Tensor
@@ -53,12 +53,12 @@ class NomogramPart(ExactPart):
         numbers: Mapping[str, Any],
         models: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]],
     ) -> None:
-        """Take over what was fitted.
+        """Store the fitted nomogram.
 
         Args:
             record: Plain containers; `models` lists name, key and columns of each model, the nomogram first.
             numbers: Buffers of this part.
-            models: By key, arrays of what fills gaps (empty where nothing does) and of the model.
+            models: By key, arrays of the imputation (empty for none) and of the model.
         """
         for key, (filler, arrays) in models.items():
             if filler:
@@ -84,17 +84,17 @@ class NomogramPart(ExactPart):
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """By model, from which probability on a case is called positive."""
+        """By model, the probability from which a case is classified as positive."""
         names = [name for name, _, _ in self.record["models"]]
         return dict(zip(names, self.threshold.tolist(), strict=True))
 
     @property
     def fills_gaps(self) -> bool:
-        """Whether a case may lack predictors."""
+        """Whether missing predictors are imputed."""
         return bool(self.models["nomogram"].fill.fitted)
 
     def filled(self, x: Tensor) -> Tensor:
-        """Predictors (N, K) without gaps, where it fills them."""
+        """Predictors (N, K), imputed if `fills_gaps`."""
         return self.models["nomogram"].fill(self.exact(x))
 
     def linear_predictor(self, x: Tensor) -> Tensor:

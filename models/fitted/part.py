@@ -1,4 +1,4 @@
-"""The base of what is estimated from data after the weights: calibrations, thresholds, risk models, scalers."""
+"""Base of everything fitted after the weights: calibrations, thresholds, risk models, scalers."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ __all__ = ["FittedPart"]
 
 
 class FittedPart(nn.Module):
-    """Numbers that are fitted once, between training and test, and read by everything after that.
+    """Numbers fitted once, between training and test, and only read afterwards.
 
-    A subclass registers its numbers as buffers, so that they are part of every checkpoint. A buffer that is empty until
-    the fit takes the shape of what is fitted, or loaded.
+    A subclass registers them as buffers, so that checkpoints contain them. A declared buffer is empty before the fit
+    and takes the shape of the fitted or loaded value.
     """
 
     fitted: Tensor
@@ -23,7 +23,7 @@ class FittedPart(nn.Module):
         self._open: set[str] = set()
 
     def declare(self, *names: str, dtype: torch.dtype = torch.float32) -> None:
-        """Register empty buffers, whose shapes the fit decides."""
+        """Register empty buffers, whose shapes the fit determines."""
         for name in names:
             self.register_buffer(name, torch.empty(0, dtype=dtype))
         self._open.update(names)
@@ -32,15 +32,15 @@ class FittedPart(nn.Module):
         """Copy fitted numbers into the buffers of the same names.
 
         Args:
-            **numbers: Arrays or scalars, shaped as the buffers; of any shape for those that were declared.
+            **numbers: Arrays or scalars of the buffers' shapes; declared buffers take any shape.
 
         Raises:
-            ValueError: If a name is not that of a buffer, or a shape differs.
+            ValueError: If there is no buffer of that name, or its shape differs.
         """
         buffers = dict(self.named_buffers(recurse=False))
         for name, value in numbers.items():
             if name not in buffers:
-                raise ValueError(f"{type(self).__name__}: {name} is none of its numbers")
+                raise ValueError(f"{type(self).__name__}: no buffer {name}; there are {', '.join(buffers)}")
             own = buffers[name]
             given = torch.as_tensor(value, dtype=own.dtype, device=own.device).clone()
             if given.shape != own.shape and name not in self._open:
@@ -49,10 +49,10 @@ class FittedPart(nn.Module):
         self.fitted.fill_(True)
 
     def check_fitted(self) -> None:
-        """Refuse to be read before it is fitted.
+        """Refuse to be read before the fit.
 
         Raises:
-            ValueError: If it has not been; names the remedy.
+            ValueError: If it has not been fitted; names the remedy.
         """
         if not bool(self.fitted):
             raise ValueError(
@@ -60,7 +60,7 @@ class FittedPart(nn.Module):
             )
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Give declared buffers the shapes of what is loaded."""
+        """Resize declared buffers to the loaded values."""
         for name in self._open:
             if prefix + name in state_dict:
                 own: Tensor = getattr(self, name)

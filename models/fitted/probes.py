@@ -9,7 +9,7 @@ __all__ = ["Probes"]
 
 
 class Probes(FittedPart):
-    """S regressions, each on some of F features: the weights of the others are 0.
+    """S regressions, each on a subset of F features: the other weights are 0.
 
     Args:
         sets: S.

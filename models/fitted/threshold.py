@@ -1,4 +1,4 @@
-"""From which score on a patient is called positive."""
+"""The score from which a patient is classified as positive."""
 
 import torch
 from torch import Tensor

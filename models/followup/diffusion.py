@@ -1,9 +1,9 @@
 """Latent diffusion of the change from a baseline scan to its follow-up: the objective, and sampling whole volumes.
 
-HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). Different here: slices share correlated noise, the
+HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). Differences: the noise of slices is correlated, the
 baseline is encoded once for all samples, samples of all slices are denoised together, and the autoencoder's error on
-the scan itself is subtracted: what does not change stays sharp. `sample_latents` and `correct_baseline` choose between
-both ways.
+the baseline is subtracted, so that unchanged tissue stays sharp. `sample_latents` and `correct_baseline` switch to the
+original's way.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from medzoo.models.diffusion import NoiseSchedule, Sampler, guided, slice_correlated_noise
 from medzoo.models.diffusion.samplers import Denoise, Draw
+from medzoo.models.protocols import ImageAutoencoder
 
 __all__ = ["FollowupDiffusion", "Forecast"]
 
@@ -37,16 +38,16 @@ class FollowupDiffusion(nn.Module):
     """An autoencoder, and a diffusion between the latents of two scans of a patient.
 
     Args:
-        autoencoder: Trained before, frozen here.
+        autoencoder: A trained autoencoder; frozen here.
         net: Predicts the velocity from (x, t, context, clinical, flag, drop_clinical), as `ConditionalUNet`.
         schedule: Noise schedule.
-        gamma: Of the min-SNR weight (arXiv 2303.09556). None weighs the error of the clean estimate alike at all times:
-            the noisy end, where it is decided how much a bleed grows, then learns in far fewer steps.
-        lesion_weight: What the error near a bleed at baseline counts more than elsewhere. Where one looks depends on
-            what is known beforehand alone, so the best distribution stays the same; it is only found sooner.
-        lesion_margin: How far "near" reaches, in pixels of the latent.
-        sample_latents: Draw a scan's latent from its distribution, as the original does, instead of taking the mean.
-        correct_baseline: Subtract the autoencoder's error on the baseline from what is decoded; the original does not.
+        gamma: Cap of the min-SNR weight (arXiv 2303.09556). None weights the error of the clean estimate equally at all
+            times: the noisy end, which decides how much a bleed grows, then trains in far fewer steps.
+        lesion_weight: Extra weight of the error near a bleed at baseline. The weight depends on the condition only, so
+            the optimal distribution is unchanged; training only reaches it sooner.
+        lesion_margin: Distance that counts as near, in pixels of the latent.
+        sample_latents: Sample a scan's latent, as the original does, instead of using the mean.
+        correct_baseline: Subtract the autoencoder's error on the baseline from decoded images; the original does not.
     """
 
     latent_mean: Tensor
@@ -65,15 +66,21 @@ class FollowupDiffusion(nn.Module):
         correct_baseline: bool = True,
     ) -> None:
         super().__init__()
-        self.autoencoder, self.net, self.schedule, self.gamma = autoencoder.requires_grad_(False), net, schedule, gamma
+        if not isinstance(autoencoder, ImageAutoencoder):
+            needs = "encode, sample, decode, latent_channels"
+            raise ValueError(
+                f"autoencoder={type(autoencoder).__name__} is none such as MultiHeadAutoencoderKL: it needs {needs}"
+            )
+        autoencoder.requires_grad_(False)
+        self.autoencoder, self.net, self.schedule, self.gamma = autoencoder, net, schedule, gamma
         self.lesion_weight, self.lesion_margin = lesion_weight, lesion_margin
         self.sample_latents, self.correct_baseline = sample_latents, correct_baseline
-        channels = int(autoencoder.latent_channels)  # type: ignore[arg-type]
+        channels = autoencoder.latent_channels
         self.register_buffer("latent_mean", torch.zeros(channels))
         self.register_buffer("latent_std", torch.ones(channels))
 
     def train(self, mode: bool = True) -> "FollowupDiffusion":
-        """The autoencoder stays as it is."""
+        """Set the mode of everything but the autoencoder, which stays in evaluation mode."""
         super().train(mode)
         self.autoencoder.eval()
         return self
@@ -84,9 +91,9 @@ class FollowupDiffusion(nn.Module):
 
         Args:
             image: CT, IPH and IVH.
-            generator: On the CPU; source of the noise with `sample_latents`.
+            generator: CPU generator of the noise for `sample_latents`.
         """
-        latent, sigma = self.autoencoder.encode(image.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+        latent, sigma = self.autoencoder.encode(image.contiguous(memory_format=torch.channels_last))
         if self.sample_latents:
             latent = latent + sigma * torch.randn(latent.shape, generator=generator).to(latent)
         return (latent.float() - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
@@ -95,7 +102,7 @@ class FollowupDiffusion(nn.Module):
         """CT, and logits of IPH and IVH, (B, 3, H, W), of normalised latents (B, c, h, w)."""
         latent = latent * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
         latent = latent.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
-        return self.autoencoder.decode(latent).float()  # type: ignore[operator]
+        return self.autoencoder.decode(latent).float()
 
     def loss(
         self,
@@ -111,14 +118,14 @@ class FollowupDiffusion(nn.Module):
         """Weighted squared error of the velocity.
 
         Args:
-            context: (B, 3 c, h, w) latents of three baseline slices, the second of which changes.
+            context: (B, 3 c, h, w) latents of three baseline slices; the middle one is to be forecast.
             followup: (B, c, h, w) latent of that slice at follow-up.
             t: (B,) times.
             noise: (B, c, h, w).
             clinical: (B, K), NaN where unknown.
             flag: (B,) 0, 1 or -1.
-            drop: (B,) bool, where the clinical variables are ignored.
-            iph: (B, H, W) bool, bleed of the changing slice at baseline; needed for `lesion_weight`.
+            drop: (B,) bool, True to ignore the clinical variables.
+            iph: (B, H, W) bool, baseline bleed of the slice to forecast; needed for `lesion_weight`.
 
         Returns:
             (B,) losses.
@@ -164,10 +171,10 @@ class FollowupDiffusion(nn.Module):
             clinical: (K,), NaN where unknown.
             flags: (N,) one flag for each sample: 0 stable, 1 expansion, -1 unknown.
             sampler: Turns noise into latents.
-            generator: On the CPU; source of all noise, so that the same one gives the same forecast on any device.
+            generator: CPU generator of all noise, so that the same seed gives the same forecast on any device.
             noise_length_mm: Correlation length of the noise along z: 0 independent slices, inf shared noise.
             guidance: Scale of classifier-free guidance on the clinical variables.
-            images_at_once: Slices that go through a network together.
+            images_at_once: Slices in one forward pass.
 
         Returns:
             N samples of S slices.
@@ -182,7 +189,7 @@ class FollowupDiffusion(nn.Module):
         if self.correct_baseline:
             decoded = torch.cat([self.decode(part) for part in before.split(images_at_once)])
             error = reconstruction_error(image[slices], decoded)
-        group = max(1, images_at_once // len(slices))  # samples that are denoised together, all their slices at once
+        group = max(1, images_at_once // len(slices))  # samples denoised together, with all their slices
         volumes = []
         for start in range(0, len(flags), group):
             flag, x = flags[start : start + group], noise[start : start + group].flatten(0, 1)
@@ -212,11 +219,11 @@ class FollowupDiffusion(nn.Module):
 
 
 def reconstruction_error(image: Tensor, decoded: Tensor, margin: float = 0.5) -> Tensor:
-    """What has to be subtracted from anything decoded so that an unchanged latent gives the image itself back.
+    """The correction to subtract from decoded images so that an unchanged latent reproduces the image.
 
-    Of the CT, all of the error. Of a mask's logits first the threshold at which as many voxels bleed as in truth, for
-    an autoencoder may draw every edge a little too wide or too narrow; then as much as brings a voxel that is still
-    wrong to the right side by `margin`. Other voxels keep their logits, so that a bleed can grow over its blurred edge.
+    For the CT it is the whole error. For a mask's logits it is the threshold that gives the true number of bleeding
+    voxels, since an autoencoder may draw every edge slightly too wide or too narrow; voxels that are still wrong are
+    moved to the right side by `margin`. All others keep their logits, so that a bleed can grow over its blurred edge.
 
     Args:
         image: (S, 3, H, W) CT and masks.
@@ -236,7 +243,7 @@ def reconstruction_error(image: Tensor, decoded: Tensor, margin: float = 0.5) ->
 
 
 def _threshold(logits: Tensor, true: Tensor, most: float = 2.0) -> Tensor:
-    """The logit over which lie as many voxels as are true, between -`most` and `most`; 0 where none or all are true."""
+    """The logit exceeded by as many voxels as are true, within [-most, most]; 0 if none or all are true."""
     count = int(true.sum())
     if count in (0, true.numel()):
         return logits.new_zeros(())
@@ -245,7 +252,7 @@ def _threshold(logits: Tensor, true: Tensor, most: float = 2.0) -> Tensor:
 
 
 def _drawer(slices: Tensor, spacing_z: float, length_mm: float, count: int, generator: torch.Generator) -> Draw:
-    """Fresh noise for samplers that add some, correlated like the noise they start from."""
+    """Noise for stochastic samplers, correlated like the initial noise."""
     positions = (slices * spacing_z).tolist()
 
     def draw(like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The dynamic fusion transformer: modalities ask each other, and each patient has weights of its own.
+"""The dynamic fusion transformer: modalities attend to each other, with weights for each patient.
 
 A reference design, not a reproduction: a projection for each modality and a token of the patient as in multimodal
 transformers, cross-attention between modalities in the manner of MulT (Tsai et al. 2019, arXiv:1906.00295).
@@ -14,27 +14,27 @@ from medzoo.models.fusion.fused import Fused, masked_softmax
 
 __all__ = ["CrossFusion"]
 
-_SHARPNESS = 3.0  # of the scores, which start at 0 and would else part slowly
+_SHARPNESS = 3.0  # of the scores, which start at 0 and would otherwise separate slowly
 
 
 class CrossFusion(nn.Module):
     """Cross-attention between the modalities that are present.
 
-    The token of the patient starts as the sum of the projected tokens. It asks all modalities; each modality asks the
-    patient's token and the other modalities, not itself. At the end the patient's token scores the modalities, and the
-    scores become weights. The output is the weighted sum of the modalities' evidence, and a head on the patient's
-    token and the weighted mean of tokens, for what evidence added up cannot say. Layers start as identities and the
-    head at 0, so training starts from the plain sum of the evidence.
+    The patient token starts as the sum of the projected tokens. It attends to all modalities; each modality attends to
+    the patient token and to the other modalities, not to itself. Finally the patient token scores the modalities, and a
+    softmax turns the scores into weights. The output is the weighted sum of the modalities' evidence plus a head on the
+    patient token and the weighted mean of tokens, for interactions between modalities. Layers start as identities and
+    the head at 0, so training starts from the plain sum of the evidence.
 
     Args:
         modalities: M names.
         dim: Width of a token.
         num_classes: K.
-        layers: Rounds of questions.
-        heads: Of the attention; divides `dim`.
-        dropout: In attention and perceptrons.
-        missing: What an absent modality is: `mask`, nothing at all; `token`, a learnt token that may be asked; `both`,
-            nothing that could be asked, but the sum with which the patient's token starts has the learnt token.
+        layers: Attention layers.
+        heads: Attention heads; must divide `dim`.
+        dropout: Dropout rate in attention and perceptrons.
+        missing: How an absent modality is represented: `mask`, not at all; `token`, by a learnt token that others
+            attend to; `both`, masked in attention, but with the learnt token in the initial patient token.
 
     Raises:
         ValueError: If `heads` does not divide `dim`.
@@ -75,12 +75,14 @@ class CrossFusion(nn.Module):
         patient, modalities = sequence[:, 0], sequence[:, 1:]
         weights = masked_softmax(_SHARPNESS * self.score(patient), present)
         pooled = torch.einsum("bm,bmd->bd", weights, modalities.where(known, 0.0))
-        said = torch.einsum("bm,bmk->bk", weights, evidence.where(known, 0.0))
-        added = present.sum(1, keepdim=True) * said  # evidence adds up: more modalities, a surer patient
+        mean = torch.einsum("bm,bmk->bk", weights, evidence.where(known, 0.0))
+        added = (
+            present.sum(1, keepdim=True) * mean
+        )  # evidence adds up: more modalities make a patient's prediction surer
         return Fused(added + self.head(torch.cat([patient, pooled], -1)), weights, {})
 
     def _blocked(self, present: Tensor) -> Tensor:
-        """(B * heads, 1 + M, 1 + M) bool: whom (column) a token (row) may not ask."""
+        """(B * heads, 1 + M, 1 + M) bool: the tokens (column) to which a token (row) must not attend."""
         batch, count = present.shape
         hidden = torch.zeros_like(present) if self.missing == "token" else ~present
         columns = torch.cat([hidden.new_zeros(batch, 1), hidden], 1)[:, None].expand(-1, count + 1, -1)
@@ -89,7 +91,7 @@ class CrossFusion(nn.Module):
 
 
 class _Questions(nn.Module):
-    """A round of cross-attention and a perceptron, each after a normalisation and added to what was there."""
+    """Cross-attention and a perceptron, each with pre-normalisation and a residual connection."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Decoders: from the token of a modality back to what the encoder was given, for explanations by latent shift."""
+"""Decoders: from the token of a modality back to the encoder's input, for explanations by latent shift."""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 __all__ = ["TableDecoder", "VolumeDecoder"]
 
-_SEED = 4  # longest edge of the small volume that a token becomes first
+_SEED = 4  # longest edge of the small volume that a token is first mapped to
 
 
 class VolumeDecoder(nn.Module):
-    """A token becomes a small volume, which is doubled in size up to half the size it should have, then interpolated.
+    """Maps a token to a small volume, doubles its size up to half of `spatial_size`, then interpolates.
 
     Args:
         dim: Width of the token.
         out_channels: C.
         spatial_size: (D, H, W).
-        width: Channels of the last layer before the output; those before have more.
+        width: Channels of the last layer before the output; earlier layers have more.
     """
 
     def __init__(self, *, dim: int, out_channels: int, spatial_size: Sequence[int], width: int = 8) -> None:

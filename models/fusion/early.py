@@ -1,4 +1,4 @@
-"""Early fusion: all tokens side by side into one perceptron; a learnt token stands for what is missing."""
+"""Early fusion: a perceptron on the concatenated tokens; a learnt token replaces an absent modality."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ __all__ = ["EarlyFusion"]
 
 
 class EarlyFusion(nn.Module):
-    """A perceptron on the concatenated tokens. It weighs nothing by patient: its weights are equal shares.
+    """A perceptron on the concatenated tokens; its weights are equal shares of the present modalities.
 
     Args:
         modalities: M names.
@@ -33,7 +33,7 @@ class EarlyFusion(nn.Module):
         )
 
     def forward(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
-        """Fuse tokens (B, M, dim); `evidence` plays no part."""
+        """Fuse tokens (B, M, dim); `evidence` is not used."""
         normed = torch.stack([norm(tokens[:, index]) for index, norm in enumerate(self.norm)], 1)
         filled = torch.where(present[..., None], normed, self.missing)
         return Fused(self.net(filled.flatten(1)), present / present.sum(1, keepdim=True), {})

@@ -1,4 +1,4 @@
-"""What all fusions share: their result, and how modalities are left out."""
+"""The result of a fusion, and how modalities are hidden from it."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ class Fused(NamedTuple):
 
 
 def check_present(present: Tensor) -> None:
-    """Refuse patients of whom nothing is known.
+    """Refuse patients without any modality.
 
     Args:
         present: (B, M) bool.
@@ -37,7 +37,7 @@ def check_present(present: Tensor) -> None:
 
 
 def drop_modalities(present: Tensor, share: float) -> Tensor:
-    """Hide each modality with the same probability; of those that a patient has, one at least stays.
+    """Hide each modality with the same probability, but keep at least one that the patient has.
 
     Args:
         present: (B, M) bool.
@@ -48,7 +48,7 @@ def drop_modalities(present: Tensor, share: float) -> Tensor:
     """
     draws = torch.rand(present.shape, device=present.device)
     kept = present & (draws >= share)
-    spared = draws.where(present, -1.0).argmax(1, keepdim=True)  # any one of those present, all alike
+    spared = draws.where(present, -1.0).argmax(1, keepdim=True)  # one of those present, each equally likely
     alone = torch.zeros_like(present).scatter(1, spared, True)
     return torch.where(kept.any(1, keepdim=True), kept, alone & present)
 

@@ -1,4 +1,4 @@
-"""Late fusion: every modality says what it thinks, and the mean over those present counts."""
+"""Late fusion: the mean prediction of the present modalities."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,13 @@ __all__ = ["LateFusion"]
 class LateFusion(nn.Module):
     """The mean of the outputs of the modalities' own heads.
 
-    With one modality present that is what its head says.
+    With one modality present it is the output of that modality's head.
 
     Args:
         modalities: M names.
-        dim: Width of a token; not used, as all fusions take the same arguments.
-        num_classes: Likewise.
-        weighted: Learn how much each modality counts, the same for all patients; else all that are present count alike.
+        dim: Width of a token; not used: all fusions take the same arguments.
+        num_classes: Not used either.
+        weighted: Learn one weight for each modality, the same for all patients; otherwise weights are equal.
     """
 
     def __init__(self, *, modalities: Sequence[str], dim: int, num_classes: int, weighted: bool = True) -> None:
@@ -27,7 +27,7 @@ class LateFusion(nn.Module):
         self.scores = nn.Parameter(torch.zeros(len(modalities)), requires_grad=weighted)
 
     def forward(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
-        """Fuse evidence (B, M, K + 1); `tokens` play no part but through it."""
+        """Fuse evidence (B, M, K + 1); `tokens` are not used."""
         weights = masked_softmax(self.scores.expand(present.shape), present)
         known = evidence.where(present[..., None], 0.0)
         return Fused(torch.einsum("bm,bmk->bk", weights, known), weights, {})

@@ -1,8 +1,8 @@
-"""MISA: of every modality a part that all share and a part of its own (Hazarika et al. 2020, arXiv:2005.03545).
+"""MISA: a shared and a private part of every modality (Hazarika et al. 2020, arXiv:2005.03545).
 
-Written from the paper and the facts of its reference code (declare-lab/MISA, MIT). The original knows no missing
-modalities; here the parts of absent ones are hidden from the transformer, a learnt token stands for them before the
-head, and each loss is taken over the patients who have the modalities that it compares.
+Written from the paper and the facts of its reference code (declare-lab/MISA, MIT). The original has no missing
+modalities; here the transformer masks absent ones, a learnt token replaces them before the head, and each loss is
+taken over the patients who have the modalities that it compares.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ __all__ = ["MISAFusion"]
 class MISAFusion(nn.Module):
     """Shared and private parts of each token, fused by one transformer layer.
 
-    Its weights are equal shares: MISA weighs nothing by patient.
+    Its weights are equal shares of the present modalities.
 
     Args:
         modalities: M names.
@@ -31,9 +31,9 @@ class MISAFusion(nn.Module):
         heads: Of the transformer layer.
         feedforward: Width of the transformer layer's feed-forward part.
         dropout: Of the transformer and the head; the original has 0.1 and 0.5.
-        similarity: Weight of the discrepancy of the shared parts, a mean over pairs.
-        difference: Weight of what private parts have in common with shared ones and each other, a sum over pairs.
-        reconstruction: Weight of the squared error of a modality from both parts, a mean over modalities.
+        similarity: Weight of the discrepancy between shared parts, averaged over pairs.
+        difference: Weight of the overlap of private parts with shared ones and with each other, summed over pairs.
+        reconstruction: Weight of the squared error of a modality's reconstruction from both parts, averaged.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MISAFusion(nn.Module):
         )
 
     def forward(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
-        """Fuse tokens (B, M, dim); `evidence` plays no part."""
+        """Fuse tokens (B, M, dim); `evidence` is not used."""
         projected = [net(tokens[:, index]) for index, net in enumerate(self.project)]
         private = [net(each).sigmoid() for net, each in zip(self.private, projected, strict=True)]
         shared = [self.shared(each).sigmoid() for each in projected]
@@ -88,7 +88,7 @@ class MISAFusion(nn.Module):
         rebuilt: list[Tensor],
         present: Tensor,
     ) -> dict[str, Tensor]:
-        """The three losses, weighted; 0 where a batch has nobody to compare."""
+        """The three weighted losses; 0 if a batch has no patients to compare."""
         nothing = torch.stack(projected).sum() * 0
         similar, different, errors = [], [nothing], []
         for m, own in enumerate(present.T):

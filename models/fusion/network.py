@@ -1,7 +1,7 @@
-"""Encoders and a fusion as one network: absent modalities are never encoded, so nothing in them can matter.
+"""Encoders and a fusion as one network: absent modalities are never encoded, so their values cannot matter.
 
-A multiplication by 0 would let a NaN of an absent modality through, and its gradient too. Here an encoder gets the rows
-that have its modality, and no others.
+A multiplication by 0 would let a NaN of an absent modality, and its gradient, through. Here an encoder gets only the
+rows that have its modality.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ __all__ = ["FusionNetwork"]
 class FusionNetwork(nn.Module):
     """From the modalities of patients to logits, weights and tokens.
 
-    Beside the fusion every modality has a head of its own (layer normalisation and a linear map of its token), whose
-    outputs are called evidence: late fusion averages them, all may learn by them.
+    Besides the fusion, every modality has its own head (layer normalisation and a linear layer on its token), whose
+    outputs are called evidence: late fusion averages them, and they can be trained in all fusions.
 
     Args:
         encoders: By modality, from (B, ...) to tokens (B, dim).
         fusion: From tokens (B, M, dim), evidence (B, M, K + 1) and presence (B, M) to `Fused`.
-        modalities: Names, in the order of `present`; encoders of others are not kept.
+        modalities: Names, in the order of `present`; encoders of other modalities are dropped.
         dim: Width of a token.
         num_classes: K.
 
@@ -55,7 +55,7 @@ class FusionNetwork(nn.Module):
         """Outputs (B, K + 1), weights (B, M) and tokens (B, M, dim).
 
         Args:
-            inputs: By modality (B, ...), or none where nobody has it; what absent rows hold does not matter.
+            inputs: By modality (B, ...); may lack modalities that no row has. Values of absent rows are ignored.
             present: (B, M) bool.
 
         Raises:
@@ -76,11 +76,11 @@ class FusionNetwork(nn.Module):
         return torch.stack(tokens, 1)
 
     def evidence(self, tokens: Tensor) -> Tensor:
-        """(B, M, K + 1) of each modality by its own head; what it says of absent ones means nothing."""
+        """Outputs (B, M, K + 1) of the modalities' own heads; meaningless for absent modalities."""
         return torch.stack([self.heads[name](tokens[:, index]) for index, name in enumerate(self.modalities)], 1)
 
     def fuse(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
-        """Fuse what is present.
+        """Fuse the present modalities.
 
         Raises:
             ValueError: If a row has no modality.

@@ -5,7 +5,6 @@ from medzoo.models.losses.autoencoder import (
     HemorrhageAutoencoderLoss,
     PatchAdversarialTerm,
     PerceptualTerm,
-    kl_divergence,
 )
 from medzoo.models.losses.classification import ClassificationLoss
 from medzoo.models.losses.mutual_information import CLUB, DensityRatio
@@ -28,7 +27,6 @@ __all__ = [
     "contrastive_loss",
     "draw",
     "gaussian_error",
-    "kl_divergence",
     "kl_to_normal",
     "subspace_difference",
 ]

@@ -20,7 +20,7 @@ def contrastive_loss(first: Tensor, second: Tensor, scale: float | Tensor) -> Te
     Args:
         first: (N, D).
         second: (N, D), row by row of the same patients.
-        scale: Of the cosine similarities; at most 100 counts.
+        scale: Of the cosine similarities; clipped at 100.
 
     Returns:
         A scalar; 0 with fewer than two patients.
@@ -40,7 +40,7 @@ class ContrastiveAlignment(nn.Module):
         modalities: M names.
         dim: Width of a token.
         width: Width of the projections that are compared.
-        temperature: To start with; it is learnt.
+        temperature: Initial value; it is learnt.
     """
 
     def __init__(self, *, modalities: Sequence[str], dim: int, width: int = 32, temperature: float = 0.07) -> None:
@@ -49,7 +49,7 @@ class ContrastiveAlignment(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
 
     def forward(self, tokens: Tensor, present: Tensor) -> Tensor:
-        """Loss of tokens (B, M, dim), of which those of absent modalities play no part."""
+        """Loss of tokens (B, M, dim); tokens of absent modalities are ignored."""
         projected = [net(tokens[:, index]) for index, net in enumerate(self.project)]
         losses = []
         for m, n in combinations(range(present.shape[1]), 2):

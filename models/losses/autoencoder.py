@@ -1,7 +1,7 @@
 """Losses of the hemorrhage-aware autoencoder of HemExp: reconstruction and KL, perceptual, adversarial.
 
-HemExp (arXiv:2606.15304; github.com/orhunutkuaydin/HemExp, MIT). Differences: one closed form of the KL whatever the
-data, and a Dice that rewards an empty mask for an empty prediction.
+HemExp (arXiv:2606.15304; github.com/orhunutkuaydin/HemExp, MIT). Differences: the same closed form of the KL
+for all data, and a Dice of 1 where mask and prediction are both empty.
 """
 
 from typing import Literal
@@ -13,33 +13,20 @@ from monai.networks.nets import PatchDiscriminator
 from torch import Tensor, nn
 from torch.func import functional_call
 
-__all__ = ["HemorrhageAutoencoderLoss", "PatchAdversarialTerm", "PerceptualTerm", "kl_divergence"]
+from medzoo.models.losses.variational import kl_to_normal
 
-
-def kl_divergence(mean: Tensor, sigma: Tensor) -> Tensor:
-    """KL of N(mean, sigma^2) from N(0, 1) in nats, summed over each latent and averaged over the batch.
-
-    Args:
-        mean: (B, ...).
-        sigma: (B, ...), positive.
-
-    Returns:
-        A float32 scalar.
-    """
-    mean, sigma = mean.float(), sigma.float()
-    each = 0.5 * (mean.square() + sigma.square() - 1) - sigma.log()
-    return each.flatten(1).sum(1).mean()
+__all__ = ["HemorrhageAutoencoderLoss", "PatchAdversarialTerm", "PerceptualTerm"]
 
 
 class HemorrhageAutoencoderLoss(nn.Module):
-    """CT error + masks + KL, in float32 also under mixed precision; both optional terms join in after their warm-up.
+    """CT error + masks + KL, in float32 also under mixed precision; the perceptual term starts after its warm-up.
 
     ct + mask_weight * (iph_weight * (Dice + BCE)(IPH) + ivh_weight * (Dice + BCE)(IVH)) + kl_weight * KL
     + the terms of `perceptual`, if given.
 
-    Dice is the soft Dice over all slices of a batch, with one pixel added above and below the line,
-    1 - (2 I + 1) / (A + B + 1). By slice, the many slices without IVH would all ask for less of it and outvote the few
-    that have some: training then took several times as long to find its first voxel.
+    Dice is the soft Dice over all slices of a batch, with 1 added to numerator and denominator,
+    1 - (2 I + 1) / (A + B + 1). A Dice for each slice would let the many slices without IVH outweigh the few with it:
+    training then took several times as long to find its first voxel.
 
     Args:
         mask_weight: Weight of both masks.
@@ -79,15 +66,15 @@ class HemorrhageAutoencoderLoss(nn.Module):
             step: Training step, for the warm-up.
 
         Returns:
-            Scalars `ct`, `iph`, `ivh`, `kl` and, where it is at work, `perceptual`, all unweighted; and `loss`, their
+            Scalars `ct`, `iph`, `ivh`, `kl` and, once it has started, `perceptual`, all unweighted; and `loss`, their
             weighted sum.
         """
-        reconstruction, target = reconstruction.float(), target.float()
+        reconstruction, target, mean, sigma = (each.float() for each in (reconstruction, target, mean, sigma))
         terms = {
             "ct": F.mse_loss(reconstruction[:, :1], target[:, :1]),
             "iph": self._mask_loss(reconstruction[:, 1:2], target[:, 1:2]),
             "ivh": self._mask_loss(reconstruction[:, 2:3], target[:, 2:3]),
-            "kl": kl_divergence(mean, sigma),
+            "kl": kl_to_normal(mean, 2 * sigma.log(), variance=sigma.square()).mean(),
         }
         masks = self.iph_weight * terms["iph"] + self.ivh_weight * terms["ivh"]
         loss = terms["ct"] + self.mask_weight * masks + self.kl_weight * terms["kl"]
@@ -103,7 +90,7 @@ class HemorrhageAutoencoderLoss(nn.Module):
 class PerceptualTerm(nn.Module):
     """Distance between the features of a network trained on photographs (LPIPS; Zhang et al. 2018, arXiv:1801.03924).
 
-    Its weights are no part of checkpoints: they are frozen and come from their publisher.
+    Its weights are frozen and not part of checkpoints; they are downloaded from their publisher.
 
     Args:
         network: Network of MONAI's `PerceptualLoss`.
@@ -111,7 +98,7 @@ class PerceptualTerm(nn.Module):
         start_step: First training step with this term.
 
     Raises:
-        ValueError: If the package `lpips` or the weights of the network cannot be had.
+        ValueError: If the package `lpips` or the network's weights are not available.
     """
 
     def __init__(
@@ -158,7 +145,7 @@ class PatchAdversarialTerm(nn.Module):
         self.criterion = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
 
     def generator_loss(self, reconstruction: Tensor, step: int) -> Tensor:
-        """How far reconstructed CTs are from passing for real, weighted; no gradient for the discriminator.
+        """The weighted adversarial loss of the generator; the discriminator gets no gradient.
 
         Args:
             reconstruction: (B, 1, H, W) CT in [0, 1].
@@ -174,7 +161,7 @@ class PatchAdversarialTerm(nn.Module):
         return self.weight * self.criterion(score, target_is_real=True, for_discriminator=False)
 
     def discriminator_loss(self, reconstruction: Tensor, target: Tensor, step: int) -> Tensor:
-        """How far the discriminator is from telling reconstructed CTs from real ones, weighted as in the original.
+        """The discriminator's loss on reconstructed and real CTs, weighted as in the original.
 
         Args:
             reconstruction: (B, 1, H, W) CT; no gradient reaches it.

@@ -1,7 +1,7 @@
-"""Estimators of the mutual information of two parts of a code, to be kept small by an encoder.
+"""Estimators of the mutual information between two parts of a code, which an encoder minimises.
 
-Each is a network of its own with an optimiser of its own: it learns by `loss` on parts that carry no gradient, and
-its `forward` is the penalty that the encoder sees, while the estimator rests.
+Each is a network with its own optimiser: `loss` trains it on detached parts, and `forward` is the penalty for the
+encoder, during which the estimator is fixed.
 """
 
 from itertools import pairwise
@@ -13,21 +13,21 @@ from torch import Tensor, nn
 __all__ = ["CLUB", "DensityRatio"]
 
 LARGEST = 8.0
-"""Of the absolute log variance of a forecast."""
+"""Bound of the absolute log variance of a prediction."""
 
 
 class DensityRatio(nn.Module):
-    """A discriminator of pairs of one image from pairs of two; its logit is the log density ratio.
+    """A discriminator between pairs from the same image and shuffled pairs; its logit is the log density ratio.
 
-    Kim and Mnih 2018 (arXiv:1802.05983); Vétil et al. 2023 (arXiv:2308.11389), who cut each logit at 0:
-    where the ratio is below 1 the discriminator says nothing worth learning from.
+    Kim and Mnih 2018 (arXiv:1802.05983); Vétil et al. 2023 (arXiv:2308.11389), who clip each
+    logit at 0, since a ratio below 1 carries no useful signal.
 
     Args:
         first_features: F.
         second_features: D.
-        hidden: Width of the hidden layers; None: as wide as both parts together, as in SepVAE's code.
+        hidden: Width of the hidden layers; None for the width of both parts together, as in SepVAE's code.
         layers: Hidden layers; 1 makes the paper's "2-layer MLP", 2 that of SepVAE.
-        cut: Cut each logit at 0 in the penalty; without, the mean logit may fall below 0 (Abid and Zou 2019).
+        cut: Clip each logit at 0 in the penalty; otherwise the mean logit may be negative (Abid and Zou 2019).
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class DensityRatio(nn.Module):
         return self.net(torch.cat([first, second], dim=1))[:, 0]
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
-        """Binary cross entropy of pairs of one image against pairs of two; 0 where there is no second image."""
+        """Binary cross entropy of true against shuffled pairs; 0 if there is only one image."""
         if len(first) < 2:
             return self.logits(first, second).sum() * 0
         true, false = self.logits(first, second), self.logits(first, _others(second))
@@ -59,9 +59,9 @@ class DensityRatio(nn.Module):
 
 
 class CLUB(nn.Module):
-    """Contrastive log-ratio upper bound: a Gaussian forecast of the second part from the first.
+    """Contrastive log-ratio upper bound: a Gaussian prediction of the second part from the first.
 
-    Cheng et al. 2020 (arXiv:2006.12013, section 3). An upper bound only as far as the forecast is right.
+    Cheng et al. 2020 (arXiv:2006.12013, section 3). An upper bound only if the prediction is accurate.
 
     Args:
         first_features: F.
@@ -76,7 +76,7 @@ class CLUB(nn.Module):
         self.log_variance = _perceptron(first_features, hidden, layers, second_features)
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
-        """Negative log-likelihood of the forecast, without its constant."""
+        """Negative log-likelihood of the prediction, without its constant."""
         mean, log_variance = self._forecast(first)
         return 0.5 * ((second - mean).square() / log_variance.exp() + log_variance).sum(1).mean()
 
@@ -104,6 +104,6 @@ def _perceptron(before: int, hidden: int, layers: int, after: int) -> nn.Sequent
 
 
 def _others(second: Tensor) -> Tensor:
-    """Each image's second part given to another image: all move on by the same random number of places."""
+    """The second parts, shuffled between images by a random cyclic shift."""
     shift = int(torch.randint(1, len(second), ()))
     return second.roll(shift, 0)

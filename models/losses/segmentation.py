@@ -16,16 +16,16 @@ def in_regions(mask: Tensor, regions: Sequence[Sequence[int]]) -> Tensor:
 
 
 class AnnotatedDiceCELoss(nn.Module):
-    """Cross entropy plus soft Dice of what is annotated, for classes or for regions that overlap.
+    """Cross entropy plus soft Dice of annotated voxels, for classes or for overlapping regions.
 
     nnU-Net (documentation/ignore_label.md and region_based_training.md, `DC_and_CE_loss`, `DC_and_BCE_loss`): regions
-    have a sigmoid each, and none is the background. Where nothing is annotated, nothing is learnt; where all is, it is
+    have a sigmoid each, and there is no background. Voxels without annotation are masked; if all are annotated, this is
     the plain loss. Binary cross entropy is the mean over regions; nnU-Net's is their sum in data with `ignore`.
 
     Args:
-        batch_dice: Whether Dice is over the whole batch, not the mean over images.
-        regions: Label values of each region; none for classes.
-        ignore: Label value of what is not annotated; none where all is.
+        batch_dice: Compute Dice over the whole batch instead of averaging over images.
+        regions: Label values of each region; None for classes.
+        ignore: Label value of voxels that are not annotated; None if there are none.
     """
 
     def __init__(
@@ -41,28 +41,28 @@ class AnnotatedDiceCELoss(nn.Module):
         known = torch.ones_like(mask, dtype=torch.bool) if self.ignore is None else mask != self.ignore
         count = known.sum().clamp(min=1)
         if self.regions:
-            true, said = in_regions(mask, self.regions).float(), logits.sigmoid()
+            true, prediction = in_regions(mask, self.regions).float(), logits.sigmoid()
             entropy = F.binary_cross_entropy_with_logits(logits, true, reduction="none").mean(1)
         else:
             mask = mask.where(known, mask.new_zeros(()))
-            true, said = F.one_hot(mask, logits.shape[1]).movedim(-1, 1).float(), logits.softmax(1)
+            true, prediction = F.one_hot(mask, logits.shape[1]).movedim(-1, 1).float(), logits.softmax(1)
             entropy = F.cross_entropy(logits, mask, reduction="none")
-        overlap = self.dice(said * known[:, None], true * known[:, None])
+        overlap = self.dice(prediction * known[:, None], true * known[:, None])
         return overlap + (entropy * known).sum() / count
 
 
 class DeepSupervisionDiceCELoss(nn.Module):
-    """Cross entropy plus soft Dice of the foreground, at every resolution that the network gives.
+    """Cross entropy plus soft Dice of the foreground, at every resolution that the network returns.
 
-    nnU-Net (github.com/MIC-DKFZ/nnUNet, commit 0e49508, Apache-2.0): each head counts half of the one above it, the
-    lowest nothing, and weights sum to 1. Dice is MONAI's, with 1e-5 above and below; it is 1 - Dice here, nnU-Net's is
-    -Dice.
+    nnU-Net (github.com/MIC-DKFZ/nnUNet, commit 0e49508, Apache-2.0): each head has half the weight of the one
+    above it, the lowest has none, and weights sum to 1. Dice is MONAI's, smoothed by 1e-5; it is 1 - Dice here, nnU-Net
+    uses -Dice.
 
     Args:
-        batch_dice: Whether Dice is over the whole batch, not the mean over images.
-        drop_last: Whether the lowest of several heads counts nothing; nnFormer and UNETR++ let it count.
-        regions: Label values of each region, where they are learnt and not classes.
-        ignore: Label value of what is not annotated and has no part.
+        batch_dice: Compute Dice over the whole batch instead of averaging over images.
+        drop_last: Give the lowest of several heads no weight; nnFormer and UNETR++ keep its weight.
+        regions: Label values of each region; None for classes.
+        ignore: Label value of voxels that are not annotated; None if there are none.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class DeepSupervisionDiceCELoss(nn.Module):
         return total
 
     def weights(self, heads: int) -> list[float]:
-        """What each head counts."""
+        """Weight of each head."""
         weights = [0.5**head for head in range(heads)]
         if self.drop_last and heads > 1:
             weights[-1] = 0.0

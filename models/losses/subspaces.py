@@ -1,4 +1,4 @@
-"""Losses of MISA (Hazarika et al. 2020, arXiv:2005.03545): how alike two sets of codes are, how much they share."""
+"""Losses of MISA (Hazarika et al. 2020, arXiv:2005.03545): similarity and overlap of two sets of codes."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ def central_moment_discrepancy(first: Tensor, second: Tensor, moments: int = 5) 
     Args:
         first: (N, D).
         second: (M, D).
-        moments: The highest one.
+        moments: Highest moment.
 
     Returns:
         A scalar, about 0 where all moments agree.

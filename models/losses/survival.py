@@ -12,12 +12,12 @@ __all__ = ["CoxLoss"]
 class CoxLoss(nn.Module):
     """Negative log partial likelihood of a batch, for each event (Cox 1972).
 
-    Whoever dies is compared with those of the batch who were still under observation, so the loss depends on the size
-    of the batch: make it large. Computed in float64.
+    Each patient who dies is compared with those of the batch still under observation, so the loss depends on the batch
+    size: make it large. Computed in float64.
 
     Args:
-        ties: Of equal times of death: `breslow` keeps all of them at risk (doi:10.2307/2529620), `efron` takes away a
-            part for each that went before (doi:10.1080/01621459.1977.10480613).
+        ties: How to treat equal times of death: `breslow` keeps all of them at risk (doi:10.2307/2529620), `efron`
+            averages over their possible orders (doi:10.1080/01621459.1977.10480613).
     """
 
     def __init__(self, ties: Literal["breslow", "efron"] = "breslow") -> None:
@@ -29,16 +29,18 @@ class CoxLoss(nn.Module):
 
         Args:
             log_hazard: (B,).
-            time: (B,), of the event or of the end of observation; who has none (NaN) is left out.
+            time: (B,), of the event or the end of observation; patients without one (NaN) are left out.
             event: (B,) bool.
 
         Returns:
-            A scalar; 0, with a warning, where there is no event at a known time.
+            A scalar; 0, with a warning, if there is no event at a known time.
         """
         followed = time.isfinite()
         log_hazard, time, event = log_hazard[followed], time[followed], event[followed].bool()
         if not event.any():
-            warnings.warn("a batch without events teaches no survival: use larger batches", stacklevel=2)
+            warnings.warn(
+                "a batch without events contributes nothing to the survival loss: use larger batches", stacklevel=2
+            )
             return log_hazard.sum() * 0
         order = time.argsort(descending=True)
         time, event, hazard = time[order], event[order], log_hazard[order].double()

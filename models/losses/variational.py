@@ -13,26 +13,30 @@ def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
     return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
 
-def kl_to_normal(mean: Tensor, log_variance: Tensor, prior_variance: float = 1.0) -> Tensor:
-    """Kullback-Leibler divergence of Gaussians from N(0, prior_variance).
+def kl_to_normal(
+    mean: Tensor, log_variance: Tensor, prior_variance: float = 1.0, *, variance: Tensor | None = None
+) -> Tensor:
+    """Kullback-Leibler divergence of diagonal Gaussians from N(0, prior_variance), in nats.
 
     Args:
-        mean: (B, D).
-        log_variance: (B, D).
+        mean: (B, ...).
+        log_variance: (B, ...).
         prior_variance: Of every coordinate, above 0.
+        variance: (B, ...); give it where it is known exactly. None computes it from `log_variance`.
 
     Returns:
         (B,) sums over coordinates, at least 0.
     """
-    scaled = (log_variance.exp() + mean.square()) / prior_variance
-    return 0.5 * (scaled - 1 - log_variance + math.log(prior_variance)).sum(1)
+    variance = log_variance.exp() if variance is None else variance
+    scaled = (variance + mean.square()) / prior_variance
+    return 0.5 * (scaled - 1 - log_variance + math.log(prior_variance)).flatten(1).sum(1)
 
 
-def gaussian_error(said: Tensor, image: Tensor, sigma: float, mask: Tensor | None = None) -> Tensor:
-    """Negative log-likelihood of images under N(said, sigma²), without the constant.
+def gaussian_error(prediction: Tensor, image: Tensor, sigma: float, mask: Tensor | None = None) -> Tensor:
+    """Negative log-likelihood of images under N(prediction, sigma²), without the constant.
 
     Args:
-        said: (B, C, *spatial) means.
+        prediction: (B, C, *spatial) means.
         image: (B, C, *spatial).
         sigma: Standard deviation of a pixel, in the unit of the image.
         mask: (B, 1, *spatial), above 0 where pixels count; all do if none. An empty one gives 0.
@@ -40,7 +44,7 @@ def gaussian_error(said: Tensor, image: Tensor, sigma: float, mask: Tensor | Non
     Returns:
         (B,) sums over pixels.
     """
-    squared = (said - image).square()
+    squared = (prediction - image).square()
     if mask is not None:
         squared = squared * (mask > 0)
     return squared.flatten(1).sum(1) / (2 * sigma**2)

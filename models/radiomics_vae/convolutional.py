@@ -22,7 +22,7 @@ LARGEST = 12.0
 
 
 class Sizes:
-    """What encoder and decoder agree on.
+    """Sizes that encoder and decoder share.
 
     Args:
         spatial_dims: 2 or 3.
@@ -30,11 +30,12 @@ class Sizes:
         image_size: Its edges in pixels.
         channels: Of each stage.
         strides: Of each stage; that of the first is 1.
-        kernels: Of the convolution of each stage that is nearer to the image; the other one is 3 wide.
-        norm: `instance`, as in the paper, forgets the mean of a map; `batch` keeps differences between images.
+        kernels: Kernel size of each stage's convolution nearer to the image; the other one has size 3.
+        norm: `instance`, as in the paper, removes the mean of each map; `batch` keeps differences between images.
+        output: `sigmoid` for images in [0, 1], as the paper's figure has it; `identity` for standardised ones.
 
     Raises:
-        ValueError: If these do not fit each other.
+        ValueError: If lengths or sizes do not fit.
     """
 
     def __init__(
@@ -47,14 +48,17 @@ class Sizes:
         strides: Sequence[Edges] = (1, 2, 2, 2),
         kernels: Sequence[Edges] = (3, 3, 3, 3),
         norm: Literal["instance", "batch"] = "instance",
+        output: Literal["identity", "sigmoid"] = "identity",
     ) -> None:
+        if output not in ("identity", "sigmoid"):
+            raise ValueError(f"output={output}: expected identity or sigmoid")
         if spatial_dims not in (2, 3) or len(image_size) != spatial_dims:
             raise ValueError(f"image_size={list(image_size)} does not have spatial_dims={spatial_dims} edges")
         if not len(channels) == len(strides) == len(kernels):
             raise ValueError(
-                f"{len(channels)} channels, {len(strides)} strides and {len(kernels)} kernels: as many each"
+                f"{len(channels)} channels, {len(strides)} strides and {len(kernels)} kernels: give equally many"
             )
-        self.spatial_dims, self.in_channels, self.norm = spatial_dims, in_channels, norm
+        self.spatial_dims, self.in_channels, self.norm, self.output = spatial_dims, in_channels, norm, output
         self.channels = list(channels)
         self.strides, self.kernels = ([self._edges(each) for each in edges] for edges in (strides, kernels))
         if max(self.strides[0]) > 1:
@@ -122,10 +126,9 @@ class ConvDecoder(nn.Module):
     Args:
         sizes: Of the maps, those of the encoder.
         code_features: Length of a code.
-        output: `sigmoid` for images in [0, 1], as the paper's figure has it; `identity` for standardised ones.
     """
 
-    def __init__(self, sizes: Sizes, code_features: int, output: Literal["identity", "sigmoid"] = "identity") -> None:
+    def __init__(self, sizes: Sizes, code_features: int) -> None:
         super().__init__()
         self.sizes = sizes
         self.grow = nn.Linear(code_features, sizes.flat)
@@ -137,7 +140,7 @@ class ConvDecoder(nn.Module):
             kernel = sizes.kernels[level - 1]
             self.stages.append(nn.Sequential(*sizes.block(after, after), *sizes.block(after, after, kernel)))
         self.last = Conv[Conv.CONV, dims](channels[0], sizes.in_channels, 1, bias=False)
-        self.output = nn.Sigmoid() if output == "sigmoid" else nn.Identity()
+        self.output = nn.Sigmoid() if sizes.output == "sigmoid" else nn.Identity()
         _lay_out(self, sizes)
 
     def forward(self, code: Tensor) -> Tensor:
@@ -149,7 +152,7 @@ class ConvDecoder(nn.Module):
 
 
 def _lay_out(net: nn.Module, sizes: Sizes) -> None:
-    """Put the channels of 3-D kernels innermost: with few channels a step on a CPU takes half the time."""
+    """Store 3-D kernels channels-last: with few channels a step on a CPU takes half the time."""
     if sizes.spatial_dims == 3:
         net.to(memory_format=torch.channels_last_3d)
 

@@ -6,7 +6,7 @@ beta-VAE (Higgins et al. 2017, ICLR) with the linear warm-up of Sønderby et al.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medzoo.models.losses.autoencoder import kl_divergence
+from medzoo.models.losses.variational import kl_to_normal
 
 __all__ = ["ImageVAELoss"]
 
@@ -14,13 +14,13 @@ __all__ = ["ImageVAELoss"]
 class ImageVAELoss(nn.Module):
     """error + mask_weight * mask + beta * w * KL / pixels, in float32; w rises from 0 to 1 over `warmup_steps`.
 
-    `error` is the mean over pixels. Divided by as many pixels, the KL keeps its weight when images grow: beta is
-    twice the variance of the noise that the decoder takes pixels to have.
+    `error` is the mean over pixels. The KL is divided by the number of pixels too, so its relative weight does not
+    depend on the image size: beta is twice the variance of the decoder's pixel noise.
 
     Args:
         beta: Weight of the KL.
-        warmup_steps: Steps until it has this weight; 0 from the start.
-        mask_weight: Weight of channels after the first.
+        warmup_steps: Steps until the KL has its full weight; 0 for no warm-up.
+        mask_weight: Weight of the mask channels.
 
     Raises:
         ValueError: If one is negative.
@@ -45,11 +45,12 @@ class ImageVAELoss(nn.Module):
             step: Of training, for the warm-up.
 
         Returns:
-            Scalars `error`, `kl` in nats an image, where there are masks `mask`, unweighted; and `loss`.
+            Scalars `error`, `kl` in nats per image and, with masks, `mask`, all unweighted; and `loss`.
         """
-        logits, target = logits.float(), target.float()
+        logits, target, mean, sigma = (each.float() for each in (logits, target, mean, sigma))
         grey = logits[:, :1].sigmoid()
-        terms = {"error": F.mse_loss(grey, target[:, :1]), "kl": kl_divergence(mean, sigma)}
+        kl = kl_to_normal(mean, 2 * sigma.log(), variance=sigma.square()).mean()
+        terms = {"error": F.mse_loss(grey, target[:, :1]), "kl": kl}
         share = min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
         loss = terms["error"] + self.beta * share * terms["kl"] / grey[0].numel()
         if target.shape[1] > 1:

@@ -15,7 +15,7 @@ __all__ = ["ResidualVAE"]
 
 
 class ResidualVAE(nn.Module):
-    """Encodes (B, C, H, W) into `latent` numbers and decodes them.
+    """Encodes (B, C, H, W) into `latent_features` numbers and decodes them.
 
     Every level of the encoder halves the image, rounded up; the decoder goes back through the same sizes.
 
@@ -23,12 +23,12 @@ class ResidualVAE(nn.Module):
         image_size: H and W.
         in_channels: C, of input and output.
         channels: Width of each level.
-        blocks: Residual blocks of each level.
-        latent: Numbers in the latent.
-        groups: Of the normalisation; must divide every width.
+        num_res_blocks: Residual blocks of each level.
+        latent_features: Numbers in the latent.
+        norm_num_groups: Groups of the normalisation; must divide every width.
 
     Raises:
-        ValueError: If the image is too small for so many levels, or `groups` does not divide a width.
+        ValueError: If the image is too small for so many levels, or `norm_num_groups` does not divide a width.
     """
 
     def __init__(
@@ -37,39 +37,41 @@ class ResidualVAE(nn.Module):
         image_size: Sequence[int],
         in_channels: int = 1,
         channels: Sequence[int] = (32, 64, 128, 256),
-        blocks: int = 2,
-        latent: int = 128,
-        groups: int = 8,
+        num_res_blocks: int = 2,
+        latent_features: int = 128,
+        norm_num_groups: int = 8,
     ) -> None:
         super().__init__()
-        if any(width % groups for width in channels):
-            raise ValueError(f"groups={groups} does not divide every width of {tuple(channels)}")
-        self.sizes = [tuple(image_size)]
+        if any(width % norm_num_groups for width in channels):
+            raise ValueError(f"norm_num_groups={norm_num_groups} does not divide every width of {tuple(channels)}")
+        self.sizes: list[tuple[int, ...]] = [tuple(image_size)]
         for _ in channels:
             self.sizes.append(tuple(-(-edge // 2) for edge in self.sizes[-1]))
         if min(self.sizes[-2]) < 2:
             raise ValueError(
                 f"an image of {tuple(image_size)} pixels has no {len(channels)} levels: give fewer channels"
             )
-        self.latent = latent
+        self.latent_features = latent_features
         self.stem = nn.Conv2d(in_channels, channels[0], 3, padding=1)
         self.down = nn.ModuleList()
         before = channels[0]
         for width in channels:
-            rest = [_Residual(width, width, groups) for _ in range(blocks - 1)]
-            self.down.append(nn.Sequential(_Residual(before, width, groups, stride=2), *rest))
+            rest = [_Residual(width, width, norm_num_groups) for _ in range(num_res_blocks - 1)]
+            self.down.append(nn.Sequential(_Residual(before, width, norm_num_groups, stride=2), *rest))
             before = width
-        self.norm = nn.Sequential(nn.GroupNorm(groups, before), nn.SiLU())
+        self.norm = nn.Sequential(nn.GroupNorm(norm_num_groups, before), nn.SiLU())
         height, width = self.sizes[-1]
         self._deepest = (before, height, width)
-        self.to_latent = nn.Linear(before * height * width, 2 * latent)
-        self.from_latent = nn.Linear(latent, before * height * width)
+        self.to_latent = nn.Linear(before * height * width, 2 * latent_features)
+        self.from_latent = nn.Linear(latent_features, before * height * width)
         self.up = nn.ModuleList()
         for width in [*channels[::-1][1:], channels[0]]:
-            rest = [_Residual(width, width, groups) for _ in range(blocks - 1)]
-            self.up.append(nn.Sequential(_Residual(before, width, groups), *rest))
+            rest = [_Residual(width, width, norm_num_groups) for _ in range(num_res_blocks - 1)]
+            self.up.append(nn.Sequential(_Residual(before, width, norm_num_groups), *rest))
             before = width
-        self.out = nn.Sequential(nn.GroupNorm(groups, before), nn.SiLU(), nn.Conv2d(before, in_channels, 3, padding=1))
+        self.out = nn.Sequential(
+            nn.GroupNorm(norm_num_groups, before), nn.SiLU(), nn.Conv2d(before, in_channels, 3, padding=1)
+        )
 
     def features(self, x: Tensor) -> Tensor:
         """(B, C, h, w), the deepest map of the encoder."""
@@ -79,7 +81,7 @@ class ResidualVAE(nn.Module):
         return self.norm(x)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (B, latent) of the latent of images (B, C, H, W) in [0, 1].
+        """Mean and standard deviation (B, latent_features) of the latent of images (B, C, H, W) in [0, 1].
 
         Raises:
             ValueError: If the images have another size than the network was made for.
@@ -94,7 +96,7 @@ class ResidualVAE(nn.Module):
         return mean + sigma * torch.randn_like(sigma)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits (B, C, H, W) of latents (B, latent); a sigmoid makes them intensities."""
+        """Logits (B, C, H, W) of latents (B, latent_features); a sigmoid makes them intensities."""
         x = self.from_latent(z).view(len(z), *self._deepest)
         for level, size in zip(self.up, self.sizes[-2::-1], strict=True):
             x = level(F.interpolate(x, size, mode="bilinear", align_corners=False))

@@ -1,4 +1,4 @@
-"""One number for an image by a trained autoencoder: larger for what is less like a normal heart."""
+"""A score of an image by a trained autoencoder: larger the less the image resembles a normal heart."""
 
 from typing import Literal
 
@@ -13,14 +13,14 @@ ScoreKind = Literal["probe", "mahalanobis", "reconstruction"]
 
 
 class ImageScore(ExactPart):
-    """A score of latents and errors; its numbers are fitted after training and kept as state, in double precision.
+    """A score of latents and errors; its parameters are fitted after training and stored in double precision.
 
     - `probe`: log odds by a logistic regression on the latent, weight . mean + bias;
     - `mahalanobis`: distance of the latent from the normal ones, sqrt((mean - centre)' precision (mean - centre));
     - `reconstruction`: error of the image, root of the mean square.
 
     Args:
-        kind: Which.
+        kind: One of the above.
         latent: Numbers in the latent.
     """
 

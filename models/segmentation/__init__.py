@@ -1,7 +1,7 @@
 """Networks that segment images in 2-D and 3-D.
 
-Each takes images of any size, (B, C, *spatial), and gives a list of logits: the full resolution first, then one for
-each head of deep supervision, at the resolution at which it was made.
+Each takes images of any size, (B, C, *spatial), and returns a list of logits: full resolution first, then one for each
+head of deep supervision, at its own resolution.
 """
 
 from medzoo.models.segmentation.channels import ChannelBranches

@@ -9,12 +9,12 @@ __all__ = ["ChannelBranches"]
 
 
 class ChannelBranches(nn.Module):
-    """Each group of channels goes through a network of its own, and the logits of all are averaged.
+    """Each group of channels goes through its own network, and the logits are averaged.
 
-    One group of all channels is early fusion, a group for each is late fusion, one group of some leaves others out.
+    One group of all channels is early fusion; one group per channel is late fusion; channels in no group are ignored.
 
     Args:
-        branch: Builds a segmentation network, which lacks only its `in_channels`.
+        branch: Builds a segmentation network from `in_channels`.
         groups: Indices of the channels of each group.
 
     Raises:
@@ -29,6 +29,6 @@ class ChannelBranches(nn.Module):
         self.branches = nn.ModuleList(branch(in_channels=len(group)) for group in self.groups)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, C, *spatial) to logits, the full resolution first: [(B, classes, *spatial), ...]."""
-        said = [branch(image[:, group]) for branch, group in zip(self.branches, self.groups, strict=True)]
-        return [torch.stack(heads).mean(0) for heads in zip(*said, strict=True)]
+        """(B, C, *spatial) to logits, full resolution first: [(B, classes, *spatial), ...]."""
+        logits = [branch(image[:, group]) for branch, group in zip(self.branches, self.groups, strict=True)]
+        return [torch.stack(heads).mean(0) for heads in zip(*logits, strict=True)]

@@ -1,6 +1,6 @@
-"""The way down of nnU-Net's plain U-Net as an encoder of whole images, for weights that were learnt elsewhere.
+"""The encoder of nnU-Net's plain U-Net as an encoder of whole images, for pretrained weights.
 
-Models Genesis (Zhou et al. 2021, Medical Image Analysis) hands on its encoder in this way: mean over all places of the
+Models Genesis (Zhou et al. 2021, Medical Image Analysis) transfers its encoder this way: global average pooling of the
 last map, then linear layers.
 """
 
@@ -14,7 +14,7 @@ __all__ = ["UNetEncoder"]
 
 
 class UNetEncoder(nn.Module):
-    """Its weights have the names that they have in `PlainUNet`: `lightning_modules.transfer.take_over` copies them.
+    """Its weights have the same names as in `PlainUNet`: `lightning_modules.transfer.take_over` copies them.
 
     Args:
         spatial_dims: 2 or 3.
@@ -23,7 +23,7 @@ class UNetEncoder(nn.Module):
         features: Channels of each stage.
         strides: Downsampling of each stage, one entry for each axis.
         kernels: Kernel size of each stage, likewise.
-        dropout: Share of the pooled features that are set to 0 in training.
+        dropout: Dropout rate of the pooled features.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """The U-Net of Models Genesis.
 
 Zhou et al. 2021 (Medical Image Analysis, arXiv:2004.07882). Written from the architecture: their code is free for
-non-commercial use only. At the sizes that are the default it is theirs, of 19.1 million weights, but for the sigmoid
-at its end, which is left to the objective (`lightning_modules.RestorationModule`).
+non-commercial use only. With the default sizes it is their network of 19.1 million weights, without the final
+sigmoid, which belongs to the objective (`lightning_modules.RestorationModule`).
 """
 
 from collections.abc import Sequence
@@ -21,18 +21,18 @@ Sizes = Sequence[int | Sequence[int]]
 
 
 class GenesisUNet(nn.Module):
-    """Two convolutions with batch norm and ReLU a stage, max pooling down, transposed convolutions up, joined skips.
+    """Two convolutions with batch norm and ReLU per stage, max pooling, transposed convolutions, concatenated skips.
 
     Args:
         spatial_dims: 2 or 3.
         in_channels: Channels of the image.
         out_channels: Classes, background included; as many as `in_channels` to restore images.
-        features: Channels of each stage. The first convolution on the way down gives half of them.
+        features: Channels of each stage; the first convolution of an encoder stage has half of them.
         strides: Pooling before each stage, one number for all axes or one for each; the first is 1.
         kernels: Kernel size of each stage, likewise; odd.
-        batch_statistics: Normalise by the statistics of the batch in evaluation, too, as the original does: what is
-            predicted of an image then depends on the others of its batch. Without, by running ones, as usual.
-        deep_supervision: Give the logits of all decoder stages, not only of the last; the original has none.
+        batch_statistics: Normalise by batch statistics in evaluation too, as the original does: a prediction then
+            depends on the other images of the batch. False uses running statistics, as usual.
+        deep_supervision: Return the logits of all decoder stages, not only of the last; the original has none.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class GenesisUNet(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, in_channels, *spatial) to logits, full resolution first: [(B, out_channels, *spatial), ...].
 
-        Sides that the strides do not divide are rounded up on the way down, and what is too much cut on the way up.
+        Sides that the strides do not divide are rounded up in the encoder and cropped in the decoder.
         """
         skips = []
         for pool, stage in zip(self.pools, self.encoder, strict=True):
@@ -88,9 +88,9 @@ class GenesisUNet(nn.Module):
 
 
 class _BatchStatisticsNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm by the statistics of the batch, always; the running ones are learnt, for who wants to go on with them.
+    """Batch norm that always uses batch statistics; running ones are tracked for use in other networks.
 
-    A channel with a single value has no statistics: in evaluation the running ones take their place.
+    A channel with a single value has no statistics; evaluation then falls back on the running ones.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:

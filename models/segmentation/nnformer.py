@@ -1,12 +1,11 @@
 """nnFormer: a U-shaped transformer with attention in local windows.
 
 Zhou et al. 2021 (arXiv:2109.03201, TIP 2023); github.com/282857341/nnFormer, commit d48aaeb (MIT; read for facts).
-Different: position biases and shift masks are right (`windows.py`), images of any size fit, and there are no weights
-from ImageNet to start from.
+Differences: position biases and shift masks are corrected (`windows.py`), images of any size fit, and there are no
+ImageNet weights.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,17 +27,17 @@ class NNFormer(nn.Module):
         in_channels: Channels of the image.
         out_channels: Classes, background included.
         dim: Channels of the first stage; doubled at each of the following.
-        patch: Size of the patch that becomes a token, each side 1, 2 or 4.
+        patch_size: Size of the patch that becomes a token, each side 1, 2 or 4.
         heads: Attention heads of each stage.
         windows: Sides of the windows of each stage.
-        strides: Of each downsampling, one entry for each axis. None takes those published for this patch: 2, but 1 at
-            first on an axis that the patch keeps whole (slices: 1, 2, 2 in the ACDC form).
-        depth: Blocks of each stage, plain and shifted by turns.
-        drop_path: Rate of the last block; it grows linearly.
-        deep_supervision: Give the logits of all decoder stages, not only of the last (as the ACDC form does).
+        strides: Of each downsampling, one entry for each axis. None for those published with this `patch_size`:
+            2, but first 1 on an axis where it is 1 (slices: 1, 2, 2 in the ACDC form).
+        depth: Blocks of each stage; plain and shifted windows alternate.
+        drop_path: Drop-path rate of the last block; rates grow linearly.
+        deep_supervision: Return the logits of all decoder stages, not only of the last (as the ACDC form does).
     """
 
-    drop_last = False  # in its loss the lowest head counts like the others, half of the one above it
+    drop_last = False  # in its loss the lowest head has a weight too, half of the one above it
 
     def __init__(
         self,
@@ -47,7 +46,7 @@ class NNFormer(nn.Module):
         out_channels: int,
         *,
         dim: int = 96,
-        patch: Sequence[int] = (1, 4, 4),
+        patch_size: Sequence[int] = (1, 4, 4),
         heads: Sequence[int] = (3, 6, 12, 24),
         windows: Sequence[Sequence[int]] = ((3, 5, 5), (3, 5, 5), (7, 10, 10), (3, 5, 5)),
         strides: Sequence[Sequence[int]] | None = None,
@@ -57,14 +56,14 @@ class NNFormer(nn.Module):
     ) -> None:
         super().__init__()
         stages, conv, up = len(heads), Conv[Conv.CONV, spatial_dims], Conv[Conv.CONVTRANS, spatial_dims]
-        self.patch, self.deep_supervision = tuple(patch), deep_supervision
+        self.patch_size, self.deep_supervision = tuple(patch_size), deep_supervision
         dims = [dim * 2**stage for stage in range(stages)]
-        steps = _published_strides(patch, stages) if strides is None else [tuple(step) for step in strides]
+        steps = _published_strides(patch_size, stages) if strides is None else [tuple(step) for step in strides]
         if len(steps) != stages - 1:
             raise ValueError(f"strides has {len(steps)} entries: expected {stages - 1}, one between each two of heads")
-        keeps = [side == 1 for side in patch]
+        keeps = [side == 1 for side in patch_size]
         rates = torch.linspace(0, drop_path, stages * depth).view(stages, depth).tolist()
-        self.embed = _embedding(conv, in_channels, dim, self.patch)
+        self.embed = _embedding(conv, in_channels, dim, self.patch_size)
         self.encoder = nn.ModuleList(
             _Stage(width, count, window, rate, skip=False)
             for width, count, window, rate in zip(dims, heads, windows, rates, strict=True)
@@ -77,13 +76,14 @@ class NNFormer(nn.Module):
             for width, count, window, rate in zip(dims[:-1], heads, windows, rates, strict=False)
         )
         self.heads = nn.ModuleList(
-            up(width, out_channels, self.patch, self.patch) for width in (dims[:-1] if deep_supervision else dims[:1])
+            up(width, out_channels, self.patch_size, self.patch_size)
+            for width in (dims[:-1] if deep_supervision else dims[:1])
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, in_channels, *spatial) to logits, full resolution first: [(B, out_channels, *spatial), ...]."""
         size = x.shape[2:]
-        x = self.embed(pad_to_multiple(x, self.patch))
+        x = self.embed(pad_to_multiple(x, self.patch_size))
         skips = []
         for stage, norm, down in zip(self.encoder, self.norms, [*self.down, None], strict=True):
             x = stage(x)
@@ -99,7 +99,7 @@ class NNFormer(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Blocks over (B, C, *spatial); the first one of a decoder stage attends from what comes up to the skip."""
+    """Blocks over (B, C, *spatial); in the first block of a decoder stage, upsampled features attend to the skip."""
 
     def __init__(self, dim: int, heads: int, window: Sequence[int], drop_path: Sequence[float], *, skip: bool) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class _Down(nn.Sequential):
     An odd number of slices that the patch kept is rounded down (7 to 3 in the ACDC form), other odd sides up.
     """
 
-    def __init__(self, conv: Any, width: int, stride: Sequence[int], keeps: Sequence[bool]) -> None:
+    def __init__(self, conv: type[nn.Module], width: int, stride: Sequence[int], keeps: Sequence[bool]) -> None:
         kernel = tuple(1 if step == 1 else 3 for step in stride)
         super().__init__(nn.GELU(), _Norm(width), conv(width, 2 * width, kernel, tuple(stride)))
         self.kernel, self.keeps = kernel, tuple(keeps)
@@ -160,7 +160,7 @@ class _Down(nn.Sequential):
 class _Up(nn.Sequential):
     """Half the channels at the resolution of the skip."""
 
-    def __init__(self, up: Any, width: int, stride: Sequence[int]) -> None:
+    def __init__(self, up: type[nn.Module], width: int, stride: Sequence[int]) -> None:
         super().__init__(_Norm(2 * width), up(2 * width, width, tuple(stride), tuple(stride)))
         self.stride = tuple(stride)
 
@@ -171,14 +171,14 @@ class _Up(nn.Sequential):
 
 
 def _published_strides(patch: Sequence[int], stages: int) -> list[tuple[int, ...]]:
-    """Slices that the patch keeps are kept once more: their distance is still the larger one."""
+    """Strides of 1 first along axes with a patch side of 1, whose spacing is still the larger one."""
     twos = (2,) * len(patch)
     first = tuple(min(side, 2) for side in patch) if max(patch) > 1 else twos
     return [first, *[twos] * (stages - 2)][: stages - 1]
 
 
 def _both_ends(pads: Sequence[int]) -> list[int]:
-    """As `F.pad` takes it, the last axis first."""
+    """Paddings in the order of `F.pad`, last axis first."""
     return [pad for side in reversed(pads) for pad in (side, side)]
 
 

@@ -1,7 +1,8 @@
 """nnU-Net's plain U-Net.
 
-Isensee et al. 2021 (doi:10.1038/s41592-020-01008-z); github.com/MIC-DKFZ/nnUNet (Apache-2.0). MONAI's DynUNet is near
-it, but takes the kernels of a decoder stage from the stage below, and upsamples and stacks its deep-supervision heads.
+Isensee et al. 2021 (doi:10.1038/s41592-020-01008-z); github.com/MIC-DKFZ/nnUNet (Apache-2.0). MONAI's DynUNet is
+similar, but takes the kernels of a decoder stage from the stage below, and upsamples and stacks its deep-supervision
+heads.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ __all__ = ["PlainUNet"]
 
 
 class PlainUNet(nn.Module):
-    """Two convolutions a stage, strided convolutions down, transposed ones up, joined skips.
+    """Two convolutions per stage, strided convolutions down, transposed ones up, concatenated skips.
 
     Args:
         spatial_dims: 2 or 3.
@@ -26,7 +27,7 @@ class PlainUNet(nn.Module):
         features: Channels of each stage.
         strides: Downsampling of each stage, one entry for each axis; the first is usually 1.
         kernels: Kernel size of each stage, likewise.
-        deep_supervision: Give the logits of all decoder stages, not only of the last.
+        deep_supervision: Return the logits of all decoder stages, not only of the last.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class PlainUNet(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, in_channels, *spatial) to logits, full resolution first: [(B, out_channels, *spatial), ...].
 
-        Sides that the strides do not divide are rounded up on the way down, and what is too much cut on the way up.
+        Sides that the strides do not divide are rounded up in the encoder and cropped in the decoder.
         """
         skips = []
         for stage in self.encoder:

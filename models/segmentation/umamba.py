@@ -1,8 +1,8 @@
 """U-Mamba: a residual U-Net with Mamba layers over its features.
 
 Ma et al. 2024 (arXiv:2401.04722); github.com/bowang-lab/U-Mamba, commit 28459e3 (Apache-2.0), whose parameter names are
-kept. Different by default: features are added to what Mamba makes of them, and every pixel is a token at every stage,
-so any input size fits and float16 does not overflow. `released_for` builds the network as released.
+kept. Different by default: Mamba layers have a residual connection, and every pixel is a token at every stage, so any
+input size fits and float16 does not overflow. `released_for` builds the network as released.
 """
 
 import math
@@ -33,10 +33,10 @@ class UMamba(nn.Module):
         kernels: Kernel size of each stage, likewise.
         mamba: `none`, the residual U-Net alone; `bot`, a layer at the lowest resolution; `enc`, one after each stage
             (in 2-D after every other one, as released).
-        deep_supervision: Give the logits of all decoder stages, not only of the last.
-        released_for: The patch size to build the released network for: nothing is added to Mamba's output; where a
-            stage has no more pixels than channels, the channels are the tokens, which locks the network to this size;
-            and in 2-D the last stage of the decoder gets no features of the encoder.
+        deep_supervision: Return the logits of all decoder stages, not only of the last.
+        released_for: Patch size for which to build the network as released: Mamba layers have no residual connection;
+            in stages with no more pixels than channels, channels are the tokens, which fixes the input size; in 2-D the
+            last decoder stage has no skip connection.
         scan: Method of the selective scan.
     """
 
@@ -81,7 +81,7 @@ class UMamba(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, in_channels, *spatial) to logits, full resolution first: [(B, out_channels, *spatial), ...].
 
-        Sides that the strides do not divide are rounded up on the way down.
+        Sides that the strides do not divide are rounded up in the encoder.
         """
         skips = self.encoder(x)
         skips[-1] = self.mamba_layer(skips[-1])
@@ -132,7 +132,7 @@ class _Decoder(nn.Module):
         super().__init__()
         self.deep_supervision, self.last_skip = deep_supervision, last_skip
         conv, count = Conv[Conv.CONV, spatial_dims], len(features) - 1
-        two = math.ceil(count / 2 + 0.5)  # so many stages have two blocks
+        two = math.ceil(count / 2 + 0.5)  # number of stages with two blocks
         self.upsample_layers, self.stages, self.seg_layers = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for index in range(count):
             below, skip = features[-1 - index], features[-2 - index]
@@ -167,7 +167,7 @@ class _Upsample(nn.Module):
 def upstream_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a U-Mamba trained with the authors' code, under the names used here.
 
-    Their decoder and blocks hold other modules under a second name; those copies are left out.
+    Their decoder and blocks list some modules under a second name; these copies are dropped.
 
     Args:
         state: `network_weights` of a checkpoint, read with `weights_only=True`.

@@ -1,8 +1,8 @@
-"""UNETR++: a U-shaped transformer whose blocks attend over channels and, through few projected tokens, over space.
+"""UNETR++: a U-shaped transformer whose blocks attend over channels and, by a few projected tokens, over space.
 
 Shaker et al. 2022 (arXiv:2212.04497, TMI 2024); github.com/Amshaker/unetr_plus_plus, commit dcba1c6 (Apache-2.0; read
-for facts). Different: sizes of all stages follow from the image size, images of other sizes fit by interpolating what
-depends on the size, and the outputs of the spatial attention keep their order (issue 62 there); `released` scrambles
+for facts). Differences: sizes of all stages follow from the image size, other sizes fit by interpolating the weights
+that depend on it, and the outputs of the spatial attention keep their order (issue 62 there); `released` scrambles
 them as the published code does.
 """
 
@@ -29,20 +29,20 @@ class UNETRPP(nn.Module):
         spatial_dims: 2 or 3.
         in_channels: Channels of the image.
         out_channels: Classes, background included.
-        img_size: Size that most images have; each side a multiple of the stem times 8.
-        stem: Stride of the first convolution.
-        dims: Channels of each stage.
-        projections: Tokens that space is projected to at each stage.
+        image_size: Usual size of an image; each side a multiple of `patch_size` times 8.
+        patch_size: Size of the patch that becomes a token, the stride of the first convolution.
+        features: Channels of each of the 4 stages.
+        projections: Tokens to which space is projected at each stage.
         depth: Blocks of each stage.
         heads: Attention heads.
-        dropout: Rate in the attention.
+        dropout: Dropout rate in the attention.
         convs: Residual convolution blocks in each transformer block.
-        deep_supervision: Give the logits of three resolutions, not only of the first.
+        deep_supervision: Return the logits of three resolutions, not only of the first.
         released: Scramble the spatial attention as the published code does, for its weights.
         shared: One projection of keys and values to tokens (Synapse), or one for each (lung, ACDC).
     """
 
-    drop_last = False  # in its loss the lowest head counts like the others, half of the one above it
+    drop_last = False  # in its loss the lowest head has a weight too, half of the one above it
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class UNETRPP(nn.Module):
         in_channels: int,
         out_channels: int,
         *,
-        img_size: Sequence[int],
-        stem: Sequence[int] = (1, 4, 4),
-        dims: Sequence[int] = (32, 64, 128, 256),
+        image_size: Sequence[int],
+        patch_size: Sequence[int] = (1, 4, 4),
+        features: Sequence[int] = (32, 64, 128, 256),
         projections: Sequence[int] = (64, 64, 64, 32),
         depth: int = 3,
         heads: int = 4,
@@ -63,32 +63,37 @@ class UNETRPP(nn.Module):
         shared: bool = True,
     ) -> None:
         super().__init__()
-        self.multiple = [side * 2 ** (len(dims) - 1) for side in stem]
-        if any(side % by for side, by in zip(img_size, self.multiple, strict=True)):
-            raise ValueError(f"img_size {tuple(img_size)} must hold multiples of {tuple(self.multiple)}")
+        if not len(features) == len(projections) == 4:
+            raise ValueError(f"features={list(features)} and projections={list(projections)} must have 4 entries each")
+        self.multiple = [side * 2 ** (len(features) - 1) for side in patch_size]
+        if any(side % by for side, by in zip(image_size, self.multiple, strict=True)):
+            raise ValueError(f"image_size {tuple(image_size)} must hold multiples of {tuple(self.multiple)}")
         conv, up = Conv[Conv.CONV, spatial_dims], Conv[Conv.CONVTRANS, spatial_dims]
         grids = [
-            [side // by // 2**stage for side, by in zip(img_size, stem, strict=True)] for stage in range(len(dims))
+            [side // by // 2**stage for side, by in zip(image_size, patch_size, strict=True)]
+            for stage in range(len(features))
         ]
-        stages = list(zip(grids, dims, projections, strict=True))
+        stages = list(zip(grids, features, projections, strict=True))
 
         def blocks(grid: Sequence[int], dim: int, tokens: int) -> nn.Sequential:
             return nn.Sequential(
                 *(_Block(grid, dim, tokens, heads, dropout, convs, released, shared) for _ in range(depth))
             )
 
-        full = dims[0] // 2
+        full = features[0] // 2
         self.down = nn.ModuleList(
             nn.Sequential(conv(before, after, step, step, bias=False), nn.GroupNorm(before, after))
-            for before, after, step in zip([in_channels, *dims[:-1]], dims, [tuple(stem), 2, 2, 2], strict=True)
+            for before, after, step in zip(
+                [in_channels, *features[:-1]], features, [tuple(patch_size), 2, 2, 2], strict=True
+            )
         )
         self.encoder = nn.ModuleList(blocks(*stage) for stage in stages)
-        self.up = nn.ModuleList(up(below, above, 2, 2, bias=False) for above, below in pairwise(dims))
+        self.up = nn.ModuleList(up(below, above, 2, 2, bias=False) for above, below in pairwise(features))
         self.decoder = nn.ModuleList(blocks(*stage) for stage in stages[:-1])
         self.skip = UnetResBlock(spatial_dims, in_channels, full, 3, 1, "instance")
-        self.last_up = up(dims[0], full, tuple(stem), tuple(stem), bias=False)
+        self.last_up = up(features[0], full, tuple(patch_size), tuple(patch_size), bias=False)
         self.last = UnetResBlock(spatial_dims, full, full, 3, 1, "instance")
-        widths = [full, *dims[: 2 if deep_supervision else 0]]
+        widths = [full, *features[: 2 if deep_supervision else 0]]
         self.heads = nn.ModuleList(conv(width, out_channels, 1) for width in widths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -114,11 +119,11 @@ class EfficientPairedAttention(nn.Module):
     Args:
         grid: Tokens of each axis.
         dim: Channels.
-        tokens: What space is projected to.
+        tokens: Number of tokens to which space is projected.
         heads: Attention heads.
         dropout: Rate on the attention weights.
         released: Scramble the spatial output as the published code does.
-        shared: Project keys and values to tokens by one layer, not by one each.
+        shared: Project keys and values to tokens by the same layer.
     """
 
     def __init__(

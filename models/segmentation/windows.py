@@ -1,8 +1,8 @@
 """Attention inside windows of an image, in 2-D or 3-D, plain and shifted.
 
-Liu et al. 2021 (arXiv:2103.14030), sections 3.2 and 3.3, in n dimensions. Unlike the code that nnFormer took over,
-every offset of two voxels has an entry of its own in the table of position biases, and neither voxels that a shift
-brought together from opposite borders nor padding are seen.
+Liu et al. 2021 (arXiv:2103.14030), sections 3.2 and 3.3, in n dimensions. Unlike the code that nnFormer reuses,
+every offset between two voxels has its own position bias, and the mask hides padding and voxels that a shift has moved
+next to each other from opposite borders.
 """
 
 import itertools
@@ -21,8 +21,8 @@ class WindowAttention(nn.Module):
     Args:
         dim: Channels.
         heads: Attention heads.
-        window: Sides of a window; where an image is smaller, so is the window.
-        projects_query: Whether queries go through a linear layer; nnFormer's skip attention takes them as they are.
+        window: Sides of a window; reduced to the image size if the image is smaller.
+        projects_query: Whether queries go through a linear layer; nnFormer's skip attention does not project them.
     """
 
     def __init__(self, dim: int, heads: int, window: Sequence[int], *, projects_query: bool = True) -> None:
@@ -61,7 +61,7 @@ def _padded(size: Sequence[int], window: Sequence[int]) -> list[int]:
 
 
 def _regions(size: Sequence[int], window: Sequence[int], shift: Sequence[int], device: torch.device) -> Tensor:
-    """(*size) numbers, equal for voxels that may see each other when the shift has put them into one window."""
+    """(*size) region numbers; voxels of one window see each other after the shift only if theirs are equal."""
     regions = torch.ones(tuple(size), dtype=torch.long, device=device)  # padding becomes 0
     for axis, (side, by) in enumerate(zip(size, shift, strict=True)):
         wrapped = (torch.arange(side, device=device) < by).long() << (axis + 1)

@@ -19,7 +19,7 @@ __all__ = ["Mamba", "MambaLayer"]
 class Mamba(nn.Module):
     """A sequence to a sequence: expand, mix along it by a short causal convolution and a selective scan, gate, project.
 
-    Computed in float32 whatever autocast says, because dt goes through an exponential.
+    Computed in float32 also under autocast, because dt goes through an exponential.
 
     Args:
         d_model: Channels of the sequence.
@@ -66,9 +66,9 @@ class MambaLayer(nn.Module):
 
     Args:
         channels: Of the image.
-        tokens: None to take each pixel as a token. A number takes each channel as a token of that many pixels,
-            U-Mamba's way with small images: its parameters then fit images of exactly that many pixels.
-        residual: Add the input. The original does not, and its output, which nothing normalises, overflows in float16.
+        tokens: None if each pixel is a token. A number makes each channel a token of that many pixels, as U-Mamba does
+            for small images: the layer then takes only images of that many pixels.
+        residual: Add the input. The original does not; its output is not normalised and overflows in float16.
         d_state: Of `Mamba`.
         d_conv: Of `Mamba`.
         expand: Of `Mamba`.

@@ -6,9 +6,9 @@ github.com/state-spaces/mamba (Apache-2.0):
     h_t = exp(dt_t A) * h_{t-1} + dt_t u_t B_t,    y_t = <C_t, h_t>,    h_{-1} = 0
 
 A sequence of length L is cut into chunks that are walked side by side: L steps become `chunk` steps on all chunks at
-once. What a chunk hands to the next one is known only after the walk, so it is walked twice: first from zero, for the
-state at its end, then from the true state at its start. Only products with exp(dt A) <= 1 occur, hence nothing can
-overflow. The backward pass walks again from states kept every few steps, so no tensor has the size L * D * N.
+once. The state at the end of a chunk is known only after the walk, so each chunk is walked twice: first from zero, for
+its final state, then from its true initial state. All factors are exp(dt A) <= 1, so nothing can overflow. The
+backward pass recomputes from states stored every few steps, so no tensor has the size L * D * N.
 """
 
 import importlib.util
@@ -24,20 +24,20 @@ __all__ = ["Method", "selective_scan"]
 Method = Literal["auto", "chunked", "loop", "kernel"]
 
 _STATES = {"cpu": 2**17, "cuda": 2**22}
-"""States that are worked on together: on a CPU they stay in its cache, on a GPU they fill it."""
+"""States processed together: few enough for a CPU's cache, enough to fill a GPU."""
 
 
 def selective_scan(
     u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *, method: Method = "auto", chunk: int | None = None
 ) -> Tensor:
-    """The scan, in float32 (or float64 if `u` is) whatever autocast says: bfloat16 would round a decay of 0.999 to 1.
+    """The scan, in float32 (float64 if `u` is) also under autocast: bfloat16 would round a decay of 0.999 to 1.
 
     Args:
         u: (B, L, D) input.
         dt: (B, L, D) step sizes, not negative.
         A: (D, N) decay rates, negative.
-        B: (B, L, N) what the input writes.
-        C: (B, L, N) what the output reads.
+        B: (B, L, N) input weights.
+        C: (B, L, N) output weights.
         method: `chunked`; `loop`, one step after another, the slow reference; `kernel`, that of the package mamba_ssm;
             `auto`, the kernel on a GPU where it is installed, else `chunked`.
         chunk: Length of a chunk; by default one that suits the device.

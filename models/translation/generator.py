@@ -1,7 +1,7 @@
 """The generator of CycleGAN: down, residual blocks, up.
 
 Zhu et al. 2017 (arXiv:1703.10593), appendix: c7s1-64, d128, d256, nine R256, u128, u64, c7s1; instance normalisation,
-reflection at the borders. Written from the paper. Images of any size are taken: sides are filled up by reflection.
+reflection at the borders. Written from the paper. Images of any size fit: they are padded by reflection.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Made images of earlier steps, so that a discriminator does not forget them (arXiv:1612.07828)."""
+"""A pool of earlier translated images, so that a discriminator does not forget them (arXiv:1612.07828)."""
 
 import torch
 from torch import Tensor
@@ -7,12 +7,12 @@ __all__ = ["ImagePool"]
 
 
 class ImagePool:
-    """Gives back what comes in until it is full; then, of half of the images, older ones, whose places they take.
+    """Returns its input until full; then swaps each image, with probability 0.5, for a stored one.
 
-    It is no part of a checkpoint: a run that is resumed fills it anew.
+    Not part of a checkpoint: a resumed run fills it again.
 
     Args:
-        size: Images that are kept; 50 in CycleGAN, 0 for none.
+        size: Number of stored images; 50 in CycleGAN, 0 to return every input.
     """
 
     def __init__(self, size: int = 50) -> None:

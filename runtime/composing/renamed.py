@@ -1,10 +1,10 @@
 """Old names of classes and keys, in checkpoints and commands."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["KEYS", "new_target", "with_new_names", "with_new_weights"]
+__all__ = ["new_name", "new_target", "with_new_names", "with_new_weights"]
 
 KEYS = {
     "gb": "gpu_memory_gb",
@@ -15,6 +15,25 @@ KEYS = {
     "windows_at_once": "sw_batch_size",
 }
 """New names of arguments of modules and datamodules."""
+_OF_PARTS = {
+    "medzoo.models.ConditionalUNet": {"blocks_per_level": "num_res_blocks"},
+    "medzoo.models.DiffusionUKAN": {
+        "blocks": "num_res_blocks",
+        "channels": "dim",
+        "groups": "norm_num_groups",
+        "multipliers": "dim_mults",
+    },
+    "medzoo.models.NNFormer": {"patch": "patch_size"},
+    "medzoo.models.ResidualVAE": {
+        "blocks": "num_res_blocks",
+        "groups": "norm_num_groups",
+        "latent": "latent_features",
+    },
+    "medzoo.models.UNETRPP": {"dims": "features", "img_size": "image_size", "stem": "patch_size"},
+    "medzoo.lightning_modules.TranslationModule": {"trained": "pretrained"},
+    "medzoo.datamodules.transforms.NNUNetAugment": {"mirror": "flip"},
+}
+"""New names of arguments of one part, which others may have under the old name."""
 _TARGETS = {"evaluation.expansion.ExpansionRule": "medzoo.evaluation.measures.expansion.ExpansionRule"}
 _ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
 _RENAMED_IN = ("medzoo.lightning_modules.", "medzoo.datamodules.")
@@ -32,8 +51,15 @@ def with_new_names(node: Any) -> Any:
         return node
     target = new_target(str(node.get("_target_", "")))
     keys = KEYS if target.startswith(_RENAMED_IN) and ".transforms." not in target else {}
+    keys = keys | _OF_PARTS.get(target, {})
     named = {keys.get(key, key): with_new_names(value) for key, value in node.items()}
     return named | {"_target_": target} if target else named
+
+
+def new_name(word: str, known: Collection[str]) -> str | None:
+    """What an argument that used to be called `word` is called today, among the known ones; none if nothing is."""
+    named = [KEYS, *_OF_PARTS.values()]
+    return next((keys[word] for keys in named if word in keys and keys[word] in known), None)
 
 
 def new_target(target: str) -> str:

@@ -83,14 +83,14 @@ KINDS = {
     "link to itself": Kind("volume", v.link_to_itself, "no |Too many|could not", ("nnunet", "volumes", "followup")),
     "not allowed to be read": Kind("volume", v.not_allowed, "Permission denied", FEW),
     "several volumes in a file": Kind("volume", v.four_axes, "2 volumes in one file"),
-    "affine that spans no volume": Kind("volume", v.flat_affine, "spans no volume.*export it anew", FEW),
-    "affine of NaN": Kind("volume", v.affine_of_nan, "export it anew|could not be read"),
-    "spacing of 0": Kind("volume", v.spacing_of_zero, "export it anew|could not be read"),
-    "spacing of NaN": Kind("volume", v.spacing_of_nan, "export it anew|could not be read", FEW),
+    "affine that spans no volume": Kind("volume", v.flat_affine, "spans no volume.*export it again", FEW),
+    "affine of NaN": Kind("volume", v.affine_of_nan, "export it again|could not be read"),
+    "spacing of 0": Kind("volume", v.spacing_of_zero, "export it again|could not be read"),
+    "spacing of NaN": Kind("volume", v.spacing_of_nan, "export it again|could not be read", FEW),
     "spacing of a metre": Kind("volume", v.huge_spacing, "the unit or the spacing of its header is wrong"),
     "spacing of 0.1 micrometres": Kind("volume", v.tiny_spacing, "the unit or the spacing of its header is wrong", FEW),
-    "unit of metres": Kind("volume", v.metres, "counts in metres"),
-    "unit of micrometres": Kind("volume", v.micrometres, "counts in micrometres", FEW),
+    "unit of metres": Kind("volume", v.metres, "is in metres"),
+    "unit of micrometres": Kind("volume", v.micrometres, "is in micrometres", FEW),
     "more voxels than the file can hold": Kind(
         "volume", v.bomb, "cannot hold the 1500 x 1500 x 1500 voxels", bomb=True
     ),
@@ -193,19 +193,19 @@ KINDS = {
     "NUL bytes": Kind("table", t.nul_bytes, "NUL bytes"),
     "blank table": Kind("table", t.blank, "is empty"),
     "header alone": Kind("table", t.only_header, "a header and no rows"),
-    "column twice": Kind("table", t.column_twice, "stands in the header twice"),
-    "id twice": Kind("table", t.id_twice, "stands in it twice"),
+    "column twice": Kind("table", t.column_twice, "occurs twice in the header"),
+    "id twice": Kind("table", t.id_twice, "occurs twice"),
     "id missing": Kind("table", t.id_missing, "fill it in, or delete the row|no file", (*PATIENTS, "cases", "listed")),
     "leading zeros lost": Kind("table", t.zeros_lost, "almost the same ids", ("followup", "liver")),
     "id in capitals": Kind("table", t.id_in_capitals, "almost the same ids", ("hearts",)),
-    "row missing": Kind("table", t.row_missing, "has no row|is no row", ("followup", "hearts"), READ),
+    "row missing": Kind("table", t.row_missing, "has no row|no row for case", ("followup", "hearts"), READ),
     "row without images": Kind("table", t.row_too_many, "no image", ("hearts",)),
     "column missing": Kind("table", t.column_missing, "no column", (*PATIENTS, "listed")),
-    "cell too many": Kind("table", t.cell_too_many, "mend the line"),
-    "open quotation mark": Kind("table", t.quotation_open, "mend"),
+    "cell too many": Kind("table", t.cell_too_many, "correct the line"),
+    "open quotation mark": Kind("table", t.quotation_open, "correct"),
     "value out of range": Kind("table", cell("700"), "outside|above", ("followup",)),
-    "word for a number": Kind("table", cell("old"), "which is no number", MEASURED),
-    "infinity in a table": Kind("table", cell("inf"), "which is no number", MEASURED),
+    "word for a number": Kind("table", cell("old"), "which is not a number", MEASURED),
+    "infinity in a table": Kind("table", cell("inf"), "which is not a number", MEASURED),
     "number too large": Kind("table", cell("1e999"), "too large for a number", MEASURED),
     "error of Excel": Kind("table", t.excel_error, "an error of Excel", MEASURED),
     "date for a number": Kind("table", t.excel_date, "2024-03-01", MEASURED),
@@ -214,7 +214,7 @@ KINDS = {
     "label missing": Kind("table", t.label_missing, "label", ("listed", "hearts", "cases"), READ),
     "label unknown": Kind("table", t.label_unknown, "label", ("hearts", "liver", "cases"), READ),
     "patient in two splits": Kind(
-        "table", t.in_two_splits, "stands in train and in test", ("listed",), READ, named=False
+        "table", t.in_two_splits, "is in both train and test", ("listed",), READ, named=False
     ),
     # dataset.json
     "JSON cut short": Kind("json", v.cut_short, "could not be read as", verbs=READ),
@@ -240,7 +240,7 @@ KINDS = {
     "one hospital": Kind("table", t.one_patient, "has no hospital south", ("followup",), READ, named=False),
     "empty folder": Kind("folder", t.nothing, "no |expected", named=False),
     "patient in training and test": Kind(
-        "volume", t.patient_in_test, "b stands in imagesTr and in imagesTs", ("nnunet",), READ, named=False
+        "volume", t.patient_in_test, "b is in both imagesTr and imagesTs", ("nnunet",), READ, named=False
     ),
     "patient in two hospitals": Kind(
         "volume", t.patient_in_two_hospitals, "give each an id of its own", ("followup",), READ, named=False

@@ -6,11 +6,11 @@ import torch
 
 import benchmarks
 from benchmarks import hemexp_sampling, light_deployment, lightning_overhead, loading, reading
-from benchmarks.page import read_sections
-from benchmarks.row import HEADER, Row
 from benchmarks.run import discover, main
+from benchmarks.tables.page import read_sections
+from benchmarks.tables.row import HEADER, Row
 from tests.conftest import ROOT
-from tests.lightning_modules.test_latent_diffusion import module, patient
+from tests.lightning_modules.diffusion.test_latent import module, patient
 
 FAST = Row("a case", "s/epoch", zoo=1.0, peer=2.0, goal=0.6, higher_is_better=False)
 SLOW = Row("a case", "batches/s", zoo=30.0, peer=2.0, goal=20.0)
@@ -20,7 +20,9 @@ SLOW = Row("a case", "batches/s", zoo=30.0, peer=2.0, goal=20.0)
 def fake(tmp_path, monkeypatch):
     """Two benchmarks that cost nothing, and a module that is none, in a folder of their own."""
     source = (
-        '"""What {0} does."""\nfrom benchmarks.row import Row\ndef run():\n    return [Row("{0}", "s", 1.0, 2.0)]\n'
+        '"""What {0} does."""\n'
+        "from benchmarks.tables.row import Row\n"
+        'def run():\n    return [Row("{0}", "s", 1.0, 2.0)]\n'
     )
     for name in ("fake_one", "fake_two"):
         (tmp_path / f"{name}.py").write_text(source.format(name))

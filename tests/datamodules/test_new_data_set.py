@@ -50,5 +50,5 @@ def test_a_patient_in_two_splits_is_refused(study, tmp_path):
     file = tmp_path / "study" / "patients.csv"
     data = study()
     rule = {"train": ["P0"], "val": ["P1"], "test": ["P0"]}
-    with pytest.raises(ValueError, match="patient P0 stands in train and in test"):
+    with pytest.raises(ValueError, match="patient P0 is in both train and test"):
         data.divide({"P0": [1], "P1": [2]}, lambda: rule, file)

@@ -5,8 +5,8 @@ import pytest
 
 from medzoo.datamodules import LiverCohortDataModule
 from medzoo.datamodules.outcomes import check_predictors, check_telling, is_leak, telling
-from tests.datamodules import test_fetal_heart as hearts
-from tests.datamodules.test_liver_cohort import CLINICAL, OPTIONS, LiverPhantom, edit, ready
+from tests.datamodules.fetal_heart import test_fetal_heart as hearts
+from tests.datamodules.liver.test_cohort import CLINICAL, OPTIONS, LiverPhantom, edit, ready
 
 KNOW = [
     *("Disease Free (Months)", "Disease Free Status", "DFS_STATUS", "DFS_MONTHS", "diseaseFreeMonths", "dfs_event"),

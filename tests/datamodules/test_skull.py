@@ -9,7 +9,7 @@ from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.preparation.scan import read_ct
 from medzoo.datamodules.preparation.skull_strip import SkullStrip
 from medzoo.datamodules.skull import bone_share, skull_of, skull_of_all
-from tests.datamodules.test_segmentation import PLAN
+from tests.datamodules.segmentation.test_datamodule import PLAN
 
 HOSPITALS = {"val_hospitals": ["Birs"], "test_hospitals": ["Kander"]}
 
@@ -92,7 +92,7 @@ def test_a_segmenter_refuses_heads_of_the_other_kind(heads, tmp_path, trained, o
     data.setup()
     state = data.state_dict()
     assert state["skull"] == trained
-    again = scans("nowhere")
+    again = scans(tmp_path / "nowhere")
     again.load_state_dict(state)
     again.set_predict_input(scan_of(heads / trained) / "baseline" / "ct.nii.gz")
     with pytest.raises(ValueError, match=f"baseline/ct.nii.gz: {message}"):
@@ -120,7 +120,7 @@ def test_a_forecast_refuses_heads_of_the_other_kind(heads, tmp_path, trained, ot
     data.setup()
     state = data.state_dict()
     assert state == {"skull": trained}
-    again = pairs("nowhere", tmp_path)
+    again = pairs(tmp_path / "nowhere", tmp_path)
     again.load_state_dict(state)
     again.set_predict_input(scan_of(heads / trained))
     with pytest.raises(ValueError, match="skull"):
@@ -131,11 +131,11 @@ def test_a_forecast_refuses_heads_of_the_other_kind(heads, tmp_path, trained, ot
         foreign.setup("test")
 
 
-def test_what_an_older_training_did_not_record_is_not_asked(heads):
+def test_what_an_older_training_did_not_record_is_not_asked(heads, tmp_path):
     data = scans(heads / "intact")
     data.setup()
     state = {key: value for key, value in data.state_dict().items() if key != "skull"}
-    again = scans("nowhere")
+    again = scans(tmp_path / "nowhere")
     again.load_state_dict(state)
     again.set_predict_input(scan_of(heads / "stripped") / "baseline" / "ct.nii.gz")
     other = scans(heads / "stripped")

@@ -140,9 +140,35 @@ def test_regions_are_written_one_over_the_other_in_their_order():
 def test_dice_of_validation_is_of_annotated_voxels_alone():
     logits, mask = torch.zeros(1, 2, 1, 2, 3), torch.tensor([0, 1, 1, 2, 2, 0]).view(1, 1, 2, 3)
     logits[:, 1] = torch.tensor([-1.0, 1, -1, 1, 1, 1]).view(1, 2, 3)
-    said, true = module(ignore=2)._voxels(logits, mask)
-    assert said[:, 1].tolist() == [0, 1, 0, 1]
-    assert true[:, 1].tolist() == [0, 1, 1, 0]
-    said, true = module(num_classes=2, regions=[[1], [1, 2]], regions_class_order=[1, 2])._voxels(logits, mask)
-    assert said[:, 1].int().tolist() == [0, 1, 0, 1, 1, 1]
-    assert true.int().tolist() == [[0, 0], [1, 1], [1, 1], [0, 1], [0, 1], [0, 0]]
+    prediction, truth = module(ignore=2)._voxels(logits, mask)
+    assert prediction[0, 1].flatten().int().tolist() == [0, 1, 0, 0, 0, 1]
+    assert truth[0, 1].flatten().int().tolist() == [0, 1, 1, 0, 0, 0]
+    assert not (prediction | truth)[0, :, 0, 1, :2].any(), "what is not annotated has no class"
+    prediction, truth = module(num_classes=2, regions=[[1], [1, 2]], regions_class_order=[1, 2])._voxels(logits, mask)
+    assert prediction[0, 1].flatten().int().tolist() == [0, 1, 0, 1, 1, 1]
+    assert truth.flatten(2)[0].T.int().tolist() == [[0, 0], [1, 1], [1, 1], [0, 1], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ignore": 3}, {"num_classes": 2, "regions": [[1, 2], [2]], "regions_class_order": [1, 2]}],
+    ids=["classes", "ignore", "regions"],
+)
+def test_dice_of_validation_is_that_of_counts_by_hand(options):
+    torch.manual_seed(0)
+    model = module(**{"num_classes": 3, **options})
+    by_region = bool(options.get("regions"))
+    kinds = options.get("regions") or [[1], [2]]
+    both, sums = torch.zeros(2), torch.zeros(2)
+    model.on_validation_epoch_start()
+    for size in ((2, 3, 4), (3, 5, 2)):
+        logits = torch.randn(1, model.num_classes, *size)
+        mask = torch.randint(0, 4 if "ignore" in options else 3, (1, *size))
+        model.val_dice.update(*model._voxels(logits, mask))
+        known = mask != options.get("ignore", -1)
+        for index, values in enumerate(kinds):
+            found = logits[:, index] > 0 if by_region else logits.argmax(1) == values[0]
+            true = torch.isin(mask, torch.tensor(values))
+            both[index] += (found & true & known).sum()
+            sums[index] += (found & known).sum() + (true & known).sum()
+    assert float(model.val_dice.compute()) == pytest.approx(float((2 * both / sums).mean()), rel=1e-6)

@@ -119,8 +119,8 @@ def test_volumes_are_translated_slice_by_slice_and_segmented():
     with torch.no_grad():
         said = model.eval().test_step(batch, 0)
     assert torch.equal(said["mask"][0].bool(), image[0, 0] > 0.7)
-    with pytest.raises(ValueError, match="trained=a: no such stage"):
-        module(trained="a").receive({})
+    with pytest.raises(ValueError, match="pretrained=a: no such stage"):
+        module(pretrained="a").receive({})
 
 
 def test_the_rate_is_constant_and_then_falls_to_0():

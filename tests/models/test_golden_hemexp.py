@@ -154,6 +154,7 @@ def test_schedules_loss_guidance_and_sampler_are_those_of_the_published_code(flo
         "simple": lambda x, t: 0.3 * x + 0.1 * torch.sin(t.to(x.dtype)).view(-1, 1, 1, 1),
         "unet": partial(velocity, net=net),
     }
+    alpha, sigma = (level(times).view(-1, 1, 1, 1) for level in (schedule.alpha, schedule.sigma))
     with torch.no_grad():
         said = {
             "sigmoid_schedule": schedule.alphas_cumprod,
@@ -162,7 +163,7 @@ def test_schedules_loss_guidance_and_sampler_are_those_of_the_published_code(flo
             "min_snr_weight_5": schedule.min_snr_weight(every, 5.0),
             "add_noise": schedule.add_noise(x0, noise, times),
             "velocity": schedule.velocity(x0, noise, times),
-            "x0_from_velocity": schedule.x0_from_velocity(x0, noise, times),
+            "x0_from_velocity": alpha * x0 - sigma * noise,
             "training_loss": training_loss(net, schedule, times),
         }
         for scale in (1.0, 2.5, 4.0):
@@ -174,8 +175,7 @@ def test_schedules_loss_guidance_and_sampler_are_those_of_the_published_code(flo
 
 
 def training_loss(net, schedule, times):
-    autoencoder = torch.nn.Module()
-    autoencoder.latent_channels = 4
+    autoencoder = MultiHeadAutoencoderKL(channels=(8,), norm_num_groups=8)  # plays no part
     latents = [numbers("input", 20020 + index, 8, channels, 16, 16) for index, channels in enumerate((12, 4, 4))]
     clinical, flag = numbers("share", 20023, 8, 7), torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
     part = FollowupDiffusion(autoencoder, net, schedule, gamma=1.0)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 import medzoo.models
 from tests.conftest import ROOT
+from tests.models.kinds import is_segmenter
 
 CONFIGS = sorted((ROOT / "conf").glob("**/net/*.yaml"))
 NAMES = {"timm": "resnet10t", "monai": "DenseNet121"}  # of the configs that take any name
@@ -29,12 +30,7 @@ def build(file, spatial_dims):
     return instantiate({**config, **EXTRA.get(file.stem, {})})
 
 
-SEGMENTERS = [
-    file
-    for file in CONFIGS
-    if (found := re.search(r"^_target_: models\.(\w+)", file.read_text(), re.MULTILINE))
-    and found[1] in medzoo.models.segmentation.__all__
-]
+SEGMENTERS = [file for file in CONFIGS if is_segmenter(OmegaConf.load(file)["_target_"])]
 DENOISERS = [file for file in CONFIGS if file.stem == "diffusion_ukan"]
 VAES = [file for file in CONFIGS if file.stem in ("radiomics_vae", "salient_vae")]
 CLASSIFIERS = [file for file in CONFIGS if file not in SEGMENTERS + DENOISERS + VAES]

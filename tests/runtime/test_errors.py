@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medzoo.datamodules.io import read_volume
-from medzoo.datamodules.io.grid import Grid
+from medzoo.datamodules.io.volumes.grid import Grid
 from medzoo.runtime.errors import UserError, data_errors
 
 

@@ -102,11 +102,11 @@ def draw_hearts(normal: int, hypoplastic: int, *, seed: int = 0) -> Hearts:
 def read_by(hearts: Hearts, *, seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Ratings (N,) from 1 to 5 and calls (N,) bool of each reader."""
     rng = np.random.default_rng((seed, 1))
-    said = {}
+    readings = {}
     for name, noise in READERS.items():
         seen = hearts.logit + rng.normal(0, noise, len(hearts.week))
-        said[name] = 1 + np.digitize(seen, _CUTS), seen > 0
-    return said
+        readings[name] = 1 + np.digitize(seen, _CUTS), seen > 0
+    return readings
 
 
 def _population(count: int, rng: np.random.Generator) -> Hearts:

@@ -41,13 +41,13 @@ class HeadScans:
                 split = "Ts" if hospital in self.test_hospitals else "Tr"
                 _copy(ct, folder / f"images{split}" / f"{patient}_{time}_0000.nii.gz")
                 _copy(ct.with_name("iph.nii.gz"), folder / f"labels{split}" / f"{patient}_{time}.nii.gz")
-            said = {
+            description = {
                 "channel_names": {"0": "CT"},
                 "labels": {"background": 0, "hematoma": 1},
                 "numTraining": len(list((folder / "imagesTr").iterdir())),
                 "file_ending": ".nii.gz",
             }
-            (folder / "dataset.json").write_text(json.dumps(said, indent=2) + "\n")
+            (folder / "dataset.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 @dataclass(frozen=True)

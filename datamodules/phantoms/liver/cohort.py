@@ -156,8 +156,8 @@ class LiverPhantom:
         for index, (name, row) in enumerate(zip(names, rows, strict=True)):
             cells = row if has[index, clinical] else dict.fromkeys(row, "")
             outcome = {"hcc": int(people.cancer[index]), "time_months": round(float(people.months[index]), 2)}
-            said = {"id": name, "scanner": scanners[index], **cells, **outcome, "event": int(people.died[index])}
-            written.append(said)
+            row = {"id": name, "scanner": scanners[index], **cells, **outcome, "event": int(people.died[index])}
+            written.append(row)
         write_table(folder / "patients.csv", written)
         write_table(folder / "truth.csv", _truth(names, people, rows, has))
         kept = np.flatnonzero(has[:, MODALITIES.index("genomics")])

@@ -174,11 +174,11 @@ def _layers(
     wall = skin + abdomen.fat
     back = np.maximum(np.abs(np.abs(points[0]) - 40) - 24, np.abs(points[1] + 92) - 16)
     bowel = np.maximum(abdomen.bowel(points) * 12, skin + 34) + 6
-    said = [("fat", skin), ("wall", wall), ("fat", wall + 14), ("bowel", bowel), ("bowel", organs["stomach"])]
-    said += [(name, organs[name]) for name in ("spleen", "kidneys", "liver", "veins", "lesions", "gallbladder")]
-    said += [("wall", back), ("cava", organs["cava"]), ("aorta", organs["aorta"]), ("bone", organs["vertebra"])]
-    said += [("cord", organs["cord"]), ("bone", _ribs(points, wall))]
-    return [(tissue[name], distance) for name, distance in said]
+    layers = [("fat", skin), ("wall", wall), ("fat", wall + 14), ("bowel", bowel), ("bowel", organs["stomach"])]
+    layers += [(name, organs[name]) for name in ("spleen", "kidneys", "liver", "veins", "lesions", "gallbladder")]
+    layers += [("wall", back), ("cava", organs["cava"]), ("aorta", organs["aorta"]), ("bone", organs["vertebra"])]
+    layers += [("cord", organs["cord"]), ("bone", _ribs(points, wall))]
+    return [(tissue[name], distance) for name, distance in layers]
 
 
 def _ribs(points: np.ndarray, wall: np.ndarray) -> np.ndarray:

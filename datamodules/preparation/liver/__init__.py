@@ -1,4 +1,4 @@
-"""Public data sets of the liver as they come off the disk, into the layouts that the datamodules read."""
+"""Convert public data sets of the liver from their published form to the layouts of the datamodules."""
 
 from medzoo.datamodules.preparation.liver.cirrmri600 import CirrMRI600CohortPreparation, CirrMRI600Preparation
 from medzoo.datamodules.preparation.liver.hcc_tace_seg import HCCTACESegPreparation

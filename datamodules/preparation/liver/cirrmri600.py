@@ -1,4 +1,4 @@
-"""CirrMRI600+ as it comes off the disk (Jha et al. 2025, doi:10.1038/s41597-025-05201-7; CC BY-NC 4.0).
+"""CirrMRI600+ as published (Jha et al. 2025, doi:10.1038/s41597-025-05201-7; CC BY-NC 4.0).
 
     Cirrhosis_T1_3D[/Cirrhosis_T1_3D]/{train,valid,test}_{images,masks}/<id>.nii.gz       and T2
     Healthy_subjects/T1_W_Healthy/T1_{images,masks}/<id>.nii.gz                           and T2
@@ -19,14 +19,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from medzoo.datamodules.io import Volume, listed, match_ids, plain, read_table, to_itk
-from medzoo.datamodules.preparation.liver.layouts import (
+from medzoo.datamodules.preparation.layouts import (
     ImportedPatient,
     LabelledScan,
     Preparation,
     write_cohort,
     write_segmentation_set,
 )
-from medzoo.datamodules.preparation.liver.turned import read_turned, with_labels
+from medzoo.datamodules.preparation.turned import read_turned, with_labels
 
 __all__ = ["CirrMRI600CohortPreparation", "CirrMRI600Preparation", "Person", "find_cirrmri600"]
 
@@ -39,7 +39,7 @@ _LABELS = {"background": 0, "liver": 1}
 
 @dataclass
 class Person:
-    """What there is of somebody.
+    """The scans of a person.
 
     Attributes:
         id: With the prefix `healthy_` or `cirrhosis_`.
@@ -57,7 +57,7 @@ class Person:
 
 @dataclass(frozen=True)
 class CirrMRI600Preparation(Preparation):
-    """Brings livers and their masks into nnU-Net's raw layout; those whom the data set tests on make the test.
+    """Converts livers and their masks to nnU-Net's raw layout; the test split of the data set is kept.
 
     Attributes:
         weighting: `t1`, `t2`, or `both`: T2 is then resampled to the grid of the T1, whose mask is learnt.
@@ -73,7 +73,7 @@ class CirrMRI600Preparation(Preparation):
 
 
 class CirrMRI600CohortPreparation(Preparation):
-    """Brings people with cirrhosis into the general layout; the class is the radiological evaluation, 0 to 2."""
+    """Converts patients with cirrhosis to the general layout; the class is the radiological evaluation, 0 to 2."""
 
     def _prepare(self, root: Path, output: Path) -> None:
         tables = listed(root, "**/*CompleteData*.csv")
@@ -86,11 +86,11 @@ class CirrMRI600CohortPreparation(Preparation):
 
 
 def find_cirrmri600(root: Path) -> list[Person]:
-    """Everybody, cirrhotic ones first, in order of id.
+    """Find all people, those with cirrhosis first, in order of id.
 
     Raises:
-        FileNotFoundError: If nobody is found.
-        ValueError: If an image has no mask, or somebody stands twice in the scans of one weighting.
+        FileNotFoundError: If none is found.
+        ValueError: If an image has no mask, or a person has two scans of one weighting.
     """
     people: dict[str, Person] = {}
     for folder in listed(root, "**/*_images"):
@@ -145,7 +145,7 @@ def _patients(
 
 
 def _onto(image: Volume, grid: Volume) -> Volume:
-    """Resampled linearly to another image's grid; 0 where there is nothing."""
+    """Resample linearly to the grid of another image; 0 outside."""
     here, there = (to_itk(one.array.astype(np.float32), one.affine) for one in (image, grid))
     moved = sitk.Resample(here, there, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
     return Volume(sitk.GetArrayFromImage(moved), grid.grid)

@@ -1,4 +1,4 @@
-"""HCC-TACE-Seg as it comes off the disk (Moawad et al. 2023, doi:10.1038/s41597-023-01928-3; CC BY 4.0).
+"""HCC-TACE-Seg as published (Moawad et al. 2023, doi:10.1038/s41597-023-01928-3; CC BY 4.0).
 
     manifest-*/HCC-TACE-Seg/HCC_001/<study>/<series>/*.dcm        CT before and after treatment, DICOM SEG
     HCC-TACE-Seg_clinical_data-V2.xlsx                            sheet "data table"
@@ -17,9 +17,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from medzoo.datamodules.io import Grid, Volume, from_itk, listed, match_ids, number, read_table
-from medzoo.datamodules.io.dicom import read_series
-from medzoo.datamodules.io.dicom_seg import Series, find_series, read_segments
-from medzoo.datamodules.preparation.liver.layouts import (
+from medzoo.datamodules.io.dicom.segmentations import Series, find_series, read_segments
+from medzoo.datamodules.io.dicom.series import read_series
+from medzoo.datamodules.preparation.layouts import (
     ImportedPatient,
     Preparation,
     column_name,
@@ -36,7 +36,7 @@ _SEX = {"1": "M", "2": "F"}
 
 
 class HCCTACESegPreparation(Preparation):
-    """Brings patients into the general layout; the class is progression, 0 or 1."""
+    """Converts patients to the general layout; the class is progression, 0 or 1."""
 
     def _prepare(self, root: Path, output: Path) -> None:
         tables = [file for file in listed(root, "**/*.xlsx") if file.name[0] != "~"]

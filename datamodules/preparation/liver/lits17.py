@@ -1,10 +1,10 @@
-"""LiTS17 as it comes off the disk, into nnU-Net's raw layout (Bilic et al. 2023, doi:10.1016/j.media.2022.102680).
+"""LiTS17 as published, to nnU-Net's raw layout (Bilic et al. 2023, doi:10.1016/j.media.2022.102680).
 
     Training Batch 1/volume-0.nii, segmentation-0.nii, ...     also flat, nested or as .nii.gz, as mirrors have it
     test-volume-0.nii, ...                                     without labels; left out
 
 Axes point anywhere from volume to volume, so all are turned to RAS. Some volumes have lost their spacing in the header
-(28 to 47 are reported); the right one must be said, nothing is guessed.
+(28 to 47 are reported); it must be given, as it cannot be guessed.
 """
 
 import logging
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medzoo.datamodules.io import listed
-from medzoo.datamodules.preparation.liver.layouts import LabelledScan, Preparation, write_segmentation_set
-from medzoo.datamodules.preparation.liver.turned import read_turned, with_labels, without_spacing
+from medzoo.datamodules.preparation.layouts import LabelledScan, Preparation, write_segmentation_set
+from medzoo.datamodules.preparation.turned import read_turned, with_labels, without_spacing
 
 __all__ = ["LiTS17Preparation", "find_lits17"]
 
@@ -26,7 +26,7 @@ _LABELS = {"background": 0, "liver": 1, "tumour": 2}
 
 @dataclass(frozen=True)
 class LiTS17Preparation(Preparation):
-    """Brings LiTS17 into nnU-Net's raw layout.
+    """Converts LiTS17 to nnU-Net's raw layout.
 
     Attributes:
         spacing_overrides: By number of the volume, mm along the axes of the file.
@@ -61,7 +61,7 @@ def find_lits17(root: Path) -> dict[int, tuple[Path, Path]]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a number stands twice, or a volume lacks its segmentation.
+        ValueError: If a number occurs twice, or a volume lacks its segmentation.
     """
     found: dict[str, dict[int, Path]] = {"volume": {}, "segmentation": {}}
     for file in listed(root, "**/*.nii*"):

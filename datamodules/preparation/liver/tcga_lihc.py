@@ -1,4 +1,4 @@
-"""TCGA-LIHC as it comes off the disk: tables of UCSC Xena, cBioPortal or the BCR, expression, tiles of slides.
+"""TCGA-LIHC as published: tables of UCSC Xena, cBioPortal or the BCR, expression, tiles of slides.
 
     *.star_fpkm.tsv[.gz]         a row for each gene, a column for each sample, log2(FPKM + 1)
     *.survival.tsv[.gz]          sample, OS (1 dead), OS.time (days)
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from medzoo.datamodules.io import Row, is_missing, listed, number, plain, read_matrix, read_table
-from medzoo.datamodules.preparation.liver.layouts import ImportedPatient, Preparation, predictors, write_cohort
+from medzoo.datamodules.preparation.layouts import ImportedPatient, Preparation, predictors, write_cohort
 
 __all__ = ["TCGALIHCPreparation", "read_expression", "read_patients"]
 
@@ -31,7 +31,7 @@ _BARCODE = re.compile(r"TCGA-\w{2}-\w{4}")
 
 
 class TCGALIHCPreparation(Preparation):
-    """Brings patients into the general layout."""
+    """Converts patients to the general layout."""
 
     def _prepare(self, root: Path, output: Path) -> None:
         tables = [file for pattern in _CLINICAL for file in listed(root, f"**/{pattern}")]
@@ -114,8 +114,8 @@ def _survival(row: Row, lived: Mapping[str, str]) -> tuple[str, str]:
 
 def _late(row: Mapping[str, str]) -> str:
     """`Stage IIIA` to 1, `Stage II` to 0, empty where unknown."""
-    said = {key.casefold().split(".")[0]: value for key, value in row.items()}
-    text = next((said[name] for name in _STAGES if said.get(name)), "")
+    cells = {key.casefold().split(".")[0]: value for key, value in row.items()}
+    text = next((cells[name] for name in _STAGES if cells.get(name)), "")
     stage = re.fullmatch(r"(?:stage)?\s*(I{1,3}|IV)[ABC]?\d?", text.strip(), re.IGNORECASE)
     return "" if stage is None else str(int(stage.group(1).upper() in ("III", "IV")))
 

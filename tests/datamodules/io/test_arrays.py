@@ -50,7 +50,7 @@ def npz(folder, content, name="x.npz", compression=zipfile.ZIP_STORED):
         (header((-1, 9)) + bytes(9), "its header says"),
         (header((2, 5)) + bytes(9), "uint8, 138 bytes in all; there are 137"),
         (header((2, 5)) + bytes(11), "there are"),
-        (header((2,), "|O") + bytes(16), "holds Python objects, which are not loaded; save it anew as numbers"),
+        (header((2,), "|O") + bytes(16), "holds Python objects, which are not loaded; save it again as numbers"),
         (header((1,), "<c8") + bytes(8), "holds complex64; expected numbers"),
         (header((1,), "<M8[s]") + bytes(8), "expected numbers"),
         (b"\x93NUMPY", "x.np"),

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from monai.visualize import GradCAM
 from torch import nn
 
-from medzoo.evaluation.explanation.gradcam import OneModality, grad_cam
+from medzoo.evaluation.explanation.gradcam import grad_cam
+from medzoo.evaluation.explanation.one_modality import OneModality
 from medzoo.evaluation.figures import explanation_figure
 from medzoo.models import FusionNetwork, LateFusion, SliceEncoder, TileEncoder, monai_network, timm_network
 

@@ -25,7 +25,7 @@ def test_confusion_matrix_shows_the_counts(predicted):
 
 def test_roc_has_a_curve_for_each_class_or_one_for_two(predicted):
     labels, prob, names = predicted
-    axes = figures.roc_figure(labels, prob, names).axes[0]
+    axes = figures.class_roc_figure(labels, prob, names).axes[0]
     assert len(axes.get_legend().get_texts()) == (1 if len(names) == 2 else len(names))
 
 
@@ -44,7 +44,7 @@ def test_mistakes_are_shown_with_what_was_said(shape):
     labels, prob = np.zeros(7, int), np.tile([0.2, 0.8], (7, 1))
     figure = figures.mistakes_figure(images, labels, prob, ["good", "bad"], wrong=9, total=50)
     assert sum(len(axes.images) for axes in figure.axes) == 7
-    assert "said: bad 80%" in text_of(figure)
+    assert "predicted: bad 80%" in text_of(figure)
     assert "9 wrong among 50" in text_of(figure)
 
 

@@ -3,7 +3,9 @@ import pytest
 from matplotlib.text import Text
 from nibabel import Nifti1Image, as_closest_canonical
 
-from medzoo.evaluation.figures import followup, forecasts, head
+from medzoo.evaluation.figures import roc_figure
+from medzoo.evaluation.figures.followup import forecasts, head
+from medzoo.evaluation.figures.followup import patients as followup
 from medzoo.evaluation.measures.expansion import ExpansionRule
 from medzoo.evaluation.scores.followup_baselines import Forecast, comparison_table
 from medzoo.evaluation.scores.forecasts import expansion_score, pit
@@ -142,7 +144,7 @@ def test_roc_of_expansion(cohort):
     samples, truth, baseline = cohort
     expanded = ExpansionRule()(baseline, truth)
     scores = {"sampled": expansion_score(samples, baseline), "ideal": truth / baseline}
-    shown = text_of(forecasts.expansion_roc_figure(expanded, scores, resamples=20))
+    shown = text_of(roc_figure(expanded, scores, resamples=20, outcome="Expansion"))
     assert "ideal: " in shown
     assert f"{expanded.sum()} of 30" in shown
-    assert "only one class" in text_of(forecasts.expansion_roc_figure(np.zeros(30), scores))
+    assert "only one class" in text_of(roc_figure(np.zeros(30, bool), scores))

@@ -98,7 +98,7 @@ def test_a_single_pixel_has_an_area_and_no_shape():
     [
         (np.array([[0, 5], [1, 7]]), SPACING, "labels 5, 7; known are 0 background, 1 LV, 2 RV, 3 LA, 4 RA"),
         (np.array([[0.5, 1]]), SPACING, "labels 0.5;"),
-        (np.zeros((2, 3, 4)), SPACING, "no flat view"),
+        (np.zeros((2, 3, 4)), SPACING, "not a view of four chambers"),
         (np.zeros((4, 4)), (0.1,), "spacing_mm"),
         (np.zeros((4, 4)), (0.1, 0.0), "spacing_mm"),
     ],

@@ -3,7 +3,6 @@ import pytest
 
 from medzoo.evaluation.measures.redundancy import (
     active_units,
-    gaussian_information,
     hsic,
     linear_cka,
     mean_correlation,
@@ -52,7 +51,6 @@ def test_information_of_gaussians(rho):
     first = RNG.normal(size=(5000, 2))
     second = rho * first + np.sqrt(1 - rho**2) * RNG.normal(size=(5000, 2))
     true = -0.5 * np.log(1 - rho**2)
-    assert gaussian_information(first, second) == pytest.approx(2 * true, rel=0.1)
     assert mean_information(first, second) == pytest.approx(true / 2, rel=0.15), "half of the pairs know nothing"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from medzoo.evaluation.figures import decisions_figure, models_roc_figure
+from medzoo.evaluation.figures import decision_figure, models_roc_figure
 from medzoo.evaluation.nomogram.study import Part, develop, equation, judge, odds_rows, optimism_rows, validation_rows
 from medzoo.evaluation.regression.comparators import held_out, learners, model_rows, regression
 from medzoo.evaluation.regression.image_score import (
@@ -209,7 +209,7 @@ def test_figures_and_tables_are_drawn(analysis):
     _, _, test, prob = analysis
     figure = models_roc_figure(test.positive, prob, {"one": test.positive.astype(float)})
     assert "reader, one" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert len(decisions_figure(test.positive, prob).axes[0].lines) == len(prob) + 2
+    assert len(decision_figure(test.positive, prob, compared=True).axes[0].lines) == len(prob) + 2
     values = {"train": {"a": np.array([1.0, np.nan, 3.0])}}
     rows = table_one(values, {"train": np.array([True, False, False])}, ["normal", "HLHS"])
     assert rows[1] == {"variable": "a", "train, normal": "3 (0), 1 missing", "train, HLHS": "1 (0)"}

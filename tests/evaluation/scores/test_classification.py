@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
-from medzoo.evaluation.scores.classification import auc, bootstrap_auc, class_table, interval, one_vs_rest
+from medzoo.evaluation.scores.classification import auc, bootstrap_auc, class_table, one_vs_rest
+from medzoo.evaluation.scores.intervals import percentile_interval
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_bootstrap_spread_equals_that_of_plain_resampling(scored):
     fast = bootstrap_auc(positive, score, resamples=2000)
     assert fast.mean() == pytest.approx(np.mean(slow), abs=0.005)
     assert fast.std() == pytest.approx(np.std(slow), rel=0.12)
-    low, high = interval(fast)
+    low, high = percentile_interval(fast)
     assert low < auc(positive, score)[0] < high
 
 

@@ -6,18 +6,19 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from medzoo.evaluation.regression.logistic import fit_logistic
-from medzoo.evaluation.scores.classification import bootstrap_auc, interval
+from medzoo.evaluation.scores.classification import bootstrap_auc
 from medzoo.evaluation.scores.diagnostic import (
     calibration_intervals,
     calibration_line,
-    compare_readers,
     decision_curve,
     delong,
     delong_test,
+    mcnemar,
     net_benefit,
     rates,
     youden_threshold,
 )
+from medzoo.evaluation.scores.intervals import percentile_interval
 from tests.evaluation.golden import overlapping
 
 # npj Digital Medicine 2025, s41746-025-02213-w, table 3: TP, FP, FN, TN rebuilt from published rates and counts, then
@@ -84,7 +85,7 @@ def test_area_and_its_variance_are_those_of_the_slow_formula(ties):
 def test_interval_is_near_the_bootstrap():
     positive, score = sample(500)
     said = delong(positive, score)
-    low, high = interval(bootstrap_auc(positive, score, resamples=2000))
+    low, high = percentile_interval(bootstrap_auc(positive, score, resamples=2000))
     assert said["auc_low"] == pytest.approx(low, abs=0.01)
     assert said["auc_high"] == pytest.approx(high, abs=0.01)
     perfect = delong(np.array([0, 0, 1, 1], bool), np.array([1, 2, 3, 4.0]))
@@ -159,15 +160,11 @@ def test_net_benefit_is_counted_case_by_case():
 
 
 def test_readers_are_compared_where_one_is_wrong():
-    positive = np.repeat([True, False], [12, 20])
-    called = positive.copy()
-    reader = positive.copy()
-    reader[:6] = False  # misses six that the model finds
-    model, row = compare_readers(positive, called, {"A": reader})
-    assert (model["sensitivity"], row["sensitivity"]) == (1, 0.5)
+    model, reader = np.ones(32, bool), np.ones(32, bool)  # where each is right
+    reader[:6] = False
     one_sided = sum(1 for flips in itertools.product([0, 1], repeat=6) if sum(flips) in (0, 6)) / 2**6
-    assert row["p_sensitivity"] == pytest.approx(one_sided)
-    assert row["p_specificity"] == 1
+    assert mcnemar(model, reader) == pytest.approx(one_sided)
+    assert mcnemar(model, model) == 1
 
 
 def test_golden_areas_and_their_test():

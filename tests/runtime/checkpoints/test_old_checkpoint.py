@@ -34,6 +34,34 @@ def test_an_own_package_of_the_name_of_a_room_is_meant_where_it_is_trusted(monke
     assert config["lightning_module"]["_target_"] == "medzoo.lightning_modules.ClassificationModule"
 
 
+def test_arguments_of_networks_have_the_names_of_today():
+    net = {"_target_": "models.ResidualVAE", "latent": 8, "blocks": 1, "groups": 4, "in_channels": 1}
+    branches = {"_target_": "models.ChannelBranches", "groups": [[0]]}
+    module = {"_target_": "lightning_modules.TranslationModule", "trained": "a", "to_a": net, "to_b": branches}
+    assert checkpoint.with_new_names(module) == {
+        "_target_": "medzoo.lightning_modules.TranslationModule",
+        "pretrained": "a",
+        "to_a": {
+            "_target_": "medzoo.models.ResidualVAE",
+            "latent_features": 8,
+            "num_res_blocks": 1,
+            "norm_num_groups": 4,
+            "in_channels": 1,
+        },
+        "to_b": {"_target_": "medzoo.models.ChannelBranches", "groups": [[0]]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("experiment", "old", "new"),
+    [("hlhs_rvae_demo", "latent=8", "latent_features"), ("hematoma_synthesis_demo", "blocks=1", "num_res_blocks")],
+)
+def test_an_old_argument_on_the_command_line_is_told_with_the_new_one(experiment, old, new):
+    done = call_verb("train", f"experiment={experiment}", f"+lightning_module.net.{old}")
+    assert done.code == 2
+    assert f"it is called {new} now" in done.output
+
+
 def test_an_old_name_on_the_command_line_is_told_with_the_new_one():
     done = call_verb(
         "train", "experiment=medmnist_classification_demo", "lightning_module.net._target_=models.timm_network"

@@ -12,7 +12,7 @@ from medzoo.datamodules.io import read_mask
 from medzoo.runtime.build import instantiate
 from tests.conftest import call_verb
 from tests.datamodules.io.dicom_series import write_volume
-from tests.datamodules.test_segmentation import PLAN, write_dataset
+from tests.datamodules.segmentation.test_datamodule import PLAN, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_other_settings_are_refused(made, tmp_path):
     record = json.loads((tmp_path / "out.made_by.json").read_text())
     record["made_by"]["samples"] = 8
     (tmp_path / "out.made_by.json").write_text(json.dumps(record))
-    refused(predict(made, "all", image, output), "holds predictions made otherwise (samples was 8)")
+    refused(predict(made, "all", image, output), "holds predictions made with other options (samples was 8)")
 
 
 @pytest.mark.parametrize("record", [None, "{}", "[]", "{"])
@@ -118,7 +118,7 @@ def test_a_folder_without_a_record_is_refused_unless_it_is_empty(made, tmp_path,
     output.mkdir()
     (output / "z.nii.gz").write_bytes(b"from elsewhere")
     if record is None:
-        refused(predict(made, "all", image, output), f"{output / 'z.nii.gz'}: a prediction, and no out.made_by.json")
+        refused(predict(made, "all", image, output), f"{output / 'z.nii.gz'}: a prediction of unknown origin")
     else:
         (tmp_path / "out.made_by.json").write_text(record)
         refused(predict(made, "all", image, output), f"{tmp_path / 'out.made_by.json'}: damaged")

@@ -9,7 +9,7 @@ from medzoo.runtime.composing import own_data
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.plan import make_plan
 from tests.conftest import EXPERIMENTS, compose
-from tests.datamodules.test_segmentation import write_dataset
+from tests.datamodules.segmentation.test_datamodule import write_dataset
 
 DEMOS = [name for name in EXPERIMENTS if name.endswith("_demo")]
 SEGMENTATION = "experiment=hematoma_segmentation_demo"

@@ -1,0 +1,1 @@
+"""What in its input a network based its prediction on."""

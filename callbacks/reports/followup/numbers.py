@@ -1,0 +1,105 @@
+"""Numbers of a follow-up forecast: those of each patient, and the metrics of all of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torchmetrics.image import StructuralSimilarityIndexMeasure
+
+from medzoo.callbacks.collect import Batch
+from medzoo.evaluation.measures.segmentation import known_mean
+from medzoo.evaluation.scores.classification import auc
+from medzoo.evaluation.scores.followup import IPH, IVH, SampledFollowups, compare
+from medzoo.evaluation.scores.forecasts import forecast_metrics, weighted_mean
+
+__all__ = ["TRUE_SAMPLES", "Truth", "columns", "effects", "own_metrics", "patient_row"]
+
+NEW_IVH_ML = 0.5  # from this volume on, blood in ventricles that had none counts as new IVH
+OF_A_PATIENT = (
+    *("dice_iph", "dice_ivh", "volume_similarity", "ssim", "midline_error_mm"),
+    *("slice_difference", "slice_dice", "real_slice_difference", "real_slice_dice"),
+)
+OVERLAPS = ("dice_iph", "dice_ivh")  # undefined without blood in forecast and follow-up: how many are counted is logged
+TRUE_SAMPLES = 2000  # of the causal model of a phantom, for each patient
+
+
+class Truth(Protocol):
+    """Members of the datamodule that are used."""
+
+    phantom: object
+
+    def true_followup_volumes(
+        self, clinical: np.ndarray, count: int, do: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        """Volumes (B, count) in mL by a phantom's causal model, for clinical values (B, K) with some of them set."""
+
+
+def patient_row(sampled: SampledFollowups, followup: np.ndarray, outputs: Batch, batch: Batch) -> dict[str, Any]:
+    """Numbers of a patient, without images."""
+    voxel = float(np.prod(sampled.spacing)) / 1000
+    inside = sampled.slices
+    return {
+        "id": batch["id"][0],
+        "hospital": batch["hospital"][0],
+        "label": int(batch["label"][0]),
+        "probability": float(outputs["probability"]),
+        "clinical": batch["clinical"][0].cpu().numpy(),
+        "baseline_ml": sampled.baseline_ml(),
+        "followup_ml": float((followup[:, IPH] > 0.5).sum() * voxel),
+        "baseline_ivh_ml": sampled.baseline_ml(IVH),
+        "followup_ivh_ml": float((followup[:, IVH] > 0.5).sum() * voxel),
+        "samples": sampled.volumes_ml(),
+        "ivh_samples": sampled.volumes_ml(IVH),
+        "weights": sampled.weights,
+        "effects": outputs["effects"],
+        "ssim": _ssim(sampled.mean_ct_hu()[inside], 100 * followup[inside, 0]),
+        **compare(sampled, followup),
+    }
+
+
+def _ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean structural similarity of slices (S, H, W) in HU from 0 to 100."""
+    one, other = (torch.from_numpy(x)[:, None].float() for x in (a, b))
+    return StructuralSimilarityIndexMeasure(data_range=100.0)(one, other).item()
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Numbers of B patients: (B,), samples and their weights (B, N), clinical values (B, K)."""
+    names = ("label", "clinical", "baseline_ml", "followup_ml", "samples", "weights", "ivh_samples")
+    return {name: np.array([row[name] for row in rows]) for name in (*names, "baseline_ivh_ml", "followup_ivh_ml")}
+
+
+def own_metrics(rows: Sequence[Mapping[str, Any]], truth: dict[str, np.ndarray]) -> dict[str, float]:
+    """The model's numbers on IPH volumes, on all blood, on new IVH, and the means over patients of the rest."""
+    metrics = forecast_metrics(truth["samples"], truth["followup_ml"], truth["baseline_ml"], truth["weights"])
+    blood = truth["samples"] + truth["ivh_samples"]
+    all_ml = truth["followup_ml"] + truth["followup_ivh_ml"]
+    whole = forecast_metrics(blood, all_ml, truth["baseline_ml"] + truth["baseline_ivh_ml"], truth["weights"])
+    metrics |= {f"total_{name}": whole[name] for name in ("crps", "volume_mae_ml", "coverage_90")}
+    dry = truth["baseline_ivh_ml"] < NEW_IVH_ML
+    new = truth["followup_ivh_ml"][dry] >= NEW_IVH_ML
+    if 0 < new.sum() < len(new):
+        metrics["new_ivh_auc"] = float(auc(new, weighted_mean(truth["ivh_samples"], truth["weights"])[dry])[0])
+    metrics |= {f"{name}_scored": int(np.isfinite([row[name] for row in rows]).sum()) for name in OVERLAPS}
+    return metrics | {name: known_mean([row[name] for row in rows]) for name in OF_A_PATIENT}
+
+
+def effects(rows: Sequence[Mapping[str, Any]], data: Truth) -> dict[str, float]:
+    """Mean change of the forecast volume between two values of a variable, and the true change where it is known.
+
+    `effect/<name>` and `true_effect/<name>` in mL, and their ratio `effect_ratio/<name>`.
+    """
+    found = {}
+    clinical = np.array([row["clinical"] for row in rows])
+    for name, (low, high) in ((name, values) for name, values in rows[0]["effects"].items()):
+        mean = np.array([[*row["effects"][name].values()] for row in rows]).mean(0)
+        found[f"effect/{name}"] = float(mean[1] - mean[0])
+        if data.phantom:
+            true = [
+                data.true_followup_volumes(clinical, TRUE_SAMPLES, {name: float(value)}).mean() for value in (low, high)
+            ]
+            found[f"true_effect/{name}"] = float(true[1] - true[0])
+            if abs(true[1] - true[0]) > 1e-6:
+                found[f"effect_ratio/{name}"] = found[f"effect/{name}"] / found[f"true_effect/{name}"]
+    return found

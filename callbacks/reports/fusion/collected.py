@@ -1,0 +1,116 @@
+"""Predictions of a fusion, and those that it is compared with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medzoo.callbacks.collect import Predictions
+
+__all__ = ["Data", "Fused", "Module", "fused", "predicted"]
+
+
+class Output(NamedTuple):
+    """Output of the network: (N, K + 1) logits, of K classes and one more."""
+
+    output: Tensor
+
+
+class Net(Protocol):
+    """Members of the network that are used."""
+
+    def evidence(self, tokens: Tensor) -> Tensor:
+        """Logits of each modality alone."""
+
+    def fuse(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Output:
+        """The fusion of the modalities that are present."""
+
+
+class Learner(Protocol):
+    """A fitted learner; `fitted` (one bool) is false where there was none to fit."""
+
+    fitted: Tensor
+    device: torch.device
+    title: str
+
+
+class Comparator(Protocol):
+    """Members of the model of clinical variables that are used."""
+
+    model: Learner
+
+    def __call__(self, clinical: Tensor) -> Tensor:
+        """(N,) probabilities of the last class."""
+
+
+class Baselines(Protocol):
+    """Baselines of training patients: the `common` share (K,) of each class, and a model of clinical variables."""
+
+    common: Tensor
+    clinical: Comparator
+
+
+class Module(Protocol):
+    """Members of the module that are used."""
+
+    modalities: Sequence[str]
+    device: torch.device
+    net: Net
+    baselines: Baselines
+
+
+class Data(Protocol):
+    """Members of the datamodule that are used."""
+
+    phantom: object
+
+    def table(self, split: str) -> Mapping[str, Any]:
+        """`id` and `clinical` (N, F) of the patients of a split."""
+
+    def true_log_odds(self, ids: Sequence[str], present: np.ndarray) -> np.ndarray:
+        """True log-odds (N,) of patients of a phantom, given the modalities that are present."""
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Predictions of a fusion of M modalities, and those that it is compared with.
+
+    Attributes:
+        modalities: M names.
+        predictions: With `label`, `prob` (N, K), `present` (N, M), `weights` (N, M) and `tokens` (N, M, D).
+        probs: (N, K) by name: the fusion, each modality alone, the baseline.
+        fuse: From tokens and present (n, M) to probabilities (n, K).
+    """
+
+    modalities: Sequence[str]
+    predictions: Predictions
+    probs: Mapping[str, np.ndarray]
+    fuse: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def predicted(module: Module, data: Data, found: Predictions) -> dict[str, np.ndarray]:
+    """Probabilities (N, K) of the fusion, of each modality alone, and of the baseline."""
+    common = module.baselines.common.cpu().numpy()
+    probs = {"fusion": found["prob"]}
+    for index, name in enumerate(module.modalities):
+        probs[name] = np.where(found["present"][:, [index]], found["unimodal"][:, index], common)
+    boosted = module.baselines.clinical
+    if bool(boosted.model.fitted):
+        has = found["present"][:, [module.modalities.index("clinical")]]
+        rows = data.table("test")
+        place = {name: index for index, name in enumerate(rows["id"])}
+        clinical = rows["clinical"][[place[name] for name in found["id"]]]
+        last = boosted(torch.from_numpy(clinical).to(boosted.model.device, torch.float64)).cpu().numpy()
+        probs[f"{boosted.model.title}, clinical"] = np.where(has, np.stack([1 - last, last], axis=1), common)
+    return probs
+
+
+def fused(module: Module, tokens: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Probabilities (N, K) when the network is shown what is present."""
+    with torch.no_grad():
+        given, shown = (torch.from_numpy(each).to(module.device) for each in (tokens, present))
+        output = module.net.fuse(given, module.net.evidence(given), shown).output
+    return output[:, :-1].float().softmax(1).cpu().numpy()

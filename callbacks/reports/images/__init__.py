@@ -1,0 +1,1 @@
+"""Pictures of what a network reconstructs, restores, translates or synthesises."""

@@ -1,0 +1,1 @@
+"""Images with labels: class folders, tables and npz files, MedMNIST."""

@@ -1,0 +1,1 @@
+"""Pictures, and masks drawn as pictures."""

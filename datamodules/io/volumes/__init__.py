@@ -1,0 +1,1 @@
+"""Volumes of all formats: headers, grids and voxels."""

@@ -1,0 +1,1 @@
+"""Figures of follow-up forecasts: head CTs of a patient, and the forecasts of a cohort."""

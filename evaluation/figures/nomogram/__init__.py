@@ -1,0 +1,1 @@
+"""Nomograms: to be read on paper, or worked as a page."""

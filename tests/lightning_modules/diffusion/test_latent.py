@@ -1,0 +1,242 @@
+from functools import partial
+from types import SimpleNamespace
+
+import lightning as L
+import pytest
+import torch
+
+from medzoo.datamodules.followup.clinical import CLINICAL
+from medzoo.lightning_modules import AutoencoderModule, LatentDiffusionModule
+from medzoo.models import (
+    ConditionalUNet,
+    DPMSolverPP2M,
+    FollowupDiffusion,
+    HemorrhageAutoencoderLoss,
+    MultiHeadAutoencoderKL,
+    PatchAdversarialTerm,
+    sigmoid_schedule,
+)
+
+ADAM = partial(torch.optim.Adam, lr=1e-3)
+
+
+def autoencoder():
+    return MultiHeadAutoencoderKL(channels=(8, 8, 8), num_res_blocks=1, norm_num_groups=4, decoder_features=8)
+
+
+def module(**options):
+    torch.manual_seed(0)
+    net = ConditionalUNet(4, 4, 12, dim=8, dim_mults=(1, 2), num_res_blocks=1, heads=1, dim_head=8)
+    diffusion = FollowupDiffusion(autoencoder(), net, sigmoid_schedule())
+    torch.nn.init.normal_(diffusion.net.head.weight, std=0.1)
+    ranges = [list(limits) for limits in CLINICAL.values()]
+    options = {"samples": 8, **options}
+    return LatentDiffusionModule(
+        diffusion, DPMSolverPP2M(3), ADAM, clinical_names=list(CLINICAL), clinical_ranges=ranges, **options
+    ).eval()
+
+
+def patient(name="p1"):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(5, 3, 16, 16, generator=generator)
+    image[:, 1:] = 0
+    image[1:4, 1, 4:9, 4:9] = 1
+    return {
+        "id": [name],
+        "image": image,
+        "slices": torch.tensor([1, 2, 3]),
+        "context": torch.tensor([[0, 1, 2], [1, 2, 3], [2, 3, 4]]),
+        "spacing": torch.tensor([3.0, 3.0, 5.0]),
+        "clinical": torch.full((1, 7), 0.5),
+        "label": torch.tensor([1]),
+        "table": [{"p_from_elsewhere": "0.25", "word": "yes"}],
+    }
+
+
+def pairs(size=4):
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "image": torch.rand(size, 9, 16, 16, generator=generator),
+        "followup": torch.rand(size, 3, 16, 16, generator=generator),
+        "iph": torch.rand(size, 16, 16, generator=generator) > 0.9,
+        "clinical": torch.rand(size, 7, generator=generator),
+        "label": torch.tensor([0, 1] * (size // 2)),
+        "id": [str(index) for index in range(size)],
+    }
+
+
+@pytest.mark.parametrize(("probability", "ones"), [(0.0, 0), (0.05, 4), (0.3, 5), (0.9, 12), (1.0, 16)])
+def test_weights_give_each_flag_its_share(probability, ones):
+    said, flag, weight = module(expansion=probability)._flags(patient(), patient()["clinical"][0], 16)
+    assert said == probability
+    assert weight.sum() == pytest.approx(1)
+    assert weight[flag == 1].sum() == pytest.approx(probability)
+    assert int(flag.sum()) == ones, "a quarter of the samples carries each flag at least, where both are possible"
+
+
+def test_the_same_patient_gets_the_same_forecast_another_one_does_not():
+    model = module(expansion=0.5)
+    first, again, other = (model.predict_step(patient(name), 0)["forecast"].ct for name in ("a", "a", "b"))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_counterfactuals_keep_the_noise():
+    model = module(expansion=0.5)
+    model.set_prediction(perturb={"Age": [50, 50, 90]})
+    worlds = model.predict_step(patient(), 0)["counterfactuals"]["Age"]
+    assert torch.equal(worlds[0]["forecast"].ct, worlds[1]["forecast"].ct)
+    assert not torch.equal(worlds[0]["forecast"].ct, worlds[2]["forecast"].ct)
+    assert torch.equal(worlds[0]["forecast"].ct, model.predict_step(patient(), 0)["forecast"].ct), "Age was 50"
+
+
+def test_the_flag_can_come_from_a_column_of_the_table():
+    model = module()
+    model.set_prediction(expansion="p_from_elsewhere")
+    assert model.predict_step(patient(), 0)["probability"] == 0.25
+    for name in ("word", "nothing"):
+        model.set_prediction(expansion=name)
+        with pytest.raises(ValueError, match=f"expansion={name}: .*patient p1 no number"):
+            model.predict_step(patient(), 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"expansion": 1.5}, "between 0 and 1"),
+        ({"samples": 0}, "at least 1"),
+        ({"perturb": {"Weight": [70]}}, "no clinical variable Weight"),
+        ({"perturb": {"GCS": [2]}}, "GCS=2: expected 3 to 15"),
+    ],
+)
+def test_a_wrong_request_is_told(asked, said):
+    with pytest.raises(ValueError, match=said):
+        module().set_prediction(**asked)
+
+
+def test_the_risk_model_is_in_the_state_and_reads_unknown_values():
+    model = module()
+    weight = torch.zeros(21)
+    weight[0] = 2.0
+    model.risk_model.take(weight=weight, bias=-1.0, fill=torch.full((7,), 0.25))
+    known = torch.full((7,), 0.5)
+    assert model.risk(known) == pytest.approx(torch.sigmoid(torch.tensor(2 * 0.5 - 1)).item())
+    known[0] = float("nan")
+    assert model.risk(known) == pytest.approx(torch.sigmoid(torch.tensor(2 * 0.25 - 1)).item())
+    other = module()
+    other.load_state_dict(model.state_dict())
+    assert other.risk(known) == model.risk(known)
+
+
+def test_training_learns_from_images_and_from_latents_alike():
+    model = module(clinical_dropout=0.0, value_dropout=0.0)
+    batch = pairs()
+    context, followup = model._latents(batch)
+    torch.manual_seed(0)
+    from_images = model.training_step(batch, 0)
+    torch.manual_seed(0)
+    latents = {"latent": context, "followup_latent": followup, **{k: v for k, v in batch.items() if "image" not in k}}
+    assert model.training_step(latents, 0).item() == pytest.approx(from_images.item(), rel=1e-5)
+    from_images.backward()
+    assert all(weight.grad is None for weight in model.diffusion.autoencoder.parameters())
+    missing = [name for name, weight in model.diffusion.net.named_parameters() if weight.grad is None]
+    assert not missing, "DDP wants a gradient for every parameter"
+
+
+def test_the_autoencoder_is_handed_over_with_its_statistics():
+    stage = AutoencoderModule(autoencoder(), HemorrhageAutoencoderLoss(), ADAM)
+    model = module()
+    with pytest.raises(ValueError, match="not been measured"):
+        model.receive({"autoencoder": stage})
+    stage.measure_latents([{"image": torch.rand(4, 3, 16, 16)} for _ in range(3)])
+    model.receive({"autoencoder": stage})
+    for name, weight in stage.net.state_dict().items():
+        assert torch.equal(model.diffusion.autoencoder.state_dict()[name], weight)
+    image = torch.rand(64, 3, 16, 16)
+    latent = model.diffusion.encode(image)
+    assert latent.mean(dim=(0, 2, 3)) == pytest.approx(torch.zeros(4), abs=0.15)
+    assert latent.std(dim=(0, 2, 3)) == pytest.approx(torch.ones(4), abs=0.15)
+    with pytest.raises(ValueError, match="stage named autoencoder"):
+        module().receive({})
+
+
+def test_latent_statistics_are_those_of_all_values_together():
+    stage = AutoencoderModule(autoencoder(), HemorrhageAutoencoderLoss(), ADAM, statistics_batches=2)
+    batches = [
+        {"image": torch.rand(3, 3, 16, 16)},
+        {"image": torch.rand(5, 3, 16, 16)},
+        {"image": torch.ones(1, 3, 16, 16)},
+    ]
+    stage.measure_latents(batches)
+    latents = torch.cat([stage.net.encode(batch["image"])[0] for batch in batches[:2]])
+    assert torch.allclose(stage.latent_mean, latents.mean(dim=(0, 2, 3)), atol=1e-5)
+    assert torch.allclose(stage.latent_std, latents.std(dim=(0, 2, 3), correction=0), atol=1e-5)
+
+
+def test_the_discriminator_trains_beside_the_autoencoder(tmp_path):
+    term = PatchAdversarialTerm(channels=4, num_layers=1, start_step=1)
+    stage = AutoencoderModule(
+        autoencoder(), HemorrhageAutoencoderLoss(), ADAM, adversarial=term, discriminator_optimizer=ADAM, accumulate=2
+    )
+    before = {name: weight.clone() for name, weight in stage.named_parameters()}
+    batches = [{"image": torch.rand(2, 3, 16, 16), "id": ["a", "b"]} for _ in range(8)]
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = L.Trainer(max_steps=3, accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    trainer.fit(stage, torch.utils.data.DataLoader(batches, batch_size=None))
+    assert trainer.global_step == 3, "the discriminator's steps are not counted"
+    moved = {name for name, weight in stage.named_parameters() if not torch.equal(weight, before[name])}
+    assert any(name.startswith("net.") for name in moved)
+    assert any(name.startswith("adversarial.") for name in moved)
+
+
+def test_dice_is_over_all_voxels_of_the_split(tmp_path):
+    stage = AutoencoderModule(autoencoder(), HemorrhageAutoencoderLoss(), ADAM)
+    images = torch.rand(6, 3, 16, 16)
+    images[:, 1:] = (images[:, 1:] > 0.8).float()
+    batches = [{"image": part, "id": ["x"] * len(part)} for part in images.split(4)]
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    (said,) = trainer.test(stage, torch.utils.data.DataLoader(batches, batch_size=None), verbose=False)
+    with torch.no_grad():
+        again = stage(images)
+    for channel, name in ((1, "iph"), (2, "ivh")):
+        a, b = again[:, channel] > 0.5, images[:, channel] > 0.5
+        assert said[f"test/dice_{name}"] == pytest.approx(
+            2 * (a & b).sum().item() / (a.sum() + b.sum()).item(), abs=1e-6
+        )
+
+
+def test_dice_without_blood_in_scan_and_reconstruction_is_undefined(tmp_path):
+    stage = AutoencoderModule(autoencoder(), HemorrhageAutoencoderLoss(), ADAM)
+    images = torch.rand(2, 3, 16, 16) * torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+    stage.net.decode = lambda mean: torch.cat([images[:, :1], torch.full((2, 2, 16, 16), -9.0)], dim=1)
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    batches = [{"image": images, "id": ["x"] * 2}]
+    (said,) = trainer.test(stage, torch.utils.data.DataLoader(batches, batch_size=None), verbose=False)
+    assert said["test/dice_iph"] != said["test/dice_iph"], "NaN"
+    assert said["test/ct_mae_hu"] == pytest.approx(0)
+
+
+def test_the_effect_of_a_variable_is_a_volume_in_ml(monkeypatch):
+    model, batch = module(expansion=0.25, effect_samples=4), patient()
+    batch["image"][0, 1, :2, :5] = 1  # bleeds where nothing is forecast
+
+    def forecast(batch, clinical, flag):
+        iph = torch.zeros(len(flag), 3, 16, 16)
+        iph[flag == 0, 0, 0, :4], iph[flag == 1, 0, 0, :8] = 1, 1
+        return SimpleNamespace(iph=iph)
+
+    monkeypatch.setattr(model, "forecast", forecast)
+    voxels = 0.75 * 4 + 0.25 * 8 + 10
+    assert model._mean_volume(batch, {"Age": 60}) == pytest.approx(voxels * 3 * 3 * 5 / 1000)
