@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from medzoo.runtime.build import instantiate
-from medzoo.runtime.composing.stages import resolve_stages
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.plan import make_plan
 from tests.conftest import ROOT, compose
