@@ -1,6 +1,6 @@
 """MedNeXt: a U-Net of ConvNeXt blocks that widens inside each block and grows by kernel size.
 
-Roy et al. 2023 (arXiv:2303.09975); MONAI's code, padded to sizes that it takes, in the form of the zoo's other networks.
+Roy et al. 2023 (arXiv:2303.09975). The code is MONAI's; images are padded to sizes that it takes.
 """
 
 from typing import Literal

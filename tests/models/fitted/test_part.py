@@ -21,7 +21,7 @@ def test_fitted_part_is_refused_until_fitted_and_travels_with_the_state():
 
 
 def test_fitted_part_refuses_other_names_and_shapes():
-    with pytest.raises(ValueError, match="threshold is none of its numbers"):
+    with pytest.raises(ValueError, match="no buffer threshold; there are fitted, value"):
         Threshold().take(threshold=0.3)
     with pytest.raises(ValueError, match=r"value is \(2,\), not \(\)"):
         Threshold().take(value=[0.3, 0.4])

@@ -42,7 +42,7 @@ def test_two_encoders_share_no_weight():
         ({"image_size": [8]}, "does not have"),
         ({"image_size": [4, 4], "strides": [1, 2, 2, 2]}, "one pixel"),
         ({"strides": [2, 2, 2, 2]}, "full size"),
-        ({"channels": [4, 8]}, "as many"),
+        ({"channels": [4, 8]}, "give equally many"),
         ({"kernels": [[3, 3, 3], 3, 3, 3]}, "each of 2 axes"),
     ],
 )

@@ -118,7 +118,7 @@ def test_a_folder_without_a_record_is_refused_unless_it_is_empty(made, tmp_path,
     output.mkdir()
     (output / "z.nii.gz").write_bytes(b"from elsewhere")
     if record is None:
-        refused(predict(made, "all", image, output), f"{output / 'z.nii.gz'}: a prediction, and no out.made_by.json")
+        refused(predict(made, "all", image, output), f"{output / 'z.nii.gz'}: a prediction of unknown origin")
     else:
         (tmp_path / "out.made_by.json").write_text(record)
         refused(predict(made, "all", image, output), f"{tmp_path / 'out.made_by.json'}: damaged")
