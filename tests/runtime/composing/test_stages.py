@@ -175,13 +175,14 @@ MISTAKES = {
     "continue from": (["ckpt_path=last"], "ckpt_path: this run has several stages"),
     "start from": (["init_from=x.ckpt"], "init_from: this run has several stages"),
     "nothing to train": (["stages.second.ckpt_path=x.ckpt"], "the last stage must be trained"),
-    "no checkpoint": (["stages.first.ckpt_path=/nowhere/x.ckpt"], "stage first: no checkpoint /nowhere/x.ckpt"),
+    "no checkpoint": (["stages.first.ckpt_path={tmp}/x.ckpt"], "stage first: no checkpoint {tmp}/x.ckpt"),
 }
 
 
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_in_any_stage_is_told_before_the_first_is_trained(case, tmp_path):
     words, message = MISTAKES[case]
+    words, message = [word.replace("{tmp}", str(tmp_path)) for word in words], message.replace("{tmp}", str(tmp_path))
     places = [f"hydra.run.dir={tmp_path / 'run'}", f"datamodule.root={tmp_path / 'data'}"]
     done = call_verb("train", *TWO, *places, *words)
     assert done.code == 2, done.output
