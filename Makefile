@@ -19,8 +19,8 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $(READY)
 
-.types/medzoo: # the checkout by the name of the package: mypy cannot follow a __path__
-	@mkdir -p .types && ln -sfn .. $@
+.types/medzoo: $(wildcard medzoo/*.py) # the rooms as one package of links: mypy cannot follow a __path__
+	@mkdir -p $@ && ln -sf $(addprefix ../../,$(wildcard medzoo/*.py) models lightning_modules datamodules callbacks evaluation runtime) $@
 
 demo: setup ## train, test and report on synthetic head CT (under ten minutes, no download)
 	$(BIN)/python train.py experiment=hemexp_demo

@@ -1,9 +1,7 @@
 """What callbacks write into the run folder: tables, pages, pictures and figures; figures go onto dashboards too."""
 
 import csv
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-__all__ = ["Report", "Row", "replacing", "save_figures", "write_csv", "write_report", "write_text"]
+from medzoo.files import replacing, write_text
+
+__all__ = ["Report", "Row", "save_figures", "write_csv", "write_report"]
 
 Row = Mapping[str, Any]
 """A row of a table: cells by column."""
@@ -56,27 +56,12 @@ def write_report(trainer: L.Trainer, report: Report) -> None:
         report.figures[name].savefig(run / "figures" / f"{name}.svg")
 
 
-@contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """A path to write to; the file is replaced when all is written, and stays as it was after an error."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    yield partial
-    partial.replace(file)
-
-
 def write_csv(file: Path, rows: Sequence[Row]) -> None:
     """Write rows of equal keys, all or nothing."""
     with replacing(file) as partial, partial.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a text, all or nothing."""
-    with replacing(file) as partial:
-        partial.write_text(text, encoding="utf-8")
 
 
 def save_figures(trainer: L.Trainer, figures: Mapping[str, Figure]) -> None:

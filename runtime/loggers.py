@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
-from medzoo.runtime.output.run_folder import is_first_process, read_csv, write_text
+from medzoo.files import write_text
+from medzoo.runtime.output.run_folder import is_first_process, read_csv
 
 __all__ = ["csv_logger", "wandb_logger"]
 

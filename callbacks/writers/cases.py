@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 
 from medzoo.callbacks.collect import Batch, data_of
-from medzoo.callbacks.output import write_text
+from medzoo.files import write_text
 
 __all__ = ["CaseWriter", "PredictData"]
 

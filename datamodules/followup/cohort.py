@@ -15,9 +15,10 @@ from rich.progress import track
 
 from medzoo.datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
 from medzoo.datamodules.followup.files import Scan, find_patients, read_scan
-from medzoo.datamodules.io import Grid, check_same_grid, find_table, listed, read_json, written
+from medzoo.datamodules.io import Grid, check_same_grid, find_table, listed, read_json
 from medzoo.datamodules.io.arrays import mapped
 from medzoo.evaluation.measures.expansion import ExpansionRule
+from medzoo.files import replacing
 
 __all__ = ["HU_WINDOW", "Patient", "load_cohort", "read_patient", "save_array"]
 
@@ -105,7 +106,7 @@ def read_patient(folder: Path, name: str, row: ClinicalRow | None, image_size: i
 
 def save_array(file: Path, array: np.ndarray) -> None:
     """Write a `.npy` in one step; several processes may write it at once."""
-    with written(file) as partial:
+    with replacing(file) as partial:
         np.save(partial, array)
 
 

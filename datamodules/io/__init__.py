@@ -1,7 +1,7 @@
 """The only package that opens image, table and archive files, with one reader for each format."""
 
 from medzoo.datamodules.io.dicom.files import holds_dicom, is_dicom
-from medzoo.datamodules.io.files import hidden, in_order, listed, opening, read_json, setting, some, spelt, written
+from medzoo.datamodules.io.files import hidden, in_order, listed, opening, read_json, setting, some, spelt
 from medzoo.datamodules.io.finding import find_volume, named
 from medzoo.datamodules.io.tables.cells import flag, is_missing, number, parse, plain
 from medzoo.datamodules.io.tables.ids import match_ids
@@ -50,5 +50,4 @@ __all__ = [
     "volume_ending",
     "write_like",
     "write_table",
-    "written",
 ]

@@ -1,8 +1,7 @@
-"""Files of any kind: listing a folder, errors for damaged files, atomic writing."""
+"""Files of any kind: listing a folder, errors for damaged files."""
 
 import json
 import logging
-import os
 import re
 import struct
 import zipfile
@@ -17,7 +16,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-__all__ = ["hidden", "in_order", "listed", "opening", "read_json", "setting", "some", "spelt", "written"]
+__all__ = ["hidden", "in_order", "listed", "opening", "read_json", "setting", "some", "spelt"]
 
 log = logging.getLogger(__name__)
 
@@ -101,18 +100,3 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{file}: expected names and values in braces; it holds {str(content)[:40]}")
     return content
-
-
-@contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A temporary path that replaces `path` once it is written, so that no partial file is ever seen.
-
-    It keeps the ending of `path`, since libraries choose a format by it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

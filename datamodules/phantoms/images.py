@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from medzoo.datamodules.io import written
 from medzoo.datamodules.phantoms import adrenal, breast, lesion_or_none, two_signals
+from medzoo.files import replacing
 
 __all__ = ["ImagesPhantom"]
 
@@ -69,5 +69,5 @@ class ImagesPhantom:
             drawn = _SETS[self.set][0](count, size=self.size, seed=3 * self.seed + index)
             for key, array in zip(("images", "labels", "probability"), drawn, strict=True):
                 arrays[f"{split}_{key}"] = array
-        with written(file) as partial_file:
+        with replacing(file) as partial_file:
             np.savez_compressed(partial_file, **arrays)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from medzoo.datamodules.io import written
 from medzoo.datamodules.io.arrays import read_npz
 from medzoo.datamodules.radiomics.extraction import extract
 from medzoo.datamodules.radiomics.settings import RadiomicsSettings
+from medzoo.files import replacing
 
 __all__ = ["cache_file", "extract_cached"]
 
@@ -78,7 +78,7 @@ def _write(file: Path, stamp: str, extracted: Extracted) -> None:
     """Write the cache in one step; several processes may write it at once."""
     features, names, flags = extracted
     try:
-        with written(file) as partial:
+        with replacing(file) as partial:
             np.savez(partial, stamp=np.array(stamp), features=features, names=np.array(names), flags=flags)
     except OSError as error:
         log.warning("radiomics are not kept in %s: %s", file, error)

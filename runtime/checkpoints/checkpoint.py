@@ -14,6 +14,7 @@ import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from medzoo.files import replacing
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.check import check_config
 from medzoo.runtime.checkpoints.matching import known_of
@@ -21,7 +22,6 @@ from medzoo.runtime.composing.plain import plain
 from medzoo.runtime.composing.renamed import with_new_names, with_new_weights
 from medzoo.runtime.contracts import Finalizes, Fitted
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.output.run_folder import replacing
 
 __all__ = [
     "EmbedConfig",

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medzoo.files import replacing
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.checkpoints import checkpoint
 from medzoo.runtime.checkpoints.matching import match
 from medzoo.runtime.composing.extras import install_hint
 from medzoo.runtime.contracts import Exports, HasImages
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.output.run_folder import replacing
 
 __all__ = ["export"]
 

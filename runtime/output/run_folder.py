@@ -16,14 +16,13 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from medzoo.files import write_text
 from medzoo.runtime.composing.plain import plain
 
 __all__ = [
@@ -35,10 +34,8 @@ __all__ = [
     "read_csv",
     "read_metrics",
     "read_yaml",
-    "replacing",
     "write_metrics",
     "write_start",
-    "write_text",
 ]
 
 BEST, LAST = Path("checkpoints") / "best.ckpt", Path("checkpoints") / "last.ckpt"
@@ -48,24 +45,6 @@ _HOW_NOT_WHAT = ("auto_resume", "ckpt_path")  # these say how to start; runs tha
 def is_first_process() -> bool:
     """Whether this process writes: the only one, or rank 0 of several, however they were started."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-
-
-@contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """A temporary path that replaces `file` on success and is removed on failure."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
-    try:
-        yield partial
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a file, all or nothing."""
-    with replacing(file) as partial:
-        partial.write_text(text, encoding="utf-8")
 
 
 def write_metrics(run: Path, metrics: dict[str, Any]) -> None:

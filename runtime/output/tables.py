@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medzoo.runtime.output.run_folder import write_text
+from medzoo.files import write_text
 
 __all__ = ["write_table"]
 

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from medzoo.datamodules.io.arrays import stretched
-from medzoo.datamodules.io.files import hidden, opening, written
+from medzoo.datamodules.io.files import hidden, opening
+from medzoo.files import replacing
 
 __all__ = ["PICTURES", "Page", "is_picture", "read_page", "read_pages", "read_picture", "stored_pages", "write_picture"]
 
@@ -100,7 +101,7 @@ def read_pages(file: Path, *, colour: bool = False) -> list[np.ndarray]:
 
 def write_picture(pixels: np.ndarray, file: Path) -> None:
     """Write (H, W) or (H, W, 3) uint8 in one step, in the format of the name's ending."""
-    with written(file) as partial:
+    with replacing(file) as partial:
         Image.fromarray(pixels).save(partial)
 
 

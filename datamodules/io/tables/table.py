@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from medzoo.datamodules.io.files import listed, written
+from medzoo.datamodules.io.files import listed
 from medzoo.datamodules.io.tables.cells import ERRORS, decimal_comma, parse
 from medzoo.datamodules.io.tables.ids import alike
 from medzoo.datamodules.io.tables.text import Line, cells_of_text, read_bytes, text_of
 from medzoo.datamodules.io.tables.workbook import cells_of_workbook
+from medzoo.files import replacing
 
 __all__ = ["ENDINGS", "Row", "Table", "find_table", "read_matrix", "read_table", "write_table"]
 
@@ -178,7 +179,7 @@ def find_table(folder: Path, stem: str) -> Path:
 
 def write_table(file: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Write a CSV in UTF-8, in one step; missing cells are empty, and cells of other columns are left out."""
-    with written(file) as partial, partial.open("w", newline="", encoding="utf-8") as opened:
+    with replacing(file) as partial, partial.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, list(columns), restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

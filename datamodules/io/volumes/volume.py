@@ -12,10 +12,11 @@ import SimpleITK as sitk
 
 from medzoo.datamodules.io.dicom.files import is_dicom
 from medzoo.datamodules.io.dicom.images import dicom_grid, read_dicom
-from medzoo.datamodules.io.files import opening, written
+from medzoo.datamodules.io.files import opening
 from medzoo.datamodules.io.volumes.formats import VOLUMES, volume_ending
 from medzoo.datamodules.io.volumes.grid import Grid, to_itk
 from medzoo.datamodules.io.volumes.headers import read_header
+from medzoo.files import replacing
 
 __all__ = ["Volume", "geometry", "label_map", "read_mask", "read_volume", "write_like"]
 
@@ -154,7 +155,7 @@ def write_like(array: np.ndarray, source: "Path | Grid | Volume", file: Path) ->
     if not ending:
         raise ValueError(f"{file}: no format for a volume; expected a name ending in {', '.join((*VOLUMES, '.npy'))}")
     array = _narrow(array, file)
-    with written(file) as partial:
+    with replacing(file) as partial:
         if ending == ".npy":
             np.save(partial, array)
         elif ending.startswith(".nii"):
