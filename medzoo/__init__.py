@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "load", "predict"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
 _SOURCES = {"load": "medzoo.runtime.checkpoints.checkpoint", "predict": "medzoo.runtime.checkpoints.prediction"}
 

@@ -49,10 +49,18 @@ class CompareScores:
         stages: Names of stages, by their titles in the table; `predictions/patients.csv` of each is read.
         reference: Title of the stage that others are tested against (DeLong, paired); the first by default.
         resamples: Bootstrap draws behind the intervals in the figure.
+        outcome: What positive cases have, for the title of the figure.
     """
 
-    def __init__(self, stages: Mapping[str, str], reference: str | None = None, resamples: int = 1000) -> None:
+    def __init__(
+        self,
+        stages: Mapping[str, str],
+        reference: str | None = None,
+        resamples: int = 1000,
+        outcome: str = "Positive",
+    ) -> None:
         self.stages, self.reference, self.resamples = dict(stages), reference or next(iter(stages)), resamples
+        self.outcome = outcome
         if self.reference not in self.stages:
             raise ValueError(f"reference={self.reference}: expected one of {', '.join(self.stages)}")
 
@@ -71,7 +79,7 @@ class CompareScores:
             rows.append({name: title, **self._row(positive, score, threshold, scores.get(self.reference))})
         write_table(run / f"test_{name}.csv", pd.DataFrame(rows))
         (run / "figures").mkdir(exist_ok=True)
-        figure = roc_figure(positive, scores, resamples=self.resamples)
+        figure = roc_figure(positive, scores, resamples=self.resamples, outcome=self.outcome)
         figure.savefig(run / "figures" / f"{name}_roc.png")
 
     def _row(

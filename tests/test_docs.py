@@ -12,6 +12,7 @@ import yaml
 
 from medzoo.runtime.command import VERBS
 from medzoo.runtime.composing.extras import install_hint
+from medzoo.runtime.listing import KINDS
 from tests.conftest import ROOT, compose
 
 RUN = ROOT / "docs" / "how-to" / "nomogram.md"  # its commands run in test_how_to_nomogram.py
@@ -75,6 +76,7 @@ def check_verb(verb: str, words: list[str], folder: Path) -> None:
     """A verb's words make a config; of a sweep the first values, without launchers that may not be installed."""
     assert verb in VERBS
     if verb == "list":
+        assert words[0] in KINDS
         return
     kept = [word for word in words if "=" in word and not word.startswith(("-", "hydra/", "hydra.", "search=optuna"))]
     kept = [word.replace("[...]", "[x]") for word in kept if "..." not in word.replace("[...]", "")]

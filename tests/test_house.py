@@ -63,7 +63,7 @@ def imported(file: Path) -> set[str]:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            modules.add(node.module)
+            modules |= {f"medzoo.{alias.name}" for alias in node.names} if node.module == "medzoo" else {node.module}
     assert not {module.split(".")[0] for module in modules} & {*ROOMS}, f"{file}: rooms are imported from medzoo"
     return {module.removeprefix("medzoo.").split(".")[0] for module in modules}
 

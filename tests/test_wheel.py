@@ -65,6 +65,10 @@ def test_it_trains_and_predicts(installed, folder):
     words = ["ckpt_path=run/checkpoints/best.ckpt", "input=case.png", "output=out.csv", "trainer.accelerator=cpu"]
     run(installed, folder, "medzoo", "predict", *words)
     assert (folder / "out.csv").read_text().splitlines()[1].startswith("case,")
+    words = [f"ckpt_path={OLD}", "input=case.png", "output=old.csv", "trainer.accelerator=cpu"]
+    run(installed, folder, "medzoo", "predict", *words)
+    assert (folder / "old.csv").read_text().splitlines()[1].startswith("case,")
+    assert "experiment=hemexp_demo" in run(installed, folder, "medzoo", "list", "experiments")
 
 
 @pytest.mark.slow

@@ -31,10 +31,17 @@ class TestReport(Collect[Module, Data], Generic[Module, Data, Collected]):
         raise NotImplementedError
 
     def finish(self, trainer: L.Trainer, module: Module, data: Data, stage: str) -> None:
-        """Report, log on every rank, and write on the first."""
-        collected = self.collected(module, data)
-        report = self.report(collected, data) if trainer.is_global_zero else Report()
-        metrics = trainer.strategy.broadcast({name: float(value) for name, value in report.metrics.items()})
+        """Report, log on every rank, and write on the first; an error of the first is raised on every rank."""
+        collected, report, error = self.collected(module, data), Report(), None
+        if trainer.is_global_zero:
+            try:
+                report = self.report(collected, data)
+            except Exception as failed:  # the other ranks wait for the metrics
+                error = failed
+        metrics = {name: float(value) for name, value in report.metrics.items()}
+        failed_elsewhere, metrics = trainer.strategy.broadcast((repr(error) if error else "", metrics))
+        if failed_elsewhere:
+            raise error or RuntimeError(f"the report failed on the first rank: {failed_elsewhere}")
         cast(L.LightningModule, module).log_dict(metrics)
         if trainer.is_global_zero:
             write_report(trainer, report)

@@ -13,7 +13,11 @@ def install_hint(name: str) -> str:
         name: Such as `xgboost`, `onnx.helper`, or `submitit_slurm` of `hydra/launcher`.
     """
     wanted = re.split(r"[._-]", name.lower())
-    for requirement in metadata.requires("lightning-medzoo") or ():
+    try:
+        requirements = metadata.requires("lightning-medzoo") or ()
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
+        return ""
+    for requirement in requirements:
         extra = re.search(r"extra == ['\"](.+?)['\"]", requirement)
         words = re.split(r"[._-]", re.split(r"[\s<>=!~\[;]", requirement.lower())[0])
         if extra and (wanted[0] == words[0] or (words[0] == "hydra" and set(wanted) & set(words[1:-1]))):

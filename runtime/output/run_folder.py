@@ -24,6 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from medzoo.files import write_text
 from medzoo.runtime.composing.plain import plain
+from medzoo.runtime.composing.renamed import with_new_names
+from medzoo.runtime.environment import SCRIPTS
 
 __all__ = [
     "collect_metrics",
@@ -83,9 +85,13 @@ def environment() -> str:
 
 
 def _git(*arguments: str) -> str:
+    """What git says of the checkout; nothing of a wheel, which may lie in a repository of the user."""
+    if not (SCRIPTS / "pyproject.toml").is_file():
+        return ""
     try:
-        here = Path(__file__).parent
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=SCRIPTS, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
 
@@ -150,7 +156,7 @@ def find_unfinished(runs: Path, config: DictConfig) -> Path | None:
 
 
 def _what(config: DictConfig) -> dict[str, Any]:
-    return {key: value for key, value in plain(config).items() if key not in _HOW_NOT_WHAT}
+    return {key: value for key, value in with_new_names(plain(config)).items() if key not in _HOW_NOT_WHAT}
 
 
 def newest_checkpoint(runs: Path) -> Path | None:

@@ -121,7 +121,7 @@ class GradCAMFigures(TestReport[L.LightningModule, Data, Sequence[Explained]]):
         image = batch[self.modality or "image"][row]
         image = image.transpose(0, 1) if self.modality == BAG else image
         names = (*self._modalities, "present") if self.modality else ()
-        inputs = {name: batch[name][row : row + 1].clone() for name in names}
+        inputs = {name: batch[name][row : row + 1].cpu().clone() for name in names}
         return replace(case, image=image.float().cpu().numpy().copy(), inputs=inputs)
 
     def collected(self, module: L.LightningModule, data: Data) -> Sequence[Explained]:
@@ -157,7 +157,8 @@ class GradCAMFigures(TestReport[L.LightningModule, Data, Sequence[Explained]]):
         net, layer = module.get_submodule("net"), self.layer
         if self.modality is not None:
             whole, bag = cast(ModalityNet, net), self.modality == BAG
-            net = OneModality(whole, case.inputs, case.inputs["present"], self.modality, bag=bag)
+            inputs = {name: value.to(weight.device) for name, value in case.inputs.items()}
+            net = OneModality(whole, inputs, inputs["present"], self.modality, bag=bag)
             layer = self.layer and f"net.encoders.{self.modality}.{self.layer}"
         return grad_cam(net, image, case.target, layer)[0].cpu().numpy()
 

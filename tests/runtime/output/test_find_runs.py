@@ -41,6 +41,12 @@ def test_the_newest_unfinished_run_of_the_same_config_is_resumed(runs):
     assert found == f'hydra.run.dir="{wanted.relative_to(runs.parent.parent)}"'
 
 
+def test_a_run_of_0_1_is_found_though_its_targets_have_other_names(runs):
+    old = make_run(runs / "2026-01-01", *WORDS) / ".hydra" / "config.yaml"
+    old.write_text(old.read_text().replace("_target_: medzoo.", "_target_: "))
+    assert "2026-01-01" in resumed(*WORDS)[0]
+
+
 def test_a_run_that_was_itself_resumed_is_found_again(runs):
     wanted = make_run(runs / "2026-01-01", *WORDS, "auto_resume=true")
     assert str(wanted.name) in resumed(*WORDS)[0]
