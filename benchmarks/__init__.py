@@ -1,1 +1,1 @@
-"""Side-by-side timings against what a user would otherwise run; every file here with a `run()` is one."""
+"""Timings against what a user would run otherwise; every file here with a `run()` is one benchmark."""

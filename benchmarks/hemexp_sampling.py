@@ -1,22 +1,22 @@
-"""Sampling 16 follow-ups of a patient as this zoo does it, beside the way of the original code, with the same network.
+"""Samples 16 follow-ups of a patient as this zoo does it and as the original code does it, with the same network.
 
-The original (github.com/orhunutkuaydin/HemExp, 92bb358) draws one sample after another; for each it takes slices two
-at a time, encodes their three baseline slices again and draws their latents, denoises them by 250 steps of DDIM with
-noise of their own, and decodes. Its settings are those of `preset=hemexp_original`.
-Here the baseline is encoded once, all samples and slices are denoised together by DPM-Solver++(2M), slices share their
-noise, and the decoded change is added to the scan.
+The original (github.com/orhunutkuaydin/HemExp, 92bb358) draws one sample at a time. For each it takes slices two at a
+time, encodes their three baseline slices again and draws their latents, denoises them with 250 steps of DDIM and noise
+of their own, and decodes. Its settings are those of `preset=hemexp_original`. The zoo encodes the baseline once,
+denoises all samples and slices together with DPM-Solver++(2M), shares the noise between slices, and adds the decoded
+change to the scan.
 
-The peer's time is that of one sample, times 16: its samples follow one another. Its volumes come from the same 250
-steps taken for all slices at once, which gives the same distribution sooner; as in the original they are what is
-decoded, where the zoo corrects by the baseline, on a margin of whole slices. CRPS is the mean over test patients of the
-phantom cohort; the energy distance is between the two sets of growths in mL of all patients, divided by the root of
-their mean spread. Both sides compute in the precision of the run.
+The peer's time is that of one sample times 16, because its samples run one after another. Its volumes come from the
+same 250 steps on all slices at once, which gives the same distribution faster. As in the original, they are measured on
+the follow-up as decoded, where the zoo corrects by the baseline, and on a margin of whole slices. CRPS is the mean over
+test patients of the phantom cohort. The energy distance is between the two sets of growths in mL of all patients,
+divided by the root of their mean spread. Both sides compute in the precision of the run.
 
-The network is that of the newest finished `hemexp_demo` run, else one is trained (minutes): the numbers say nothing of
-a network of full size, where the ratio of passes counts alone.
+The network is that of the newest finished `hemexp_demo` run; without one, it is trained first (minutes). The numbers
+say nothing about a full-size network, where only the ratio of passes counts.
 """
 
-# ruff: noqa: E402 (where imports start is settled between them)
+# ruff: noqa: E402 (the import path is set before the imports)
 
 import copy
 import subprocess
@@ -84,7 +84,7 @@ def as_original(module: Any) -> Any:
 
 
 def original_sample(module: Any, batch: dict[str, Any]) -> torch.Tensor:
-    """One follow-up the way of the original: (S, 3, H, W), slices two at a time, each pair encoded anew."""
+    """One follow-up as the original samples it: (S, 3, H, W), slices two at a time, each pair encoded again."""
     diffusion, parts = module.diffusion, []
     clinical, flag = batch["clinical"], torch.ones(1, dtype=torch.long)
     for pair in batch["context"].split(2):
@@ -108,7 +108,7 @@ def _patients(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _forecasts(module: Any, batches: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[float]]:
-    """Scores of each patient, and seconds of each."""
+    """Scores and seconds for each patient."""
     rows, seconds = [], []
     for batch in batches:
         start = time.perf_counter()
@@ -135,13 +135,13 @@ def _seconds(module: Any, batch: dict[str, Any]) -> float:
 
 
 def _precision(module: Any) -> Any:
-    """The precision that the module was trained and tested with."""
+    """The precision in which the module was trained and tested."""
     mixed = module.config["trainer"]["precision"] == "bf16-mixed"
     return torch.autocast("cpu", torch.bfloat16, enabled=mixed)
 
 
 def _checkpoint() -> Path:
-    """The diffusion of the newest finished demo run; the demo is run where there is none."""
+    """The diffusion checkpoint of the newest finished demo run; if there is none, the demo is run."""
     runs = ROOT / "outputs" / "hemexp_demo"
     if not any(runs.glob("*/metrics.json")):
         subprocess.run([sys.executable, "train.py", "experiment=hemexp_demo"], cwd=ROOT, check=True)

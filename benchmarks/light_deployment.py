@@ -1,14 +1,14 @@
-"""GhostNet 1.0 beside ResNet-50 as images are classified one at a time on one CPU core.
+"""GhostNet 1.0 and ResNet-50, classifying images one at a time on one CPU core.
 
 The zoo's side is `lightning_module/net=ghostnet`, the peer `lightning_module/net=resnet50`, both with random weights:
-at 28 pixels with the stems of the MedMNIST experiments, which keep the resolution, and at 224 pixels with those of
-ImageNet. Parameters are counted, multiplications and additions by `torch.utils.flop_counter`, which leaves out
-normalisation and activation. Latency is the median of 30 single images on one thread after five that are not counted;
-both networks take turns. `ONNX` is the graph as onnxruntime runs it, where it is installed
-(`pip install -e '.[export]'`); its output is compared with that of the network first.
+at 28 pixels with the stems of the MedMNIST experiments, which keep the resolution, and at 224 pixels with the ImageNet
+stems. Multiplications and additions are counted by `torch.utils.flop_counter`, which leaves out normalisation and
+activation. Latency is the median over 30 single images on one thread, after five warm-up images; the networks take
+turns. `ONNX` is the graph run by onnxruntime, if it is installed (`pip install -e '.[export]'`); its output is first
+compared with the network's.
 """
 
-# ruff: noqa: E402 (where imports start is settled between them)
+# ruff: noqa: E402 (the import path is set before the imports)
 
 import statistics
 import sys
@@ -38,8 +38,8 @@ def run(*, sizes: Sequence[int] = (28, 224), repeats: int = 30) -> list[Row]:
     """Measure both networks.
 
     Args:
-        sizes: Edges of images in pixels; those below 64 get the stem for small images.
-        repeats: Images that are timed.
+        sizes: Image edges in pixels; below 64, networks get the stem for small images.
+        repeats: Number of timed images.
 
     Returns:
         Parameters, operations and latencies at each size.
@@ -76,7 +76,7 @@ def _operations(net: nn.Module, image: Tensor) -> float:
 
 @torch.no_grad()
 def _latencies(runs: Sequence[Run], image: Tensor, repeats: int) -> list[float]:
-    """Median milliseconds of each; they take turns."""
+    """Median milliseconds of each network; they take turns."""
     seconds: list[list[float]] = [[] for _ in runs]
     for number in range(repeats + 5):
         for one, taken in zip(runs, seconds, strict=True):
@@ -88,7 +88,7 @@ def _latencies(runs: Sequence[Run], image: Tensor, repeats: int) -> list[float]:
 
 
 def _onnx(net: nn.Module, image: Tensor) -> Run | None:
-    """The network as onnxruntime runs it, none where that is not installed."""
+    """The network run by onnxruntime; none if that is not installed."""
     try:
         import onnxruntime
         import onnxscript  # noqa: F401 (torch writes ONNX with it)
@@ -102,7 +102,7 @@ def _onnx(net: nn.Module, image: Tensor) -> Run | None:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     said = torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
     with torch.no_grad():
-        assert torch.allclose(said, net(image), atol=1e-3), "the graph and the network do not say the same"
+        assert torch.allclose(said, net(image), atol=1e-3), "the ONNX graph and the network give different outputs"
     return lambda x: session.run(None, {"image": x.numpy()})
 
 

@@ -1,15 +1,15 @@
-"""A training epoch under Lightning, as the zoo runs it, beside a bare PyTorch loop on the same batches.
+"""A training epoch under Lightning, as the zoo runs it, and in a bare PyTorch loop on the same batches.
 
-Both train a copy of the same network with Adam and cross entropy, on the CPU, on random images that two equal
-`TensorBatches` serve. Lightning runs `ClassificationModule` with the settings of `conf/trainer/default.yaml`, the
-callbacks of every step (`StepSeed`, `FiniteGuard`) and the CSV logger; the bare loop is zero_grad, forward, backward,
-step. Before each of Lightning's epochs one of the bare loop runs, so that other work on the machine hits both alike; an
-epoch of Lightning lasts until the next begins. The first epoch is not counted, medians of the others are compared, and
-both networks must end with equal weights. Further rows add the checkpoint of every epoch, and show what Lightning costs
-where the network costs nothing.
+Both train a copy of the same network with Adam and cross entropy on the CPU, on random images from two equal
+`TensorBatches`. Lightning runs `ClassificationModule` with the settings of `conf/trainer/default.yaml`, the per-step
+callbacks (`StepSeed`, `FiniteGuard`) and the CSV logger; the bare loop is zero_grad, forward, backward, step. One bare
+epoch runs before each Lightning epoch, so other work on the machine affects both equally; a Lightning epoch lasts until
+the next one begins. The first epoch is not counted, the medians of the others are compared, and both networks must end
+with equal weights. Further rows add a checkpoint in every epoch, and show what Lightning costs when the network costs
+nothing.
 """
 
-# ruff: noqa: E402 (where imports start is settled between them)
+# ruff: noqa: E402 (the import path is set before the imports)
 
 import copy
 import logging
@@ -56,7 +56,7 @@ class _Alternate(L.Callback):
         self._resumed: float | None = None
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Close Lightning's epoch, run a bare one, open Lightning's next."""
+        """End Lightning's timed epoch, run a bare one, start Lightning's next."""
         now = time.perf_counter()
         if self._resumed is not None:
             self.lightning.append(now - self._resumed)
@@ -77,16 +77,16 @@ def run(
     """Measure a network with the stem for 28-pixel images, without and with checkpoints, and a linear layer.
 
     Args:
-        network: Its name in timm; without dropout, since the bare loop does not seed every step.
-        batches: Steps in an epoch.
-        batch_size: Images in a step.
-        image_size: Edge in pixels.
-        epochs: Timed epochs of each side.
+        network: A timm name; must have no dropout, because the bare loop does not seed every step.
+        batches: Steps per epoch.
+        batch_size: Images per step.
+        image_size: Image edge in pixels.
+        epochs: Timed epochs per side.
 
     Returns:
         Three rows, in s/epoch.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # not which devices there are, three times
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # hides the list of devices, printed three times
     warnings.filterwarnings("ignore", message="You defined a `validation_step`")  # only training is timed
     torch.manual_seed(0)
     net = timm_network(network, in_channels=1, num_classes=2, small_stem=True)
@@ -111,11 +111,11 @@ def _compare(
     checkpoint: bool = False,
     goal: float | None = None,
 ) -> Row:
-    """Train copies of `net` on both sides; `net` and `loader` stay as they are."""
+    """Train copies of `net` on both sides; `net` and `loader` are not changed."""
     trained = copy.deepcopy(net)
     alternate = _Alternate(copy.deepcopy(net), copy.deepcopy(loader))
     with tempfile.TemporaryDirectory() as folder:
-        # one epoch to warm up, and one whose end is not seen because no other begins
+        # one more epoch to warm up, and one that is not timed because no other follows it
         _fit(trained, copy.deepcopy(loader), alternate, epochs + 2, Path(folder), checkpoint)
     for (name, ours), theirs in zip(trained.state_dict().items(), alternate.net.state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6, msg=f"not the same work: {name} differs")
@@ -130,7 +130,7 @@ def _fit(
     module = ClassificationModule(
         net, ClassificationLoss("binary"), partial(torch.optim.Adam, lr=LEARNING_RATE), task="binary", num_classes=2
     )
-    callbacks = [alternate, StepSeed(seed=0), FiniteGuard()]  # the first, so that its epoch holds all of the others
+    callbacks = [alternate, StepSeed(seed=0), FiniteGuard()]  # first, so that its epoch includes the others
     if checkpoint:  # `last_epoch` of conf/callbacks/default.yaml
         callbacks.append(ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False))
     settings = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "trainer" / "default.yaml"))

@@ -1,16 +1,16 @@
-"""Training batches of the zoo's datamodule beside `medmnist`'s own Dataset class in a torch DataLoader.
+"""Training batches from the zoo's datamodule and from `medmnist`'s own Dataset class in a torch DataLoader.
 
 Both shuffle one official training split and normalise it with mean = std = 0.5, without augmentation. The peer is set
-up as its documentation does it (torchvision's ToTensor and Normalize in 2-D, an array to float32 in 3-D), once without
+up as in its documentation (torchvision's ToTensor and Normalize in 2-D, an array to float32 in 3-D), once without
 workers and once with two that persist between epochs. After a warm-up epoch, in which all sides must give the same
-images and labels, epochs alternate, and medians over them are compared. Nothing is computed on the batches: this is
-what a loader can supply, of which a slow network would ask less.
+images and labels, epochs alternate, and their medians are compared. Nothing is computed on the batches: this is what a
+loader can supply, and a slow network would ask for less.
 
-Files are looked for in `$MEDZOO_REAL_DATA/medmnist`, then in `../shared/data/medmnist` beside the checkout. Where there
-are none, phantoms of the official size and counts stand in.
+Files are read from `$MEDZOO_REAL_DATA/medmnist`, else from `../shared/data/medmnist` next to the checkout. If there are
+none, phantoms of the official size and counts are used.
 """
 
-# ruff: noqa: E402 (where imports start is settled between them)
+# ruff: noqa: E402 (the import path is set before the imports)
 
 import os
 import statistics
@@ -37,17 +37,17 @@ from medzoo.datamodules import MedMNISTDataModule, MedMNISTPhantomDataModule
 
 __all__ = ["medmnist_root", "run"]
 
-BATCH_SIZE = {"breastmnist": 128, "adrenalmnist3d": 32}  # the rates of the MedMNIST protocol
+BATCH_SIZE = {"breastmnist": 128, "adrenalmnist3d": 32}  # batch sizes of the MedMNIST protocol
 GOAL = {"breastmnist": 20.0}
 
 
 def run(*, names: Sequence[str] = tuple(BATCH_SIZE), workers: Sequence[int] = (0, 2), epochs: int = 10) -> list[Row]:
-    """Measure each set against the peer with each number of workers.
+    """Compare each data set with the peer, for each number of workers.
 
     Args:
         names: `breastmnist`, `adrenalmnist3d`.
         workers: Worker processes of the peer's DataLoader.
-        epochs: Timed epochs of each side.
+        epochs: Timed epochs per side.
 
     Returns:
         One row for each set and number of workers, in batches/s.
@@ -79,7 +79,7 @@ def _peer(name: str, root: Path, workers: int) -> DataLoader[Any]:
     kind = getattr(medmnist, medmnist.INFO[name]["python_class"])
     transform = _normalise_volume if name.endswith("3d") else Compose([ToTensor(), Normalize([0.5], [0.5])])
     images = kind(split="train", transform=transform, root=str(root))
-    # workers that persist are the peer at its best: starting them costs more than an epoch of these sets
+    # persistent workers show the peer at its best: starting them costs more than an epoch of these sets
     return DataLoader(
         images, batch_size=BATCH_SIZE[name], shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
@@ -99,7 +99,7 @@ def medmnist_root(name: str, folder: Path) -> Path:
     for root in (*_real_roots(), folder):
         if (root / f"{name}.npz").is_file():
             return root
-    counts = medmnist.INFO[name]["n_samples"]  # the peer refuses any other
+    counts = medmnist.INFO[name]["n_samples"]  # the peer accepts no others
     phantom = MedMNISTPhantomDataModule(name, counts=(counts["train"], counts["val"], counts["test"]), root=folder)
     phantom.prepare_data()
     phantom.file.rename(folder / f"{name}.npz")
@@ -115,7 +115,7 @@ def _seconds(batches: Iterable[Any]) -> float:
 
 
 def _check_equal(zoo: Iterable[dict[str, Any]], peer: Iterable[list[Tensor]]) -> None:
-    """Compare one epoch of both as sets, because each has an order of its own."""
+    """Compare one epoch of both as sets, because their orders differ."""
     ours = _sorted_rows([(batch["image"], batch["label"]) for batch in zoo])
     theirs = _sorted_rows([(image, label) for image, label in peer])
     np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg="zoo and medmnist give different images or labels")
@@ -124,7 +124,7 @@ def _check_equal(zoo: Iterable[dict[str, Any]], peer: Iterable[list[Tensor]]) ->
 def _sorted_rows(batches: Sequence[tuple[Tensor, Tensor]]) -> np.ndarray:
     """Images (B, C, *spatial) and labels of an epoch as one sorted array (N, C * pixels + 1)."""
     rows = np.concatenate([torch.cat([x.flatten(1), y.reshape(-1, 1).float()], dim=1).numpy() for x, y in batches])
-    levels = np.rint(rows * 127.5 + 127.5)  # grey levels, since the last bits of the two normalisations differ
+    levels = np.rint(rows * 127.5 + 127.5)  # grey levels, because the two normalisations differ in their last bits
     return rows[sorted(range(len(rows)), key=lambda index: levels[index].astype(np.int16).tobytes())]
 
 

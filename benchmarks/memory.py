@@ -1,4 +1,4 @@
-"""Memory of a selective scan, from its shapes alone."""
+"""Estimates the memory of a selective scan from its shapes."""
 
 import math
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ _FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class ScanMemory:
-    """MB of one scan in float32, beside its inputs u, dt, A, B and C.
+    """Memory of one float32 scan in MB, in addition to its inputs u, dt, A, B and C.
 
     Args:
-        kept: Held from the forward pass to the backward pass, the output included.
-        peak: Held at once in the backward pass, beside the gradient that comes in.
+        kept: Held from the forward to the backward pass, including the output.
+        peak: Largest amount held in the backward pass, in addition to the incoming gradient.
     """
 
     kept: float
@@ -25,18 +25,18 @@ class ScanMemory:
 
 
 def chunked(batch: int, length: int, channels: int, states: int, *, device: str = "cuda") -> ScanMemory:
-    """Of `selective_scan(method="chunked")`, read off its code.
+    """Memory of `selective_scan(method="chunked")`, derived from its code.
 
-    Kept are u, dt, B and C in rows of chunks, states before every block, and the output. In the backward pass come
-    the gradient in rows and the gradients of u, dt, B and C; then, one after the other, the states, decays and
-    gradients of one block, and a copy of the gradients in the order of the sequence.
+    It keeps u, dt, B and C in rows of chunks, the states before every block, and the output. The backward pass adds
+    the gradient in rows and the gradients of u, dt, B and C; then, in turn, the states, decays and gradients of one
+    block, and a copy of the gradients in sequence order.
 
     Args:
-        batch: B, sequences.
-        length: L of each.
-        channels: D.
-        states: N of each channel.
-        device: `cpu` or `cuda`, which sets the length of a chunk.
+        batch: Number of sequences, B.
+        length: Length of each sequence, L.
+        channels: Channels, D.
+        states: States per channel, N.
+        device: `cpu` or `cuda`; sets the chunk length.
     """
     steps = math.ceil(length / max(1, _STATES[device] // (batch * channels * states)))
     rows, block = batch * math.ceil(length / steps), min(_block_length(steps), steps)
@@ -48,22 +48,22 @@ def chunked(batch: int, length: int, channels: int, states: int, *, device: str 
 
 
 def mambapy(batch: int, length: int, channels: int, states: int) -> ScanMemory:
-    """Of `mambapy.pscan` as its `MambaBlock` calls it, whose tensors have the size B * L * D * N.
+    """Memory of `mambapy.pscan` as its `MambaBlock` calls it; its tensors hold B * L * D * N values.
 
-    Kept are the decays exp(dt A), dt B, all states padded to a power of two, and a copy of them where several
-    sequences are padded. In the backward pass come the gradient of the states, its copy, a shifted copy of the
-    decays, the gradient of the decays and a product, all but the first padded too; the decays are padded once more
-    where L is no power of two.
+    It keeps the decays exp(dt A), dt B, all states padded to a power of two, and a copy of them if several sequences
+    are padded. The backward pass adds the gradient of the states, its copy, a shifted copy of the decays, the gradient
+    of the decays and a product, all but the first also padded; the decays are padded once more if L is not a power of
+    two.
 
     Args:
-        batch: B, sequences.
-        length: L of each.
-        channels: D.
-        states: N of each channel.
+        batch: Number of sequences, B.
+        length: Length of each sequence, L.
+        channels: Channels, D.
+        states: States per channel, N.
     """
     tensor = batch * length * channels * states
     padded = batch * 2 ** math.ceil(math.log2(length)) * channels * states
     kept = 2 * tensor + padded + batch * length * channels
     peak = kept + tensor + (4 if padded == tensor else 5) * padded
-    copy = tensor if batch > 1 and padded > tensor else 0  # gone when the backward pass reaches the scan
+    copy = tensor if batch > 1 and padded > tensor else 0  # freed before the backward pass reaches the scan
     return ScanMemory((kept + copy) * _FLOAT / _MB, peak * _FLOAT / _MB)

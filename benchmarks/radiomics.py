@@ -1,25 +1,25 @@
-"""Hand-crafted radiomics of whole data sets, beside pyradiomics 3.0.1 on the same images and masks.
+"""Hand-crafted radiomics of whole data sets, by the zoo and by pyradiomics 3.0.1 on the same images and masks.
 
-BreastMNIST is masked by what is darker than Otsu's threshold of each image, where lesions are; AdrenalMNIST3D
-holds shapes, which are their own masks. The features are size, shape and first-order statistics (27 in 2-D, 32 in
-3-D), and in 2-D also all features of texture (102). Both sides start from arrays in memory with masks already
-made. pyradiomics runs as its documentation does it, one extractor and one call for each image, without its
-diagnostics, on 32-bit intensities (with 8 bits its bin edges overflow), in a process of its own. The zoo's time is
-the median of five runs, three of them before and two after that of pyradiomics; both sides have one thread.
-Features of all images are compared; of constant images, those that divide zero by zero are left out.
+On BreastMNIST, the mask is where the image is darker than its Otsu threshold, as lesions are; AdrenalMNIST3D holds
+shapes, which are their own masks. The features are size, shape and first-order statistics (27 in 2-D, 32 in 3-D), and
+in 2-D also all texture features (102). Both sides start from arrays in memory with masks already made. pyradiomics runs
+as in its documentation, with one extractor and one call per image, without its diagnostics, on 32-bit intensities (with
+8 bits its bin edges overflow), in a process of its own. The zoo's time is the median of five runs, three before and two
+after pyradiomics; both sides use one thread. The features of all images are compared, except those of constant images
+that divide zero by zero.
 
-The peer needs Python 3.11 or older and no build isolation; it is found by the environment variable
-`MEDZOO_PYRADIOMICS`, the interpreter of an environment that has it:
+The peer needs Python 3.11 or older and no build isolation. Set the environment variable `MEDZOO_PYRADIOMICS` to the
+interpreter of an environment that has it:
 
     python3.11 -m venv pyradiomics && pyradiomics/bin/pip install numpy setuptools wheel
     pyradiomics/bin/pip install --no-build-isolation pyradiomics==3.0.1
     MEDZOO_PYRADIOMICS=pyradiomics/bin/python python -m benchmarks.run radiomics
 
-Files are looked for in `$MEDZOO_REAL_DATA/medmnist`, then in `../shared/data/medmnist` beside the checkout. Where
-there are none, phantoms of the official size and counts stand in.
+Files are read from `$MEDZOO_REAL_DATA/medmnist`, else from `../shared/data/medmnist` next to the checkout. If there are
+none, phantoms of the official size and counts are used.
 """
 
-# ruff: noqa: E402 (where imports start is settled between them)
+# ruff: noqa: E402 (the import path is set before the imports)
 
 import logging
 import os
@@ -64,14 +64,14 @@ def run(*, images: int | None = None) -> list[Row]:
     """Measure every case.
 
     Args:
-        images: At most how many of each set; all where none is given.
+        images: Maximum number of images per set; all if none.
 
     Returns:
         One row for each case, in images/s.
     """
     python = _peer_python()
     log = logging.getLogger("medzoo.datamodules.radiomics")
-    log.setLevel(logging.ERROR)  # not that shapes are constant, for every run
+    log.setLevel(logging.ERROR)  # hides the warning about constant shapes, repeated in every run
     try:
         with tempfile.TemporaryDirectory() as folder:
             return [_compare(*case, python, Path(folder), images) for case in CASES]
@@ -118,7 +118,7 @@ def _seconds(images: np.ndarray, masks: np.ndarray, settings: RadiomicsSettings)
 def _peer(
     python: str, folder: Path, images: np.ndarray, masks: np.ndarray, families: tuple[Family, ...]
 ) -> Mapping[str, np.ndarray]:
-    """What `radiomics_peer.py` writes; `-I` keeps this file from being taken for its package of the same name."""
+    """The output of `radiomics_peer.py`; `-I` keeps this file from shadowing the package `radiomics`."""
     given, found = folder / "given.npz", folder / "found.npz"
     np.savez(given, images=images, masks=masks, families=np.array(families), spacing=np.ones(images.ndim - 1))
     script = Path(__file__).with_name("radiomics_peer.py")
@@ -129,7 +129,7 @@ def _peer(
 
 
 def _largest_difference(features: np.ndarray, names: list[str], flags: np.ndarray, peer: Mapping) -> float:
-    """Relative, of values above a millionth; where there is none, the image must be flagged."""
+    """Largest relative difference of values above a millionth; a missing value needs a flagged image."""
     order = [peer["names"].tolist().index(name) for name in names]
     theirs = peer["features"][:, order]
     missing = np.isnan(features) & (flags > 0)[:, None]

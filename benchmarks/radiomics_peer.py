@@ -1,4 +1,4 @@
-"""The side of pyradiomics, in an environment of its own: `python -I radiomics_peer.py <input.npz> <output.npz>`.
+"""Runs pyradiomics in its own environment: `python -I radiomics_peer.py <input.npz> <output.npz>`.
 
 The input holds `images` and `masks` (N, *spatial), the `spacing` (mm) and the `families` to compute; the output
 `features` (N, F), their `names` without `original_`, and `seconds` for all images.
@@ -11,7 +11,7 @@ import warnings
 
 
 def main() -> None:
-    """Compute every image as pyradiomics' documentation does it: one extractor, one call for each image."""
+    """Compute every image as in pyradiomics' documentation: one extractor, one call per image."""
     import numpy as np
     import SimpleITK as sitk
     from radiomics import __version__, featureextractor
@@ -22,9 +22,9 @@ def main() -> None:
         images, masks, families = given["images"], given["masks"], given["families"].tolist()
         spacing = given["spacing"].tolist()
     flat = images.ndim == 3
-    if flat:  # one slice thick is how pyradiomics takes a 2-D image
+    if flat:  # pyradiomics takes a 2-D image as a volume of one slice
         images, masks, spacing = images[:, None], masks[:, None], [1.0, *spacing]
-    images = images.astype(np.int32)  # it adds to the maximum, which would overflow 8 bits
+    images = images.astype(np.int32)  # pyradiomics adds to the maximum, which would overflow 8 bits
     masks = masks.astype(np.uint8)
     extractor = featureextractor.RadiomicsFeatureExtractor(additionalInfo=False, force2D=flat)
     extractor.disableAllFeatures()

@@ -1,22 +1,22 @@
-"""One file to an array: the zoo's reader of each format, beside what is otherwise called.
+"""Reads one file into an array: the zoo's reader of each format, and the usual library.
 
 A head CT (int16, 40 slices of 384 x 384 pixels, smooth tissue with noise in air) is written as NIfTI, NRRD, MetaImage
-and npy, and as a DICOM series of 40 files; beside it a grey PNG of 1024 x 1024 pixels and a CSV of 10,000 rows of an
-id, seven numbers and a word. The zoo's side is `datamodules.io`: `read_volume`, `read_picture` and `read_table`, with
-all that they check (size against header, checksums, geometry, finite values; of DICOM positions, copies, gaps and
-units). The peers do what a script does: nibabel with `as_closest_canonical`, SimpleITK with `DICOMOrient`, MONAI's
-`LoadImage` with `Orientation`, for DICOM SimpleITK's series reader and a loop of pydicom, for the others `np.load`,
-Pillow and pandas. None of them checks as much. Volumes end as a contiguous array z, y, x in RAS on both sides, pictures
-as float32, tables as text, and both sides must agree before anything is timed; both take turns on warm files, in one
-thread, and medians are compared.
+and npy, and as a DICOM series of 40 files. A grey PNG of 1024 x 1024 pixels and a CSV of 10,000 rows (an id, seven
+numbers and a word) are added. The zoo's side is `medzoo.datamodules.io`: `read_volume`, `read_picture` and
+`read_table`, with all their checks (size against header, checksums, geometry, finite values; for DICOM positions,
+duplicates, gaps and units). The peers do what a script would do: nibabel with `as_closest_canonical`, SimpleITK with
+`DICOMOrient`, MONAI's `LoadImage` with `Orientation`; for DICOM, SimpleITK's series reader and a pydicom loop; for the
+rest, `np.load`, Pillow and pandas. None of them checks as much. Both sides return volumes as a contiguous array z, y, x
+in RAS, pictures as float32 and tables as text, and must agree before anything is timed. They take turns on warm files,
+in one thread, and medians are compared.
 
-Beside the readers that each system had for itself before they shared these (commit 2f8aa69), run in turn on these files
-and compared by CPU time: NIfTI takes 0.99 (packed) and 1.0 to 1.1 (not packed) of theirs, a PNG 0.94 to 1.0, a DICOM
-series 1.2, whose headers are read before its pixels, and a CSV 1.7 to 2.7, of which blanks are taken off, lines counted
-and decimal commas looked for.
+Each system used to have its own readers (until commit 2f8aa69). Compared with those, in turn on the same files and by
+CPU time, NIfTI takes 0.99 (compressed) and 1.0 to 1.1 (uncompressed) times as long, a PNG 0.94 to 1.0, a DICOM series
+1.2, because its headers are read before its pixels, and a CSV 1.7 to 2.7, because it is stripped of blanks, its lines
+are counted, and decimal commas are detected.
 """
 
-# ruff: noqa: E402 (where imports start is settled between them)
+# ruff: noqa: E402 (the import path is set before the imports)
 
 import csv
 import statistics
@@ -55,15 +55,15 @@ _MONAI = Compose([LoadImage("NibabelReader", dtype=np.int16), EnsureChannelFirst
 
 
 def run(*, size: tuple[int, int, int] = (40, 384, 384), rows: int = 10_000, rounds: int = 11) -> list[Row]:
-    """Read each file with both sides in turn.
+    """Read each file with both sides, in turn.
 
     Args:
         size: Slices, rows and columns of the CT.
-        rows: Of the table.
-        rounds: Readings of each side; medians count.
+        rows: Rows of the table.
+        rounds: Timed reads per side; medians are compared.
 
     Returns:
-        A row for each format and peer, in milliseconds a file.
+        One row per format and peer, in milliseconds per file.
     """
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(Path(folder), size, rows)
@@ -134,15 +134,15 @@ def _our_cells(file: Path) -> np.ndarray:
 
 
 def write_files(folder: Path, size: tuple[int, int, int], rows: int) -> dict[str, Path]:
-    """The same head in each format, a picture and a table; by format."""
+    """Write the same head CT in each format, a picture and a table; return the files by format."""
     ct = _head(size)
     image = nib.Nifti1Image(np.ascontiguousarray(ct.T), np.diag([*SPACING, 1.0]))
-    turned = image.as_reoriented(np.array([[0, -1], [1, -1], [2, 1]]))  # LPS, as converters of DICOM leave it
+    turned = image.as_reoriented(np.array([[0, -1], [1, -1], [2, 1]]))  # LPS, as DICOM converters leave it
     files = {name: folder / f"ct.{name}" for name in ("nii.gz", "nii", "nrrd", "mha", "npy")}
     nib.save(turned, files["nii.gz"])
     nib.save(turned, files["nii"])
     read = sitk.ReadImage(str(files["nii"]))
-    plain = sitk.GetImageFromArray(sitk.GetArrayFromImage(read))  # without NIfTI's further fields
+    plain = sitk.GetImageFromArray(sitk.GetArrayFromImage(read))  # without NIfTI's other fields
     plain.CopyInformation(read)
     for name in ("nrrd", "mha"):
         sitk.WriteImage(plain, str(files[name]), useCompression=True)

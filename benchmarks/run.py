@@ -1,7 +1,7 @@
 """Runs the benchmarks, prints their tables and writes docs/benchmarks.md: `python -m benchmarks.run [name ...]`.
 
-A benchmark is a module of this folder with `run() -> list[Row]` whose docstring says what is compared with what. With
-names only those are run, and the other sections of the page stay as they are.
+A benchmark is a module of this folder with `run() -> list[Row]`; its docstring says what is compared. If names are
+given, only those run, and the other sections of the page are not changed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 
 def discover() -> dict[str, ModuleType]:
-    """Modules of this folder that have a `run`, by name."""
+    """The modules of this folder that have a `run`, by name."""
     names = sorted(found.name for found in pkgutil.iter_modules(benchmarks.__path__))
     modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names}
     return {name: module for name, module in modules.items() if hasattr(module, "run")}
@@ -31,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the named benchmarks, or all.
 
     Args:
-        arguments: Names and `--output FILE`; those of the command line where none are given.
+        arguments: Names and `--output FILE`; if none, those of the command line.
     """
     known = discover()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Time the zoo beside its peers.")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(known)}; all without a name")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Time the zoo against its peers.")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"one or more of {', '.join(known)}; default: all")
     parser.add_argument("--output", type=Path, default=PAGE, help="the page to write (default: docs/benchmarks.md)")
     chosen = parser.parse_args(arguments)
     if unknown := [name for name in chosen.names if name not in known]:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = known[name].run()
         print_rows(name, rows)
         sections[name] = section(name, known[name].__doc__ or "", rows, where)
-        write_page(chosen.output, sections)  # after each, so that a later failure costs nothing
+        write_page(chosen.output, sections)  # after each, so that a later failure loses nothing
 
 
 if __name__ == "__main__":

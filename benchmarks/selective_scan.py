@@ -1,15 +1,15 @@
-"""The selective scan, forward and backward, beside a step-by-step loop and beside mambapy's parallel scan.
+"""The selective scan, forward and backward, by the zoo, by a step-by-step loop and by mambapy's parallel scan.
 
-One sequence of D = 64 channels with N = 16 states, float32, at three lengths; the longest is near U-Mamba's second
+One sequence of D = 64 channels with N = 16 states, float32, at three lengths; the longest is close to U-Mamba's second
 stage on a patch of 16 x 320 x 320. The loop is `selective_scan(method="loop")`, the recurrence as autograd records it;
-mambapy is `mambapy.pscan` as its `MambaBlock` calls it (`pip install -e '.[benchmarks]'`). Whatever takes longer than
-two minutes is stopped, and its row says so: the loop at the longest length had taken 7 GB and not ended after eighteen
-minutes. Each measurement has a process of its own, which warms up on a short sequence; memory is the peak of its
-resident size over that before the scan, 0 where it stays below what importing torch took (on a GPU: of allocated
-memory). Outputs and gradients of all three are compared first, on a short sequence.
+mambapy is `mambapy.pscan` as its `MambaBlock` calls it (`pip install -e '.[benchmarks]'`). Runs that take longer than
+two minutes are stopped, and their row says so: at the longest length the loop had used 7 GB and was unfinished after
+eighteen minutes. Each measurement runs in a process of its own, which warms up on a short sequence. Memory is the peak
+resident size minus the peak before the scan, 0 if it stays below what importing torch took (on a GPU: the same for
+allocated memory). Outputs and gradients of all three are compared first, on a short sequence.
 """
 
-# ruff: noqa: E402 (where imports start is settled between them)
+# ruff: noqa: E402 (the import path is set before the imports)
 
 import gc
 import json
@@ -40,7 +40,7 @@ PATIENCE_S = 120.0
 
 
 def run() -> list[Row]:
-    """Measure every length and method in processes of their own."""
+    """Measure every length and method, each in a process of its own."""
     for peer in PEERS:
         _check(peer)
     rows = []
@@ -58,7 +58,7 @@ def run() -> list[Row]:
 
 
 def scan(method: str, u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """One of the three on the arguments of `selective_scan`."""
+    """Run one of the three methods on the arguments of `selective_scan`."""
     if method != "mambapy":
         return selective_scan(u, dt, A, B, C, method=method)
     from mambapy.pscan import pscan
@@ -84,7 +84,7 @@ def _check(peer: str) -> None:
         y.square().sum().backward()
         results.append([y.detach(), *(part.grad for part in parts)])
     for ours, theirs in zip(*results, strict=True):
-        assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), f"{peer} gives something else"
+        assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), f"{peer} gives a different result"
 
 
 def _measured(method: str, length: int) -> dict[str, float]:
@@ -100,7 +100,7 @@ def _measure(method: str, length: int) -> dict[str, float]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scan(method, *_inputs(256, device)).sum().backward()
     parts = _inputs(length, device)
-    gc.disable()  # the loop's millions of tensors would make Python look for garbage all the time
+    gc.disable()  # the loop's millions of tensors would trigger garbage collection all the time
     before = _peak_mb(device)
     start = time.perf_counter()
     scan(method, *parts).sum().backward()

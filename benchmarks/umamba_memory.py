@@ -1,18 +1,17 @@
 """U-Mamba-Enc at nnU-Net's plan for head CT (patch 16 x 320 x 320, batch 2), float32: memory and Mamba's share.
 
-Nobody trained it at this size here: all rows marked as estimates come from shapes. First the scan of each stage,
-forward and backward, with chunks as long as on a GPU, beside what `mambapy.pscan` would take, whose tensors hold
-B x L x D x N values (`benchmarks.memory` has both formulas; D is twice the features, N = 16, every voxel is a
-token). Then a step (forward and backward) at patch 16 x 64 x 64, batch 1, the network at full width, measured with
-Mamba beside the same network without: seconds and resident memory in a process of its own for each, the fastest of
-three steps; allocated memory counted tensor by tensor. Last the same count at full size, made without computing
-anything (fake tensors, chunks of a GPU). It holds weights, gradients and activations, not Adam's moments (twice
-the weights, under 0.5 GB), the convolutions' workspaces, the loss, or what the allocator wastes; beside it stands
-what the small step gives, taken to grow linearly with the voxels. The compiled kernel of mamba_ssm,
-which takes the scan's place where it is installed, is not looked at.
+It was not trained at this size here: all rows marked as estimates are computed from shapes. The first rows compare the
+scan of each stage, forward and backward, with chunk lengths of a GPU, against `mambapy.pscan`, whose tensors hold B x L
+x D x N values (`benchmarks.memory` has both formulas; D is twice the features, N = 16, every voxel is a token). The
+next rows measure a step (forward and backward) of the full-width network at patch 16 x 64 x 64, batch 1, with and
+without Mamba: seconds and resident memory in a separate process for each, the fastest of three steps; allocated memory
+counted tensor by tensor. The last rows repeat this count at full size without computing anything (fake tensors, chunks
+of a GPU). It covers weights, gradients and activations, but not Adam's moments (twice the weights, under 0.5 GB), the
+convolutions' workspaces, the loss, or allocator overhead. It is compared with the small step, scaled linearly with the
+voxels. The compiled kernel of mamba_ssm, which replaces the scan where it is installed, is not considered.
 """
 
-# ruff: noqa: E402 (where imports start is settled between them)
+# ruff: noqa: E402 (the import path is set before the imports)
 
 import json
 import os
@@ -49,8 +48,8 @@ SMALL = (16, 64, 64)
 EXPAND, STATES = 2, 16
 STEPS = 3
 CARDS_GB = (24, 80)
-BUSY = 1.3  # load at which something else runs
-ROOM = 0.9  # of a card; the rest is for the context, workspaces and gaps
+BUSY = 1.3  # load above which something else is running
+ROOM = 0.9  # share of a card; the rest is for the context, workspaces and fragmentation
 
 
 def run() -> list[Row]:
@@ -62,7 +61,7 @@ def run() -> list[Row]:
 
 
 def tokens(patch: Sequence[int]) -> list[tuple[int, ...]]:
-    """Voxels along each axis at each stage; sides that the strides do not divide are rounded up."""
+    """Voxels along each axis at each stage, rounded up if a stride does not divide a side."""
     sizes, size = [], tuple(patch)
     for stride in STRIDES:
         size = tuple(-(-side // step) for side, step in zip(size, stride, strict=True))
@@ -76,12 +75,12 @@ def allocated(mamba: str, patch: Sequence[int], batch: int, *, fake: bool, devic
     Args:
         mamba: As for `UMamba`.
         patch: Voxels along each axis.
-        batch: Patches.
-        fake: Compute shapes alone.
-        device: Whose length of chunks to take.
+        batch: Number of patches.
+        fake: Compute only shapes.
+        device: Device whose chunk length is used.
 
     Returns:
-        MB: `weights`, `forward` (held when the forward pass has ended, weights included) and `peak`.
+        MB: `weights`, `forward` (held after the forward pass, including weights) and `peak`.
     """
     own, _STATES["cpu"] = _STATES["cpu"], _STATES[device]
     try:
@@ -153,7 +152,7 @@ def _full_rows(with_mamba: dict[str, float], without: dict[str, float]) -> list[
 
 
 def _cards(mb: float) -> str:
-    """On which cards that fits."""
+    """Which cards have room for it."""
     fits = [f"{size} GB: {'yes' if mb <= ROOM * size * 1024 else 'no'}" for size in CARDS_GB]
     return f"({', '.join(fits)})"
 
@@ -182,7 +181,7 @@ def _measure(mamba: str, patch: Sequence[int] = SMALL) -> dict[str, float]:
 
 
 class _Clock:
-    """Adds up seconds inside the Mamba layers of a network, and, in this process from then on, inside the scan."""
+    """Adds up the seconds in a network's Mamba layers and, for the rest of this process, in the scan."""
 
     def __init__(self, network: UMamba) -> None:
         self.scans = self.layers = self._start = 0.0

@@ -1,1 +1,1 @@
-"""What a benchmark shows: a row for each case, a section for each benchmark."""
+"""Presents benchmarks: one row per case, one section of the page per benchmark."""

@@ -1,4 +1,4 @@
-"""The page of all benchmarks: one section each, with what was compared, on which machine, and how to repeat it."""
+"""The page of all benchmarks: each section says what was compared, on which machine, and how to repeat it."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ seconds, and repeat it on yours. Both sides do the same work, which each benchma
 def machine() -> str:
     """CPU, cores, threads, load, accelerator and versions, in one line."""
     cores = f"{os.cpu_count()} logical cores, {torch.get_num_threads()} torch threads"
-    # a busy machine makes every number doubtful, so the page says how busy it was
+    # numbers from a busy machine are unreliable, so the page records the load
     load = f", load {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{_cpu_model()}, {cores}{load}, {gpu}, torch {torch.__version__}, Python {platform.python_version()}"
@@ -39,10 +39,10 @@ def section(name: str, docstring: str, rows: Sequence[Row], where: str) -> str:
     """One benchmark in Markdown.
 
     Args:
-        name: Its module.
-        docstring: The module's docstring, which says what is compared and how.
-        rows: What it measured.
-        where: The machine.
+        name: The benchmark's module.
+        docstring: The module's docstring; it says what is compared and how.
+        rows: Its measurements.
+        where: A description of the machine.
 
     Returns:
         The text under the section's heading.
@@ -54,7 +54,7 @@ def section(name: str, docstring: str, rows: Sequence[Row], where: str) -> str:
 
 
 def read_sections(page: Path) -> dict[str, str]:
-    """Text under each benchmark's heading of an earlier page, if there is one."""
+    """The text under each benchmark's heading of an existing page; empty if there is no page."""
     if not page.is_file():
         return {}
     parts = page.read_text(encoding="utf-8").split("\n## ")[1:]

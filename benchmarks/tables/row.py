@@ -17,13 +17,13 @@ class Row:
     """A measurement of both sides in one run on one machine.
 
     Args:
-        case: What was measured; who the peer is says the benchmark's docstring.
+        case: What was measured; the benchmark's docstring names the peer.
         unit: Unit of both numbers, such as `batches/s` or `s/epoch`.
         zoo: This zoo's number.
         peer: The peer's number, above 0.
-        goal: The ratio zoo / peer to reach, none where the row only informs.
-        higher_is_better: Whether the ratio should be at least the goal, or at most.
-        remark: What else was seen, such as that both sides gave equal results.
+        goal: Target for the ratio zoo / peer; none if the row has no target.
+        higher_is_better: Whether the ratio should be at least the goal; otherwise at most.
+        remark: Other observations, such as equal results on both sides.
     """
 
     case: str
