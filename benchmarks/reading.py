@@ -10,7 +10,7 @@ rest, `np.load`, Pillow and pandas. None of them checks as much. Both sides retu
 in RAS, pictures as float32 and tables as text, and must agree before anything is timed. They take turns on warm files,
 in one thread, and medians are compared.
 
-Each system used to have its own readers (until commit 2f8aa69). Compared with those, in turn on the same files and by
+Each system used to have its own readers (commit 2f8aa69). Compared with those, in turn on the same files and by
 CPU time, NIfTI takes 0.99 (compressed) and 1.0 to 1.1 (uncompressed) times as long, a PNG 0.94 to 1.0, a DICOM series
 1.2, because its headers are read before its pixels, and a CSV 1.7 to 2.7, because it is stripped of blanks, its lines
 are counted, and decimal commas are detected.
