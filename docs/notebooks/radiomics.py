@@ -65,8 +65,8 @@ print({split: len(ids) for split, ids in data.split.items()}, data.class_names, 
 # ## Hand-crafted radiomics
 #
 # Radiomics are computed inside a mask. A tumour is darker than the tissue around it, so the mask is everything below
-# Otsu's threshold. This mask is rough: it includes the shadows. Masks and features are computed from the raw intensities
-# of 0 to 255.
+# Otsu's threshold. This mask is rough: it includes the shadows. Masks and features are computed from the raw
+# intensities of 0 to 255.
 
 # %%
 raw = np.rint((train["image"].numpy() * 0.5 + 0.5) * 255).astype(np.uint8)
@@ -84,9 +84,9 @@ for name, value in zip(names, features[0], strict=True):
 #
 # ## A VAE that is given the radiomics
 #
-# The decoder gets the radiomics together with the latent, so the latent need not repeat them. The penalty enforces this:
-# a discriminator estimates the mutual information of the two, and the encoder is trained to reduce it. Labels are not
-# used.
+# The decoder gets the radiomics together with the latent, so the latent need not repeat them. The penalty enforces
+# this: a discriminator estimates the mutual information of the two, and the encoder is trained to reduce it. Labels are
+# not used.
 
 
 # %%
