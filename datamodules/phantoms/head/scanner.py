@@ -52,7 +52,7 @@ class Grid:
     spacing: tuple[float, float, float]
 
     middle = (0.0, -10.0, 15.0)
-    """Middle of the field of view in mm: it extends from the midbrain to 5 cm above this point."""
+    """Middle of the field of view in mm; it extends from the midbrain to 5 cm above the commissures."""
 
     @classmethod
     def of(cls, scanner: Scanner, image_size: int, spacing_mm: float, slices: int) -> "Grid":
