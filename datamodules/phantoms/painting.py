@@ -1,4 +1,4 @@
-"""Layers of tissue painted over one another, with soft edges that stand for partial volume."""
+"""Paint layers of tissue over one another, with soft edges that imitate partial volume."""
 
 from collections.abc import Sequence
 

@@ -39,8 +39,8 @@ VERSION = 1
 _UNITS = """\
 Synthetic upper abdomens: no person was scanned.
 
-patients.csv: units stand in the names of columns; viral_hepatitis, diabetes, hcc, event 0 or 1; sex F or M.
-genomics.tsv: FPKM. Images: CT in HU, T1 and T2 in units of their own, RAS+ mm; liver 1, lesion 2.
+patients.csv: column names include the units; viral_hepatitis, diabetes, hcc, event 0 or 1; sex F or M.
+genomics.tsv: FPKM. Images: CT in HU, T1 and T2 in arbitrary units, RAS+ mm; liver 1, lesion 2.
 
 """
 
