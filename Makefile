@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench notebook lock clean
 
-help: ## list the targets
+help: ## list all targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(READY) .types/medzoo ## create .venv with everything the zoo needs (about 2 minutes, once)
@@ -19,7 +19,7 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $(READY)
 
-.types/medzoo: $(wildcard medzoo/*.py) # the rooms as one package of links: mypy cannot follow a __path__
+.types/medzoo: $(wildcard medzoo/*.py) # links all rooms into one package, because mypy cannot follow a __path__
 	@mkdir -p $@ && ln -sf $(addprefix ../../,$(wildcard medzoo/*.py) models lightning_modules datamodules callbacks evaluation runtime) $@
 
 demo: setup ## train, test and report on synthetic head CT (under ten minutes, no download)
@@ -33,21 +33,21 @@ lint: setup ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: setup ## mend style and format in place
+format: setup ## fix style and format in place
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## time the zoo beside what a user would otherwise run, into docs/benchmarks.md
+bench: setup ## compare speed with what a user would otherwise run; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks.run
 
-notebook: setup ## run docs/notebooks anew, with their outputs
+notebook: setup ## rebuild and run docs/notebooks
 	$(BIN)/python -m docs.notebooks.make
 
-lock: setup ## resolve the versions in requirements.lock anew (of the extras that need no environment of their own)
+lock: setup ## update the versions in requirements.lock (without extras that need a separate environment)
 	$(BIN)/python -m pip install --quiet uv
 	echo "# Versions that all tests pass with, on Python 3.11 to 3.14: pip install -c requirements.lock ... Made by: make lock" > requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra dev --extra oracles --extra xgboost \
 	  --extra export --extra benchmarks --extra parallel --extra slurm --no-emit-index-url --no-annotate --no-header >> requirements.lock
 
-clean: ## remove the environment and caches, keep data and outputs
+clean: ## remove the environment and caches; keeps data and outputs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

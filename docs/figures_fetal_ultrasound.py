@@ -2,8 +2,8 @@
 
     python docs/figures_fetal_ultrasound.py <folder of HC18> <folder of MedMNIST> <work folder>
 
-HC18 (van den Heuvel et al. 2018, CC BY 4.0) has heads, no hearts, and no diagnosis; BreastMNIST (CC BY 4.0) has
-breasts: this shows that the module learns real speckle, nothing about HLHS.
+HC18 (van den Heuvel et al. 2018, CC BY 4.0) shows fetal heads, without hearts or diagnoses; BreastMNIST (CC BY 4.0)
+shows breasts. The figures show that the module learns real speckle. They show nothing about HLHS.
 """
 
 import csv
@@ -44,7 +44,7 @@ BOTH = [
 
 
 def laid_out(source: Path, root: Path) -> None:
-    """Images and cases as the datamodule reads them; a fetus may have several images (`010_HC`, `010_2HC`)."""
+    """Write images and cases as the datamodule reads them; a fetus may have several images (`010_HC`, `010_2HC`)."""
     (root / "images").mkdir(parents=True, exist_ok=True)
     names = set()
     for file in sorted(source.glob("training_set/*.png")):
@@ -57,7 +57,7 @@ def laid_out(source: Path, root: Path) -> None:
 
 
 def drawn(name: str, settings: list[str], root: Path, run: Path) -> None:
-    """Train, print the numbers, and put both figures of the run on top of each other."""
+    """Train, print the metrics, and stack the two figures of the run."""
     command = [sys.executable, "train.py", *BOTH, *settings, f"datamodule.root={root}", f"hydra.run.dir={run}"]
     subprocess.run(command, cwd=ROOT, check=True)
     said = json.loads((run / "metrics.json").read_text())
@@ -72,7 +72,7 @@ def drawn(name: str, settings: list[str], root: Path, run: Path) -> None:
 
 
 def main(hc18: str, medmnist: str, work: str) -> None:
-    """Both figures."""
+    """Draw both figures."""
     laid_out(Path(hc18), Path(work) / "hc18")
     drawn("hc18", HC18, Path(work) / "hc18", Path(work) / "run_hc18")
     drawn("breast", BREAST, Path(medmnist), Path(work) / "run_breast")

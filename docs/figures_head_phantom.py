@@ -30,7 +30,7 @@ LIKE_GE = Scanner(thickness_mm=5.0, noise_hu=3.9, cupping_hu=4.0, shading_hu=0.6
 QUIET = Scanner(thickness_mm=5.0, noise_hu=0.0, cupping_hu=0.0, shading_hu=0.0)
 SIZE = {"image_size": 416, "spacing_mm": 0.5}
 MIDDLE = {"image_size": 192, "spacing_mm": 1.0}
-HEAD = (7, 29)  # the phantom beside the GE series: an old head with a small bleed
+HEAD = (7, 29)  # the phantom shown beside the GE series: an old patient with a small bleed
 BLEEDS = ((7, 3), (7, 14), (7, 6), (7, 8), (7, 21), (7, 11))
 REAL_BLEEDS = ("10185", "10193", "10195", "10203", "10205", "10215")
 TISSUES = {"CSF": COLOURS[0], "white": COLOURS[1], "grey": COLOURS[2]}
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def print_causal_numbers(count: int = 60_000, train: int = 20_000) -> None:
-    """Prevalence, Bayes AUC, and the CRPS of the ideal forecaster beside the usual forecasts."""
+    """Print prevalence, Bayes AUC, and the CRPS of the ideal forecast and of the baselines."""
     rng = np.random.default_rng(0)
     clinical = causal.draw_clinical(rng, count)
     volume = causal.realised_volume(clinical, causal.draw_noise(rng, count))
@@ -70,7 +70,7 @@ def print_causal_numbers(count: int = 60_000, train: int = 20_000) -> None:
 
 
 def levels(axes: np.ndarray, ct: sitk.Image) -> None:
-    """Six heights of the phantom and of the real series."""
+    """Draw six slice levels of the phantom and of the real series."""
     patient = simulate(HEAD, scanner=LIKE_GE, **SIZE)
     for panel, k in zip(axes[0], (1, 4, 6, 8, 10, 13), strict=True):
         show(panel, patient.baseline.ct[:, :, k].T, 0.5)
@@ -82,7 +82,7 @@ def levels(axes: np.ndarray, ct: sitk.Image) -> None:
 
 
 def bleeds(axes: np.ndarray, folder: Path) -> None:
-    """Six bleeds of the phantom and six real ones."""
+    """Draw six phantom bleeds and six real ones."""
     for panel, seed in zip(axes[0], BLEEDS, strict=True):
         patient = simulate(seed, scanner=LIKE_GE, **SIZE)
         scan = patient.followup
@@ -96,7 +96,7 @@ def bleeds(axes: np.ndarray, folder: Path) -> None:
 
 
 def show(axes: object, plane: np.ndarray, spacing: float) -> None:
-    """A slice (H, W), cut to the head and to the same millimetres."""
+    """Show a slice (H, W), cropped around the head to the same field of view in mm."""
     half = round(VIEW_MM / 2 / spacing)
     head, _ = ndimage.label(plane > 25)
     rows, columns = ndimage.find_objects(head)[np.bincount(head.ravel())[1:].argmax()]
@@ -106,7 +106,7 @@ def show(axes: object, plane: np.ndarray, spacing: float) -> None:
 
 
 def histograms(figure: object, axes: np.ndarray, ct: sitk.Image, template: Path) -> None:
-    """HU of the brain and of its tissues, phantom beside real, in the last row."""
+    """Draw histograms of HU in the brain and its tissues, phantom and real, in the last row."""
     grid = axes[0].get_subplotspec().get_gridspec()
     for panel in axes:
         panel.remove()
@@ -138,13 +138,13 @@ def histograms(figure: object, axes: np.ndarray, ct: sitk.Image, template: Path)
 
 
 def density(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of bins of 1 HU and the share of values in each."""
+    """Left edges of bins of 1 HU and the share of values in each, smoothed."""
     counts, edges = np.histogram(values, np.arange(-15, 76))
     return edges[:-1], ndimage.gaussian_filter1d(counts / counts.sum(), 0.7)
 
 
 def phantom_tissues() -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """HU of the tissues of six phantoms, told apart in the image without noise, and HU of all voxels."""
+    """HU by tissue in six phantoms, separated by thresholds in the noiseless image, and HU of all voxels."""
     values: dict[str, list[np.ndarray]] = {name: [] for name in TISSUES}
     brain, noiseless = [], []
     for index in range(6):
@@ -157,13 +157,13 @@ def phantom_tissues() -> tuple[dict[str, np.ndarray], np.ndarray]:
         for name, (low, high) in {"CSF": (-20, 14), "white": (25, 31), "grey": (35, 40)}.items():
             values[name].append(noisy[(clean > low) & (clean < high)])
     found = {name: np.concatenate(parts) for name, parts in values.items()}
-    sharp = np.concatenate(noiseless)  # shares split mixed voxels in the middle between two tissues
+    sharp = np.concatenate(noiseless)  # for the shares, mixed voxels go to the closer tissue
     bounds = {"CSF": sharp < 18, "white": (sharp >= 18) & (sharp < 33), "grey": sharp >= 33}
     return found | {f"{name} share": bounds[name].mean() for name in TISSUES}, np.concatenate(brain)
 
 
 def real_tissues(ct: sitk.Image, template: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The same of the real series, by the template's maps laid over it."""
+    """The same for the real series, with the template's tissue maps registered to it."""
     brain = SkullStrip()(ct, "GE series")
     hu = sitk.GetArrayFromImage(ct).astype(float)
     fixed = on_grid(sitk.Clamp(sitk.Cast(ct, sitk.sitkFloat32), lowerBound=0, upperBound=80), 2.5)
@@ -182,7 +182,7 @@ def real_tissues(ct: sitk.Image, template: Path) -> tuple[dict[str, np.ndarray],
 
 
 def template_shares(template: Path) -> dict[str, float]:
-    """Shares of the tissues in the slab that the phantom shows: 20 mm below to 50 mm above the commissures."""
+    """Tissue shares in the slab that the phantom covers: 20 mm below to 50 mm above the commissures."""
     volumes = {}
     for name, file in (("CSF", "sccsf"), ("white", "scwhite"), ("grey", "scgrey")):
         image = nib.load(template / f"{file}.nii.gz")
@@ -192,7 +192,7 @@ def template_shares(template: Path) -> dict[str, float]:
 
 
 def on_grid(image: sitk.Image, spacing: float) -> sitk.Image:
-    """The image on isotropic voxels."""
+    """Resample an image to isotropic voxels."""
     size = [round(n * s / spacing) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     frame = (image.GetOrigin(), [spacing] * 3, image.GetDirection())
     return sitk.Resample(image, size, sitk.Transform(), sitk.sitkLinear, *frame)

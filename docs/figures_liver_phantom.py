@@ -1,8 +1,8 @@
-"""Draws docs/images/liver_phantom.png and prints what each modality of the liver phantom tells.
+"""Draws docs/images/liver_phantom.png and prints how informative each modality of the liver phantom is.
 
     python -m docs.figures_liver_phantom [folder for the cohort]
 
-Areas under the ROC curve of the best score given each modality, by the causal model, beside those of simple
+It prints the AUC of the best possible score given each modality, by the causal model, and the AUC of simple
 measurements in the files. Takes some minutes on one core.
 """
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def print_model() -> None:
-    """Areas of the best scores, over many people."""
+    """Print the AUC of the best scores, over many people."""
     people = causal.draw_people(np.random.default_rng(0), PEOPLE)
     sets = [(name,) for name in causal.MODALITIES] + [("clinical", "genomics"), ("clinical", "histology")]
     sets += [tuple(set(causal.MODALITIES) - {name}) for name in causal.MODALITIES] + [causal.MODALITIES]
@@ -50,7 +50,7 @@ def print_model() -> None:
 
 
 def print_measured(root: Path) -> None:
-    """Correlation of measurements in the files with the findings, and areas of logistic regressions on them."""
+    """Print correlations of measurements in the files with the findings, and AUCs of logistic regressions on them."""
     rows, truth = read_table(root / "patients.csv").rows, read_table(root / "truth.csv").rows
     cancer = np.array([row["hcc"] == "1" for row in rows])
     said = {name: np.array([float(row[name]) for row in truth]) for name in (*causal.MODALITIES, "viral", "log_odds")}
@@ -71,7 +71,7 @@ def print_measured(root: Path) -> None:
 
 
 def measured(root: Path) -> dict[str, np.ndarray]:
-    """One number for each modality, as a person with a ruler would take it; `fatty` is the HU of the liver."""
+    """One simple measurement for each modality; `fatty` is the HU of the liver."""
     rows = read_table(root / "patients.csv").rows
     homes = [root / row["id"] for row in rows]
     ct, mr, fatty = zip(*map(_contrasts, homes), strict=True)
@@ -87,7 +87,7 @@ def measured(root: Path) -> dict[str, np.ndarray]:
 
 
 def _contrasts(home: Path) -> tuple[float, float, float]:
-    """CT of lesions over liver in HU, T2 of lesions over liver as a share, HU of the liver."""
+    """CT difference of lesion and liver in HU, T2 ratio of lesion to liver, and HU of the liver."""
     ct, t2, labels = (np.asarray(nib.load(home / f"{name}.nii.gz").dataobj, float) for name in ("ct", "t2", "liver"))
     inner = ndimage.binary_erosion(labels == 2)
     lesion = inner if inner.any() else labels == 2
@@ -100,13 +100,13 @@ def _contrasts(home: Path) -> tuple[float, float, float]:
 
 
 def _darkness(home: Path) -> float:
-    """Mean over the four tiles with most of it of the share of pixels where red is dark: nuclei."""
+    """Share of pixels with a dark red channel (nuclei), averaged over the four tiles where it is largest."""
     tiles = [np.asarray(Image.open(file))[..., 0] for file in sorted((home / "tiles").iterdir())]
     return float(np.sort([np.mean(tile < 135) for tile in tiles])[-4:].mean())
 
 
 def draw(root: Path, file: Path) -> None:
-    """Patients from benign to malignant: CT, T1, T2 and two tiles."""
+    """Draw patients from benign to malignant: CT, T1, T2 and two tiles."""
     truth = sorted(read_table(root / "truth.csv").rows[:80], key=lambda row: float(row["log_odds"]))
     chosen = [truth[place] for place in (1, 25, 54, 78)]
     figure, axes = new_figure(11, 8.5, len(chosen), 5)

@@ -1,10 +1,10 @@
-"""Draws docs/images/hemexp_real_slices.png: real head CT slices with blood through an autoencoder trained on phantoms.
+"""Draws docs/images/hemexp_real_slices.png: real head CT slices with blood, reconstructed by the phantoms' autoencoder.
 
     MEDZOO_REAL_DATA=<folder> python -m docs.figures_real_slices <run>/autoencoder/checkpoints/best.ckpt
 
 The run is one of hemexp_demo. The folder holds slices of CT-ICH v1.0.0 (PhysioNet, CC BY 4.0) under `head-ct`: JPEG in
-the brain window (40 HU, 120 HU wide), all blood in one mask, no pixel size. So a slice is scaled until its brain is
-170 mm long, which puts it on the grid of the phantoms; blood counts as IPH.
+the brain window (40 HU, 120 HU wide), all blood in one mask, no pixel size. Therefore each slice is scaled until its
+brain is 170 mm long, to match the phantoms' grid; all blood counts as IPH.
 """
 
 import logging
@@ -47,7 +47,7 @@ def main(checkpoint: str) -> None:
 
 
 def read_slice(file: Path) -> torch.Tensor | None:
-    """(3, 64, 64): CT in [0, 1] for 0 to 100 HU, skull-stripped, and the blood as IPH, in RAS order; or no brain."""
+    """(3, 64, 64) in RAS order: skull-stripped CT, 0-100 HU as [0, 1], and blood as IPH; None if no brain is found."""
     hu = np.asarray(Image.open(file).convert("L"), np.float32)[::-1, ::-1] / 255 * 120 - 20
     mask_file = next((file.parents[1] / "masks").glob(f"{file.stem}.*"))
     blood = np.asarray(Image.open(mask_file).convert("RGB")).max(2)[::-1, ::-1] > 127
@@ -72,5 +72,5 @@ def read_slice(file: Path) -> torch.Tensor | None:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.WARNING)  # a single slice is no whole brain, and need not be told 36 times
+    logging.disable(logging.WARNING)  # each of the 36 slices would warn that its brain is too small
     main(sys.argv[1])

@@ -1,4 +1,4 @@
-"""Figures of the code, without tests and documentation, into docs/explanation.md: `python -m docs.house`."""
+"""Writes statistics of the code, without tests and documentation, into docs/explanation.md: `python -m docs.house`."""
 
 import ast
 import re
@@ -15,12 +15,12 @@ __all__ = ["figures", "repeated"]
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation.md"
 ROOMS = ("models", "lightning_modules", "datamodules", "evaluation", "callbacks", "runtime", "benchmarks")
-RUN = 5  # lines of YAML that stand in two places
+RUN = 5  # a run of this many equal lines of YAML in two places counts as repeated
 BEGIN, END = "<!-- figures: python -m docs.house -->", "<!-- end -->"
 
 
 def figures() -> dict[str, str]:
-    """What is counted and what it is, in words."""
+    """Values by name, as text."""
     files = [*ROOT.glob("*.py"), *(file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py")))]
     trees = {file: ast.parse(file.read_text()) for file in files}
     functions = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
@@ -46,7 +46,7 @@ def figures() -> dict[str, str]:
 
 
 def repeated(files: Sequence[Path]) -> tuple[int, int]:
-    """Lines of YAML that stand in a run which stands elsewhere too, and all lines; without comments and indents."""
+    """Number of YAML lines in a run that also occurs elsewhere, and of all lines; without comments and indentation."""
     texts = {file: [*_bare(file)] for file in files}
     places = defaultdict(list)
     for file, lines in texts.items():
@@ -108,7 +108,7 @@ def _seconds(word: str) -> float:
 
 
 def main() -> None:
-    """Write the table between its marks."""
+    """Write the table between its markers."""
     table = "\n".join(
         ["| what | figure |", "|---|---|", *(f"| {name} | {value} |" for name, value in figures().items())]
     )

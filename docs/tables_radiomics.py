@@ -2,9 +2,8 @@
 
     python -m docs.tables_radiomics <sweep> [<sweep> ...]
 
-The sweeps are of one data set, with `stages.plain=null stages.penalty.lightning_module.mi_weight=...`. Areas are means
-over the seeds, with the standard deviation; p compares the areas of probabilities that are averaged over the seeds, by
-DeLong's paired test.
+All sweeps use one data set, with `stages.plain=null stages.penalty.lightning_module.mi_weight=...`. AUCs are means
+over the seeds, with the standard deviation. p is DeLong's paired test on probabilities averaged over the seeds.
 """
 
 import sys
@@ -59,7 +58,7 @@ def main(sweeps: Sequence[Path]) -> None:
 
 
 def averaged(folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, and the probabilities of class 1 by HCR and by both, averaged over runs of the same test images."""
+    """Labels, and the probabilities of class 1 from HCR and from both, averaged over runs on the same test images."""
     runs = [read_csv(folder / "penalty" / "predictions" / "representations.csv") for folder in folders]
     columns = [
         np.mean([[float(row[name]) for row in run] for run in runs], axis=0) for name in ("HCR/1", "HCR + DLR/1")

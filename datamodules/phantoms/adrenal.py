@@ -1,11 +1,11 @@
 """Adrenal-gland-like binary shapes, normal or hyperplastic.
 
 Causal model. Each gland has a limb thickness t, uniform on [0, 1] (2.5 to 6 mm at a 28-voxel, 70 mm field), and
-nuisances (angle between the limbs, their length, tilt and turn, which side it is on) that do not touch the label:
+nuisances (angle between the limbs, their length, tilt and rotation, side) that do not affect the label:
 
     P(hyperplasia) = sigmoid(10 (t - 0.65))
 
-No reader of the shapes can beat the AUC of these probabilities, so they come back with the labels.
+No classifier of the shapes can beat the AUC of these probabilities, so they are returned with the labels.
 """
 
 import numpy as np

@@ -1,12 +1,12 @@
 """Breast-ultrasound-like images of one lesion, benign or malignant.
 
-Causal model. Each lesion has an irregularity u and a shadowing s, both uniform on [0, 1], and nuisances (place, size,
-brightness, speckle) that do not touch the label:
+Causal model. Each lesion has an irregularity u and a shadowing s, both uniform on [0, 1], and nuisances (position,
+size, brightness, speckle) that do not affect the label:
 
     P(malignant) = sigmoid(8 (u - 0.62) + 4 (s - 0.5))
 
-Irregularity makes the margin lobed; shadowing darkens the tissue behind the lesion (below 0.5) or brightens it. No
-reader of the images can beat the AUC of these probabilities, so they come back with the labels.
+Irregularity makes the margin lobed; shadowing brightens the tissue behind the lesion (below 0.5) or darkens it. No
+classifier of the images can beat the AUC of these probabilities, so they are returned with the labels.
 """
 
 import numpy as np
@@ -54,11 +54,11 @@ def _lesion(rng: np.random.Generator, size: int, irregularity: float, shadowing:
     echo = np.clip(layers, 0.15, None) * (1 - 0.4 * depth) * rng.uniform(0.85, 1.15)
     echo = echo * (1 + behind * (1 - inside) * np.clip(down / 0.15, 0, 1) * (0.5 - shadowing) * 1.4)
     echo = echo * (1 - inside) + inside * rng.uniform(0.08, 0.16)
-    speckle = 1 + 0.15 * _texture(rng, size, (0.02, 0.04))  # much of it is averaged away in an image of 28 pixels
+    speckle = 1 + 0.15 * _texture(rng, size, (0.02, 0.04))  # weak, since 28 pixels average most of it out
     return np.clip(255 * echo * speckle, 0, 255).astype(np.uint8)
 
 
 def _texture(rng: np.random.Generator, size: int, grain: tuple[float, float]) -> np.ndarray:
-    """Smooth noise of zero mean and unit spread whose grain is a fraction of the image, down and across."""
+    """Smooth noise of zero mean and unit spread; `grain` is a fraction of the image height and width."""
     noise = gaussian_filter(rng.normal(size=(size, size)), [size * edge for edge in grain])
     return (noise - noise.mean()) / noise.std()

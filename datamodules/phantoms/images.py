@@ -1,4 +1,4 @@
-"""Images with labels in one npz, as MedMNIST gives them out."""
+"""Images with labels in one npz, in MedMNIST's layout."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _SETS: dict[str, tuple[Callable[..., Any], tuple[str, str], int]] = {
 
 @dataclass(frozen=True)
 class ImagesPhantom:
-    """Images whose label follows a documented causal model; the file keeps the true probability of every label.
+    """Images whose label follows a documented causal model; the file holds the true probability of every label.
 
     Attributes:
-        set: What is imitated; the causal models are in `datamodules/phantoms/`.
+        set: Name of the imitated data set; the causal models are in `datamodules/phantoms/`.
         size: Edge in pixels.
-        counts: Images in train, val and test.
-        seed: Of the cohort, apart from the seed of training.
+        counts: Number of images in train, val and test.
+        seed: Seed of the cohort, independent of the seed of training.
 
     Raises:
         ValueError: If there is no such set.
@@ -47,21 +47,21 @@ class ImagesPhantom:
 
     @property
     def name(self) -> str:
-        """Tells files apart."""
+        """File name, unique for these arguments."""
         return "_".join(map(str, (self.set, self.size, *self.counts, f"seed{self.seed}"))) + ".npz"
 
     @property
     def class_names(self) -> tuple[str, str]:
-        """In order of the label."""
+        """Class names in order of the label."""
         return _SETS[self.set][1]
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """(1, *spatial)."""
+        """Shape of an image, (1, *spatial)."""
         return (1, *[self.size] * _SETS[self.set][2])
 
     def write(self, file: Path) -> None:
-        """Write the file where it is missing."""
+        """Write the file if it is missing."""
         if file.is_file():
             return
         arrays: dict[str, Any] = {}

@@ -1,8 +1,8 @@
-"""Tissue with a slope, and in half of the images a bright lesion: what groups share, and what one has alone.
+"""Tissue with a brightness slope, and a bright lesion in half of the images: shared and salient factors of variation.
 
 Causal model. Each image has a slope s of the tissue along the first axis, uniform on [0, 1], and with probability
-1/2 a lesion of size u, uniform on [0, 1]; nuisances as in `two_signals`. The label is whether there is a lesion,
-so a part of a code that holds the lesion can reach an AUC of 1, and a part that holds the slope alone 0.5.
+1/2 a lesion of size u, uniform on [0, 1]; nuisances as in `two_signals`. The label is whether there is a lesion.
+So latents that encode the lesion can reach an AUC of 1, and latents that encode only the slope reach 0.5.
 """
 
 import numpy as np

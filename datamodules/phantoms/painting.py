@@ -1,4 +1,4 @@
-"""Layers of tissue painted over one another, with soft edges that stand for partial volume."""
+"""Paint layers of tissue over one another, with soft edges that imitate partial volume."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ __all__ = ["paint"]
 
 
 def paint(image: np.ndarray, layers: Sequence[tuple[float | Sequence[float], np.ndarray]], soft: float) -> np.ndarray:
-    """Lay tissues over one another, each inside its signed distance (n,).
+    """Paint tissues over one another, each where its signed distance (n,) is negative.
 
     Args:
-        image: (n,), or (K, n) of K modalities; changed in place.
-        layers: What a tissue measures, in each modality where there are several, and its signed distance.
-        soft: Width of edges, in units of the distance.
+        image: (n,), or (K, n) for K modalities; changed in place.
+        layers: For each tissue its intensity (one for each modality, if there are several) and its signed distance.
+        soft: Width of the edges, in units of the distance.
 
     Returns:
         The image.

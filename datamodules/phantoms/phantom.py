@@ -1,4 +1,4 @@
-"""What a datamodule asks of a phantom cohort."""
+"""What a datamodule needs from a phantom cohort."""
 
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ class Phantom(Protocol):
 
     @property
     def name(self) -> str:
-        """A folder's name, which its arguments decide."""
+        """Name of its folder, unique for its arguments."""
 
     def write(self, root: Path) -> None:
-        """Write it where it is missing; something else in its place is an error."""
+        """Write the cohort to `root` if it is missing; other content in `root` is an error."""

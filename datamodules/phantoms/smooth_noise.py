@@ -1,4 +1,4 @@
-"""Smooth random fields at any points of space, cheap enough for every voxel of a cohort."""
+"""Smooth random fields at arbitrary points, cheap enough for every voxel of a cohort."""
 
 from functools import cache
 
@@ -8,12 +8,12 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 __all__ = ["SmoothNoise", "Waves"]
 
 _EDGE = 72  # lattice points: one period of the field
-_SIGMA = 1.6  # lattice points; less would show the lattice, more would waste it
+_SIGMA = 1.6  # lattice points; with less the lattice is visible, with more it is wasted
 
 
 @cache
 def _lattices() -> tuple[np.ndarray, np.ndarray]:
-    """A periodic field of zero mean and unit spread, and about the signed distance to its zeros in lattice steps."""
+    """A periodic field of zero mean and unit spread, and its approximate signed distance to zero in lattice steps."""
     white = np.random.default_rng(20260704).normal(size=(_EDGE,) * 3)
     field = gaussian_filter(white, _SIGMA, mode="wrap")
     field = (field - field.mean()) / field.std()
@@ -23,11 +23,11 @@ def _lattices() -> tuple[np.ndarray, np.ndarray]:
 
 
 class SmoothNoise:
-    """One draw of a smooth Gaussian field: a random cut through a fixed periodic lattice.
+    """One draw of a smooth Gaussian field: a fixed periodic lattice at a random position and rotation.
 
     Args:
-        rng: Places and turns the cut.
-        grain: Standard deviation of the smoothing kernel in mm; zero crossings lie about 4.4 grains apart.
+        rng: Draws position and rotation.
+        grain: Standard deviation of the smoothing kernel in mm; zero crossings are about 4.4 grains apart.
     """
 
     def __init__(self, rng: np.random.Generator, grain: float) -> None:
@@ -41,7 +41,7 @@ class SmoothNoise:
         return self._look_up(_lattices()[0], points)
 
     def distance_to_zero(self, points: np.ndarray) -> np.ndarray:
-        """Approximate distance in mm from points (3, n) to where the field crosses zero: value over slope."""
+        """Approximate distance in mm from points (3, n) to the zero crossings of the field: value over slope."""
         return np.abs(self._look_up(_lattices()[1], points)) * self.step
 
     def _look_up(self, lattice: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -1,13 +1,13 @@
-"""A bright lesion in tissue with a slope: one signal of the label inside the lesion's mask, one outside.
+"""A bright lesion in tissue with a brightness slope: one signal of the label inside the lesion's mask, one outside.
 
 Causal model. Each image has a lesion size u and a slope s of the tissue along the first axis, both uniform on
-[0, 1], and nuisances (place, brightness of lesion and tissue, shape, waves, noise) that do not touch the label:
+[0, 1], and nuisances (position, brightness of lesion and tissue, shape, waves, noise) that do not affect the label:
 
     P(positive) = sigmoid(6 (u - 0.5) + 6 (s - 0.5))
 
-The lesion is brighter than all tissue, so Otsu's mask is the lesion. Radiomics of the mask tell the size and
-cannot tell the slope; a network that sees the image can tell both. With two such signals no reader of the size
-alone, and none of the slope alone, can pass an AUC of 0.776, and no reader of both one of 0.899.
+The lesion is brighter than all tissue, so Otsu's mask is the lesion. Radiomics of the mask measure the size but
+not the slope; a network that sees the image can measure both. A classifier that uses only the size, or only the
+slope, cannot exceed an AUC of 0.776; one that uses both cannot exceed 0.899.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def two_signals_phantom(
         spatial_dims: 2 or 3.
 
     Returns:
-        Images (count, *spatial) uint8, labels (count, 1) uint8, and the true probability of it (count,).
+        Images (count, *spatial) uint8, labels (count, 1) uint8, and the true probability of label 1 (count,).
     """
     lesion, slope = two_signals(count, seed)
     rng = np.random.default_rng((seed, spatial_dims))
@@ -48,7 +48,7 @@ def two_signals_phantom(
 
 
 def lesion_image(rng: np.random.Generator, size: int, dims: int, lesion: float | None, slope: float) -> np.ndarray:
-    """One image (*spatial) uint8 with a lesion of a size in [0, 1], or none, in tissue of a slope in [0, 1]."""
+    """One image (*spatial) uint8: a lesion of size `lesion` in [0, 1], or None, in tissue with a slope in [0, 1]."""
     place = (np.indices((size,) * dims) + 0.5) / size - 0.5
     waves = gaussian_filter(rng.normal(size=(size,) * dims), 0.12 * size)
     tissue = rng.uniform(0.28, 0.36) + 0.5 * (slope - 0.5) * place[0] + 0.04 * waves / waves.std()

@@ -1,4 +1,4 @@
-"""How a synthetic cohort gets onto the disk: all or nothing, once, by several processes."""
+"""Write a synthetic cohort to disk: complete or not at all, once, with several processes."""
 
 import json
 import os
@@ -22,7 +22,11 @@ __all__ = ["appearing", "is_there", "pool", "write_pictures", "write_table"]
 
 
 def is_there(root: Path, record: dict[str, Any]) -> bool:
-    """Whether this very cohort is complete."""
+    """Whether the cohort with this record is already complete.
+
+    Raises:
+        FileExistsError: If `root` holds something else.
+    """
     mark = root / "phantom.json"
     if mark.is_file() and json.loads(mark.read_text()) == record:
         return True
@@ -33,7 +37,7 @@ def is_there(root: Path, record: dict[str, Any]) -> bool:
 
 @contextmanager
 def appearing(root: Path) -> Iterator[Path]:
-    """A folder beside `root` that takes its place when all is written, and goes away otherwise."""
+    """A temporary folder beside `root` that becomes `root` on success and is deleted on failure."""
     root.parent.mkdir(parents=True, exist_ok=True)
     folder = root.with_name(f".{root.name}.{os.getpid()}.partial")
     try:
@@ -48,7 +52,7 @@ def appearing(root: Path) -> Iterator[Path]:
 
 @contextmanager
 def pool(workers: int) -> Iterator[Any]:
-    """`map` over that many processes; with one, the built-in."""
+    """`map` over `workers` processes; with one worker, the built-in `map`."""
     if workers == 1:
         yield map
         return
@@ -57,21 +61,21 @@ def pool(workers: int) -> Iterator[Any]:
 
 
 def write_table(file: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows that have the same keys as a CSV."""
+    """Write rows with the same keys as a CSV."""
     rows = list(rows)
     io.write_table(file, rows[0], rows)
 
 
 def write_pictures(root: Path, cohort: Phantom, ct: str, mask: str, window: tuple[float, float]) -> None:
-    """Write a cohort beside a folder, and into it the slices with something in the mask, as pictures, if it is missing.
+    """Write a cohort beside `root`, and its slices with a non-empty mask as PNG into `root`, unless `root` exists.
 
     Args:
-        root: Becomes `images/<patient>_<slice>.png`, and `masks/` of the same names, white where the mask is above 0;
-            as they are looked at, front up, the patient's right on the left.
-        cohort: Of which CT is cut.
-        ct: Pattern of its scans, whose last `*` is the patient.
-        mask: Name of the masks beside them.
-        window: HU that are black and white.
+        root: Gets `images/<patient>_<slice>.png` and `masks/` with the same names, white where the mask is above 0,
+            in radiological view: front up, the patient's right on the left.
+        cohort: The cohort whose CT is sliced.
+        ct: Glob pattern of the scans; its last `*` is the patient.
+        mask: File name of the mask beside each scan.
+        window: HU shown as black and as white.
     """
     if root.is_dir():
         return

@@ -1,4 +1,4 @@
-"""Finds raw patients and their clinical table, and checks both before any scan is read."""
+"""Find raw patients and their clinical table, and check both before reading any scan."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 
 def find_raw_patients(root: Path) -> dict[Path, tuple[str, ...]]:
-    """Folders `<hospital>/<patient>/`, in order, each with its times: `baseline`, and `followup` where there is one.
+    """Folders `<hospital>/<patient>/`, in order, each with its time points: `baseline`, and `followup` if there is one.
 
     Raises:
-        FileNotFoundError: If there are none, or one has no baseline.
-        ValueError: If two patients have one name.
+        FileNotFoundError: If there is no patient, or one has no baseline.
+        ValueError: If two patients have the same name.
     """
     found: dict[Path, tuple[str, ...]] = {}
     places: dict[str, Path] = {}
@@ -37,11 +37,11 @@ def find_raw_patients(root: Path) -> dict[Path, tuple[str, ...]]:
 
 
 def read_rows(file: Path, folders: Iterable[Path]) -> dict[str, ClinicalRow]:
-    """Rows of the clinical table by patient, after the checks of the datamodule that will read them.
+    """Rows of the clinical table by patient, checked as the datamodule will check them.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a value or column is not as expected, or a patient has no row or one of another hospital.
+        ValueError: If a value or column is not as expected, a patient has no row, or the row names another hospital.
     """
     rows = read_clinical(file)
     absent = match_ids([folder.name for folder in folders], rows, file)
@@ -55,7 +55,7 @@ def read_rows(file: Path, folders: Iterable[Path]) -> dict[str, ClinicalRow]:
 
 
 def copied(rows: Mapping[str, ClinicalRow], file: Path) -> list[str]:
-    """Documented columns that the rows of a file have; all others, which may name a patient, stay behind."""
+    """The documented columns among those of a file; all others, which may identify a patient, are not copied."""
     found = next(iter(rows.values())).columns
     columns = [name for name in ("Patient_ID", "Hospital", *CLINICAL, LABEL) if name in found]
     if len(columns) < len(found):

@@ -1,9 +1,9 @@
-"""CT-ICH of PhysioNet (Hssayeni et al. 2020, doi:10.13026/4nae-zg36) into nnU-Net's raw layout.
+"""Convert PhysioNet's CT-ICH (Hssayeni et al. 2020, doi:10.13026/4nae-zg36) to nnU-Net's raw layout.
 
-    ct_scans/049.nii, ..., 130.nii     75 head CTs of trauma, 36 with a bleed, slices of 5 mm
-    masks/049.nii, ...                 any bleed, 0 or another value; empty where there is none
+    ct_scans/049.nii, ..., 130.nii     75 head CTs of trauma patients, 36 with a bleed, slices of 5 mm
+    masks/049.nii, ...                 0 for background, another value for any bleed; empty without a bleed
 
-Each scan is of another patient.
+Each scan is of a different patient.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ __all__ = ["CTICHPreparation"]
 
 @dataclass(frozen=True)
 class CTICHPreparation(Preparation):
-    """Brings CT-ICH into nnU-Net's raw layout, with one class for all kinds of bleeds."""
+    """Converts CT-ICH to nnU-Net's raw layout, with one class for all kinds of bleeds."""
 
     def _prepare(self, root: Path, output: Path) -> None:
         scans = {file.name.split(".")[0]: file for file in listed(root, "**/ct_scans/*.nii*")}

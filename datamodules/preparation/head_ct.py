@@ -1,7 +1,7 @@
-"""Convert raw head CT of many patients to the follow-up layout: `docs/how-to/prepare_head_ct.md` shows both layouts.
+"""Convert raw head CT of many patients to the follow-up layout; `docs/how-to/prepare_head_ct.md` shows both layouts.
 
 Order of steps: read (tilt, uneven slices, HU) - RAS - pixel size - register follow-up to baseline - skull strip - crop.
-The original (HemExp, arXiv 2606.15304) also registers to a template; here a patient stays in the frame of the scanner.
+The original (HemExp, arXiv 2606.15304) also registers to a template; here patients stay in scanner coordinates.
 """
 
 import json
@@ -33,12 +33,12 @@ class HeadCTPreparation:
     Args:
         input: Folder `<hospital>/<patient>/{baseline,followup}/` with `clinical.csv` (or .tsv, .xlsx); or one scan
             without masks: a folder of DICOM files, or a NIfTI file.
-        output: Root of the follow-up layout; for one scan the folder for its `ct.nii.gz`.
-        skull_strip: Finds the brain; None leaves the head as it is, to draw masks on.
-        registration: Finds where the follow-up lies.
-        slice_spacing: Distance in mm between slices for DICOM series that are uneven; None takes their median.
-        series: Number, description or UID of the DICOM series to take, where a folder holds several.
-        pixel_size: Size in mm of pixels in x and y; None keeps the scanner's.
+        output: Root of the follow-up layout; for one scan, the folder for its `ct.nii.gz`.
+        skull_strip: Finds the brain; None leaves the head unchanged, for drawing masks on it.
+        registration: Registers the follow-up to the baseline.
+        slice_spacing: Distance in mm between slices for DICOM series with uneven spacing; None uses their median.
+        series: Number, description or UID of the DICOM series to read, if a folder holds several.
+        pixel_size: Pixel size in mm along x and y; None keeps the scanner's.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class HeadCTPreparation:
         self.input, self.output = Path(input), Path(output)
         self.skull_strip, self.registration = skull_strip, registration or RigidRegistration()
         self.slice_spacing, self.series, self.pixel_size = slice_spacing, series, pixel_size
-        self._settings = {  # all that shapes the result
+        self._settings = {  # everything that affects the result
             "skull_strip": vars(skull_strip) if skull_strip else None,
             "registration": vars(self.registration),
             "slice_spacing": slice_spacing,
@@ -71,8 +71,8 @@ class HeadCTPreparation:
 
         Raises:
             FileNotFoundError: If files are missing.
-            ValueError: If files are not as expected. A patient whose scans cannot be prepared is logged and does not
-                keep the others from being prepared; the error comes at the end.
+            ValueError: If files are not as expected. A patient whose scans cannot be prepared is logged, and the other
+                patients are still prepared; the error is raised at the end.
         """
         if not self.input.exists():
             raise FileNotFoundError(f"no file or folder {self.input}: set preparation.input to the raw scans")
@@ -89,7 +89,7 @@ class HeadCTPreparation:
         ct, brain = self._strip(ct, self.input.name)
         partial = self.output / ".partial"
         self._write({"ct": crop_in_plane(ct, brain)}, {"ct": _measured(ct, brain=brain)}, partial)
-        for file in sorted(partial.iterdir()):  # ct.nii.gz before the record that says it is done
+        for file in sorted(partial.iterdir()):  # ct.nii.gz before the record that marks it as complete
             file.replace(self.output / file.name)
         partial.rmdir()
         log.info("%s: written", self.output / "ct.nii.gz")
@@ -118,7 +118,7 @@ class HeadCTPreparation:
         return self.output / folder.relative_to(self.input)
 
     def _prepare(self, folder: Path, times: Sequence[str]) -> bool:
-        """Prepare a patient into a folder of its own that is put in place when all is written."""
+        """Prepare a patient in a temporary folder that is moved into place once complete."""
         partial = self.output / ".partial" / folder.relative_to(self.input)
         shutil.rmtree(partial, ignore_errors=True)
         try:
@@ -128,14 +128,14 @@ class HeadCTPreparation:
             return False
         self._write(images, record, partial)
         final = self._target(folder)
-        if final.exists():  # prepared before its follow-up came
+        if final.exists():  # prepared before the follow-up arrived
             shutil.rmtree(final)
         final.parent.mkdir(parents=True, exist_ok=True)
         partial.replace(final)
         return True
 
     def _process(self, folder: Path, times: Sequence[str]) -> tuple[dict[str, sitk.Image], dict[str, Any]]:
-        """Prepared images of a patient by name, such as `baseline/ct`, and what was measured on them."""
+        """Prepared images of a patient by name, such as `baseline/ct`, and measurements on them."""
         scans = {time: read_scan(folder / time, self.slice_spacing, self.series) for time in times}
         if not sitk.GetArrayViewFromImage(scans["baseline"].iph).any():
             file = folder / "baseline" / "iph.nii.gz"
@@ -157,17 +157,17 @@ class HeadCTPreparation:
         return {name: crop_in_plane(image, brains["baseline"]) for name, image in images.items()}, record
 
     def _strip(self, ct: sitk.Image, name: str, bleed: np.ndarray | None = None) -> tuple[sitk.Image, np.ndarray]:
-        """The CT with 0 HU around the brain, and the brain; without skull strip all is taken as brain."""
+        """The CT with 0 HU outside the brain, and the brain mask; without skull strip the mask covers everything."""
         if self.skull_strip is None:
             return ct, np.ones(ct.GetSize()[::-1], bool)
         brain = self.skull_strip(ct, name, bleed)
         return like(np.where(brain, sitk.GetArrayViewFromImage(ct), 0).astype(np.int16), ct), brain
 
     def _is_done(self, folder: Path, times: Sequence[str]) -> bool:
-        """Whether all times of a patient are prepared with these settings.
+        """Whether all time points of a patient are prepared with these settings.
 
         Raises:
-            ValueError: If they are prepared with other settings.
+            ValueError: If they were prepared with other settings.
         """
         file = folder / "preparation.json"
         if not file.is_file():
@@ -195,8 +195,8 @@ def _measured(ct: sitk.Image, **masks: np.ndarray) -> dict[str, Any]:
 
 
 def _overlap(baseline: np.ndarray, followup: np.ndarray, name: str) -> float:
-    """Dice of the two brains on one grid: tells of a poor registration, skull strip, or field of view."""
+    """Dice of the two brain masks on one grid; a low value suggests poor registration, skull strip or field of view."""
     dice = 2 * float((baseline & followup).sum()) / float(baseline.sum() + followup.sum())
     if dice < 0.9:
-        log.warning("%s: brains of baseline and follow-up overlap by a Dice of %.2f only; look at them", name, dice)
+        log.warning("%s: brains of baseline and follow-up overlap by a Dice of only %.2f; inspect them", name, dice)
     return round(dice, 3)

@@ -32,7 +32,7 @@ class Preparation:
     """Converts a data set to another layout.
 
     Attributes:
-        input: Folder with the published files, at any depth.
+        input: Folder that contains the published files, at any depth.
         output: Folder to write.
     """
 
@@ -40,10 +40,10 @@ class Preparation:
     output: str
 
     def run(self) -> None:
-        """Write `output`; it appears when it is complete.
+        """Write `output`, which appears only when it is complete.
 
         Raises:
-            FileExistsError: If something is there.
+            FileExistsError: If `output` is not empty.
             FileNotFoundError: If the images or a table are missing.
             ValueError: If a file or a cell is invalid.
         """
@@ -58,13 +58,13 @@ class ImportedPatient:
     """One patient of a public data set.
 
     Attributes:
-        id: Unique in the cohort.
+        id: Id, unique in the cohort.
         row: Clinical columns as text.
-        label: Class, empty where unknown.
-        months: Survival or follow-up, empty where unknown.
-        event: 1 for dead, 0, or empty.
-        volumes: By `ct`, `t1`, `t2`, `liver`, or any other name.
-        tiles: Pictures to copy.
+        label: Class; empty if unknown.
+        months: Survival or follow-up time in months; empty if unknown.
+        event: 1 for dead, 0 for censored; empty if unknown.
+        volumes: Volumes by name: `ct`, `t1`, `t2`, `liver`, or any other.
+        tiles: Image files of tiles to copy.
         split: `train`, `val`, `test`, or empty.
     """
 
@@ -95,10 +95,10 @@ def write_cohort(
 ) -> None:
     """Write a cohort in the general layout (`datamodules/liver/records.py`).
 
-    Patients are made one by one; `genes` are names of G genes, ids of P patients, and (G, P) FPKM or TPM.
+    Patients are processed one at a time; `genes` holds names of G genes, ids of P patients, and (G, P) FPKM or TPM.
 
     Raises:
-        FileExistsError: If something is there.
+        FileExistsError: If `output` is not empty.
         ValueError: If there is no patient, or one occurs twice.
     """
     rows: dict[str, dict[str, str]] = {}
@@ -128,10 +128,10 @@ def write_segmentation_set(
 ) -> None:
     """Write a data set in nnU-Net's raw layout, which `SegmentationDataModule` reads.
 
-    Scans are made one by one, so that a large set need not fit into memory; `labels` has the background too.
+    Scans are processed one at a time, so that a large data set need not fit into memory; `labels` includes background.
 
     Raises:
-        FileExistsError: If something is there.
+        FileExistsError: If `output` is not empty.
     """
     count = 0
     with _new(output) as folder:
@@ -151,7 +151,7 @@ def write_segmentation_set(
 
 
 def predictors(row: Mapping[str, Any]) -> dict[str, str]:
-    """Columns of a row that may be predictors, under plain names; outcomes and assay limits stay behind."""
+    """Columns of a row that may be predictors, under plain names; outcomes and assay limits are dropped."""
     return {
         column_name(key): " ".join(str("" if value is None else value).split())
         for key, value in row.items()
@@ -160,13 +160,13 @@ def predictors(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def column_name(text: object) -> str:
-    """`Personal history of cancer ` to `personal_history_of_cancer`."""
+    """Normalise a column name: `Personal history of cancer ` becomes `personal_history_of_cancer`."""
     return re.sub(r"\W+", "_", str(text).strip().casefold()).strip("_")
 
 
 @contextmanager
 def _new(output: Path) -> Iterator[Path]:
-    """A folder that becomes `output` when all is written."""
+    """A temporary folder that becomes `output` once everything is written."""
     if output.exists() and any(output.iterdir()):
         raise FileExistsError(f"{output} is not empty; choose another output, or delete it")
     with appearing(output) as folder:

@@ -1,4 +1,4 @@
-"""Read one raw scan, a CT (DICOM folder or NIfTI) with drawn masks, and resample images to other grids."""
+"""Read one raw scan, a CT (DICOM folder or NIfTI) with masks, and resample images to other grids."""
 
 import logging
 from collections.abc import Callable
@@ -28,17 +28,17 @@ class Scan:
     ivh: sitk.Image
 
     def map(self, change: Callable[[sitk.Image], sitk.Image]) -> "Scan":
-        """The scan with the same done to each image."""
+        """Apply a function to each image."""
         return Scan(change(self.ct), change(self.iph), change(self.ivh))
 
 
 def read_scan(folder: Path, slice_spacing: float | None = None, series: str | int | None = None) -> Scan:
-    """Read `ct/` or `ct.nii.gz`, `iph.nii.gz` and, where there is one, `ivh.nii.gz` of a folder.
+    """Read `ct/` or `ct.nii.gz`, `iph.nii.gz` and, if there is one, `ivh.nii.gz` from a folder.
 
     Args:
-        folder: Of one scan.
-        slice_spacing: Distance in mm between slices, for DICOM series that are uneven; None takes their median.
-        series: Number, description or UID of the DICOM series, where `ct/` holds several.
+        folder: Folder of one scan.
+        slice_spacing: Distance in mm between slices, for DICOM series with uneven spacing; None uses their median.
+        series: Number, description or UID of the DICOM series, if `ct/` holds several.
 
     Raises:
         FileNotFoundError: If the CT or `iph.nii.gz` is missing.
@@ -59,16 +59,16 @@ def read_scan(folder: Path, slice_spacing: float | None = None, series: str | in
         if file.is_file():
             masks[name] = _read_mask(file, ct, path, slices, slice_spacing)
         else:
-            log.info("%s: no %s, taken as no bleed in the ventricles", folder, file.name)
+            log.info("%s: no %s; assuming no intraventricular bleed", folder, file.name)
             masks[name] = like(np.zeros(ct.GetSize()[::-1], np.uint8), ct)
     return Scan(ct, masks["iph"], masks["ivh"])
 
 
 def read_ct(path: Path, slice_spacing: float | None = None, series: str | int | None = None) -> sitk.Image:
-    """Read a CT as int16 in HU, in RAS orientation, from a folder of DICOM files (see `read_scan`) or a volume's file.
+    """Read a CT as int16 in HU, in RAS orientation, from a folder of DICOM files (see `read_scan`) or a volume file.
 
     Raises:
-        ValueError: If the file is no 3-D CT in HU.
+        ValueError: If the file is not a 3-D CT in HU.
     """
     if path.is_dir():
         return sitk.DICOMOrient(read_series(path, series).to_image(slice_spacing), "RAS")
@@ -86,20 +86,20 @@ def read_ct(path: Path, slice_spacing: float | None = None, series: str | int | 
 
 
 def like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
-    """An array (z, y, x) as image on the grid of another; nothing else of that one's header comes along."""
+    """An array (z, y, x) as an image on the grid of another image; no other header field is copied."""
     made = sitk.GetImageFromArray(array)
     made.CopyInformation(image)
     return made
 
 
 def with_pixel_size(image: sitk.Image, pixel_size: float | None) -> sitk.Image:
-    """Resample x and y to a pixel size in mm over the same field of view; None gives the image back."""
+    """Resample x and y to a pixel size in mm over the same field of view; None returns the image unchanged."""
     if pixel_size is None:
         return image
     spacing = np.array([pixel_size, pixel_size, image.GetSpacing()[2]])
     extent = np.multiply(image.GetSize(), image.GetSpacing())
     size = np.maximum(1, np.rint(extent / spacing)).astype(int)
-    # Voxel 0 is a centre: the corner of the field of view stays in place, not that centre.
+    # The origin is the centre of voxel 0; shift it so that the corner of the field of view stays in place.
     shift = np.reshape(image.GetDirection(), (3, 3)) @ ((spacing - image.GetSpacing()) / 2)
     grid = sitk.Image(size.tolist(), image.GetPixelID())
     grid.SetSpacing(spacing.tolist())
@@ -109,9 +109,9 @@ def with_pixel_size(image: sitk.Image, pixel_size: float | None) -> sitk.Image:
 
 
 def onto_baseline(image: sitk.Image, baseline: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    """Resample a CT (int16) or mask (uint8) onto the baseline's grid; what it does not cover is air, or no bleed.
+    """Resample a CT (int16) or mask (uint8) onto the baseline's grid; outside it is air, or background.
 
-    The transform takes points of the baseline to points of the image.
+    The transform maps points of the baseline to points of the image.
     """
     is_mask = image.GetPixelID() == sitk.sitkUInt8
     method, outside = (sitk.sitkNearestNeighbor, 0) if is_mask else (sitk.sitkLinear, -1024)
@@ -119,7 +119,7 @@ def onto_baseline(image: sitk.Image, baseline: sitk.Image, transform: sitk.Trans
 
 
 def crop_in_plane(image: sitk.Image, brain: np.ndarray) -> sitk.Image:
-    """Crop x and y to a brain (z, y, x) bool on the same grid, not empty, and a margin; all slices stay."""
+    """Crop x and y to a non-empty brain mask (z, y, x) bool on the same grid, plus a margin; all slices are kept."""
     window = []
     for axis, spacing in zip((2, 1), image.GetSpacing(), strict=False):
         there = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
@@ -139,12 +139,12 @@ def _read_mask(file: Path, ct: sitk.Image, ct_path: Path, slices: Slices | None,
             f"{file}: {_grid(mask)} is not the grid of {ct_path}: {_grid(ct)}; "
             "resample the mask onto the CT (nearest neighbour), or draw it there"
         )
-    log.info("%s: drawn on the slices as acquired, brought onto the even grid with them", file)
+    log.info("%s: drawn on the slices as acquired; resampled with them to the even grid", file)
     return sitk.DICOMOrient(slices.mask_to_image(drawn, spacing), "RAS")
 
 
 def _same_grid(one: sitk.Image, other: sitk.Image) -> bool:
-    """Whether corresponding voxels are the same places, to a twentieth of a voxel at the far corner too."""
+    """Whether corresponding voxels are at the same position, within a twentieth of a voxel, also at the far corners."""
     if one.GetSize() != other.GetSize():
         return False
     x, y, z = (size - 1 for size in one.GetSize())
@@ -154,7 +154,7 @@ def _same_grid(one: sitk.Image, other: sitk.Image) -> bool:
 
 
 def _on_slices(mask: sitk.Image, slices: Slices) -> np.ndarray | None:
-    """A mask in order of the slices, if it was drawn on them as acquired (before tilt and spacing are mended)."""
+    """A mask in the order of the slices, if it was drawn on them as acquired (before correcting tilt and spacing)."""
     axes = np.stack([slices.row, slices.column, slices.normal], 1)
     code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(axes.ravel().tolist())
     mask = sitk.DICOMOrient(mask, code)
@@ -165,7 +165,7 @@ def _on_slices(mask: sitk.Image, slices: Slices) -> np.ndarray | None:
 
 
 def _to_itk(array: np.ndarray, volume: Volume, file: Path) -> sitk.Image:
-    """An image on the grid of a volume, whose axes must be at right angles, as registration and resampling ask."""
+    """An image on the grid of a volume; its axes must be at right angles for registration and resampling."""
     axes = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
         raise ValueError(f"{file}: its axes are not at right angles; give the DICOM files, or resample it")

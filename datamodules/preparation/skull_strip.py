@@ -1,10 +1,11 @@
 """Brain mask of a head CT by thresholds and distances, or by an external tool.
 
-Ours needs no weights: bone is what is dense, the brain is the largest piece of soft tissue that bone encloses once
-narrow bridges (optic canals, foramina, thin bone of the skull base) are cut. The order of steps follows common practice
-for CT (e.g. Muschelli et al., NeuroImage 2015, who threshold at 0-100 HU and smooth before BET). Its limits: the cord
-below the skull base is cut off by slice, large skull defects (craniectomy) let scalp in. For those name a tool:
-`command="mri_synthstrip -i {input} -o {output} -m {mask}"` (SynthStrip, Hoopes et al., NeuroImage 2022).
+The built-in method needs no weights. Dense voxels are bone; the brain is the largest piece of soft tissue enclosed by
+bone after cutting narrow bridges (optic canals, foramina, thin bone of the skull base). The order of steps follows
+common practice for CT (e.g. Muschelli et al., NeuroImage 2015, who threshold at 0-100 HU and smooth before BET). Its
+limits: the cord below the skull base is cut off by slice, and large skull defects (craniectomy) let scalp in. For these
+use an external tool: `command="mri_synthstrip -i {input} -o {output} -m {mask}"` (SynthStrip, Hoopes et al., NeuroImage
+2022).
 """
 
 import logging
@@ -26,19 +27,19 @@ __all__ = ["SkullStrip"]
 log = logging.getLogger(__name__)
 
 _TISSUE = (0.0, 100.0)  # HU: CSF 0-15, brain 20-45, acute blood 50-90
-_BRIDGE = 5.0  # mm; half of the widest connection between brain and outside that is cut
-_PLAUSIBLE = (700.0, 2000.0)  # mL, brain with CSF of an adult in the field of view
+_BRIDGE = 5.0  # mm; connections between brain and outside are cut up to twice this width
+_PLAUSIBLE = (700.0, 2000.0)  # mL, brain with CSF of an adult within the field of view
 
 
 class SkullStrip:
-    """Callable that gives the brain mask of a CT.
+    """Callable that returns the brain mask of a CT.
 
     Args:
-        bone: HU from which a voxel is bone; thin bone of the skull base is blurred into 100-300 HU by thick slices.
+        bone: Voxels of at least this HU are bone; thick slices blur thin bone of the skull base to 100-300 HU.
         closing: Gaps in the skull of up to twice this many mm are closed within a slice.
-        peel: HU above which voxels are peeled off the surface of the brain, as blurred bone; None peels nothing.
-        command: External tool with `{input}`, `{output}` and `{mask}` for files; None strips by thresholds. It is
-            split like a shell does, but no shell runs it.
+        peel: Voxels above this HU at the brain surface are peeled off as blurred bone; None peels nothing.
+        command: External tool with `{input}`, `{output}` and `{mask}` for files; None uses thresholds. The line is
+            split as in a shell, but not run by one.
     """
 
     def __init__(
@@ -53,8 +54,8 @@ class SkullStrip:
 
         Args:
             ct: Image in HU in RAS orientation.
-            name: What it is called in messages.
-            keep: (z, y, x) bool, voxels that are brain in any case: the annotated bleed.
+            name: Name of the scan in messages.
+            keep: (z, y, x) bool, voxels that always belong to the brain, such as the annotated bleed.
 
         Raises:
             ValueError: If no brain is found, or the external tool fails.
@@ -66,7 +67,7 @@ class SkullStrip:
         if self.peel is not None:
             brain = _largest(_peel(brain, (hu > self.peel) & ~keep, ct.GetSpacing()[0]))
         if keep.any() and (keep & ~brain).sum() > 0.1 * keep.sum():
-            log.warning("%s: more than a tenth of the bleed lies outside the brain; look at masks and result", name)
+            log.warning("%s: more than a tenth of the bleed lies outside the brain; inspect masks and result", name)
         brain |= keep
         volume = float(brain.sum() * np.prod(ct.GetSpacing()) / 1000)
         if volume < 1:
@@ -74,13 +75,13 @@ class SkullStrip:
                 f"{name}: no brain found; expected a head CT in HU with skull (see docs/how-to/prepare_head_ct.md)"
             )
         if not _PLAUSIBLE[0] < volume < _PLAUSIBLE[1]:
-            log.warning("%s: brain of %.0f mL; look at the result, the skull strip may have failed", name, volume)
+            log.warning("%s: brain of %.0f mL; inspect the result, the skull strip may have failed", name, volume)
         return brain
 
 
 def _brain(ct: sitk.Image, bone: float, closing: float) -> np.ndarray:
     """Brain mask by thresholds."""
-    # Smoothed against noise that looks like air or fat; clamped first, so that bone does not spread into the brain.
+    # Smooth away noise that looks like air or fat; clamp first, so that bone does not spread into the brain.
     clamped = sitk.Clamp(sitk.Cast(ct, sitk.sitkFloat32), lowerBound=-100, upperBound=_TISSUE[1])
     smooth = sitk.GetArrayFromImage(sitk.DiscreteGaussian(clamped, [1.0, 1.0, 0.0]))
     hu = sitk.GetArrayFromImage(ct)
@@ -88,21 +89,21 @@ def _brain(ct: sitk.Image, bone: float, closing: float) -> np.ndarray:
     skull = _largest(hu >= bone)
     if not skull.any():
         return brain
-    head = ndimage.find_objects(skull.astype(np.uint8))[0]  # a third of the voxels, most often
+    head = ndimage.find_objects(skull.astype(np.uint8))[0]  # crop to the head: usually a third of the voxels
     spacing = ct.GetSpacing()[::-1]
     inside = _inside(skull[head], spacing[1:], closing)
     tissue = inside & (smooth[head] >= _TISSUE[0]) & (hu[head] <= _TISSUE[1])
     core = _largest(ndimage.distance_transform_edt(tissue, spacing) > _BRIDGE)
     if core.any():
-        rim = _BRIDGE + 1  # 1 mm more than was cut off, for what the distances round off
+        rim = _BRIDGE + 1  # 1 mm more than was cut off, to allow for rounding of the distances
         soft = tissue & (ndimage.distance_transform_edt(~core, spacing) <= rim)
-        # Calcifications leave holes within a slice, which are brain; the sella does too, which is skull.
+        # Calcifications leave holes within a slice, which belong to the brain; the hole of the sella belongs to skull.
         brain[head] = np.stack([ndimage.binary_fill_holes(plane) for plane in soft]) & inside
     return brain
 
 
 def _inside(skull: np.ndarray, spacing: Sequence[float], closing: float) -> np.ndarray:
-    """What bone encloses within each slice, once gaps of up to twice `closing` mm are closed."""
+    """The area enclosed by bone within each slice, after closing gaps of up to twice `closing` mm."""
     pad = int(np.ceil(closing / min(spacing))) + 1
     planes = []
     for plane in skull:
@@ -122,7 +123,7 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 
 def _peel(brain: np.ndarray, dense: np.ndarray, spacing: float, depth: float = 3.0) -> np.ndarray:
-    """Take dense voxels that touch the outside within a slice off the brain, up to a depth in mm."""
+    """Remove dense voxels connected to the outside within a slice from the brain, up to a depth in mm."""
     in_plane = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])[:, None, None]
     steps = max(1, round(depth / spacing))
     outside = ndimage.binary_dilation(~brain, in_plane, iterations=steps, mask=~brain | dense)

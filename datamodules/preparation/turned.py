@@ -1,4 +1,4 @@
-"""Volumes on a grid in RAS order, with a spacing that their header lacks put in."""
+"""Read volumes onto a grid in RAS order, optionally with a corrected spacing."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,16 +9,16 @@ from medzoo.datamodules.io import Grid, Volume, geometry, read_mask, read_volume
 
 __all__ = ["read_turned", "with_labels", "without_spacing"]
 
-_TOLERANCE = 1e-2  # mm, and parts of a direction
+_TOLERANCE = 1e-2  # mm, in the entries of the affine
 
 
 def read_turned(file: Path, *, spacing: Sequence[float] | None = None) -> Volume:
-    """A volume on a grid whose axes point to the right, the front and the head.
+    """Read a volume onto a grid whose axes point to the right, the front and the head.
 
-    `spacing`, in mm along the axes of the file, takes the place of its header's.
+    `spacing`, in mm along the axes of the file, replaces the spacing of the header.
 
     Raises:
-        ValueError: If it cannot be read, is no volume, or holds NaN.
+        ValueError: If the file cannot be read, is not a volume, or contains NaN.
     """
     return _turned(read_volume(file), spacing)
 
@@ -26,10 +26,10 @@ def read_turned(file: Path, *, spacing: Sequence[float] | None = None) -> Volume
 def with_labels(
     image: Volume, mask_file: Path, allowed: Collection[int], *, spacing: Sequence[float] | None = None
 ) -> Volume:
-    """The label map (uint8, of `allowed` values) of an image, on its grid; `spacing` is as the image was read.
+    """Read the label map (uint8, with `allowed` values) of an image on its grid; use the image's `spacing`.
 
     Raises:
-        ValueError: If it has another shape, points elsewhere, or holds another value.
+        ValueError: If shape or axes differ from the image's, or the mask has another value.
     """
     mask = _turned(read_mask(mask_file, allowed), spacing)
     if mask.array.shape != image.array.shape:
@@ -40,7 +40,7 @@ def with_labels(
 
 
 def without_spacing(file: Path) -> bool:
-    """Whether a header looks as if the spacing had been lost: an identity matrix, 1 mm in all directions."""
+    """Whether the header has probably lost its spacing: an identity matrix, 1 mm in all directions."""
     return bool(np.allclose(np.abs(geometry(file).file_affine[:3, :3]), np.eye(3)))
 
 

@@ -1,4 +1,4 @@
-"""Hand-crafted radiomics with pyradiomics' names and definitions, or IBSI's, for whole data sets at once."""
+"""Hand-crafted radiomics of whole data sets, with the names and definitions of pyradiomics, or the IBSI definitions."""
 
 from medzoo.datamodules.radiomics.cache import extract_cached
 from medzoo.datamodules.radiomics.extraction import extract, extract_one, feature_names

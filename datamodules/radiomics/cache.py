@@ -14,7 +14,7 @@ from medzoo.files import replacing
 __all__ = ["cache_file", "extract_cached"]
 
 REVISION = "1"
-"""Another number makes every older file be computed again: raise it when a feature changes its value."""
+"""Raise this number when the value of a feature changes; every older cache file is then computed again."""
 Extracted = tuple[np.ndarray, list[str], np.ndarray]
 log = logging.getLogger(__name__)
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 def extract_cached(
     data: str | Path, split: str, images: np.ndarray, masks: np.ndarray | None, settings: RadiomicsSettings
 ) -> Extracted:
-    """`extract` with a cache: read from `cache_file` if it matches, else computed and written there.
+    """`extract` with a cache: read the features from `cache_file` if it matches, else compute and write them.
 
     A cache of other images, masks or settings, or a damaged one, is replaced. If it cannot be written, a warning is
     logged and the features are still returned.
 
     Args:
-        data: The file of the images, named by set and size, such as `breastmnist_64.npz`.
-        split: The split of the images, such as `train`.
+        data: Image file, named after data set and size, such as `breastmnist_64.npz`.
+        split: Split of the images, such as `train`.
         images: As for `extract`.
         masks: As for `extract`.
         settings: As for `extract`.
@@ -47,13 +47,13 @@ def extract_cached(
 
 
 def cache_file(data: str | Path, split: str, settings: RadiomicsSettings) -> Path:
-    """`<data>_<split>.radiomics-<settings>.npz` in the folder of the data."""
+    """Path of the cache: `<data>_<split>.radiomics-<settings>.npz` in the folder of the data."""
     data = Path(data)
     return data.with_name(f"{data.stem}_{split}.radiomics-{settings.digest()}.npz")
 
 
 def _stamp(images: np.ndarray, masks: np.ndarray | None, settings: RadiomicsSettings) -> str:
-    """What the features were computed from, and how."""
+    """Digest of the images, masks and settings that the features depend on."""
     digest = hashlib.sha256(f"{REVISION} {settings.as_json()}".encode())
     for array in (images, masks):
         if array is not None:

@@ -18,11 +18,11 @@ from medzoo.datamodules.radiomics.settings import Family, Flag, RadiomicsSetting
 __all__ = ["extract", "extract_one", "feature_names"]
 
 CELLS_AT_ONCE = 1 << 18
-"""Voxels or matrix entries of one batch: few for the processor's cache, enough to pay for the Python between."""
+"""Voxels or matrix entries of one batch: few enough for the CPU cache, enough to amortise the Python overhead."""
 DEEPEST = 1000
-"""Grey levels, whose matrices of 13 directions then take 100 MB."""
+"""Maximum number of grey levels; their matrices of 13 directions then take 100 MB."""
 MANY = 1000
-"""Images from which on a progress bar is shown."""
+"""A progress bar is shown from this number of images on."""
 
 _NAMES = {"firstorder": FIRST_ORDER, "glcm": GLCM, "glrlm": GLRLM, "glszm": GLSZM, "gldm": GLDM, "ngtdm": NGTDM}
 log = logging.getLogger(__name__)
@@ -31,19 +31,19 @@ log = logging.getLogger(__name__)
 def extract(
     images: np.ndarray, masks: np.ndarray | None, settings: RadiomicsSettings
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Radiomics of raw intensities, which must not be normalised: a grey level has a width in their unit.
+    """Compute radiomics of raw intensities. Do not normalise the images: bin widths are in units of the intensity.
 
     Args:
         images: (N, 1, *spatial), 2-D or 3-D, integers or finite floats.
-        masks: (N, *spatial) or (N, 1, *spatial), above 0 inside; none unless `settings.mask` is `given`.
-        settings: What to compute, and how.
+        masks: (N, *spatial) or (N, 1, *spatial), above 0 inside; None unless `settings.mask` is `given`.
+        settings: Features, masks and binning.
 
     Returns:
-        Features (N, F) float64, F names such as `shape_MeshVolume`, and `Flag` values (N) int64. A feature that
-        has no value is NaN and its image is flagged; flagged images are counted in the log.
+        Features (N, F) float64, F names such as `shape_MeshVolume`, and `Flag` values (N) int64. An undefined feature
+        is NaN and its image is flagged; the log counts flagged images.
 
     Raises:
-        ValueError: If images, masks and settings do not fit each other, or an intensity is not finite.
+        ValueError: If images, masks and settings do not match, or an intensity is not finite.
     """
     images = _check(np.asarray(images))
     spacing = settings.spacing_of(images.ndim - 1)
@@ -64,7 +64,7 @@ def extract(
 def extract_one(
     image: np.ndarray, mask: np.ndarray | None, settings: RadiomicsSettings
 ) -> tuple[dict[str, float], Flag]:
-    """Radiomics of one image (*spatial), with its mask (*spatial) or none, as values by name; see `extract`."""
+    """Radiomics of one image (*spatial) with its mask (*spatial) or None, as values by name; see `extract`."""
     features, names, flags = extract(
         np.asarray(image)[None, None], None if mask is None else np.asarray(mask)[None], settings
     )
@@ -72,7 +72,7 @@ def extract_one(
 
 
 def feature_names(settings: RadiomicsSettings, spatial_dims: int) -> list[str]:
-    """Names of the features in their order, as pyradiomics has them after `original_`."""
+    """Names of the features in order; they are pyradiomics' names without the prefix `original_`."""
     shape = ("shape", SHAPE_3D) if spatial_dims == 3 else ("shape2D", SHAPE_2D)
     named = [shape if family == "shape" else (family, _NAMES[family]) for family in settings.families]
     return [f"{family}_{name}" for family, names in named for name in names]
@@ -90,7 +90,7 @@ def _check(images: np.ndarray) -> np.ndarray:
 
 
 def _chunks(counts: np.ndarray, cells: np.ndarray) -> list[np.ndarray]:
-    """Indices of images with a mask of two voxels or more, those with masks of like size together."""
+    """Indices of images with masks of two voxels or more, grouped by similar mask size."""
     order = np.argsort(counts, kind="stable")
     order = order[counts[order] > 1]
     chunk = cells[order].cumsum() // CELLS_AT_ONCE
@@ -98,7 +98,7 @@ def _chunks(counts: np.ndarray, cells: np.ndarray) -> list[np.ndarray]:
 
 
 def _depth(images: np.ndarray, inside: np.ndarray, settings: RadiomicsSettings) -> int:
-    """At most how many grey levels an image has, 0 where no matrix of them is made."""
+    """Upper bound of the number of grey levels of an image; 0 if no matrix of grey levels is needed."""
     if not {"glcm", "ngtdm"} & set(settings.families) or not inside.any():
         return 0
     values = images[inside]
@@ -139,7 +139,7 @@ def _of_regions(regions: Regions, settings: RadiomicsSettings) -> tuple[np.ndarr
 
 
 def _tell(flags: np.ndarray) -> None:
-    """Log in one line what could not be computed."""
+    """Log in one line which features could not be computed."""
     found = [f"{int(((flags & flag) > 0).sum())} {str(flag.name).lower()}" for flag in Flag if (flags & flag).any()]
     if found:
         log.warning("radiomics: of %d masks %s; their features are partly or wholly NaN", len(flags), ", ".join(found))

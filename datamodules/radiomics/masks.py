@@ -1,4 +1,4 @@
-"""Masks by policy, for a whole data set at once."""
+"""Make the masks of a whole data set by a policy."""
 
 import numpy as np
 from skimage.filters import threshold_otsu
@@ -13,14 +13,14 @@ def make_masks(images: np.ndarray, given: np.ndarray | None, policy: MaskPolicy)
 
     Args:
         images: (N, *spatial) intensities.
-        given: (N, *spatial) or (N, 1, *spatial), above 0 inside, for `given`; none for every other policy.
-        policy: Where masks come from.
+        given: (N, *spatial) or (N, 1, *spatial), above 0 inside, for the policy `given`; None for all others.
+        policy: Source of the masks.
 
     Returns:
         (N, *spatial) bool.
 
     Raises:
-        ValueError: If masks and policy, or masks and images, do not belong together.
+        ValueError: If masks do not match the policy or the images.
     """
     if (given is not None) != (policy == "given"):
         state = "masks were given" if given is not None else "no masks were given"
@@ -44,9 +44,9 @@ def _check_given(masks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _otsu(images: np.ndarray) -> np.ndarray:
-    """(N,) thresholds of Otsu (1979), as `skimage.filters.threshold_otsu` gives them; of uint8 all at once.
+    """(N,) thresholds of Otsu (1979), equal to `skimage.filters.threshold_otsu`; uint8 images are processed together.
 
-    With a constant image nothing is brighter than its threshold.
+    In a constant image nothing is brighter than the threshold.
     """
     if images.dtype != np.uint8:
         return np.array([threshold_otsu(image) for image in images])

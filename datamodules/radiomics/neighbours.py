@@ -1,4 +1,4 @@
-"""Grey levels beside each masked voxel, which all texture features start from."""
+"""Grey levels of the neighbours of each masked voxel, the basis of all texture features."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,32 +18,32 @@ def directions(dims: int) -> list[tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Looks up what lies beside masked voxels, in a grid with a border, so that no step leaves it."""
+    """Looks up the neighbours of masked voxels in a padded grid, so that no step leaves it."""
 
     regions: Regions
     levels: np.ndarray
-    """(V,) grey levels from 1 on."""
+    """(V,) grey levels, starting at 1."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the grid: (N, *size + 2)."""
+        """Shape of the grid: (N, *size + 2)."""
         return (len(self.regions.counts), *(edge + 2 for edge in self.regions.size))
 
     @cached_property
     def at(self) -> np.ndarray:
-        """(V,) places of the voxels in the flattened grid."""
+        """(V,) indices of the voxels in the flattened grid."""
         return np.ravel_multi_index((self.regions.image, *(self.regions.position + 1).T), self.shape)
 
     @cached_property
     def voxels(self) -> np.ndarray:
-        """The flattened grid: 1 + index of the voxel, 0 outside every mask."""
+        """The flattened grid of 1 + voxel index; 0 outside every mask."""
         grid = np.zeros(np.prod(self.shape), np.int32)
         grid[self.at] = np.arange(1, len(self.at) + 1)
         return grid
 
     @cached_property
     def grid(self) -> np.ndarray:
-        """The flattened grid: levels, 0 outside every mask."""
+        """The flattened grid of levels; 0 outside every mask."""
         grid = np.zeros(np.prod(self.shape), np.int32)
         grid[self.at] = self.levels
         return grid
@@ -54,5 +54,5 @@ class Neighbours:
         return int(np.dot(step, strides))
 
     def beside(self, step: tuple[int, ...]) -> np.ndarray:
-        """(V,) levels one step away, 0 where that is outside the mask."""
+        """(V,) levels one step away; 0 outside the mask."""
         return self.grid.take(self.at + self.offset(step))

@@ -12,9 +12,9 @@ __all__ = ["Regions", "grey_levels", "row_wise"]
 
 @dataclass(frozen=True)
 class Regions:
-    """V masked voxels of N images, image after image, each in the order of the array.
+    """V masked voxels of N images, image by image, in the order of the array.
 
-    All that is computed from them is free of where in its image a mask lies, so positions count from its corner.
+    Features do not depend on where a mask lies in its image, so positions are relative to the corner of the mask.
     """
 
     counts: np.ndarray
@@ -22,7 +22,7 @@ class Regions:
     image: np.ndarray
     """(V,) index of the image."""
     position: np.ndarray
-    """(V, S) index along each axis, from the first voxel of the image's mask on."""
+    """(V, S) index along each axis, relative to the first voxel of the image's mask."""
     values: np.ndarray
     """(V,) float64 intensities."""
     spacing: np.ndarray
@@ -30,8 +30,8 @@ class Regions:
 
     @classmethod
     def of(cls, images: np.ndarray, masks: np.ndarray, spacing: tuple[float, ...]) -> "Regions":
-        """Of images (N, *spatial) and masks (N, *spatial) bool, none empty."""
-        image, *axes = np.unravel_index(np.flatnonzero(masks), masks.shape)  # sooner than np.nonzero
+        """From images (N, *spatial) and non-empty masks (N, *spatial) bool."""
+        image, *axes = np.unravel_index(np.flatnonzero(masks), masks.shape)  # faster than np.nonzero
         counts = np.bincount(image, minlength=len(images))
         starts = counts.cumsum() - counts
         position = np.stack(axes, axis=1)
@@ -40,7 +40,7 @@ class Regions:
 
     @cached_property
     def size(self) -> tuple[int, ...]:
-        """The box that holds every mask of the batch."""
+        """Size of the box that fits every mask of the batch."""
         return tuple(int(edge) for edge in self.position.max(0) + 1)
 
     @property
@@ -50,7 +50,7 @@ class Regions:
 
 
 def row_wise(regions: Regions, values: np.ndarray, fill: float) -> np.ndarray:
-    """(V,) values as (N, M) rows, one for each image, filled up at their end; M is the largest count."""
+    """(V,) values as (N, M) rows, one for each image, padded with `fill`; M is the largest count."""
     inside = np.arange(regions.counts.max()) < regions.counts[:, None]
     rows = np.full(inside.shape, fill)
     rows[inside] = values
@@ -58,10 +58,10 @@ def row_wise(regions: Regions, values: np.ndarray, fill: float) -> np.ndarray:
 
 
 def grey_levels(regions: Regions, settings: RadiomicsSettings) -> np.ndarray:
-    """(V,) grey levels from 1 on.
+    """(V,) grey levels, starting at 1.
 
-    With a bin width, pyradiomics counts bins from the last multiple of it at or below the smallest intensity,
-    IBSI from that intensity itself. With a bin count, both divide the range of the mask evenly and the largest
+    With a bin width, pyradiomics starts the bins at the last multiple of the width at or below the smallest intensity,
+    IBSI at the smallest intensity itself. With a bin count, both divide the range of the mask evenly and the largest
     intensity belongs to the last bin (IBSI manual, section 2.7); a constant mask has level 1.
     """
     starts = regions.counts.cumsum() - regions.counts
@@ -75,7 +75,7 @@ def grey_levels(regions: Regions, settings: RadiomicsSettings) -> np.ndarray:
         width = np.where(span > 0, span, 1.0) / settings.bin_count
     low, width = low[regions.image], width[regions.image]
     level = np.floor((regions.values - low) / width)
-    # where a division was rounded over an edge, the edges decide
+    # correct levels where rounding moved a value across a bin edge
     level += regions.values >= low + (level + 1) * width
     level -= regions.values < low + level * width
     if settings.bin_count is not None:

@@ -1,4 +1,4 @@
-"""Standardise features by the training images."""
+"""Standardise features with the mean and spread of the training images."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ __all__ = ["FeatureScaler"]
 
 @dataclass(frozen=True)
 class FeatureScaler:
-    """(x - mean) / standard deviation, with both of the training images; a missing feature becomes 0, their mean.
+    """(x - mean) / standard deviation of the training images; a missing feature becomes 0, the training mean.
 
     Args:
         names: Names of F features.
-        mean: (F,) means; 0 where no training image has the feature.
-        scale: (F,) standard deviations (1 / N); 1 where all training images agree.
+        mean: (F,) means; 0 if no training image has the feature.
+        scale: (F,) standard deviations (1 / N); 1 if the feature is constant in training.
     """
 
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class FeatureScaler:
         """(N, F) float32, without NaN.
 
         Raises:
-            ValueError: If the features differ from those the scaler was fitted on, or in order.
+            ValueError: If the features, or their order, differ from those that the scaler was fitted on.
         """
         if tuple(names) != self.names or features.shape[1:] != self.mean.shape:
             raise ValueError(

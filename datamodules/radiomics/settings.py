@@ -9,47 +9,47 @@ from typing import Literal, get_args
 __all__ = ["Definition", "Family", "Flag", "MaskPolicy", "RadiomicsSettings"]
 
 Family = Literal["shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
-"""`shape` stands for `shape2D` where images are 2-D."""
+"""`shape` means `shape2D` for 2-D images."""
 
 MaskPolicy = Literal["given", "otsu_bright", "otsu_dark", "nonzero", "full"]
-"""Where a mask comes from: `given` with the image, brighter or not brighter than Otsu's threshold of it, all that
-is not zero, or the whole image."""
+"""Source of the mask: `given` with the image, pixels brighter or not brighter than Otsu's threshold, all non-zero
+pixels, or the whole image."""
 
 Definition = Literal["pyradiomics", "ibsi"]
 
 
 class Flag(IntFlag):
-    """Why features of an image are NaN; 0 for an ordinary one."""
+    """Why features of an image are NaN; 0 if none are."""
 
     EMPTY = 1
     """No voxel in the mask; every feature is NaN."""
     ONE_VOXEL = 2
     """One voxel in the mask; every feature is NaN."""
     CONSTANT = 4
-    """One intensity in the mask; what divides by its spread is NaN."""
+    """Only one intensity in the mask; features that divide by its spread are NaN."""
     ONE_LEVEL = 8
-    """One grey level in the mask after binning; what divides by the spread of levels is NaN."""
+    """Only one grey level in the mask after binning; features that divide by the spread of levels are NaN."""
     UNDEFINED = 16
-    """Some other feature divides by zero, as texture does where no two voxels of the mask touch."""
+    """Another feature divides by zero, such as texture if no two voxels of the mask touch."""
 
 
 @dataclass(frozen=True)
 class RadiomicsSettings:
-    """Settings of an extraction; two that are equal give equal features.
+    """Settings of an extraction; equal settings give equal features.
 
     The two definitions differ in kurtosis (`ibsi` subtracts 3), in axis lengths (the covariance of `ibsi` divides
-    by N - 1), in where bins of a fixed width begin (at a multiple of the width, with `ibsi` at the smallest
-    intensity of the mask), in the surface mesh (with `ibsi` always closed) and in NGTDM (with `ibsi` without lone
+    by N - 1), in where bins of a fixed width begin (at a multiple of the width; with `ibsi` at the smallest
+    intensity of the mask), in the surface mesh (always closed with `ibsi`) and in NGTDM (`ibsi` ignores isolated
     voxels).
 
     Args:
-        mask: Where masks come from.
-        families: Which features, in this order.
+        mask: Source of the masks.
+        families: Families of features, in this order.
         bin_width: Width of a grey level, in units of the intensity.
-        bin_count: Number of grey levels in each mask, in place of a width.
-        spacing: Edge lengths of a voxel, one for each axis in the order of the array (mm); 1 where none are given.
+        bin_count: Number of grey levels in each mask, instead of a width.
+        spacing: Edge lengths of a voxel (mm), one for each axis in the order of the array; None for 1.
         voxel_shift: Added to intensities before Energy, TotalEnergy and RootMeanSquared, so that none is negative.
-        definition: Whose definitions, where pyradiomics 3.0.1 and the IBSI reference manual (v11) differ.
+        definition: Definitions to use where pyradiomics 3.0.1 and the IBSI reference manual (v11) differ.
 
     Raises:
         ValueError: If a name is unknown or a size is not positive.
@@ -76,14 +76,18 @@ class RadiomicsSettings:
             raise ValueError(f"spacing={list(self.spacing)} must be positive")
 
     def spacing_of(self, spatial_dims: int) -> tuple[float, ...]:
-        """Spacing with one value for each axis, or a ValueError."""
+        """Spacing with one value for each axis.
+
+        Raises:
+            ValueError: If the number of values differs from the number of axes.
+        """
         spacing = (1.0,) * spatial_dims if self.spacing is None else tuple(map(float, self.spacing))
         if len(spacing) != spatial_dims:
             raise ValueError(f"spacing={list(spacing)} has {len(spacing)} values, images have {spatial_dims} axes")
         return spacing
 
     def as_json(self) -> str:
-        """All settings in one line, equal for equal settings."""
+        """All settings as one line of JSON, equal for equal settings."""
         return json.dumps(asdict(self), sort_keys=True)
 
     def digest(self) -> str:

@@ -6,11 +6,12 @@
 # %% [markdown]
 # # Hand-crafted and deep radiomics of breast ultrasound
 #
-# From a MedMNIST set to the question of Vétil et al. 2023 ([arXiv:2308.11389](https://arxiv.org/abs/2308.11389)): does
-# a VAE find features of an image that hand-crafted radiomics do not already say? Three minutes on two CPU cores.
+# This notebook starts from a MedMNIST set and asks the question of Vétil et al. 2023
+# ([arXiv:2308.11389](https://arxiv.org/abs/2308.11389)): does a VAE find image features that hand-crafted radiomics do
+# not already contain? It takes three minutes on two CPU cores.
 #
 # `python train.py experiment=medmnist_cvae datamodule.name=breastmnist` does the same and more, with a report and
-# checkpoints; here every step is in sight. `make notebook` makes this page from `docs/notebooks/radiomics.py`.
+# checkpoints; here you see every step. `make notebook` generates this page from `docs/notebooks/radiomics.py`.
 
 # %%
 # %matplotlib inline
@@ -39,7 +40,7 @@ from medzoo.lightning_modules import NonRedundantVAEModule
 from medzoo.models import DensityRatio, RadiomicsVAE
 
 # %%
-ROOT = os.environ.get("MEDMNIST_ROOT", "data/medmnist")  # a file of 0.5 MB is downloaded there where it is missing
+ROOT = os.environ.get("MEDMNIST_ROOT", "data/medmnist")  # downloads a file of 0.5 MB if it is missing
 EPOCHS = int(os.environ.get("EPOCHS", "30"))
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 L.seed_everything(1)
@@ -63,8 +64,9 @@ print({split: len(ids) for split, ids in data.split.items()}, data.class_names, 
 # %% [markdown]
 # ## Hand-crafted radiomics
 #
-# They are computed inside a mask. A tumour is darker than the tissue around it, so the mask is what lies below Otsu's
-# threshold: a rough one, for it takes the shadows too. Masks and features come from the raw intensities of 0 to 255.
+# Radiomics are computed inside a mask. A tumour is darker than the tissue around it, so the mask is everything below
+# Otsu's threshold. This mask is rough: it includes the shadows. Masks and features are computed from the raw
+# intensities of 0 to 255.
 
 # %%
 raw = np.rint((train["image"].numpy() * 0.5 + 0.5) * 255).astype(np.uint8)
@@ -77,17 +79,19 @@ for name, value in zip(names, features[0], strict=True):
     print(f"{name:45s} {value:12.4g}")
 
 # %% [markdown]
-# The datamodule does that once for all images and keeps it in a file beside the data; batches hold the result as `hcr`.
+# The datamodule does this once for all images and caches the features in a file beside the data; batches hold them as
+# `hcr`.
 #
 # ## A VAE that is given the radiomics
 #
-# The decoder gets the radiomics beside the latent, so the latent need not repeat them, and the penalty says so aloud: a
-# discriminator estimates the mutual information of both, and the encoder is trained against it. Labels play no part.
+# The decoder gets the radiomics together with the latent, so the latent need not repeat them. The penalty enforces
+# this: a discriminator estimates the mutual information of the two, and the encoder is trained to reduce it. Labels are
+# not used.
 
 
 # %%
 def trained(mi_weight):
-    """A VAE after its training."""
+    """A trained VAE."""
     torch.manual_seed(1)
     net = RadiomicsVAE(
         spatial_dims=2,
@@ -123,21 +127,21 @@ def trained(mi_weight):
 plain, penalised = trained(mi_weight=0.0), trained(mi_weight=100.0)
 
 # %% [markdown]
-# ## What they say of the label
+# ## How well the features predict the label
 #
-# Logistic regressions (L2, C = 1) on the radiomics (HCR), on the means of the latent (DLR), and on both.
+# Logistic regressions (L2, C = 1) are fitted on the radiomics (HCR), on the latent means (DLR), and on both.
 
 
 # %%
 def represented(module, split):
-    """Standardised radiomics, means of the latent, and labels of a split."""
+    """Standardised radiomics, latent means, and labels of a split."""
     with torch.no_grad():
         parts = [(*module.features(batch), batch["label"]) for batch in data.ordered_dataloader(split)]
     return [torch.cat(part).numpy() for part in zip(*parts, strict=True)]
 
 
 def probabilities(module):
-    """Of the test images, by each set of features."""
+    """Class probabilities of the test images, for each set of features."""
     (*parts, label), (*test_parts, _) = represented(module, "train"), represented(module, "test")
     chosen = {"HCR": [0], "DLR": [1], "HCR + DLR": [0, 1]}
     probs = {}
@@ -156,10 +160,10 @@ for row in rows:
 areas_figure(rows)
 
 # %% [markdown]
-# With 156 test images, 42 of them malignant, intervals are wide: one seed decides nothing. The card of the model
+# With 156 test images, 42 of them malignant, the intervals are wide, so a single seed is not conclusive. The model card
 # (`docs/models/cvae.md`) has three seeds and the whole range of penalties.
 #
-# ## What they say of each other
+# ## Redundancy of the two sets of features
 
 # %%
 for name, module in (("without", plain), ("with the penalty", penalised)):
@@ -168,10 +172,10 @@ for name, module in (("without", plain), ("with the penalty", penalised)):
 correlation_figure(hcr, dlr, data.hcr_names, ("HCR", "DLR"))
 
 # %% [markdown]
-# ## Look
+# ## Figures
 #
-# Reconstructions; the test images in both sets of features; and what single latents do to an image while its radiomics
-# stay as they are.
+# Reconstructions; projections of the test images by both sets of features; and the effect of single latents on an image
+# while its radiomics stay fixed.
 
 # %%
 first, second = torch.from_numpy(hcr), torch.from_numpy(dlr)

@@ -1,4 +1,4 @@
-"""Four-chamber views of fetal hearts, normal and hypoplastic, as ultrasound shows them."""
+"""Simulated ultrasound of fetal hearts: four-chamber views, normal and hypoplastic."""
 
 from medzoo.datamodules.phantoms.fetal_heart.cohort import FetalHeartPhantom
 

@@ -1,21 +1,21 @@
-"""Who has hypoplastic left heart syndrome (HLHS), by a logistic model of the heart, and what readers make of it.
+"""Causal model of hypoplastic left heart syndrome (HLHS): a logistic model of the heart, and simulated readers.
 
-Causal model. A heart has a left side of some smallness z in [0, 1]: for most of them near 0, for some anywhere up to
-1, so that between normal and hypoplastic there is a grey zone. With s = 1 + 0.05 (week - 24), chambers are ellipses
-whose axes in mm are, each times a factor exp(N(0, 0.06)),
+The left side of a heart has a smallness z in [0, 1]: near 0 in most hearts, anywhere up to 1 in some, so that there is
+a grey zone between normal and hypoplastic. With s = 1 + 0.05 (week - 24), chambers are ellipses with the following axes
+in mm, each multiplied by a factor exp(N(0, 0.06)):
 
     LV 8.5 s (1 - 0.50 z) x 14.0 s (1 - 0.45 z)      RV 9.0 s (1 + 0.10 z) x 14.0 s
     LA 8.0 s (1 - 0.35 z) x  7.5 s (1 - 0.30 z)      RA 8.5 s (1 + 0.10 z) x  8.0 s
 
-The lining of the left ventricle is brighter and thicker the more fibroelastosis e it has, uniform on [0, 1] whatever
-its size: the one sign that images show and outlines do not. With LV_diameter in mm,
+The lining of the left ventricle becomes brighter and thicker with fibroelastosis e, which is uniform on [0, 1] and
+independent of size: the only sign that images show and outlines do not. With LV_diameter in mm,
 
     logit P(HLHS) = 9 - LV_diameter - 6 LA_RA_area_ratio - 9 LV_RV_area_ratio + 8 e      (COEFFICIENTS)
 
-Age and week of gestation have no effect of their own. A cohort takes hearts until it has as many of each class as it
-shall have; this changes the intercept and, as in any case-control study, no other coefficient. A reader sees the
-logit (less what the sampling adds) with normal noise of 3.0, 1.8 or 0.8 after 3, 6 or 10 years, rates it from 1 to 5
-at -3, -1, 1 and 3, and calls HLHS what seems above 0.
+Age and gestational week have no effect of their own. A cohort samples hearts until it has the required number of each
+class. As in any case-control study, this changes only the intercept. A reader sees the logit (without the shift from
+sampling) with normal noise of 3.0, 1.8 or 0.8 for 3, 6 or 10 years of experience, converts it to a rating from 1 to 5
+with cuts at -3, -1, 1 and 3, and calls HLHS if it is above 0.
 """
 
 from dataclasses import dataclass
@@ -44,8 +44,8 @@ class Hearts:
     """N hearts.
 
     Attributes:
-        age: (N,) of the mother, years.
-        week: (N,) of gestation.
+        age: (N,) age of the mother in years.
+        week: (N,) gestational week.
         axes: By chamber (N, 2), full axes in mm: across the heart and along it.
         fibroelastosis: (N,) in [0, 1].
         positive: (N,) bool, HLHS.
@@ -59,7 +59,7 @@ class Hearts:
 
     @property
     def predictors(self) -> dict[str, np.ndarray]:
-        """(N,) of each of `COEFFICIENTS`: of ellipses, exactly."""
+        """(N,) values of each predictor in `COEFFICIENTS`, exact for the ellipses."""
         area = {name: axes.prod(1) for name, axes in self.axes.items()}
         return {
             "LV_diameter": self.axes["LV"].min(1),
@@ -70,7 +70,7 @@ class Hearts:
 
     @property
     def logit(self) -> np.ndarray:
-        """(N,) of the probability of HLHS among all hearts."""
+        """(N,) logit of the probability of HLHS in the whole population."""
         return INTERCEPT + np.stack([*self.predictors.values()], axis=1) @ [*COEFFICIENTS.values()]
 
     def __getitem__(self, rows: np.ndarray) -> "Hearts":
@@ -79,12 +79,12 @@ class Hearts:
 
 
 def draw_hearts(normal: int, hypoplastic: int, *, seed: int = 0) -> Hearts:
-    """Hearts of both classes in mixed order; the same seed gives the same.
+    """Draw hearts of both classes in random order; the same seed gives the same hearts.
 
     Args:
         normal: Number of hearts without HLHS.
-        hypoplastic: Number with it.
-        seed: Of the draws.
+        hypoplastic: Number of hearts with HLHS.
+        seed: Seed of the draws.
 
     Raises:
         ValueError: If a number is below 1.

@@ -1,12 +1,12 @@
-"""Writes the cohort as a hospital would have it, and the truth behind it.
+"""Writes the cohort as a hospital would have it, with the ground truth.
 
 | file in the root | what |
 |---|---|
-| `images/<case>_<view>.png` | grey views |
-| `masks/<case>_<view>.png` | labels of the chambers, where they are outlined |
-| `cases.csv` | case, label (1 HLHS), age in years, gestational week, spacing of a pixel in mm |
+| `images/<case>_<view>.png` | grey-scale views |
+| `masks/<case>_<view>.png` | labels of the chambers |
+| `cases.csv` | case, label (1 HLHS), age in years, gestational week, pixel spacing in mm |
 | `readers.csv` | case, reader, score from 1 to 5, called (1 HLHS) |
-| `truth.csv` | what only a phantom knows: predictors, probability of HLHS in this cohort |
+| `truth.csv` | known only for phantoms: predictors, probability of HLHS in this cohort |
 | `README.txt`, `phantom.json` | the causal model; seed, version and arguments |
 """
 
@@ -28,19 +28,19 @@ from medzoo.datamodules.phantoms.head.cohort import appearing
 __all__ = ["FetalHeartPhantom", "write_fetal_hearts"]
 
 VERSION = 1
-"""Counts changes of the generator that change its files."""
+"""Increased when a change of the generator changes its files."""
 
 
 class FetalHeartPhantom:
-    """What a cohort is made of; writes it once.
+    """A synthetic cohort, written once.
 
     Args:
-        normal: Cases without HLHS.
-        hypoplastic: Cases with it; by default as many of both as the paper had.
-        views: Images of each case.
+        normal: Number of cases without HLHS.
+        hypoplastic: Number of cases with HLHS; the defaults are the numbers of the paper.
+        views: Number of images of each case.
         size: Edge of an image in pixels.
         readers: Whether sonographers have rated the cases.
-        seed: Of the cohort.
+        seed: Seed of the cohort.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class FetalHeartPhantom:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Folder name, unique for these arguments."""
         told = "" if self.readers else "_unread"
         return f"fetal_heart_{self.normal}_{self.hypoplastic}_{self.views}x{self.size}{told}_seed{self.seed}"
 
     def write(self, root: Path) -> None:
-        """Write the folder where it is missing."""
+        """Write the folder if it is missing."""
         if (root / "phantom.json").is_file():
             return
         with appearing(root) as folder:
@@ -78,8 +78,8 @@ def write_fetal_hearts(folder: Path, phantom: FetalHeartPhantom) -> None:
     """Write images and tables into an existing folder.
 
     Args:
-        folder: Is there and empty.
-        phantom: What to write.
+        folder: An existing, empty folder.
+        phantom: The cohort to write.
     """
     hearts = causal.draw_hearts(phantom.normal, phantom.hypoplastic, seed=phantom.seed)
     rng = np.random.default_rng((phantom.seed, 2))
@@ -103,7 +103,7 @@ def write_fetal_hearts(folder: Path, phantom: FetalHeartPhantom) -> None:
 
 
 def sampling_shift(hearts: causal.Hearts) -> float:
-    """What choosing the number of each class adds to the intercept: it makes the mean probability their share."""
+    """Shift of the intercept due to sampling by class: the mean probability becomes the share of HLHS."""
     share = hearts.positive.mean()
     return float(brentq(lambda shift: expit(hearts.logit + shift).mean() - share, -20, 20))
 
@@ -111,7 +111,7 @@ def sampling_shift(hearts: causal.Hearts) -> float:
 def _write_case(folder: Path, name: str, hearts: causal.Hearts, row: int, width: float, phantom: Any) -> None:
     rng = np.random.default_rng((phantom.seed, 3, row))
     axes = {chamber: each[row] for chamber, each in hearts.axes.items()}
-    lie = rng.uniform(-0.35, 0.35)  # of this fetus
+    lie = rng.uniform(-0.35, 0.35)  # orientation of this fetus
     for number in range(phantom.views):
         view = View(
             angle=lie + rng.normal(0, 0.08),

@@ -1,8 +1,8 @@
-"""Hearts of the causal model as a table alone, as a registry keeps them: no images, no outlines.
+"""Hearts of the causal model as a table only, as in a registry: no images, no outlines.
 
-What a heart has is drawn as `causal.py` says. The table has its measures without error, and of its fibroelastosis e
-only what an examiner notes: `bright_lining` is 1 where e + N(0, 0.15) is above 0.5. `truth.csv` has the probability of
-HLHS in this cohort by the causal model, which knows e itself.
+Hearts are drawn from the model in `causal.py`. The table has their measurements without error. Fibroelastosis e appears
+only as an examiner notes it: `bright_lining` is 1 if e + N(0, 0.15) is above 0.5. `truth.csv` has the probability of
+HLHS in this cohort by the causal model, which uses e itself.
 """
 
 import json
@@ -18,21 +18,21 @@ from medzoo.datamodules.phantoms.writing import appearing, is_there, write_table
 __all__ = ["FetalHeartTable"]
 
 VERSION = 1
-"""Counts changes of the generator that change its files."""
+"""Increased when a change of the generator changes its files."""
 
 
 class FetalHeartTable:
-    """What a table is made of; writes it once.
+    """A synthetic table, written once.
 
     Args:
-        normal: Cases without HLHS.
-        hypoplastic: Cases with it.
-        missing: Share of the measures that are missing, at random.
-        test_share: Share of the cases that a column `split` gives to the test; without one there is no such column.
-        seed: Of the cohort.
+        normal: Number of cases without HLHS.
+        hypoplastic: Number of cases with HLHS.
+        missing: Share of measurements that are missing, at random.
+        test_share: Share of cases that the column `split` assigns to the test; with 0 there is no such column.
+        seed: Seed of the cohort.
 
     Raises:
-        ValueError: If a share does not lie in [0, 0.5].
+        ValueError: If a share is not in [0, 0.5].
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class FetalHeartTable:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Folder name, unique for these arguments."""
         gaps = f"_missing{self.missing:g}" if self.missing else ""
         tested = f"_test{self.test_share:g}" if self.test_share else ""
         return f"heart_table_{self.normal}_{self.hypoplastic}{gaps}{tested}_seed{self.seed}"
 
     def write(self, root: Path) -> None:
-        """Write `cases.csv` and `truth.csv` into a folder where they are missing."""
+        """Write `cases.csv` and `truth.csv` to `root` if they are missing."""
         record = {"phantom": "heart_table", "version": VERSION, **vars(self)}
         if is_there(root, record):
             return

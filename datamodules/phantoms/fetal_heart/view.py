@@ -1,10 +1,10 @@
-"""One four-chamber view in B-mode: where things lie in the sector, what they echo, and what the machine makes of it.
+"""One four-chamber view in B-mode: geometry in the sector, echoes, and the processing of the machine.
 
-The heart is laid out in mm, seen from its apex: the crux at the origin, ventricles above it and atria below, towards
-the spine; the left side left. `along` counts from the atria to the apex.
-Echoes are computed where a convex probe measures, along beams: reflectivity times complex noise, blurred along the
-beam by a constant length and across it by a constant angle, so that the image is coarser with depth; weakened by what
-lies above; log-compressed; and then brought into the picture, in which everything outside the sector is black.
+The heart is laid out in mm, seen from its apex: the crux at the origin, the ventricles above it and the atria below,
+towards the spine; the left side is on the left. `along` points from the atria to the apex.
+Echoes are computed along the beams of a convex probe: reflectivity times complex noise, blurred along the beam by a
+constant length and across it by a constant angle, so that the resolution drops with depth. They are attenuated by
+structures closer to the probe, log-compressed, and scan-converted into an image that is black outside the sector.
 """
 
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ __all__ = ["View", "draw_view"]
 _SEPTUM, _VALVES = 2.0, 1.2  # mm between the ventricles, and between atria and ventricles
 _WALL = 2.2  # mm of muscle around the chambers
 _BEAMS, _SAMPLES = 144, 192
-_HALF_ANGLE, _PROBE = 0.72, -0.25  # of the sector in radians; the probe's centre, in pictures above the top
-_NEAR, _FAR = 0.3, 1.22  # ends of the sector, in pictures from the probe's centre
-_RANGE_DB = 48.0  # shown between black and white
+_HALF_ANGLE, _PROBE = 0.72, -0.25  # of the sector in radians; row of the probe's centre, in image heights
+_NEAR, _FAR = 0.3, 1.22  # ends of the sector, in image heights from the probe's centre
+_RANGE_DB = 48.0  # dynamic range between black and white
 
 
 @dataclass(frozen=True)
 class View:
-    """What differs between two views of one heart.
+    """Properties that differ between views of one heart.
 
     Attributes:
-        angle: Of the septum against the vertical, radians.
-        shift: Of the crux from the middle of the picture, mm down and right.
-        gain: In dB.
-        rib: Place of a rib's shadow, as a share of the sector from left to right.
+        angle: Angle between septum and vertical, radians.
+        shift: Shift of the crux from the image centre, mm down and right.
+        gain: Gain in dB.
+        rib: Position of a rib's shadow, as a share of the sector from left to right.
     """
 
     angle: float
@@ -54,12 +54,12 @@ def draw_view(
     """Draw one view.
 
     Args:
-        axes: By chamber its full axes in mm, across and along.
-        fibroelastosis: In [0, 1].
-        view: How it is seen.
-        size: Edge of the picture in pixels.
-        width_mm: Edge of the picture in mm.
-        rng: Of speckle and tissue.
+        axes: By chamber, its full axes in mm, across and along.
+        fibroelastosis: Degree in [0, 1].
+        view: Orientation, position, gain and shadow.
+        size: Edge of the image in pixels.
+        width_mm: Edge of the image in mm.
+        rng: Draws speckle and tissue.
 
     Returns:
         The image (size, size) uint8 and the mask (size, size) uint8 with the labels of `CHAMBERS`.
@@ -80,7 +80,7 @@ def draw_view(
 
 
 def _to_heart(rows: np.ndarray, columns: np.ndarray, view: View, width_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """From places in the picture (0 to 1) to mm across and along the heart."""
+    """Convert image coordinates (0 to 1) to mm across and along the heart."""
     down = (rows - 0.5) * width_mm - view.shift[0]
     right = (columns - 0.5) * width_mm - view.shift[1]
     cosine, sine = np.cos(view.angle), np.sin(view.angle)
@@ -88,7 +88,7 @@ def _to_heart(rows: np.ndarray, columns: np.ndarray, view: View, width_mm: float
 
 
 def _distances(axes: dict[str, np.ndarray], across: np.ndarray, along: np.ndarray) -> dict[str, np.ndarray]:
-    """Mm from the edge of each chamber, roughly; negative inside."""
+    """Approximate signed distance in mm to the edge of each chamber, negative inside."""
     found = {}
     for name in CHAMBERS:
         half = axes[name] / 2
@@ -121,7 +121,7 @@ def _echoes(
     blood = expit(-nearest * 6)
     inside = 0.03 + 0.3 * fibroelastosis * np.exp(-((distance["LV"] / (1.6 * thick)) ** 2))
     valve = 0.45 * np.exp(-((along / 0.5) ** 2)) * (np.minimum(distance["LV"], distance["RV"]) < 1.5)
-    band = np.hypot((across - axes["RV"][0] / 2) / 2.6, (along - 0.8 * axes["RV"][1]) / 0.7)  # only the right ventricle
+    band = np.hypot((across - axes["RV"][0] / 2) / 2.6, (along - 0.8 * axes["RV"][1]) / 0.7)  # moderator band
     return echo * (1 - blood) + inside * blood + valve + 0.4 * expit((1 - band) * 6)
 
 
@@ -132,10 +132,10 @@ def _received(
     noise = rng.normal(size=(2, *echo.shape))
     blur = [0.35 * _SAMPLES / ((_FAR - _NEAR) * width_mm), 1.5]  # mm along the beam; beams across it
     envelope = np.hypot(*(gaussian_filter(echo * part, blur) for part in noise))
-    envelope = envelope / 0.22  # what the blur leaves of the noise
+    envelope = envelope / 0.22  # the spread of the noise after the blur
     rib = np.exp(-(((angle / _HALF_ANGLE + 1) / 2 - view.rib) ** 2) / (2 * 0.025**2))
     lost = 26 * rib * expit((depth - 0.42) * 60) + 9 * (depth - _NEAR)
-    behind = np.cumsum(np.clip(echo - 1.6, 0, None), axis=0)  # bone lets nothing pass
+    behind = np.cumsum(np.clip(echo - 1.6, 0, None), axis=0)  # bone blocks the beam
     lost = lost + 2.5 * gaussian_filter(behind, (0, 1.5))
     shown = 20 * np.log10(envelope + 10 ** (-_RANGE_DB / 20)) - lost + view.gain + 6
     shown = shown + 14 * rib * np.exp(-(((depth - 0.4) / 0.02) ** 2))
@@ -143,7 +143,7 @@ def _received(
 
 
 def _scan_converted(received: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(size, size) uint8 from samples by beams."""
+    """Image (size, size) uint8 from an array of samples by beams."""
     down, right = rows - _PROBE, columns - 0.5
     depth, angle = np.hypot(down, right), np.arctan2(right, down)
     sample = (depth - _NEAR) / (_FAR - _NEAR) * (_SAMPLES - 1)

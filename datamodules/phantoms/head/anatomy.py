@@ -1,6 +1,6 @@
-"""One person's head: what tissue lies where, in HU, before noise.
+"""One person's head: noiseless HU of the tissue at each point.
 
-Soft edges of the width of a voxel stand for partial volume. HU are those of a non-contrast CT: CSF 7, white matter 29,
+Soft edges, a voxel wide, imitate partial volume. HU are those of a non-contrast CT: CSF 7, white matter 29,
 cortex 37, falx 52, bone 700 to 1200, scalp -80 to 40, air -1000.
 """
 
@@ -32,27 +32,27 @@ HU = {
     "diploe": 650,
     "table": 1150,
 }
-RIBBON = 4.6  # thickness of the cortex in mm, as thick slices show it
+RIBBON = 4.6  # apparent thickness of the cortex in thick slices, mm
 _FAR = 99.0
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What makes a head this person's.
+    """Individual features of a head.
 
     Attributes:
         size: Half width and half length of the brain, its height above and below the middle (mm).
         taper: How much narrower the forehead is, as a fraction of the half width.
-        atrophy: 0 in the young to about 1.3: widens sulci, ventricles and the space under the skull.
+        atrophy: 0 in the young, up to about 1.3; widens sulci, ventricles and the space under the skull.
         widen: mm added to the radii of the left and right lateral ventricle.
         skull: Mean thickness of the skull in mm.
         scalp: Mean thickness of the scalp in mm.
-        calcified: HU of the pineal gland and the choroid plexus, from the brain's own (none) to 250.
+        calcified: HU of the pineal gland and the choroid plexus, from that of brain (no calcification) to 250.
         folds: Field whose zeros are the sulci.
-        deepness: Field that makes sulci deep or shallow.
-        thickness: Field that makes skull and scalp thick or thin.
-        texture: Field (1, n) of HU within tissue.
-        bends: Field (3, n) in mm that bends the inner parts away from the ideal shapes.
+        deepness: Field that modulates the depth of the sulci.
+        thickness: Field that modulates the thickness of skull and scalp.
+        texture: Field (1, n) of HU variation within tissue.
+        bends: Field (3, n) in mm that deforms the inner structures.
     """
 
     size: np.ndarray
@@ -73,7 +73,7 @@ class Anatomy:
         return shapes.brain_depth(points, self.size, self.taper)
 
     def idealised(self, points: np.ndarray) -> np.ndarray:
-        """Points (3, n) as they would lie in an ideal, symmetric head; the midline stays."""
+        """Map points (3, n) to an idealised, symmetric head; the midline stays in place."""
         bend = self.bends(points)
         bend[0] *= np.minimum(np.abs(points[0]) / 15, 1)
         return points + bend
@@ -92,7 +92,7 @@ class Anatomy:
         """HU inside the skull.
 
         Args:
-            points: Idealised points (3, n), where the tissue was before any bleed moved it.
+            points: Idealised points (3, n): the position of the tissue before any bleed displaced it.
             depth: Their depth under the skull.
             ventricles: Their distance to the ventricles.
             soft: Width of edges in mm.
@@ -121,7 +121,7 @@ class Anatomy:
         return paint(white + self.texture(points)[0], layers, soft)
 
     def outside(self, points: np.ndarray, depth: np.ndarray, soft: float) -> np.ndarray:
-        """HU of skull, scalp and air where depth <= 0."""
+        """HU of skull, scalp and air at points with depth <= 0."""
         x, y, z = points
         wobble = self.thickness(points)
         temple = 6 * np.clip((8 - z) / 30, 0, 1) * np.clip(np.abs(x) / 30 - 1, 0, 1) * np.exp(-(((y - 18) / 26) ** 2))
@@ -133,7 +133,7 @@ class Anatomy:
         return paint(hu, tuple((value, start - height) for value, start in layers), soft)
 
     def _sulci(self, points: np.ndarray, depth: np.ndarray, space: float) -> np.ndarray:
-        """Signed distance to the CSF of the sulci: sheets that hang down from the surface."""
+        """Signed distance to the CSF of the sulci, modelled as sheets that extend inwards from the surface."""
         near = depth < 38
         inward = points[:, near] - shapes.CENTRE
         radius = np.sqrt((inward * inward).sum(0)) + 1e-3
@@ -146,14 +146,14 @@ class Anatomy:
 
 
 def _within(where: np.ndarray, points: np.ndarray, shape: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Distance to a shape at points (3, n), worked out only where it can be near."""
+    """Distance to a shape at points (3, n), computed only where the shape can be near."""
     distance = np.full(points.shape[1], _FAR, np.float32)
     distance[where] = shape(points[:, where])
     return distance
 
 
 def draw_anatomy(rng: np.random.Generator, age: float) -> Anatomy:
-    """Draw a head; atrophy follows age (years)."""
+    """Draw a head; atrophy depends on age (years)."""
     scale = rng.normal(1, 0.025)
     atrophy = float(np.clip((age - 40) / 45 + rng.normal(0, 0.15), 0.05, 1.3))
     widen = -0.8 + 2.2 * atrophy + rng.normal(0, 0.6) + rng.normal(0, 0.3, size=2)

@@ -1,9 +1,9 @@
-"""Causal model of the head cohort: who bleeds again, how much, and what a perfect forecaster could know.
+"""Causal model of the head cohort: which bleeds expand, by how much, and the best possible forecast.
 
-Own model; effects follow the direction, not the exact size, of published risk factors (onset to imaging,
-anticoagulation and volume: Al-Shahi Salman et al., Lancet Neurol 2018). Volumes in mL, t = hours from onset to the
+The model is ours; effects follow the direction, not the exact size, of published risk factors (onset to imaging,
+anticoagulation and volume: Al-Shahi Salman et al., Lancet Neurol 2018). Volumes are in mL, t = hours from onset to the
 baseline CT, c = anticoagulant, V0 = baseline IPH, V1 = follow-up IPH, U = a patient's independent uniform noise,
-logN(m, s) = log-normal of median m whose log has the spread s. "in" truncates (t, V0) or clips (the others).
+logN(m, s) = log-normal with median m and standard deviation s of the log. "in" truncates (t, V0) or clips (the others).
 
     t  ~ logN(4.5, 0.95) in [0.5, 24]     c ~ Bernoulli(0.20)          antiplatelet ~ Bernoulli(0.25)
     V0 ~ logN(14, 0.70) in [3, 70]        age ~ N(68, 12) in [25, 95]  systolic ~ N(170, 25) in [90, 245]
@@ -15,14 +15,14 @@ logN(m, s) = log-normal of median m whose log has the spread s. "in" truncates (
     no expansion:  V1 = V0 (1 + h),  h ~ N(0, 0.02), by the quantile U3, |h| kept below 0.9 of the label's bound
 
 Antiplatelet, age, GCS and systolic are nuisances: `do` on them changes nothing. GCS is a child of V0 without children.
-With `signs`, the bleed is mottled with the probability `SIGN` of the fate that the patient has without any `do`: a
-marker of expansion, no cause of it. Seen alone it has an AUC of 0.775.
-The intraventricular volume has no draw of its own: it follows from the geometry (`hematoma.py`).
+With `signs`, the bleed is mottled with the probability `SIGN`, given the outcome that the patient has without any
+`do`. Mottling is a marker of expansion, not a cause. On its own it has an AUC of 0.775.
+The intraventricular volume is not drawn: it follows from the geometry (`hematoma.py`).
 
 Measured over 60,000 patients (docs/figures_head_phantom.py): 19.9% expand, by a median of 73% or 11 mL; the Bayes AUC
-is 0.878. Mean CRPS of `followup_volumes`, the ideal forecaster: 1.54 mL, against 2.54 of a linear regression of log
-growth, 3.08 of no change and 4.24 of mean growth, i.e. 39% better than the best of them. Of those seen before 2.5 h on
-anticoagulants 82% expand, of those seen after 8 h without 1%.
+is 0.878. The mean CRPS of the ideal forecast, `followup_volumes`, is 1.54 mL. The baselines have 2.54 (linear
+regression of log growth), 3.08 (no change) and 4.24 (mean growth); the ideal forecast is 39% better than the best of
+them. Of the patients scanned before 2.5 h on anticoagulants 82% expand; of those scanned after 8 h without, 1%.
 """
 
 import numpy as np
@@ -55,13 +55,13 @@ CLINICAL = {
     "GCS": (3, 15),
     "Systolic": (90, 245),
 }
-"""The seven variables in the order of the layout, and the range in which the model holds."""
+"""The seven variables in the order of the layout, with the ranges in which the model is valid."""
 
 NOISE = ("expansion", "growth", "change")
 """A patient's exogenous noise U1, U2, U3: the same under every `do`."""
 
 SIGN = {True: 0.70, False: 0.15}
-"""Probability that a bleed is mottled, by whether it will expand."""
+"""Probability that a bleed is mottled, given whether it will expand."""
 
 LARGEST_ML = 130.0
 GROWTH_SD, CHANGE_SD = 0.22, 0.02
@@ -91,7 +91,7 @@ def draw_noise(rng: np.random.Generator, n: int | tuple[int, ...]) -> dict[str, 
 def do(clinical: Clinical, **values: float) -> Clinical:
     """The same patients with variables set by intervention.
 
-    The other columns stay: none of them is caused by a variable that can be set, but for GCS, which causes nothing.
+    The other columns stay: no settable variable causes any of them except GCS, which itself has no effect.
     Setting a nuisance (Antiplatelet, Age, GCS, Systolic) changes no follow-up volume.
 
     Args:
@@ -99,7 +99,7 @@ def do(clinical: Clinical, **values: float) -> Clinical:
         **values: A number, or an array (n,), under a name of `CLINICAL`.
 
     Raises:
-        ValueError: For an unknown name or a value outside the range in which the model holds.
+        ValueError: If a name is unknown, or a value is outside the range in which the model is valid.
     """
     changed = dict(clinical)
     for name, value in values.items():
@@ -126,7 +126,7 @@ def is_expansion(baseline_ml: np.ndarray, followup_ml: np.ndarray) -> np.ndarray
 
 
 def realised_volume(clinical: Clinical, noise: dict[str, np.ndarray]) -> np.ndarray:
-    """Follow-up IPH in mL of patients (n,) whose noise is (n,) or (samples, n): the structural equations above."""
+    """Follow-up IPH in mL by the structural equations above, for patients (n,) and noise (n,) or (samples, n)."""
     volume = clinical["IPH_baseline_ml"]
     early = -np.log(clinical["time_from_onset_to_CT"] / 4.5)
     needed = np.minimum(0.33, 6 / volume)  # smallest relative growth that counts as expansion
@@ -143,8 +143,8 @@ def followup_volumes(clinical: Clinical, n_samples: int, seed: int) -> np.ndarra
 
     Args:
         clinical: Columns (n,).
-        n_samples: Samples a patient.
-        seed: Seed of the samples; the same seed uses the same noise for changed rows.
+        n_samples: Samples for each patient.
+        seed: Seed of the samples; the same seed gives the same noise for changed rows.
 
     Returns:
         Volumes in mL (n, n_samples).
@@ -154,12 +154,12 @@ def followup_volumes(clinical: Clinical, n_samples: int, seed: int) -> np.ndarra
 
 
 def _truncated_normal(uniform: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
-    """Quantiles of the standard normal kept between low and high."""
+    """Quantiles of the standard normal truncated to [low, high]."""
     below = norm.cdf(low)
     return np.clip(norm.ppf(below + uniform * (norm.cdf(high) - below)), low, high)
 
 
 def _truncated_lognormal(uniform: np.ndarray, median: float, spread: float, low: float, high: float) -> np.ndarray:
-    """Quantiles of the log-normal of this median and spread of the log, kept between low and high."""
+    """Quantiles of a log-normal truncated to [low, high]; `spread` is the standard deviation of the log."""
     bounds = np.log(low / median) / spread, np.log(high / median) / spread
     return median * np.exp(spread * _truncated_normal(uniform, *bounds))

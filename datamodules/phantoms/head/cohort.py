@@ -1,10 +1,10 @@
-"""Writes the head cohort as files: NIfTI pairs, clinical.csv, and the truth behind them.
+"""Writes the head cohort as files: NIfTI pairs, clinical.csv, and the ground truth.
 
 | file in the root | what |
 |---|---|
 | `<hospital>/<patient>/{baseline,followup}/{ct,iph,ivh}.nii.gz` | CT in HU, masks of 0 and 1 |
 | `clinical.csv` | the seven variables and the label, as a real cohort has them |
-| `truth.csv` | what only a phantom knows: probability of expansion, volumes, midline shift, location |
+| `truth.csv` | known only for phantoms: probability of expansion, volumes, midline shift, location |
 | `README.txt` | units and the causal model |
 | `phantom.json` | seed, version and arguments; marks the folder as synthetic and complete |
 """
@@ -29,7 +29,7 @@ from medzoo.datamodules.phantoms.writing import appearing, is_there, pool, write
 __all__ = ["VERSION", "cohort_name", "write_head_cohort"]
 
 VERSION = 1
-"""Counts changes of the generator that change its files."""
+"""Increased when a change of the generator changes its files."""
 
 _UNITS = """\
 Synthetic head CT pairs: no person was scanned.
@@ -60,30 +60,31 @@ def write_head_cohort(
     signs: bool = False,
     workers: int = 1,
 ) -> None:
-    """Write a cohort, or leave it where the same one is already there.
+    """Write a cohort, unless the same one is already there.
 
-    A patient depends on `seed`, the hospital's name and place, and its own number; not on how many there are.
+    A patient depends on `seed`, the hospital's name and position, and the patient's number, but not on how many
+    patients there are.
 
     Args:
-        root: Folder to write; appears only when it is complete.
+        root: Folder to write; it appears only when complete.
         patients: Number of patients of each hospital, by name, or as a list (then named hospital_1, hospital_2, ...).
             The hospitals differ in noise, shading and slice thickness (`scanner.SCANNERS`, in order).
-        image_size: Voxels along x and y; 64 x 3 mm, 96 x 2 mm and 384 x 0.5 mm see the whole brain.
-        spacing_mm: Their spacing.
-        slices: Slices of 5 mm; at another thickness more or fewer cover the same height.
+        image_size: Voxels along x and y; 64 x 3 mm, 96 x 2 mm and 384 x 0.5 mm cover the whole brain.
+        spacing_mm: Voxel spacing along x and y.
+        slices: Number of slices of 5 mm; with another thickness, more or fewer slices cover the same height.
         seed: Seed of the cohort.
-        skull: Whether scalp, skull and air are there, as from a scanner; else 0 HU outside the brain, as prepared.
+        skull: Whether scalp, skull and air are rendered, as from a scanner; else 0 HU outside the brain, as prepared.
         signs: Whether bleeds that will expand tend to be mottled (`causal.SIGN`).
-        workers: Processes.
+        workers: Number of processes.
 
     Raises:
-        ValueError: For counts, sizes or spacings that make no head.
-        FileExistsError: Where `root` holds something else.
+        ValueError: If counts, sizes or spacings cannot give a head.
+        FileExistsError: If `root` holds something else.
     """
     root = Path(root)
     counts = _named(patients)
     image: dict[str, Any] = {"image_size": image_size, "spacing_mm": spacing_mm, "slices": slices, "skull": skull}
-    image |= {"signs": True} if signs else {}  # cohorts without them stay what they were
+    image |= {"signs": True} if signs else {}  # so that the record of older cohorts still matches
     _check(counts, image_size, spacing_mm, slices, workers)
     record = {"phantom": "head", "version": VERSION, "seed": seed, "patients": counts, **image}
     if is_there(root, record):
@@ -110,7 +111,7 @@ def cohort_name(
     skull: bool = False,
     signs: bool = False,
 ) -> str:
-    """A folder name that tells cohorts of other arguments of `write_head_cohort` apart."""
+    """A folder name that is unique for these arguments of `write_head_cohort`."""
     sizes = "_".join(f"{name}{count}" for name, count in patients.items())
     more = "_skull" * skull + "_signs" * signs
     return f"head_{sizes}_{image_size}px_{spacing_mm:g}mm_{slices}slices{more}_seed{seed}"

@@ -1,17 +1,18 @@
-"""The bleed: where it lies, what shape it takes, how it pushes the brain aside, and when it breaks into a ventricle.
+"""The bleed: its location and shape, its mass effect, and when it breaks into a ventricle.
 
-Lengths in mm, volumes in mL. The bleed of volume V is the set of voxels of lowest `level` (a lobed ellipsoid, its value
-about the radius in mm) whose volume is V, within the brain of its own side and out of the ventricles. Growth raises the
-level, so that the follow-up holds nearly all of the baseline.
+Lengths are in mm, volumes in mL. A bleed of volume V consists of the voxels with the lowest `level` (a lobed ellipsoid;
+the value is about the radius in mm) that add up to V, within the brain on its own side and outside the ventricles.
+Growth raises the level, so that the follow-up contains nearly all of the baseline.
 
-Mass effect: tissue moves away from the bleed's centre by u(r) = 0.017 R^2 exp(-(r - R) / 30) outside and in proportion
-to r inside, R = (3 V / 4 pi)^(1/3) the radius of a ball of that volume, fading to 0 within 14 mm of the skull.
+Mass effect: tissue moves away from the bleed's centre by u(r) = 0.017 R^2 exp(-(r - R) / 30) outside the bleed and in
+proportion to r inside, where R = (3 V / 4 pi)^(1/3) is the radius of a ball of that volume. The displacement fades to 0
+within 14 mm of the skull.
 
-Ventricles: blood runs in where the bleed's surface, or at follow-up the tissue up to min(5, 5 g) mm ahead of a surface
-that grew by the fraction g, covers O >= 0.05 mL of the ventricles as they lay at baseline. Then
+Ventricles: blood enters if the bleed (at follow-up including tissue up to min(5, 5 g) mm ahead of a surface that grew
+by the fraction g) covers O >= 0.05 mL of the ventricles in their baseline position. Then
 IVH = min(0.5 + 2 O, 0.6 of the ventricles), never less than at baseline, in their dependent (posterior) part.
-Measured over 400 patients: a quarter have IVH at baseline, a tenth get it; midline shift 1.8 mm at 5 to 15 mL, 6.4 mm
-above 60 mL.
+Measured over 400 patients: a quarter have IVH at baseline, a tenth develop it; the midline shift is 1.8 mm at 5 to
+15 mL and 6.4 mm above 60 mL.
 """
 
 from dataclasses import dataclass
@@ -35,15 +36,15 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Bleed:
-    """A bleed's place and shape, whatever its volume.
+    """Location and shape of a bleed, independent of its volume.
 
     Attributes:
         location: One of basal ganglia, thalamus, lobar frontal, lobar parietal, lobar temporal.
         centre: Its centre (3,) in head coordinates.
-        axes: Turns and scales space so that the ellipsoid becomes a ball (3, 3), of determinant 1.
+        axes: Matrix (3, 3) of determinant 1 that maps the ellipsoid to a ball.
         lobes: Field that dents the surface.
         drift: Field that changes the surface between the scans.
-        clots: Field of HU within the blood, and of small dents.
+        clots: Field of HU variation within the blood, and of small dents.
     """
 
     location: str
@@ -59,11 +60,11 @@ class Bleed:
         return float(np.sign(self.centre[0]))
 
     def level(self, points: np.ndarray, volume: float, later: bool) -> np.ndarray:
-        """The function whose sublevel sets are the bleed at all volumes, at points (3, n); about mm from the centre.
+        """Level function at points (3, n), about the distance in mm from the centre; its sublevel sets are the bleed.
 
         Args:
             points: Points (3, n).
-            volume: The bleed's volume in mL; far beyond its reach the level is infinite.
+            volume: The bleed's volume in mL; far outside the bleed the level is infinite.
             later: Whether this is the follow-up, where the shape has drifted.
         """
         level = np.full(points.shape[1], np.inf, np.float32)
@@ -79,7 +80,7 @@ class Bleed:
 
 
 def draw_bleed(rng: np.random.Generator, anatomy: Anatomy, volume: float) -> Bleed:
-    """Place a bleed: of 200 centres, the first whose surface comes as near to the ventricle as was drawn."""
+    """Draw a bleed: of 200 centres, take the first whose surface has the drawn distance to the ventricle."""
     names = list(_PLACES)
     location = names[rng.choice(len(names), p=[_PLACES[name][0] for name in names])]
     _, mean, spread, gap = _PLACES[location]
@@ -89,7 +90,7 @@ def draw_bleed(rng: np.random.Generator, anatomy: Anatomy, volume: float) -> Ble
     radius = radius_mm(volume)
     wanted = rng.normal(*gap) if gap else np.maximum(ventricle - radius, 6)
     misfit = np.abs(ventricle - radius - wanted) + 2 * np.maximum(0.9 * radius + 4 - depth, 0)
-    best = int(np.argmax(misfit < max(0.7, misfit.min() + 1e-3)))  # the first that fits, so that the spread stays
+    best = int(np.argmax(misfit < max(0.7, misfit.min() + 1e-3)))  # the first that fits, to keep the spread
     stretch = np.exp(np.array([-0.16, 0.14, 0.02]) + rng.normal(0, [0.06, 0.10, 0.08]))
     stretch /= np.prod(stretch) ** (1 / 3)
     turn = np.radians(rng.normal(14, 10)) * np.sign(centres[0, best])
@@ -99,16 +100,16 @@ def draw_bleed(rng: np.random.Generator, anatomy: Anatomy, volume: float) -> Ble
 
 
 def radius_mm(volume: float) -> float:
-    """Radius of a ball of so many mL."""
+    """Radius in mm of a ball of this volume in mL."""
     return float((3000 * volume / (4 * np.pi)) ** (1 / 3))
 
 
 def push_back(points: np.ndarray, depth: np.ndarray, centre: np.ndarray, volume: float) -> np.ndarray:
-    """Where the tissue at points (3, n) lay before a bleed of `volume` mL moved it.
+    """Original position of the tissue at points (3, n), before a bleed of `volume` mL displaced it.
 
     Args:
         points: Points in the head (3, n).
-        depth: Depth under the skull (n,), which does not give way.
+        depth: Depth under the skull (n,), which is rigid.
         centre: The bleed's centre (3,).
         volume: mL.
     """
@@ -125,7 +126,7 @@ def midline_shift(anatomy: Anatomy, bleed: Bleed, volume: float) -> float:
     y, z = np.meshgrid(np.linspace(-10, 30, 9), np.linspace(5, 20, 4))
     points = np.stack([np.zeros(y.size), y.ravel(), z.ravel()]).astype(np.float32)
     shift = np.zeros(y.size, np.float32)
-    for _ in range(8):  # where is the tissue that came from x = 0
+    for _ in range(8):  # fixed-point iteration for the tissue that was at x = 0
         points[0] = shift
         shift = shift - push_back(points, anatomy.depth(points), bleed.centre, volume)[0]
     return float(np.abs(shift).max())
@@ -135,7 +136,7 @@ def select(level: np.ndarray, allowed: np.ndarray, count: int) -> tuple[np.ndarr
     """The `count` allowed voxels of lowest level, and the level that bounds them.
 
     Raises:
-        ValueError: Where the field of view holds too few voxels.
+        ValueError: If the field of view has too few voxels.
     """
     room = int(allowed.sum())
     if count >= room:
@@ -145,10 +146,10 @@ def select(level: np.ndarray, allowed: np.ndarray, count: int) -> tuple[np.ndarr
 
 
 def pressure_mm(growth: float) -> float:
-    """How far ahead of the surface a bleed that grew by this fraction breaks a ventricle's wall (module docstring)."""
+    """Distance ahead of its surface at which a bleed that grew by this fraction ruptures a ventricle (see module)."""
     return min(5.0, 5 * max(growth, 0.0))
 
 
 def leaked_volume(overlap: float) -> float:
-    """Blood in the ventricles in mL when the level set reaches `overlap` mL into them (module docstring)."""
+    """Blood in the ventricles in mL if the level set overlaps them by `overlap` mL (see module docstring)."""
     return 0.5 + 2 * overlap if overlap >= 0.05 - 1e-6 else 0.0

@@ -1,4 +1,4 @@
-"""One patient of the head cohort: both scans, the clinical row, and the truth behind them."""
+"""One patient of the head cohort: both scans, the clinical row, and the ground truth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class Patient:
     """A simulated patient.
 
     Attributes:
-        clinical: The seven variables, under the names of `causal.CLINICAL`; the baseline volume as the mask has it.
+        clinical: The seven variables, under the names of `causal.CLINICAL`; the baseline volume is that of the mask.
         baseline: First scan.
         followup: Scan about a day later, on the same grid.
         affine: Voxel index to RAS mm (4, 4).
-        p_expansion: Probability of expansion that the causal model gives.
-        location: Where the bleed lies.
-        mottled: Whether the bleed shows the sign of expansion; none where signs are not drawn.
+        p_expansion: Probability of expansion by the causal model.
+        location: Location of the bleed.
+        mottled: Whether the bleed shows the imaging marker of expansion; None if markers are not drawn.
     """
 
     clinical: dict[str, float]
@@ -62,22 +62,23 @@ def simulate(
 ) -> Patient:
     """Simulate a patient, or the same patient under an intervention.
 
-    The exogenous noise (anatomy, place and shape of the bleed, fate, scanner noise) hangs on `seed` alone, so with `do`
-    the follow-up is the true counterfactual. The baseline scan is the same under every `do`, but for
+    The exogenous noise (anatomy, location and shape of the bleed, outcome, scanner noise) depends only on `seed`. So
+    with `do` the follow-up is the true counterfactual. The baseline scan is the same under every `do`, except for
     `do(IPH_baseline_ml=...)`, which gives the same bleed another volume.
 
     Args:
-        seed: The patient.
+        seed: Identifies the patient.
         scanner: Scanner of the hospital.
         image_size: Voxels along x and y.
-        spacing_mm: Their spacing.
-        slices: Slices of 5 mm; a scanner of another thickness covers the same height with more or fewer.
-        skull: Whether scalp, skull and air are there; else 0 HU outside the brain.
-        signs: Whether bleeds that will expand tend to be mottled (`causal.SIGN`), so that an image tells of its future.
+        spacing_mm: Voxel spacing along x and y.
+        slices: Number of slices of 5 mm; with another thickness, more or fewer slices cover the same height.
+        skull: Whether scalp, skull and air are rendered; else 0 HU outside the brain.
+        signs: Whether bleeds that will expand tend to be mottled (`causal.SIGN`), so that the image is predictive.
         do: Values of clinical variables set by intervention.
 
     Raises:
-        ValueError: For a variable or value that the causal model lacks, or a field of view too small for the bleed.
+        ValueError: If the causal model does not have a variable or value, or the field of view is too small for the
+            bleed.
     """
     streams = np.random.SeedSequence(seed).spawn(len(_STREAMS))
     rngs = {name: np.random.default_rng(stream) for name, stream in zip(_STREAMS, streams, strict=True)}
@@ -102,13 +103,13 @@ def simulate(
 
 
 def _mottled(rng: np.random.Generator, clinical: causal.Clinical, noise: dict[str, np.ndarray]) -> bool:
-    """Of the patient as drawn, so that the baseline scan stays the same under every `do`."""
+    """Draw the marker for the patient without `do`, so that the baseline scan stays the same under every `do`."""
     expands = bool(noise["expansion"][0] < causal.expansion_probability(clinical)[0])
     return bool(rng.random() < causal.SIGN[expands])
 
 
 def _grown_count(clinical: causal.Clinical, noise: dict[str, np.ndarray], voxel_ml: float) -> int:
-    """Voxels at follow-up; rounded so that the label of the masks is the one that was drawn."""
+    """Voxels at follow-up, rounded so that the label computed from the masks is the label that was drawn."""
     voxels = float(causal.realised_volume(clinical, noise)[0]) / voxel_ml
     expands = noise["expansion"][0] < causal.expansion_probability(clinical)[0]
     return int(np.ceil(voxels)) if expands else round(voxels)

@@ -1,4 +1,4 @@
-"""A head cohort as a config describes it."""
+"""A head cohort that a config can instantiate."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,16 +14,16 @@ __all__ = ["HeadPhantom"]
 
 @dataclass(frozen=True)
 class HeadPhantom:
-    """What `write_head_cohort` takes.
+    """The arguments of `write_head_cohort`.
 
     Attributes:
         patients: Number of patients of each hospital.
         image_size: H = W in pixels.
         spacing_mm: Edge of a pixel in mm.
         slices: Slices of each scan.
-        skull: Whether the skull is there, as from a scanner.
+        skull: Whether the skull is rendered, as from a scanner.
         signs: Whether bleeds that will expand tend to be mottled.
-        seed: Of the cohort, apart from the seed of training.
+        seed: Seed of the cohort, independent of the seed of training.
     """
 
     patients: Mapping[str, int]
@@ -36,11 +36,11 @@ class HeadPhantom:
 
     @property
     def name(self) -> str:
-        """Tells cohorts apart."""
+        """Folder name, unique for these arguments."""
         return cohort_name(**asdict(self))
 
     def write(self, root: Path) -> None:
-        """Write it into `root`, where it is missing."""
+        """Write the cohort to `root` if it is missing."""
         write_head_cohort(root, **asdict(self))
 
     def followup_volumes(self, columns: Mapping[str, np.ndarray], count: int, do: Mapping[str, float]) -> np.ndarray:

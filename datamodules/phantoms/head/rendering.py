@@ -1,4 +1,4 @@
-"""From a person, a bleed and a scanner to a CT with its masks."""
+"""Render a CT with its masks from a person, a bleed and a scanner."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class _Brain:
-    """The voxels of the brain: where they are, how deep, and where their tissue lay before the bleed."""
+    """The voxels of the brain: position, depth, and position of their tissue before the bleed."""
 
     points: np.ndarray
     depth: np.ndarray
@@ -48,12 +48,12 @@ class Head:
     Attributes:
         anatomy: The person.
         bleed: Place and shape of the bleed.
-        grid: Voxels.
+        grid: Voxel grid.
         scanner: Scanner of the hospital.
-        skull: Whether scalp, skull and air are there; else 0 HU outside the brain.
-        pose: Turn in the axial plane, tilt to the side (radians), place (mm) along x, y, z.
-        misregistration: What is added to the pose at follow-up.
-        mottled: Whether the blood is of uneven density.
+        skull: Whether scalp, skull and air are rendered; else 0 HU outside the brain.
+        pose: Rotation in the axial plane and tilt to the side (radians), position (mm) along x, y, z.
+        misregistration: Added to the pose at follow-up.
+        mottled: Whether the blood has uneven density.
     """
 
     anatomy: Anatomy
@@ -66,7 +66,7 @@ class Head:
     mottled: bool = False
 
     def scan(self, rng: np.random.Generator, count: int, before: Scan | None = None) -> Scan:
-        """Scan with a bleed of `count` voxels, as the first scan or as the one that follows `before`."""
+        """Scan with a bleed of `count` voxels; `before` is the baseline scan if this is the follow-up."""
         volume = count * self.grid.voxel_ml
         points = self._points(later=before is not None)
         depth = self.anatomy.depth(points)
@@ -88,12 +88,12 @@ class Head:
 
     @property
     def _clots_hu(self) -> float:
-        """Standard deviation of the HU of blood, nearly: old and fresh blood side by side make it uneven."""
+        """Approximate standard deviation of HU in blood; a mix of old and fresh blood makes it uneven."""
         return 14.0 if self.mottled else 4.0
 
     @property
     def _soft(self) -> float:
-        """Width of edges in mm: partial volume."""
+        """Width of edges in mm, to imitate partial volume."""
         return 0.15 + 0.22 * self.grid.spacing[0]
 
     def _points(self, later: bool) -> np.ndarray:
@@ -113,7 +113,7 @@ class Head:
         """Mask of the blood in the ventricles (n,); the rule is in `hematoma.py`."""
         voxel = self.grid.voxel_ml
         walls, least, reached = brain.ventricles, 0.0, surface < 0
-        if before is not None:  # the ventricles as they lay at baseline, where the bleed has now come near
+        if before is not None:  # the ventricles in their baseline position, near the grown bleed
             smaller = int(before.iph.sum())
             least, reached = float(before.ivh.sum()) * voxel, surface < hematoma.pressure_mm(count / smaller - 1)
             walls = np.full(surface.shape, np.inf, np.float32)

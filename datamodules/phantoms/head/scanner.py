@@ -10,12 +10,12 @@ __all__ = ["SCANNERS", "Grid", "Scanner", "hospital_scanner", "measure"]
 
 @dataclass(frozen=True)
 class Scanner:
-    """How a hospital scans.
+    """Properties of a hospital's scanner.
 
     Attributes:
         thickness_mm: Slice thickness and spacing.
         noise_hu: Standard deviation of the noise in the written image.
-        cupping_hu: Brightening of the brain next to the skull (what beam-hardening correction leaves).
+        cupping_hu: Brightening of the brain next to the skull (left over after beam-hardening correction).
         shading_hu: Spread of a slow drift over the field of view.
     """
 
@@ -35,7 +35,7 @@ SCANNERS = (
 
 
 def hospital_scanner(index: int) -> Scanner:
-    """The scanner of the index-th hospital; they repeat after five."""
+    """The scanner of the index-th hospital; scanners repeat after five."""
     return SCANNERS[index % len(SCANNERS)]
 
 
@@ -52,7 +52,7 @@ class Grid:
     spacing: tuple[float, float, float]
 
     middle = (0.0, -10.0, 15.0)
-    """Middle of the field of view in mm: 5 cm of brain lie above, the midbrain is the lowest that is seen."""
+    """Middle of the field of view in mm; it extends from the midbrain to 5 cm above the commissures."""
 
     @classmethod
     def of(cls, scanner: Scanner, image_size: int, spacing_mm: float, slices: int) -> "Grid":
@@ -82,14 +82,14 @@ class Grid:
 
 
 def measure(rng: np.random.Generator, hu: np.ndarray, depth: np.ndarray, scanner: Scanner, grid: Grid) -> np.ndarray:
-    """Put a head through the scanner.
+    """Simulate the acquisition of a head.
 
     Args:
-        rng: Noise of this scan.
+        rng: Draws the noise of this scan.
         hu: True HU (x, y, z).
         depth: Depth under the skull (x, y, z) in mm, negative outside.
-        scanner: The hospital's.
-        grid: Where the voxels lie.
+        scanner: The hospital's scanner.
+        grid: Voxel grid.
 
     Returns:
         HU as measured (x, y, z), int16.

@@ -1,4 +1,4 @@
-"""Head phantoms in the layouts that a segmentation reads: nnU-Net's raw layout, and pictures."""
+"""Head phantoms in the layouts of segmentation: nnU-Net's raw layout, and 2-D images."""
 
 import json
 import shutil
@@ -14,11 +14,11 @@ __all__ = ["HeadPictures", "HeadScans"]
 
 @dataclass(frozen=True)
 class HeadScans:
-    """Scans at baseline and follow-up under nnU-Net's names, with the parenchymal bleed as the one class.
+    """Scans at baseline and follow-up under nnU-Net's names, with the parenchymal bleed as the only class.
 
     Attributes:
-        cohort: Written beside the data set.
-        test_hospitals: Their scans make `imagesTs`; all others are for training.
+        cohort: The head cohort, written beside the data set.
+        test_hospitals: Hospitals whose scans go to `imagesTs`; all others are for training.
     """
 
     cohort: HeadPhantom
@@ -26,11 +26,11 @@ class HeadScans:
 
     @property
     def name(self) -> str:
-        """Tells data sets apart."""
+        """Folder name, unique for these arguments."""
         return f"segmentation_{self.cohort.name}_test{'_'.join(self.test_hospitals)}"
 
     def write(self, root: Path) -> None:
-        """Write the cohort and copy its files, where they are missing."""
+        """Write the cohort and copy its files, if they are missing."""
         if (root / "dataset.json").is_file():
             return
         cohort = root.parent / self.cohort.name
@@ -52,21 +52,21 @@ class HeadScans:
 
 @dataclass(frozen=True)
 class HeadPictures:
-    """Baseline slices that hold a bleed, in `images` and `masks`, in a window of 0 to 100 HU.
+    """Baseline slices with a bleed as PNG in `images` and `masks`, in a window of 0 to 100 HU.
 
     Attributes:
-        cohort: Written beside the pictures.
+        cohort: The head cohort, written beside the images.
     """
 
     cohort: HeadPhantom
 
     @property
     def name(self) -> str:
-        """Tells sets apart."""
+        """Folder name, unique for these arguments."""
         return f"pictures_{self.cohort.name}"
 
     def write(self, root: Path) -> None:
-        """Write the cohort and its slices, where they are missing."""
+        """Write the cohort and its slices, if they are missing."""
         write_pictures(root, self.cohort, "*/*/baseline/ct.nii.gz", "iph.nii.gz", (0, 100))
 
 

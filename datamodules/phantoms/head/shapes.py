@@ -1,7 +1,7 @@
-"""Outlines of the head's parts: signed distances in mm, negative inside, at points in millimetres.
+"""Shapes of the parts of a head, as signed distances in mm (negative inside) at points in mm.
 
-Axes as in RAS: x to the right, y forward, z up, the origin between the two commissures. Sizes are those of a common
-adult atlas, by eye; the distances are approximate, exact only at the outlines.
+The axes are RAS: x to the right, y forward, z up, with the origin between the two commissures. Sizes were estimated
+by eye from a common adult atlas; the distances are approximate, exact only at the outlines.
 """
 
 from itertools import pairwise
@@ -73,7 +73,7 @@ def lateral_ventricles(points: Points, widen: np.ndarray) -> np.ndarray:
 
     Args:
         points: Points (3, n).
-        widen: mm added to the radii at each point; follows age and differs between the sides.
+        widen: mm added to the radii at each point; depends on age and differs between the sides.
     """
     mirrored = np.stack([np.abs(points[0]), points[1], points[2]])
     body = _chain(mirrored, _VENTRICLE, 0.8) - widen
@@ -94,7 +94,7 @@ def deep_grey(points: Points) -> np.ndarray:
 
 
 def sylvian_fissure(points: Points, half_width: float) -> np.ndarray:
-    """The cleft over the insula with its way out to the temple."""
+    """The cleft over the insula and its opening towards the temple."""
     x, y, z = np.abs(points[0]), points[1], points[2]
     insula = np.maximum(np.abs(x - 39 + 0.014 * (y - 2) ** 2), np.abs(y - 2) - 16)
     opening = 18 - 0.9 * (z + 8)  # where it leaves moves back as one climbs
@@ -103,7 +103,7 @@ def sylvian_fissure(points: Points, half_width: float) -> np.ndarray:
 
 
 def basal_cisterns(points: Points, half_width: float) -> np.ndarray:
-    """The star over the sella with its arms to the Sylvian fissures, and the cisterns around the midbrain."""
+    """The star-shaped suprasellar cistern with arms to the Sylvian fissures, and the cisterns around the midbrain."""
     x, y, z = np.abs(points[0]), points[1], points[2]
     angle = np.arctan2(points[0], y - 8)
     star = np.hypot(x, y - 8) - (6.5 + 2.0 * np.cos(5 * angle))
@@ -121,13 +121,13 @@ def midbrain(points: Points) -> np.ndarray:
 
 
 def cerebellum(points: Points) -> np.ndarray:
-    """Its upper part, under the tent."""
+    """The upper cerebellum, below the tentorium."""
     x, y, z = np.abs(points[0]), points[1], points[2]
     return np.maximum((x - _tent(y, z)) * 0.8, np.maximum(y + 34, z + 3))
 
 
 def tentorium(points: Points) -> np.ndarray:
-    """The two leaves over the cerebellum."""
+    """The two leaves of the tentorium over the cerebellum."""
     x, y, z = np.abs(points[0]), points[1], points[2]
     return np.maximum(np.abs((x - _tent(y, z)) * 0.8) - 0.7, np.maximum(y + 36, z + 3))
 
@@ -151,14 +151,14 @@ def _stem(points: Points) -> np.ndarray:
 
 
 def interhemispheric(points: Points) -> np.ndarray:
-    """How far in mm a point lies above, before or behind the block that joins the hemispheres; negative inside it."""
+    """Distance in mm to the block that joins the hemispheres (above, in front or behind); negative inside it."""
     _, y, z = points
     block = np.sqrt(((y + 6) / 44) ** 2 + ((z - 2) / 27) ** 2)
     return (block - 1) * 27
 
 
 def _chain(points: Points, beads: tuple[tuple[float, ...], ...], slim: float) -> np.ndarray:
-    """Distance to a chain of cones; `slim` below 1 makes it that much narrower across."""
+    """Distance to a chain of cones; `slim` below 1 makes it narrower across by this factor."""
     scaled = points / np.array([[slim], [1], [1]], np.float32)
     nearest = np.full(points.shape[1], np.inf, np.float32)
     for first, second in pairwise(beads):
@@ -180,7 +180,7 @@ def _ellipsoids(x: np.ndarray, y: np.ndarray, z: np.ndarray, parts: tuple[tuple[
 
 
 def _segment(x: np.ndarray, y: np.ndarray, x0: float, y0: float, x1: float, y1: np.ndarray) -> np.ndarray:
-    """Distance in the axial plane to a segment whose end may move with height."""
+    """Distance in the axial plane to a segment whose end may depend on height."""
     dx, dy = x1 - x0, y1 - y0
     along = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
     return np.hypot(x - x0 - along * dx, y - y0 - along * dy)

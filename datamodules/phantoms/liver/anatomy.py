@@ -1,7 +1,7 @@
-"""One person's upper abdomen: which organ lies where, as approximate signed distances in mm, negative inside.
+"""One person's upper abdomen: organs as approximate signed distances in mm, negative inside.
 
-Axes of NIfTI (RAS): x to the patient's right, where the liver lies, y forward, z up, the origin in the middle of the
-body at the height of the porta hepatis. Sizes are those of an adult, by eye.
+The axes are those of NIfTI (RAS): x to the patient's right, where the liver lies, y forward, z up, with the origin in
+the middle of the body at the level of the porta hepatis. Sizes are those of an adult, estimated by eye.
 """
 
 from dataclasses import dataclass
@@ -43,18 +43,18 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Abdomen:
-    """What makes an abdomen this person's.
+    """Individual features of an abdomen.
 
     Attributes:
         half: Half width and half depth of the trunk in mm.
         fat: Thickness of the fat under the skin in mm.
         liver: Scale of the liver.
         spleen: Scale of the spleen.
-        bends: Field (3, n) in mm that bends all organs.
-        bumps: Field that makes lesions and organs uneven.
+        bends: Field (3, n) in mm that deforms all organs.
+        bumps: Field that makes the surfaces of lesions and organs uneven.
         texture: Field of nodules, unit spread.
-        bowel: Field that tells bowel from fat.
-        lesions: In the liver.
+        bowel: Field that separates bowel from fat.
+        lesions: Lesions of the liver.
     """
 
     half: np.ndarray
@@ -68,7 +68,7 @@ class Abdomen:
     lesions: tuple[Lesion, ...]
 
     def skin(self, points: Points) -> np.ndarray:
-        """The outline of the trunk."""
+        """Signed distance (n,) to the outline of the trunk."""
         x, y, _ = points
         width, depth = self.half
         across = (np.abs(x / width) ** 2.4 + np.abs((y + 8) / depth) ** 2.4) ** (1 / 2.4)
@@ -122,7 +122,7 @@ def draw_abdomen(rng: np.random.Generator) -> Abdomen:
 
 
 def _draw_lesions(rng: np.random.Generator, scale: float) -> tuple[Lesion, ...]:
-    """Apart from one another, in the right lobe where it is thick."""
+    """Draw separate lesions in the thick part of the right lobe."""
     lesions: list[Lesion] = []
     centre, axes = (np.array(part, float) for part in _LIVER[0])
     wanted = int(rng.integers(2, 5))
@@ -144,12 +144,12 @@ def _ellipsoid(points: Points, centre: tuple[float, ...], axes: tuple[float, ...
 
 
 def _tube(points: Points, x: float, y: float, radius: float) -> np.ndarray:
-    """Along z."""
+    """Distance to a tube along z."""
     return np.hypot(points[0] - x, points[1] - y) - radius
 
 
 def _chain(points: Points, beads: tuple[tuple[float, ...], ...], radius: float) -> np.ndarray:
-    """A tube through points that grows thinner towards its end."""
+    """Distance to a tube through points that tapers towards its end."""
     nearest = np.full(points.shape[1], np.inf, np.float32)
     for number in range(len(beads) - 1):
         start, end = (np.array(bead, np.float32)[:, None] for bead in beads[number : number + 2])
@@ -162,5 +162,5 @@ def _chain(points: Points, beads: tuple[tuple[float, ...], ...], radius: float) 
 
 
 def _clear_of_spine(points: Points) -> np.ndarray:
-    """Positive where the spine and the great vessels are."""
+    """Positive in the region of the spine and the great vessels."""
     return 46 - np.hypot(points[0] + 4, points[1] + 58)

@@ -1,26 +1,27 @@
-"""Causal model of the liver cohort: who has a carcinoma, what each modality shows of it, and what could be known.
+"""Causal model of the liver cohort: who has a carcinoma, what each modality shows, and the best possible scores.
 
-Own model; directions, not sizes, follow the field. y = hepatocellular carcinoma (1) or a benign lesion (0), v = viral
-(1) or metabolic (0) liver disease, both by a fair coin and independent. A person has one finding x for each modality:
+The model is ours; the directions of effects, not their sizes, follow the literature. y = hepatocellular carcinoma (1)
+or a benign lesion (0), v = viral (1) or metabolic (0) liver disease; both are fair coin flips and independent. A person
+has one finding x for each modality:
 
     x_m = (2 y - 1) d_m(v) / 2 + N(0, 1)
 
-| modality | d_m(viral) | d_m(metabolic) | what x is in the files |
+| modality | d_m(viral) | d_m(metabolic) | how x appears in the files |
 |---|---|---|---|
 | `ct` | 1.10 | 1.10 | arterial enhancement of all lesions over the liver, 26 + 22 x HU |
-| `mr` | 0.95 | 0.95 | T2 of lesions over that of the liver, and how nodular the liver is on both |
-| `histology` | 1.70 | -0.20 | how many nuclei tumour tiles have, and how dark they are |
+| `mr` | 0.95 | 0.95 | T2 of lesions relative to the liver, and nodularity of the liver on T1 and T2 |
+| `histology` | 1.70 | -0.20 | number and darkness of the nuclei in tumour tiles |
 | `clinical` | 0.74 | 0.74 | log AFP (up), age (up), platelets and albumin (down), each with half of it |
 | `genomics` | -0.20 | 1.70 | mean log2 expression of the 12 genes of proliferation |
 
-The disease behind is read off CT (a metabolic liver is fat: 42 HU instead of 62), off MR (T1 is bright), and off the
-column `viral_hepatitis`; not off tiles or genes. So the best reading of tiles and genes depends on another modality:
-sums of scores of single modalities are not the best that can be had. Size, place and number of lesions, anatomy,
-the other four pathways and the other columns are nuisances; BMI and diabetes follow v.
+The underlying disease v is visible on CT (a metabolic liver is fat: 42 HU instead of 62), on MR (T1 is bright), and in
+the column `viral_hepatitis`, but not in tiles or genes. So the best interpretation of tiles and genes depends on
+another modality, and sums of single-modality scores are not optimal. Size, position and number of lesions, anatomy, the
+other four pathways and the other columns are nuisances; BMI and diabetes depend on v.
 
-Given v, the log-odds of y from the modalities S are the sum over S of d_m(v) x_m; where S does not show v, both are
-weighed by what S says of them (`log_odds`). A missing cell of the table takes its part of x away. Cells are missing at
-random: the older a person, the more often. The hazard of death after diagnosis is Weibull (shape 1.2):
+Given v, the log-odds of y from the modalities S are the sum over S of d_m(v) x_m. If S does not show v, the two values
+of v are weighted by their probability given S (`log_odds`). A missing cell of the table removes its part of x. Cells
+are missing at random given age: more often in older people. The hazard of death after diagnosis is Weibull (shape 1.2):
 
     log hazard = 0.45 x_ct + 0.25 x_mr + 0.40 x_histology + 0.35 x_clinical + 0.40 x_genomics
 
@@ -44,15 +45,15 @@ EFFECTS: dict[str, tuple[float, float]] = {
     "clinical": (0.74, 0.74),
     "genomics": (1.70, -0.20),
 }
-"""Distance d of the means of y = 1 and y = 0, in standard deviations, of metabolic and of viral disease."""
+"""Distance d between the means of y = 1 and y = 0, in standard deviations, for metabolic and for viral disease."""
 
 SHOW_DISEASE = ("ct", "mr", "clinical")
-"""Modalities off which v can be read."""
+"""Modalities that show v."""
 
 HAZARD = {"ct": 0.45, "mr": 0.25, "histology": 0.40, "clinical": 0.35, "genomics": 0.40}
 
 SHARES = ("afp_ng_ml", "age_years", "platelets_g_l", "albumin_g_dl")
-"""Columns that carry x_clinical, each an equal share: x_clinical is their sum / 2."""
+"""Columns that carry x_clinical in equal shares: x_clinical is their sum / 2."""
 
 SHAPE, MEDIAN_MONTHS, FOLLOWED_MONTHS = 1.2, 44.0, (6.0, 84.0)
 
@@ -86,7 +87,7 @@ def draw_people(rng: np.random.Generator, n: int) -> People:
         name: sign * np.asarray(effect)[viral.astype(int)] / 2 + rng.normal(size=n) for name, effect in EFFECTS.items()
     }
     spread = rng.normal(size=(n, len(SHARES)))
-    # Four columns whose sum / 2 is x_clinical: what they say beyond it is noise.
+    # Four columns whose sum / 2 is x_clinical; their remaining variation is noise.
     columns = spread - spread.mean(1, keepdims=True) + findings["clinical"][:, None] / 2
     hazard = sum(HAZARD[name] * x for name, x in findings.items())
     scale = MEDIAN_MONTHS / np.log(2) ** (1 / SHAPE) * np.exp(-hazard / SHAPE)
@@ -96,22 +97,22 @@ def draw_people(rng: np.random.Generator, n: int) -> People:
 
 
 def log_odds(viral: np.ndarray, findings: Mapping[str, np.ndarray], seen: Collection[str]) -> np.ndarray:
-    """Log-odds of cancer given the modalities `seen`: no score of them has a larger area under the ROC curve.
+    """Log-odds of cancer given the modalities `seen`: no other score of them has a larger area under the ROC curve.
 
     Args:
-        viral: (N,) bool; used where a modality that is seen shows it.
+        viral: (N,) bool; used only if a modality in `seen` shows it.
         findings: By modality (N,).
-        seen: Names of modalities.
+        seen: Names of the available modalities.
 
     Returns:
-        (N,), 0 where nothing is seen.
+        (N,), 0 if no modality is available.
     """
     joint = _joint(viral, findings, seen)
     return np.logaddexp(*joint[1]) - np.logaddexp(*joint[0])
 
 
 def risk(viral: np.ndarray, findings: Mapping[str, np.ndarray], seen: Collection[str]) -> np.ndarray:
-    """Expected log hazard of death given the modalities `seen` (N,), up to a constant; arguments as of `log_odds`."""
+    """Expected log hazard of death given the modalities `seen` (N,), up to a constant; arguments as for `log_odds`."""
     joint = _joint(viral, findings, seen)
     weights = np.exp(joint - np.logaddexp.reduce(joint, axis=(0, 1)))
     expected = np.zeros(len(viral))

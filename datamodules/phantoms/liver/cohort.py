@@ -1,4 +1,4 @@
-"""Writes the liver cohort as files in the general layout (`datamodules/liver/records.py`), and the truth behind them.
+"""Writes the liver cohort as files in the general layout (`datamodules/liver/records.py`), with the ground truth.
 
 | file in the root | what |
 |---|---|
@@ -6,7 +6,7 @@
 | `<patient>/{ct,t1,t2,liver}.nii.gz` | CT in HU, T1 and T2, labels 1 liver and 2 lesion |
 | `<patient>/tiles/tile_*.png` | H&E-like tiles of 64 microns |
 | `genomics.tsv` | a row for each gene, a column for each patient, FPKM |
-| `truth.csv` | what only a phantom knows: findings of the causal model, log-odds and risk |
+| `truth.csv` | known only for phantoms: findings of the causal model, log-odds and risk |
 | `README.txt` | units and the causal model |
 | `phantom.json` | seed, version and arguments; marks the folder as synthetic and complete |
 """
@@ -34,13 +34,13 @@ from medzoo.datamodules.phantoms.writing import appearing, is_there, pool, write
 __all__ = ["VERSION", "LiverPhantom"]
 
 VERSION = 1
-"""Counts changes of the generator that change its files."""
+"""Increased when a change of the generator changes its files."""
 
 _UNITS = """\
 Synthetic upper abdomens: no person was scanned.
 
-patients.csv: units stand in the names of columns; viral_hepatitis, diabetes, hcc, event 0 or 1; sex F or M.
-genomics.tsv: FPKM. Images: CT in HU, T1 and T2 in units of their own, RAS+ mm; liver 1, lesion 2.
+patients.csv: column names include the units; viral_hepatitis, diabetes, hcc, event 0 or 1; sex F or M.
+genomics.tsv: FPKM. Images: CT in HU, T1 and T2 in arbitrary units, RAS+ mm; liver 1, lesion 2.
 
 """
 
@@ -52,13 +52,13 @@ class LiverPhantom:
     Attributes:
         patients: Number of patients.
         size: Voxels of each volume along z, y, x, over 160 x 352 x 352 mm.
-        tiles: Of each patient.
+        tiles: Number of tiles of each patient.
         tile_size: Edge of a tile in pixels.
-        scanner_b: Share of patients that scanner B measured.
+        scanner_b: Share of patients that were imaged on scanner B.
         missing_cells: Share of cells of the clinical table that are empty.
-        missing_modalities: Share of patients without CT, without MR, and so on; everybody has one modality.
-        seed: Of the cohort, apart from the seed of training.
-        workers: Processes that write it.
+        missing_modalities: Share of patients without CT, without MR, and so on; each patient has at least one modality.
+        seed: Seed of the cohort, independent of the seed of training.
+        workers: Number of processes that write it.
     """
 
     patients: int = 400
@@ -72,7 +72,7 @@ class LiverPhantom:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what makes no abdomen."""
+        """Refuse arguments that cannot give an abdomen."""
         if self.patients < 1 or self.tiles < 1 or self.tile_size < 16 or self.workers < 1:
             raise ValueError("phantom: patients, tiles and workers must be at least 1, and tile_size 16")
         if len(self.size) != 3 or min(self.size) < 8:
@@ -83,16 +83,16 @@ class LiverPhantom:
 
     @property
     def name(self) -> str:
-        """Tells cohorts apart."""
+        """Folder name, unique for these arguments."""
         sizes = "x".join(map(str, self.size))
         gaps = f"missing{self.missing_cells:g}_{self.missing_modalities:g}_b{self.scanner_b:g}"
         return f"liver_{self.patients}_{sizes}_{self.tiles}tiles{self.tile_size}_{gaps}_seed{self.seed}"
 
     def write(self, root: Path) -> None:
-        """Write the cohort, or leave it where the same one is already there.
+        """Write the cohort, unless the same one is already there.
 
         Raises:
-            FileExistsError: Where `root` holds something else.
+            FileExistsError: If `root` holds something else.
         """
         arguments = {**asdict(self), "size": list(self.size)}
         del arguments["workers"]
@@ -120,16 +120,16 @@ class LiverPhantom:
 
     @staticmethod
     def log_odds(root: Path, ids: Sequence[str], present: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
-        """What could be known at most of the outcome of patients.
+        """The best possible score of each patient's class.
 
         Args:
-            root: Of the cohort.
-            ids: N patients.
-            present: (N, M) bool.
-            modalities: M names.
+            root: Folder of the cohort.
+            ids: Ids of N patients.
+            present: (N, M) bool, whether a patient has a modality.
+            modalities: Names of the M modalities.
 
         Returns:
-            (N,) log-odds of cancer, given the findings behind the modalities that are present.
+            (N,) log-odds of cancer, given the findings of the modalities that are present.
         """
         rows = read_table(root / "truth.csv").by("id")
         viral = np.array([float(rows[name]["viral"]) == 1 for name in ids])
@@ -168,12 +168,12 @@ class LiverPhantom:
 
 
 def patient_name(index: int) -> str:
-    """Of the index-th patient."""
+    """Id of the index-th patient."""
     return f"liver_{index + 1:04d}"
 
 
 def _present(rng: np.random.Generator, n: int, rate: float) -> np.ndarray:
-    """(n, 5) bool: what patients have; who would have nothing keeps the one drawn highest."""
+    """(n, 5) bool: the modalities of each patient; a patient who would have none keeps the one drawn highest."""
     drawn = rng.uniform(size=(n, len(MODALITIES)))
     return (drawn >= rate) | (drawn == drawn.max(1, keepdims=True))
 
@@ -181,7 +181,7 @@ def _present(rng: np.random.Generator, n: int, rate: float) -> np.ndarray:
 def _truth(
     names: list[str], people: People, rows: list[dict[str, float | str]], has: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Findings as the files show them, and what is known of the outcome from all that a patient has."""
+    """Findings as the files show them, and the best scores given all data of a patient."""
     known = np.array([[row[column] != "" for column in SHARES] for row in rows])
     findings = {**people.findings, "clinical": (people.columns * known).sum(1) / 2}
     scores = {name: np.zeros(len(names)) for name in ("log_odds", "risk")}

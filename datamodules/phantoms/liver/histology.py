@@ -1,8 +1,8 @@
-"""H&E-like tiles: two stains laid over one another in optical density (Beer-Lambert), seen by two slide scanners.
+"""H&E-like tiles: two stains added in optical density (Beer-Lambert), imaged by two slide scanners.
 
-I = 240 exp(-(h H + e E)), h and e the density of hematoxylin and eosin at a pixel, H and E the colours of the stains.
-Tumour tiles, which are four to six of eight, hold more nuclei, and darker ones, as the finding rises; in the others
-fibres of stroma run between few nuclei, whatever the finding.
+I = 240 exp(-(h H + e E)), where h and e are the densities of hematoxylin and eosin at a pixel, H and E the colours of
+the stains. In tumour tiles (four to six of eight) nuclei become more numerous and darker as the finding rises. The
+other tiles show stroma fibres and few nuclei, independent of the finding.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ STAINS: dict[str, tuple[np.ndarray, tuple[float, float]]] = {
     "A": (np.array([[0.65, 0.70, 0.29], [0.27, 0.92, 0.30]]), (1.0, 1.0)),
     "B": (np.array([[0.58, 0.74, 0.34], [0.34, 0.88, 0.36]]), (0.75, 1.35)),
 }
-"""By scanner: colours (R, G, B) in optical density of hematoxylin and eosin, and how strongly they are stained."""
+"""By scanner: colours (R, G, B) of hematoxylin and eosin in optical density, and the strengths of both stains."""
 
 WHITE = 240.0
 _MICRONS = 64.0  # edge of a tile
@@ -24,10 +24,10 @@ def render_tiles(rng: np.random.Generator, finding: float, count: int, size: int
     """Tiles of a slide.
 
     Args:
-        rng: Of tissue and noise.
-        finding: In standard deviations.
-        count: Tiles.
-        size: Edge in pixels, for 64 microns.
+        rng: Draws tissue and noise.
+        finding: Finding of histology, in standard deviations.
+        count: Number of tiles.
+        size: Edge in pixels, which covers 64 microns.
         scanner: A key of `STAINS`.
 
     Returns:
@@ -58,7 +58,7 @@ def _tile(rng: np.random.Generator, finding: float | None, size: int, scanner: s
 def _nuclei(
     rng: np.random.Generator, count: int, size: int, scale: float, darkness: float, *, thin: bool
 ) -> np.ndarray:
-    """Density of hematoxylin (size, size): ellipses with a mottled inside that keep apart where there is room."""
+    """Density of hematoxylin (size, size): mottled ellipses that keep apart if there is room."""
     rows, columns = np.mgrid[:size, :size]
     density = np.zeros((size, size))
     for centre in _apart(rng, count, size):
@@ -74,7 +74,7 @@ def _nuclei(
 
 
 def _apart(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
-    """Places (count, 2): each the farthest from those before among ten that are drawn."""
+    """Positions (count, 2): each is the candidate, of ten drawn, that is farthest from the earlier ones."""
     places = rng.uniform(0, size, size=(1, 2))
     for _ in range(count - 1):
         drawn = rng.uniform(0, size, size=(10, 2))

@@ -1,12 +1,12 @@
-"""CT, T1 and T2 of one abdomen, as two scanners measure them.
+"""CT, T1 and T2 of one abdomen, simulated for two scanners.
 
-HU are those of the late arterial phase: liver 62 (42 where it is fat), spleen 105, aorta 240, portal vein 110, fat
+HU are those of the late arterial phase: liver 62 (42 if fat), spleen 105, aorta 240, portal vein 110, fat
 -100, muscle 55, bone 320. MR is in arbitrary units, as from a scanner.
 
 | scanner | CT | MR |
 |---|---|---|
 | `A` | sharp kernel, noise 9 HU | gain 1.0, little shading |
-| `B` | soft kernel, noise 14 HU in coarse grains, 10 HU brighter | gain 1.7, strong shading, another contrast (gamma) |
+| `B` | soft kernel, coarse noise 14 HU, 10 HU brighter | gain 1.7, strong shading, different contrast (gamma) |
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from medzoo.datamodules.phantoms.painting import paint
 __all__ = ["FIELD_MM", "SCANNERS", "Grid", "Images", "Scanner", "render"]
 
 FIELD_MM = (352.0, 352.0, 160.0)
-"""Field of view along x, y, z, whatever the number of voxels."""
+"""Field of view along x, y, z, independent of the number of voxels."""
 
-# What tissues measure in the three.
+# Intensities on CT, T1 and T2.
 _AIR = (-1000, 12, 10)
 _TISSUE = {
     "fat": (-100, 640, 400),
@@ -40,23 +40,23 @@ _TISSUE = {
     "cord": (35, 170, 520),
 }
 _LIVER = {False: (42, 430, 185), True: (62, 300, 170)}
-"""By whether it is viral; else it is fat."""
+"""By whether the disease is viral; otherwise the liver is fat."""
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """How a scanner measures.
+    """Properties of a scanner.
 
     Attributes:
-        name: In the column `scanner`.
+        name: Name in the column `scanner`.
         kernel_mm: Spread of the CT kernel in plane.
         noise_hu: Spread of the CT noise.
         grain_mm: Spread of the kernel that makes the CT noise coarse.
-        offset_hu: Added to soft tissue.
-        gain: Of MR.
-        gamma: Of the MR contrast.
+        offset_hu: HU added to soft tissue.
+        gain: Gain of MR.
+        gamma: Gamma of the MR contrast.
         shading: Spread of the MR bias field.
-        noise: Of MR, as a share of the brightness of muscle.
+        noise: Noise of MR, as a share of the brightness of muscle.
     """
 
     name: str
@@ -134,13 +134,13 @@ def render(
     """Scan an abdomen.
 
     Args:
-        rng: Noise of the scans.
+        rng: Draws the noise of the scans.
         abdomen: The person.
-        grid: Voxels.
-        scanner: How it measures.
-        viral: Whether the liver is not fat.
+        grid: Voxel grid.
+        scanner: The scanner.
+        viral: Whether the disease is viral, so that the liver is not fat.
         enhancement: Finding of CT, in standard deviations.
-        nodularity: Finding of MR.
+        nodularity: Finding of MR, in standard deviations.
 
     Returns:
         The scans.
@@ -170,7 +170,7 @@ def render(
 def _layers(
     abdomen: Abdomen, points: np.ndarray, skin: np.ndarray, organs: dict[str, np.ndarray], tissue: dict[str, Any]
 ) -> list[tuple[Any, np.ndarray]]:
-    """From the skin inwards."""
+    """Intensities and distances of the tissues, from the skin inwards."""
     wall = skin + abdomen.fat
     back = np.maximum(np.abs(np.abs(points[0]) - 40) - 24, np.abs(points[1] + 92) - 16)
     bowel = np.maximum(abdomen.bowel(points) * 12, skin + 34) + 6
@@ -182,7 +182,7 @@ def _layers(
 
 
 def _ribs(points: np.ndarray, wall: np.ndarray) -> np.ndarray:
-    """Bars in the wall, one every 28 mm, that fall towards the front."""
+    """Ribs as bars in the body wall, one every 28 mm, sloping down towards the front."""
     along = (points[2] + 0.35 * points[1]) % 28 - 14
     return np.maximum(np.hypot(along, wall + 7) - 5, points[1] - 45)
 
@@ -196,7 +196,7 @@ def _measure_ct(rng: np.random.Generator, hu: np.ndarray, body: np.ndarray, scan
 
 
 def _measure_mr(rng: np.random.Generator, signal: np.ndarray, scanner: Scanner, grid: Grid) -> np.ndarray:
-    """Shading, contrast, Rician noise, and a gain that is any scan's own."""
+    """Add shading, contrast, Rician noise, and a random gain for each scan."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in grid.shape), indexing="ij", sparse=True)
     a, b, c, d = rng.normal(0, scanner.shading, size=4).astype(np.float32)
     kernel = 1.0 / np.array(grid.spacing[:2])

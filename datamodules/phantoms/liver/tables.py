@@ -1,7 +1,7 @@
 """The tables of the liver cohort: clinical columns in their units, and gene expression in FPKM.
 
-Columns are findings of the causal model brought to the mean, spread and range of a hepatology clinic; those without a
-finding are nuisances. Genes are log-normal about a level of their own, with five pathways that move together.
+Columns are findings of the causal model, scaled to the mean, spread and range of a hepatology clinic; columns without
+a finding are nuisances. Each gene is log-normal around its own level; genes of the same pathway (five) are correlated.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ GENES = tuple(gene for genes in PATHWAYS.values() for gene in genes)
 
 
 def clinical_rows(rng: np.random.Generator, people: People) -> list[dict[str, float | str]]:
-    """Complete rows of n people."""
+    """Rows of n people, without missing cells."""
     n, viral = len(people.cancer), people.viral
     columns: dict[str, np.ndarray] = {}
     for name, x in zip(SHARES, people.columns.T, strict=True):
@@ -52,7 +52,7 @@ def clinical_rows(rng: np.random.Generator, people: People) -> list[dict[str, fl
 def missing_cells(
     rng: np.random.Generator, rows: list[dict[str, float | str]], rate: float
 ) -> list[dict[str, float | str]]:
-    """Blank cells at random given age: a person's share is `rate` on average and twice as high at 75 as at 55.
+    """Remove cells at random given age: the share is `rate` on average, and twice as high at 75 years as at 55.
 
     Age, sex and the viral serology are never missing.
     """
@@ -67,15 +67,15 @@ def missing_cells(
 def expression(rng: np.random.Generator, finding: np.ndarray) -> np.ndarray:
     """FPKM (n, genes) in the order of `GENES`.
 
-    log2(x + 1) = level of the gene + spread of the pathway + noise of the gene. Noise of the genes of proliferation
-    has the mean 0 in each person, so that their mean says the finding.
+    log2(x + 1) = level of the gene + effect of the pathway + noise of the gene. The noise of the proliferation genes
+    has mean 0 in each person, so that their mean is given by the finding.
 
     Args:
-        rng: Of levels, pathways and noise.
-        finding: (n,) of the pathway of proliferation.
+        rng: Draws pathways and noise.
+        finding: (n,) finding of the proliferation pathway.
     """
     n = len(finding)
-    level = np.random.default_rng(20260811).uniform(1.5, 8, size=len(GENES))  # of the species, not of the cohort
+    level = np.random.default_rng(20260811).uniform(1.5, 8, size=len(GENES))  # the same in every cohort
     logs = level + rng.normal(0, 0.45, size=(n, len(GENES)))
     start = 0
     for name, genes in PATHWAYS.items():

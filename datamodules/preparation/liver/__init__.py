@@ -1,4 +1,4 @@
-"""Convert public data sets of the liver from their published form to the layouts of the datamodules."""
+"""Convert public liver data sets from their published form to the layouts of the datamodules."""
 
 from medzoo.datamodules.preparation.liver.cirrmri600 import CirrMRI600CohortPreparation, CirrMRI600Preparation
 from medzoo.datamodules.preparation.liver.hcc_tace_seg import HCCTACESegPreparation

@@ -4,9 +4,9 @@
     Healthy_subjects/T1_W_Healthy/T1_{images,masks}/<id>.nii.gz                           and T2
     *CompleteData*.csv     Patient ID, Age, Gender (1 F, 2 M), Radiological Evaluation (1 mild, 2 moderate, 3 severe)
 
-Zip files unpack nested or not. Healthy people have ids that cirrhotic ones have too, so theirs get a prefix. T1 and T2
-have a split each, and a patient may be trained on in one and tested on in the other; here a patient has one split, that
-of the T1 where there is one.
+Zip files may be unpacked nested or not. Healthy people and patients share ids, so the ids get a prefix. T1 and T2 have
+separate splits, and a patient may be in training for one and in test for the other. Here each patient has one split:
+that of the T1 if there is one.
 """
 
 import logging
@@ -42,8 +42,8 @@ class Person:
     """The scans of a person.
 
     Attributes:
-        id: With the prefix `healthy_` or `cirrhosis_`.
-        scans: By `t1` and `t2`, image, mask and the split of the data set, which is empty for the healthy.
+        id: Id with the prefix `healthy_` or `cirrhosis_`.
+        scans: For `t1` and `t2`: image, mask and the split of the data set, which is empty for healthy people.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Person:
 
     @property
     def split(self) -> str:
-        """One for both scans."""
+        """The split of both scans."""
         return self.scans["t1" if "t1" in self.scans else "t2"][2]
 
 
@@ -60,7 +60,7 @@ class CirrMRI600Preparation(Preparation):
     """Converts livers and their masks to nnU-Net's raw layout; the test split of the data set is kept.
 
     Attributes:
-        weighting: `t1`, `t2`, or `both`: T2 is then resampled to the grid of the T1, whose mask is learnt.
+        weighting: `t1`, `t2`, or `both`; with `both`, T2 is resampled to the grid of the T1, whose mask is used.
     """
 
     weighting: Literal["t1", "t2", "both"] = "both"
@@ -103,7 +103,7 @@ def find_cirrmri600(root: Path) -> list[Person]:
     if not people:
         raise FileNotFoundError(f"no Cirrhosis_T1_3D/train_images/<id>.nii.gz or the like below {root}")
     if moved := sum(len({split for *_, split in one.scans.values()}) > 1 for one in people.values()):
-        log.warning("%d patients have different splits in T1 and T2; that of the T1 is taken", moved)
+        log.warning("%d patients have different splits in T1 and T2; using that of the T1", moved)
     return [people[name] for name in sorted(people)]
 
 

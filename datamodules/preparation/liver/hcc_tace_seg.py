@@ -3,9 +3,9 @@
     manifest-*/HCC-TACE-Seg/HCC_001/<study>/<series>/*.dcm        CT before and after treatment, DICOM SEG
     HCC-TACE-Seg_clinical_data-V2.xlsx                            sheet "data table"
 
-The segmentation, and so the CT before treatment, is that of the earliest study which has one, and the CT is the series
-that it refers to. Of the table, outcomes and readings after treatment stay behind (`datamodules/outcomes.py`);
-survival comes in weeks and leaves in months; `Sex` is 1 for men and 2 for women.
+The segmentation is that of the earliest study which has one; the CT before treatment is the series that it refers to.
+Outcomes and findings after treatment are dropped from the table (`datamodules/outcomes.py`), and survival is converted
+from weeks to months. `Sex` is 1 for men and 2 for women.
 """
 
 import logging
@@ -52,10 +52,10 @@ class HCCTACESegPreparation(Preparation):
 
 
 def read_patients(file: Path) -> dict[str, dict[str, str]]:
-    """Rows by patient; names of columns are stripped and in lower case, cells are text.
+    """Rows by patient; column names are stripped and in lower case, cells are text.
 
     Raises:
-        ValueError: If there is no sheet `data table`, no column `TCIA_ID`, or a patient twice.
+        ValueError: If there is no sheet `data table` or no column `TCIA_ID`, or a patient occurs twice.
     """
     table = read_table(file, sheet="data table")
     table.need("TCIA_ID")
@@ -64,7 +64,7 @@ def read_patients(file: Path) -> dict[str, dict[str, str]]:
 
 
 def pre_procedural(series: list[Series]) -> tuple[Series, Series] | None:
-    """The CT before treatment and its segmentation: of the earliest study that has one.
+    """The CT before treatment and its segmentation, from the earliest study that has one.
 
     Raises:
         ValueError: If the CT that the segmentation refers to is not there.
@@ -98,7 +98,7 @@ def _patient(name: str, row: dict[str, str], folder: Path | None) -> ImportedPat
 
 
 def _volumes(ct: Series, seg: Series) -> dict[str, Volume]:
-    """The CT, the liver (1) with its mass (2), and any other segment under its own name; segments may overlap."""
+    """The CT, the liver (1) with its masses (2), and any other segment under its own name; segments may overlap."""
     slices = read_series(ct.folder, ct.uid)
     masks = read_segments(seg.folder, slices)
     if "liver" not in masks:

@@ -1,10 +1,10 @@
-"""LiTS17 as published, to nnU-Net's raw layout (Bilic et al. 2023, doi:10.1016/j.media.2022.102680).
+"""Convert LiTS17 as published to nnU-Net's raw layout (Bilic et al. 2023, doi:10.1016/j.media.2022.102680).
 
-    Training Batch 1/volume-0.nii, segmentation-0.nii, ...     also flat, nested or as .nii.gz, as mirrors have it
+    Training Batch 1/volume-0.nii, segmentation-0.nii, ...     also flat, nested or as .nii.gz, as on mirrors
     test-volume-0.nii, ...                                     without labels; left out
 
-Axes point anywhere from volume to volume, so all are turned to RAS. Some volumes have lost their spacing in the header
-(28 to 47 are reported); it must be given, as it cannot be guessed.
+The orientation differs between volumes, so all are reoriented to RAS. Some volumes have lost the spacing in the header
+(28 to 47 are reported); you must provide it, since it cannot be guessed.
 """
 
 import logging
@@ -29,7 +29,7 @@ class LiTS17Preparation(Preparation):
     """Converts LiTS17 to nnU-Net's raw layout.
 
     Attributes:
-        spacing_overrides: By number of the volume, mm along the axes of the file.
+        spacing_overrides: By volume number, the spacing in mm along the axes of the file.
     """
 
     spacing_overrides: Mapping[int, Sequence[float]] | None = None
@@ -42,8 +42,8 @@ class LiTS17Preparation(Preparation):
         wrong = [n for n, (volume, _) in pairs.items() if n not in overrides and without_spacing(volume)]
         if wrong:
             log.warning(
-                "volumes %s say 1 mm in all directions, which a CT scanner does not: "
-                "name their spacing in preparation.spacing_overrides, or sizes in mm will be wrong",
+                "volumes %s say 1 mm in all directions, which is implausible for a CT: "
+                "set their spacing in preparation.spacing_overrides, or sizes in mm will be wrong",
                 ", ".join(map(str, wrong)),
             )
         scans = (_scan(number, *pair, overrides.get(number)) for number, pair in pairs.items())
@@ -57,7 +57,7 @@ def _scan(number: int, volume: Path, segmentation: Path, spacing: Sequence[float
 
 
 def find_lits17(root: Path) -> dict[int, tuple[Path, Path]]:
-    """Volume and segmentation by number, wherever they lie below `root`.
+    """Volume and segmentation by number, at any depth below `root`.
 
     Raises:
         FileNotFoundError: If there is none.

@@ -1,14 +1,14 @@
-"""TCGA-LIHC as published: tables of UCSC Xena, cBioPortal or the BCR, expression, tiles of slides.
+"""TCGA-LIHC as published: tables of UCSC Xena, cBioPortal or the BCR, gene expression, tiles of slides.
 
     *.star_fpkm.tsv[.gz]         a row for each gene, a column for each sample, log2(FPKM + 1)
     *.survival.tsv[.gz]          sample, OS (1 dead), OS.time (days)
     *.clinical.tsv[.gz], data_clinical_patient.txt or nationwidechildrens.org_clinical_patient_lihc.txt
     tiles/TCGA-XX-XXXX-01Z-00-DX1.<uuid>/*.png       cut from the diagnostic slides by a tool of yours
 
-All is joined on the first 12 characters of the barcode. Of the samples of a patient one of the primary tumour (01) is
-kept; normal tissue (11) is not. `*_lower_limit` and `*_upper_limit` are limits of assays, not values of a patient, and
-stay behind, and so do outcomes. Everybody has a carcinoma, so the class is the stage: I and II (0), III and IV (1).
-Imaging is not joined here: it lies in another archive and exists for few (docs/how-to/liver_data.md).
+Everything is joined on the first 12 characters of the barcode. For each patient one sample of the primary tumour (01)
+is kept; normal tissue (11) is not. `*_lower_limit` and `*_upper_limit` are limits of assays, not values of a patient;
+they and the outcomes are dropped. All patients have a carcinoma, so the class is the stage: I and II (0), III and IV
+(1). Imaging is not joined here: it is in another archive and exists for few patients (docs/how-to/liver_data.md).
 """
 
 import math
@@ -44,7 +44,7 @@ class TCGALIHCPreparation(Preparation):
 
 
 def read_patients(file: Path) -> dict[str, Row]:
-    """Rows by patient (12 characters), of any of the sources: comments, second headers and repeats are passed over.
+    """Rows by patient (12 characters), from any of the sources; comments, second headers and repeats are skipped.
 
     Raises:
         ValueError: If no column holds barcodes.
@@ -59,7 +59,7 @@ def read_patients(file: Path) -> dict[str, Row]:
 
 
 def _tumours(barcodes: Sequence[str], kinds: Collection[str]) -> dict[str, int]:
-    """By patient (12 characters), the place of the first sample of these kinds in order of vial."""
+    """By patient (12 characters), the index of the first sample of these kinds in order of vial."""
     found: dict[str, int] = {}
     for barcode, place in sorted(zip(barcodes, range(len(barcodes)), strict=True)):
         if _BARCODE.match(barcode) and barcode[13:15] in kinds:
@@ -68,10 +68,10 @@ def _tumours(barcodes: Sequence[str], kinds: Collection[str]) -> dict[str, int]:
 
 
 def read_expression(file: Path) -> tuple[list[str], list[str], np.ndarray]:
-    """Genes without versions, patients, and (G, P) FPKM; genes that differ in their version only are averaged.
+    """Gene names without versions, patients, and (G, P) FPKM; genes that differ only in their version are averaged.
 
     Raises:
-        ValueError: If values cannot be log2(FPKM + 1), or there is no tumour.
+        ValueError: If values cannot be log2(FPKM + 1), or there is no tumour sample.
     """
     genes, samples, table = read_matrix(file)
     chosen = _tumours(samples, ("01",))
@@ -105,7 +105,7 @@ def _patients(
 
 
 def _survival(row: Row, lived: Mapping[str, str]) -> tuple[str, str]:
-    """Months and event, of Xena's survival table, else of cBioPortal's columns."""
+    """Months and event, from Xena's survival table, else from cBioPortal's columns."""
     if not math.isnan(days := number(lived, "OS.time", 0)):
         return f"{days / _MONTH:.2f}", plain(lived.get("OS", ""))
     months = row.get("OS_MONTHS", "")
@@ -113,7 +113,7 @@ def _survival(row: Row, lived: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _late(row: Mapping[str, str]) -> str:
-    """`Stage IIIA` to 1, `Stage II` to 0, empty where unknown."""
+    """The class by stage: 1 for `Stage IIIA`, 0 for `Stage II`, empty if unknown."""
     cells = {key.casefold().split(".")[0]: value for key, value in row.items()}
     text = next((cells[name] for name in _STAGES if cells.get(name)), "")
     stage = re.fullmatch(r"(?:stage)?\s*(I{1,3}|IV)[ABC]?\d?", text.strip(), re.IGNORECASE)
@@ -121,7 +121,7 @@ def _late(row: Mapping[str, str]) -> str:
 
 
 def _tiles(root: Path) -> dict[str, list[Path]]:
-    """By patient, of diagnostic slides (DX) of the primary tumour, in order of slide and name."""
+    """Tiles by patient, from diagnostic slides (DX) of the primary tumour, in order of slide and name."""
     found: dict[str, list[Path]] = {}
     for folder in (path for path in listed(root, "**/TCGA-*") if path.is_dir()):
         if re.match(r"TCGA-\w{2}-\w{4}-01Z-00-DX", folder.name):

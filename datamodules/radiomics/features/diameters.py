@@ -1,7 +1,7 @@
-"""Largest distances between points of the surface, which lie half-way between a masked voxel and one that is not.
+"""Largest distances between surface points, which lie half-way between a masked voxel and an unmasked one.
 
-Indices are doubled, so that such points have whole numbers. Of each line of points only the outermost two are kept:
-no other can be an end of a largest distance.
+Indices are doubled, so that these points have integer coordinates. Only the two outermost points of each line are kept:
+no other point can be an end of a largest distance.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from medzoo.datamodules.radiomics.regions import Regions
 __all__ = ["largest_2d", "largest_3d"]
 
 NOWHERE = 1 << 20
-"""Beyond any index."""
+"""Larger than any index."""
 HULL = 500
-"""Points from which on a convex hull pays for itself."""
+"""Number of points from which on a convex hull saves time."""
 
 Crossings = list[tuple[np.ndarray, ...]]
 
@@ -29,7 +29,7 @@ def largest_2d(regions: Regions) -> np.ndarray:
 def largest_3d(regions: Regions) -> np.ndarray:
     """(N, 4) largest diameters of 3-D masks (mm).
 
-    Between points with the same first index, the same second, the same third, and between any.
+    Between points with the same first, second or third index, and between any points.
     """
     z, y, x = regions.spacing
     crossings = _crossings(regions)
@@ -43,7 +43,7 @@ def largest_3d(regions: Regions) -> np.ndarray:
 
 
 def _crossings(regions: Regions) -> Crossings:
-    """For each axis the surface points on edges along it: index of the image, then doubled indices."""
+    """For each axis, the surface points between neighbours along it: index of the image, then doubled indices."""
     grid = np.zeros((len(regions.counts), *(edge + 2 for edge in regions.size)), bool)
     grid[regions.image, *(regions.position + 1).T] = True
     found = []
@@ -84,7 +84,7 @@ def _of_planes(low: np.ndarray, high: np.ndarray, row: float, column: float) -> 
 
 
 def _overall(low: np.ndarray, high: np.ndarray, spacing: np.ndarray, at_least: np.ndarray) -> np.ndarray:
-    """(N,) largest distance (mm) between any two ends of lines; a lower bound of it spares most of the work."""
+    """(N,) largest distance (mm) between any two ends of lines; a lower bound saves most of the work."""
     image, z, y = np.nonzero(high >= low)
     ends = np.stack([low[image, z, y], high[image, z, y]], axis=1).ravel()
     image, z, y = (np.repeat(index, 2) for index in (image, z, y))
@@ -92,7 +92,7 @@ def _overall(low: np.ndarray, high: np.ndarray, spacing: np.ndarray, at_least: n
     starts = np.searchsorted(image, np.arange(len(low)))
     centre = (np.minimum.reduceat(points, starts) + np.maximum.reduceat(points, starts)) / 2
     radius = np.linalg.norm(points - centre[image], axis=1)
-    # an end of a longer distance lies so far out that even the farthest point opposite could give it
+    # keep only points that could form a longer distance with the farthest point
     kept = radius + np.maximum.reduceat(radius, starts)[image] >= at_least[image] * (1 - 1e-9)
     bounds = np.searchsorted(image[kept], np.arange(1, len(low)))
     return np.array([_of_points(some) for some in np.split(points[kept], bounds)])

@@ -52,7 +52,7 @@ def first_order(regions: Regions, levels: np.ndarray, settings: RadiomicsSetting
     square = deviation**2
     variance = square.sum(1) / n
     with np.errstate(divide="ignore", invalid="ignore"):
-        # a spread that is rounding error is none
+        # a spread due to rounding errors counts as none
         spread = np.where(minimum == maximum, np.nan, variance)
         skewness = (square * deviation).sum(1) / n / spread**1.5
         kurtosis = (square**2).sum(1) / n / spread**2 - (3.0 if settings.definition == "ibsi" else 0.0)
@@ -82,9 +82,9 @@ def first_order(regions: Regions, levels: np.ndarray, settings: RadiomicsSetting
 
 
 def _percentile(rows: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
-    """Of sorted rows, interpolated linearly between neighbouring ranks.
+    """Percentile of sorted rows, interpolated linearly between neighbouring ranks.
 
-    It is rounded as NumPy rounds, because RobustMeanAbsoluteDeviation asks which intensities are equal to it.
+    It is rounded as in NumPy, because RobustMeanAbsoluteDeviation compares intensities with it for equality.
     """
     rank = share * (counts - 1)
     below = np.floor(rank).astype(int)
@@ -95,7 +95,7 @@ def _percentile(rows: np.ndarray, counts: np.ndarray, share: float) -> np.ndarra
 
 
 def _robust_deviation(rows: np.ndarray, inside: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Mean absolute deviation of what lies between the two percentiles, from the mean of the same."""
+    """Mean absolute deviation of the values between the two percentiles from their mean."""
     kept = inside & (rows >= low[:, None]) & (rows <= high[:, None])
     count = np.maximum(kept.sum(1), 1)
     mean = np.where(kept, rows, 0.0).sum(1) / count

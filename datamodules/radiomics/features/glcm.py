@@ -1,6 +1,6 @@
 """Grey-level co-occurrence: 24 features (Haralick et al. 1973; pyradiomics; IBSI manual, 3.6, "3D averaged").
 
-Matrices of the directions are symmetric, of distance 1, and features are the mean over directions with any pair.
+Matrices are symmetric, with distance 1, one for each direction; features are averaged over directions with any pair.
 """
 
 import warnings
@@ -57,7 +57,7 @@ def glcm(neighbours: Neighbours, deepest: np.ndarray) -> np.ndarray:
         features = _features(shares, np.repeat(deepest, angles))
         columns = np.stack([features[name] for name in GLCM], axis=1).reshape(count, angles, -1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an image without any pair has the mean of nothing
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean over no direction, for an image without pairs
         result = np.nanmean(columns, axis=1)
     levels = (pairs.sum((1, 3)) > 0).sum(1)
     result[np.ix_(levels < 2, [GLCM.index(name) for name in ("Correlation", "Imc1", "MCC")])] = np.nan
@@ -79,7 +79,7 @@ def matrices(neighbours: Neighbours) -> np.ndarray:
 
 
 def _features(p: np.ndarray, deepest: np.ndarray) -> dict[str, np.ndarray]:
-    """Each feature (R,) of matrices (R, G, G) that are symmetric and sum to 1, or are NaN."""
+    """Features (R,) of matrices (R, G, G) that are symmetric and sum to 1, or are NaN."""
     flat, depth = p.reshape(len(p), -1), p.shape[1]
     level = np.arange(1, depth + 1.0)
     row, column = (grid.ravel() for grid in np.meshgrid(level, level, indexing="ij"))
@@ -125,7 +125,7 @@ def _features(p: np.ndarray, deepest: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _entropy(p: np.ndarray) -> np.ndarray:
-    """In bits, over the last axis."""
+    """Entropy in bits over the last axis."""
     return entr(p).sum(-1) / np.log(2)
 
 

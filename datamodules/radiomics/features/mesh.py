@@ -1,7 +1,7 @@
-"""Area and volume inside the surface that marching cubes lays half-way between masked and other voxels.
+"""Area and enclosed volume of the marching-cubes surface half-way between masked and unmasked voxels.
 
-On a binary mask a cube of eight voxels can look only 256 ways, so what each way adds is computed once and then
-looked up for all cubes of a batch together; no mesh is ever built.
+On a binary mask, a cube of eight voxels has only 256 configurations. The contribution of each is computed once and then
+looked up for all cubes of a batch; no mesh is built.
 """
 
 from functools import lru_cache
@@ -15,15 +15,15 @@ from medzoo.datamodules.radiomics.settings import Definition
 __all__ = ["contour_2d", "cube_codes", "surface_3d"]
 
 CORNERS = np.array([(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)])
-"""Of a cube; corner k is bit k of its code."""
+"""Corners of a cube; corner k is bit k of its code."""
 
 
 def surface_3d(regions: Regions, definition: Definition) -> tuple[np.ndarray, np.ndarray]:
     """Area and volume of the meshes of Lorensen and Cline's marching cubes (1987).
 
-    pyradiomics looks every cube up by its complement where a certain corner of it is masked; where a face holds
-    two masked voxels that touch by their edge only, two cubes can then disagree and leave a hole. That is followed
-    for `pyradiomics`. For `ibsi` such voxels are always kept apart, so the surface is closed.
+    If one particular corner of a cube is masked, pyradiomics looks up its complement. If a face has two masked voxels
+    that touch only at an edge, two cubes can then disagree and leave a hole. The definition `pyradiomics` reproduces
+    this. With `ibsi` such voxels are always separate, so the surface is closed.
 
     Returns:
         (N,) areas (mm²) and (N,) volumes (mm³).
@@ -40,7 +40,7 @@ def surface_3d(regions: Regions, definition: Definition) -> tuple[np.ndarray, np
 
 
 def contour_2d(regions: Regions) -> tuple[np.ndarray, np.ndarray]:
-    """Length and area of the contours of marching squares; pixels that touch by a corner are kept apart.
+    """Perimeter and area by marching squares; pixels that touch only at a corner are separate.
 
     Returns:
         (N,) perimeters (mm) and (N,) areas (mm²).
@@ -57,7 +57,7 @@ def contour_2d(regions: Regions) -> tuple[np.ndarray, np.ndarray]:
 def cube_codes(regions: Regions) -> np.ndarray:
     """(N, *size + 1) uint8: which corners of each cube (or square) of neighbouring voxels are masked.
 
-    Cube 0 has its last corner on voxel 0: masks are taken as surrounded by one voxel of nothing.
+    The last corner of cube 0 is voxel 0: masks are padded by one background voxel.
     """
     shape = (len(regions.counts), *(edge + 1 for edge in regions.size))
     codes = np.zeros(shape, np.uint8)
@@ -76,7 +76,7 @@ def _cube_tables(spacing: tuple[float, ...], definition: Definition) -> tuple[np
     for code in range(256):
         flipped = definition == "pyradiomics" and code & 64  # the corner that pyradiomics calls its eighth
         a, b, c = (_triangles(255 - code if flipped else code) * spacing).transpose(1, 0, 2)
-        sign = 1 if flipped else -1  # scikit-image's triangles turn their normals into the mask
+        sign = 1 if flipped else -1  # the normals of scikit-image's triangles point into the mask
         areas[code] = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
         determinants[code] = sign * (a * np.cross(b, c)).sum()
         normals[code] = sign * (np.cross(a, b) + np.cross(b, c) + np.cross(c, a)).sum(0)

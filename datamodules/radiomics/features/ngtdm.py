@@ -14,7 +14,7 @@ def ngtdm(neighbours: Neighbours, definition: Definition) -> np.ndarray:
     """Features of each image.
 
     Returns:
-        (N, 5) in the order of `NGTDM`; NaN where one divides by zero, as all but Complexity do with one level.
+        (N, 5) in the order of `NGTDM`; NaN after a division by zero, as in all but Complexity with a single level.
     """
     n, s = _table(neighbours, definition)
     level = np.arange(1, n.shape[1] + 1.0)
@@ -39,7 +39,7 @@ def ngtdm(neighbours: Neighbours, definition: Definition) -> np.ndarray:
 def _table(neighbours: Neighbours, definition: Definition) -> tuple[np.ndarray, np.ndarray]:
     """(N, levels) counts of voxels, and sums of their distances to the mean level of their neighbours.
 
-    A voxel without neighbours counts with distance 0 in pyradiomics, and not at all in IBSI's definition.
+    A voxel without neighbours counts with distance 0 in pyradiomics; IBSI excludes it.
     """
     regions, levels = neighbours.regions, neighbours.levels
     total, around = np.zeros(len(levels), int), np.zeros(len(levels), int)

@@ -1,4 +1,4 @@
-"""Runs, zones and dependences: lists of (grey level, size) that share the formulas of their features.
+"""Runs, zones and dependences: lists of (grey level, size) elements whose features have the same formulas.
 
 GLRLM counts runs of one level along a direction (Galloway 1975), GLSZM zones of one level (Thibault et al. 2009),
 GLDM how many neighbours of a voxel have its level (Sun and Wee 1983); pyradiomics; IBSI manual, sections 3.7, 3.8
@@ -51,7 +51,7 @@ GLDM = tuple(_DEPENDENCE[k] for k in _OF_GLDM)
 
 
 def glrlm(neighbours: Neighbours) -> np.ndarray:
-    """(N, 16) means over directions, in the order of `GLRLM`; NaN where no line holds two voxels of the mask."""
+    """(N, 16) means over directions, in the order of `GLRLM`; NaN if no line has two voxels of the mask."""
     regions, count = neighbours.regions, len(neighbours.regions.counts)
     results = []
     for step in directions(regions.dims):
@@ -61,18 +61,18 @@ def glrlm(neighbours: Neighbours) -> np.ndarray:
         features[~_has_line(neighbours, step)] = np.nan
         results.append(features)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of no direction
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean over no direction
         return np.nanmean(results, axis=0)
 
 
 def glszm(neighbours: Neighbours) -> np.ndarray:
-    """(N, 16) in the order of `GLSZM`; voxels of a zone touch by a face, an edge or a corner."""
+    """(N, 16) in the order of `GLSZM`; voxels of a zone are connected by faces, edges or corners."""
     regions, levels = neighbours.regions, neighbours.levels
     starts, ends = _links(neighbours)
     graph = coo_array((np.ones(len(starts), bool), (starts, ends)), shape=(len(levels), len(levels)))
     zones, label = connected_components(graph, directed=False)
     member = np.empty(zones, int)
-    member[label] = np.arange(len(label))  # any voxel of the zone says its image and level
+    member[label] = np.arange(len(label))  # one voxel of each zone, to look up image and level
     sizes = np.bincount(label, minlength=zones)
     return sized_features(regions.image[member], levels[member], sizes, len(regions.counts))
 
@@ -122,10 +122,10 @@ def sized_features(image: np.ndarray, level: np.ndarray, size: np.ndarray, count
 
 
 def _links(neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of neighbouring voxels of one level, enough of them to hold every zone together.
+    """Pairs of neighbouring voxels of the same level, enough to connect every zone.
 
-    A diagonal pair is left out where a face neighbour of the first voxel on the way to the second has that level
-    too: then both are linked by way of it.
+    A diagonal pair is left out if a face neighbour of the first voxel towards the second has the same level:
+    that voxel already links both.
     """
     dims, levels, at = neighbours.regions.dims, neighbours.levels, neighbours.at
     along = {
@@ -147,7 +147,7 @@ def _links(neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _counted(keys: np.ndarray, space: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each key once, and how often it was there; without sorting where all possible keys can be counted."""
+    """Unique keys and their counts; without sorting if the range of keys is small."""
     if space > 8 * len(keys):
         return np.unique(keys, return_counts=True)
     counts = np.bincount(keys, minlength=space)
@@ -156,7 +156,7 @@ def _counted(keys: np.ndarray, space: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _run_lengths(neighbours: Neighbours, step: tuple[int, ...], starts: np.ndarray) -> np.ndarray:
-    """(E,) voxels from each start on along a step until the level changes or the mask ends."""
+    """(E,) length of the run from each start along a step, until the level changes or the mask ends."""
     grid, offset = neighbours.grid, neighbours.offset(step)
     lengths = np.ones(len(starts), int)
     running, at = np.arange(len(starts)), starts
@@ -169,10 +169,10 @@ def _run_lengths(neighbours: Neighbours, step: tuple[int, ...], starts: np.ndarr
 
 
 def _has_line(neighbours: Neighbours, step: tuple[int, ...]) -> np.ndarray:
-    """(N,) whether any line along a step holds two voxels of the mask; else the direction is left out."""
+    """(N,) whether any line along a step has two voxels of the mask; if not, the direction is left out."""
     regions = neighbours.regions
     starts = regions.counts.cumsum() - regions.counts
-    found = np.maximum.reduceat(neighbours.beside(step), starts) > 0  # two that touch are the rule
+    found = np.maximum.reduceat(neighbours.beside(step), starts) > 0  # usually two voxels touch
     for image in np.flatnonzero(~found):
         points = regions.position[regions.image == image]
         axis = next(k for k, part in enumerate(step) if part)
