@@ -21,7 +21,7 @@ HC18 = [
     "datamodule.image_size=[96,128]",
     "datamodule.val_share=0.15",
     "datamodule.batch_size=8",
-    "lightning_module.net={channels:[16,32,64,96],blocks:1,latent:64}",
+    "lightning_module.net={channels:[16,32,64,96],num_res_blocks:1,latent_features:64}",
     "lightning_module.criterion.warmup_steps=100",
     "trainer.max_epochs=80",
 ]
@@ -31,7 +31,7 @@ BREAST = [
     "datamodule.name=breastmnist",
     "datamodule.mean=0.0",
     "datamodule.std=1.0",
-    "lightning_module.net={channels:[32,64,96],blocks:1,latent:64}",
+    "lightning_module.net={channels:[32,64,96],num_res_blocks:1,latent_features:64}",
     "lightning_module.criterion.warmup_steps=200",
     "trainer.max_epochs=60",
 ]

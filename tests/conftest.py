@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -89,6 +90,7 @@ def call_verb(verb: str, *arguments: str) -> Finished:
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         patch.chdir(ROOT)
         patch.setattr(sys, "argv", [str(ROOT / f"{verb}.py"), *arguments])
+        patch.setattr(logging.root, "handlers", [*logging.root.handlers])  # Hydra's write into the run folder
         try:
             cli.main(verb)
         except SystemExit as stop:

@@ -20,7 +20,8 @@ from tests.conftest import ROOT
 TEXT = (ROOT / "docs/how-to/nomogram.md").read_text()
 SMALLER = (
     "'datamodule.phantom={normal:60,hypoplastic:30,views:2,size:64}' 'datamodule.image_size=[32,32]' "
-    "trainer.max_epochs=2 'lightning_module.net={channels:[8,16,16],latent:16}' lightning_module.nomogram.resamples=10 "
+    "trainer.max_epochs=2 'lightning_module.net={channels:[8,16,16],latent_features:16}' "
+    "lightning_module.nomogram.resamples=10 "
     "trainer.check_val_every_n_epoch=2"
 )
 

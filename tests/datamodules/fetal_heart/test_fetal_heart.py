@@ -168,7 +168,7 @@ WRONG = {
 def refused(own, run):
     """The one line that a user gets who trains on such a cohort."""
     predictors = "[LV_diameter,LA_RA_area_ratio,LV_RV_area_ratio,age,gestational_week]"
-    small = ["datamodule.image_size=[32,32]", "lightning_module.net={channels:[8,8],latent:8}", "logger=none"]
+    small = ["datamodule.image_size=[32,32]", "lightning_module.net={channels:[8,8],latent_features:8}", "logger=none"]
     given = [f"datamodule.root={own}", f"datamodule.predictors={predictors}", "datamodule.candidates=[]"]
     done = call_verb("train", "experiment=hlhs", *given, *small, f"hydra.run.dir={run}")
     assert done.code == 2, done.output
