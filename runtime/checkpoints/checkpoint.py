@@ -239,11 +239,12 @@ def initialise(module: L.LightningModule, content: dict[str, Any], path: Path) -
 
     Raises:
         UserError: If a weight is missing, unexpected or of another shape; the message names the first. A buffer that is
-            empty until it is fitted takes any shape.
+            empty until it is fitted takes any shape, and is empty again with weights from before the fit.
     """
     weights, own = content["state_dict"], module.state_dict()
     for name in [*own, *weights]:
-        if name not in weights or name not in own or (own[name].numel() and weights[name].shape != own[name].shape):
+        absent = name not in weights or name not in own
+        if absent or (own[name].shape != weights[name].shape and own[name].numel() and weights[name].numel()):
             shapes = [tuple(where[name].shape) if name in where else "absent" for where in (weights, own)]
             raise UserError(
                 f"{path} is of another model: {name} is {shapes[0]} in the checkpoint and {shapes[1]} in this config; "
