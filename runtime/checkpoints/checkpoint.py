@@ -66,7 +66,7 @@ def read(path: str | Path) -> dict[str, Any]:
         path: The file.
 
     Returns:
-        Its content, tensors on the CPU.
+        Its content with current names, tensors on the CPU.
 
     Raises:
         UserError: If the file is missing, is damaged, holds more than plain data, or is not of this zoo.
@@ -82,7 +82,8 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: it is damaged, or holds objects other than plain data") from error
     if not isinstance(content, dict) or "medzoo" not in content:
         raise UserError(f"{path} is not a checkpoint of this zoo: it carries no config to rebuild the model from")
-    return content | {"state_dict": with_new_weights(content.get("state_dict", {}))}
+    known = content["medzoo"] | {"config": with_new_names(content["medzoo"].get("config"))}
+    return content | {"medzoo": known, "state_dict": with_new_weights(content.get("state_dict", {}))}
 
 
 def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def trusted_config(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: If it names objects outside this zoo and its libraries (`TRUSTED`).
     """
-    config = with_new_names(content["medzoo"]["config"])
+    config = content["medzoo"]["config"]
     _check_targets(config, Path(path))
     return without_pretrained(config)
 

@@ -7,7 +7,6 @@ from typing import Any
 import lightning as L
 from hydra.utils import get_object
 
-from medzoo.runtime.composing.renamed import new_target
 from medzoo.runtime.contracts import ChecksCases, DataModule, KnowsSeen, NamesClasses, UsesClasses, Waits
 from medzoo.runtime.errors import UserError, user_errors
 
@@ -40,7 +39,7 @@ def match(datamodule: DataModule, known: Mapping[str, Any], *, test: bool) -> No
     Raises:
         UserError: If the data have other classes or inputs than the model.
     """
-    trained = get_object(new_target(known["config"]["datamodule"]["_target_"]))
+    trained = get_object(known["config"]["datamodule"]["_target_"])
     with user_errors("datamodule"):
         as_trained = isinstance(trained, type) and issubclass(trained, L.LightningDataModule)
         if as_trained and trained.load_state_dict is type(datamodule).load_state_dict:
