@@ -3,6 +3,7 @@
 Python's `isinstance` looks for the names alone, so a network need not inherit from these classes.
 """
 
+import inspect
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -14,6 +15,7 @@ __all__ = [
     "SalientNetwork",
     "TwoPartNetwork",
     "VectorAutoencoder",
+    "wrong_network",
 ]
 
 Pair = tuple[Tensor, Tensor]
@@ -76,3 +78,10 @@ class SalientNetwork(TwoPartNetwork, Protocol):
 
     common_features: int
     salient_features: int
+
+
+def wrong_network(net: object, wanted: type, example: str, argument: str = "net") -> ValueError:
+    """The error for a network that lacks a member of the Protocol `wanted`, which `example` has."""
+    members = [name for part in reversed(wanted.__mro__) for name in (*vars(part), *inspect.get_annotations(part))]
+    needs = ", ".join(dict.fromkeys(name for name in members if not name.startswith("_")))
+    return ValueError(f"{argument}={type(net).__name__} is no network such as {example}: it needs {needs}")

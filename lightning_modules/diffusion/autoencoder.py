@@ -15,7 +15,7 @@ from torchmetrics.segmentation import DiceScore
 from medzoo.lightning_modules.contracts import Batch, TrainingData
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.losses import PatchAdversarialTerm
-from medzoo.models.protocols import ImageAutoencoder
+from medzoo.models.protocols import ImageAutoencoder, wrong_network
 
 __all__ = ["AutoencoderModule"]
 
@@ -63,8 +63,7 @@ class AutoencoderModule(OptimizedModule):
         if (adversarial is None) != (discriminator_optimizer is None):
             raise ValueError("adversarial and discriminator_optimizer go together: give both or neither")
         if not isinstance(net, ImageAutoencoder):
-            needs = "encode, sample, decode, latent_channels"
-            raise ValueError(f"net={type(net).__name__} is no network such as MultiHeadAutoencoderKL: it needs {needs}")
+            raise wrong_network(net, ImageAutoencoder, "MultiHeadAutoencoderKL")
         self.net, self.criterion, self.adversarial = net, criterion, adversarial
         self._discriminator_optimizer, self.accumulate = discriminator_optimizer, accumulate
         self.automatic_optimization = adversarial is None

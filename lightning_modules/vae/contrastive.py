@@ -19,7 +19,7 @@ from medzoo.lightning_modules.optimization import OptimizerPartial, SchedulerPar
 from medzoo.lightning_modules.vae.two_part import Pair, TwoPartVAEModule
 from medzoo.models.losses import draw, gaussian_error, kl_to_normal
 from medzoo.models.losses.classification import Task
-from medzoo.models.protocols import SalientNetwork
+from medzoo.models.protocols import SalientNetwork, wrong_network
 
 __all__ = ["ContrastiveVAEModule"]
 
@@ -74,8 +74,7 @@ class ContrastiveVAEModule(TwoPartVAEModule):
         if min(common_kl, salient_kl, classifier_weight) < 0 or (background_prior or 1.0) <= 0:
             raise ValueError("weights must not be below 0, and background_prior must be positive")
         if not isinstance(net, SalientNetwork):
-            needs = "encode, decode, common_features, salient_features"
-            raise ValueError(f"net={type(net).__name__} is no network such as SalientVAE: it needs {needs}")
+            raise wrong_network(net, SalientNetwork, "SalientVAE")
         common, salient = net.common_features, net.salient_features
         options |= {"task": task, "num_classes": num_classes}
         super().__init__(net, optimizer, scheduler, widths=(common, salient), **options)

@@ -18,7 +18,7 @@ from medzoo.lightning_modules.optimization import OptimizerPartial, SchedulerPar
 from medzoo.lightning_modules.vae.two_part import Pair, TwoPartVAEModule
 from medzoo.models.losses import draw, gaussian_error, kl_to_normal
 from medzoo.models.losses.classification import Task
-from medzoo.models.protocols import RadiomicsNetwork
+from medzoo.models.protocols import RadiomicsNetwork, wrong_network
 
 __all__ = ["NonRedundantVAEModule"]
 
@@ -56,8 +56,7 @@ class NonRedundantVAEModule(TwoPartVAEModule):
         **options: Any,
     ) -> None:
         if not isinstance(net, RadiomicsNetwork):
-            needs = "encode, decode, condition_features, latent_features"
-            raise ValueError(f"net={type(net).__name__} is no network such as RadiomicsVAE: it needs {needs}")
+            raise wrong_network(net, RadiomicsNetwork, "RadiomicsVAE")
         hcr, dlr = net.condition_features, net.latent_features
         if hcr < 1:
             raise ValueError("the data have no hand-crafted radiomics: set datamodule/radiomics=hand_crafted")

@@ -21,7 +21,7 @@ from medzoo.lightning_modules.nomogram.images import EncodedImages, encode_image
 from medzoo.lightning_modules.nomogram.reading import ReadsNomogram
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.fitted import NomogramPart
-from medzoo.models.protocols import VectorAutoencoder
+from medzoo.models.protocols import VectorAutoencoder, wrong_network
 from medzoo.models.residual_vae.score import ImageScore, ScoreKind
 
 __all__ = ["ResidualVAEModule"]
@@ -64,8 +64,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         if not isinstance(net, VectorAutoencoder):
-            needs = "encode, sample, decode, latent_features, sizes"
-            raise ValueError(f"net={type(net).__name__} is no network such as ResidualVAE: it needs {needs}")
+            raise wrong_network(net, VectorAutoencoder, "ResidualVAE")
         self.net, self.criterion = net, criterion
         self.score = ImageScore(score, net.latent_features)
         self.settings = nomogram

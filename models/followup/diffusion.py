@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from medzoo.models.diffusion import NoiseSchedule, Sampler, guided, slice_correlated_noise
 from medzoo.models.diffusion.samplers import Denoise, Draw
-from medzoo.models.protocols import ImageAutoencoder
+from medzoo.models.protocols import ImageAutoencoder, wrong_network
 
 __all__ = ["FollowupDiffusion", "Forecast"]
 
@@ -67,10 +67,7 @@ class FollowupDiffusion(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(autoencoder, ImageAutoencoder):
-            needs = "encode, sample, decode, latent_channels"
-            raise ValueError(
-                f"autoencoder={type(autoencoder).__name__} is none such as MultiHeadAutoencoderKL: it needs {needs}"
-            )
+            raise wrong_network(autoencoder, ImageAutoencoder, "MultiHeadAutoencoderKL", "autoencoder")
         autoencoder.requires_grad_(False)
         self.autoencoder, self.net, self.schedule, self.gamma = autoencoder, net, schedule, gamma
         self.lesion_weight, self.lesion_margin = lesion_weight, lesion_margin
