@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from medzoo.runtime import cli
 from medzoo.runtime.command import VERBS
 from medzoo.runtime.composing.extras import install_hint
 from medzoo.runtime.listing import KINDS
@@ -21,12 +22,6 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 MODULES = {"docs", "benchmarks", "pytest", "venv", "medzoo"}
 ELSEWHERE = {"git", "cd", "source", "wandb", "pre-commit"}
-FREE = (
-    "datamodule.",
-    "lightning_module.",
-    "perturb.",
-    "stages.",
-)  # keys of what only the checkpoint or the stages know
 
 
 def blocks(language: str) -> list:
@@ -81,8 +76,7 @@ def check_verb(verb: str, words: list[str], folder: Path) -> None:
     kept = [word for word in words if "=" in word and not word.startswith(("-", "hydra/", "hydra.", "search=optuna"))]
     kept = [word.replace("[...]", "[x]") for word in kept if "..." not in word.replace("[...]", "")]
     first = [re.sub(r"^([^=]+=)([^\[{\"',]*|\[[^\]]*\]),.*", r"\1\2", word) for word in kept]
-    free = FREE[-1:] if verb == "train" else FREE
-    compose(folder, *(f"++{word}" if word.startswith(free) else word for word in first), config_name=verb)
+    compose(folder, *cli._overrides(first, verb), config_name=verb)
 
 
 @pytest.mark.parametrize("text", blocks("bash"))
