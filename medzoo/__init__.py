@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load", "predict"]
 
 __version__ = "0.2.0"
-_ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
+ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
 _SOURCES = {"load": "medzoo.runtime.checkpoints.checkpoint", "predict": "medzoo.runtime.checkpoints.prediction"}
 
 if not (Path(__file__).parent / "runtime").is_dir():
@@ -25,6 +25,6 @@ def __getattr__(name: str) -> Any:
     """Import on first use: PyTorch takes seconds, which help and a mistyped name need not wait for."""
     if name in _SOURCES:
         return getattr(importlib.import_module(_SOURCES[name]), name)
-    if name in _ROOMS:
+    if name in ROOMS:
         return importlib.import_module(f"medzoo.{name}")
     raise AttributeError(f"module 'medzoo' has no attribute {name!r}")

@@ -24,7 +24,7 @@ from medzoo.runtime.check import did_you_mean
 from medzoo.runtime.composing.compose import compose, config_dir_of, split_flags
 from medzoo.runtime.composing.explain import explain
 from medzoo.runtime.composing.resolvers import register_resolvers
-from medzoo.runtime.environment import CONF, SCRIPTS
+from medzoo.runtime.environment import CONF, IN_CHECKOUT, SCRIPTS
 from medzoo.runtime.errors import UserError, user_errors
 from medzoo.runtime.output import run_folder
 
@@ -48,7 +48,7 @@ def main(verb: str) -> None:
         verb: Its root config in `conf/`, and its file and function in `runtime/verbs/`. It is imported after the config
             is composed, so that `--help` and a typo need not wait for PyTorch.
     """
-    if sys.path[0] == str(SCRIPTS) and SCRIPTS.name == "scripts":
+    if sys.path[0] == str(SCRIPTS) and not IN_CHECKOUT:
         del sys.path[0]  # in a wheel, `import evaluate` would find our script there
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     register_resolvers()

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["CONF", "SCRIPTS", "told_of_missing_packages"]
+__all__ = ["CONF", "IN_CHECKOUT", "SCRIPTS", "told_of_missing_packages"]
 
 _HOME = Path(__file__).resolve().parent.parent  # the checkout, or the folder `medzoo` of a wheel
 CONF = _HOME / "conf"
-SCRIPTS = _HOME if (_HOME / "train.py").is_file() else _HOME / "scripts"
+IN_CHECKOUT = (_HOME / "train.py").is_file()
+SCRIPTS = _HOME if IN_CHECKOUT else _HOME / "scripts"
 """The folder of `train.py`, `predict.py`, ..., which further processes of a run are started with."""
 
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from medzoo import ROOMS
+
 __all__ = ["new_name", "new_target", "with_new_names", "with_new_weights"]
 
 KEYS = {
@@ -35,7 +37,6 @@ _OF_PARTS = {
 }
 """New names of arguments of one part, which others may have under the old name."""
 _TARGETS = {"evaluation.expansion.ExpansionRule": "medzoo.evaluation.measures.expansion.ExpansionRule"}
-_ROOMS = ("models", "lightning_modules", "datamodules", "callbacks", "evaluation", "runtime")
 _RENAMED_IN = ("medzoo.lightning_modules.", "medzoo.datamodules.")
 
 
@@ -65,7 +66,7 @@ def new_name(word: str, known: Collection[str]) -> str | None:
 def new_target(target: str) -> str:
     """The current name of a `_target_`."""
     room = target.split(".")[0]
-    if target in _TARGETS or room not in _ROOMS or room in os.environ.get("MEDZOO_TRUST", "").split(","):
+    if target in _TARGETS or room not in ROOMS or room in os.environ.get("MEDZOO_TRUST", "").split(","):
         return _TARGETS.get(target, target)
     return f"medzoo.{target}"
 

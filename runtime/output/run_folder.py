@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from medzoo.files import write_text
 from medzoo.runtime.composing.plain import plain
 from medzoo.runtime.composing.renamed import with_new_names
-from medzoo.runtime.environment import SCRIPTS
+from medzoo.runtime.environment import IN_CHECKOUT, SCRIPTS
 
 __all__ = [
     "collect_metrics",
@@ -86,7 +86,7 @@ def environment() -> str:
 
 def _git(*arguments: str) -> str:
     """What git says of the checkout; nothing of a wheel, which may lie in a repository of the user."""
-    if not (SCRIPTS / "pyproject.toml").is_file():
+    if not IN_CHECKOUT:
         return ""
     try:
         return subprocess.run(
