@@ -48,10 +48,12 @@ def test_correlation_is_the_mean_over_pairs():
 
 @pytest.mark.parametrize("rho", [0.3, 0.9])
 def test_information_of_gaussians(rho):
-    first = RNG.normal(size=(5000, 2))
-    second = rho * first + np.sqrt(1 - rho**2) * RNG.normal(size=(5000, 2))
-    true = -0.5 * np.log(1 - rho**2)
-    assert mean_information(first, second) == pytest.approx(true / 2, rel=0.15), "half of the pairs know nothing"
+    found = []
+    for seed in range(8):  # one estimate varies by a fifth
+        first, noise = np.random.default_rng(seed).normal(size=(2, 5000, 2))
+        found.append(mean_information(first, rho * first + np.sqrt(1 - rho**2) * noise))
+    half = -0.25 * np.log(1 - rho**2)
+    assert np.mean(found) == pytest.approx(half, rel=0.1), "half of the pairs know nothing"
 
 
 def test_latents_that_stay_the_same_do_not_count():

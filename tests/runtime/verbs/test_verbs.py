@@ -195,15 +195,21 @@ def test_prepare_checks_a_folder_and_ends_with_1_where_there_are_faults(tmp_path
     assert call_verb("prepare", f"check={tmp_path}", "checks.nearly=1").code == 2
 
 
-def test_a_model_that_forecasts_is_told_what_to_forecast(trained, tmp_path, monkeypatch):
-    told = ["expansion=0.3", "perturb.Age=[50,70]", "samples=4"]
-    Image.fromarray(np.zeros((12, 12), np.uint8)).save(tmp_path / "case.png")
-    best, output = trained / "checkpoints" / "best.ckpt", tmp_path / "out.csv"
+class Forecasts(ClassificationModule):
+    """A module that takes options."""
 
     def set_prediction(self, expansion=None, perturb=None, samples=None):
         print("told", expansion, perturb, samples)
 
-    monkeypatch.setattr(ClassificationModule, "set_prediction", set_prediction, raising=False)
+
+def test_a_model_that_forecasts_is_told_what_to_forecast(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDZOO_TRUST", "tests")
+    told = ["expansion=0.3", "perturb.Age=[50,70]", "samples=4"]
+    Image.fromarray(np.zeros((12, 12), np.uint8)).save(tmp_path / "case.png")
+    best, output = tmp_path / "best.ckpt", tmp_path / "out.csv"
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    content["medzoo"]["config"]["lightning_module"]["_target_"] = f"{__name__}.Forecasts"
+    torch.save(content, best)
     done = call_verb("predict", f"ckpt_path={best}", f"input={tmp_path / 'case.png'}", f"output={output}", *told)
     assert done.code == 0, done.output
     assert "told 0.3 {'Age': [50, 70]} 4" in done.output
