@@ -53,6 +53,8 @@ def finish(run: Path, metrics: dict[str, Any], expected: Mapping[str, list[float
     write(run, metrics, expected or {})
     run_folder.write_metrics(run, metrics)
     Console().print(terminal_table(metrics, expected or {}))
+    if missing := sorted(set(expected or {}) - set(metrics)):
+        log.warning("`expected` names metrics that this run did not measure: %s", ", ".join(missing))
     log.info("report: %s", run / "report.html")
 
 
