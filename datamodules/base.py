@@ -11,6 +11,7 @@ import lightning as L
 from medzoo.datamodules.batches import Ranks, ResumableBatches
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.seen import SPLITS, Seen, mark, matched, telling
+from medzoo.datamodules.store import Store
 
 __all__ = ["BaseDataModule"]
 
@@ -33,6 +34,9 @@ class BaseDataModule(L.LightningDataModule):
     A subclass describes its `layout`, reads it in `setup`, and splits patients with `divide`. What prediction needs
     from training goes into `_state`, which is saved in every checkpoint.
 
+    What is read is kept in `store`, which the run sets. `setup("rehearse")` reads two items of each split, enough to
+    try a model on; `setup("fit")` reads all.
+
     Subclasses build their loaders in `loader`. Training batches are reshuffled in each epoch and augmented.
     Validation, test and prediction give every item once, in order and unchanged, shared out between the ranks;
     `ordered_dataloader` does so on every rank, to fit something on a split.
@@ -50,6 +54,7 @@ class BaseDataModule(L.LightningDataModule):
     def __init__(self, root: str | Path, phantom: Phantom | None = None) -> None:
         super().__init__()
         self.maker = phantom
+        self.store = Store()
         self.root = Path(root) / phantom.name if phantom else Path(root)
         self._state: dict[str, Any] = {}
         self._items: dict[str, list[Any]] = {}

@@ -1,18 +1,24 @@
 """Shared by all tests: small runs, the real data where there are any, and one thread a process."""
 
+import atexit
 import contextlib
 import io
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two test processes with two threads each would fight over two cores
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
+if "MEDZOO_STORE" not in os.environ:  # one for all test processes, which inherit it
+    os.environ["MEDZOO_STORE"] = tempfile.mkdtemp(prefix="medzoo_store_")
+    atexit.register(shutil.rmtree, os.environ["MEDZOO_STORE"], ignore_errors=True)
 
 import hydra
 import pytest

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from medzoo.datamodules.segmentation.batches import crop
+from medzoo.datamodules.segmentation.cases import crop
 
 __all__ = ["NAMES", "Box", "Neighbours", "roi_slices"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from medzoo.datamodules.io import Volume, check_hu, read_mask, read_volume
 from medzoo.datamodules.io.pictures.pages import read_picture
 from medzoo.datamodules.liver.records import IMAGES, Patient
-from medzoo.datamodules.segmentation.batches import crop
+from medzoo.datamodules.segmentation.cases import crop
 from medzoo.datamodules.transforms.macenko import MacenkoNormalizer
 
 __all__ = ["Around", "ImageSizes", "read_images"]

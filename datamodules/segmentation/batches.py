@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from medzoo.datamodules.batches import ResumableBatches
-from medzoo.datamodules.segmentation.cases import Case
+from medzoo.datamodules.segmentation.cases import Case, corner_around, corner_at_random
 
-__all__ = ["CaseBatches", "PatchBatches", "crop", "random_crop"]
+__all__ = ["CaseBatches", "PatchBatches"]
 
 Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
@@ -32,8 +32,6 @@ class PatchBatches(ResumableBatches):
         foreground: Share of patches that are centred on foreground.
         augment: Maps image (C, *patch), mask (*patch) and a seed to a new image and mask.
         threads: Batches prefetched by threads; 0 makes each batch on demand.
-        ignore: Label value of voxels that are not annotated.
-        regions: Label values of each region, if labels are regions.
         **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
     """
 
@@ -46,20 +44,15 @@ class PatchBatches(ResumableBatches):
         foreground: float = 0.33,
         augment: Augment | None = None,
         threads: int = 0,
-        ignore: int | None = None,
-        regions: Sequence[Sequence[int]] | None = None,
         **options: int,
     ) -> None:
         super().__init__(**options)
-        if ignore is not None:
-            cases = [case for case in cases if np.any(case.mask != ignore)]
-            if not cases:
-                raise ValueError(f"no training mask has an annotated voxel: all are {ignore}, which is ignore")
-        self.cases, self.patch, self.batches, self.augment = list(cases), tuple(patch), batches, augment
+        self.cases = [case for case in cases if not case.blank]
+        if not self.cases:
+            raise ValueError("no training mask has an annotated voxel: all voxels are labelled `ignore`")
+        self.patch, self.batches, self.augment = tuple(patch), batches, augment
         self.threads = threads
         self._around = self.batch_size - round(self.batch_size * (1 - foreground))
-        self._places = [_places(case, ignore, regions) for case in self.cases]
-        self._annotated = [_annotated(case, ignore) for case in self.cases]
 
     def plan(self, epoch: int) -> list[Tensor]:
         """Indices of the cases of each batch of this rank."""
@@ -88,10 +81,9 @@ class PatchBatches(ResumableBatches):
         rng = np.random.default_rng((self.seed, epoch, index + 1, self.rank))
         images, masks = [], []
         for place, number in enumerate(chosen.tolist()):
-            case, places = self.cases[number], self._places[number]
-            around = place >= self.batch_size - self._around and len(places) > 0
-            corner = _corner(case.image.shape[1:], self.patch, rng, places if around else self._annotated[number])
-            image, mask = crop(case.image, corner, self.patch), crop(case.mask[None], corner, self.patch)[0]
+            case = self.cases[number]
+            corner = self._corner(case, rng, around=place >= self.batch_size - self._around)
+            image, mask = case.cut(corner, self.patch), case.cut_mask(corner, self.patch)
             if self.augment is not None:
                 image, mask = self.augment(image, mask, int(rng.integers(2**32)))
             images.append(image)
@@ -99,6 +91,17 @@ class PatchBatches(ResumableBatches):
         names = [self.cases[number].id for number in chosen.tolist()]
         mask_batch = torch.from_numpy(np.stack(masks).astype(np.int64))
         return {"image": torch.from_numpy(np.stack(images)), "mask": mask_batch, "id": names}
+
+    def _corner(self, case: Case, rng: np.random.Generator, *, around: bool) -> list[int]:
+        """First voxel of a patch: around a foreground voxel, an annotated one, or anywhere."""
+        if around and case.counts:
+            number = int(rng.integers(len(case.counts)))
+            middle = case.places[sum(case.counts[:number]) + int(rng.integers(case.counts[number]))]
+        elif case.annotated.shape[0]:
+            middle = case.annotated[int(rng.integers(case.annotated.shape[0]))]
+        else:
+            return corner_at_random(case.shape, self.patch, rng)
+        return corner_around(middle.tolist(), case.shape, self.patch)
 
 
 class CaseBatches(ResumableBatches):
@@ -126,47 +129,3 @@ class CaseBatches(ResumableBatches):
         image, spacing = torch.from_numpy(case.image)[None], torch.tensor(case.spacing)
         batch = {"image": image, "spacing": spacing, "id": [case.id], "size": case.size}
         return batch if case.truth is None else {**batch, "mask": torch.from_numpy(case.truth.astype(np.int64))[None]}
-
-
-def crop(array: np.ndarray, corner: Sequence[int], patch: Sequence[int]) -> np.ndarray:
-    """Crop (C, *spatial) to (C, *patch) from a corner on, padding with zeros outside."""
-    size = array.shape[1:]
-    inside = [slice(max(at, 0), min(at + side, n)) for at, side, n in zip(corner, patch, size, strict=True)]
-    gaps = [(max(-at, 0), max(at + side - n, 0)) for at, side, n in zip(corner, patch, size, strict=True)]
-    cut = array[(slice(None), *inside)]
-    return np.pad(cut, [(0, 0), *gaps]) if any(map(sum, gaps)) else cut.copy()
-
-
-def random_crop(array: np.ndarray, patch: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-    """Crop at a random corner; a smaller array is placed at random inside the patch."""
-    return crop(array, _corner(array.shape[1:], patch, rng, []), patch)
-
-
-def _places(case: Case, ignore: int | None, regions: Sequence[Sequence[int]] | None) -> list[np.ndarray]:
-    """Voxels (n, axes) of each foreground class or region of a case."""
-    rng = np.random.default_rng(0)
-    assert case.mask is not None, "training cases have masks"
-    classes = regions or [[value] for value in np.unique(case.mask) if value not in (0, ignore)]
-    return [some for some in (_some(np.isin(case.mask, values), rng) for values in classes) if len(some)]
-
-
-def _annotated(case: Case, ignore: int | None) -> list[np.ndarray]:
-    """Annotated voxels (n, axes) of a partly annotated case; empty for others, where any voxel will do."""
-    if ignore is None or case.mask is None or not (case.mask == ignore).any():
-        return []
-    return [_some(case.mask != ignore, np.random.default_rng(1))]
-
-
-def _some(where: np.ndarray, rng: np.random.Generator, most: int = 10_000) -> np.ndarray:
-    voxels = np.argwhere(where)
-    return voxels[rng.permutation(len(voxels))[:most]]
-
-
-def _corner(size: Sequence[int], patch: Sequence[int], rng: np.random.Generator, places: list[np.ndarray]) -> list[int]:
-    """First voxel of a patch; a case smaller than the patch is placed at random inside it."""
-    ends = [sorted((0, n - side)) for n, side in zip(size, patch, strict=True)]
-    if not places:
-        return [int(rng.integers(low, high + 1)) for low, high in ends]
-    voxels = places[int(rng.integers(len(places)))]
-    middle = voxels[int(rng.integers(len(voxels)))]
-    return [min(max(int(at) - side // 2, low), high) for at, side, (low, high) in zip(middle, patch, ends, strict=True)]

@@ -4,11 +4,11 @@ import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
 import numpy as np
-from rich.progress import track
 
 from medzoo.datamodules import io
 from medzoo.datamodules.batches import Ranks
@@ -16,7 +16,15 @@ from medzoo.datamodules.io.pictures.labels import class_colours
 from medzoo.datamodules.io.pictures.pages import is_picture, write_picture
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.segmentation.batches import Augment, CaseBatches, PatchBatches
-from medzoo.datamodules.segmentation.cases import Case, Intensities, geometries, measure, raw_image, read_case
+from medzoo.datamodules.segmentation.cases import (
+    Case,
+    CaseReading,
+    Intensities,
+    geometries,
+    make_case,
+    measure,
+    raw_image,
+)
 from medzoo.datamodules.segmentation.files import CaseFiles, find_images
 from medzoo.datamodules.segmentation.matching import MatchedCases
 from medzoo.datamodules.segmentation.plan import Plan, make_plan
@@ -155,21 +163,23 @@ class SegmentationDataModule(MatchedCases):
         return list(self.plan.features)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read all cases, once; prediction needs none of them."""
+        """Read all cases into the store, once; prediction needs none of them."""
         if stage == "predict" or self._items:
             return
-        splits = self._split()
+        splits, rehearse = self._split(), stage == "rehearse"
         if not self._state:
             self._state = {
                 "classes": list(self._data_classes),
                 "channels": list(self._data_channels),
                 "plan": vars(self.plan).copy(),
-                "intensities": [vars(each) if each else None for each in self._intensities(splits["train"])],
+                "intensities": [
+                    vars(each) if each else None for each in self._intensities(splits["train"], rehearse=rehearse)
+                ],
             } | ({"regions": self.regions} if self.regions else {})
-        chosen = [(name, case) for name, cases in splits.items() for case in cases]
-        self._items = {name: [] for name in splits}
-        for name, case in track(chosen, "reading images", transient=True, disable=len(chosen) < 20):
-            self._items[name].append(self._read(case))
+        if rehearse:
+            splits = {name: self._few(cases) for name, cases in splits.items()}
+        made = self._read_all([case for cases in splits.values() for case in cases])
+        self._items = {name: [made.pop(0) for _ in cases] for name, cases in splits.items()}
         if "skull" not in self._state:
             heads = self._items["train"] if self.spatial_dims == 3 and self._in_hu else []
             self._state["skull"] = skull_of_all([case.bone for case in heads])
@@ -188,8 +198,6 @@ class SegmentationDataModule(MatchedCases):
             foreground=self.foreground,
             augment=self.augment,
             threads=self.threads,
-            ignore=self.ignore,
-            regions=self.regions,
             batch_size=self.batch_size,
             seed=self.seed,
             **ranks,
@@ -275,11 +283,49 @@ class SegmentationDataModule(MatchedCases):
         channels = self._state.get("channels") or self.files.channels
         return self.window != "image" and channels[0].lower() == "ct"
 
+    def _read_all(self, cases: Sequence[CaseFiles]) -> list[Case]:
+        """Cases in the store, which are read from there when they are used."""
+        given = [self._with_channels(case) for case in cases]
+        jobs = [self.store.job(case.id, make_case, case, case.files, self._reading(case)) for case in given]
+        entries = self.store.fill(jobs, "cases")
+        return [
+            Case.of(case, entry.arrays, entry.facts, self._known_intensities)
+            for case, entry in zip(given, entries, strict=True)
+        ]
+
+    def _few(self, cases: Sequence[CaseFiles]) -> list[CaseFiles]:
+        """Two cases to rehearse with, that have an annotated voxel if any has one."""
+        usable = (case for case in cases if case.mask is None or not self._read_all([case])[0].blank)
+        return [*islice(usable, 2)] or [*cases[:2]]
+
     def _read(self, case: CaseFiles) -> Case:
-        intensities = [Intensities(**each) if each else None for each in self._state["intensities"]]
-        if self._images and case not in self._predict:  # images to predict have the channels of the model
-            case = replace(case, images=tuple(case.images[index] for index in self._images))
-        return read_case(case, self.labels.count, self.plan.spacing, intensities, self._order, ct=self._in_hu)
+        """A case, read without keeping it."""
+        case = self._with_channels(case)
+        made = make_case(case, self._reading(case))
+        return Case.of(case, dict(made.arrays), dict(made.facts), self._known_intensities)
+
+    def _with_channels(self, case: CaseFiles) -> CaseFiles:
+        """The case with its channels in the order of the model; those of images to predict have it."""
+        if self._images and case not in self._predict:
+            return replace(case, images=tuple(case.images[index] for index in self._images))
+        return case
+
+    def _reading(self, case: CaseFiles) -> CaseReading:
+        regions = self.regions
+        return CaseReading(
+            classes=self.labels.count,
+            spacing=tuple(self.plan.spacing),
+            bounds=tuple(each.bounds if each else None for each in self._known_intensities),
+            labels=tuple(self._order) if self._order else None,
+            ct=self._in_hu,
+            ignore=self.ignore,
+            regions=tuple(tuple(values) for values in regions) if regions else None,
+            colours=case.colours,
+        )
+
+    @property
+    def _known_intensities(self) -> list[Intensities | None]:
+        return [Intensities(**each) if each else None for each in self._state["intensities"]]
 
     def _read_new(self, files: CaseFiles) -> Case:
         """Read a case to predict, and check that its skull is as in the training."""
@@ -287,8 +333,8 @@ class SegmentationDataModule(MatchedCases):
         check_skull([(files.images[0], case.bone)], self._state.get("skull"))
         return case
 
-    def _intensities(self, train: Sequence[CaseFiles]) -> Sequence[Intensities | None]:
-        if self.window is None:
-            return measure(train, self.labels.count, ignore=self.ignore)
+    def _intensities(self, train: Sequence[CaseFiles], *, rehearse: bool) -> Sequence[Intensities | None]:
+        if self.window is None and not rehearse:
+            return measure(train, self.labels.count, self.store, ignore=self.ignore)
         channels = len(self.files.channels)
-        return [None if isinstance(self.window, str) else Intensities.window(*self.window)] * channels
+        return [None if isinstance(self.window, str | None) else Intensities.window(*self.window)] * channels

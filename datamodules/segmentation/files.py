@@ -38,6 +38,11 @@ class CaseFiles:
     # red, green and blue by label value, for masks that are coloured pictures; else empty
     colours: tuple[tuple[int, int, int], ...] = ()
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files: the images, and the label map if there is one."""
+        return (*self.images, *([self.mask] if self.mask else []))
+
 
 @dataclass(frozen=True)
 class DatasetFiles:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from medzoo.datamodules.batches import ResumableBatches
-from medzoo.datamodules.segmentation.batches import random_crop
-from medzoo.datamodules.segmentation.cases import Case
+from medzoo.datamodules.segmentation.cases import Case, corner_at_random
 from medzoo.datamodules.segmentation.folders import PatientFoldersDataModule
 from medzoo.datamodules.segmentation.matching import marks_of
 
@@ -57,8 +56,10 @@ class UnpairedBatches(ResumableBatches):
         return {"image": images[0], "other": images[1], "id": [case.id for case in drawn[0]]}
 
     def _piece(self, case: Case, rng: np.random.Generator) -> np.ndarray:
-        image = case.image if case.image.ndim == 3 else case.image[:, int(rng.integers(case.image.shape[1]))]
-        return random_crop(image, self.patch, rng)
+        above = [int(rng.integers(case.shape[0]))] if len(case.shape) == 3 else []  # a slice of a volume
+        corner = corner_at_random(case.shape[-2:], self.patch, rng)
+        piece = case.cut([*above, *corner], [*[1] * len(above), *self.patch])
+        return piece.reshape(-1, *self.patch)
 
 
 class UnpairedFoldersDataModule(PatientFoldersDataModule):
@@ -98,8 +99,10 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
             return
         out = self._folds()
         self._others = {"train": [], "val": []}
-        for case in self._chosen(self.test_where):
-            self._others["val" if self._patient_of(case) in out else "train"].append(self._read(case))
+        chosen = self._chosen(self.test_where)
+        for split in self._others:
+            cases = [case for case in chosen if (self._patient_of(case) in out) == (split == "val")]
+            self._others[split] = self._read_all(cases[:2] if stage == "rehearse" else cases)
         for split in ("train", "val"):
             if not self._others[split] or not self._items[split]:
                 raise ValueError(f"{self.root}: a kind has no {split} patient; give more, or other folds")

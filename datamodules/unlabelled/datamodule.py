@@ -14,7 +14,7 @@ from medzoo.datamodules.batches import BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.io import read_json
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.seen import mark_file
-from medzoo.datamodules.segmentation.batches import random_crop
+from medzoo.datamodules.segmentation.cases import random_crop
 from medzoo.datamodules.splits import held_out
 from medzoo.datamodules.unlabelled.source import ImageFile, ImageSource
 

@@ -13,11 +13,13 @@ import torch
 from medzoo.callbacks import SegmentationReport
 from medzoo.datamodules import SegmentationDataModule
 from medzoo.datamodules.segmentation.batches import PatchBatches
-from medzoo.datamodules.segmentation.cases import Case, measure
-from medzoo.datamodules.segmentation.files import CaseFiles, read_dataset
+from medzoo.datamodules.segmentation.cases import measure
+from medzoo.datamodules.segmentation.files import read_dataset
 from medzoo.datamodules.segmentation.labels import Labels, read_labels
+from medzoo.datamodules.store import Store
 from medzoo.lightning_modules import SegmentationModule
 from medzoo.models import DeepSupervisionDiceCELoss, PlainUNet
+from tests.datamodules.segmentation.test_datamodule import case_of
 
 FILE = Path("set/dataset.json")
 REGIONS = {"background": 0, "whole": [1, 2], "core": 2}
@@ -81,9 +83,8 @@ def test_labels_that_cannot_be_meant_are_told_with_the_file(said):
     assert "\n" not in str(caught.value)
 
 
-def case(mask):
-    image = np.zeros((1, *mask.shape), np.float32)
-    return Case("a", image, mask, mask, (1.0,) * mask.ndim, mask.shape, CaseFiles("a", ()))
+def case(mask, **options):
+    return case_of(np.zeros((1, *mask.shape), np.float32), mask, (1.0,) * mask.ndim, **options)
 
 
 def test_patches_lie_where_something_is_annotated():
@@ -91,21 +92,20 @@ def test_patches_lie_where_something_is_annotated():
     mask[30:34, 30:34] = 0
     mask[31, 31] = 1
     nothing = np.full_like(mask, 2)
-    batches = PatchBatches(
-        [case(mask), case(nothing)], (8, 8), batches=30, batch_size=3, foreground=0.34, threads=0, ignore=2
-    )
+    both = [case(mask, ignore=2), case(nothing, ignore=2)]
+    batches = PatchBatches(both, (8, 8), batches=30, batch_size=3, foreground=0.34)
     for batch in batches:
         assert (batch["mask"] != 2).flatten(1).any(1).all(), "every patch"
         assert (batch["mask"][-1] == 1).any(), "the last third has foreground, and ignore is none"
     with pytest.raises(ValueError, match="no training mask has an annotated voxel"):
-        PatchBatches([case(nothing)], (8, 8), batches=1, batch_size=1, ignore=2)
+        PatchBatches([case(nothing, ignore=2)], (8, 8), batches=1, batch_size=1)
 
 
 def test_patches_lie_around_each_region():
     mask = np.zeros((40, 40), np.uint8)
     mask[5:30, 5:30] = 1
     mask[20, 20] = 2
-    made = PatchBatches([case(mask)], (3, 3), batches=60, batch_size=1, foreground=1, threads=0, regions=[[1, 2], [2]])
+    made = PatchBatches([case(mask, regions=((1, 2), (2,)))], (3, 3), batches=60, batch_size=1, foreground=1)
     core = sum(bool((batch["mask"] == 2).any()) for batch in made)
     assert 20 < core < 45, "the core is a half of the regions, and a tiny part of the whole"
 
@@ -178,7 +178,7 @@ def test_intensities_are_not_measured_where_nothing_is_annotated(tmp_path):
         np.asarray(nib.load(case.images[0]).dataobj)[np.isin(np.asarray(nib.load(case.mask).dataobj), (1, 2))]
         for case in files.train
     ]
-    (found,) = measure(files.train, files.labels.count, ignore=files.labels.ignore)
+    (found,) = measure(files.train, files.labels.count, Store(), ignore=files.labels.ignore)
     assert found.mean == pytest.approx(np.mean(np.concatenate(foreground)), rel=0.05)
 
 

@@ -133,7 +133,7 @@ def made_set(root, ending):
 def test_a_set_of_nrrd_is_read_whatever_way_each_case_is_stored(data):
     ct, bleed = arrays()
     for case in (case for cases in data._items.values() for case in cases):
-        assert np.allclose(case.image[0], np.clip(ct.T, 0, 80) / 80, atol=1e-6), case.id
+        assert np.allclose(case.image[0], np.clip(ct.T, 0, 80) / 80, atol=1 / 65535), case.id
         assert np.array_equal(case.truth, bleed.T)
         assert case.spacing == pytest.approx((4, 0.8, 0.9))
 

@@ -1,0 +1,86 @@
+"""One entry of the store: a folder with arrays and `facts.json`, which appears when it is complete."""
+
+import json
+import logging
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medzoo.datamodules.store.arrays import StoredArray, write_blocks, write_plain
+
+__all__ = ["Entry", "Made", "is_entry", "write_entry"]
+
+_FACTS = "facts.json"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a maker returns, to be kept.
+
+    Args:
+        arrays: By name.
+        facts: Plain values that JSON can hold.
+        blocks: Names of the arrays that are large and read in parts; they are compressed.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    blocks: Collection[str] = ()
+
+
+class Entry:
+    """What is kept of one input.
+
+    Args:
+        folder: Of `write_entry`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        content = json.loads((folder / _FACTS).read_text())
+        self.facts: dict[str, Any] = content["facts"]
+        self._told: list[tuple[str, int, str]] = content["told"]
+        self.arrays = {
+            name: StoredArray(folder / about["file"], about["shape"], about["dtype"])
+            for name, about in content["arrays"].items()
+        }
+
+    def __getitem__(self, name: str) -> StoredArray:
+        return self.arrays[name]
+
+    def tell(self) -> None:
+        """Log again what was logged when the entry was made."""
+        for name, level, message in self._told:
+            logging.getLogger(name).log(level, "%s", message)
+
+
+def is_entry(folder: Path) -> bool:
+    """Whether a folder holds a complete entry."""
+    return (folder / _FACTS).is_file()
+
+
+def write_entry(folder: Path, made: Made, told: Collection[tuple[str, int, str]] = ()) -> None:
+    """Write an entry in one step.
+
+    Args:
+        folder: Does not exist; a folder beside it, which an interrupted run may have left, is replaced.
+        made: Its content.
+        told: What was logged meanwhile: the logger's name, the level and the message.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        about = {}
+        for name, array in made.arrays.items():
+            packed = name in made.blocks and array.size > 0
+            file = f"{name}.b2nd" if packed else f"{name}.npy"
+            (write_blocks if packed else write_plain)(partial / file, array)
+            about[name] = {"file": file, "shape": array.shape, "dtype": array.dtype.str}
+        (partial / _FACTS).write_text(json.dumps({"facts": dict(made.facts), "arrays": about, "told": list(told)}))
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
