@@ -1,5 +1,6 @@
 """What all datamodules share: a root or a phantom, prediction, ranks, and the split by patient."""
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, combinations
@@ -34,7 +35,7 @@ class BaseDataModule(L.LightningDataModule):
     A subclass describes its `layout`, reads it in `setup`, and splits patients with `divide`. What prediction needs
     from training goes into `_state`, which is saved in every checkpoint.
 
-    What is read is kept in `store`, which the run sets. `setup("rehearse")` reads two items of each split, enough to
+    What is read is kept in `store`. `setup("rehearse")` reads two items of each split, enough to
     try a model on; `setup("fit")` reads all.
 
     Subclasses build their loaders in `loader`. Training batches are reshuffled in each epoch and augmented.
@@ -50,11 +51,14 @@ class BaseDataModule(L.LightningDataModule):
     """Which setting to change, for the message when there are no data."""
     processes = 1
     """Number of processes of the coming run, used until there is a trainer to ask."""
+    workers = 0
+    """Processes that work for this one."""
+    store_dir: str | Path | None = None
+    """Folder of the store; None for its default."""
 
     def __init__(self, root: str | Path, phantom: Phantom | None = None) -> None:
         super().__init__()
         self.maker = phantom
-        self.store = Store()
         self.root = Path(root) / phantom.name if phantom else Path(root)
         self._state: dict[str, Any] = {}
         self._items: dict[str, list[Any]] = {}
@@ -62,6 +66,11 @@ class BaseDataModule(L.LightningDataModule):
         self._predicting = False
         self._seen: Seen | None = None
         self._recorded: Seen | None = None
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """Where what is read is kept."""
+        return Store(self.store_dir, workers=self.workers + 1)
 
     @property
     def phantom(self) -> bool:

@@ -18,7 +18,7 @@ from medzoo.runtime.composing.resolvers import built
 from medzoo.runtime.errors import UserError, user_errors
 from medzoo.runtime.training.ranks import StandIns
 
-__all__ = ["instantiate", "instantiate_all", "make_trainer", "resolve"]
+__all__ = ["instantiate", "instantiate_all", "make_datamodule", "make_trainer", "resolve"]
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -85,6 +85,17 @@ def instantiate(config: Mapping[str, Any], where: str, **extra: object) -> Any:
     """
     with user_errors(where):
         return hydra.utils.instantiate(config, **extra, _convert_="all")
+
+
+def make_datamodule(config: Mapping[str, Any]) -> Any:
+    """Build the datamodule of a config, with the settings of the run that every datamodule takes.
+
+    Raises:
+        UserError: As of `instantiate`.
+    """
+    datamodule = instantiate(config["datamodule"], "datamodule")
+    datamodule.store_dir = config.get("store_dir")
+    return datamodule
 
 
 def instantiate_all(config: Mapping[str, Any] | None, where: str, **extra: object) -> list[Any]:

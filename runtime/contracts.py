@@ -23,6 +23,7 @@ __all__ = [
     "Finalizes",
     "Fitted",
     "HasImages",
+    "KeepsEntries",
     "KnowsSeen",
     "LeavesOut",
     "LogsMetrics",
@@ -50,12 +51,14 @@ class DataModule(Protocol):
 
     `phantom` tells whether the data are synthetic. `split` holds the ids of every split, by `train`, `val` and `test`,
     and is known after `setup`. `processes` is set before `train_dataloader` is called without a trainer: the number of
-    ranks whose batches have to be full. `state_dict` returns what prediction must know of the training; it is stored in
+    ranks whose batches have to be full. `store_dir`, the folder of what is read once and kept, is set before `setup`.
+    `state_dict` returns what prediction must know of the training; it is stored in
     every checkpoint. Sizes that a network needs, such as `num_classes` and `image_shape`, are properties that are known
     without reading images; a config takes them with `${data:num_classes}`.
     """
 
     processes: int
+    store_dir: str | Path | None
 
     @property
     def phantom(self) -> bool:
@@ -69,7 +72,7 @@ class DataModule(Protocol):
         """Download, write or check the data, on one process."""
 
     def setup(self, stage: str) -> None:
-        """Read what `fit`, `test` or `predict` needs."""
+        """Read what `fit`, `test` or `predict` needs; for `rehearse`, enough of every split to try a model on."""
 
     def train_dataloader(self) -> Iterable[Any]:
         """Shuffled, augmented batches."""
@@ -363,6 +366,18 @@ class Prepares(Protocol):
         Raises:
             OSError: If files are missing, or output is there already.
         """
+
+
+class KeepsEntries(Protocol):
+    """`kept` of `prepare.py store=...`: what is read once and mapped ever after."""
+
+    folder: Path
+
+    def entries(self) -> Sequence[tuple[Path, int, float]]:
+        """Folder, bytes and time of the last use of every entry, the least recently used first."""
+
+    def shrink(self, most: float) -> int:
+        """Delete the least recently used entries until `most` bytes are left, and count them."""
 
 
 class ChecksFolder(Protocol):

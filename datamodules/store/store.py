@@ -101,12 +101,12 @@ class Store:
 
 @cache
 def code_of(name: str) -> str:
-    """A hash of the source of a module and of all modules of ours that it imports."""
+    """A hash of the source of a module and of what it imports of `medzoo` and of its own package."""
     found: dict[str, ModuleType] = {}
-    waiting = [name]
+    waiting, packages = [name], {"medzoo", name.partition(".")[0]}
     while waiting:
         module = sys.modules[waiting.pop()]
-        if module.__name__ in found or not module.__name__.startswith("medzoo."):
+        if module.__name__ in found or module.__name__.partition(".")[0] not in packages or not module.__file__:
             continue
         found[module.__name__] = module
         used = (getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in vars(module).values())

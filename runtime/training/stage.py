@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning as L
 
-from medzoo.runtime.build import instantiate
+from medzoo.runtime.build import instantiate, make_datamodule
 from medzoo.runtime.checkpoints import checkpoint
 from medzoo.runtime.checkpoints.matching import check_same_order, waiting
 from medzoo.runtime.contracts import Receives
@@ -43,7 +43,7 @@ class Stage:
     def build(self) -> None:
         """Make the datamodule and the module, with the weights that training starts from."""
         L.seed_everything(self.config["seed"], workers=True, verbose=False)
-        self.datamodule = instantiate(self.config["datamodule"], "datamodule")
+        self.datamodule = make_datamodule(self.config)
         part = self.config["lightning_module"]
         part = checkpoint.without_pretrained(part) if goes_on(self.config, self.folder) else part
         self.module = instantiate(part, "lightning_module")
@@ -60,7 +60,7 @@ class Stage:
         return waiting(self.datamodule)
 
     def prepare(self) -> None:
-        """Fetch and check the data, try two examples, and write the first files; on the first process only.
+        """Fetch the data, try two examples, read and check all, and write the first files; on the first process only.
 
         Data that wait for an earlier stage are checked as far as they exist.
         """
@@ -68,11 +68,15 @@ class Stage:
             self.datamodule.prepare_data()
             if self.waiting:
                 return
+            few = make_datamodule(self.config)
+            few.setup("rehearse")
+            batches = few.train_dataloader()
+        check_intensities(self.module, few)
+        try_out(self.module, batches)
+        with user_errors("datamodule"):
             self.datamodule.setup("fit")
             self.datamodule.processes = processes(self.config.get("trainer", {}))  # all ranks need full batches
-            batches = self.datamodule.train_dataloader()
-        check_intensities(self.module, self.datamodule)
-        try_out(self.module, batches)
+            self.datamodule.train_dataloader()
         data = self.datamodule
         if self.config["init_from"]:
             path = self.config["init_from"]

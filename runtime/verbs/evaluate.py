@@ -7,7 +7,7 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from medzoo.runtime.build import instantiate, instantiate_all, make_trainer, resolve
+from medzoo.runtime.build import instantiate_all, make_datamodule, make_trainer, resolve
 from medzoo.runtime.checkpoints import checkpoint
 from medzoo.runtime.checkpoints.matching import check_cases, match, waiting
 from medzoo.runtime.errors import UserError, data_errors, user_errors
@@ -36,7 +36,7 @@ def evaluate(config: DictConfig) -> None:
     content = checkpoint.read(given["ckpt_path"])
     merged = checkpoint.with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
     L.seed_everything(merged["seed"], workers=True, verbose=False)
-    datamodule = instantiate(merged["datamodule"], "datamodule")
+    datamodule = make_datamodule({**merged, "store_dir": given["store_dir"]})
     module = checkpoint.rebuild(merged, content, given["ckpt_path"])
     match(datamodule, content["medzoo"], test=True)
     with user_errors("datamodule"):
