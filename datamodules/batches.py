@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medzoo.datamodules.store import StoredRows
+
 __all__ = ["Augmentation", "BatchOptions", "Ranks", "ResumableBatches", "TensorBatches"]
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -157,7 +159,7 @@ class TensorBatches(ResumableBatches):
     """Batches cut from one tensor of images.
 
     Args:
-        images: (N, C, *spatial) uint8.
+        images: (N, C, *spatial) uint8, in memory or in the store.
         labels: (N,) or (N, L) labels, or None.
         ids: N names, one for each image.
         beside: Further tensors of N entries, added to the batch under their names.
@@ -173,7 +175,7 @@ class TensorBatches(ResumableBatches):
 
     def __init__(
         self,
-        images: Tensor,
+        images: Tensor | StoredRows,
         labels: Tensor | None,
         ids: Sequence[str],
         *,
@@ -211,7 +213,7 @@ class TensorBatches(ResumableBatches):
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """`{"image": (B, C, *spatial) float32, "label": (B,) or (B, L), "id": list of B names}`."""
-        images = self.images[chosen].float()
+        images = torch.as_tensor(self.images[chosen]).float()
         if self.augment is None:
             images.mul_(self._scale).sub_(self._offset)
         else:

@@ -16,21 +16,24 @@ from medzoo.datamodules.radiomics import FeatureScaler, RadiomicsSettings, extra
 from medzoo.datamodules.radiomics.masks import make_masks
 from medzoo.datamodules.readers import read_images
 from medzoo.datamodules.seen import mark, matched
+from medzoo.datamodules.store import StoredRows
 
-__all__ = ["InMemoryDataModule", "Split", "Task", "chosen_of", "joined"]
+__all__ = ["Images", "InMemoryDataModule", "Split", "Task", "chosen_of", "joined"]
 
 log = logging.getLogger(__name__)
 
 Task = Literal["binary", "multiclass", "ordinal", "multilabel"]
-Split = tuple[np.ndarray, np.ndarray, list[str]]
-"""Images (N, C, *spatial) uint8, labels (N,) int64 or (N, L) float32, N ids."""
+Images = np.ndarray | StoredRows
+"""(N, C, *spatial) uint8, in memory or in the store."""
+Split = tuple[Images, np.ndarray, list[str]]
+"""Images, labels (N,) int64 or (N, L) float32, N ids."""
 
 
 class InMemoryDataModule(BaseDataModule):
     """Batches of `{"image": (B, C, *spatial) float32, "label": (B,) int64 or (B, L) float32, "id": list[str]}`.
 
-    Images are kept as one uint8 tensor; batches hold (x / 255 - mean) / std. Subclasses implement `read` and
-    `read_shape`, and `fetch` where something has to be downloaded or made.
+    Images are kept as uint8, in memory or in the store; batches hold (x / 255 - mean) / std. Subclasses implement
+    `read` and `read_shape`, and `fetch` where something has to be downloaded or made.
 
     Args:
         source: The file or folder of the images; of a phantom, the folder that holds it.
@@ -196,8 +199,8 @@ class InMemoryDataModule(BaseDataModule):
         """
         marks: dict[str, list[int]] = {}
         for images, _, ids in given.values():
-            for image, name in zip(images, ids, strict=True):
-                marks.setdefault(patient_of(name), []).append(mark(image))
+            for number, name in zip(_marks(images), ids, strict=True):
+                marks.setdefault(patient_of(name), []).append(number)
 
         def rule() -> dict[str, list[str]]:
             check(given)
@@ -224,10 +227,11 @@ class InMemoryDataModule(BaseDataModule):
         given: dict[str, Any] = {"mean": self.mean, "std": self.std, "seed": self.seed, **self.ranks, **options}
         return TensorBatches(**data, batch_size=self.batch_size, **given)
 
-    def _described(self, images: np.ndarray, split: str | None = None) -> dict[str, Tensor]:
+    def _described(self, images: Images, split: str | None = None) -> dict[str, Tensor]:
         """Radiomics and masks of images; those of a split are cached in a file beside the data."""
         if self.radiomics is None:
             return {}
+        images = np.asarray(images)
         if split is None:
             features = extract(images, None, self.radiomics)[0]
         else:
@@ -254,26 +258,36 @@ class InMemoryDataModule(BaseDataModule):
 
     def _report_duplicates(self) -> None:
         """Warn if training images occur in another split too; official sets are left as published."""
-        seen = {hash(row.tobytes()) for row in self._data["train"]["images"].numpy()}
+        marks = {name: _marks(data["images"]) for name, data in self._data.items()}
         for name in ("val", "test"):
-            count = sum(hash(row.tobytes()) in seen for row in self._data[name]["images"].numpy())
+            count = len([*filter({*marks["train"]}.__contains__, marks[name])])
             if count:
                 log.warning("%s: %d of the %s images also occur in the training images", self.root.name, count, name)
 
 
-def _tensors(
-    images: np.ndarray, ids: list[str], beside: dict[str, Tensor], labels: Tensor | None = None
-) -> dict[str, Any]:
+def _marks(images: Images | Tensor) -> list[int]:
+    """Hashes of the images."""
+    return images.marks.tolist() if isinstance(images, StoredRows) else [mark(np.asarray(image)) for image in images]
+
+
+def _tensors(images: Images, ids: list[str], beside: dict[str, Tensor], labels: Tensor | None = None) -> dict[str, Any]:
     """Arguments of `TensorBatches`."""
-    return {"images": torch.from_numpy(images), "labels": labels, "ids": ids, "beside": beside}
+    kept = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    return {"images": kept, "labels": labels, "ids": ids, "beside": beside}
 
 
-def chosen_of(chosen: np.ndarray, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
+def chosen_of(chosen: np.ndarray, images: Images, labels: np.ndarray, ids: list[str]) -> Split:
     """The images, labels and ids selected by `chosen` (N,) bool."""
-    return images[chosen], labels[chosen], [name for name, kept in zip(ids, chosen, strict=True) if kept]
+    kept = images.of(chosen) if isinstance(images, StoredRows) else images[chosen]
+    return kept, labels[chosen], [name for name, kept in zip(ids, chosen, strict=True) if kept]
 
 
 def joined(parts: Sequence[Split]) -> Split:
     """Several splits as one."""
     images, labels, ids = zip(*parts, strict=True)
-    return np.concatenate(images), np.concatenate(labels), [one for part in ids for one in part]
+    stored = [each for each in images if isinstance(each, StoredRows)]
+    return (
+        StoredRows.joined(stored) if stored else np.concatenate(images),
+        np.concatenate(labels),
+        [one for part in ids for one in part],
+    )

@@ -123,7 +123,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         images = self._with_masks(self.root, ids, images)
         positive = np.zeros(len(cases.names), bool) if cases.positive is None else cases.positive
         truth, split = (dict(zip(cases.names, each, strict=True)) for each in (positive, cases.split))
-        found = {}
+        found: dict[str, Split] = {}
         for name in SPLITS:
             rows = [row for row, owner in enumerate(owners) if split.get(owner) == name]
             labels = np.array([truth[owners[row]] for row in rows], np.int64)

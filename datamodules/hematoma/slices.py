@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medzoo.datamodules.hematoma.cohort import CLASSES
-from medzoo.datamodules.in_memory import InMemoryDataModule, Split, chosen_of, joined
+from medzoo.datamodules.in_memory import Images, InMemoryDataModule, Split, chosen_of, joined
 from medzoo.datamodules.io import listed
 from medzoo.datamodules.readers import read_images
 from medzoo.datamodules.seen import SPLITS
@@ -146,7 +146,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
                 parts[place].append(chosen_of(mine, pictures, labels, ids))
         return {split: joined(part) for split, part in parts.items() if part}
 
-    def _with_synthetic(self, images: np.ndarray, labels: np.ndarray, ids: list[str]) -> Split:
+    def _with_synthetic(self, images: Images, labels: np.ndarray, ids: list[str]) -> Split:
         wanted = 0 if self.balance == "none" else int((labels == 0).sum()) // _SHARE[self.balance] - int(labels.sum())
         if wanted <= 0 or self.synthetic is None:
             return images, labels, ids
@@ -156,7 +156,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
                 f"balance={self.balance} needs {wanted} synthetic slices, {self.synthetic} has {len(names)}"
             )
         added = [f"synthetic_{name}" for name in names[:wanted]]
-        return np.concatenate([images, pictures[:wanted]]), np.append(labels, [1] * wanted), [*ids, *added]
+        return np.concatenate([np.asarray(images), pictures[:wanted]]), np.append(labels, [1] * wanted), [*ids, *added]
 
 
 def _tenths(patients: Iterable[str]) -> dict[str, list[str]]:

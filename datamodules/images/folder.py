@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ import numpy as np
 from medzoo.datamodules.in_memory import InMemoryDataModule, Split, chosen_of
 from medzoo.datamodules.io import Table, in_order, is_missing, listed, read_table, setting
 from medzoo.datamodules.readers import ENDINGS, find_images, numbered, read_each
-from medzoo.datamodules.seen import SPLITS
+from medzoo.datamodules.seen import SPLITS, mark
 from medzoo.datamodules.segmentation.pictures import several_of_one_name
 from medzoo.datamodules.splits import by_share, patient_in, stated
+from medzoo.datamodules.store import Made, StoredRows
 
 __all__ = ["SPLIT_WORDS", "ImageFolderDataModule", "without_ending"]
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = 256  # images of an entry of the store
 
 SPLIT_WORDS = {
     "training": "train",
@@ -113,9 +117,15 @@ class ImageFolderDataModule(InMemoryDataModule):
     def read(self) -> dict[str, Split]:
         """All images, split by patient."""
         rows = self._rows
-        found = read_each({name: row.file for name, row in rows.items()}, self.image_shape, window=self.window)
-        ids, images = _joined(found)
-        owners = [name for name, each in found.items() for _ in each]
+        files = [(name, row.file) for name, row in rows.items()]
+        parts = [dict(files[start : start + _AT_ONCE]) for start in range(0, len(files), _AT_ONCE)]
+        how = (self.image_shape, self.window)
+        jobs = [self.store.job(f"{min(part)} to {max(part)}", images_of, part, part.values(), how) for part in parts]
+        entries = self.store.fill(jobs, f"parts of {_AT_ONCE} images")
+        images = StoredRows(entries)
+        counts = zip(rows, (count for entry in entries for count in entry.facts["counts"]), strict=True)
+        owners = [name for name, count in counts for _ in range(count)]
+        ids = [one for name, group in groupby(owners) for one in numbered(name, len([*group]))]
         self._patients = {one: rows[name].patient for one, name in zip(ids, owners, strict=True)}
         labels = np.array([self._label(rows[name]) for name in owners])
         places = self._places()
@@ -253,6 +263,15 @@ class ImageFolderDataModule(InMemoryDataModule):
         if not self.several:
             return np.int64(self.class_names.index(row.labels[0]))
         return np.array(row.labels, np.float32)
+
+
+def images_of(files: dict[str, Path], how: tuple[tuple[int, ...], tuple[float, float] | None]) -> Made:
+    """The images of some files, their hashes, and how many each file holds."""
+    shape, window = how
+    found = read_each(files, shape, window=window)
+    images = np.concatenate([*found.values()])
+    counts = [len(each) for each in found.values()]
+    return Made({"images": images, "marks": np.array([mark(image) for image in images])}, {"counts": counts})
 
 
 def _joined(found: dict[str, np.ndarray]) -> tuple[list[str], np.ndarray]:

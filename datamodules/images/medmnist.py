@@ -62,23 +62,18 @@ class MedMNISTDataModule(NPZDataModule):
             class_names=list(self._info["label"].values()),
             **options,
         )
-        self._checked = False
         self._image_shape = (self._info["n_channels"], *[size] * (3 if name.endswith("3d") else 2))
 
     def fetch(self) -> None:
-        """Download the file if it is missing, and compare its checksum with the published one, once."""
-        if self._checked:
-            return
+        """Download the file if it is missing, and compare its checksum with the published one."""
         if not self.file.is_file():
             self._download()
-        with self.file.open("rb") as opened:
-            found = hashlib.file_digest(opened, "md5").hexdigest()
+        (found,) = self.store.known([self.file], "md5", _md5)
         if found != self._md5:
             raise ValueError(
                 f"{self.file} is damaged or another file: its MD5 is {found}, expected {self._md5}; "
                 f"delete it and run again, get it from {self._url}, or read a file of your own by datamodule=npz"
             )
-        self._checked = True
 
     def _download(self, tries: int = 3) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +90,11 @@ class MedMNISTDataModule(NPZDataModule):
             f"could not download {self.file.name} ({reason}): put the file from {self._url} (MD5 {self._md5}) "
             f"at {self.file.resolve()}, or set datamodule.root to the folder that holds it"
         )
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "md5").hexdigest()
 
 
 class MedMNISTPhantomDataModule(NPZDataModule):

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from medzoo.datamodules.images.npz_file import image_shape, read_npz
+from medzoo.datamodules.images.npz_file import check_npz, image_shape, split_of
 from medzoo.datamodules.in_memory import InMemoryDataModule, Split, chosen_of
-from medzoo.datamodules.seen import Seen, mark
+from medzoo.datamodules.seen import SPLITS, Seen
+from medzoo.datamodules.store import StoredRows
 
 __all__ = ["NPZDataModule"]
 
@@ -37,15 +38,22 @@ class NPZDataModule(InMemoryDataModule):
         return self.root
 
     def read(self) -> dict[str, Split]:
-        """Read the whole file."""
-        arrays = read_npz(self.file, task=self.task, num_classes=self.num_classes)
-        ids = {name: [f"{name}_{index:05d}" for index in range(len(labels))] for name, (_, labels) in arrays.items()}
-        marks = {name: [mark(image) for image in images] for name, (images, _) in arrays.items()}
-        splits = {name: (*pair, ids[name]) for name, pair in arrays.items()}
+        """The splits of the file, which is unpacked into the store once."""
+        check_npz(self.file)
+        jobs = [
+            self.store.job(name, split_of, self.file, [self.file], (name, self.task, self.num_classes))
+            for name in SPLITS
+        ]
+        entries = dict(zip(SPLITS, self.store.fill(jobs, self.file.name), strict=True))
+        splits: dict[str, Split] = {}
+        for name, entry in entries.items():
+            labels = np.asarray(entry["labels"])
+            splits[name] = StoredRows([entry]), labels, [f"{name}_{index:05d}" for index in range(len(labels))]
+        marks = {name: np.asarray(entry["marks"]).tolist() for name, entry in entries.items()}
         if self._seen:
             return {**splits, "test": self._unseen(splits["test"], marks)}
-        each = {one: [key] for name, names in ids.items() for one, key in zip(names, marks[name], strict=True)}
-        self._recorded = Seen.of(each, ids)
+        each = {one: [key] for name, (*_, ids) in splits.items() for one, key in zip(ids, marks[name], strict=True)}
+        self._recorded = Seen.of(each, {name: ids for name, (*_, ids) in splits.items()})
         return splits
 
     def _unseen(self, test: Split, marks: dict[str, list[int]]) -> Split:

@@ -4,44 +4,74 @@ The file holds `{train,val,test}_images`, uint8 of shape (N, H, W), (N, H, W, 3)
 `{train,val,test}_labels`, integers of shape (N, L) or (N,): L = 1 class index, or L zeros and ones for `multilabel`.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from medzoo.datamodules.in_memory import Task
-from medzoo.datamodules.io.arrays import npz_shape
+from medzoo.datamodules.io.arrays import npz_header, npz_rows
 from medzoo.datamodules.io.arrays import read_npz as read_array
-from medzoo.datamodules.seen import SPLITS
+from medzoo.datamodules.seen import SPLITS, mark
+from medzoo.datamodules.store import Made, Streamed
 
-__all__ = ["image_shape", "read_npz"]
+__all__ = ["check_npz", "image_shape", "split_of"]
 
 _FEW = 4  # an axis this short holds channels rather than columns
+_AT_ONCE = 512  # images read at once
 
 
-def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read and check all splits of an npz in the layout of MedMNIST; pickled objects are never loaded.
-
-    Returns:
-        For each split images (N, C, *spatial) uint8, and labels (N,) int64 or (N, L) float32 for `multilabel`.
+def check_npz(file: Path) -> None:
+    """Check the headers of all splits.
 
     Raises:
-        ValueError: If the file is damaged, lacks an array, or images or labels are invalid.
+        ValueError: If the file is damaged, lacks an array, or images are not uint8 of one shape.
     """
-    splits = {}
+    shapes = set()
     for name in SPLITS:
-        images, labels = (read_array(file, f"{name}_{kind}") for kind in ("images", "labels"))
-        where = f"{file}: {name}_images is {images.dtype} of shape {images.shape}"
-        if images.dtype != np.uint8:
+        shape, kind = npz_header(file, f"{name}_images")
+        where = f"{file}: {name}_images is {kind} of shape {shape}"
+        if kind != np.uint8:
             raise ValueError(f"{where}; expected uint8, 0 to 255")
-        colour = _channels_of(images.shape, where) == 3
-        if len(images) != len(labels) or len(images) == 0:
-            raise ValueError(f"{file}: {name} has {len(images)} images and {len(labels)} labels; expected as many")
-        labels = _check_labels(labels, f"{file}: {name}_labels", task, num_classes)
-        splits[name] = np.ascontiguousarray(np.moveaxis(images, -1, 1)) if colour else images[:, None], labels
-    shapes = {images.shape[1:] for images, _ in splits.values()}
+        channels, labels = _channels_of(shape, where), npz_header(file, f"{name}_labels")[0]
+        if shape[:1] != labels[:1] or not shape[0]:
+            count = labels[0] if labels else "no"
+            raise ValueError(f"{file}: {name} has {shape[0]} images and {count} labels; expected as many")
+        shapes.add((channels, shape[1:]))
     if len(shapes) > 1:
         raise ValueError(f"{file}: splits hold images of different shapes {sorted(shapes)}; expected one shape")
-    return splits
+
+
+def split_of(file: Path, how: tuple[str, Task, int]) -> Made:
+    """Read one split in the layout of MedMNIST; pickled objects are never loaded.
+
+    Args:
+        file: The npz.
+        how: Name of the split, task and number of classes.
+
+    Returns:
+        `images` (N, C, *spatial) uint8, `marks` (N,) int64 hashes of the images, and `labels` (N,) int64, or (N, L)
+        float32 for `multilabel`.
+
+    Raises:
+        ValueError: If an array is damaged, or labels are invalid.
+    """
+    name, task, classes = how
+    labels = _check_labels(read_array(file, f"{name}_labels"), f"{file}: {name}_labels", task, classes)
+    shape, _ = npz_header(file, f"{name}_images")
+    colour = _channels_of(shape, f"{file}: {name}_images is of shape {shape}") == 3
+    marks: list[int] = []
+
+    def parts() -> Iterator[np.ndarray]:
+        for part in npz_rows(file, f"{name}_images", _AT_ONCE):
+            images = np.ascontiguousarray(np.moveaxis(part, -1, 1)) if colour else part[:, None]
+            marks.extend(map(mark, images))
+            yield images
+
+    whole = (shape[0], 3, *shape[1:-1]) if colour else (shape[0], 1, *shape[1:])
+    images = Streamed(whole, np.dtype(np.uint8), parts())
+    after = Streamed(shape[:1], np.dtype(np.int64), (np.array(marks) for _ in range(1)))  # known after the images
+    return Made({"images": images, "marks": after, "labels": labels})
 
 
 def _check_labels(labels: np.ndarray, where: str, task: Task, num_classes: int) -> np.ndarray:
@@ -76,7 +106,7 @@ def image_shape(file: Path) -> tuple[int, ...]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}: set datamodule.file to an npz in the layout of MedMNIST")
-    shape = npz_shape(file, "train_images")
+    shape, _ = npz_header(file, "train_images")
     channels = _channels_of(shape, f"{file}: train_images is of shape {shape}")
     return (3, *shape[1:-1]) if channels == 3 else (1, *shape[1:])
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from medzoo.datamodules.io.files import hidden, opening
 
-__all__ = ["ARRAYS", "mapped", "npy_header", "npz_keys", "npz_shape", "read_npy", "read_npz", "stretched"]
+__all__ = ["ARRAYS", "mapped", "npy_header", "npz_header", "npz_keys", "npz_rows", "read_npy", "read_npz", "stretched"]
 
 ARRAYS = (".npy", ".npz")
 """Endings of array files, in lower case."""
@@ -93,17 +93,42 @@ def read_npz(file: Path, key: str) -> np.ndarray:
     return _checked(array, wrong, f"{file}: {key}")
 
 
-def npz_shape(file: Path, key: str) -> tuple[int, ...]:
-    """Read the shape of an array of an npz from its header.
+def npz_rows(file: Path, key: str, at_once: int) -> Iterator[np.ndarray]:
+    """Read one array of an npz in parts of `at_once` rows, for arrays that may not fit into memory.
 
     Raises:
         FileNotFoundError: As of `read_npz`.
         ValueError: As of `read_npz`.
     """
     with _member(file, key) as (stream, size):
-        wrong, shape, _ = _header(stream, size)
+        wrong, shape, kind = _header(stream, size)
+        _checked(np.empty(0), wrong, f"{file}: {key}")
+    with _member(file, key) as (stream, _):
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        if read(stream)[1]:  # Fortran order: no row is complete before the end
+            whole = read_npz(file, key)
+            yield from (whole[start : start + at_once] for start in range(0, len(whole), at_once))
+            return
+        row = kind.itemsize * int(np.prod(shape[1:], dtype=int))
+        for start in range(0, shape[0], at_once):
+            count = min(at_once, shape[0] - start)
+            part = np.frombuffer(stream.read(count * row), kind).reshape(count, *shape[1:])
+            yield part.astype(kind.newbyteorder("="), copy=False)
+        stream.read(1)  # reach the end, where the checksum is compared
+
+
+def npz_header(file: Path, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read shape and type of an array of an npz.
+
+    Raises:
+        FileNotFoundError: As of `read_npz`.
+        ValueError: As of `read_npz`.
+    """
+    with _member(file, key) as (stream, size):
+        wrong, shape, kind = _header(stream, size)
     _checked(np.empty(0), wrong, f"{file}: {key}")
-    return shape
+    return shape, kind
 
 
 def npz_keys(file: Path) -> list[str]:

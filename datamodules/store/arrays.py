@@ -4,16 +4,32 @@
 patch of 16 x 320 x 320 voxels, which takes 90 ms to augment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["StoredArray", "write_blocks", "write_plain"]
+__all__ = ["StoredArray", "Streamed", "write_blocks", "write_plain"]
 
 _CHUNK = (16, 256, 256)  # voxels that are compressed together, of the last axes
 _BLOCK = (4, 64, 64)  # voxels that are unpacked at once
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """An array that is written part by part, since it may not fit into memory.
+
+    Args:
+        shape: Its shape.
+        dtype: Its type.
+        parts: Arrays that follow each other along the first axis.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    parts: Iterable[np.ndarray]
 
 
 class StoredArray:
@@ -53,10 +69,13 @@ class StoredArray:
         return np.load(self.file, mmap_mode="r", allow_pickle=False)
 
 
-def write_plain(file: Path, array: np.ndarray) -> None:
+def write_plain(file: Path, array: np.ndarray | Streamed) -> None:
     """Write a `.npy`."""
+    about = {"descr": array.dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
     with file.open("wb") as opened:
-        np.lib.format.write_array(opened, np.ascontiguousarray(array), allow_pickle=False)
+        np.lib.format.write_array_header_2_0(opened, about)
+        for part in array.parts if isinstance(array, Streamed) else (array,):
+            opened.write(np.ascontiguousarray(part, array.dtype).data)
 
 
 def write_blocks(file: Path, array: np.ndarray) -> None:

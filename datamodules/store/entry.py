@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from medzoo.datamodules.store.arrays import StoredArray, write_blocks, write_plain
+from medzoo.datamodules.store.arrays import StoredArray, Streamed, write_blocks, write_plain
 
 __all__ = ["Entry", "Made", "is_entry", "write_entry"]
 
@@ -22,12 +22,12 @@ class Made:
     """What a maker returns, to be kept.
 
     Args:
-        arrays: By name.
+        arrays: By name, written in this order.
         facts: Plain values that JSON can hold.
         blocks: Names of the arrays that are large and read in parts; they are compressed.
     """
 
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray | Streamed]
     facts: Mapping[str, Any] = field(default_factory=dict)
     blocks: Collection[str] = ()
 
@@ -76,9 +76,12 @@ def write_entry(folder: Path, made: Made, told: Collection[tuple[str, int, str]]
     try:
         about = {}
         for name, array in made.arrays.items():
-            packed = name in made.blocks and array.size > 0
-            file = f"{name}.b2nd" if packed else f"{name}.npy"
-            (write_blocks if packed else write_plain)(partial / file, array)
+            if name in made.blocks and not isinstance(array, Streamed) and array.size > 0:
+                file = f"{name}.b2nd"
+                write_blocks(partial / file, array)
+            else:
+                file = f"{name}.npy"
+                write_plain(partial / file, array)
             about[name] = {"file": file, "shape": array.shape, "dtype": array.dtype.str}
         (partial / _FACTS).write_text(json.dumps({"facts": dict(made.facts), "arrays": about, "told": list(told)}))
         partial.replace(folder)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from medzoo.datamodules import NPZDataModule
-from medzoo.datamodules.images.npz_file import read_npz
+from medzoo.datamodules.seen import mark
 
 
 def write(file, shape=(8, 8), labels=None, count=6, **changed):
@@ -37,8 +37,10 @@ def test_sizes_are_known_before_and_after_reading(tmp_path, shape, expected):
 def test_colour_moves_to_the_front(tmp_path):
     file = write(tmp_path / "x.npz", (8, 9, 3))
     stored = np.load(file)["val_images"]
-    images, _ = read_npz(file, task="binary", num_classes=2)["val"]
-    assert np.array_equal(images[:, 1], stored[..., 1])
+    data = datamodule(file, mean=0.0, std=1.0, batch_size=6)
+    data.setup()
+    (batch,) = data.val_dataloader()
+    assert np.array_equal((255 * batch["image"][:, 1]).round(), stored[..., 1])
 
 
 def test_several_labels_are_floats(tmp_path):
@@ -48,6 +50,20 @@ def test_several_labels_are_floats(tmp_path):
     batch = next(iter(data.val_dataloader()))
     assert batch["label"].shape == (4, 3)
     assert batch["label"].dtype == torch.float32
+
+
+def test_images_are_read_in_parts_and_stay_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("medzoo.datamodules.images.npz_file._AT_ONCE", 4)
+    file = write(tmp_path / "x.npz", (8, 9, 3), count=10)
+    data = datamodule(file, mean=0.0, std=1.0, batch_size=10)
+    data.setup()
+    images = data._data["val"]["images"]
+    assert not isinstance(images, np.ndarray | torch.Tensor)
+    stored = np.moveaxis(np.load(file)["val_images"], -1, 1)
+    assert np.array_equal(np.asarray(images), stored)
+    assert images.marks.tolist() == [mark(image) for image in stored]
+    (batch,) = data.val_dataloader()
+    assert np.array_equal((255 * batch["image"]).round(), stored)
 
 
 def test_splits_and_ids(tmp_path):

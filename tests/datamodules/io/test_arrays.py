@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from medzoo.datamodules.io.arrays import npz_keys, npz_shape, read_npy, read_npz, stretched
+from medzoo.datamodules.io.arrays import npz_header, npz_keys, npz_rows, read_npy, read_npz, stretched
 
 IMAGES = np.arange(2 * 5 * 6, dtype=np.uint8).reshape(2, 5, 6)
 
@@ -26,7 +26,7 @@ def test_keys_and_shapes_come_from_headers(tmp_path):
         archive.writestr("__MACOSX/._images.npy", b"left by a Mac")
         archive.writestr(".DS_Store", b"")
     assert npz_keys(tmp_path / "x.npz") == ["images", "one"]
-    assert npz_shape(tmp_path / "x.npz", "images") == (2, 5, 6)
+    assert npz_header(tmp_path / "x.npz", "images")[0] == (2, 5, 6)
     assert str(read_npz(tmp_path / "x.npz", "one")) == "text"
     with pytest.raises(ValueError, match=r"no array 'labels'; it holds \['images', 'one'\]"):
         read_npz(tmp_path / "x.npz", "labels")
@@ -66,7 +66,7 @@ def test_headers_are_not_believed(tmp_path, content, said):
     with pytest.raises(ValueError, match=said):
         read_npz(npz(tmp_path, content), "images")
     with pytest.raises(ValueError, match=said):
-        npz_shape(npz(tmp_path, content), "images")
+        npz_header(npz(tmp_path, content), "images")
 
 
 @pytest.mark.parametrize("at", [0.5, 0.9])
@@ -80,8 +80,18 @@ def test_a_damaged_archive_is_named(tmp_path, at, compression):
         read_npz(file, "images")
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=r"x.npz could not be read as an npz .*copy it again"):
-        read_npz(file, "images")
+    for read in (read_npz, lambda *given: [*npz_rows(*given, at_once=1)]):
+        with pytest.raises(ValueError, match=r"x.npz could not be read as an npz .*copy it again"):
+            read(file, "images")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_is_read_in_parts(tmp_path, order):
+    array = np.asarray(np.arange(7 * 3 * 2, dtype=">i4").reshape(7, 3, 2), order=order)
+    np.savez_compressed(tmp_path / "x.npz", images=array)
+    parts = [*npz_rows(tmp_path / "x.npz", "images", at_once=3)]
+    assert [len(part) for part in parts] == [3, 3, 1]
+    assert np.array_equal(np.concatenate(parts), array)
 
 
 def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
