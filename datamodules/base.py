@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, combinations
+from itertools import chain, combinations, islice
 from pathlib import Path
 from typing import Any, Protocol, Unpack
 
@@ -11,7 +11,7 @@ import lightning as L
 
 from medzoo.datamodules.batches import Ranks, ResumableBatches
 from medzoo.datamodules.phantoms.phantom import Phantom
-from medzoo.datamodules.seen import SPLITS, Seen, mark, matched, telling
+from medzoo.datamodules.seen import SPLITS, Seen, mark, mark_file, matched, telling
 from medzoo.datamodules.store import Store
 
 __all__ = ["BaseDataModule"]
@@ -179,6 +179,11 @@ class BaseDataModule(L.LightningDataModule):
         order = matched(self.class_names, names, "classes")
         if order != list(range(len(names))):
             raise ValueError(f"the classes {', '.join(names)} of the model come in another order in these data")
+
+    def marks_of(self, patients: Mapping[str, Sequence[Path]]) -> dict[str, list[int]]:
+        """Marks of the files of each patient, for `divide`; a file is read for its mark once."""
+        found = iter(self.store.known(chain(*patients.values()), "mark", mark_file))
+        return {one: [*islice(found, len(files))] for one, files in patients.items()}
 
     def divide(
         self,

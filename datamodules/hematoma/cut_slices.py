@@ -22,7 +22,7 @@ from medzoo.datamodules.io import Volume, check_hu, check_same_grid, find_table,
 from medzoo.datamodules.io.pictures.pages import write_picture
 from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.phantoms.writing import appearing
-from medzoo.datamodules.seen import SPLITS, mark, mark_file, telling
+from medzoo.datamodules.seen import SPLITS, mark, telling
 from medzoo.evaluation.measures.expansion import ExpansionRule
 from medzoo.evaluation.measures.volumes import volume_ml
 
@@ -105,7 +105,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
     def _cohort_marks(self) -> dict[str, list[int]]:
         """Marks of each patient's scans and of their place."""
         home, patients = self.cohort.root.resolve(), self.cohort.patients()
-        scans = {one.name: [mark_file(file) for time in TIMES if (file := one.file(time))] for one in patients}
+        scans = self.marks_of({one.name: [*filter(None, map(one.file, TIMES))] for one in patients})
         return {name: [mark(f"{home}/{name}"), *given] for name, given in telling(scans).items()}
 
     @property

@@ -10,13 +10,13 @@ import numpy as np
 from medzoo.datamodules.base import BaseDataModule
 from medzoo.datamodules.io import setting
 from medzoo.datamodules.io.pictures.pages import is_picture
-from medzoo.datamodules.seen import mark_file, matched
+from medzoo.datamodules.seen import matched
 from medzoo.datamodules.segmentation.files import UNNAMED, CaseFiles, DatasetFiles, read_dataset
 from medzoo.datamodules.segmentation.labels import Labels
 from medzoo.datamodules.segmentation.pictures import alike, listed, read_pictures, several_of_one_name
 from medzoo.datamodules.splits import held_out, patient_in
 
-__all__ = ["MatchedCases", "marks_of"]
+__all__ = ["MatchedCases"]
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class MatchedCases(BaseDataModule):
             found.update(self._fold_cases())
             return {name: list(dict.fromkeys(map(self._patient_of, each))) for name, each in found.items()}
 
-        marks = {one: marks_of(each) for one, each in cases.items()}
+        marks = self.marks_of({one: [file for case in each for file in case.images] for one, each in cases.items()})
         splits = self.divide(marks, rule, self.root)
         if self._seen is None:
             return found
@@ -214,8 +214,3 @@ class MatchedCases(BaseDataModule):
             return self._alike[case.id]
         unmatched = f"datamodule.patient={self.patient.pattern!r} does not match the case {case.id}"
         return patient_in(case.id, self.patient, unmatched)
-
-
-def marks_of(cases: Sequence[CaseFiles]) -> list[int]:
-    """Marks of all images of the cases, for `BaseDataModule.divide`."""
-    return [mark_file(file) for case in cases for file in case.images]

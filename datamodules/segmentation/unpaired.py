@@ -11,7 +11,6 @@ from torch import Tensor
 from medzoo.datamodules.batches import ResumableBatches
 from medzoo.datamodules.segmentation.cases import Case, corner_at_random
 from medzoo.datamodules.segmentation.folders import PatientFoldersDataModule
-from medzoo.datamodules.segmentation.matching import marks_of
 
 __all__ = ["UnpairedBatches", "UnpairedFoldersDataModule"]
 
@@ -107,7 +106,8 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
             if not self._others[split] or not self._items[split]:
                 raise ValueError(f"{self.root}: a kind has no {split} patient; give more, or other folds")
             if self._recorded:
-                self._recorded.marks[split].update(marks_of([case.files for case in self._others[split]]))
+                files = {case.id: case.files.images for case in self._others[split]}
+                self._recorded.marks[split].update(*self.marks_of(files).values())
 
     @property
     def split(self) -> dict[str, list[str]]:

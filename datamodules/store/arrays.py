@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from medzoo.datamodules.io.arrays import mapped
+
 __all__ = ["StoredArray", "Streamed", "write_blocks", "write_plain"]
 
 _CHUNK = (16, 256, 256)  # voxels that are compressed together, of the last axes
@@ -66,7 +68,7 @@ class StoredArray:
 
     def mapped(self) -> np.ndarray:
         """The whole of a `.npy`, mapped; the file stays open as long as the array lives."""
-        return np.load(self.file, mmap_mode="r", allow_pickle=False)
+        return mapped(self.file)
 
 
 def write_plain(file: Path, array: np.ndarray | Streamed) -> None:

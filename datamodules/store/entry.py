@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from medzoo.datamodules.io import read_json
 from medzoo.datamodules.store.arrays import StoredArray, Streamed, write_blocks, write_plain
 
 __all__ = ["Entry", "Made", "is_entry", "write_entry"]
@@ -40,7 +41,7 @@ class Entry:
     """
 
     def __init__(self, folder: Path) -> None:
-        content = json.loads((folder / _FACTS).read_text())
+        content = read_json(folder / _FACTS)
         self.facts: dict[str, Any] = content["facts"]
         self._told: list[tuple[str, int, str]] = content["told"]
         self.arrays = {
