@@ -15,7 +15,7 @@ from medzoo.datamodules.io.arrays import read_npz as read_array
 from medzoo.datamodules.seen import SPLITS, mark
 from medzoo.datamodules.store import Made, Streamed
 
-__all__ = ["check_npz", "image_shape", "split_of"]
+__all__ = ["check_npz", "image_shape", "read_npz", "split_of"]
 
 _FEW = 4  # an axis this short holds channels rather than columns
 _AT_ONCE = 512  # images read at once
@@ -40,6 +40,23 @@ def check_npz(file: Path) -> None:
         shapes.add((channels, shape[1:]))
     if len(shapes) > 1:
         raise ValueError(f"{file}: splits hold images of different shapes {sorted(shapes)}; expected one shape")
+
+
+def read_npz(file: Path, *, task: Task, num_classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read all splits into memory: images (N, C, *spatial) uint8 and labels, as `split_of`; by name.
+
+    Raises:
+        ValueError: As of `check_npz` and `split_of`.
+    """
+    check_npz(file)
+    splits = {}
+    for name in SPLITS:
+        made = split_of(file, (name, task, num_classes)).arrays
+        images, labels = made["images"], made["labels"]
+        assert isinstance(images, Streamed)
+        assert isinstance(labels, np.ndarray)
+        splits[name] = np.concatenate([*images.parts]), labels
+    return splits
 
 
 def split_of(file: Path, how: tuple[str, Task, int]) -> Made:
