@@ -1,7 +1,7 @@
 """Arrays on disk: plain `.npy` files, or compressed in blocks where patches are cut from whole volumes.
 
-`benchmarks/store.py` compares the two: blocks of Blosc2 take an eighth of the space of a head CT and 4 ms more for a
-patch of 16 x 320 x 320 voxels, which takes 90 ms to augment.
+`benchmarks/store.py` measures both: in blocks of Blosc2, 16 bits of a head CT take less than a tenth of float32, and a
+patch of 16 x 320 x 320 voxels takes 5 ms more, where its augmentation takes 90 ms.
 """
 
 from collections.abc import Iterable, Sequence
