@@ -5,15 +5,17 @@ give the same splits. `BaseDataModule.divide` checks that no patient is in two o
 """
 
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from sklearn.model_selection import KFold, train_test_split
 
 from medzoo.datamodules.seen import SPLITS
 
-__all__ = ["by_group", "by_share", "check_classes", "held_out", "patient_in", "stated"]
+__all__ = ["by_group", "by_share", "check_classes", "few", "held_out", "patient_in", "stated"]
 
+_Item = TypeVar("_Item")
 _SEED = 12345  # nnU-Net's, so that our folds equal its folds
 
 
@@ -27,6 +29,12 @@ def patient_in(name: str, pattern: str | re.Pattern[str], unmatched: str = "") -
     if found is None:
         raise ValueError(unmatched or f"datamodule.patient={re.compile(pattern).pattern!r} does not match {name}")
     return found.group(1)
+
+
+def few(items: Sequence[_Item], kind: Callable[[_Item], object]) -> list[_Item]:
+    """Two items to rehearse with: the first, and the next of another kind if there is one."""
+    other = next((one for one in items if kind(one) != kind(items[0])), None)
+    return [items[0], other] if other is not None else [*items[:2]]
 
 
 def held_out(patients: Iterable[str], fold: int, folds: int, source: Path) -> set[str]:

@@ -1,7 +1,7 @@
 """Batches of the follow-up layout: single slices, pairs of slices with context, and whole patients."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from medzoo.datamodules.batches import Augmentation, Ranks, ResumableBatches
-from medzoo.datamodules.followup.cohort import TIMES, Patient
+from medzoo.datamodules.followup.cohort import Patient
+from medzoo.datamodules.followup.scans import TIMES
+from medzoo.datamodules.store import StoredArray
 
 __all__ = ["PairBatches", "PatientBatches", "Region", "SliceBatches", "patient_batch"]
 
@@ -23,13 +25,12 @@ class Region:
     margin_mm: float  # slices with IPH at baseline, and those within this distance, are forecast
     whole_slices: bool = False  # round the margin up as HemExp's code does: 10 mm are 3 slices of 4 mm, not 2
 
-    def slices(self, baseline: np.ndarray, spacing_z: float) -> np.ndarray:
-        """(Z,) bool of the slices to forecast, for a baseline (Z, 3, H, W) and a slice distance in mm."""
+    def slices(self, bleeds: np.ndarray, spacing_z: float) -> np.ndarray:
+        """(Z,) bool of the slices to forecast, given (Z,) whether each has IPH at baseline; slice distance in mm."""
         margin_mm = self.margin_mm
         if self.whole_slices:
             margin_mm = math.ceil(margin_mm / spacing_z - 1e-6) * spacing_z
-        with_bleed = np.flatnonzero(baseline[:, 1].any(axis=(1, 2)))
-        distance = np.abs(np.arange(len(baseline))[:, None] - with_bleed[None]).min(1) * spacing_z
+        distance = np.abs(np.arange(len(bleeds))[:, None] - np.flatnonzero(bleeds)[None]).min(1) * spacing_z
         return distance <= margin_mm + 1e-6
 
     def context(self, index: int, depth: int, spacing_z: float) -> list[int]:
@@ -77,10 +78,10 @@ class SliceBatches(_GroupedBatches):
         kinds: list[int] = []  # 0 no blood, 1 IPH alone, 2 IVH
         for number, patient in enumerate(patients):
             for time in TIMES:
-                volume = getattr(patient, time)
-                for z in np.flatnonzero((volume[:, 0] > 0).any(axis=(1, 2))):
+                holds = patient.holds[time]
+                for z in np.flatnonzero(holds[:, 0]):
                     self._items.append((number, time, int(z)))
-                    kinds.append(2 if volume[z, 2].any() else int(volume[z, 1].any()))
+                    kinds.append(2 if holds[z, 2] else int(holds[z, 1]))
         self._groups = [torch.tensor(np.flatnonzero(np.array(kinds) == kind)) for kind in (2, 1, 0)]
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
@@ -118,7 +119,7 @@ class PairBatches(_GroupedBatches):
         *,
         all_slices: bool = False,
         flip: bool = False,
-        latents: dict[tuple[str, str, bool], np.ndarray] | None = None,
+        latents: Mapping[tuple[str, str, bool], StoredArray] | None = None,
         shuffle: bool = False,
         **options: int,
     ) -> None:
@@ -127,7 +128,7 @@ class PairBatches(_GroupedBatches):
         self.latents, self.shuffle = latents, shuffle
         self._items: list[tuple[Patient, int]] = []
         for patient in patients:
-            near = region.slices(patient.baseline, patient.grid.spacing[0])
+            near = region.slices(patient.holds["baseline"][:, 1], patient.grid.spacing[0])
             self._items += [(patient, int(z)) for z in np.flatnonzero(near | all_slices)]
         labels = np.array([patient.expansion for patient, _ in self._items])
         self._groups = [torch.tensor(np.flatnonzero(labels == flag)) for flag in (1, 0)]
@@ -141,8 +142,12 @@ class PairBatches(_GroupedBatches):
             mirrored = (drawn < 0.5).tolist()
         pairs = [(*item, mirror) for item, mirror in zip(items, mirrored, strict=True)]
         before, after = map(np.stack, zip(*(self._pair(*pair) for pair in pairs), strict=True))
-        bleeds = np.stack([_turned(patient.baseline[z, 1] > 0, mirror) for patient, z, mirror in pairs])
-        names, scale = (("image", "followup"), 255) if self.latents is None else (("latent", "followup_latent"), 1)
+        if self.latents is None:
+            names, scale = ("image", "followup"), 255
+            bleeds = before[:, 4] > 0  # of the middle slice
+        else:
+            names, scale = ("latent", "followup_latent"), 1
+            bleeds = np.stack([_turned(patient.baseline[z, 1] > 0, mirror) for patient, z, mirror in pairs])
         return {
             "clinical": torch.from_numpy(np.stack([patient.clinical for patient, _ in items])),
             "label": torch.tensor([patient.expansion for patient, _ in items]),
@@ -194,11 +199,11 @@ def patient_batch(patient: Patient, region: Region) -> dict[str, Any]:
         text, `id` and `hospital`, lists of one.
     """
     spacing, depth = patient.grid.spacing[::-1], len(patient.baseline)
-    chosen = np.flatnonzero(region.slices(patient.baseline, spacing[2]))
+    chosen = np.flatnonzero(region.slices(patient.holds["baseline"][:, 1], spacing[2]))
     batch: dict[str, Any] = {
         "id": [patient.id],
         "hospital": [patient.hospital],
-        "image": torch.from_numpy(np.array(patient.baseline)).float() / 255,
+        "image": torch.from_numpy(np.asarray(patient.baseline)).float() / 255,
         "slices": torch.from_numpy(chosen),
         "context": torch.tensor([region.context(int(z), depth, spacing[2]) for z in chosen]),
         "spacing": torch.tensor(spacing),
@@ -207,5 +212,5 @@ def patient_batch(patient: Patient, region: Region) -> dict[str, Any]:
         "table": [patient.columns],
     }
     if patient.followup is not None:
-        batch["followup"] = torch.from_numpy(np.array(patient.followup)).float() / 255
+        batch["followup"] = torch.from_numpy(np.asarray(patient.followup)).float() / 255
     return batch

@@ -7,21 +7,29 @@ from typing import Literal, Unpack
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
 from medzoo.datamodules.batches import Augmentation, BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.followup.batches import PairBatches, PatientBatches, Region, SliceBatches
 from medzoo.datamodules.followup.clinical import CLINICAL, read_clinical, rows_of
-from medzoo.datamodules.followup.cohort import TIMES, Patient, load_cohort, read_patient, save_array
+from medzoo.datamodules.followup.cohort import (
+    Found,
+    Patient,
+    find_cohort,
+    load_patients,
+    read_patient,
+    report_spacings,
+)
 from medzoo.datamodules.followup.files import find_patients, fitted, put_back, read_volume
+from medzoo.datamodules.followup.latents import latents_of
+from medzoo.datamodules.followup.scans import TIMES
 from medzoo.datamodules.io import find_table, some, write_like
-from medzoo.datamodules.io.arrays import mapped
 from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.seen import mark_file
-from medzoo.datamodules.skull import bone_share, check_skull, skull_of_all
-from medzoo.datamodules.splits import by_group
+from medzoo.datamodules.skull import check_skull, skull_of_all
+from medzoo.datamodules.splits import by_group, few
+from medzoo.datamodules.store import StoredArray
 
 __all__ = ["FollowupDataModule"]
 
@@ -50,7 +58,6 @@ class FollowupDataModule(BaseDataModule):
         batch_size: Slices or pairs in a batch of one device.
         augment: Augments training slices; CT and masks in [0, 1].
         flip: Whether to flip training pairs left to right, at random.
-        cache_dir: Folder for cached arrays and latents.
         seed: Seed of order and augmentation.
 
     Raises:
@@ -77,7 +84,6 @@ class FollowupDataModule(BaseDataModule):
         batch_size: int = 16,
         augment: Augmentation | None = None,
         flip: bool = True,
-        cache_dir: str | Path = "data/cache",
         seed: int = 0,
     ) -> None:
         super().__init__(root, phantom)
@@ -85,31 +91,56 @@ class FollowupDataModule(BaseDataModule):
             raise ValueError(f"batch_size={batch_size} must be positive and image_size={image_size} divisible by 4")
         if both := set(val_hospitals) & set(test_hospitals):
             raise ValueError(f"hospital {', '.join(sorted(both))} is in both val_hospitals and test_hospitals")
-        self.cache_dir = Path(cache_dir)
         self.val_hospitals, self.test_hospitals = list(val_hospitals), list(test_hospitals)
         self.batches, self.image_size, self.batch_size = batches, image_size, batch_size
         self.region, self.train_on = Region(context_mm, margin_mm, whole_slices), train_on
         self.augment, self.flip, self.seed = augment, flip, seed
-        self._latents: dict[tuple[str, str, bool], np.ndarray] | None = None
+        self._latents: dict[tuple[str, str, bool], StoredArray] | None = None
         self.image_shape = (3, image_size, image_size)  # CT, IPH and IVH of a slice
         self.clinical_names = list(CLINICAL)
         self.clinical_ranges = [list(limits) for limits in CLINICAL.values()]  # what a batch holds as 0 and 1
 
     def setup(self, stage: str | None = None) -> None:
-        """Read all patients, once; prediction needs none of them."""
+        """Read all patients into the store, once; prediction needs none of them."""
         if stage == "predict" or self._items:
             return
-        patients = load_cohort(self.root, self.cache_dir, image_size=self.image_size)
-        by_name = {patient.id: patient for patient in patients}
-        marks = {name: _marks(patient.folder) for name, patient in by_name.items()}
-        names = self.divide(marks, lambda: self._by_hospital(patients), self.root)
-        self._items = {split: [by_name[name] for name in each] for split, each in names.items()}
-        if self._seen and len({patient.expansion for patient in self._items["test"]} - {-1}) < 2:
-            raise ValueError(f"{self.root}: the test needs patients with and without expansion, at least one of each")
+        found = {one.id: one for one in find_cohort(self.root)}
+        hospitals = {name: one.hospital for name, one in found.items()}
+        names = self.divide(
+            self._marks(found),
+            lambda: by_group(hospitals, self.root, val=self.val_hospitals, test=self.test_hospitals),
+            self.root,
+        )
+        splits = {split: [found[name] for name in each] for split, each in names.items()}
+        if stage == "rehearse":
+            splits = {split: few(each, lambda one: one.row and one.row.expansion) for split, each in splits.items()}
+        self._items = self._load(splits)
         if "skull" not in self._state:
-            self._state = {"skull": skull_of_all([_bone(patient) for patient in self._items["train"]])}
+            self._state = {"skull": skull_of_all([patient.bone for patient in self._items["train"]])}
+        if stage != "rehearse":
+            self._check()
+
+    def _load(self, splits: Mapping[str, Sequence[Found]]) -> dict[str, list[Patient]]:
+        """The patients of each split, whose scans are in the store."""
+        patients = load_patients([one for each in splits.values() for one in each], self.image_size, self.store)
+        by_name = {patient.id: patient for patient in patients}
+        return {split: [by_name[one.id] for one in each] for split, each in splits.items()}
+
+    def _check(self) -> None:
+        """Check that there are patients with and without expansion, and that all scans are alike."""
+        report_spacings([patient for patients in self._items.values() for patient in patients])
+        kinds = {split: {patient.expansion for patient in patients} for split, patients in self._items.items()}
+        if len(kinds["test" if self._seen else "train"] - {-1}) < 2:
+            told = "the test" if self._seen else "training"
+            raise ValueError(f"{self.root}: {told} needs patients with and without expansion, at least one of each")
         tested = [*self._items["val"], *self._items["test"]]
-        check_skull(((patient.folder, _bone(patient)) for patient in tested), self._state.get("skull"))
+        check_skull(((patient.folder, patient.bone) for patient in tested), self._state.get("skull"))
+
+    def _marks(self, found: Mapping[str, Found]) -> dict[str, list[int]]:
+        """Marks of the scans of each patient, however they are stored."""
+        files = {name: _scans(one.folder) for name, one in found.items()}
+        marks = iter(self.store.known([file for each in files.values() for file in each], "mark", mark_file))
+        return {name: [next(marks) for _ in each] for name, each in files.items()}
 
     def unshared_dataloader(self) -> ResumableBatches:
         """The training batches of a single process, on every process: to fit something on them."""
@@ -145,7 +176,7 @@ class FollowupDataModule(BaseDataModule):
         self._predict = [
             read_patient(folder, name, rows.get(name), self.image_size) for name, folder in sorted(folders.items())
         ]
-        check_skull(((patient.folder, _bone(patient)) for patient in self._predict), self._state.get("skull"))
+        check_skull(((patient.folder, patient.bone) for patient in self._predict), self._state.get("skull"))
 
     @property
     def predict_patients(self) -> dict[str, Patient]:
@@ -177,15 +208,11 @@ class FollowupDataModule(BaseDataModule):
             `baseline_ml` (N,), `followup_ml` (N,).
         """
         patients = self._items[split]
-        volumes = {
-            time: [(getattr(p, time)[:, 1] > 0).sum() * np.prod(p.grid.spacing[::-1]) / 1000 for p in patients]
-            for time in TIMES
-        }
         return {
             "id": np.array([patient.id for patient in patients]),
             "clinical": np.stack([patient.clinical for patient in patients]),
             "label": np.array([patient.expansion for patient in patients]),
-            **{f"{time}_ml": np.array(each, dtype=float) for time, each in volumes.items()},
+            **{f"{time}_ml": np.array([patient.iph_ml[time] for patient in patients]) for time in TIMES},
         }
 
     def true_followup_volumes(
@@ -214,21 +241,11 @@ class FollowupDataModule(BaseDataModule):
 
         Args:
             encode: Maps (B, 3, H, W) in [0, 1] to (B, c, h, w).
-            key: Identifies the encoder: cached files are reused only with the same key.
+            key: Stands for the encoder: latents are made once for each key.
         """
-        folder = self.cache_dir / f"latents_{key}"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._latents = {}
-        scans = [(p, time, name) for name in ("train", "val") for p in self._items[name] for time in TIMES]
-        for patient, time, split in track(scans, "encoding scans", transient=True):
-            volume = torch.from_numpy(np.array(getattr(patient, time)))
-            for mirrored in (False, True) if self.flip and split == "train" else (False,):
-                file = folder / f"{patient.id}_{time}_{int(mirrored)}.npy"
-                if not file.is_file():
-                    slices = volume.flip(-1) if mirrored else volume
-                    parts = [encode(part.float() / 255).cpu() for part in slices.split(64)]
-                    save_array(file, torch.cat(parts).half().numpy())
-                self._latents[patient.id, time, mirrored] = mapped(file)
+        turned = {"train": (False, True) if self.flip else (False,), "val": (False,)}
+        wanted = [(one, flip) for split, flips in turned.items() for one in self._items[split] for flip in flips]
+        self._latents = latents_of(wanted, encode, key, self.store)
 
     def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> ResumableBatches:
         """Slices or pairs, for training balanced and augmented; instead of pairs, the test gives whole patients."""
@@ -249,24 +266,10 @@ class FollowupDataModule(BaseDataModule):
             **options,
         )
 
-    def _by_hospital(self, patients: Sequence[Patient]) -> dict[str, list[str]]:
-        hospitals = {patient.id: patient.hospital for patient in patients}
-        splits = by_group(hospitals, self.root, val=self.val_hospitals, test=self.test_hospitals)
-        expansion = {patient.id: patient.expansion for patient in patients}
-        if {expansion[name] for name in splits["train"]} != {0, 1}:
-            raise ValueError(f"{self.root}: training needs patients with and without expansion, at least one of each")
-        return splits
 
-
-def _marks(folder: Path) -> list[int]:
-    """Marks of a patient's scans, however they are stored."""
-    return [mark_file(file) for time in TIMES for file in sorted((folder / time).rglob("*")) if _is_scan(file)]
+def _scans(folder: Path) -> list[Path]:
+    return [file for time in TIMES for file in sorted((folder / time).rglob("*")) if _is_scan(file)]
 
 
 def _is_scan(file: Path) -> bool:
     return file.is_file() and file.name[0] != "." and not {"iph", "ivh"} & {file.name.split(".")[0], file.parent.name}
-
-
-def _bone(patient: Patient) -> float:
-    """Share of bone at baseline, where CT is cut at 100 HU; every fourth slice is enough."""
-    return bone_share(patient.baseline[::4, 0], 255)

@@ -17,7 +17,7 @@ import numpy as np
 from medzoo.datamodules import io
 from medzoo.datamodules.io import Grid, Volume, find_table, match_ids, number, read_table, spelt
 
-__all__ = ["Scan", "find_patients", "fitted", "put_back", "read_scan", "read_volume"]
+__all__ = ["Scan", "find_patients", "fitted", "put_back", "read_scan", "read_volume", "thickness_table"]
 
 _THICKNESS = (0.1, 20)
 """mm; lower values are in cm, higher ones are not head CT."""
@@ -146,9 +146,14 @@ def _read_slices(folder: Path) -> Volume:
     return Volume(grid.to_array(stack), grid)
 
 
+def thickness_table(folder: Path) -> Path:
+    """Where the table of slice thicknesses is or would be, for a patient's folder `slices/<hospital>/<patient>`."""
+    return find_table(folder.parents[2], "slice_thickness")
+
+
 def _thickness(folder: Path) -> float:
     """Slice thickness in mm of the patient with slices in `slices/<hospital>/<patient>/<time>/<kind>`."""
-    table, patient = find_table(folder.parents[4], "slice_thickness"), folder.parents[1].name
+    table, patient = thickness_table(folder.parents[1]), folder.parents[1].name
     if not table.is_file():
         raise FileNotFoundError(f"no {table}: volumes need the slice thickness (Patient_ID, slice_thickness in mm)")
     rows = read_table(table).by("Patient_ID")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from medzoo.datamodules.followup.cohort import TIMES
+from medzoo.datamodules.followup.scans import TIMES
 from medzoo.datamodules.hematoma.cohort import CLASSES, Cohort, Patient, drawn_ml
 from medzoo.datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from medzoo.datamodules.hematoma.scans import case_id

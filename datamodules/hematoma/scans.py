@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medzoo.datamodules.followup.cohort import TIMES
+from medzoo.datamodules.followup.scans import TIMES
 from medzoo.datamodules.hematoma.cohort import Cohort, Patient
 from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.segmentation.datamodule import SegmentationDataModule

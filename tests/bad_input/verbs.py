@@ -119,8 +119,6 @@ def _config(layout: Layout, root: Path, run: Path) -> DictConfig:
         hydra.hydra.runtime.output_dir = str(run)
         if config.get("preparation"):
             config.preparation.output = str(run.parent / "out")
-        if "cache_dir" in config.datamodule:
-            config.datamodule.cache_dir = str(run / "cache")
     return config
 
 

@@ -305,7 +305,7 @@ def test_a_cohort_with_other_hospitals_is_tested_whole(tmp_path):
 
 def test_follow_ups_of_other_hospitals_are_tested_whole(tmp_path):
     scans = {"image_size": 48, "spacing_mm": 4.0, "slices": 12}
-    options = {"val_hospitals": ["B"], "test_hospitals": ["C"], "image_size": 48, "cache_dir": tmp_path / "cache"}
+    options = {"val_hospitals": ["B"], "test_hospitals": ["C"], "image_size": 48}
     write_head_cohort(tmp_path / "own", patients={"A": 8, "B": 2, "C": 3}, seed=1, **scans)
     write_head_cohort(tmp_path / "other", patients={"Z": 8}, seed=2, **scans)
     trained = ready(FollowupDataModule(tmp_path / "own", **options))

@@ -28,8 +28,8 @@ def scans(root, **options):
     return HematomaScansDataModule(root, plan=plan, folds=2, batches=1, threads=0, **{**HOSPITALS, **options})
 
 
-def pairs(root, cache):
-    return FollowupDataModule(root, image_size=64, cache_dir=cache, **HOSPITALS)
+def pairs(root):
+    return FollowupDataModule(root, image_size=64, **HOSPITALS)
 
 
 def scan_of(root, hospital="Kander"):
@@ -116,16 +116,16 @@ def test_a_segmenter_refuses_heads_of_the_other_kind(heads, tmp_path, trained, o
 
 @pytest.mark.parametrize(("trained", "other"), [("intact", "stripped"), ("stripped", "intact")])
 def test_a_forecast_refuses_heads_of_the_other_kind(heads, tmp_path, trained, other):
-    data = pairs(heads / trained, tmp_path)
+    data = pairs(heads / trained)
     data.setup()
     state = data.state_dict()
     assert state == {"skull": trained}
-    again = pairs(tmp_path / "nowhere", tmp_path)
+    again = pairs(tmp_path / "nowhere")
     again.load_state_dict(state)
     again.set_predict_input(scan_of(heads / trained))
     with pytest.raises(ValueError, match="skull"):
         again.set_predict_input(scan_of(heads / other))
-    foreign = pairs(heads / other, tmp_path)
+    foreign = pairs(heads / other)
     foreign.load_state_dict(state)
     with pytest.raises(ValueError, match="skull"):
         foreign.setup("test")

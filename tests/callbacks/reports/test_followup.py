@@ -22,7 +22,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("head")
     phantom = HeadPhantom({"Aare": 8, "Emme": 1, "Kander": 3}, image_size=48, spacing_mm=4.0, slices=12, seed=3)
     hospitals = {"val_hospitals": ["Emme"], "test_hospitals": ["Kander"]}
-    data = FollowupDataModule(root, phantom=phantom, **hospitals, image_size=48, cache_dir=root / "cache", batch_size=4)
+    data = FollowupDataModule(root, phantom=phantom, **hospitals, image_size=48, batch_size=4)
     data.prepare_data()
     return data
 

@@ -45,7 +45,9 @@ def table(root):
 
 def datamodule(root, tmp_path, **options):
     options = {"val_hospitals": ["Emme"], "test_hospitals": ["Kander"], "image_size": 48, "batch_size": 4, **options}
-    return FollowupDataModule(root, cache_dir=tmp_path / "cache", **options)
+    data = FollowupDataModule(root, **options)
+    data.store_dir = tmp_path / "store"
+    return data
 
 
 def folder_of(root, index=0):
@@ -77,22 +79,22 @@ def test_context_is_counted_in_millimetres():
 
 
 def test_the_forecast_region_is_the_bleed_and_a_margin():
-    baseline = np.zeros((12, 3, 2, 2), np.uint8)
-    baseline[5:7, 1] = 255
-    assert np.flatnonzero(Region(5, 10.0).slices(baseline, 5.0)).tolist() == [3, 4, 5, 6, 7, 8]
-    assert np.flatnonzero(Region(5, 0.0).slices(baseline, 5.0)).tolist() == [5, 6]
-    assert np.flatnonzero(Region(5, 10.0).slices(baseline, 4.0)).tolist() == [3, 4, 5, 6, 7, 8]
-    assert np.flatnonzero(Region(5, 10.0, True).slices(baseline, 4.0)).tolist() == [*range(2, 10)]
-    assert np.flatnonzero(Region(5, 10.0, True).slices(baseline, 5.0)).tolist() == [3, 4, 5, 6, 7, 8]
+    bleeds = np.zeros(12, bool)
+    bleeds[5:7] = True
+    assert np.flatnonzero(Region(5, 10.0).slices(bleeds, 5.0)).tolist() == [3, 4, 5, 6, 7, 8]
+    assert np.flatnonzero(Region(5, 0.0).slices(bleeds, 5.0)).tolist() == [5, 6]
+    assert np.flatnonzero(Region(5, 10.0).slices(bleeds, 4.0)).tolist() == [3, 4, 5, 6, 7, 8]
+    assert np.flatnonzero(Region(5, 10.0, True).slices(bleeds, 4.0)).tolist() == [*range(2, 10)]
+    assert np.flatnonzero(Region(5, 10.0, True).slices(bleeds, 5.0)).tolist() == [3, 4, 5, 6, 7, 8]
 
 
-def test_windows_and_masks_survive_the_cache(cohort, tmp_path):
+def test_windows_and_masks_survive_the_store(cohort, tmp_path):
     data = datamodule(cohort, tmp_path)
     data.setup()
     again = datamodule(cohort, tmp_path)
     again.setup()
     patient, same = data._items["train"][0], again._items["train"][0]
-    assert np.array_equal(patient.baseline, same.baseline)
+    assert patient.baseline.file == same.baseline.file
     scan = read_scan(patient.folder / "baseline", 48, need_iph=True)
     assert np.abs(patient.baseline[:, 0] / 2.55 - scan.ct.clip(0, 100)).max() < 0.21
     assert np.array_equal(patient.baseline[:, 1] > 0, scan.iph)

@@ -14,14 +14,14 @@ from medzoo.models.losses.autoencoder import HemorrhageAutoencoderLoss
 from medzoo.runtime.training.finalize import finalize
 
 
-def finalized(cohort: Path, cache: Path, devices: int) -> dict[str, torch.Tensor]:
+def finalized(cohort: Path, devices: int) -> dict[str, torch.Tensor]:
     """State of an autoencoder without training, finalized by one of `devices` processes."""
     L.seed_everything(0, verbose=False)
     net = MultiHeadAutoencoderKL(channels=(4, 8), num_res_blocks=1, norm_num_groups=4, decoder_features=4)
     optimizer = torch.optim.Adam
     module = AutoencoderModule(net, HemorrhageAutoencoderLoss(), optimizer, statistics_batches=3)
     split = {"val_hospitals": ["Emme"], "test_hospitals": ["Kander"]}
-    data = FollowupDataModule(cohort, cache_dir=cache, batches="slices", batch_size=4, image_size=32, **split)
+    data = FollowupDataModule(cohort, batches="slices", batch_size=4, image_size=32, **split)
     trainer = L.Trainer(
         accelerator="cpu",
         devices=devices,
@@ -42,5 +42,5 @@ def finalized(cohort: Path, cache: Path, devices: int) -> dict[str, torch.Tensor
 if __name__ == "__main__":
     cohort, folder = map(Path, sys.argv[1:])
     rank = os.environ["LOCAL_RANK"]
-    torch.save(finalized(cohort, folder / "cache", 2), folder / f"rank_{rank}.pt")
+    torch.save(finalized(cohort, 2), folder / f"rank_{rank}.pt")
     torch.distributed.destroy_process_group()

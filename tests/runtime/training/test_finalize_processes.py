@@ -18,7 +18,7 @@ def test_two_processes_fit_what_one_does(tmp_path):
     cohort = tmp_path / "cohort"
     hospitals = {"Aare": 20, "Emme": 4, "Kander": 4}
     write_head_cohort(cohort, patients=hospitals, image_size=32, spacing_mm=6.0, slices=12, seed=1)
-    alone = finalized(cohort, tmp_path / "cache", 1)
+    alone = finalized(cohort, 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
