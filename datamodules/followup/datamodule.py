@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medzoo.datamodules.followup.clinical import read_clinical
-from medzoo.datamodules.followup.scans import TIMES
 from medzoo.datamodules.followup.files import find_patients
+from medzoo.datamodules.followup.scans import TIMES
 from medzoo.datamodules.io import find_table, match_ids, read_mask, spelt
 from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.seen import SPLITS

@@ -56,11 +56,17 @@ class ImageSizes:
             return (self.tiles, 3, self.tile_size, self.tile_size)
         return (IMAGES[modality], *self.size)
 
-    def read(self, patient: Patient, modality: str) -> np.ndarray:
+    def of(self, modality: str) -> tuple[object, ...]:
+        """What the images of a modality depend on, other than files."""
+        if modality == "histology":
+            return self.tiles, self.tile_size, self.macenko
+        return self.size, self.spacing, self.hu_window if modality == "ct" else None
+
+    def read(self, modality: str, files: Mapping[str, Path], centre: Centre = None) -> np.ndarray:
         """(*shape) uint8; see the method of the modality."""
         if modality == "histology":
-            return self.histology(patient.tiles)
-        return self.ct(patient.volumes) if modality == "ct" else self.mr(patient.volumes)
+            return self.histology([*files.values()])
+        return self.ct(files["ct"], centre) if modality == "ct" else self.mr(files, centre)
 
     def ct(self, files: Mapping[str, Path]) -> np.ndarray:
         """(1, D, H, W) uint8 of the file `ct`, and `liver` if there is one.
