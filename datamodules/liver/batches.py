@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from medzoo.datamodules.batches import Augmentation, ResumableBatches
+from medzoo.datamodules.liver.images import Images
 from medzoo.datamodules.liver.records import Patient
 
 __all__ = ["CohortBatches", "outcomes_of"]
@@ -29,7 +30,7 @@ class CohortBatches(ResumableBatches):
     | `id` | B names |
 
     Args:
-        modalities: By name (N, ...), uint8 for images and float32 for tables.
+        modalities: By name, images of N patients, or tables (N, ...) float32.
         beside: `present`, `label`, `time`, `event`, `scanner`, each (N, ...).
         ids: N names.
         augment: Augmentation by modality, of images in [0, 1]; each tile of a bag is augmented separately.
@@ -39,7 +40,7 @@ class CohortBatches(ResumableBatches):
 
     def __init__(
         self,
-        modalities: Mapping[str, Tensor],
+        modalities: Mapping[str, Images | Tensor],
         beside: Mapping[str, Tensor],
         ids: Sequence[str],
         *,
@@ -58,7 +59,7 @@ class CohortBatches(ResumableBatches):
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """The patients `chosen`."""
-        batch: dict[str, Any] = {name: tensor[chosen] for name, tensor in {**self.modalities, **self.beside}.items()}
+        batch: dict[str, Any] = {name: each[chosen] for name, each in {**self.modalities, **self.beside}.items()}
         for number, name in enumerate(self.modalities):
             if batch[name].dtype == torch.uint8:
                 batch[name] = batch[name].float() / 255

@@ -19,7 +19,9 @@ from medzoo.datamodules.liver.records import IMAGES, MODALITIES, Outcome, Patien
 from medzoo.datamodules.liver.splits import check_tested, chosen_by_scanner, drop_modalities, split_patients
 from medzoo.datamodules.outcomes import check_predictors
 from medzoo.datamodules.phantoms.liver import LiverPhantom
-from medzoo.datamodules.seen import SPLITS, matched
+from medzoo.datamodules.seen import SPLITS, mark_file, matched
+from medzoo.datamodules.splits import few
+from medzoo.datamodules.store import Store
 
 __all__ = ["LiverCohortDataModule"]
 
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 class LiverCohortDataModule(BaseDataModule):
     """Patients in the general layout (`datamodules/liver/records.py`), given as `CohortBatches`.
 
-    All images are read into memory once, as uint8. Imputation, scales and the choice of genes are fitted on the
+    Images are read into the store once, as uint8. Imputation, scales and the choice of genes are fitted on the
     training patients only and kept in the checkpoint.
 
     Args:
@@ -150,7 +152,7 @@ class LiverCohortDataModule(BaseDataModule):
         return list(self.genes)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read all patients, once; prediction needs none of them."""
+        """Read all patients, and their images into the store, once; prediction needs none of them."""
         if stage == "predict" or self._items:
             return
         patients, genes = read_patients(self.root, self.columns, self.outcome)
@@ -164,7 +166,9 @@ class LiverCohortDataModule(BaseDataModule):
             inputs = {"modalities": list(self.modalities), **self.columns.meaning()}
             learnt = fit_tables(splits["train"], self.modalities, self.columns, genes, self.genes, self.root)
             self._state = {"scanners": scanners, "inputs": inputs, **learnt}
-        self._data = {name: self._read(patients, genes) for name, patients in splits.items() if patients}
+        if stage == "rehearse":
+            splits = {name: _few(patients) for name, patients in splits.items()}
+        self._data = {name: self._read(patients, genes, self.store) for name, patients in splits.items() if patients}
         self._items = splits
 
     def table(self, split: str) -> dict[str, Any]:
@@ -231,7 +235,8 @@ class LiverCohortDataModule(BaseDataModule):
 
     def _split(self, patients: Mapping[str, Patient]) -> dict[str, list[Patient]]:
         """Split by the table or at random, or for the test of a checkpoint."""
-        marks = {name: patient.marks for name, patient in patients.items()}
+        numbers = iter(self.store.known([file for one in patients.values() for file in one.telling], "mark", mark_file))
+        marks = {name: patient.marks([next(numbers) for _ in patient.telling]) for name, patient in patients.items()}
         how = self.shares, self.split_seed, self.scanners, self.class_names
         splits = self.divide(marks, lambda: split_patients(patients, self.root, *how), self.root)
         if self._seen:
@@ -239,13 +244,18 @@ class LiverCohortDataModule(BaseDataModule):
             check_tested([patients[name] for name in splits["test"]], self.class_names, self.root)
         return {name: [patients[one] for one in splits[name]] for name in SPLITS}
 
-    def _read(self, patients: Sequence[Patient], genes: Sequence[str]) -> dict[str, Any]:
+    def _read(self, patients: Sequence[Patient], genes: Sequence[str], store: Store | None = None) -> dict[str, Any]:
         present = drop_modalities(patients, self.modalities, self.missing_rate, self.split_seed)
         modalities = {
-            name: read_images(patients, there, name, self.sizes)
+            name: read_images(patients, there, name, self.sizes, store)
             if name in IMAGES
             else scaled_table(patients, there, name, self._state, genes)
             for name, there in zip(self.modalities, present.T, strict=True)
         }
         beside = {"present": torch.from_numpy(present), **outcomes_of(patients, self._state["scanners"])}
         return {"modalities": modalities, "beside": beside, "ids": [patient.id for patient in patients]}
+
+
+def _few(patients: Sequence[Patient]) -> list[Patient]:
+    """Two patients to rehearse with, of two classes and with as many modalities as can be."""
+    return few(sorted(patients, key=lambda one: -sum(one.has.values())), lambda one: one.label)

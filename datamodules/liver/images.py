@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from scipy import ndimage
 from torch import Tensor
 
@@ -16,17 +15,16 @@ from medzoo.datamodules.io import Volume, check_hu, read_mask, read_volume
 from medzoo.datamodules.io.pictures.pages import read_picture
 from medzoo.datamodules.liver.records import IMAGES, Patient
 from medzoo.datamodules.segmentation.cases import crop
+from medzoo.datamodules.store import Job, Made, Store, StoredArray
 from medzoo.datamodules.transforms.macenko import MacenkoNormalizer
 
-__all__ = ["Around", "ImageSizes", "read_images"]
+__all__ = ["Around", "ImageSizes", "Images", "make_images", "read_images"]
 
 Around = Literal["image", "liver", "lesion"]
 """Centre of the crop: of the image, the liver, or its largest lesion."""
 
 _TOLERANCE = 1e-3  # mm
 _LESION = 2  # the label
-_READ: dict[tuple, Tensor] = {}  # cache of images, so that a run of several stages reads its cohort once
-_SETS = 9  # three modalities of images in three splits
 
 
 @dataclass(frozen=True)
@@ -57,16 +55,23 @@ class ImageSizes:
         return (IMAGES[modality], *self.size)
 
     def of(self, modality: str) -> tuple[object, ...]:
-        """What the images of a modality depend on, other than files."""
+        """The values that the images of a modality depend on."""
         if modality == "histology":
             return self.tiles, self.tile_size, self.macenko
-        return self.size, self.spacing, self.hu_window if modality == "ct" else None
+        return self.size, self.spacing, self.around, self.hu_window if modality == "ct" else None
 
-    def read(self, modality: str, files: Mapping[str, Path], centre: Centre = None) -> np.ndarray:
+    def files(self, patient: Patient, modality: str) -> list[tuple[str, Path]]:
+        """What the images of a modality are read from: kinds and files."""
+        if modality == "histology":
+            return [("tile", file) for file in self.bag(patient.tiles)]
+        kinds = [*(("ct",) if modality == "ct" else ("t1", "t2")), *(() if self.around == "image" else ("liver",))]
+        return [(kind, patient.volumes[kind]) for kind in kinds if kind in patient.volumes]
+
+    def read(self, patient: Patient, modality: str) -> np.ndarray:
         """(*shape) uint8; see the method of the modality."""
         if modality == "histology":
-            return self.histology([*files.values()])
-        return self.ct(files["ct"], centre) if modality == "ct" else self.mr(files, centre)
+            return self.histology(patient.tiles)
+        return self.ct(patient.volumes) if modality == "ct" else self.mr(patient.volumes)
 
     def ct(self, files: Mapping[str, Path]) -> np.ndarray:
         """(1, D, H, W) uint8 of the file `ct`, and `liver` if there is one.
@@ -76,7 +81,7 @@ class ImageSizes:
         """
         ct = read_volume(files["ct"])
         check_hu(ct.array, files["ct"])
-        return self._cube(ct, self.hu_window, files)[None]
+        return self._cube(ct, self.hu_window, self._centre(files))[None]
 
     def mr(self, files: Mapping[str, Path]) -> np.ndarray:
         """(2, D, H, W) uint8 of the files `t1`, `t2` or both, and `liver` if there is one; a missing channel is 0.
@@ -86,12 +91,12 @@ class ImageSizes:
         Raises:
             ValueError: If a file cannot be read or holds NaN.
         """
-        channels = np.zeros((2, *self.size), np.uint8)
+        channels, centre = np.zeros((2, *self.size), np.uint8), self._centre(files)
         for number, name in enumerate(("t1", "t2")):
             if name in files:
                 volume = read_volume(files[name])
                 low, high = np.percentile(volume.array.astype(np.float32), [1, 99.5])
-                channels[number] = self._cube(volume, (low, max(high, low + 1e-6)), files)
+                channels[number] = self._cube(volume, (low, max(high, low + 1e-6)), centre)
         return channels
 
     def histology(self, files: Sequence[Path]) -> np.ndarray:
@@ -100,63 +105,98 @@ class ImageSizes:
         Raises:
             ValueError: If a file cannot be read.
         """
-        wanted = np.arange(self.tiles)
-        chosen = (wanted % len(files) if len(files) < self.tiles else wanted * len(files) // self.tiles).tolist()
-        size = (self.tile_size, self.tile_size)
-        read = {number: read_picture(files[number], colour=True, size=size) for number in sorted(set(chosen))}
-        bag = np.rint(np.stack([read[number] for number in chosen])).astype(np.uint8).transpose(0, 3, 1, 2)
+        chosen, size = self.bag(files), (self.tile_size, self.tile_size)
+        read = {file: read_picture(file, colour=True, size=size) for file in dict.fromkeys(chosen)}
+        bag = np.rint(np.stack([read[file] for file in chosen])).astype(np.uint8).transpose(0, 3, 1, 2)
         if not self.macenko:
             return bag
         side_by_side = torch.from_numpy(bag).transpose(0, 1).flatten(1, 2)  # all tiles have the stains of one slide
         image, _ = MacenkoNormalizer()(side_by_side)
         return image.unflatten(1, (self.tiles, -1)).transpose(0, 1).contiguous().numpy()
 
-    def _cube(self, volume: Volume, window: Sequence[float], files: Mapping[str, Path]) -> np.ndarray:
-        """(D, H, W) uint8, 0 to 255 for `window`: resampled linearly, cut or padded with 0."""
+    def bag(self, files: Sequence[Path]) -> list[Path]:
+        """The tiles of a bag, in order of name."""
+        count = len(files)
+        return [files[n % count if count < self.tiles else n * count // self.tiles] for n in range(self.tiles)]
+
+    def _cube(self, volume: Volume, window: Sequence[float], centre: np.ndarray | None) -> np.ndarray:
+        """(D, H, W) uint8, 0 to 255 for `window`: resampled linearly, cut or padded with 0 around a place in mm."""
         low, high = window
         image = np.clip((volume.array.astype(np.float32) - low) / (high - low), 0, 1).astype(np.float32)
         scale = np.array(volume.spacing) / np.array(self.spacing)
         wanted = tuple(max(1, round(n * each)) for n, each in zip(image.shape, scale, strict=True))
         if wanted != image.shape:
             image = F.interpolate(torch.from_numpy(image)[None, None], wanted, mode="trilinear")[0, 0].numpy()
-        middle = (self._middle(volume, files) + 0.5) * scale
+        middle = (_voxel(volume, centre) + 0.5) * scale
         corner = [round(float(at - side / 2)) for at, side in zip(middle, self.size, strict=True)]
         return np.rint(crop(image[None], corner, self.size)[0] * 255).astype(np.uint8)
 
-    def _middle(self, image: Volume, files: Mapping[str, Path]) -> np.ndarray:
-        """Centre of the crop in voxels z, y, x: of the label's bounding box, mapped by mm, or of the image."""
-        shape = np.array(image.grid.shape)
-        if "liver" in files and self.around != "image":
-            labels = read_mask(files["liver"])
-            places = np.argwhere(_largest(labels.array == _LESION) if self.around == "lesion" else labels.array > 0)
-            places = places if len(places) else np.argwhere(labels.array > 0)
-            if len(places):
-                voxel = (places.min(0) + places.max(0))[::-1] / 2
-                place = np.linalg.solve(image.affine, labels.affine @ np.array([*voxel, 1.0]))[:3][::-1]
-                if ((place > -_TOLERANCE) & (place < shape + _TOLERANCE)).all():
-                    return place
-        return (shape - 1) / 2
+    def _centre(self, files: Mapping[str, Path]) -> np.ndarray | None:
+        """Place (x, y, z, 1) in mm of the middle of the label's bounding box; None without a label."""
+        if "liver" not in files or self.around == "image":
+            return None
+        labels = read_mask(files["liver"])
+        places = np.argwhere(_largest(labels.array == _LESION) if self.around == "lesion" else labels.array > 0)
+        places = places if len(places) else np.argwhere(labels.array > 0)
+        if not len(places):
+            return None
+        voxel = (places.min(0) + places.max(0))[::-1] / 2
+        return np.asarray(labels.affine @ np.array([*voxel, 1.0]))
 
 
-def read_images(patients: Sequence[Patient], present: np.ndarray, modality: str, sizes: ImageSizes) -> Tensor:
-    """(N, *shape) uint8 of `ct`, `mr` or `histology` of N patients; 0 where `present` (N,) is False.
+@dataclass(frozen=True)
+class Images:
+    """Images (*shape) uint8 of N patients, in memory or on disk, None where there are none; `images[indices]`."""
+
+    rows: Sequence[np.ndarray | StoredArray | None]
+    shape: tuple[int, ...]
+
+    def __getitem__(self, chosen: Tensor) -> Tensor:
+        images = torch.zeros((len(chosen), *self.shape), dtype=torch.uint8)
+        for place, row in zip(images, (self.rows[number] for number in chosen.tolist()), strict=True):
+            if row is not None:
+                place.copy_(torch.from_numpy(np.asarray(row)))
+        return images
+
+
+def read_images(
+    patients: Sequence[Patient], present: np.ndarray, modality: str, sizes: ImageSizes, store: Store | None = None
+) -> Images:
+    """Images `ct`, `mr` or `histology` of N patients, where `present` (N,) is True; in memory without a store.
 
     Raises:
         ValueError: If a file is invalid; the message names it.
     """
-    files = [file for patient in patients for file in (*patient.volumes.values(), *patient.tiles)]
-    versions = tuple((file, file.stat().st_mtime_ns) for file in files)
-    key = (modality, sizes, versions, tuple(present.tolist()))
-    if key in _READ:
-        return _READ[key]
-    images = torch.zeros((len(patients), *sizes.shape(modality)), dtype=torch.uint8)
-    wanted = np.flatnonzero(present).tolist()
-    for index in track(wanted, f"reading {modality}", transient=True, disable=len(wanted) < 20):
-        images[index] = torch.from_numpy(sizes.read(patients[index], modality))
-    if len(_READ) >= _SETS:
-        _READ.clear()
-    _READ[key] = images
-    return images
+    there = np.flatnonzero(present).tolist()
+    read: Sequence[np.ndarray | StoredArray]
+    if store is None:
+        read = [sizes.read(patients[number], modality) for number in there]
+    else:
+        jobs = [_job(patients[number], modality, sizes, store) for number in there]
+        read = [entry["images"] for entry in store.fill(jobs, f"{modality} of patients")]
+    found = dict(zip(there, read, strict=True))
+    return Images([found.get(number) for number in range(len(patients))], sizes.shape(modality))
+
+
+def make_images(inputs: tuple[ImageSizes, Patient, str], _settings: object) -> Made:
+    """The images of a modality of a patient, for the store."""
+    sizes, patient, modality = inputs
+    return Made({"images": sizes.read(patient, modality)})
+
+
+def _job(patient: Patient, modality: str, sizes: ImageSizes, store: Store) -> Job:
+    kinds, files = zip(*sizes.files(patient, modality), strict=True)
+    return store.job(patient.id, make_images, (sizes, patient, modality), files, (kinds, sizes.of(modality)))
+
+
+def _voxel(image: Volume, centre: np.ndarray | None) -> np.ndarray:
+    """Centre of the crop in voxels z, y, x: of a place in mm if it is in the image, else the middle."""
+    shape = np.array(image.grid.shape)
+    if centre is not None:
+        place = np.linalg.solve(image.affine, centre)[:3][::-1]
+        if ((place > -_TOLERANCE) & (place < shape + _TOLERANCE)).all():
+            return place
+    return (shape - 1) / 2
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

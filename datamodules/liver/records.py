@@ -20,7 +20,7 @@ import numpy as np
 from medzoo.datamodules import io
 from medzoo.datamodules.io.pictures.pages import PICTURES
 from medzoo.datamodules.liver.columns import Columns
-from medzoo.datamodules.seen import SPLITS, mark, mark_file
+from medzoo.datamodules.seen import SPLITS, mark
 
 __all__ = ["IMAGES", "MODALITIES", "Outcome", "Patient", "read_patients"]
 
@@ -130,11 +130,20 @@ class Patient:
         return any(self.has[name] for name in modalities)
 
     @property
-    def marks(self) -> list[int]:
-        """Marks of images, tiles, expression and clinical values that identify the patient."""
-        marks = [mark_file(file) for name, file in self.volumes.items() if name != "liver"]
+    def telling(self) -> list[Path]:
+        """Files that identify the patient: images and tiles, without labels."""
+        return [*(file for name, file in self.volumes.items() if name != "liver"), *self.tiles]
+
+    def marks(self, of_files: Sequence[int]) -> list[int]:
+        """Marks of images, tiles, expression and clinical values that identify the patient.
+
+        Args:
+            of_files: Marks of the files `telling`.
+        """
+        volumes = len(of_files) - len(self.tiles)
+        marks = [*of_files[:volumes]]
         if self.tiles:
-            marks.append(mark(str([mark_file(file) for file in self.tiles])))
+            marks.append(mark(str(list(of_files[volumes:]))))
         if self.genes is not None and len(self.genes) >= _TELLING:
             marks.append(mark(self.genes))
         if np.isfinite(self.clinical).sum() >= _TELLING:

@@ -1,15 +1,17 @@
 """Volumes and tiles from their files: orientation, spacing, where they are cut, what is refused; real ones too."""
 
-import os
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from medzoo.datamodules.liver import images
 from medzoo.datamodules.liver.images import ImageSizes, read_images
 from medzoo.datamodules.liver.records import Patient
+from medzoo.datamodules.store import Store
 from tests.conftest import REAL_DATA
 
 
@@ -102,24 +104,41 @@ def test_a_bag_is_filled_or_thinned_out_evenly(tmp_path):
         read_tiles(files, 5, 10)
 
 
-def test_images_are_read_once_and_again_where_a_file_changed(tmp_path, monkeypatch):
+def test_images_are_read_once_and_again_where_their_files_or_sizes_changed(tmp_path, monkeypatch):
     file = tmp_path / "tile_00.png"
     Image.new("RGB", (16, 16), (200, 100, 50)).save(file)
-    fields = {"volumes": {}, "tiles": (file,)}
-    patient = Patient.__new__(Patient)
-    for name, value in fields.items():
-        object.__setattr__(patient, name, value)
-    sizes, calls = ImageSizes((4, 4, 4), (1.0, 1.0, 1.0), (0.0, 1.0), 1, 16), []
-    monkeypatch.setattr(images, "_READ", {})
-    tile = np.ones((1, 3, 16, 16), np.uint8)
-    monkeypatch.setattr(ImageSizes, "read", lambda *arguments: calls.append(arguments) or tile)
-    first = read_images([patient], np.array([True]), "histology", sizes)
-    assert read_images([patient], np.array([True]), "histology", sizes) is first
-    assert not read_images([patient], np.array([False]), "histology", sizes).any()
-    assert len(calls) == 1
-    os.utime(file, (1, 1))
-    read_images([patient], np.array([True]), "histology", sizes)
-    assert len(calls) == 2
+    patient = Patient("p", {"t1": tmp_path / "t1.nii.gz"}, (file,), np.zeros(1), None, 0, np.nan, False)
+    save(patient.volumes["t1"], np.random.default_rng(0).uniform(0, 9, (8, 8, 8)).astype(np.float32), np.eye(4))
+    calls, read = [], ImageSizes.read
+    monkeypatch.setattr(ImageSizes, "read", lambda *given: calls.append(given[-1]) or read(*given))
+    store = Store(tmp_path / "store")
+
+    def images(modality, patient=patient, **sizes):
+        size = ImageSizes((4, 4, 4), (1.0, 1.0, 1.0), tiles=1, tile_size=16)
+        return read_images([patient, patient], np.array([True, False]), modality, replace(size, **sizes), store)
+
+    for _ in range(2):
+        assert (images("histology")[torch.tensor([0])] == torch.tensor([200, 100, 50])[:, None, None]).all()
+        assert not images("histology")[torch.tensor([1])].any(), "of whom it is absent"
+        assert images("mr")[torch.tensor([1, 0, 0])].flatten(1).any(1).tolist() == [False, True, True]
+    assert calls == ["histology", "mr"]
+    images("mr", macenko=True, tiles=3)
+    assert len(calls) == 2, "what concerns tiles changes no volume"
+    images("histology", tiles=3)
+    images("mr", replace(patient, volumes={"t2": patient.volumes["t1"]}))
+    assert calls[2:] == ["histology", "mr"], "of the same file, another channel"
+    Image.new("RGB", (16, 16), (20, 100, 50)).save(file)
+    assert images("histology")[torch.tensor([0])][0, 0, 0].unique().tolist() == [20]
+
+
+def test_the_label_is_read_once_for_all_weightings(tmp_path, monkeypatch):
+    volume = np.random.default_rng(0).uniform(0, 9, (8, 8, 8)).astype(np.float32)
+    files = {name: save(tmp_path / f"{name}.nii.gz", volume, np.eye(4)) for name in ("t1", "t2")}
+    files["liver"] = save(tmp_path / "liver.nii.gz", (volume > 8).astype(np.uint8), np.eye(4))
+    calls, read = [], images.read_mask
+    monkeypatch.setattr(images, "read_mask", lambda file: calls.append(file) or read(file))
+    read_mr(files, size=(4, 4, 4), spacing=(1, 1, 1))
+    assert calls == [files["liver"]]
 
 
 # Real files
