@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
@@ -14,8 +12,8 @@ from medzoo.datamodules.batches import BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.io import read_json
 from medzoo.datamodules.phantoms.phantom import Phantom
 from medzoo.datamodules.seen import mark_file
-from medzoo.datamodules.segmentation.cases import random_crop
-from medzoo.datamodules.splits import held_out
+from medzoo.datamodules.splits import few, held_out
+from medzoo.datamodules.unlabelled.pieces import Cut, Pieces, pieces_job
 from medzoo.datamodules.unlabelled.source import ImageFile, ImageSource
 
 __all__ = ["CorruptedBatches", "Corruption", "UnlabelledDataModule"]
@@ -30,36 +28,38 @@ class CorruptedBatches(ResumableBatches):
     the same way each time.
 
     Args:
-        pieces: (N, 1, *patch) in [0, 1].
-        ids: N names.
+        files: Files with their pieces.
         corrupt: Maps a piece to the corrupted piece, its target and the names of the corruptions.
         shuffle: A new order in each epoch.
         **options: Of `ResumableBatches`.
     """
 
-    def __init__(
-        self, pieces: Tensor, ids: Sequence[str], corrupt: Corruption, *, shuffle: bool = False, **options: int
-    ) -> None:
+    def __init__(self, files: Sequence[Pieces], corrupt: Corruption, *, shuffle: bool = False, **options: int) -> None:
         super().__init__(**options)
-        self.pieces, self.ids, self.corrupt, self.shuffle = pieces, list(ids), corrupt, shuffle
+        self.files, self.corrupt, self.shuffle = files, corrupt, shuffle
+        self._items = [(number, place) for number, file in enumerate(files) for place in range(len(file.array))]
 
     def plan(self, epoch: int) -> list[Tensor]:
         """Indices of each batch; in training, as many for every rank."""
         if not self.shuffle:
-            return self.ordered_plan(len(self.pieces))
-        return self.shuffled_plan(len(self.pieces), epoch)
+            return self.ordered_plan(len(self._items))
+        return self.shuffled_plan(len(self._items), epoch)
 
     def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
         """The pieces `chosen`; the corruption of a piece depends only on the seed, the epoch and the piece."""
         epoch = self.epoch + 1 if self.shuffle else 0
-        made = [self.corrupt(self.pieces[i].float(), self.generator(epoch, i)) for i in chosen.tolist()]
+        made = [self.corrupt(self._piece(i), self.generator(epoch, i)) for i in chosen.tolist()]
         images, targets, done = zip(*made, strict=True)
         return {
             "image": torch.stack(images),
             "target": torch.stack(targets),
             "corruption": [", ".join(names) for names in done],
-            "id": [self.ids[i] for i in chosen.tolist()],
+            "id": [self.files[self._items[i][0]].id for i in chosen.tolist()],
         }
+
+    def _piece(self, index: int) -> Tensor:
+        number, place = self._items[index]
+        return torch.from_numpy(self.files[number].array[place]).float()
 
 
 class UnlabelledDataModule(BaseDataModule):
@@ -113,8 +113,6 @@ class UnlabelledDataModule(BaseDataModule):
         self.crops, self.batch_size, self.folds = crops, batch_size, folds
         self._split = None if split is None else Path(split)
         self.seed, self.image_shape = seed, (1, *patch)
-        self._pieces: dict[str, Tensor] = {}
-        self._ids: dict[str, list[str]] = {"train": [], "val": [], "test": []}
 
     @property
     def waiting(self) -> str:
@@ -128,11 +126,6 @@ class UnlabelledDataModule(BaseDataModule):
         """Voxels of a piece, as networks ask for it."""
         return list(self.patch)
 
-    @property
-    def split(self) -> dict[str, list[str]]:
-        """Ids of the files of every split."""
-        return {name: list(dict.fromkeys(ids)) for name, ids in self._ids.items() if ids}
-
     def fetch(self) -> None:
         """Write the phantom if it is missing; other images must exist."""
         if self.maker:
@@ -141,34 +134,33 @@ class UnlabelledDataModule(BaseDataModule):
             source.find(self.root)
 
     def setup(self, stage: str | None = None) -> None:
-        """Cut the pieces of all files, once.
+        """Cut the pieces of all files into the store, once.
 
         Raises:
             ValueError: If a file cannot be read, or no source has enough patients for folds.
         """
-        if self._pieces:
+        if self._items:
             return
-        chosen = self._chosen()
+        chosen = [
+            (source, file, Cut(self.patch, self.crops, (self.seed, number)), split)
+            for number, (source, file, split) in enumerate(self._chosen())
+        ]
         if not self._seen and not any(split == "val" for *_, split in chosen):
             told = "nobody is left for validation; set datamodule.folds lower, or another split"
             raise ValueError(f"{self.root}: {told}")
-        parts: dict[str, list[np.ndarray]] = {"train": [], "val": []} if not self._seen else {"test": []}
-        files = track(chosen, "reading images", transient=True, disable=len(chosen) < 20)
-        for number, (source, file, split) in enumerate(files):
-            if not split:
-                continue
-            pieces = self._cut(source.read(file.path), np.random.default_rng((self.seed, number)))
-            parts[split] += pieces
-            self._ids[split] += [file.id] * len(pieces)
-        # half precision: a cube of the published size in 0.3 MB, finer than the noise of any scanner
-        self._pieces = {name: torch.from_numpy(np.stack(pieces).astype(np.float16)) for name, pieces in parts.items()}
+        for name in ("test",) if self._seen else ("train", "val"):
+            files = [(source, file, cut) for source, file, cut, split in chosen if split == name]
+            if stage == "rehearse":
+                files = few(files, lambda one: one[0])  # of two sources
+            entries = self.store.fill([pieces_job(self.store, *each) for each in files], "pieces of images")
+            self._items[name] = [Pieces(one[1].id, each["pieces"]) for one, each in zip(files, entries, strict=True)]
         if not self._seen:
-            self._pieces["test"], self._ids["test"] = self._pieces["val"], self._ids["val"]
+            self._items["test"] = self._items["val"]
 
     def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> CorruptedBatches:
         """Pieces; for training shuffled and corrupted again in each epoch. The test split is the validation split."""
         options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **(ranks or self.ranks)}
-        return CorruptedBatches(self._pieces[split], self._ids[split], self.corrupt, shuffle=training, **options)
+        return CorruptedBatches(self._items[split], self.corrupt, shuffle=training, **options)
 
     def _chosen(self) -> list[tuple[ImageSource, ImageFile, str]]:
         """Files with their splits; in the test of a checkpoint others have none, so that pieces are cut as before."""
@@ -178,8 +170,9 @@ class UnlabelledDataModule(BaseDataModule):
             for file, split in self._split_of(source)
         ]
         marks: dict[str, list[int]] = {}
-        for patient, _, file, _ in found:
-            marks.setdefault(patient, []).append(mark_file(file.path))
+        numbers = self.store.known([file.path for *_, file, _ in found], "mark", mark_file)
+        for (patient, *_), number in zip(found, numbers, strict=True):
+            marks.setdefault(patient, []).append(number)
 
         def rule() -> dict[str, list[str]]:
             places = (("train", "train"), ("val", "val"), ("test", "val"))
@@ -201,10 +194,3 @@ class UnlabelledDataModule(BaseDataModule):
         else:
             out = held_out(patients, 0, self.folds, self.root) if len(patients) >= self.folds else set()
         return [(file, "val" if file.patient in out else "train") for file in files]
-
-    def _cut(self, image: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        """Pieces (1, *patch) at random places of an image (*spatial)."""
-        if image.ndim < len(self.patch):
-            raise ValueError(f"datamodule.patch={list(self.patch)}: pictures have two sides; give a patch of two")
-        whole = (1,) * (image.ndim - len(self.patch)) + self.patch
-        return [random_crop(image[None], whole, rng).reshape(1, *self.patch) for _ in range(self.crops)]
