@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -16,7 +17,7 @@ from medzoo.datamodules import LiverCohortDataModule, LiverPhantom
 from medzoo.datamodules.io import is_missing
 from medzoo.datamodules.liver.columns import Columns
 from medzoo.datamodules.liver.preprocessing import fit_clinical, fit_genes, scaled_clinical, scaled_genes
-from medzoo.datamodules.liver.records import Outcome
+from medzoo.datamodules.liver.records import Outcome, read_patients
 from medzoo.datamodules.outcomes import check_predictors
 from medzoo.datamodules.transforms import BatchAugment
 from medzoo.evaluation.scores.diagnostic import delong
@@ -146,6 +147,37 @@ def test_patients_are_split_once_over_all_modalities(cohort):
     assert ready(cohort, seed=5, use=["clinical", "ct"]).split["train"] != []
     assert ready(cohort, seed=5).split == data.split
     assert ready(cohort, split_seed=1).split != data.split
+
+
+def test_batches_of_the_store_are_those_of_images_in_memory(cohort):
+    options = {"augment": BatchAugment(flip=[2]), "missing_rate": 0.2, "around": "lesion"}
+    kept, plain = ready(cohort, **options), ready(cohort, **options)
+    _, genes = read_patients(plain.root, plain.columns, plain.outcome)
+    plain._data = {split: plain._read(patients, genes) for split, patients in plain._items.items()}
+    rows = plain._data["train"]["modalities"]["ct"].rows
+    assert {type(row) for row in rows} == {np.ndarray, type(None)}
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        ours, theirs = (getattr(data, name)() for data in (kept, plain))
+        again = pickle.loads(pickle.dumps(ours))  # as a worker process gets it
+        for _ in range(2):
+            for one, other, third in zip(ours, theirs, again, strict=True):
+                assert one.pop("id") == other.pop("id") == third.pop("id")
+                for key, values in one.items():
+                    assert torch.equal(values.nan_to_num(-1), other[key].nan_to_num(-1)), key
+                    assert torch.equal(values.nan_to_num(-1), third[key].nan_to_num(-1)), key
+
+
+def test_a_rehearsal_reads_two_patients_of_each_split(cohort, tmp_path):
+    data = LiverCohortDataModule(cohort, **OPTIONS)
+    data.store_dir = tmp_path
+    data.setup("rehearse")
+    assert {name: len(ids) for name, ids in data.split.items()} == {"train": 2, "val": 2, "test": 2}
+    for split, patients in data._items.items():
+        assert {patient.label for patient in patients} == {0, 1}, split
+    batch = next(iter(data.train_dataloader()))
+    assert batch["present"][0].all(), "of each class a patient with most modalities"
+    assert len(data.store.entries()) <= 18
+    assert data.state_dict() == ready(cohort).state_dict(), "tables are learnt from all"
 
 
 def test_the_table_may_say_the_split(copy):

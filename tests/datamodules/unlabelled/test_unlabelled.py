@@ -1,6 +1,7 @@
 """Images without labels: found, scaled, cut, corrupted, and nobody seen who is tested on later."""
 
 import json
+import pickle
 
 import nibabel as nib
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from medzoo.datamodules import ImageSource, UnlabelledDataModule
+from medzoo.datamodules.segmentation.cases import random_crop
 from medzoo.datamodules.transforms import GenesisCorruption
 from tests.conftest import REAL_DATA
 from tests.datamodules.io.dicom_series import HU, write_ct
@@ -67,6 +69,38 @@ def test_cubes_and_slices_are_cut_from_volumes(tmp_path, patch):
     assert {name: len(ids) for name, ids in made.split.items()} == {"train": 4, "val": 2, "test": 2}
     assert not set(made.split["train"]) & set(made.split["val"])
     assert len(made.train_dataloader()) == 3
+
+
+def test_pieces_of_the_store_are_those_cut_from_the_files(tmp_path):
+    made = data(cohort(tmp_path), seed=4)
+    made.setup()
+    source, cut = made.sources["ct"], {}
+    for number, file in enumerate(source.find(tmp_path)):
+        rng = np.random.default_rng((4, number))
+        cut[file.id] = [random_crop(source.read(file.path)[None], (4, 8, 8), rng) for _ in range(3)]
+    for split, batches in (("train", made.train_dataloader()), ("val", made.val_dataloader())):
+        seen = {name: [] for name in made.split[split]}
+        for batch in pickle.loads(pickle.dumps(batches)):  # as a worker process gets it
+            for name, image in zip(batch["id"], batch["image"].numpy(), strict=True):
+                seen[name].append(image)
+        for name, images in seen.items():
+            expected = np.stack(cut[name]).astype(np.float16).astype(np.float32)
+            order = [int(np.flatnonzero((expected == image).all((1, 2, 3, 4)))[0]) for image in images]
+            assert sorted(order) == [0, 1, 2]
+
+
+def test_a_rehearsal_reads_two_files_of_each_split_and_of_two_sources(tmp_path):
+    sources = {
+        name: ImageSource("*/ct.nii.gz", window=[-1000, high], patient="(.*)/ct")
+        for name, high in (("ct", 1000), ("wide", 3000))
+    }
+    made = data(cohort(tmp_path / "files"), sources=sources)
+    made.store_dir = tmp_path / "store"
+    made.setup("rehearse")
+    assert {name: len(files) for name, files in made._items.items()} == {"train": 2, "val": 2, "test": 2}
+    assert len(made.store.entries()) == 4
+    assert len(next(iter(made.train_dataloader()))["id"]) == 4
+    assert not np.array_equal(*(file.array[0] for file in made._items["train"]))
 
 
 def test_corruption_is_new_in_each_epoch_and_the_same_in_each_validation(tmp_path):

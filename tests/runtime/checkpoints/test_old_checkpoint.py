@@ -52,6 +52,19 @@ def test_arguments_of_networks_have_the_names_of_today():
     }
 
 
+def test_an_argument_that_is_gone_is_left_out_of_checkpoints_and_told_on_the_command_line():
+    old = {"_target_": "datamodules.FollowupDataModule", "root": "x", "cache_dir": "data/cache"}
+    assert checkpoint.with_new_names({"datamodule": old})["datamodule"] == {
+        "_target_": "medzoo.datamodules.FollowupDataModule",
+        "root": "x",
+    }
+    for word in ("datamodule.cache_dir=x", "+datamodule.cache_dir=x"):
+        done = call_verb("train", "experiment=hemexp_demo", word)
+        assert done.code == 2
+        (told,) = done.error
+        assert "what is read is kept in the run's store_dir now" in told
+
+
 @pytest.mark.parametrize(
     ("experiment", "old", "new"),
     [("hlhs_rvae_demo", "latent=8", "latent_features"), ("hematoma_synthesis_demo", "blocks=1", "num_res_blocks")],
