@@ -25,7 +25,6 @@ from medzoo.datamodules.followup.latents import latents_of
 from medzoo.datamodules.followup.scans import TIMES
 from medzoo.datamodules.io import find_table, some, write_like
 from medzoo.datamodules.phantoms.head import HeadPhantom
-from medzoo.datamodules.seen import mark_file
 from medzoo.datamodules.skull import check_skull, skull_of_all
 from medzoo.datamodules.splits import by_group, few
 from medzoo.datamodules.store import StoredArray
@@ -106,7 +105,7 @@ class FollowupDataModule(BaseDataModule):
         found = {one.id: one for one in find_cohort(self.root)}
         hospitals = {name: one.hospital for name, one in found.items()}
         names = self.divide(
-            self._marks(found),
+            self.marks_of({name: _scans(one.folder) for name, one in found.items()}),
             lambda: by_group(hospitals, self.root, val=self.val_hospitals, test=self.test_hospitals),
             self.root,
         )
@@ -134,12 +133,6 @@ class FollowupDataModule(BaseDataModule):
             raise ValueError(f"{self.root}: {told} needs patients with and without expansion, at least one of each")
         tested = [*self._items["val"], *self._items["test"]]
         check_skull(((patient.folder, patient.bone) for patient in tested), self._state.get("skull"))
-
-    def _marks(self, found: Mapping[str, Found]) -> dict[str, list[int]]:
-        """Marks of the scans of each patient, however they are stored."""
-        files = {name: _scans(one.folder) for name, one in found.items()}
-        marks = iter(self.store.known([file for each in files.values() for file in each], "mark", mark_file))
-        return {name: [next(marks) for _ in each] for name, each in files.items()}
 
     def unshared_dataloader(self) -> ResumableBatches:
         """The training batches of a single process, on every process: to fit something on them."""
@@ -267,6 +260,7 @@ class FollowupDataModule(BaseDataModule):
 
 
 def _scans(folder: Path) -> list[Path]:
+    """Files of a patient's scans, however they are stored."""
     return [file for time in TIMES for file in sorted((folder / time).rglob("*")) if _is_scan(file)]
 
 

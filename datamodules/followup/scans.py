@@ -20,9 +20,9 @@ def make_scans(folder: Path, image_size: int) -> Made:
 
     Returns:
         Arrays by time, (Z, 3, H, W) uint8: CT from 0 to 100 HU in steps of 0.4 HU, a tenth of its noise, then IPH and
-        IVH, 0 or 255. They are kept plain: a random slice is read in 0.2 ms, from compressed blocks in 0.7 ms
-        (`benchmarks/store.py`). Facts: `shape` and `affine` of the baseline's file; by time `holds`, (Z, 3) whether a
-        slice has brain, IPH and IVH, and `iph_ml`; `bone`, share of bone at baseline.
+        IVH, 0 or 255; plain, since batches read single slices at random, which compressed blocks would slow down.
+        Facts: `shape` and `affine` of the baseline's file; by time `holds`, (Z, 3) whether a slice has brain, IPH and
+        IVH, and `iph_ml`; `bone`, share of bone at baseline.
 
     Raises:
         FileNotFoundError: If files are missing.

@@ -19,7 +19,7 @@ from medzoo.datamodules.liver.records import IMAGES, MODALITIES, Outcome, Patien
 from medzoo.datamodules.liver.splits import check_tested, chosen_by_scanner, drop_modalities, split_patients
 from medzoo.datamodules.outcomes import check_predictors
 from medzoo.datamodules.phantoms.liver import LiverPhantom
-from medzoo.datamodules.seen import SPLITS, mark_file, matched
+from medzoo.datamodules.seen import SPLITS, matched
 from medzoo.datamodules.splits import few
 from medzoo.datamodules.store import Store
 
@@ -235,8 +235,8 @@ class LiverCohortDataModule(BaseDataModule):
 
     def _split(self, patients: Mapping[str, Patient]) -> dict[str, list[Patient]]:
         """Split by the table or at random, or for the test of a checkpoint."""
-        numbers = iter(self.store.known([file for one in patients.values() for file in one.telling], "mark", mark_file))
-        marks = {name: patient.marks([next(numbers) for _ in patient.telling]) for name, patient in patients.items()}
+        of_files = self.marks_of({name: patient.telling for name, patient in patients.items()})
+        marks = {name: patient.marks(of_files[name]) for name, patient in patients.items()}
         how = self.shares, self.split_seed, self.scanners, self.class_names
         splits = self.divide(marks, lambda: split_patients(patients, self.root, *how), self.root)
         if self._seen:

@@ -11,7 +11,6 @@ from medzoo.datamodules.base import BaseDataModule
 from medzoo.datamodules.batches import BatchOptions, Ranks, ResumableBatches
 from medzoo.datamodules.io import read_json
 from medzoo.datamodules.phantoms.phantom import Phantom
-from medzoo.datamodules.seen import mark_file
 from medzoo.datamodules.splits import few, held_out
 from medzoo.datamodules.unlabelled.pieces import Cut, Pieces, pieces_job
 from medzoo.datamodules.unlabelled.source import ImageFile, ImageSource
@@ -169,16 +168,15 @@ class UnlabelledDataModule(BaseDataModule):
             for name, source in self.sources.items()
             for file, split in self._split_of(source)
         ]
-        marks: dict[str, list[int]] = {}
-        numbers = self.store.known([file.path for *_, file, _ in found], "mark", mark_file)
-        for (patient, *_), number in zip(found, numbers, strict=True):
-            marks.setdefault(patient, []).append(number)
+        files: dict[str, list[Path]] = {}
+        for patient, _, file, _ in found:
+            files.setdefault(patient, []).append(file.path)
 
         def rule() -> dict[str, list[str]]:
             places = (("train", "train"), ("val", "val"), ("test", "val"))
             return {name: [*dict.fromkeys(one for one, *_, place in found if place == split)] for name, split in places}
 
-        test = set(self.divide(marks, rule, self.root)["test"])
+        test = set(self.divide(self.marks_of(files), rule, self.root)["test"])
         if self._seen is None:
             return [(source, file, split) for _, source, file, split in found]
         return [(source, file, "test" if patient in test else "") for patient, source, file, _ in found]
