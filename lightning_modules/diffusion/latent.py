@@ -47,7 +47,7 @@ class LatentDiffusionModule(OptimizedModule):
         noise_length_mm: Correlation of the noise along z: 0 independent slices, inf one noise for all.
         counterfactuals: By variable, the two values between which the test measures the effect on the volume.
         effect_samples: Samples for each counterfactual volume.
-        cache_latents: Encode the training scans once, into the datamodule's cache.
+        cache_latents: Encode the training scans once, into the store.
         images_at_once: Slices that go through a network together when forecasting.
         seed: Seed of forecasts; the same patient gets the same noise in every run.
     """
@@ -120,13 +120,8 @@ class LatentDiffusionModule(OptimizedModule):
         """Encode the training scans once."""
         datamodule: FollowupData = self.datamodule
         if self.cache_latents:
-            for mine in (self.trainer.is_global_zero, not self.trainer.is_global_zero):
-                if mine:  # the first process encodes, the others read its files
-                    with self.trainer.precision_plugin.forward_context():
-                        datamodule.cache_latents(
-                            lambda image: self.diffusion.encode(image.to(self.device)), self._key()
-                        )
-                self.trainer.strategy.barrier()
+            with self.trainer.precision_plugin.forward_context():  # processes share the scans
+                datamodule.cache_latents(lambda image: self.diffusion.encode(image.to(self.device)), self._key())
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss at random times."""
