@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from medzoo.datamodules.batches import Augmentation, ResumableBatches
-from medzoo.datamodules.liver.images import Images
 from medzoo.datamodules.liver.records import Patient
+from medzoo.datamodules.liver.stored import Images
 
 __all__ = ["CohortBatches", "outcomes_of"]
 

@@ -13,10 +13,11 @@ from medzoo.datamodules.base import BaseDataModule
 from medzoo.datamodules.batches import Augmentation, BatchOptions, Ranks
 from medzoo.datamodules.liver.batches import CohortBatches, outcomes_of
 from medzoo.datamodules.liver.columns import Columns
-from medzoo.datamodules.liver.images import Around, ImageSizes, read_images
+from medzoo.datamodules.liver.images import Around, ImageSizes
 from medzoo.datamodules.liver.preprocessing import fit_tables, scaled_table
 from medzoo.datamodules.liver.records import IMAGES, MODALITIES, Outcome, Patient, read_patients
 from medzoo.datamodules.liver.splits import check_tested, chosen_by_scanner, drop_modalities, split_patients
+from medzoo.datamodules.liver.stored import read_images
 from medzoo.datamodules.outcomes import check_predictors
 from medzoo.datamodules.phantoms.liver import LiverPhantom
 from medzoo.datamodules.seen import SPLITS, matched

@@ -9,16 +9,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
-from torch import Tensor
 
 from medzoo.datamodules.io import Volume, check_hu, read_mask, read_volume
 from medzoo.datamodules.io.pictures.pages import read_picture
 from medzoo.datamodules.liver.records import IMAGES, Patient
 from medzoo.datamodules.segmentation.cases import crop
-from medzoo.datamodules.store import Job, Made, Store, StoredArray
 from medzoo.datamodules.transforms.macenko import MacenkoNormalizer
 
-__all__ = ["Around", "ImageSizes", "Images", "make_images", "read_images"]
+__all__ = ["Around", "ImageSizes"]
 
 Around = Literal["image", "liver", "lesion"]
 """Centre of the crop: of the image, the liver, or its largest lesion."""
@@ -54,7 +52,7 @@ class ImageSizes:
             return (self.tiles, 3, self.tile_size, self.tile_size)
         return (IMAGES[modality], *self.size)
 
-    def of(self, modality: str) -> tuple[object, ...]:
+    def key(self, modality: str) -> tuple[object, ...]:
         """The values that the images of a modality depend on."""
         if modality == "histology":
             return self.tiles, self.tile_size, self.macenko
@@ -142,51 +140,6 @@ class ImageSizes:
             return None
         voxel = (places.min(0) + places.max(0))[::-1] / 2
         return np.asarray(labels.affine @ np.array([*voxel, 1.0]))
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images (*shape) uint8 of N patients, in memory or on disk, None where there are none; `images[indices]`."""
-
-    rows: Sequence[np.ndarray | StoredArray | None]
-    shape: tuple[int, ...]
-
-    def __getitem__(self, chosen: Tensor) -> Tensor:
-        images = torch.zeros((len(chosen), *self.shape), dtype=torch.uint8)
-        for place, row in zip(images, (self.rows[number] for number in chosen.tolist()), strict=True):
-            if row is not None:
-                place.copy_(torch.from_numpy(np.asarray(row)))
-        return images
-
-
-def read_images(
-    patients: Sequence[Patient], present: np.ndarray, modality: str, sizes: ImageSizes, store: Store | None = None
-) -> Images:
-    """Images `ct`, `mr` or `histology` of N patients, where `present` (N,) is True; in memory without a store.
-
-    Raises:
-        ValueError: If a file is invalid; the message names it.
-    """
-    there = np.flatnonzero(present).tolist()
-    read: Sequence[np.ndarray | StoredArray]
-    if store is None:
-        read = [sizes.read(patients[number], modality) for number in there]
-    else:
-        jobs = [_job(patients[number], modality, sizes, store) for number in there]
-        read = [entry["images"] for entry in store.fill(jobs, f"{modality} of patients")]
-    found = dict(zip(there, read, strict=True))
-    return Images([found.get(number) for number in range(len(patients))], sizes.shape(modality))
-
-
-def make_images(inputs: tuple[ImageSizes, Patient, str], _settings: object) -> Made:
-    """The images of a modality of a patient, for the store."""
-    sizes, patient, modality = inputs
-    return Made({"images": sizes.read(patient, modality)})
-
-
-def _job(patient: Patient, modality: str, sizes: ImageSizes, store: Store) -> Job:
-    kinds, files = zip(*sizes.files(patient, modality), strict=True)
-    return store.job(patient.id, make_images, (sizes, patient, modality), files, (kinds, sizes.of(modality)))
 
 
 def _voxel(image: Volume, centre: np.ndarray | None) -> np.ndarray:

@@ -147,14 +147,14 @@ class UnlabelledDataModule(BaseDataModule):
         if not self._seen and not any(split == "val" for *_, split in chosen):
             told = "nobody is left for validation; set datamodule.folds lower, or another split"
             raise ValueError(f"{self.root}: {told}")
+        items: dict[str, list[Pieces]] = {}
         for name in ("test",) if self._seen else ("train", "val"):
             files = [(source, file, cut) for source, file, cut, split in chosen if split == name]
             if stage == "rehearse":
                 files = few(files, lambda one: one[0])  # of two sources
             entries = self.store.fill([pieces_job(self.store, *each) for each in files], "pieces of images")
-            self._items[name] = [Pieces(one[1].id, each["pieces"]) for one, each in zip(files, entries, strict=True)]
-        if not self._seen:
-            self._items["test"] = self._items["val"]
+            items[name] = [Pieces(one[1].id, each["pieces"]) for one, each in zip(files, entries, strict=True)]
+        self._items = items if self._seen else items | {"test": items["val"]}
 
     def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> CorruptedBatches:
         """Pieces; for training shuffled and corrupted again in each epoch. The test split is the validation split."""

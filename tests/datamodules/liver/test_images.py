@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from medzoo.datamodules.liver import images
-from medzoo.datamodules.liver.images import ImageSizes, read_images
+from medzoo.datamodules.liver.images import ImageSizes
 from medzoo.datamodules.liver.records import Patient
+from medzoo.datamodules.liver.stored import read_images
 from medzoo.datamodules.store import Store
 from tests.conftest import REAL_DATA
 
