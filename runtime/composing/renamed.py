@@ -6,7 +6,7 @@ from typing import Any
 
 from medzoo import ROOMS
 
-__all__ = ["new_name", "new_target", "with_new_names", "with_new_weights"]
+__all__ = ["GONE", "new_name", "new_target", "with_new_names", "with_new_weights"]
 
 KEYS = {
     "gb": "gpu_memory_gb",
@@ -17,6 +17,8 @@ KEYS = {
     "windows_at_once": "sw_batch_size",
 }
 """New names of arguments of modules and datamodules."""
+GONE = {"threads": "the key workers of the run has replaced it: write workers=2"}
+"""Arguments of datamodules that are no more, and what to write instead."""
 _OF_PARTS = {
     "medzoo.models.ConditionalUNet": {"blocks_per_level": "num_res_blocks"},
     "medzoo.models.DiffusionUKAN": {
@@ -53,7 +55,8 @@ def with_new_names(node: Any) -> Any:
     target = new_target(str(node.get("_target_", "")))
     keys = KEYS if target.startswith(_RENAMED_IN) and ".transforms." not in target else {}
     keys = keys | _OF_PARTS.get(target, {})
-    named = {keys.get(key, key): with_new_names(value) for key, value in node.items()}
+    gone = GONE if target.startswith("medzoo.datamodules.") else {}
+    named = {keys.get(key, key): with_new_names(value) for key, value in node.items() if key not in gone}
     return named | {"_target_": target} if target else named
 
 
