@@ -128,8 +128,23 @@ class BaseDataModule(L.LightningDataModule):
             raise FileNotFoundError(f"no {kind} {self.root}: set {self.layout}")
 
     def train_dataloader(self) -> ResumableBatches:
-        """Shuffled, augmented batches."""
-        return self.loader("train", training=True)
+        """Shuffled, augmented batches; pictures that fit into memory are augmented on the GPU, if there is one."""
+        batches = self.loader("train", training=True)
+        batches.on_device = self._on_gpu
+        return batches
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Finish a training batch on the device that it is on now."""
+        if not isinstance(batch, dict) or "draw" not in batch:
+            return batch
+        assert self.trainer is not None
+        batches: Any = self.trainer.train_dataloader
+        key = batch.pop("draw")
+        return batches.finish(batch, key)
 
     def val_dataloader(self) -> ResumableBatches:
         """The validation split once, in order."""

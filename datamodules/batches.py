@@ -63,6 +63,8 @@ class ResumableBatches:
         self.workers = workers
         self.waited = 0.0
         """Seconds in which batches were asked for and not there yet."""
+        self.on_device = False
+        """Whether `batch` leaves `finish` to the datamodule, which calls it on the device of the training."""
         self.epoch = 0
         self._ahead: Ahead | None = None
         self._next_batch = 0  # after the last batch given
@@ -76,6 +78,13 @@ class ResumableBatches:
     def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """Batch number `index` of an epoch, with the items `chosen`; it may be called in any process."""
         raise NotImplementedError
+
+    def finish(self, batch: dict[str, Any], key: Sequence[int]) -> dict[str, Any]:
+        """Augment a batch on the device where it is, with the random numbers of `key`."""
+        return batch
+
+    def _finished(self, batch: dict[str, Any], *key: int) -> dict[str, Any]:
+        return {**batch, "draw": key} if self.on_device else self.finish(batch, key)
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -144,10 +153,10 @@ class ResumableBatches:
             rows.append(group[torch.cat(drawn)[: batches * share]].view(batches, share))
         return list(torch.cat(rows, dim=1)[:, self.rank :: self.world_size])
 
-    def generator(self, *key: int) -> torch.Generator:
-        """A generator that depends only on the seed and `key`."""
+    def generator(self, *key: int, device: torch.device | str = "cpu") -> torch.Generator:
+        """A generator that depends only on the seed and `key`; one of a GPU draws other numbers than one of a CPU."""
         mixed = np.random.SeedSequence((self.seed, *key)).generate_state(1, np.uint64)[0]
-        return torch.Generator().manual_seed(int(mixed))
+        return torch.Generator(device).manual_seed(int(mixed))
 
     @property
     def sampler(self) -> "ResumableBatches":
@@ -229,14 +238,18 @@ class TensorBatches(ResumableBatches):
 
     def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """`{"image": (B, C, *spatial) float32, "label": (B,) or (B, L), "id": list of B names}`."""
-        images = torch.as_tensor(self.images[chosen]).float()
+        images = torch.as_tensor(self.images[chosen])
         if self.augment is None:
-            images.mul_(self._scale).sub_(self._offset)
-        else:
-            generator = self.generator(epoch, index + 1, self.rank)
-            images = self.augment(images.div_(255), generator).sub(self.mean).div_(self.std)
+            images = images.float().mul_(self._scale).sub_(self._offset)
         batch: dict[str, Any] = {"image": images, "id": [self.ids[i] for i in chosen.tolist()]}
         batch |= {name: tensor[chosen] for name, tensor in self.beside.items()}
         if self.labels is not None:
             batch["label"] = self.labels[chosen]
-        return batch
+        return batch if self.augment is None else self._finished(batch, epoch, index + 1, self.rank)
+
+    def finish(self, batch: dict[str, Any], key: Sequence[int]) -> dict[str, Any]:
+        """Augment and normalise the images of a batch."""
+        assert self.augment is not None
+        generator = self.generator(*key, device=batch["image"].device)
+        images = self.augment(batch["image"].float().div_(255), generator)
+        return {**batch, "image": images.sub(self.mean).div_(self.std)}

@@ -37,6 +37,7 @@ __all__ = [
     "SaysItsSteps",
     "SaysItsStrategy",
     "TakesOptions",
+    "TellsWaiting",
     "UsesClasses",
     "Waits",
     "Writer",
@@ -166,6 +167,15 @@ class OrderedSplits(Protocol):
 
     def ordered_dataloader(self, split: str) -> Iterable[Any]:
         """A split once, in order and without augmentation, complete on every process."""
+
+
+@runtime_checkable
+class TellsWaiting(Protocol):
+    """Training batches of a datamodule that know how long they were waited for."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds in all in which a batch was asked for and not there yet."""
 
 
 class CaseTables(Protocol):

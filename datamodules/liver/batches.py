@@ -59,14 +59,20 @@ class CohortBatches(ResumableBatches):
     def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """The patients `chosen`."""
         batch: dict[str, Any] = {name: tensor[chosen] for name, tensor in {**self.modalities, **self.beside}.items()}
+        batch["id"] = [self.ids[number] for number in chosen.tolist()]
+        return self._finished(batch, epoch, index + 1, self.rank)
+
+    def finish(self, batch: dict[str, Any], key: Sequence[int]) -> dict[str, Any]:
+        """Scale and augment the images of a batch."""
+        batch = dict(batch)
         for number, name in enumerate(self.modalities):
             if batch[name].dtype == torch.uint8:
                 batch[name] = batch[name].float() / 255
             if augment := self.augment.get(name):
-                generator = self.generator(epoch, index + 1, self.rank, number)
+                generator = self.generator(*key, number, device=batch[name].device)
                 images = batch[name].flatten(0, 1) if name == "histology" else batch[name]
                 batch[name] = augment(images, generator).view_as(batch[name])
-        return {**batch, "id": [self.ids[number] for number in chosen.tolist()]}
+        return batch
 
 
 def outcomes_of(patients: Sequence[Patient], scanners: Sequence[str]) -> dict[str, Tensor]:

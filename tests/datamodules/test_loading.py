@@ -9,6 +9,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
+import lightning as L
 import psutil
 import pytest
 import torch
@@ -231,3 +232,43 @@ def test_a_killed_run_leaves_no_workers(number):
     while [one for one in workers if one.is_running()] and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [one for one in workers if one.is_running()]
+
+
+def test_augmentation_on_the_device_is_that_of_the_host(tmp_path, monkeypatch):
+    """On a CPU both draw the same numbers, so the whole path can be compared to the bit."""
+    seen = {}
+
+    class Module(L.LightningModule):
+        automatic_optimization = False
+
+        def training_step(self, batch, index):
+            seen[where].append(batch)
+
+        def configure_optimizers(self):
+            return None
+
+    for experiment in ("medmnist_classification", "liver_fusion"):
+        (*_, stage) = make_plan(
+            tiny(experiment, tmp_path / experiment, tmp_path, *EXPERIMENTS[experiment])
+        ).stages.values()
+        data = instantiate(stage["datamodule"], "datamodule")
+        augment = BatchAugment(flip=[0], noise=0.1)
+        data.augment = augment if experiment == "medmnist_classification" else {"ct": augment, "histology": augment}
+        for where in ("host", "device"):
+            seen[where] = []
+            monkeypatch.setattr(type(data), "_on_gpu", where == "device")
+            quiet = dict.fromkeys(
+                ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+            )
+            trainer = L.Trainer(
+                accelerator="cpu", max_epochs=2, limit_val_batches=0, default_root_dir=tmp_path, **quiet
+            )
+            trainer.fit(Module(), data)
+            assert trainer.train_dataloader.on_device == (where == "device")
+            assert ("draw" in next(iter(trainer.train_dataloader))) == (where == "device")
+        assert len(seen["host"]) > 3
+        assert all(map(same, map(in_order, seen["host"]), map(in_order, seen["device"])))
+
+
+def in_order(batch):
+    return dict(sorted(batch.items()))
