@@ -68,7 +68,7 @@ def _queue(seconds: list[float]) -> list[Row]:
 
 
 def _cases(folder: Path, edge: int) -> list[Any]:
-    cohort = HeadPhantom(patients={"Aare": 2, "Kander": 1}, image_size=edge, spacing_mm=192 / edge, slices=20)
+    cohort = HeadPhantom(patients={"Aare": 2, "Kander": 1}, image_size=edge, spacing_mm=192 / edge, slices=18)
     plan = {"spacing": [5.0, 192 / edge, 192 / edge], "patch": [16, edge, edge], "batch_size": _BATCH}
     shape = {"features": [8], "strides": [[1, 1, 1]], "kernels": [[3, 3, 3]]}
     data = SegmentationDataModule(

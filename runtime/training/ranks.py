@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -70,12 +71,12 @@ def processes(config: dict[str, Any]) -> int:
         log.setLevel(level)
 
 
-def workers(config: dict[str, Any]) -> int:
+def workers(config: Mapping[str, Any]) -> int:
     """Number of processes that make batches ahead for each process of a run.
 
     Args:
-        config: May have `trainer`, and `workers`: a number, or `auto` for the cores that this process may use, shared out
-            to the processes of this machine; each keeps one for itself, and takes 16 at most.
+        config: May have `trainer`, and `workers`: a number, or `auto` for the cores that this process may use, divided
+            by the processes of this machine, less one for the training, 16 at most.
 
     Raises:
         UserError: If `workers` is neither.

@@ -105,7 +105,7 @@ def test_loading_on_real_volumes(medmnist_root, monkeypatch):
 
 
 def test_patches_are_timed_and_the_queue_is_simulated(tmp_path):
-    measured = patches.rows(tmp_path, edge=32, count=3)
+    measured = patches.rows(tmp_path, edge=64, count=3)
     assert all(row.zoo >= 0 < row.peer for row in measured)
     shares = [row.zoo for row in measured if row.unit == "share"]
     assert shares == sorted(shares, reverse=True)
