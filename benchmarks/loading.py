@@ -6,6 +6,10 @@ workers and once with two that persist between epochs. After a warm-up epoch, in
 images and labels, epochs alternate, and their medians are compared. Nothing is computed on the batches: this is what a
 loader can supply, and a slow network would ask for less.
 
+Then augmented patches of volumes (`benchmarks/patches/`): CPU time beside MONAI's own loader with the same transforms,
+and beside the transforms of nnU-Net where batchgeneratorsv2 is installed, else without this row; the rate of two worker
+processes beside that of one; and the share of waiting with more workers, by a simulation of the queue.
+
 Files are read from `$MEDZOO_REAL_DATA/medmnist`, else from `../shared/data/medmnist` next to the checkout. If there are
 none, phantoms of the official size and counts are used.
 """
@@ -32,6 +36,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
+from benchmarks import patches
 from benchmarks.tables.row import Row, print_rows
 from medzoo.datamodules import MedMNISTDataModule, MedMNISTPhantomDataModule
 
@@ -41,19 +46,28 @@ BATCH_SIZE = {"breastmnist": 128, "adrenalmnist3d": 32}  # batch sizes of the Me
 GOAL = {"breastmnist": 20.0}
 
 
-def run(*, names: Sequence[str] = tuple(BATCH_SIZE), workers: Sequence[int] = (0, 2), epochs: int = 10) -> list[Row]:
+def run(
+    *,
+    names: Sequence[str] = tuple(BATCH_SIZE),
+    workers: Sequence[int] = (0, 2),
+    epochs: int = 10,
+    with_patches: bool = True,
+) -> list[Row]:
     """Compare each data set with the peer, for each number of workers.
 
     Args:
         names: `breastmnist`, `adrenalmnist3d`.
         workers: Worker processes of the peer's DataLoader.
         epochs: Timed epochs per side.
+        with_patches: Whether to add the rows of patches.
 
     Returns:
-        One row for each set and number of workers, in batches/s.
+        One row for each set and number of workers, in batches/s, and those of patches.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        return [_compare(name, medmnist_root(name, Path(folder)), count, epochs) for name in names for count in workers]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sets = [_compare(name, medmnist_root(name, folder), count, epochs) for name in names for count in workers]
+        return sets + (patches.rows(folder) if with_patches else [])
 
 
 def _compare(name: str, root: Path, workers: int, epochs: int) -> Row:

@@ -52,7 +52,7 @@ class BaseDataModule(L.LightningDataModule):
     processes = 1
     """Number of processes of the coming run, used until there is a trainer to ask."""
     workers = 0
-    """Processes that work for this one."""
+    """Processes that make batches ahead and fill the store, for each process of the run."""
     store_dir: str | Path | None = None
     """Folder of the store; None for its default."""
 
@@ -104,10 +104,11 @@ class BaseDataModule(L.LightningDataModule):
 
     @property
     def ranks(self) -> Ranks:
-        """`rank` and `world_size`, as batches take them."""
+        """`rank`, `world_size` and `workers`, as batches take them."""
         if self.trainer:
-            return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
-        return {"rank": 0, "world_size": self.processes}
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+            return {"rank": rank, "world_size": world_size, "workers": self.workers}
+        return {"rank": 0, "world_size": self.processes, "workers": self.workers}
 
     def prepare_data(self) -> None:
         """Fetch the data if they are missing; prediction needs none."""
@@ -127,8 +128,23 @@ class BaseDataModule(L.LightningDataModule):
             raise FileNotFoundError(f"no {kind} {self.root}: set {self.layout}")
 
     def train_dataloader(self) -> ResumableBatches:
-        """Shuffled, augmented batches."""
-        return self.loader("train", training=True)
+        """Shuffled, augmented batches; pictures that fit into memory are augmented on the GPU, if there is one."""
+        batches = self.loader("train", training=True)
+        batches.on_device = self._on_gpu
+        return batches
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Finish a training batch on the device that it is on now."""
+        if not isinstance(batch, dict) or "draw" not in batch:
+            return batch
+        assert self.trainer is not None
+        batches: Any = self.trainer.train_dataloader
+        key = batch.pop("draw")
+        return batches.finish(batch, key)
 
     def val_dataloader(self) -> ResumableBatches:
         """The validation split once, in order."""
@@ -140,7 +156,7 @@ class BaseDataModule(L.LightningDataModule):
 
     def ordered_dataloader(self, split: str) -> ResumableBatches:
         """A split once, in order and as it is, on every process: to fit something on it."""
-        return self.loader(split, rank=0, world_size=1)
+        return self.loader(split, rank=0, world_size=1, workers=self.workers)
 
     def loader(self, split: str, *, training: bool = False, **ranks: Unpack[Ranks]) -> ResumableBatches:
         """Batches of a split, for the given rank or else the rank of this run."""

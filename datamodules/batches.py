@@ -11,7 +11,9 @@ All randomness is a function of (seed, epoch, batch, rank), not of a running sta
 batches as an uninterrupted one, no worker repeats another's numbers, and ranks draw different augmentations.
 """
 
+import copy
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -19,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medzoo.datamodules.loading import Ahead, Key
 from medzoo.datamodules.store import StoredRows
 
 __all__ = ["Augmentation", "BatchOptions", "Ranks", "ResumableBatches", "TensorBatches"]
@@ -27,10 +30,11 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Ranks(TypedDict, total=False):
-    """Which process of how many asks for batches."""
+    """Which process of how many asks for batches, and how many workers make them for it."""
 
     rank: int
     world_size: int
+    workers: int
 
 
 class BatchOptions(Ranks, total=False):
@@ -50,11 +54,19 @@ class ResumableBatches:
         seed: Seed of order and augmentation.
         rank: Index of this process.
         world_size: Number of processes.
+        workers: Processes that make batches ahead for this one (`datamodules/loading.py`); 0 makes each when it is
+            asked for.
     """
 
-    def __init__(self, *, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, *, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1, workers: int = 0) -> None:
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+        self.workers = workers
+        self.waited = 0.0
+        """Seconds in which batches were asked for and not there yet."""
+        self.on_device = False
+        """Whether `batch` leaves `finish` to the datamodule, which calls it on the device of the training."""
         self.epoch = 0
+        self._ahead: Ahead | None = None
         self._next_batch = 0  # after the last batch given
         self._resume_at = 0
         self.stands_in = False  # whether this rank repeats the batches of another, which then do not count
@@ -63,9 +75,16 @@ class ResumableBatches:
         """Indices of the items in each batch of this rank; every rank has as many batches, since ranks wait."""
         raise NotImplementedError
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
-        """Batch number `index` of epoch `self.epoch`, with the items `chosen`."""
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
+        """Batch number `index` of an epoch, with the items `chosen`; it may be called in any process."""
         raise NotImplementedError
+
+    def finish(self, batch: dict[str, Any], key: Sequence[int]) -> dict[str, Any]:
+        """Augment a batch on the device where it is, with the random numbers of `key`."""
+        return batch
+
+    def _finished(self, batch: dict[str, Any], *key: int) -> dict[str, Any]:
+        return {**batch, "draw": key} if self.on_device else self.finish(batch, key)
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -76,15 +95,21 @@ class ResumableBatches:
         self.stands_in = False
         parts = self.plan(self.epoch)
         start, self._resume_at = self._resume_at, 0
-        for index, batch in enumerate(self.made(parts, start), start=start):
+        keys = [(chosen, index, self.epoch) for index, chosen in enumerate(parts)][start:]
+        began = time.perf_counter()
+        for index, batch in enumerate(self._made(keys), start=start):
+            self.waited += time.perf_counter() - began
             last = index + 1 == len(parts)
             self.epoch, self._next_batch = (self.epoch + 1, 0) if last else (self.epoch, index + 1)
             yield {**batch, "stand_in": True} if self.stands_in else batch
+            began = time.perf_counter()
 
-    def made(self, parts: Sequence[Tensor], start: int) -> Iterator[dict[str, Any]]:
-        """The batches of the items `parts` from number `start` on; subclasses may prefetch them."""
-        for index in range(start, len(parts)):
-            yield self.batch(parts[index], index)
+    def _made(self, keys: Sequence[Key]) -> Iterator[dict[str, Any]]:
+        if not self.workers:
+            return (self.batch(*key) for key in keys)
+        if self._ahead is None:  # of a copy: workers end with this object, which they would keep alive
+            self._ahead = Ahead(copy.copy(self).batch, min(self.workers, len(self)))
+        return self._ahead.made(keys)
 
     def ordered_plan(self, count: int) -> list[Tensor]:
         """Each of `count` items exactly once over all ranks, in order, for evaluation.
@@ -128,10 +153,10 @@ class ResumableBatches:
             rows.append(group[torch.cat(drawn)[: batches * share]].view(batches, share))
         return list(torch.cat(rows, dim=1)[:, self.rank :: self.world_size])
 
-    def generator(self, *key: int) -> torch.Generator:
-        """A generator that depends only on the seed and `key`."""
+    def generator(self, *key: int, device: torch.device | str = "cpu") -> torch.Generator:
+        """A generator that depends only on the seed and `key`; one of a GPU draws other numbers than one of a CPU."""
         mixed = np.random.SeedSequence((self.seed, *key)).generate_state(1, np.uint64)[0]
-        return torch.Generator().manual_seed(int(mixed))
+        return torch.Generator(device).manual_seed(int(mixed))
 
     @property
     def sampler(self) -> "ResumableBatches":
@@ -170,7 +195,7 @@ class TensorBatches(ResumableBatches):
             ranks stay even. Without it every image is given exactly once, over all ranks.
         drop_last: With `shuffle`, drop a last batch that is not full; the images dropped differ from epoch to epoch.
         balanced: With `shuffle`, every batch has equally many images of each class; those of a rare class are repeated.
-        **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
+        **options: Of `ResumableBatches`.
     """
 
     def __init__(
@@ -211,16 +236,20 @@ class TensorBatches(ResumableBatches):
             return self.balanced_plan([(self.labels == value).nonzero()[:, 0] for value in self.labels.unique()], epoch)
         return self.shuffled_plan(len(self.images), epoch, drop_last=self.drop_last)
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """`{"image": (B, C, *spatial) float32, "label": (B,) or (B, L), "id": list of B names}`."""
-        images = torch.as_tensor(self.images[chosen]).float()
+        images = torch.as_tensor(self.images[chosen])
         if self.augment is None:
-            images.mul_(self._scale).sub_(self._offset)
-        else:
-            generator = self.generator(self.epoch, index + 1, self.rank)
-            images = self.augment(images.div_(255), generator).sub(self.mean).div_(self.std)
+            images = images.float().mul_(self._scale).sub_(self._offset)
         batch: dict[str, Any] = {"image": images, "id": [self.ids[i] for i in chosen.tolist()]}
         batch |= {name: tensor[chosen] for name, tensor in self.beside.items()}
         if self.labels is not None:
             batch["label"] = self.labels[chosen]
-        return batch
+        return batch if self.augment is None else self._finished(batch, epoch, index + 1, self.rank)
+
+    def finish(self, batch: dict[str, Any], key: Sequence[int]) -> dict[str, Any]:
+        """Augment and normalise the images of a batch."""
+        assert self.augment is not None
+        generator = self.generator(*key, device=batch["image"].device)
+        images = self.augment(batch["image"].float().div_(255), generator)
+        return {**batch, "image": images.sub(self.mean).div_(self.std)}

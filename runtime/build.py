@@ -16,7 +16,7 @@ from medzoo.runtime.check import check_config, did_you_mean
 from medzoo.runtime.composing.own_data import expected_of, without_leftovers
 from medzoo.runtime.composing.resolvers import built
 from medzoo.runtime.errors import UserError, user_errors
-from medzoo.runtime.training.ranks import StandIns
+from medzoo.runtime.training.ranks import StandIns, workers
 
 __all__ = ["instantiate", "instantiate_all", "make_datamodule", "make_trainer", "resolve"]
 
@@ -95,6 +95,7 @@ def make_datamodule(config: Mapping[str, Any]) -> Any:
     """
     datamodule = instantiate(config["datamodule"], "datamodule")
     datamodule.store_dir = config.get("store_dir")
+    datamodule.workers = workers(config)
     return datamodule
 
 

@@ -16,7 +16,7 @@ import pydantic
 from hydra.utils import get_object
 
 from medzoo.runtime.composing.extras import install_hint
-from medzoo.runtime.composing.renamed import gone, new_name, new_target
+from medzoo.runtime.composing.renamed import GONE, new_name, new_target
 from medzoo.runtime.errors import UserError
 
 __all__ = ["arguments_of", "check_config", "did_you_mean", "misfits", "takes"]
@@ -45,12 +45,12 @@ def misfits(config: object, path: str = "") -> list[str]:
 
 
 def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
-    """A hint: the new name of `word`, or what took its place, or the nearest known word, or all if none is near."""
+    """A hint: what `word` is called now or what replaced it; else the nearest known word, or all if none is near."""
     options = sorted(known)
+    if word in GONE:
+        return GONE[word]
     if new := new_name(word, options):
         return f"it is called {new} now"
-    if told := gone(word):
-        return told
     close = difflib.get_close_matches(word, options, n=1)
     return f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(options)}"
 

@@ -37,6 +37,7 @@ __all__ = [
     "SaysItsSteps",
     "SaysItsStrategy",
     "TakesOptions",
+    "TellsWaiting",
     "UsesClasses",
     "Waits",
     "Writer",
@@ -51,13 +52,14 @@ class DataModule(Protocol):
 
     `phantom` tells whether the data are synthetic. `split` holds the ids of every split, by `train`, `val` and `test`,
     and is known after `setup`. `processes` is set before `train_dataloader` is called without a trainer: the number of
-    ranks whose batches have to be full. `store_dir`, the folder of what is read once and kept, is set before `setup`.
-    `state_dict` returns what prediction must know of the training; it is stored in
-    every checkpoint. Sizes that a network needs, such as `num_classes` and `image_shape`, are properties that are known
-    without reading images; a config takes them with `${data:num_classes}`.
+    ranks whose batches have to be full. `workers`, the number of processes that make batches ahead for each rank, and
+    `store_dir`, the folder of what is read once and kept, are set before `setup`. `state_dict` returns what prediction
+    must know of the training; it is stored in every checkpoint. Sizes that a network needs, such as `num_classes` and
+    `image_shape`, are properties that are known without reading images; a config takes them with `${data:num_classes}`.
     """
 
     processes: int
+    workers: int
     store_dir: str | Path | None
 
     @property
@@ -165,6 +167,15 @@ class OrderedSplits(Protocol):
 
     def ordered_dataloader(self, split: str) -> Iterable[Any]:
         """A split once, in order and without augmentation, complete on every process."""
+
+
+@runtime_checkable
+class TellsWaiting(Protocol):
+    """Training batches of a datamodule that know how long they were waited for."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds in all in which a batch was asked for and not there yet."""
 
 
 class CaseTables(Protocol):

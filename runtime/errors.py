@@ -56,7 +56,7 @@ def stage_errors(name: str) -> Iterator[None]:
 
 @contextmanager
 def data_errors() -> Iterator[None]:
-    """Turn errors about files that are read while a model runs into `UserError`.
+    """Turn errors about files that are read while a model runs into `UserError`, and that a worker was killed.
 
     Most data are read before, but a prediction reads case by case. An error that a datamodule or module raises itself
     is about the data; one raised by numpy, torch or other code below it is a fault of the program and keeps its
@@ -74,6 +74,11 @@ def data_errors() -> Iterator[None]:
         if not (ours and (last.line or "").startswith("raise ")):
             raise
         raise UserError(_one_line(error)) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        told = "a process that makes batches ahead was killed; if memory ran out, set workers lower"
+        raise UserError(f"{told} ({_one_line(error)})") from error
 
 
 def _inner(error: BaseException | None) -> UserError | None:

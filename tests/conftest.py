@@ -45,6 +45,7 @@ SMALL = [
     "trainer.log_every_n_steps=1",
     "callbacks.figures.resamples=20",
     "logger=csv_only",
+    "workers=0",
 ]
 
 # A transformer of one layer in place of the demo's network: no batch statistics.

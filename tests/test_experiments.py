@@ -13,6 +13,7 @@ import torch
 from omegaconf import OmegaConf
 
 import medzoo
+from medzoo.datamodules import loading
 from medzoo.runtime.build import instantiate, instantiate_all, make_trainer
 from medzoo.runtime.checkpoints.checkpoint import EmbedConfig, read, rebuild
 from medzoo.runtime.output.run_folder import BEST, LAST
@@ -100,7 +101,13 @@ def check(config, folder):
         assert any(torch.as_tensor(value).ndim and torch.as_tensor(value).any() for value in moments), (
             "every optimiser has taken a step with a gradient, that of a discriminator too"
         )
-    assert resume(config, folder / "resumed", file) == 2 * content["global_step"]
+    with pytest.MonkeyPatch.context() as patch:  # batches are made by workers however small they are
+        patch.setattr(loading, "handing_over", lambda size: 0.0)
+        patch.setattr(loading, "_TRIED", 1)
+        steps, weights = zip(*(resume(config, folder / f"resumed_{n}", file, workers=n) for n in (0, 2)), strict=True)
+    assert steps == (2 * content["global_step"],) * 2
+    for name, weight in weights[0].items():
+        assert torch.equal(weight, weights[1][name]), f"{name}: workers change nothing"
 
 
 def check_elsewhere(config, folder, monkeypatch):
@@ -133,15 +140,17 @@ def another_cohort(config, path):
             yield from another_cohort(value, f"{path}.{key}")
 
 
-def resume(config, folder, ckpt_path):
-    """Steps after going on to the end."""
+def resume(config, folder, ckpt_path, workers):
+    """Steps and weights after going on to the end."""
+    L.seed_everything(config["seed"], verbose=False)
     datamodule = instantiate(config["datamodule"], "datamodule")
+    datamodule.workers = workers
     module = instantiate(config["lightning_module"], "lightning_module")
     callbacks = [EmbedConfig(config), *instantiate_all(config["callbacks"], "callbacks")]
     callbacks = [one for one in callbacks if type(one).__name__ not in ("LearningRateMonitor", "StopAfter")]
     trainer = make_trainer(config["trainer"], folder, callbacks=callbacks, logger=False)
     trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
-    return trainer.global_step
+    return trainer.global_step, module.state_dict()
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def tiny(experiment: str, run: Path, data: Path, *more: str, **trainer: Any) -> 
     smaller = [word.replace("{folder}", str(data)) for word in words(experiment, "tiny")]
     stop = "+callbacks.stop._target_=tests.stop.StopAfter"
     given = [f"experiment={experiment}", f"datamodule={phantom}", *smaller, f"datamodule.root={data}", *more]
-    config = compose(run, *given, "logger=csv_only", stop)
+    config = compose(run, *given, "logger=csv_only", "workers=0", stop)
     with open_dict(config):
         for part in (config, *(config.stages or {}).values()):
             if part is config or "trainer" in (part or {}):

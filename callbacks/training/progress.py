@@ -37,8 +37,10 @@ class Progress(RichProgressBar):
         if self._watched or not trainer.is_global_zero:
             return
         numbers = "  ".join(f"{name} {float(value):.4f}" for name, value in self._numbers(trainer).items())
-        took = time.monotonic() - self._started
-        print(f"{_position(trainer)}  {numbers}  ({took:.1f} s)", flush=True)
+        took = f"{time.monotonic() - self._started:.1f} s"
+        if (waited := trainer.callback_metrics.get("fit/data_wait")) is not None:
+            took += f", {float(waited):.0%} waiting for data"
+        print(f"{_position(trainer)}  {numbers}  ({took})", flush=True)
 
     def _get_train_description(self, current_epoch: int) -> str:
         return _position(self.trainer)

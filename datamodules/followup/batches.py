@@ -84,13 +84,13 @@ class SliceBatches(_GroupedBatches):
                     kinds.append(2 if holds[z, 2] else int(holds[z, 1]))
         self._groups = [torch.tensor(np.flatnonzero(np.array(kinds) == kind)) for kind in (2, 1, 0)]
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """The batch of these slices."""
         items = [self._items[i] for i in chosen.tolist()]
         stack = np.stack([getattr(self.patients[n], time)[z] for n, time, z in items])
         images = torch.from_numpy(stack).float().div_(255)
         if self.augment is not None:
-            images = self.augment(images, self.generator(self.epoch, index + 1, self.rank))
+            images = self.augment(images, self.generator(epoch, index + 1, self.rank))
             images[:, 1:] = (images[:, 1:] > 0.5).float()  # interpolated masks are masks again
         return {"image": images, "id": [self.patients[n].id for n, _, _ in items]}
 
@@ -133,12 +133,12 @@ class PairBatches(_GroupedBatches):
         labels = np.array([patient.expansion for patient, _ in self._items])
         self._groups = [torch.tensor(np.flatnonzero(labels == flag)) for flag in (1, 0)]
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """The batch of these pairs."""
         items = [self._items[i] for i in chosen.tolist()]
         mirrored = [False] * len(items)
         if self.flip:
-            drawn = torch.rand(len(items), generator=self.generator(self.epoch, index + 1, self.rank))
+            drawn = torch.rand(len(items), generator=self.generator(epoch, index + 1, self.rank))
             mirrored = (drawn < 0.5).tolist()
         pairs = [(*item, mirror) for item, mirror in zip(items, mirrored, strict=True)]
         before, after = map(np.stack, zip(*(self._pair(*pair) for pair in pairs), strict=True))
@@ -184,7 +184,7 @@ class PatientBatches(ResumableBatches):
         """Every patient once, over all ranks."""
         return self.ordered_plan(len(self.patients))
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """One patient."""
         return patient_batch(self.patients[int(chosen)], self.region)
 

@@ -136,7 +136,7 @@ class FollowupDataModule(BaseDataModule):
 
     def unshared_dataloader(self) -> ResumableBatches:
         """The training batches of a single process, on every process: to fit something on them."""
-        return self.loader("train", training=True, rank=0, world_size=1)
+        return self.loader("train", training=True, rank=0, world_size=1, workers=self.workers)
 
     def predict_dataloader(self) -> PatientBatches:
         """The patients read by `set_predict_input`."""

@@ -35,7 +35,7 @@ class CohortBatches(ResumableBatches):
         ids: N names.
         augment: Augmentation by modality, of images in [0, 1]; each tile of a bag is augmented separately.
         shuffle: A new order in each epoch, which drops up to `world_size - 1` patients to keep ranks even.
-        **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
+        **options: Of `ResumableBatches`.
     """
 
     def __init__(
@@ -57,17 +57,23 @@ class CohortBatches(ResumableBatches):
         count = len(self.ids)
         return self.shuffled_plan(count, epoch) if self.shuffle else self.ordered_plan(count)
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """The patients `chosen`."""
         batch: dict[str, Any] = {name: each[chosen] for name, each in {**self.modalities, **self.beside}.items()}
+        batch["id"] = [self.ids[number] for number in chosen.tolist()]
+        return self._finished(batch, epoch, index + 1, self.rank)
+
+    def finish(self, batch: dict[str, Any], key: Sequence[int]) -> dict[str, Any]:
+        """Scale and augment the images of a batch."""
+        batch = dict(batch)
         for number, name in enumerate(self.modalities):
             if batch[name].dtype == torch.uint8:
                 batch[name] = batch[name].float() / 255
             if augment := self.augment.get(name):
-                generator = self.generator(self.epoch, index + 1, self.rank, number)
+                generator = self.generator(*key, number, device=batch[name].device)
                 images = batch[name].flatten(0, 1) if name == "histology" else batch[name]
                 batch[name] = augment(images, generator).view_as(batch[name])
-        return {**batch, "id": [self.ids[number] for number in chosen.tolist()]}
+        return batch
 
 
 def outcomes_of(patients: Sequence[Patient], scanners: Sequence[str]) -> dict[str, Tensor]:

@@ -1,9 +1,6 @@
 """Cases as batches: random patches for training, one whole case at a time for everything else."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +28,7 @@ class PatchBatches(ResumableBatches):
         batches: Batches in an epoch.
         foreground: Share of patches that are centred on foreground.
         augment: Maps image (C, *patch), mask (*patch) and a seed to a new image and mask.
-        threads: Batches prefetched by threads; 0 makes each batch on demand.
-        **options: `batch_size`, `seed`, `rank` and `world_size` of `ResumableBatches`.
+        **options: Of `ResumableBatches`.
     """
 
     def __init__(
@@ -43,7 +39,6 @@ class PatchBatches(ResumableBatches):
         batches: int,
         foreground: float = 0.33,
         augment: Augment | None = None,
-        threads: int = 0,
         **options: int,
     ) -> None:
         super().__init__(**options)
@@ -51,7 +46,6 @@ class PatchBatches(ResumableBatches):
         if not self.cases:
             raise ValueError("no training mask has an annotated voxel: all voxels are labelled `ignore`")
         self.patch, self.batches, self.augment = tuple(patch), batches, augment
-        self.threads = threads
         self._around = self.batch_size - round(self.batch_size * (1 - foreground))
 
     def plan(self, epoch: int) -> list[Tensor]:
@@ -60,24 +54,8 @@ class PatchBatches(ResumableBatches):
         drawn = torch.randint(len(self.cases), shape, generator=self.generator(epoch, 0))
         return list(drawn[:, self.rank])
 
-    def made(self, parts: Sequence[Tensor], start: int) -> Iterator[dict[str, Any]]:
-        """One by one, or prefetched by threads."""
-        if not self.threads:
-            yield from super().made(parts, start)
-            return
-        epoch, waiting = self.epoch, iter(range(start, len(parts)))
-        with ThreadPoolExecutor(self.threads) as pool:
-            ahead = deque(pool.submit(self._patches, parts[i], i, epoch) for i in islice(waiting, self.threads))
-            while ahead:
-                batch = ahead.popleft().result()
-                ahead.extend(pool.submit(self._patches, parts[i], i, epoch) for i in islice(waiting, 1))
-                yield batch
-
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """The patches of the cases `chosen`."""
-        return self._patches(chosen, index, self.epoch)
-
-    def _patches(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.seed, epoch, index + 1, self.rank))
         images, masks = [], []
         for place, number in enumerate(chosen.tolist()):
@@ -112,7 +90,7 @@ class CaseBatches(ResumableBatches):
     Args:
         cases: Cases in order.
         read: Reads an entry of `cases` on demand; None if the entries are cases already.
-        **options: `rank` and `world_size` of `ResumableBatches`.
+        **options: Of `ResumableBatches`.
     """
 
     def __init__(self, cases: Sequence[Any], read: Callable[[Any], Case] | None = None, **options: int) -> None:
@@ -123,7 +101,7 @@ class CaseBatches(ResumableBatches):
         """Every case once, over all ranks."""
         return self.ordered_plan(len(self.cases))
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """One case."""
         case = self.cases[int(chosen)] if self.read is None else self.read(self.cases[int(chosen)])
         image, spacing = torch.from_numpy(case.image)[None], torch.tensor(case.spacing)

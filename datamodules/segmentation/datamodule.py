@@ -61,7 +61,6 @@ class SegmentationDataModule(MatchedCases):
         batches: Batches in an epoch.
         foreground: Share of patches drawn around foreground.
         augment: Augments patches.
-        threads: Batches prefetched by threads.
         seed: Seed of patches and augmentation.
 
     Raises:
@@ -90,7 +89,6 @@ class SegmentationDataModule(MatchedCases):
         batches: int = 250,
         foreground: float = 0.33,
         augment: Augment | None = None,
-        threads: int = 2,
         seed: int = 0,
     ) -> None:
         super().__init__(root, phantom)
@@ -112,7 +110,7 @@ class SegmentationDataModule(MatchedCases):
         self._classes = classes
         self._plan, self._channels, self.gpu_memory_gb = plan, channels, gpu_memory_gb
         self.batches, self.foreground, self.augment = batches, foreground, augment
-        self.threads, self.seed = threads, seed
+        self.seed = seed
 
     @functools.cached_property
     def plan(self) -> Plan:
@@ -197,7 +195,6 @@ class SegmentationDataModule(MatchedCases):
             batches=self.batches,
             foreground=self.foreground,
             augment=self.augment,
-            threads=self.threads,
             batch_size=self.batch_size,
             seed=self.seed,
             **ranks,
@@ -234,7 +231,7 @@ class SegmentationDataModule(MatchedCases):
     def held_out_dataloader(self, names: Collection[str]) -> Iterable[dict[str, Any]]:
         """The `held_out_cases` with these names, read one by one."""
         ranks, cases = self.ranks, [case for case in self.held_out_cases if case.id in names]
-        yield from CaseBatches(cases[ranks["rank"] :: ranks["world_size"]], self._read)
+        yield from CaseBatches(cases[ranks["rank"] :: ranks["world_size"]], self._read, workers=self.workers)
 
     @property
     def held_out_cases(self) -> list[CaseFiles]:

@@ -46,9 +46,9 @@ class UnpairedBatches(ResumableBatches):
             return self.ordered_plan(self.batches * self.batch_size)
         return [torch.arange(self.batch_size)] * self.batches
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """Slices of random cases."""
-        key = (0, int(chosen[0]) // self.batch_size, 0) if self.fixed else (self.epoch + 1, index, self.rank)
+        key = (0, int(chosen[0]) // self.batch_size, 0) if self.fixed else (epoch + 1, index, self.rank)
         rng = np.random.default_rng((self.seed, *key))
         drawn = [[kind[int(rng.integers(len(kind)))] for _ in chosen] for kind in (self.cases, self.others)]
         images = [torch.from_numpy(np.stack([self._piece(case, rng) for case in cases])) for cases in drawn]

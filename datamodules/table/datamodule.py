@@ -38,7 +38,7 @@ class TableBatches(ResumableBatches):
         """Every case once."""
         return self.ordered_plan(len(self.names))
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """Some cases."""
         batch: dict[str, Any] = {"id": [self.names[row] for row in chosen.tolist()], "x": self.x[chosen]}
         return batch if self.label is None else {**batch, "label": self.label[chosen]}

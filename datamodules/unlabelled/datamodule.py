@@ -44,10 +44,10 @@ class CorruptedBatches(ResumableBatches):
             return self.ordered_plan(len(self._items))
         return self.shuffled_plan(len(self._items), epoch)
 
-    def batch(self, chosen: Tensor, index: int) -> dict[str, Any]:
+    def batch(self, chosen: Tensor, index: int, epoch: int) -> dict[str, Any]:
         """The pieces `chosen`; the corruption of a piece depends only on the seed, the epoch and the piece."""
-        epoch = self.epoch + 1 if self.shuffle else 0
-        made = [self.corrupt(self._piece(i), self.generator(epoch, i)) for i in chosen.tolist()]
+        key = epoch + 1 if self.shuffle else 0
+        made = [self.corrupt(self._piece(i), self.generator(key, i)) for i in chosen.tolist()]
         images, targets, done = zip(*made, strict=True)
         return {
             "image": torch.stack(images),

@@ -6,7 +6,7 @@ from typing import Any
 
 from medzoo import ROOMS
 
-__all__ = ["gone", "new_name", "new_target", "with_new_names", "with_new_weights"]
+__all__ = ["GONE", "new_name", "new_target", "with_new_names", "with_new_weights"]
 
 KEYS = {
     "gb": "gpu_memory_gb",
@@ -17,6 +17,11 @@ KEYS = {
     "windows_at_once": "sw_batch_size",
 }
 """New names of arguments of modules and datamodules."""
+GONE = {
+    "cache_dir": "the key store_dir of the run has replaced it: write store_dir=<folder>",
+    "threads": "the key workers of the run has replaced it: write workers=2",
+}
+"""Arguments of datamodules that are no more, and what to write instead."""
 _OF_PARTS = {
     "medzoo.models.ConditionalUNet": {"blocks_per_level": "num_res_blocks"},
     "medzoo.models.DiffusionUKAN": {
@@ -36,10 +41,6 @@ _OF_PARTS = {
     "medzoo.datamodules.transforms.NNUNetAugment": {"mirror": "flip"},
 }
 """New names of arguments of one part, which others may have under the old name."""
-_GONE = {
-    "medzoo.datamodules.FollowupDataModule": {"cache_dir": "what is read is kept in the run's store_dir now"},
-}
-"""What is said of arguments of one part that no longer exist."""
 _TARGETS = {"evaluation.expansion.ExpansionRule": "medzoo.evaluation.measures.expansion.ExpansionRule"}
 _RENAMED_IN = ("medzoo.lightning_modules.", "medzoo.datamodules.")
 
@@ -57,8 +58,8 @@ def with_new_names(node: Any) -> Any:
     target = new_target(str(node.get("_target_", "")))
     keys = KEYS if target.startswith(_RENAMED_IN) and ".transforms." not in target else {}
     keys = keys | _OF_PARTS.get(target, {})
-    left = {key: value for key, value in node.items() if key not in _GONE.get(target, {})}
-    named = {keys.get(key, key): with_new_names(value) for key, value in left.items()}
+    gone = GONE if target.startswith("medzoo.datamodules.") else {}
+    named = {keys.get(key, key): with_new_names(value) for key, value in node.items() if key not in gone}
     return named | {"_target_": target} if target else named
 
 
@@ -66,11 +67,6 @@ def new_name(word: str, known: Collection[str]) -> str | None:
     """What an argument that used to be called `word` is called today, among the known ones; none if nothing is."""
     named = [KEYS, *_OF_PARTS.values()]
     return next((keys[word] for keys in named if word in keys and keys[word] in known), None)
-
-
-def gone(word: str) -> str:
-    """What took the place of an argument that used to be called `word`; empty if nothing did."""
-    return next((words[word] for words in _GONE.values() if word in words), "")
 
 
 def new_target(target: str) -> str:

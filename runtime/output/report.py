@@ -146,7 +146,7 @@ def _metrics_table(metrics: dict[str, Any], expected: Mapping[str, list[float]])
 
 
 def _main(metrics: dict[str, Any], expected: Mapping[str, list[float]]) -> dict[str, float]:
-    also = ("fit/minutes", "fit/epochs", "model/parameters")
+    also = ("fit/minutes", "fit/epochs", "fit/data_wait", "model/parameters")
     names = sorted(metrics, key=lambda name: (name not in expected, name))
     found = {name: metrics[name] for name in names if metrics[name] is not None}
     return {

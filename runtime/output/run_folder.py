@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 BEST, LAST = Path("checkpoints") / "best.ckpt", Path("checkpoints") / "last.ckpt"
-_HOW_NOT_WHAT = ("auto_resume", "ckpt_path")  # these say how to start; runs that differ in them alone are the same
+_HOW_NOT_WHAT = ("auto_resume", "ckpt_path", "workers")  # runs that differ in these alone are the same
 
 
 def is_first_process() -> bool:

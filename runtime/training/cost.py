@@ -1,4 +1,4 @@
-"""The cost of training: seconds per step and peak memory."""
+"""The cost of training: seconds per step, the share of time spent waiting for data, and peak memory."""
 
 import statistics
 import time
@@ -7,6 +7,7 @@ import lightning as L
 import torch
 from torch.utils._pytree import tree_leaves
 
+from medzoo.runtime.contracts import TellsWaiting
 from medzoo.runtime.training.allocations import Allocations
 
 __all__ = ["Cost"]
@@ -17,6 +18,10 @@ _COUNTED = 1  # index of the batch whose tensors are counted; the optimiser has 
 class Cost(L.Callback):
     """Measures training steps. The first one, which fills caches, and the counted one take longer.
 
+    At the end of every epoch it logs `fit/data_wait`: of the time of waiting for batches and of steps, the share of
+    waiting. Only clocks of this process are read. A step on a GPU returns before it is done, but this process cannot
+    get further ahead than the queue of the GPU is long, so the share holds over an epoch.
+
     Memory is the peak of what PyTorch allocated on the GPU, or on a CPU the peak of what the tensors of one step held:
     weights, gradients, the state of the optimiser, the batch and activations. Python and libraries come on top.
     """
@@ -26,6 +31,7 @@ class Cost(L.Callback):
         self._began = 0.0
         self._counter: Allocations | None = None
         self._peak_gb: float | None = None
+        self._before = (0.0, 0.0)  # seconds of waiting and of steps, at the end of the last epoch
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Reset the peak."""
@@ -51,6 +57,15 @@ class Cost(L.Callback):
             self._counter.__exit__(None, None, None)
             self._peak_gb, self._counter = self._counter.peak / 1024, None
 
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the share of waiting in this epoch."""
+        batches = trainer.train_dataloader
+        if isinstance(batches, TellsWaiting):
+            before, self._before = self._before, (batches.waited, sum(self._seconds))
+            pl_module.log(
+                "fit/data_wait", _share(*(now - then for now, then in zip(self._before, before, strict=True)))
+            )
+
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Stop counting."""
         if self._counter:
@@ -64,9 +79,14 @@ class Cost(L.Callback):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """`fit/seconds_per_step`, the median without data loading, and `fit/peak_memory_gb`, if measured."""
+        """`fit/seconds_per_step`, the median without data loading, `fit/data_wait`, and `fit/peak_memory_gb`."""
         measured = {"fit/seconds_per_step": statistics.median(self._seconds[2:])} if len(self._seconds) > 2 else {}
+        measured |= {"fit/data_wait": _share(*self._before)} if any(self._before) else {}
         return measured | ({} if self._peak_gb is None else {"fit/peak_memory_gb": self._peak_gb})
+
+
+def _share(waited: float, worked: float) -> float:
+    return waited / (waited + worked)
 
 
 def _is_eager(module: L.LightningModule) -> bool:

@@ -1,6 +1,8 @@
 """Several processes: the strategy that a module needs, and ranks without a batch in evaluation."""
 
 import logging
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -12,7 +14,7 @@ from torchmetrics import Metric
 from medzoo.runtime.contracts import SaysItsStrategy
 from medzoo.runtime.errors import UserError
 
-__all__ = ["StandIns", "fitting_strategy", "processes"]
+__all__ = ["StandIns", "fitting_strategy", "processes", "workers"]
 
 FINDS_UNUSED = "ddp_find_unused_parameters_true"
 
@@ -67,6 +69,27 @@ def processes(config: dict[str, Any]) -> int:
         raise UserError(f"trainer: {error}") from error
     finally:
         log.setLevel(level)
+
+
+def workers(config: Mapping[str, Any]) -> int:
+    """Number of processes that make batches ahead for each process of a run.
+
+    Args:
+        config: May have `trainer`, and `workers`: a number, or `auto` for the cores that this process may use, divided
+            by the processes of this machine, less one for the training, 16 at most.
+
+    Raises:
+        UserError: If `workers` is neither.
+    """
+    given = config.get("workers", 0)
+    if given == "auto":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        trainer = config.get("trainer") or {}
+        here = processes(trainer) // int(trainer.get("num_nodes", 1))
+        return max(0, min(16, cores // here - 1))
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        raise UserError(f"workers={given}: expected a number of processes, 0 or more, or auto")
+    return given
 
 
 class StandIns(L.Callback):

@@ -36,7 +36,7 @@ def evaluate(config: DictConfig) -> None:
     content = checkpoint.read(given["ckpt_path"])
     merged = checkpoint.with_overrides(checkpoint.trusted_config(content, given["ckpt_path"]), given)
     L.seed_everything(merged["seed"], workers=True, verbose=False)
-    datamodule = make_datamodule({**merged, "store_dir": given["store_dir"]})
+    datamodule = make_datamodule({**merged, **{key: given[key] for key in ("store_dir", "workers", "trainer")}})
     module = checkpoint.rebuild(merged, content, given["ckpt_path"])
     match(datamodule, content["medzoo"], test=True)
     with user_errors("datamodule"):

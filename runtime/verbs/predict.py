@@ -10,6 +10,7 @@ from medzoo.runtime.checkpoints import checkpoint
 from medzoo.runtime.checkpoints.prediction import pointed_at, set_options
 from medzoo.runtime.contracts import Begins, Writer
 from medzoo.runtime.errors import UserError, data_errors, user_errors
+from medzoo.runtime.training.ranks import workers
 
 __all__ = ["predict"]
 
@@ -49,6 +50,7 @@ def predict(config: DictConfig) -> None:
     callbacks = [*instantiate_all(given["callbacks"], "callbacks"), writer]
     quiet = {"logger": False, "enable_checkpointing": False}
     trainer = make_trainer(given["trainer"], Path.cwd(), callbacks=callbacks, **quiet)
+    datamodule.workers = workers(given)
     with data_errors():  # cases are read one by one
         trainer.predict(module, datamodule, return_predictions=False)
     if trainer.is_global_zero:

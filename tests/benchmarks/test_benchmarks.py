@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import hemexp_sampling, light_deployment, lightning_overhead, loading, reading
+from benchmarks import hemexp_sampling, light_deployment, lightning_overhead, loading, patches, reading
+from benchmarks.patches import queue
 from benchmarks.run import discover, main
 from benchmarks.tables.page import read_sections
 from benchmarks.tables.row import HEADER, Row
@@ -92,15 +93,29 @@ def test_all_readers_read_the_same():
 
 def test_loading_on_phantoms(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "_real_roots", list)
-    rows = loading.run(names=["breastmnist"], workers=[0, 1], epochs=1)
+    rows = loading.run(names=["breastmnist"], workers=[0, 1], epochs=1, with_patches=False)
     assert ["phantoms" in row.case for row in rows] == [True, True]
     assert all(row.ratio > 0 for row in rows)
 
 
 def test_loading_on_real_volumes(medmnist_root, monkeypatch):
     monkeypatch.setenv("MEDZOO_REAL_DATA", str(medmnist_root.parent))
-    (row,) = loading.run(names=["adrenalmnist3d"], workers=[0], epochs=1)
+    (row,) = loading.run(names=["adrenalmnist3d"], workers=[0], epochs=1, with_patches=False)
     assert "real files" in row.case
+
+
+def test_patches_are_timed_and_the_queue_is_simulated(tmp_path):
+    measured = patches.rows(tmp_path, edge=64, count=3)
+    assert all(row.zoo >= 0 < row.peer for row in measured)
+    shares = [row.zoo for row in measured if row.unit == "share"]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_the_simulated_queue_is_what_a_pencil_gives():
+    share = queue.share_of_waiting
+    assert share(1, [3.0], 1.0) == pytest.approx(2 / 3, abs=1e-3), "of three seconds the step needs one"
+    assert share(2, [3.0], 1.0) == pytest.approx(1 / 3, abs=1e-3), "two batches come in three seconds"
+    assert share(4, [3.0], 1.0) == pytest.approx(0, abs=2e-3), "but for the first batch"
 
 
 def test_loading_refuses_to_time_different_images_or_labels():

@@ -147,7 +147,7 @@ def test_ranks_draw_different_augmentations():
     draws = []
     for rank in (0, 1):
         batches = loader(augment=augment, rank=rank, world_size=2)
-        draws.append(batches.batch(torch.tensor([0, 1, 2]), 0)["image"])
+        draws.append(batches.batch(torch.tensor([0, 1, 2]), 0, 0)["image"])
     assert not torch.equal(*draws)
 
 

@@ -25,7 +25,7 @@ def heads(tmp_path_factory):
 
 def scans(root, **options):
     plan = {**PLAN, "spacing": [5.0, 3.0, 3.0]}
-    return HematomaScansDataModule(root, plan=plan, folds=2, batches=1, threads=0, **{**HOSPITALS, **options})
+    return HematomaScansDataModule(root, plan=plan, folds=2, batches=1, **{**HOSPITALS, **options})
 
 
 def pairs(root):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 
 import lightning as L
 import numpy as np
@@ -122,3 +123,28 @@ def test_representations_of_stages_are_compared_on_the_same_cases(tmp_path):
 def test_without_any_stage_there_is_no_table(tmp_path):
     CompareRepresentations({"a": "missing"})(tmp_path, "representations")
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_share_of_waiting_is_logged_each_epoch_and_kept(tmp_path):
+    class Waiting(torch.utils.data.DataLoader):
+        """Batches that are waited for thirty times as long as a step takes."""
+
+        waited = 0.0
+
+        def __iter__(self):
+            for batch in super().__iter__():
+                self.waited += 0.03
+                yield batch
+
+    class Quick(Slow):
+        def training_step(self, batch, index):
+            time.sleep(0.01)
+            shares.append(self.trainer.callback_metrics.get("fit/data_wait"))
+            return super().training_step(batch, index)
+
+    shares, cost = [], Cost()
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = L.Trainer(max_epochs=2, accelerator="cpu", default_root_dir=tmp_path, callbacks=[cost], **quiet)
+    trainer.fit(Quick(), Waiting(range(3)))
+    assert 0 < float(shares[3]) < 0.75, "of the first epoch, known in the second"
+    assert 0 < cost.metrics["fit/data_wait"] < 0.75

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 ROOMS = {
     "datamodules": "DataModule Waits NamesClasses UsesClasses KnowsSeen Normalises HasImages OrderedSplits CaseTables"
-    " PatientTables LeavesOut",
+    " PatientTables LeavesOut TellsWaiting",
     "lightning_modules": "LogsMetrics Receives Finalizes SaysItsSteps SaysItsStrategy ChecksCases TakesOptions Exports",
     "models": "Fitted",
     "callbacks": "Writer Begins",

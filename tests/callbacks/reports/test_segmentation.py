@@ -20,7 +20,7 @@ QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": 
 @pytest.fixture
 def data(tmp_path):
     write_dataset(tmp_path / "set", [f"p{number}" for number in range(6)])
-    data = SegmentationDataModule(tmp_path / "set", plan=PLAN, folds=2, batches=2, threads=0)
+    data = SegmentationDataModule(tmp_path / "set", plan=PLAN, folds=2, batches=2)
     data.setup()
     return data
 
@@ -82,7 +82,7 @@ def test_flat_images_are_segmented_in_two_dimensions(tmp_path):
     (root / "dataset.json").write_text(
         json.dumps({"channel_names": {"0": "CT"}, "labels": {"background": 0, "bleed": 1}})
     )
-    data = SegmentationDataModule(root, folds=2, batches=2, threads=0, augment=NNUNetAugment(flip=[0, 1]))
+    data = SegmentationDataModule(root, folds=2, batches=2, augment=NNUNetAugment(flip=[0, 1]))
     data.setup()
     assert data.spatial_dims == 2
     sizes = {"features": data.features, "strides": data.strides, "kernels": data.kernels}

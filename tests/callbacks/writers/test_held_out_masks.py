@@ -20,7 +20,7 @@ def test_all_but_the_training_cases_are_outlined(tmp_path):
     (root / "imagesTs").mkdir()
     image = root / "imagesTr" / "p0_0000.nii.gz"
     (root / "imagesTs" / "q0_0000.nii.gz").write_bytes(image.read_bytes())  # without a mask
-    data = SegmentationDataModule(root, plan=PLAN, folds=2, batches=2, threads=0)
+    data = SegmentationDataModule(root, plan=PLAN, folds=2, batches=2)
     data.setup()
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 
@@ -42,7 +42,7 @@ def test_all_but_the_training_cases_are_outlined(tmp_path):
 
 
 def test_pictures_are_outlined_in_pictures(tmp_path):
-    data = SegmentationDataModule(write(tmp_path / "set", heads=4), plan=SIZES, folds=2, patient=None, threads=0)
+    data = SegmentationDataModule(write(tmp_path / "set", heads=4), plan=SIZES, folds=2, patient=None)
     data.setup()
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     run = L.Trainer(accelerator="cpu", default_root_dir=tmp_path / "run", callbacks=[HeldOutMasks()], **quiet)

@@ -138,7 +138,7 @@ def write_phantom(root, labels, *, ignore, count=8):
 def trained_dice(root, run):
     """Dice of `whole` and `core` on the test, after a few steps; all that depends on labels comes from the data."""
     L.seed_everything(0)
-    data = SegmentationDataModule(root, plan=PLAN, folds=3, batches=30, threads=0, window=[-1, 3])
+    data = SegmentationDataModule(root, plan=PLAN, folds=3, batches=30, window=[-1, 3])
     sizes = {"features": data.features, "strides": data.strides, "kernels": data.kernels}
     module = SegmentationModule(
         PlainUNet(data.spatial_dims, data.in_channels, data.num_classes, **sizes),

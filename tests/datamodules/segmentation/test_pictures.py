@@ -40,7 +40,7 @@ def write(root, heads, slices=4, size=24, first=100, noise=50):
 
 
 def data(root, **options):
-    return SegmentationDataModule(root, **{"plan": PLAN, "folds": 2, "patient": None, "threads": 0, **options})
+    return SegmentationDataModule(root, **{"plan": PLAN, "folds": 2, "patient": None, **options})
 
 
 def test_a_slice_unlike_the_one_before_begins_a_new_patient(tmp_path):

@@ -62,7 +62,7 @@ def test_an_argument_that_is_gone_is_left_out_of_checkpoints_and_told_on_the_com
         done = call_verb("train", "experiment=hemexp_demo", word)
         assert done.code == 2
         (told,) = done.error
-        assert "what is read is kept in the run's store_dir now" in told
+        assert "the key store_dir of the run has replaced it" in told
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,12 @@ def test_an_old_name_on_the_command_line_is_told_with_the_new_one():
     )
     assert done.code == 2
     assert "models.timm_network is called medzoo.models.timm_network now" in done.output
+
+
+def test_threads_of_old_checkpoints_are_left_out_and_in_commands_told():
+    config = {"_target_": "datamodules.SegmentationDataModule", "root": "a", "threads": 2}
+    assert checkpoint.with_new_names(config) == {"_target_": "medzoo.datamodules.SegmentationDataModule", "root": "a"}
+    done = call_verb("train", "experiment=hematoma_segmentation_demo", "datamodule.threads=2")
+    assert done.error == [
+        "datamodule.threads: no such key; the key workers of the run has replaced it: write workers=2"
+    ]

@@ -15,7 +15,7 @@ from medzoo.lightning_modules import ClassificationModule
 from medzoo.lightning_modules.optimization import OptimizedModule
 from medzoo.runtime.build import make_trainer
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.training.ranks import fitting_strategy
+from medzoo.runtime.training.ranks import fitting_strategy, workers
 from tests.conftest import ROOT, SMALL, run_verb, train
 
 NEEDS = "ddp_find_unused_parameters_true"
@@ -148,3 +148,18 @@ def test_sigterm_ends_all_processes_and_leaves_a_checkpoint_that_resumes(tmp_pat
     )
     assert resumed.code == 0, resumed.output
     assert json.loads((tmp_path / "on" / "metrics.json").read_text())["fit/steps"] > steps
+
+
+@pytest.mark.parametrize(("cores", "devices", "expected"), [(1, 1, 0), (2, 1, 1), (8, 4, 1), (9, 4, 1), (64, 2, 16)])
+def test_workers_are_the_cores_that_are_left(monkeypatch, cores, devices, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    trainer = {"accelerator": "cpu", "devices": devices}
+    assert workers({"workers": "auto", "trainer": trainer}) == expected
+    assert workers({"workers": "auto", "trainer": {**trainer, "num_nodes": 2}}) == expected
+    assert workers({"workers": 3, "trainer": trainer}) == 3
+
+
+@pytest.mark.parametrize("given", [-1, "four", True, 1.5])
+def test_a_wrong_number_of_workers_is_told(given):
+    with pytest.raises(UserError, match=f"^workers={given}: expected a number of processes"):
+        workers({"workers": given})

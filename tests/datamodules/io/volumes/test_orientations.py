@@ -125,7 +125,7 @@ def made_set(root, ending):
     said = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "bleed": 1}, "file_ending": ending}
     (root / "dataset.json").write_text(json.dumps(said))
     plan = {**PLAN, "spacing": [4, 0.8, 0.9]}
-    data = SegmentationDataModule(root, plan=plan, folds=2, window=[0, 80], batches=1, threads=0)
+    data = SegmentationDataModule(root, plan=plan, folds=2, window=[0, 80], batches=1)
     data.setup()
     return data
 
@@ -167,7 +167,7 @@ def test_pictures_as_nifti_are_planned_and_written_as_pictures(tmp_path):
     (tmp_path / "set" / "dataset.json").write_text(
         json.dumps({"channel_names": {"0": "US"}, "labels": {"background": 0, "cyst": 1}})
     )
-    data = SegmentationDataModule(tmp_path / "set", folds=2, batches=1, threads=0)
+    data = SegmentationDataModule(tmp_path / "set", folds=2, batches=1)
     data.setup()
     assert data.spatial_dims == 2
     assert data.plan.spacing == pytest.approx((0.8, 0.7))
