@@ -1,11 +1,14 @@
-"""The result of a fusion, and how modalities are hidden from it."""
+"""The result of a fusion, and how modalities are hidden from it.
+
+`present` may lie on the CPU while tokens lie on a GPU: which rows have a modality is then known without waiting for it.
+"""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Fused", "check_present", "drop_modalities", "masked_softmax"]
+__all__ = ["Fused", "check_present", "drop_modalities", "masked_softmax", "rows_of"]
 
 
 class Fused(NamedTuple):
@@ -36,6 +39,11 @@ def check_present(present: Tensor) -> None:
         raise ValueError(f"row {empty[0]} of the batch has no modality at all: leave such patients out")
 
 
+def rows_of(mask: Tensor, like: Tensor) -> Tensor:
+    """Indices of the true entries of a mask (B,), on the device of another tensor."""
+    return mask.nonzero()[:, 0].to(like.device, non_blocking=True)
+
+
 def drop_modalities(present: Tensor, share: float) -> Tensor:
     """Hide each modality with the same probability, but keep at least one that the patient has.
 
@@ -46,7 +54,7 @@ def drop_modalities(present: Tensor, share: float) -> Tensor:
     Returns:
         (B, M) bool, nowhere true where `present` is not.
     """
-    draws = torch.rand(present.shape, device=present.device)
+    draws = torch.rand_like(present, dtype=torch.get_default_dtype())
     kept = present & (draws >= share)
     spared = draws.where(present, -1.0).argmax(1, keepdim=True)  # one of those present, each equally likely
     alone = torch.zeros_like(present).scatter(1, spared, True)
