@@ -15,6 +15,7 @@ from medzoo.runtime.errors import UserError
 __all__ = ["StandIns", "fitting_strategy", "processes"]
 
 FINDS_UNUSED = "ddp_find_unused_parameters_true"
+SHARDED = {"_target_": "medzoo.runtime.training.sharding.FullyShardedStrategy"}
 
 
 def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> str | dict[str, Any]:
@@ -31,9 +32,11 @@ def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> str |
         UserError: If the strategy in the config cannot train the module.
     """
     given = config.get("strategy", "auto")
+    if given == "fsdp" and processes(config) == 1:
+        return "auto"
     needed = module.ddp_strategy if isinstance(module, SaysItsStrategy) else "ddp"
     if needed != FINDS_UNUSED or _finds_unused(given) or processes(config) == 1:
-        return given
+        return SHARDED if given == "fsdp" else given
     if given == "auto":
         return needed
     raise UserError(

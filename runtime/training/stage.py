@@ -50,6 +50,13 @@ class Stage:
         self.strategy = fitting_strategy(self.config["trainer"], self.module)
         self.start = starting_point(self.config, self.folder, self.module)
 
+    def whole(self) -> L.LightningModule:
+        """Put together a module that was trained in shards; every process gets all of its weights."""
+        weights = self.module.state_dict()
+        self.module = instantiate(checkpoint.without_pretrained(self.config["lightning_module"]), "lightning_module")
+        self.module.load_state_dict(weights)
+        return self.module
+
     def clear(self) -> None:
         """Free both: the data of one stage should not fill the memory while another trains."""
         self.datamodule = self.module = None
