@@ -27,6 +27,7 @@ from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.environment import CONF, IN_CHECKOUT, SCRIPTS
 from medzoo.runtime.errors import UserError, user_errors
 from medzoo.runtime.output import run_folder
+from medzoo.runtime.training.together import started_processes
 
 __all__ = ["main"]
 
@@ -109,6 +110,7 @@ def _overrides(arguments: list[str], config_name: str) -> list[str]:
         raise UserError(f"{config_name}.py runs once: leave out -m")
     flags, settings = split_flags(arguments)
     arguments = [*flags, *(f"++{word}" if word.startswith(_FREE[config_name]) else word for word in settings)]
+    _check_folder_is_named(arguments, config_name)
     if config_name != "train":
         return arguments
     single = "LOCAL_RANK" not in os.environ and not MULTIRUN & set(arguments)
@@ -120,6 +122,15 @@ def _overrides(arguments: list[str], config_name: str) -> list[str]:
     HydraConfig.instance().cfg = None
     found = run_folder.find_unfinished(runs, config) if config.auto_resume else None
     return [*arguments, f'hydra.run.dir="{found}"'] if found else arguments
+
+
+def _check_folder_is_named(arguments: list[str], config_name: str) -> None:
+    """Processes that start together must share a folder; by default its name is the second in which one started."""
+    named = config_name not in ("train", "evaluate") or "hydra.run.dir=" in " ".join(arguments)
+    if started_processes() > 1 and not named:
+        raise UserError(
+            "processes that torchrun or srun starts need one folder: add hydra.run.dir=outputs/<a name of yours>"
+        )
 
 
 def _check_flags(arguments: list[str]) -> None:

@@ -11,8 +11,9 @@ from torchmetrics import Metric
 
 from medzoo.runtime.contracts import SaysItsStrategy
 from medzoo.runtime.errors import UserError
+from medzoo.runtime.training.together import started_processes
 
-__all__ = ["StandIns", "fitting_strategy", "processes"]
+__all__ = ["StandIns", "check_processes", "fitting_strategy", "processes"]
 
 FINDS_UNUSED = "ddp_find_unused_parameters_true"
 SHARDED = {"_target_": "medzoo.runtime.training.sharding.FullyShardedStrategy"}
@@ -70,6 +71,27 @@ def processes(config: dict[str, Any]) -> int:
         raise UserError(f"trainer: {error}") from error
     finally:
         log.setLevel(level)
+
+
+def check_processes(config: dict[str, Any]) -> int:
+    """Refuse a trainer of another number of processes than were started: each would train alone.
+
+    Args:
+        config: The `trainer` node.
+
+    Returns:
+        Its number of processes.
+
+    Raises:
+        UserError: If torchrun or srun started more or fewer.
+    """
+    wanted, started = processes(config), started_processes()
+    if started not in (1, wanted):
+        raise UserError(
+            f"{started} processes were started, and trainer.devices times trainer.num_nodes is {wanted}: set them to "
+            "the processes of a node and the number of nodes"
+        )
+    return wanted
 
 
 class StandIns(L.Callback):

@@ -1,8 +1,8 @@
 """Weights in shards: each process keeps a part of every large weight, its gradient and the state of its optimiser.
 
-PyTorch's `fully_shard` (FSDP2) does the work. Lightning's `FSDPStrategy` wraps the older FSDP, which needs a GPU, and its
-`ModelParallelStrategy` asks every module for a `configure_model`. Here a module is sharded as it is, and its checkpoint
-is that of one process: whole weights under their own names.
+PyTorch's `fully_shard` (FSDP2) does the work. Lightning's `FSDPStrategy` wraps the older FSDP, which needs a GPU, and
+its `ModelParallelStrategy` asks every module for a `configure_model`. Here a module is sharded as it is, and its
+checkpoint is that of one process: whole weights under their own names.
 """
 
 from collections import Counter
