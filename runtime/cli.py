@@ -76,7 +76,7 @@ def _job(verb: str, config: DictConfig) -> Any:
     try:
         _check_top_level(config)
         with user_errors(kinds=(ImportError,)):
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+            if verb == "train" and HydraConfig.get().mode == RunMode.MULTIRUN:
                 return importlib.import_module("medzoo.runtime.output.sweep").run_job(config)
             return getattr(importlib.import_module(f"medzoo.runtime.verbs.{verb}"), verb)(config)
     except UserError as error:
@@ -106,7 +106,7 @@ def _stop(message: str, error: BaseException) -> None:
 def _overrides(arguments: list[str], config_name: str) -> list[str]:
     """The command line; with `auto_resume=true`, also the folder of the run to resume."""
     _check_flags(arguments)
-    if config_name != "train" and MULTIRUN & set(arguments):
+    if config_name not in ("train", "prepare") and MULTIRUN & set(arguments):
         raise UserError(f"{config_name}.py runs once: leave out -m")
     flags, settings = split_flags(arguments)
     arguments = [*flags, *(f"++{word}" if word.startswith(_FREE[config_name]) else word for word in settings)]

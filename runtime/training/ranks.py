@@ -1,4 +1,4 @@
-"""Several processes: the strategy that a module needs, and ranks without a batch in evaluation."""
+"""Several processes: how many, and ranks without a batch in evaluation."""
 
 import logging
 from typing import Any
@@ -9,52 +9,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torchmetrics import Metric
 
-from medzoo.runtime.contracts import SaysItsStrategy
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.training.together import started_processes
 
-__all__ = ["StandIns", "check_processes", "fitting_strategy", "processes"]
-
-FINDS_UNUSED = "ddp_find_unused_parameters_true"
-SHARDED = {"_target_": "medzoo.runtime.training.sharding.FullyShardedStrategy"}
-
-
-def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> str | dict[str, Any]:
-    """Choose the strategy that trains a module on the devices of a run.
-
-    Args:
-        config: The `trainer` node.
-        module: May have `ddp_strategy`.
-
-    Returns:
-        The strategy of the config; on several devices, that of the module instead of `auto`.
-
-    Raises:
-        UserError: If the strategy in the config cannot train the module.
-    """
-    given = config.get("strategy", "auto")
-    if given == "fsdp" and processes(config) == 1:
-        return "auto"
-    needed = module.ddp_strategy if isinstance(module, SaysItsStrategy) else "ddp"
-    if needed != FINDS_UNUSED or _finds_unused(given) or processes(config) == 1:
-        return SHARDED if given == "fsdp" else given
-    if given == "auto":
-        return needed
-    raise UserError(
-        f"trainer.strategy={_name(given)} cannot train {type(module).__name__}: not every backward pass reaches all of "
-        f"its parameters; leave trainer.strategy=auto, which is {needed} here"
-    )
-
-
-def _finds_unused(strategy: object) -> bool:
-    if isinstance(strategy, dict):
-        return bool(strategy.get("find_unused_parameters"))
-    return str(strategy).endswith("find_unused_parameters_true")
-
-
-def _name(strategy: object) -> str:
-    return strategy.get("_target_", "") if isinstance(strategy, dict) else str(strategy)
-
+__all__ = ["StandIns", "check_processes", "processes"]
 
 def processes(config: dict[str, Any]) -> int:
     """Number of processes of a trainer of this config."""

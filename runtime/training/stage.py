@@ -13,8 +13,9 @@ from medzoo.runtime.checkpoints.matching import check_same_order, waiting
 from medzoo.runtime.contracts import Receives
 from medzoo.runtime.errors import user_errors
 from medzoo.runtime.output import run_folder
-from medzoo.runtime.training.ranks import fitting_strategy, processes
+from medzoo.runtime.training.ranks import processes
 from medzoo.runtime.training.start import check_intensities, goes_on, starting_point, try_out
+from medzoo.runtime.training.strategy import fitting_strategy
 
 __all__ = ["Results", "Stage"]
 
