@@ -51,16 +51,16 @@ class Ones(L.LightningModule):
 
 
 def fit(folder, network, inputs, strategy, start=None):
-    """Six steps of two rows in each process, with a checkpoint after three; the module and its checkpoint."""
+    """Six steps of four rows in each process, with a checkpoint after three; the module and its checkpoint."""
     torch.manual_seed(0)
     module = Ones(network())
     saves = ModelCheckpoint(folder, "{step}", every_n_train_steps=3, save_top_k=-1)
-    batches = DataLoader(TensorDataset(*inputs), batch_size=2)
+    batches = DataLoader(TensorDataset(*inputs), batch_size=4)
     trainer = L.Trainer(
         accelerator="cpu",
         devices=2,
         strategy=strategy,
-        max_epochs=3,
+        max_epochs=6,
         gradient_clip_val=0.5,
         callbacks=[EMAWeightAveraging(decay=0.9), saves],
         default_root_dir=folder,
@@ -72,7 +72,9 @@ def fit(folder, network, inputs, strategy, start=None):
 
 def agree(one, other, *, rtol, atol):
     for key in ("state_dict", "current_model_state", "optimizer_states", "averaging_state"):
-        torch.testing.assert_close(one[key], other[key], rtol=rtol, atol=atol, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(
+            one[key], other[key], rtol=rtol, atol=atol, msg=lambda text, key=key: f"{key}: {text}"
+        )
 
 
 def main(folder):
@@ -85,7 +87,9 @@ def main(folder):
         assert local < 0.6 * sum(weight.numel() for weight in plain.net.parameters()), "each keeps half"
         torch.testing.assert_close(module.losses, plain.losses, rtol=1e-5, atol=1e-6)
         agree(shards, whole, rtol=1e-3, atol=1e-4)
-        assert not [each for each in tree_leaves(shards) if isinstance(each, torch.Tensor) and each.device.type != "cpu"]
+        assert not [
+            each for each in tree_leaves(shards) if isinstance(each, torch.Tensor) and each.device.type != "cpu"
+        ]
         Ones(network()).load_state_dict(shards["state_dict"])
         start = folder / name / "fsdp" / "step=3.ckpt"
         resumed, again = fit(folder / name / "resumed", network, inputs, FullyShardedStrategy(), start)

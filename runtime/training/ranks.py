@@ -14,6 +14,7 @@ from medzoo.runtime.training.together import started_processes
 
 __all__ = ["StandIns", "check_processes", "processes"]
 
+
 def processes(config: dict[str, Any]) -> int:
     """Number of processes of a trainer of this config."""
     log = logging.getLogger("lightning.pytorch.utilities.rank_zero")

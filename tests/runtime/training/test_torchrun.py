@@ -38,9 +38,7 @@ def torchrun(run, *words, **environment):
 def test_two_nodes_train_as_one_process_and_go_on_after_one_of_theirs_is_killed(tmp_path):
     one = train(tmp_path / "one", *RECIPE, "datamodule.batch_size=8")
     killed = {"MEDZOO_TEST_KILL_AT": "9", "MEDZOO_TEST_KILL_ONCE": f"3:{tmp_path / 'killed'}"}
-    four, text = torchrun(
-        tmp_path / "four", *RECIPE, *KILLED, "datamodule.batch_size=2", "auto_resume=true", **killed
-    )
+    four, text = torchrun(tmp_path / "four", *RECIPE, *KILLED, "datamodule.batch_size=2", "auto_resume=true", **killed)
 
     assert (tmp_path / "killed").exists()
     assert "resuming" in text
