@@ -34,7 +34,7 @@ def test_fsdp_is_ours_on_several_devices_alone():
 
 @pytest.mark.parametrize("strategy", ["deepspeed_stage_2", "fsdp_cpu_offload", {"_target_": "x.DeepSpeedStrategy"}])
 def test_strategies_whose_checkpoints_nothing_reads_are_refused(strategy):
-    with pytest.raises(UserError, match="cannot read its checkpoints back; trainer.strategy=fsdp"):
+    with pytest.raises(UserError, match=r"cannot read its checkpoints back; trainer.strategy=fsdp"):
         fitting_strategy({**TWO, "strategy": strategy}, nn.Linear(2, 2))
 
 
