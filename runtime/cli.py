@@ -27,6 +27,7 @@ from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.environment import CONF, IN_CHECKOUT, SCRIPTS
 from medzoo.runtime.errors import UserError, user_errors
 from medzoo.runtime.output import run_folder
+from medzoo.runtime.training.together import started_processes
 
 __all__ = ["main"]
 
@@ -75,7 +76,7 @@ def _job(verb: str, config: DictConfig) -> Any:
     try:
         _check_top_level(config)
         with user_errors(kinds=(ImportError,)):
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+            if verb == "train" and HydraConfig.get().mode == RunMode.MULTIRUN:
                 return importlib.import_module("medzoo.runtime.output.sweep").run_job(config)
             return getattr(importlib.import_module(f"medzoo.runtime.verbs.{verb}"), verb)(config)
     except UserError as error:
@@ -105,10 +106,11 @@ def _stop(message: str, error: BaseException) -> None:
 def _overrides(arguments: list[str], config_name: str) -> list[str]:
     """The command line; with `auto_resume=true`, also the folder of the run to resume."""
     _check_flags(arguments)
-    if config_name != "train" and MULTIRUN & set(arguments):
+    if config_name not in ("train", "prepare") and MULTIRUN & set(arguments):
         raise UserError(f"{config_name}.py runs once: leave out -m")
     flags, settings = split_flags(arguments)
     arguments = [*flags, *(f"++{word}" if word.startswith(_FREE[config_name]) else word for word in settings)]
+    _check_folder_is_named(arguments, config_name)
     if config_name != "train":
         return arguments
     single = "LOCAL_RANK" not in os.environ and not MULTIRUN & set(arguments)
@@ -120,6 +122,15 @@ def _overrides(arguments: list[str], config_name: str) -> list[str]:
     HydraConfig.instance().cfg = None
     found = run_folder.find_unfinished(runs, config) if config.auto_resume else None
     return [*arguments, f'hydra.run.dir="{found}"'] if found else arguments
+
+
+def _check_folder_is_named(arguments: list[str], config_name: str) -> None:
+    """Processes that start together must share a folder; by default its name is the second in which one started."""
+    named = config_name not in ("train", "evaluate") or "hydra.run.dir=" in " ".join(arguments)
+    if started_processes() > 1 and not named:
+        raise UserError(
+            "processes that torchrun or srun starts need one folder: add hydra.run.dir=outputs/<a name of yours>"
+        )
 
 
 def _check_flags(arguments: list[str]) -> None:

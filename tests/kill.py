@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -14,5 +15,16 @@ class KillAt(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Kill at the step."""
-        if str(trainer.global_step) == os.environ.get("MEDZOO_TEST_KILL_AT"):
+        if str(trainer.global_step) == os.environ.get("MEDZOO_TEST_KILL_AT") and _is_meant(trainer.global_rank):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_meant(rank: int) -> bool:
+    """Every process, unless the environment names a rank and a file, which marks that it was killed."""
+    chosen, _, file = os.environ.get("MEDZOO_TEST_KILL_ONCE", "").partition(":")
+    if not chosen:
+        return True
+    if str(rank) != chosen or Path(file).exists():
+        return False
+    Path(file).touch()
+    return True

@@ -21,6 +21,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted({*(ROOT / "docs")
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 MODULES = {"docs", "benchmarks", "pytest", "venv", "medzoo"}
+LAUNCHERS = {"srun", "torchrun"}
 ELSEWHERE = {"git", "cd", "source", "wandb", "pre-commit"}
 
 
@@ -49,6 +50,10 @@ def commands(text: str):
 def check(words: list[str], folder: Path) -> None:
     head, *rest = words
     name = Path(head).name
+    if name in LAUNCHERS:  # what they start is on the same line
+        start = next(place for place, word in enumerate(rest) if word == "python" or word.endswith(".py"))
+        check([*(["python"] if rest[start] != "python" else []), *rest[start:]], folder)
+        return
     if name == "make":
         assert {word for word in rest if "=" not in word} <= {*TARGETS}
     elif name == "pip":

@@ -139,7 +139,7 @@ class ConditionalUNet(nn.Module):
             skips += kept
         x = self.middle_out(self.middle_attention(self.middle_in(x, embedding)), embedding)
         for up in self.ups:
-            x = up(x, embedding, skips)
+            x = up(x, embedding, [skips.pop() for _ in up.blocks])
         return self.head(self.last(torch.cat((x, stem), dim=1), embedding))
 
 
@@ -160,13 +160,13 @@ class _Down(nn.Module):
 
 
 class _Up(nn.Module):
-    """A level on the way up: each block takes the features kept last, then the resolution doubles."""
+    """A level on the way up: each block takes features kept on the way down, then the resolution doubles."""
 
     def __init__(self, blocks: list[ResidualBlock], attention: nn.Module, resample: nn.Module) -> None:
         super().__init__()
         self.blocks, self.attention, self.resample = nn.ModuleList(blocks), attention, resample
 
     def forward(self, x: Tensor, embedding: Tensor, skips: list[Tensor]) -> Tensor:
-        for block in self.blocks:
-            x = block(torch.cat((x, skips.pop()), dim=1), embedding)
+        for block, skip in zip(self.blocks, skips, strict=True):
+            x = block(torch.cat((x, skip), dim=1), embedding)
         return self.resample(self.attention(x))

@@ -41,12 +41,13 @@ __all__ = [
 ]
 
 BEST, LAST = Path("checkpoints") / "best.ckpt", Path("checkpoints") / "last.ckpt"
-_HOW_NOT_WHAT = ("auto_resume", "ckpt_path", "workers")  # runs that differ in these alone are the same
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # of torchrun, Lightning and srun
+_HOW_NOT_WHAT = ("auto_resume", "ckpt_path", "workers", "store_dir")  # runs that differ in these alone are the same
 
 
 def is_first_process() -> bool:
     """Whether this process writes: the only one, or rank 0 of several, however they were started."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 def write_metrics(run: Path, metrics: dict[str, Any]) -> None:

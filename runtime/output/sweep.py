@@ -51,6 +51,7 @@ def run_job(config: DictConfig) -> float:
     command += [f'hydra.run.dir="{job}"', "hydra.mode=RUN"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     environment["MEDZOO_SWEEP"] = job.parent.name  # without SLURM's variables Lightning starts the processes itself
+    environment |= _group_of_tasks()
     gpus = config.get("sweep_gpus")
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = str(gpus[int(hydra.job.num) % len(gpus)])
@@ -59,6 +60,8 @@ def run_job(config: DictConfig) -> float:
         raise UserError(f"job {hydra.job.num} of the sweep cannot run, see above; the sweep has been stopped")
     if code:
         raise RuntimeError(f"job {hydra.job.num} of the sweep ended with exit code {code}; see {job}")
+    if environment.get("RANK", "0") != "0":
+        return math.nan  # the first task reports
     metric = _optimized_metric(job)
     summarise(job.parent, metric, config.get("sweep_metrics") or [], config.get("sweep_grid") or [])
     value = read_metrics(job)[metric]
@@ -110,6 +113,28 @@ def summarise(sweep: Path, metric: str, also: Sequence[str] = (), grid: Sequence
         ]
         grid_figure(cells, (axis, line, panel), drawn).savefig(sweep / "grid.png")
     return sweep / "summary.csv"
+
+
+def _group_of_tasks() -> dict[str, str]:
+    """Variables that make the tasks of a job of submitit the processes of one run; none for a job of one task.
+
+    Such a job starts its processes itself, on its own node.
+    """
+    if "SUBMITIT_EXECUTOR" not in os.environ:
+        return {}
+    from submitit.helpers import TorchDistributedEnvironment  # late: an extra
+
+    group = TorchDistributedEnvironment()
+    if group.world_size == 1:
+        return {}
+    return {
+        "MASTER_ADDR": group.master_addr,
+        "MASTER_PORT": str(group.master_port),
+        "WORLD_SIZE": str(group.world_size),
+        "RANK": str(group.rank),
+        "LOCAL_RANK": str(group.local_rank),
+        "NODE_RANK": str(group.rank // group.local_world_size),
+    }
 
 
 def _optimized_metric(job: Path) -> str:

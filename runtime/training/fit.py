@@ -14,6 +14,7 @@ from medzoo.runtime.errors import user_errors
 from medzoo.runtime.output import run_folder
 from medzoo.runtime.training.cost import Cost
 from medzoo.runtime.training.finalize import finalize
+from medzoo.runtime.training.sharding import is_sharded
 from medzoo.runtime.training.stage import Results, Stage
 from medzoo.runtime.training.start import SameSchedule
 
@@ -45,6 +46,9 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
         began = time.monotonic()
         trainer.fit(module, stage.datamodule, ckpt_path=stage.start, weights_only=True)
         minutes = (time.monotonic() - began) / 60
+        if is_sharded(module):
+            module = stage.whole()
+            module.trainer = trainer
         tested = _tested_checkpoint(trainer, config["test_checkpoint"])
         best = _tested_checkpoint(trainer, "best")
         if tested and best and best != tested and isinstance(module, Finalizes):  # users predict with either

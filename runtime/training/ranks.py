@@ -1,4 +1,4 @@
-"""Several processes: the strategy that a module needs, and ranks without a batch in evaluation."""
+"""Several processes: how many, and ranks without a batch in evaluation."""
 
 import logging
 import os
@@ -11,47 +11,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torchmetrics import Metric
 
-from medzoo.runtime.contracts import SaysItsStrategy
 from medzoo.runtime.errors import UserError
+from medzoo.runtime.training.together import started_processes
 
-__all__ = ["StandIns", "fitting_strategy", "processes", "workers"]
-
-FINDS_UNUSED = "ddp_find_unused_parameters_true"
-
-
-def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> str | dict[str, Any]:
-    """Choose the strategy that trains a module on the devices of a run.
-
-    Args:
-        config: The `trainer` node.
-        module: May have `ddp_strategy`.
-
-    Returns:
-        The strategy of the config; on several devices, that of the module instead of `auto`.
-
-    Raises:
-        UserError: If the strategy in the config cannot train the module.
-    """
-    given = config.get("strategy", "auto")
-    needed = module.ddp_strategy if isinstance(module, SaysItsStrategy) else "ddp"
-    if needed != FINDS_UNUSED or _finds_unused(given) or processes(config) == 1:
-        return given
-    if given == "auto":
-        return needed
-    raise UserError(
-        f"trainer.strategy={_name(given)} cannot train {type(module).__name__}: not every backward pass reaches all of "
-        f"its parameters; leave trainer.strategy=auto, which is {needed} here"
-    )
-
-
-def _finds_unused(strategy: object) -> bool:
-    if isinstance(strategy, dict):
-        return bool(strategy.get("find_unused_parameters"))
-    return str(strategy).endswith("find_unused_parameters_true")
-
-
-def _name(strategy: object) -> str:
-    return strategy.get("_target_", "") if isinstance(strategy, dict) else str(strategy)
+__all__ = ["StandIns", "check_processes", "processes", "workers"]
 
 
 def processes(config: dict[str, Any]) -> int:
@@ -90,6 +53,27 @@ def workers(config: Mapping[str, Any]) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
         raise UserError(f"workers={given}: expected a number of processes, 0 or more, or auto")
     return given
+
+
+def check_processes(config: dict[str, Any]) -> int:
+    """Refuse a trainer of another number of processes than were started: each would train alone.
+
+    Args:
+        config: The `trainer` node.
+
+    Returns:
+        Its number of processes.
+
+    Raises:
+        UserError: If torchrun or srun started more or fewer.
+    """
+    wanted, started = processes(config), started_processes()
+    if started not in (1, wanted):
+        raise UserError(
+            f"{started} processes were started, and trainer.devices times trainer.num_nodes is {wanted}: set them to "
+            "the processes of a node and the number of nodes"
+        )
+    return wanted
 
 
 class StandIns(L.Callback):

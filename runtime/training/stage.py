@@ -13,8 +13,9 @@ from medzoo.runtime.checkpoints.matching import check_same_order, waiting
 from medzoo.runtime.contracts import Receives
 from medzoo.runtime.errors import user_errors
 from medzoo.runtime.output import run_folder
-from medzoo.runtime.training.ranks import fitting_strategy, processes
+from medzoo.runtime.training.ranks import processes
 from medzoo.runtime.training.start import check_intensities, goes_on, starting_point, try_out
+from medzoo.runtime.training.strategy import fitting_strategy
 
 __all__ = ["Results", "Stage"]
 
@@ -49,6 +50,13 @@ class Stage:
         self.module = instantiate(part, "lightning_module")
         self.strategy = fitting_strategy(self.config["trainer"], self.module)
         self.start = starting_point(self.config, self.folder, self.module)
+
+    def whole(self) -> L.LightningModule:
+        """Put together a module that was trained in shards; every process gets all of its weights."""
+        weights = self.module.state_dict()
+        self.module = instantiate(checkpoint.without_pretrained(self.config["lightning_module"]), "lightning_module")
+        self.module.load_state_dict(weights)
+        return self.module
 
     def clear(self) -> None:
         """Free both: the data of one stage should not fill the memory while another trains."""

@@ -16,8 +16,10 @@ from medzoo.runtime.errors import UserError, data_errors, stage_errors
 from medzoo.runtime.output import report, run_folder
 from medzoo.runtime.plan import Plan, make_plan
 from medzoo.runtime.training.fit import fit
+from medzoo.runtime.training.ranks import check_processes
 from medzoo.runtime.training.stage import Stage
 from medzoo.runtime.training.start import check_names
+from medzoo.runtime.training.together import FILE, first_process_leads
 
 __all__ = ["train"]
 
@@ -42,11 +44,13 @@ def train(config: DictConfig) -> float | None:
     _check_folder(run, [*plan.stages], config.auto_resume)
     comparisons: list[Compares] = instantiate_all(plan.comparisons, "comparisons")
     stages = [Stage(name, plain, run / name, _trained(name, plain, run / name)) for name, plain in plan.stages.items()]
-    _rehearse(run, plan, stages)
+    several = max(check_processes(stage.config["trainer"]) for stage in stages) > 1
+    with first_process_leads(run, several=several):
+        _rehearse(run, plan, stages)
     metrics: dict[str, Any] = {}
     for position, stage in enumerate(stages):
         if not stage.trained:
-            metrics = _run(stage, stages[:position])
+            metrics = _run(stage, stages[:position], several)
             if stage is not stages[-1] and run_folder.is_first_process():
                 Console().print(report.terminal_table(metrics, stage.config.get("expected") or {}))
     if stages[-1].name:
@@ -55,6 +59,8 @@ def train(config: DictConfig) -> float | None:
         for name, compare in zip(plan.comparisons, comparisons, strict=True):
             compare(run, name)
         report.finish(run, metrics, plan.expected)
+        for folder in {run, *(stage.folder for stage in stages)}:
+            (folder / FILE).unlink(missing_ok=True)
     return metrics.get(plan.optimized_metric)
 
 
@@ -112,17 +118,18 @@ def _rehearse(run: Path, plan: Plan, stages: list[Stage]) -> None:
         log.info("phantom images: the numbers show that the code works and say nothing about patients")
 
 
-def _run(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
+def _run(stage: Stage, earlier: list[Stage], several: bool) -> dict[str, float]:
     """Train and test a stage, and write the metrics of a named one."""
     if stage.name:
         log.info("stage %s", stage.name)
     with stage_errors(stage.name):
         if stage.module is None:
             stage.build()
-        if not stage.prepared and run_folder.is_first_process():
-            stage.prepare()
-            if not stage.prepared:
-                raise UserError(stage.waiting)
+        with first_process_leads(stage.folder, several=several):
+            if not stage.prepared and run_folder.is_first_process():
+                stage.prepare()
+                if not stage.prepared:
+                    raise UserError(stage.waiting)
         with data_errors():
             metrics = fit(stage, earlier)
     if stage.name and run_folder.is_first_process():

@@ -15,7 +15,8 @@ from medzoo.lightning_modules import ClassificationModule
 from medzoo.lightning_modules.optimization import OptimizedModule
 from medzoo.runtime.build import make_trainer
 from medzoo.runtime.errors import UserError
-from medzoo.runtime.training.ranks import fitting_strategy, workers
+from medzoo.runtime.training.ranks import workers
+from medzoo.runtime.training.strategy import fitting_strategy
 from tests.conftest import ROOT, SMALL, run_verb, train
 
 NEEDS = "ddp_find_unused_parameters_true"
