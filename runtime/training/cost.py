@@ -5,11 +5,12 @@ import time
 
 import lightning as L
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from medzoo.runtime.training.allocations import Allocations
 
-__all__ = ["Cost"]
+__all__ = ["Cost", "held_before_step"]
 
 _COUNTED = 1  # index of the batch whose tensors are counted; the optimiser has no state before it
 
@@ -38,9 +39,7 @@ class Cost(L.Callback):
         """Start the clock; count tensors in one step."""
         if batch_idx == _COUNTED and self._peak_gb is None and pl_module.device.type == "cpu" and _is_eager(pl_module):
             self._counter = Allocations()
-            held = [*pl_module.parameters(), *pl_module.buffers()]
-            leaves = tree_leaves([batch, [optimizer.state_dict() for optimizer in trainer.optimizers]])
-            self._counter.count(*held, *(leaf for leaf in leaves if isinstance(leaf, torch.Tensor)))
+            self._counter.count(*held_before_step(trainer, pl_module, batch))
             self._counter.__enter__()
         self._began = time.perf_counter()
 
@@ -67,6 +66,14 @@ class Cost(L.Callback):
         """`fit/seconds_per_step`, the median without data loading, and `fit/peak_memory_gb`, if measured."""
         measured = {"fit/seconds_per_step": statistics.median(self._seconds[2:])} if len(self._seconds) > 2 else {}
         return measured | ({} if self._peak_gb is None else {"fit/peak_memory_gb": self._peak_gb})
+
+
+def held_before_step(trainer: L.Trainer, module: L.LightningModule, batch: object) -> list[Tensor]:
+    """Weights, buffers, gradients of the last step, which the next one frees, optimiser states, and the batch."""
+    gradients = [weight.grad for weight in module.parameters()]
+    leaves = tree_leaves([gradients, batch, [optimizer.state_dict() for optimizer in trainer.optimizers]])
+    held = [*module.parameters(), *module.buffers(), *leaves]
+    return [tensor for tensor in held if isinstance(tensor, Tensor)]
 
 
 def _is_eager(module: L.LightningModule) -> bool:
