@@ -18,11 +18,11 @@ PAGE = Path(__file__).parent / "how-to" / "scale.md"
 BEGIN, END = "<!-- needs: python -m docs.needs -->", "<!-- end of needs -->"
 COLUMNS = ("parameters", "peak of a step", "activations and batch", "operations a step", "steps", "hours, H200")
 MADE_UP = {  # keys without a value in an experiment; no data are read
-    "datamodule.root": "x",
-    "datamodule.val_hospitals": "[a]",
-    "datamodule.test_hospitals": "[b]",
-    "datamodule.clinical": "{age_years:[18,100]}",
-    "datamodule.file": "x",
+    "root": "x",
+    "val_hospitals": "[a]",
+    "test_hospitals": "[b]",
+    "clinical": "{age_years:[18,100]}",
+    "file": "x",
 }
 IMAGES = {  # spacing and size of the images for which networks are planned, where the data are asked
     "hematoma_slices_segmentation": ((1.0, 1.0), (512, 512)),
@@ -33,8 +33,8 @@ IMAGES = {  # spacing and size of the images for which networks are planned, whe
 
 def needs(experiment: str) -> dict[str, Estimate]:
     """The estimate of an experiment without data, by stage."""
-    missing = OmegaConf.missing_keys(compose("train", [f"experiment={experiment}"]))
-    words = [f"{key}={value}" for key, value in MADE_UP.items() if key in missing]
+    data = compose("train", [f"experiment={experiment}"]).datamodule
+    words = [f"datamodule.{key}={value}" for key, value in MADE_UP.items() if OmegaConf.is_missing(data, key)]
     if experiment in IMAGES:
         spacing, size = IMAGES[experiment]
         sizes = vars(make_sizes([spacing] * 20, [size] * 20, classes=2, gpu_memory_gb=8))
