@@ -27,10 +27,10 @@ from medzoo.runtime.training.allocations import Allocations
 from medzoo.runtime.training.cost import held_before_step
 from medzoo.runtime.training.shapes import Flops, shapes_only
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["HERE", "Estimate", "Repeated", "estimate"]
 
 _NOMINAL = 1000  # batches of an epoch where nobody knows how many
-_HERE = {  # what a trainer on shapes differs in; a step needs the same on every device
+HERE = {  # what a trainer on shapes differs in; a step needs the same on every device
     "accelerator": "cpu",
     "devices": 1,
     "num_nodes": 1,
@@ -55,6 +55,7 @@ class Estimate:
         optimizer: State of the optimisers.
         activations: What else is held at the peak of a step: activations and the batch.
         flops: Floating-point operations of a step, of all batches that are accumulated for it.
+        batches: Batches of a step.
         steps: Of the optimiser, in all; None if only the data tell.
         store: Size of the cohort in the store, if the data are there.
         missing: What is not known, and the key that gives it.
@@ -67,6 +68,7 @@ class Estimate:
     optimizer: float
     activations: float
     flops: float
+    batches: int
     steps: int | None
     store: float | None
     missing: str
@@ -100,7 +102,7 @@ def _stage(config: dict[str, Any]) -> Estimate:
     if not isinstance(datamodule, DescribesBatch):
         raise UserError(f"datamodule: {type(datamodule).__name__} has no empty_batch(), which describes a batch")
     batches, store, missing = _cohort(datamodule)
-    settings = {**config["trainer"], **_HERE}
+    settings = {**config["trainer"], **HERE}
     settings["precision"] = str(settings["precision"]).replace("16-", "bf16-").replace("bfbf", "bf")  # of equal size
     step = _Step()
     with _quiet(), shapes_only() as shapes, suppress(_Measured):
@@ -119,6 +121,7 @@ def _stage(config: dict[str, Any]) -> Estimate:
         optimizer=step.optimizer,
         activations=step.peak - step.weights - step.gradients - step.optimizer,
         flops=step.flops,
+        batches=step.batches,
         steps=_steps(config["trainer"], batches, step.batches),
         store=store,
         missing=missing if batches is None else "",
@@ -156,7 +159,7 @@ def _averages(callbacks: dict[str, Any]) -> bool:
     return any(isinstance(each, type) and issubclass(each, WeightAveraging) for each in classes)
 
 
-class _Repeated:
+class Repeated:
     """One batch over and over."""
 
     def __init__(self, batch: dict[str, Any], count: int) -> None:
@@ -177,13 +180,13 @@ class _Described(L.LightningDataModule):
         super().__init__()
         self.batch, self.count = batch, count
 
-    def train_dataloader(self) -> _Repeated:
+    def train_dataloader(self) -> Repeated:
         """The batches of an epoch."""
-        return _Repeated(self.batch, self.count)
+        return Repeated(self.batch, self.count)
 
-    def ordered_dataloader(self, split: str) -> _Repeated:
+    def ordered_dataloader(self, split: str) -> Repeated:
         """One batch, for a module that fits something between steps."""
-        return _Repeated(self.batch, 1)
+        return Repeated(self.batch, 1)
 
 
 class _Measured(Exception):

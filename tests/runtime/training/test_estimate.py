@@ -1,4 +1,4 @@
-"""What a run is estimated to need: nothing is read, written or computed. `test_experiments.py` compares it with runs."""
+"""What a run is estimated to need, without data. `test_experiments.py` compares it with what runs took."""
 
 import pytest
 import torch
