@@ -38,6 +38,7 @@ format: setup ## fix style and format in place
 	$(BIN)/ruff format .
 
 bench: setup ## compare speed with what a user would otherwise run; writes docs/benchmarks.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,benchmarks]'
 	$(BIN)/python -m benchmarks.run
 
 notebook: setup ## rebuild and run docs/notebooks

@@ -43,7 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sections = {name: text for name, text in read_sections(chosen.output).items() if name in known}
     for name in chosen.names or known:
         where = machine()  # before the benchmark itself loads the machine
-        rows = known[name].run()
+        try:
+            rows = known[name].run()
+        except (ImportError, SystemExit) as missing:  # a peer without which nothing can be compared
+            print(f"{name}: left out, {missing}")
+            sections.setdefault(name, f"{(known[name].__doc__ or '').strip()}\n\nNot run: {missing}.")
+            write_page(chosen.output, sections)
+            continue
         print_rows(name, rows)
         sections[name] = section(name, known[name].__doc__ or "", rows, where)
         write_page(chosen.output, sections)  # after each, so that a later failure loses nothing

@@ -26,7 +26,7 @@ if not __package__:  # python benchmarks/selective_scan.py: imports start at the
 import torch
 from torch import Tensor
 
-from benchmarks.tables.row import Row, print_rows
+from benchmarks.tables.row import Row, not_installed, print_rows
 from medzoo.models.state_space import selective_scan
 
 __all__ = ["run", "scan"]
@@ -41,13 +41,19 @@ PATIENCE_S = 120.0
 
 def run() -> list[Row]:
     """Measure every length and method, each in a process of its own."""
+    missing = {peer: not_installed(peer, "-e '.[benchmarks]'") for peer in PEERS if peer != "loop"}
     for peer in PEERS:
-        _check(peer)
+        if not missing.get(peer):
+            _check(peer)
     rows = []
     for length in LENGTHS:
         ours = _measured("chunked", length)
         for peer in PEERS:
-            theirs, case = _measured(peer, length), f"L = {length:,}, peer {peer}"
+            case = f"L = {length:,}, peer {peer}"
+            if told := missing.get(peer):
+                rows.append(Row(case, "s", ours["seconds"], None, GOALS[peer], False, told))
+                continue
+            theirs = _measured(peer, length)
             what = "forward and backward" if "mb" in theirs else f"the peer was stopped after {PATIENCE_S:g} s"
             rows.append(Row(case, "s", ours["seconds"], theirs["seconds"], GOALS[peer], False, what))
             if "mb" not in theirs:

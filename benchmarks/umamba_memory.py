@@ -82,7 +82,8 @@ def allocated(mamba: str, patch: Sequence[int], batch: int, *, fake: bool, devic
     Returns:
         MB: `weights`, `forward` (held after the forward pass, including weights) and `peak`.
     """
-    own, _STATES["cpu"] = _STATES["cpu"], _STATES[device]
+    own = dict(_STATES)
+    _STATES.update(dict.fromkeys(own, own[device]))  # tensors of shapes alone count as those of a GPU
     try:
         with FakeTensorMode() if fake else nullcontext():
             network, image = _network(mamba), torch.zeros(batch, 1, *patch)
@@ -93,7 +94,7 @@ def allocated(mamba: str, patch: Sequence[int], batch: int, *, fake: bool, devic
                 forward = held.now
                 loss.backward()
     finally:
-        _STATES["cpu"] = own
+        _STATES.update(own)
     return {"weights": weights, "forward": forward, "peak": held.peak}
 
 

@@ -93,6 +93,11 @@ class BaseDataModule(L.LightningDataModule):
         return len(self.image_shape) - 1
 
     @property
+    def batches_of_epoch(self) -> int | None:
+        """Training batches of an epoch on one device; None if only the data tell."""
+        return None
+
+    @property
     def split(self) -> dict[str, list[str]]:
         """Ids of every split, known after `setup`."""
         return {name: [one.id for one in items] for name, items in self._items.items()}

@@ -138,6 +138,15 @@ class InMemoryDataModule(BaseDataModule):
         self._check_classes()
         self._report_duplicates()
 
+    def empty_batch(self) -> dict[str, Any]:
+        """Zeros of the shapes and types of a training batch, and labels of all classes; see the class."""
+        count = self.batch_size
+        label = torch.arange(count) % self.num_classes
+        label = torch.zeros(count, self.num_classes) if self.task == "multilabel" else label
+        batch = {"image": torch.zeros(count, *self.image_shape), "label": label, "id": [""] * count}
+        batch |= {"hcr": torch.zeros(count, self.hcr_features)} if self.radiomics else {}
+        return batch | ({"mask": torch.zeros(count, 1, *self.image_size).bool()} if self.give_mask else {})
+
     def plain(self, split: str) -> Iterator[dict[str, Any]]:
         """Batches of `ordered_dataloader` with images in [0, 1], for figures."""
         for batch in self.ordered_dataloader(split):

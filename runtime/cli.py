@@ -58,6 +58,12 @@ def main(verb: str) -> None:
         if verb == "train" and {"job", "--resolve"} <= set(sys.argv):  # Hydra cannot know what a stage is
             _show(_composed(sys.argv[1:], verb))
             return
+        if verb == "train" and _estimates(sys.argv[1:]):  # Hydra would make a run folder
+            config = _composed(sys.argv[1:], verb)
+            _check_top_level(config)
+            with user_errors(kinds=(ImportError,)):
+                importlib.import_module("medzoo.runtime.verbs.train").print_estimate(config)
+            return
         decorate = hydra.main(version_base="1.3", config_path=str(CONF), config_name=verb)
         decorate(lambda config: _job(verb, config))()
     except UserError as error:
@@ -69,6 +75,14 @@ def main(verb: str) -> None:
 def _show(config: DictConfig) -> None:
     plan = importlib.import_module("medzoo.runtime.plan").make_plan(config)
     print(OmegaConf.to_yaml(OmegaConf.create(plan.config())), end="")
+
+
+def _estimates(arguments: list[str]) -> bool:
+    if not any(word.lstrip("+").lower() == "estimate=true" for word in arguments):
+        return False
+    if MULTIRUN & {*arguments}:
+        raise UserError("estimate=true looks at one run: leave out -m")
+    return True
 
 
 def _job(verb: str, config: DictConfig) -> Any:

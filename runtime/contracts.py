@@ -19,6 +19,7 @@ __all__ = [
     "ChecksFolder",
     "Compares",
     "DataModule",
+    "DescribesBatch",
     "Exports",
     "Finalizes",
     "Fitted",
@@ -32,6 +33,7 @@ __all__ = [
     "OrderedSplits",
     "PatientTables",
     "Prepares",
+    "PreparesBatches",
     "Pretrained",
     "Receives",
     "SaysItsSteps",
@@ -154,6 +156,18 @@ class Normalises(Protocol):
 
 
 @runtime_checkable
+class DescribesBatch(Protocol):
+    """A datamodule that knows the shapes of a training batch without data, for `train.py ... estimate=true`."""
+
+    @property
+    def batches_of_epoch(self) -> int | None:
+        """Training batches of an epoch on one device; None if only the data tell."""
+
+    def empty_batch(self) -> dict[str, Any]:
+        """Zeros of the keys, shapes and types of a training batch of one device."""
+
+
+@runtime_checkable
 class HasImages(Protocol):
     """A datamodule of images of one shape, which is known without reading them."""
 
@@ -244,6 +258,14 @@ class Finalizes(Protocol):
         Raises:
             ValueError: If they cannot be fitted.
         """
+
+
+@runtime_checkable
+class PreparesBatches(Protocol):
+    """A module that changes what training batches hold when training starts, such as images into cached latents."""
+
+    def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch as the datamodule describes it (`DescribesBatch`), changed so."""
 
 
 @runtime_checkable

@@ -17,7 +17,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from medzoo.runtime.verbs.train import train
 from tests.conftest import EXPERIMENTS, ROOT, compose
 
 FULL = [name for name in EXPERIMENTS if not name.endswith("_demo")]
@@ -63,6 +62,8 @@ def tiny(experiment: str, run: Path, data: Path, *more: str, **trainer: Any) -> 
 
 def main(runs: Path, data: Path, experiments: list[str]) -> None:
     """Train experiments one after the other, as one of several processes."""
+    from medzoo.runtime.verbs.train import train  # heavy, and most need only the list of experiments
+
     devices = int(os.environ["WORLD_SIZE"])  # Lightning takes it away with its first trainer
     for experiment in experiments:
         began = time.monotonic()

@@ -1,5 +1,6 @@
 """One line of a benchmark's table: the same work done by this zoo and by a peer."""
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["HEADER", "Row", "print_rows"]
+__all__ = ["HEADER", "Row", "not_installed", "print_rows"]
 
 HEADER = ("case", "unit", "zoo", "peer", "zoo / peer", "goal", "met", "remark")
 
@@ -20,7 +21,7 @@ class Row:
         case: What was measured; the benchmark's docstring names the peer.
         unit: Unit of both numbers, such as `batches/s` or `s/epoch`.
         zoo: This zoo's number.
-        peer: The peer's number, above 0.
+        peer: The peer's number, above 0; None if it is not installed.
         goal: Target for the ratio zoo / peer; none if the row has no target.
         higher_is_better: Whether the ratio should be at least the goal; otherwise at most.
         remark: Other observations, such as equal results on both sides.
@@ -29,20 +30,20 @@ class Row:
     case: str
     unit: str
     zoo: float
-    peer: float
+    peer: float | None
     goal: float | None = None
     higher_is_better: bool = True
     remark: str = ""
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """The zoo's number over the peer's."""
-        return self.zoo / self.peer
+        return None if self.peer is None else self.zoo / self.peer
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal was met, none without a goal."""
-        if self.goal is None:
+        """Whether the goal was met, none without a goal or a peer."""
+        if self.goal is None or self.ratio is None:
             return None
         return self.ratio >= self.goal if self.higher_is_better else self.ratio <= self.goal
 
@@ -51,8 +52,22 @@ class Row:
         """The row as text, in the order of `HEADER`."""
         goal = "" if self.goal is None else f"{'≥' if self.higher_is_better else '≤'} {self.goal:g}"
         met = {None: "", True: "yes", False: "no"}[self.met]
-        numbers = (f"{self.zoo:.4g}", f"{self.peer:.4g}", f"{self.ratio:.3g}")
+        numbers = (f"{self.zoo:.4g}", _text(self.peer, ".4g"), _text(self.ratio, ".3g"))
         return (self.case, self.unit, *numbers, goal, met, self.remark)
+
+
+def not_installed(package: str, how: str) -> str:
+    """What the remark of a row says whose peer is missing; empty if the package is there.
+
+    Args:
+        package: As it is imported.
+        how: What `pip install` needs to get it.
+    """
+    return "" if importlib.util.find_spec(package) else f"peer not installed: pip install {how}"
+
+
+def _text(number: float | None, form: str) -> str:
+    return "" if number is None else format(number, form)
 
 
 def print_rows(title: str, rows: Sequence[Row]) -> None:

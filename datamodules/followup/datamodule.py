@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from medzoo.datamodules.base import BaseDataModule
@@ -257,6 +258,20 @@ class FollowupDataModule(BaseDataModule):
             shuffle=training,
             **options,
         )
+
+    def empty_batch(self) -> dict[str, Any]:
+        """Zeros of the shapes and types of a training batch; see `SliceBatches` and `PairBatches`, without latents."""
+        count, (channels, *sides) = self.batch_size, self.image_shape
+        batch: dict[str, Any] = {"image": torch.zeros(count, channels, *sides), "id": [""] * count}
+        if self.batches == "slices":
+            return batch
+        return batch | {
+            "image": torch.zeros(count, 3 * channels, *sides),
+            "followup": torch.zeros(count, channels, *sides),
+            "iph": torch.zeros(count, *sides).bool(),
+            "clinical": torch.zeros(count, len(self.clinical_names)),
+            "label": torch.arange(count) % 2,
+        }
 
 
 def _scans(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ that a demo differs only in its data set.
 import difflib
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,12 @@ class MedMNISTDataModule(NPZDataModule):
             **options,
         )
         self._image_shape = (self._info["n_channels"], *[size] * (3 if name.endswith("3d") else 2))
+
+    @property
+    def batches_of_epoch(self) -> int:
+        """Of the official training split."""
+        batches = self._info["n_samples"]["train"] / self.batch_size
+        return math.floor(batches) if self.drop_last else math.ceil(batches)
 
     def fetch(self) -> None:
         """Download the file if it is missing, and compare its checksum with the published one."""

@@ -200,6 +200,20 @@ class LiverCohortDataModule(BaseDataModule):
         options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **self.ranks, **ranks}
         return CohortBatches(**self._data[split], augment=augment, shuffle=training, **options)
 
+    def empty_batch(self) -> dict[str, Any]:
+        """Zeros of the shapes and types of a training batch with all modalities; see `CohortBatches`."""
+        count, tables = self.batch_size, {"clinical": (self.num_clinical,), "genomics": (self.num_genes,)}
+        shapes = {name: tables.get(name) or self.sizes.shape(name) for name in self.modalities}
+        return {
+            **{name: torch.zeros(count, *shape) for name, shape in shapes.items()},
+            "present": torch.ones(count, len(shapes)).bool(),
+            "label": torch.arange(count) % self.num_classes,
+            "time": torch.zeros(count),
+            "event": torch.zeros(count).bool(),
+            "scanner": torch.zeros(count).long(),
+            "id": [""] * count,
+        }
+
     def set_predict_input(self, path: str | Path) -> None:
         """Read patients to predict from a folder in the general layout; label, time and event may be missing."""
         self._predicting = True

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 import numpy as np
+import torch
 
 from medzoo.datamodules import io
 from medzoo.datamodules.batches import Ranks
@@ -146,6 +147,11 @@ class SegmentationDataModule(MatchedCases):
         return self.plan.batch_size
 
     @property
+    def batches_of_epoch(self) -> int:
+        """As given."""
+        return self.batches
+
+    @property
     def strides(self) -> list[list[int]]:
         """Downsampling of each stage of the planned U-Net."""
         return [list(stride) for stride in self.plan.strides]
@@ -199,6 +205,12 @@ class SegmentationDataModule(MatchedCases):
             seed=self.seed,
             **ranks,
         )
+
+    def empty_batch(self) -> dict[str, Any]:
+        """Zeros of the shapes and types of a training batch; see `PatchBatches`."""
+        count = self.batch_size
+        mask = torch.zeros(count, *self.patch_size).long()
+        return {"image": torch.zeros(count, *self.image_shape), "mask": mask, "id": [""] * count}
 
     def predict_dataloader(self) -> CaseBatches:
         """The images found by `set_predict_input`, read one by one."""

@@ -115,6 +115,11 @@ class UnpairedFoldersDataModule(PatientFoldersDataModule):
         found = super().split
         return {name: [*ids, *(case.id for case in self._others.get(name, []))] for name, ids in found.items()}
 
+    def empty_batch(self) -> dict[str, Any]:
+        """Zeros of the shapes and types of a training batch; see `UnpairedBatches`."""
+        image, other = torch.zeros(2, self.slices, self.in_channels, *self.patch_size[-2:])
+        return {"image": image, "other": other, "id": [""] * self.slices}
+
     def train_dataloader(self) -> UnpairedBatches:
         """Random slices of both kinds."""
         return self._unpaired("train")

@@ -161,6 +161,12 @@ class UnlabelledDataModule(BaseDataModule):
         options: BatchOptions = {"batch_size": self.batch_size, "seed": self.seed, **(ranks or self.ranks)}
         return CorruptedBatches(self._items[split], self.corrupt, shuffle=training, **options)
 
+    def empty_batch(self) -> dict[str, Any]:
+        """Zeros of the shapes and types of a training batch; see `CorruptedBatches`."""
+        image, target = torch.zeros(2, self.batch_size, *self.image_shape)
+        words = [""] * self.batch_size
+        return {"image": image, "target": target, "corruption": words, "id": words}
+
     def _chosen(self) -> list[tuple[ImageSource, ImageFile, str]]:
         """Files with their splits; in the test of a checkpoint others have none, so that pieces are cut as before."""
         found = [

@@ -131,6 +131,14 @@ class LatentDiffusionModule(OptimizedModule):
             with self.trainer.precision_plugin.forward_context():  # processes share the scans
                 datamodule.cache_latents(lambda image: self.diffusion.encode(image.to(self.device)), self._key())
 
+    def prepared(self, batch: Batch) -> Batch:
+        """A batch of images as it is once the training scans are encoded."""
+        if not self.cache_latents:
+            return batch
+        context, followup = self._latents(batch)
+        rest = {name: value for name, value in batch.items() if name not in ("image", "followup")}
+        return {**rest, "latent": context, "followup_latent": followup}
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss at random times."""
         context, followup = self._latents(batch)

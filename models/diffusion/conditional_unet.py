@@ -139,6 +139,7 @@ class ConditionalUNet(nn.Module):
             skips += kept
         x = self.middle_out(self.middle_attention(self.middle_in(x, embedding)), embedding)
         for up in self.ups:
+            assert isinstance(up, _Up)
             x = up(x, embedding, [skips.pop() for _ in up.blocks])
         return self.head(self.last(torch.cat((x, stem), dim=1), embedding))
 

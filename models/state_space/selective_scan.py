@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 
 __all__ = ["Method", "selective_scan"]
@@ -71,7 +72,8 @@ def _check(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> None:
 
 
 def _chunk_length(u: Tensor, A: Tensor) -> int:
-    at_once = _STATES.get(u.device.type, _STATES["cpu"])
+    device = "cuda" if isinstance(u, FakeTensor) else u.device.type  # shapes alone are those of a run on a GPU
+    at_once = _STATES.get(device, _STATES["cpu"])
     chunks = max(1, at_once // (u.shape[0] * A.numel()))
     return max(1, math.ceil(u.shape[1] / chunks))
 
@@ -137,6 +139,11 @@ def _block_length(chunk: int) -> int:
     return max(1, min(32, math.isqrt(chunk)))
 
 
+def _steps(count: int, walked: Tensor) -> range:
+    """Numbers of all steps; of tensors with shapes alone the first says all, since nothing in a step outlives it."""
+    return range(min(count, 1) if isinstance(walked, FakeTensor) else count)
+
+
 def _decay(dt: Tensor, rates: Tensor, out: Tensor) -> Tensor:
     return torch.mul(dt[..., None, :], rates, out=out).exp_()
 
@@ -146,8 +153,8 @@ def _start_states(rows: list[Tensor], rates: Tensor, batch: int) -> Tensor:
     u, dt, B, _ = rows
     state = u.new_zeros(u.shape[1], *rates.shape)
     decay = torch.empty_like(state)
-    for u_q, dt_q, B_q in zip(u, dt, B, strict=True):
-        state.mul_(_decay(dt_q, rates, decay)).addcmul_(B_q[:, :, None], (dt_q * u_q)[:, None])
+    for q in _steps(len(u), u):
+        state.mul_(_decay(dt[q], rates, decay)).addcmul_(B[q, :, :, None], (dt[q] * u[q])[:, None])
     return _link(state, _decay(dt.sum(0), rates, decay), batch)
 
 
@@ -155,7 +162,7 @@ def _link(end: Tensor, decay: Tensor, batch: int) -> Tensor:
     """What enters each chunk, of what leaves it when nothing enters, and the share of what enters that leaves."""
     end, decay = end.unflatten(0, (batch, -1)), decay.unflatten(0, (batch, -1))
     enter = torch.zeros_like(end)
-    for chunk in range(1, end.shape[1]):
+    for chunk in _steps(end.shape[1], end)[1:]:
         torch.addcmul(end[:, chunk - 1], decay[:, chunk - 1], enter[:, chunk - 1], out=enter[:, chunk])
     return enter.flatten(0, 1)
 
@@ -165,7 +172,7 @@ def _outputs(rows: list[Tensor], rates: Tensor, start: Tensor, block: int) -> tu
     u, dt, B, C = rows
     y, state, decay = torch.empty_like(u), start, torch.empty_like(start)
     kept = start.new_empty(math.ceil(len(u) / block), *start.shape)
-    for q in range(len(u)):
+    for q in _steps(len(u), u):
         if q % block == 0:
             kept[q // block] = state
         state.mul_(_decay(dt[q], rates, decay)).addcmul_(B[q, :, :, None], (dt[q] * u[q])[:, None])
@@ -184,11 +191,11 @@ def _gradients(
     u, dt, B, C = rows
     carry = _end_gradients(rows, rates, dy, batch)  # a_{t+1} g_{t+1}
     du, ddt, dB, dC, drates = (torch.zeros_like(part) for part in (u, dt, B, C, rates))
-    for index in reversed(range(len(kept))):
+    for index in reversed(_steps(len(kept), u)):
         part = slice(index * block, (index + 1) * block)
         before, decay = _states_of_block(kept[index], u[part], dt[part], B[part], rates)
         gradient = torch.empty_like(decay)
-        for q in reversed(range(len(decay))):
+        for q in reversed(_steps(len(decay), u)):
             torch.addcmul(carry, C[part][q, :, :, None], dy[part][q, :, None], out=gradient[q])
             torch.mul(gradient[q], decay[q], out=carry)
         written = _over_states(B[part], gradient)
@@ -217,7 +224,7 @@ def _end_gradients(rows: list[Tensor], rates: Tensor, dy: Tensor, batch: int) ->
     _, dt, _, C = rows
     carry = dy.new_zeros(dy.shape[1], *rates.shape)
     decay = torch.empty_like(carry)
-    for q in reversed(range(len(dy))):
+    for q in reversed(_steps(len(dy), dy)):
         carry.addcmul_(C[q, :, :, None], dy[q, :, None]).mul_(_decay(dt[q], rates, decay))
     whole = _decay(dt.sum(0), rates, decay)
     return _backwards(_link(_backwards(carry, batch), _backwards(whole, batch), batch), batch)
@@ -233,7 +240,7 @@ def _states_of_block(start: Tensor, u: Tensor, dt: Tensor, B: Tensor, rates: Ten
     decay = _decay(dt, rates, start.new_empty(len(u), *start.shape))
     states = start.new_empty(len(u) + 1, *start.shape)
     states[0] = start
-    for q in range(len(u)):
+    for q in _steps(len(u), u):
         torch.mul(states[q], decay[q], out=states[q + 1])
         states[q + 1].addcmul_(B[q, :, :, None], (dt[q] * u[q])[:, None])
     return states, decay

@@ -5,12 +5,13 @@ import time
 
 import lightning as L
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from medzoo.runtime.contracts import TellsWaiting
 from medzoo.runtime.training.allocations import Allocations
 
-__all__ = ["Cost"]
+__all__ = ["Cost", "held_before_step"]
 
 _COUNTED = 1  # index of the batch whose tensors are counted; the optimiser has no state before it
 
@@ -44,9 +45,7 @@ class Cost(L.Callback):
         """Start the clock; count tensors in one step."""
         if batch_idx == _COUNTED and self._peak_gb is None and pl_module.device.type == "cpu" and _is_eager(pl_module):
             self._counter = Allocations()
-            held = [*pl_module.parameters(), *pl_module.buffers()]
-            leaves = tree_leaves([batch, [optimizer.state_dict() for optimizer in trainer.optimizers]])
-            self._counter.count(*held, *(leaf for leaf in leaves if isinstance(leaf, torch.Tensor)))
+            self._counter.count(*held_before_step(trainer, pl_module, batch))
             self._counter.__enter__()
         self._began = time.perf_counter()
 
@@ -87,6 +86,14 @@ class Cost(L.Callback):
 
 def _share(waited: float, worked: float) -> float:
     return waited / (waited + worked)
+
+
+def held_before_step(trainer: L.Trainer, module: L.LightningModule, batch: object) -> list[Tensor]:
+    """Weights, buffers, gradients of the last step, which the next one frees, optimiser states, and the batch."""
+    gradients = [weight.grad for weight in module.parameters()]
+    leaves = tree_leaves([gradients, batch, [optimizer.state_dict() for optimizer in trainer.optimizers]])
+    held = [*module.parameters(), *module.buffers(), *leaves]
+    return [tensor for tensor in held if isinstance(tensor, Tensor)]
 
 
 def _is_eager(module: L.LightningModule) -> bool:

@@ -40,7 +40,7 @@ class FullyShardedStrategy(DDPStrategy):
         for tensor in module.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
-        averages = [average.module for average in self._averages()]
+        averages = [average.module for average in self._averages() if isinstance(average.module, nn.Module)]
         frozen = {name for name, weight in module.named_parameters() if not weight.requires_grad}
         for each in (*averages, module):
             _shard(each, mesh, frozen)

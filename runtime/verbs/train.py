@@ -13,15 +13,16 @@ from rich.syntax import Syntax
 from medzoo.runtime.build import instantiate_all
 from medzoo.runtime.contracts import Compares
 from medzoo.runtime.errors import UserError, data_errors, stage_errors
-from medzoo.runtime.output import report, run_folder
+from medzoo.runtime.output import estimated, report, run_folder
 from medzoo.runtime.plan import Plan, make_plan
+from medzoo.runtime.training.estimate import estimate
 from medzoo.runtime.training.fit import fit
 from medzoo.runtime.training.ranks import check_processes
 from medzoo.runtime.training.stage import Stage
 from medzoo.runtime.training.start import check_names
 from medzoo.runtime.training.together import FILE, first_process_leads
 
-__all__ = ["train"]
+__all__ = ["print_estimate", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,23 @@ def train(config: DictConfig) -> float | None:
         for folder in {run, *(stage.folder for stage in stages)}:
             (folder / FILE).unlink(missing_ok=True)
     return metrics.get(plan.optimized_metric)
+
+
+def print_estimate(config: DictConfig) -> None:
+    """Print what every stage that is trained needs, by shapes alone; nothing is trained or written.
+
+    Args:
+        config: As composed by Hydra from `conf/train.yaml`.
+
+    Raises:
+        UserError: If an input is wrong.
+    """
+    found = estimate(make_plan(config))
+    if not found:
+        print("nothing is trained in this run: all is fitted at the end")
+        return
+    Console().print(estimated.table(found))
+    print("\n".join(estimated.notes(found)))
 
 
 def _check_folder(run: Path, names: list[str], auto_resume: bool) -> None:

@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import hemexp_sampling, light_deployment, lightning_overhead, loading, patches, reading
+from benchmarks import hemexp_sampling, light_deployment, lightning_overhead, loading, patches, reading, selective_scan
 from benchmarks.patches import queue
 from benchmarks.run import discover, main
 from benchmarks.tables.page import read_sections
@@ -59,6 +60,32 @@ def test_the_page_says_what_was_compared_where_and_how_to_repeat_it(fake, tmp_pa
     for part in ("What fake_one does.", "python -m benchmarks.run fake_two", "torch 2", "logical cores", "| 0.5 |"):
         assert part in text
     assert "fake_one" in capsys.readouterr().out
+
+
+def test_a_missing_peer_costs_its_rows_alone(monkeypatch):
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, found=importlib.util.find_spec: None if name == "mambapy" else found(name),
+    )
+    monkeypatch.setattr(selective_scan, "_measured", lambda method, length: {"seconds": 1.0, "mb": 2.0})
+    rows = selective_scan.run()
+    told = [row for row in rows if "mambapy" in row.case]
+    assert {row.remark for row in told} == {"peer not installed: pip install -e '.[benchmarks]'"}
+    assert all(row.ratio is None and row.met is None and row.cells[3:5] == ("", "") for row in told)
+    assert any(row.ratio == 1 for row in rows if "loop" in row.case)
+
+
+def test_a_benchmark_without_its_peer_is_left_out_and_the_others_run(fake, tmp_path, monkeypatch, capsys):
+    def gone():
+        raise ModuleNotFoundError("no package peer: pip install peer")
+
+    monkeypatch.setattr(discover()["fake_one"], "run", gone)
+    page = tmp_path / "page" / "benchmarks.md"
+    main(["--output", str(page)])
+    assert "Not run: no package peer: pip install peer." in read_sections(page)["fake_one"]
+    assert "| 0.5 |" in read_sections(page)["fake_two"]
+    assert "fake_one: left out" in capsys.readouterr().out
 
 
 def test_a_named_benchmark_leaves_the_other_sections(fake, tmp_path):

@@ -1,0 +1,63 @@
+"""Writes what each full experiment needs into docs/how-to/scale.md: `python -m docs.needs` (minutes; no data)."""
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from medzoo.datamodules.segmentation.plan import make_plan as make_sizes
+from medzoo.runtime.composing.compose import compose
+from medzoo.runtime.composing.resolvers import register_resolvers
+from medzoo.runtime.environment import CONF
+from medzoo.runtime.output.estimated import cells
+from medzoo.runtime.plan import make_plan
+from medzoo.runtime.training.estimate import Estimate, estimate
+
+__all__ = ["main"]
+
+PAGE = Path(__file__).parent / "how-to" / "scale.md"
+BEGIN, END = "<!-- needs: python -m docs.needs -->", "<!-- end of needs -->"
+COLUMNS = ("parameters", "peak of a step", "activations and batch", "operations a step", "steps", "hours, H200")
+MADE_UP = {  # keys without a value in an experiment; no data are read
+    "root": "x",
+    "val_hospitals": "[a]",
+    "test_hospitals": "[b]",
+    "clinical": "{age_years:[18,100]}",
+    "file": "x",
+}
+IMAGES = {  # spacing and size of the images for which networks are planned, where the data are asked
+    "hematoma_slices_segmentation": ((1.0, 1.0), (512, 512)),
+    "liver_segmentation": ((3.0, 1.2, 1.2), (60, 256, 256)),
+    "liver_translation": ((3.0, 1.2, 1.2), (60, 256, 256)),
+}
+
+
+def needs(experiment: str) -> dict[str, Estimate]:
+    """The estimate of an experiment without data, by stage."""
+    data = compose("train", [f"experiment={experiment}"]).datamodule
+    words = [f"datamodule.{key}={value}" for key, value in MADE_UP.items() if OmegaConf.is_missing(data, key)]
+    if experiment in IMAGES:
+        spacing, size = IMAGES[experiment]
+        sizes = vars(make_sizes([spacing] * 20, [size] * 20, classes=2, gpu_memory_gb=8))
+        plan = str({key: [*value] if isinstance(value, tuple) else value for key, value in sizes.items()})
+        words.append(f"datamodule.plan={plan}".replace(" ", "").replace("'", "").replace("(", "[").replace(")", "]"))
+    return estimate(make_plan(compose("train", [f"experiment={experiment}", *words])))
+
+
+def main() -> None:
+    """Write the table between its markers."""
+    register_resolvers()
+    rows = []
+    for file in sorted((CONF / "experiment").glob("*.yaml")):
+        if file.stem.endswith("_demo"):
+            continue
+        for stage, found in needs(file.stem).items():
+            values = cells(found)
+            rows.append(f"| {file.stem} | {stage} | {' | '.join(values[column] for column in COLUMNS)} |")
+            print(rows[-1], flush=True)
+    head = f"| experiment | stage | {' | '.join(COLUMNS)} |\n|{'---|' * (2 + len(COLUMNS))}"
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text("\n".join([before + BEGIN, "", head, *rows, "", END]) + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    main()
