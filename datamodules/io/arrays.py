@@ -4,6 +4,7 @@ Pickled objects are never loaded. Arrays come in native byte order and C order.
 """
 
 import io
+import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,10 +71,11 @@ def read_npy(file: Path) -> np.ndarray:
     return _checked(array, "", str(file))
 
 
-def mapped(file: Path) -> np.ndarray:
-    """Memory-map an array that this program has written."""
+def mapped(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Memory-map an array that this program has written; its header, which takes longest to read, is skipped."""
+    size = dtype.itemsize * math.prod(shape)
     with opening(file, "an npy array"):
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        return np.memmap(file, dtype, "r", offset=file.stat().st_size - size, shape=shape)
 
 
 def read_npz(file: Path, key: str) -> np.ndarray:

@@ -68,7 +68,7 @@ class StoredArray:
 
     def mapped(self) -> np.ndarray:
         """The whole of a `.npy`, mapped; the file stays open as long as the array lives."""
-        return mapped(self.file)
+        return mapped(self.file, self.shape, self.dtype) if all(self.shape) else np.empty(self.shape, self.dtype)
 
 
 def write_plain(file: Path, array: np.ndarray | Streamed) -> None:
