@@ -22,7 +22,7 @@ _STEP = 0.07  # seconds of a step on a GPU that a batch is estimated for
 _BATCH = 2
 
 
-def rows(folder: Path, *, edge: int = 320, count: int = 24) -> list[Row]:
+def rows(folder: Path, *, edge: int = 320, count: int = 48) -> list[Row]:
     """Compare batches of two patches of 16 slices, of synthetic heads of `edge` pixels squared.
 
     Args:
