@@ -1,5 +1,6 @@
 """Diagnosis and survival from any subset of modalities: encoders, a fusion, and the losses that all fusions share."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.metrics import ConcordanceIndex
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.models.fitted import CohortBaselines, PatientThreshold
-from medzoo.models.fusion import Fused, FusionNetwork, drop_modalities
+from medzoo.models.fusion import Fused, FusionNetwork, drop_modalities, rows_of
 from medzoo.models.losses import CoxLoss
 
 __all__ = ["FusionModule"]
@@ -154,9 +155,22 @@ class FusionModule(OptimizedModule):
             self.baselines.clinical.fill.take(**plain_filler(made.fill))
             self.baselines.clinical.model.take(**plain_model(made.model))
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch, and keep what decides the course of a step as an array, so that no step waits for the device.
+
+        It is `present_here` (B, M), the same as `present`. Tells of a batch without events.
+        """
+        if self.survival_weight and "time" in batch and not (batch["event"].bool() & batch["time"].isfinite()).any():
+            warnings.warn(
+                "a batch without events contributes nothing to the survival loss: use larger batches", stacklevel=2
+            )
+        return super().transfer_batch_to_device(batch, device, dataloader_idx) | {
+            "present_here": batch["present"].cpu().numpy()
+        }
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
-        seen = drop_modalities(batch["present"], self.modality_dropout)
+        seen = drop_modalities(_present(batch), self.modality_dropout)
         *_, terms = self._terms(batch, seen)
         return self.log_training(terms, len(batch["id"]))
 
@@ -182,7 +196,7 @@ class FusionModule(OptimizedModule):
             `id`, `prob` (B, K), `risk` (B,), the logarithm of the hazard, `weights` (B, M) and `present` (B, M).
         """
         tokens = self._encode(batch)
-        return self._prediction(batch, self.net.fuse(tokens, self.net.evidence(tokens), batch["present"]))
+        return self._prediction(batch, self.net.fuse(tokens, self.net.evidence(tokens), _present(batch)))
 
     def _prediction(self, batch: Batch, fused: Fused) -> Batch:
         prob, risk = fused.output[:, :-1].float().softmax(1), fused.output[:, -1].float()
@@ -191,19 +205,19 @@ class FusionModule(OptimizedModule):
     def _encode(self, batch: Batch) -> Tensor:
         """Tokens (B, M, dim); those of frozen encoders are cached in training and validation."""
         if not self.freeze_encoders:
-            return self.net.encode(batch, batch["present"])
+            return self.net.encode(batch, _present(batch))
         self.net.encoders.eval()
         if self._trainer is None or not (self.trainer.training or self.trainer.validating):
             with torch.no_grad():
-                return self.net.encode(batch, batch["present"])
+                return self.net.encode(batch, _present(batch))
         if not all(name in self._kept for name in batch["id"]):
             with torch.no_grad():
-                self._kept |= dict(zip(batch["id"], self.net.encode(batch, batch["present"]), strict=True))
+                self._kept |= dict(zip(batch["id"], self.net.encode(batch, _present(batch)), strict=True))
         return torch.stack([self._kept[name] for name in batch["id"]])
 
     def _terms(self, batch: Batch, seen: Tensor) -> tuple[Fused, Tensor, Tensor, Terms]:
         """The fused output, evidence, tokens, and the terms of the loss with `loss`, their sum."""
-        tokens, present = self._encode(batch), batch["present"]
+        tokens, present = self._encode(batch), _present(batch)
         evidence = self.net.evidence(tokens)
         fused = self.net.fuse(tokens, evidence, seen)
         terms = {}
@@ -211,8 +225,9 @@ class FusionModule(OptimizedModule):
             terms["fusion"] = self.fusion_weight * self._task(fused.output, batch)
             terms |= fused.terms
         if self.unimodal_weight and not self.freeze_encoders:
-            own = [self._task(evidence[rows, m], batch, rows) for m, rows in enumerate(present.T) if rows.any()]
-            terms["unimodal"] = self.unimodal_weight * torch.stack(own).mean()
+            rows = [rows_of(mask, tokens) for mask in present.T]
+            losses = [self._task(evidence[own, m], batch, own) for m, own in enumerate(rows) if len(own)]
+            terms["unimodal"] = self.unimodal_weight * torch.stack(losses).mean()
         if self.alignment is not None:
             terms["alignment"] = self.alignment_weight * self.alignment(tokens, present)
         if self.reconstruction_weight:
@@ -234,14 +249,14 @@ class FusionModule(OptimizedModule):
         errors = [tokens.sum() * 0]
         for name, decoder in self.decoders.items():
             index = self.modalities.index(name)
-            rows = batch["present"][:, index]
-            if rows.any():
+            rows = rows_of(_present(batch)[:, index], tokens)
+            if len(rows):
                 truth = batch[name][rows]
                 errors.append(F.mse_loss(decoder(tokens[rows, index]), truth) / truth.var().clamp_min(1e-6))
         return torch.stack(errors).sum() / max(len(errors) - 1, 1)
 
     def _evaluate(self, stage: str, batch: Batch) -> tuple[Fused, Tensor, Tensor]:
-        fused, evidence, tokens, terms = self._terms(batch, batch["present"])
+        fused, evidence, tokens, terms = self._terms(batch, _present(batch))
         metrics = self.val_metrics if stage == "val" else self.test_metrics
         order = self.val_concordance if stage == "val" else self.test_concordance
         prediction, size = self._prediction(batch, fused), len(batch["id"])
@@ -253,3 +268,8 @@ class FusionModule(OptimizedModule):
             order.update(prediction["risk"], batch["time"], batch["event"])
             self.log(f"{stage}/c_index", order, on_epoch=True, batch_size=size)
         return fused, evidence, tokens
+
+
+def _present(batch: Batch) -> Tensor:
+    """(B, M) bool, on the CPU if the batch came through `transfer_batch_to_device`."""
+    return torch.from_numpy(batch["present_here"]) if "present_here" in batch else batch["present"]

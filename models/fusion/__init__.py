@@ -3,7 +3,7 @@
 from medzoo.models.fusion.cross import CrossFusion
 from medzoo.models.fusion.decoders import TableDecoder, VolumeDecoder
 from medzoo.models.fusion.early import EarlyFusion
-from medzoo.models.fusion.fused import Fused, drop_modalities
+from medzoo.models.fusion.fused import Fused, drop_modalities, rows_of
 from medzoo.models.fusion.late import LateFusion
 from medzoo.models.fusion.misa import MISAFusion
 from medzoo.models.fusion.network import FusionNetwork
@@ -18,4 +18,5 @@ __all__ = [
     "TableDecoder",
     "VolumeDecoder",
     "drop_modalities",
+    "rows_of",
 ]

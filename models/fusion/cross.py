@@ -65,6 +65,7 @@ class CrossFusion(nn.Module):
 
     def forward(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
         """Fuse tokens (B, M, dim) and evidence (B, M, K + 1)."""
+        present = present.to(tokens.device, non_blocking=True)
         known = present[..., None]
         own = torch.stack([net(tokens[:, index]) for index, net in enumerate(self.project)], 1)
         filled = torch.where(known, own, self.absent)

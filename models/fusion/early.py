@@ -34,6 +34,7 @@ class EarlyFusion(nn.Module):
 
     def forward(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
         """Fuse tokens (B, M, dim); `evidence` is not used."""
+        present = present.to(tokens.device, non_blocking=True)
         normed = torch.stack([norm(tokens[:, index]) for index, norm in enumerate(self.norm)], 1)
         filled = torch.where(present[..., None], normed, self.missing)
         return Fused(self.net(filled.flatten(1)), present / present.sum(1, keepdim=True), {})

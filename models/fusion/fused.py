@@ -1,11 +1,14 @@
-"""The result of a fusion, and how modalities are hidden from it."""
+"""The result of a fusion, and how modalities are hidden from it.
+
+`present` may lie on the CPU while tokens lie on a GPU: which rows have a modality is then known without waiting for it.
+"""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Fused", "check_present", "drop_modalities", "masked_softmax"]
+__all__ = ["Fused", "check_present", "drop_modalities", "masked_softmax", "rows_of"]
 
 
 class Fused(NamedTuple):
@@ -34,6 +37,11 @@ def check_present(present: Tensor) -> None:
     empty = (~present.any(1)).nonzero()[:, 0].tolist()
     if empty:
         raise ValueError(f"row {empty[0]} of the batch has no modality at all: leave such patients out")
+
+
+def rows_of(mask: Tensor, like: Tensor) -> Tensor:
+    """Indices of the true entries of a mask (B,), on the device of another tensor."""
+    return mask.nonzero()[:, 0].to(like.device, non_blocking=True)
 
 
 def drop_modalities(present: Tensor, share: float) -> Tensor:

@@ -28,6 +28,7 @@ class LateFusion(nn.Module):
 
     def forward(self, tokens: Tensor, evidence: Tensor, present: Tensor) -> Fused:
         """Fuse evidence (B, M, K + 1); `tokens` are not used."""
+        present = present.to(evidence.device, non_blocking=True)
         weights = masked_softmax(self.scores.expand(present.shape), present)
         known = evidence.where(present[..., None], 0.0)
         return Fused(torch.einsum("bm,bmk->bk", weights, known), weights, {})

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medzoo.models.fusion.fused import Fused
+from medzoo.models.fusion.fused import Fused, rows_of
 from medzoo.models.losses.subspaces import central_moment_discrepancy, subspace_difference
 
 __all__ = ["MISAFusion"]
@@ -74,11 +74,12 @@ class MISAFusion(nn.Module):
         private = [net(each).sigmoid() for net, each in zip(self.private, projected, strict=True)]
         shared = [self.shared(each).sigmoid() for each in projected]
         rebuilt = [net(a + b) for net, a, b in zip(self.rebuild, private, shared, strict=True)]
-        known = torch.cat([present, present], 1)
+        there = present.to(tokens.device, non_blocking=True)
+        known = torch.cat([there, there], 1)
         parts = self.transformer(torch.stack([*private, *shared], 1), src_key_padding_mask=~known)
         output = self.head(torch.where(known[..., None], parts, self.missing).flatten(1))
         terms = self._terms(projected, private, shared, rebuilt, present)
-        return Fused(output, present / present.sum(1, keepdim=True), terms)
+        return Fused(output, there / there.sum(1, keepdim=True), terms)
 
     def _terms(
         self,
@@ -91,13 +92,14 @@ class MISAFusion(nn.Module):
         """The three weighted losses; 0 if a batch has no patients to compare."""
         nothing = torch.stack(projected).sum() * 0
         similar, different, errors = [], [nothing], []
-        for m, own in enumerate(present.T):
-            if own.sum() > 1:
+        for m, mask in enumerate(present.T):
+            own = rows_of(mask, nothing)
+            if len(own) > 1:
                 different.append(subspace_difference(private[m][own], shared[m][own]))
                 errors.append(F.mse_loss(rebuilt[m][own], projected[m][own]))
         for m, n in combinations(range(present.shape[1]), 2):
-            both = present[:, m] & present[:, n]
-            if both.sum() > 1:
+            both = rows_of(present[:, m] & present[:, n], nothing)
+            if len(both) > 1:
                 similar.append(central_moment_discrepancy(shared[m][both], shared[n][both]))
                 different.append(subspace_difference(private[m][both], private[n][both]))
         found = {

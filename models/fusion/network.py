@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medzoo.models.fusion.fused import Fused, check_present
+from medzoo.models.fusion.fused import Fused, check_present, rows_of
 
 __all__ = ["FusionNetwork"]
 
@@ -56,7 +56,7 @@ class FusionNetwork(nn.Module):
 
         Args:
             inputs: By modality (B, ...); may lack modalities that no row has. Values of absent rows are ignored.
-            present: (B, M) bool.
+            present: (B, M) bool, on the CPU or on the device of the inputs.
 
         Raises:
             ValueError: If a row has no modality.
@@ -67,10 +67,10 @@ class FusionNetwork(nn.Module):
 
     def encode(self, inputs: Mapping[str, Any], present: Tensor) -> Tensor:
         """Tokens (B, M, dim), 0 where a modality is absent."""
-        device = present.device
+        device = next(self.heads.parameters()).device
         tokens = [torch.zeros(len(present), self.dim, device=device) for _ in self.modalities]
         for index, name in enumerate(self.modalities):
-            rows = present[:, index].nonzero()[:, 0]
+            rows = rows_of(present[:, index], tokens[index])
             if len(rows):
                 tokens[index] = tokens[index].index_copy(0, rows, self._encoded(name, inputs[name][rows]).float())
         return torch.stack(tokens, 1)

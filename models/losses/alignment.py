@@ -49,11 +49,11 @@ class ContrastiveAlignment(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
 
     def forward(self, tokens: Tensor, present: Tensor) -> Tensor:
-        """Loss of tokens (B, M, dim); tokens of absent modalities are ignored."""
+        """Loss of tokens (B, M, dim); tokens of absent modalities are ignored. `present` may lie on the CPU."""
         projected = [net(tokens[:, index]) for index, net in enumerate(self.project)]
         losses = []
         for m, n in combinations(range(present.shape[1]), 2):
-            both = present[:, m] & present[:, n]
-            if both.sum() > 1:
+            both = (present[:, m] & present[:, n]).nonzero()[:, 0].to(tokens.device, non_blocking=True)
+            if len(both) > 1:
                 losses.append(contrastive_loss(projected[m][both], projected[n][both], self.log_scale.exp()))
         return torch.stack(losses).mean() if losses else tokens.sum() * 0

@@ -1,12 +1,13 @@
 """Cox's partial likelihood, with ties after Breslow or Efron."""
 
-import warnings
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 __all__ = ["CoxLoss"]
+
+_NOT_AT_RISK = -1e30  # a log hazard whose exponential is 0, with a gradient of 0 rather than NaN
 
 
 class CoxLoss(nn.Module):
@@ -33,22 +34,18 @@ class CoxLoss(nn.Module):
             event: (B,) bool.
 
         Returns:
-            A scalar; 0, with a warning, if there is no event at a known time.
+            A scalar; 0 if there is no event at a known time.
         """
-        followed = time.isfinite()
-        log_hazard, time, event = log_hazard[followed], time[followed], event[followed].bool()
-        if not event.any():
-            warnings.warn(
-                "a batch without events contributes nothing to the survival loss: use larger batches", stacklevel=2
-            )
-            return log_hazard.sum() * 0
+        followed = time.isfinite()  # the others come last, without a share in any sum
+        time, event = time.where(followed, -torch.inf), event.bool() & followed
         order = time.argsort(descending=True)
-        time, event, hazard = time[order], event[order], log_hazard[order].double()
+        time, event = time[order], event[order]
+        hazard = log_hazard.double().where(followed, _NOT_AT_RISK)[order]
         last = torch.searchsorted(-time, -time, right=True) - 1  # of those with the same time: all are at risk
         at_risk = hazard.logcumsumexp(0)[last]
         if self.ties == "efron":
             at_risk = at_risk + _without_predecessors(hazard, at_risk, time, event)
-        loss = (at_risk - hazard)[event].mean()
+        loss = (at_risk - hazard).where(event, 0.0).sum() / event.sum().clamp_min(1)
         return loss.to(log_hazard.dtype)
 
 
@@ -57,7 +54,6 @@ def _without_predecessors(hazard: Tensor, at_risk: Tensor, time: Tensor, event: 
     tied = (time[:, None] == time[None]) & event[None]
     deaths = tied.sum(1)
     rank = (tied & torch.ones_like(tied).tril(-1)).sum(1)
-    total = hazard.expand(len(hazard), -1).masked_fill(~tied, -torch.inf)[event].logsumexp(1)
-    share = (rank / deaths.clamp_min(1))[event]
-    change = torch.zeros_like(hazard)
-    return change.masked_scatter(event, torch.log1p(-share * (total - at_risk[event]).exp()))
+    total = hazard.expand(len(hazard), -1).masked_fill(~tied, _NOT_AT_RISK).logsumexp(1)
+    share = rank / deaths.clamp_min(1)
+    return torch.log1p(-share * (total - at_risk).where(event, _NOT_AT_RISK).exp())

@@ -104,8 +104,7 @@ def test_patients_without_a_time_teach_no_survival(ties, event):
 
 def test_a_batch_without_a_known_time_has_a_loss_of_zero_and_a_gradient():
     hazard = HAZARD.clone().requires_grad_()
-    with pytest.warns(UserWarning, match="a batch without events"):
-        loss = CoxLoss()(hazard, torch.full_like(TIME, float("nan")), EVENT)
+    loss = CoxLoss()(hazard, torch.full_like(TIME, float("nan")), EVENT)
     loss.backward()
     assert loss.item() == 0
     assert hazard.grad.tolist() == [0] * len(HAZARD)
@@ -113,8 +112,7 @@ def test_a_batch_without_a_known_time_has_a_loss_of_zero_and_a_gradient():
 
 def test_cox_without_events_teaches_nothing():
     hazard = HAZARD.clone().requires_grad_()
-    with pytest.warns(UserWarning, match="larger batches"):
-        loss = CoxLoss()(hazard, TIME, torch.zeros(8, dtype=torch.bool))
+    loss = CoxLoss()(hazard, TIME, torch.zeros(8, dtype=torch.bool))
     loss.backward()
     assert loss == 0
     assert not hazard.grad.any()
