@@ -19,6 +19,7 @@ from medzoo.callbacks.training.best_checkpoint import BestCheckpoint
 from medzoo.callbacks.training.finite_guard import FiniteGuard
 from medzoo.callbacks.training.interrupted import Interrupted
 from medzoo.callbacks.training.progress import Progress
+from medzoo.callbacks.training.resume_point import BackgroundCheckpoints, TimedCheckpoint
 from medzoo.callbacks.training.step_seed import StepSeed
 from medzoo.callbacks.writers.followups import FollowupWriter
 from medzoo.callbacks.writers.held_out_masks import HeldOutMasks
@@ -28,6 +29,7 @@ from medzoo.callbacks.writers.scores import ScoreWriter
 from medzoo.callbacks.writers.segmentation import SegmentationWriter
 
 __all__ = [
+    "BackgroundCheckpoints",
     "BestCheckpoint",
     "ClassificationFigures",
     "FiniteGuard",
@@ -52,6 +54,7 @@ __all__ = [
     "SegmentationWriter",
     "StepSeed",
     "SyntheticImages",
+    "TimedCheckpoint",
     "TranslationFigures",
     "VAEFigures",
 ]

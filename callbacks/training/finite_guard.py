@@ -1,19 +1,33 @@
 """Stops a run when the loss is no longer finite, and names the first tensor that is not."""
 
+import math
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
 from torch import Tensor, nn
 
+from medzoo.callbacks.training.later import Later
+
 __all__ = ["FiniteGuard"]
+
+
+class _Seen(NamedTuple):
+    """A loss that is checked later, and where it came from."""
+
+    loss: Later
+    batch: object
+    epoch: int
+    step: int
 
 
 class FiniteGuard(L.Callback):
     """Raises `FloatingPointError` at the first loss that is NaN or infinite, naming the first bad tensor.
 
-    It looks in the order of cause and effect: the batch, the weights, then the layers in another forward pass. The
-    check waits for the loss; on a GPU a larger `every_n_steps` is faster and finds the fault later.
+    It looks in the order of cause and effect: the batch, the weights, then the layers in another forward pass. On a CPU
+    a loss is checked before it spoils the weights. On a GPU it is checked at the next backward pass, so that no step
+    waits for it, and in any case before weights are saved; the weights may then be bad too.
 
     Args:
         every_n_steps: Check every n-th training step.
@@ -24,6 +38,7 @@ class FiniteGuard(L.Callback):
             raise ValueError(f"every_n_steps={every_n_steps} must be at least 1")
         self.every_n_steps = every_n_steps
         self._batch: object = None
+        self._waiting: list[_Seen] = []
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
@@ -32,15 +47,36 @@ class FiniteGuard(L.Callback):
         self._batch = batch
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
-        """Check the loss before it spoils the weights."""
-        if trainer.global_step % self.every_n_steps or torch.isfinite(loss).all():
-            return
-        where = _first_bad(pl_module, self._batch)
-        raise FloatingPointError(
-            f"the loss is {loss.detach().float().mean().item()} at epoch {trainer.current_epoch}, step "
-            f"{trainer.global_step}; first bad tensor: {where}. Try a lower learning rate, "
-            "trainer.gradient_clip_val=1, or trainer.precision=32-true; debug=detect_anomaly shows the operation"
-        )
+        """Check the loss: on a CPU this one, on a GPU the one before."""
+        self._check(pl_module)
+        if trainer.global_step % self.every_n_steps == 0:
+            mean = Later(loss.detach().float().mean())
+            self._waiting.append(_Seen(mean, self._batch, trainer.current_epoch, trainer.global_step))
+        if self._is_here(loss):
+            self._check(pl_module)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Check what is waiting: no checkpoint is written after a bad loss."""
+        self._check(pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Check what is waiting."""
+        self._check(pl_module)
+
+    def _is_here(self, loss: Tensor) -> bool:
+        return not loss.is_cuda
+
+    def _check(self, module: L.LightningModule) -> None:
+        waiting, self._waiting = self._waiting, []
+        for seen in waiting:
+            loss = float(seen.loss.read())
+            if math.isfinite(loss):
+                continue
+            raise FloatingPointError(
+                f"the loss is {loss} at epoch {seen.epoch}, step {seen.step}; first bad tensor: "
+                f"{_first_bad(module, seen.batch)}. Try a lower learning rate, trainer.gradient_clip_val=1, or "
+                "trainer.precision=32-true; debug=detect_anomaly shows the operation"
+            )
 
 
 def _first_bad(module: L.LightningModule, batch: object) -> str:

@@ -6,9 +6,13 @@ from pathlib import Path
 from types import FrameType
 
 import lightning as L
+import torch
+import torch.distributed
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.types import STEP_OUTPUT
+
+from medzoo.callbacks.training.later import Later
 
 __all__ = ["Interrupted"]
 
@@ -17,8 +21,8 @@ class Interrupted(L.Callback):
     """At SIGTERM, which schedulers send, all ranks finish their batch, write `last.ckpt` and end.
 
     Lightning broadcasts inside its signal handler. The ranks may be at different places then, and wait for each other
-    for ever. Here the signal sets a flag, which ranks compare after each training batch. Outside training there is
-    nothing to save, and the process ends at once.
+    for ever. Here the signal sets a flag, which ranks compare after each training batch; on GPUs they learn the outcome
+    a batch later, so that no step waits for it. Outside training there is nothing to save, and the process ends at once.
 
     After an error or Ctrl-C, a single process leaves `interrupted.ckpt` for inspection. With several processes, the
     others may wait for one that is gone, so the first process ends them.
@@ -26,10 +30,11 @@ class Interrupted(L.Callback):
 
     def __init__(self) -> None:
         self._told = False
+        self._asked: Later | None = None
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forget earlier signals."""
-        self._told = False
+        self._told, self._asked = False, None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the signal over from Lightning."""
@@ -47,7 +52,7 @@ class Interrupted(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
         """Stop all ranks if one was told to stop."""
-        if trainer.strategy.reduce_boolean_decision(self._told, all=False):
+        if self._told if trainer.world_size == 1 else self._any_told(trainer.strategy.root_device):
             trainer.save_checkpoint(self._folder(trainer) / "last.ckpt")
             raise SIGTERMException
 
@@ -59,6 +64,14 @@ class Interrupted(L.Callback):
             trainer.save_checkpoint(self._folder(trainer) / "interrupted.ckpt")
         elif isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
             trainer.strategy.launcher.kill(signal.SIGKILL)
+
+    def _any_told(self, device: torch.device) -> bool:
+        """Whether a rank was told to stop: on a GPU, before the last batch."""
+        told = torch.full((), float(self._told), device=device)
+        torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+        before, self._asked = self._asked, Later(told)
+        outcome = before if told.is_cuda else self._asked
+        return outcome is not None and bool(outcome.read())
 
     def _folder(self, trainer: L.Trainer) -> Path:
         return Path(trainer.default_root_dir) / "checkpoints"

@@ -35,7 +35,7 @@ def fit(net, *callbacks, batches=None, **options):
         "enable_model_summary": False,
     }
     batch = {"image": torch.ones(4, 1, 2, 2), "label": torch.tensor([0, 1, 0, 1]), "id": list("abcd")}
-    trainer = L.Trainer(callbacks=list(callbacks), max_epochs=1, **quiet, **options)
+    trainer = L.Trainer(callbacks=list(callbacks), max_epochs=1, **(quiet | options))
     trainer.fit(module(net), DataLoader(batches or [batch] * 5, batch_size=None))
     return trainer
 
