@@ -7,7 +7,7 @@ labels, each cut at 0.5. A test compares both on the same scores.
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Literal
+from typing import Literal, Unpack
 
 import lightning as L
 import torch
@@ -26,6 +26,7 @@ from torchmetrics.classification import (
 from medzoo.lightning_modules.contracts import Batch, OrderedData
 from medzoo.lightning_modules.held_out import fit_to_validation
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.step import StepSettings
 from medzoo.lightning_modules.transfer import receive_network
 from medzoo.models.fitted import Calibration, PatientThreshold
 from medzoo.models.losses.classification import Task
@@ -49,11 +50,11 @@ class ClassificationModule(OptimizedModule):
         scheduler_interval: Whether the schedule counts epochs or steps.
         tta_flips: Spatial axes (0-based); probabilities in testing and predicting are averaged over all
             combinations of flips along them. Validation is left alone.
-        compile: Compile `net` (`torch.compile`, in place, so that checkpoints keep their keys).
         pretrained: Earlier stage that provides all weights except the head.
         calibrate: After training, fit a slope and biases of the probabilities to the validation cases.
         patient: Regular expression whose first group is the patient in the id of an image: after training, the
             threshold of a patient's mean probability is chosen on the validation patients.
+        **step: Of `OptimizedModule`.
 
     Raises:
         ValueError: If `tta_flips` repeats an axis or names a negative one.
@@ -70,12 +71,12 @@ class ClassificationModule(OptimizedModule):
         num_classes: int,
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         tta_flips: Sequence[int] = (),
-        compile: bool = False,
         pretrained: str | None = None,
         calibrate: bool = False,
         patient: str | None = None,
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval)
+        super().__init__(optimizer, scheduler, scheduler_interval, **step)
         if len(set(tta_flips)) < len(tta_flips) or any(axis < 0 for axis in tta_flips):
             raise ValueError(f"tta_flips={list(tta_flips)}: expected different axes, counted from 0")
         self.net, self.criterion, self.task, self.pretrained = net, criterion, task, pretrained
@@ -89,8 +90,6 @@ class ClassificationModule(OptimizedModule):
         metrics = classification_metrics(task, num_classes)
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
-        if compile:
-            self.net.compile()
 
     @property
     def metric_names(self) -> list[str]:

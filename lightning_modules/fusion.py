@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import lightning as L
 import numpy as np
@@ -18,6 +18,7 @@ from medzoo.lightning_modules.held_out import fit_to_validation
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.metrics import ConcordanceIndex
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.step import StepSettings
 from medzoo.models.fitted import CohortBaselines, PatientThreshold
 from medzoo.models.fusion import Fused, FusionNetwork, drop_modalities, rows_of
 from medzoo.models.losses import CoxLoss
@@ -56,6 +57,7 @@ class FusionModule(OptimizedModule):
             ignored. Tokens are computed once, so augmentation has no effect.
         patient: Regular expression whose first group is the patient in an id: after training, the threshold of a
             patient's probability is chosen on the validation patients.
+        **step: Of `OptimizedModule`.
 
     Raises:
         ValueError: If a modality has no encoder, or `alignment_weight` is given without `alignment`.
@@ -83,8 +85,9 @@ class FusionModule(OptimizedModule):
         reconstruction_weight: float = 0.0,
         freeze_encoders: bool = False,
         patient: str | None = None,
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval)
+        super().__init__(optimizer, scheduler, scheduler_interval, **step)
         if alignment_weight and alignment is None:
             raise ValueError("alignment_weight is above 0: give lightning_module.alignment, or set it to 0")
         self.net = FusionNetwork(encoders, fusion, modalities=modalities, dim=dim, num_classes=num_classes)
@@ -111,6 +114,11 @@ class FusionModule(OptimizedModule):
     def metric_names(self) -> list[str]:
         """What may be monitored."""
         return ["train/loss", "val/loss", *self.val_metrics, *(["val/c_index"] if self.survival_weight else [])]
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Encoders, fusion and decoders: each is compiled by itself, since it gets the rows that have its modality."""
+        return [*self.net.encoders.values(), self.net.fusion, *self.decoders.values()]
 
     @property
     def ddp_strategy(self) -> str:

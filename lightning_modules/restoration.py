@@ -4,13 +4,14 @@ Zhou et al. 2021, "Models Genesis", Medical Image Analysis: mean squared error b
 original image. Works with any network that returns a list of logits, so that it can be trained for segmentation next.
 """
 
-from typing import Literal
+from typing import Literal, Unpack
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.step import StepSettings
 
 __all__ = ["RestorationModule"]
 
@@ -26,6 +27,7 @@ class RestorationModule(OptimizedModule):
         optimizer: Builds the optimiser.
         scheduler: Builds the learning-rate schedule.
         scheduler_interval: Whether the schedule counts epochs or steps.
+        **step: Of `OptimizedModule`.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class RestorationModule(OptimizedModule):
         scheduler: SchedulerPartial | None = None,
         *,
         scheduler_interval: Literal["epoch", "step"] = "epoch",
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval)
+        super().__init__(optimizer, scheduler, scheduler_interval, **step)
         self.net = net
 
     @property

@@ -6,7 +6,7 @@ by half, are weighted by a Gaussian, and can be averaged over mirrored images.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Unpack
 
 import lightning as L
 import torch
@@ -17,6 +17,7 @@ from torchmetrics.segmentation import DiceScore
 
 from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.step import StepSettings
 from medzoo.lightning_modules.transfer import receive_network
 from medzoo.models.losses.segmentation import in_regions
 
@@ -45,6 +46,7 @@ class SegmentationModule(OptimizedModule):
         regions: Label values of each region; regions may overlap. None to learn classes.
         regions_class_order: Label value written for each region; later regions overwrite earlier ones.
         ignore: Label value of voxels that are not annotated; None if there are none.
+        **step: Of `OptimizedModule`.
 
     Raises:
         ValueError: If `regions`, `regions_class_order` and `num_classes` differ in length.
@@ -69,8 +71,9 @@ class SegmentationModule(OptimizedModule):
         regions: Sequence[Sequence[int]] | None = None,
         regions_class_order: Sequence[int] | None = None,
         ignore: int | None = None,
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval)
+        super().__init__(optimizer, scheduler, scheduler_interval, **step)
         self.net, self.criterion, self.num_classes = net, criterion, num_classes
         self.patch_size, self.overlap, self.sw_batch_size = list(patch_size), overlap, sw_batch_size
         self.flips = [axes for count in range(len(tta_flips) + 1) for axes in itertools.combinations(tta_flips, count)]

@@ -6,6 +6,7 @@ Differences: batches hold several slices, and the test segments B, translated to
 """
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import lightning as L
 import torch
@@ -21,6 +22,7 @@ from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.metrics import KeptRows
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.segmentation import SegmentationModule
+from medzoo.lightning_modules.step import StepSettings
 from medzoo.models.translation import ImagePool
 
 __all__ = ["TranslationModule", "constant_then_linear"]
@@ -47,6 +49,7 @@ class TranslationModule(OptimizedModule):
         cycle_weight: Weight of the cycle loss.
         identity_weight: Weight of the identity loss, relative to `cycle_weight`.
         pool: Size of the pool of translated images shown to each discriminator.
+        **step: Of `OptimizedModule`.
     """
 
     dry_steps = ("training_step",)  # a training batch holds slices, the test takes whole cases
@@ -65,8 +68,9 @@ class TranslationModule(OptimizedModule):
         cycle_weight: float = 10.0,
         identity_weight: float = 0.5,
         pool: int = 50,
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler)
+        super().__init__(optimizer, scheduler, **step)
         self.automatic_optimization = False
         self.to_b, self.to_a, self.discriminator_a, self.discriminator_b = to_b, to_a, discriminator_a, discriminator_b
         self.downstream, self.pretrained = downstream.requires_grad_(False), pretrained
@@ -93,6 +97,11 @@ class TranslationModule(OptimizedModule):
                 f"pretrained={self.pretrained}: no such stage before this one; there are {', '.join(stages)}"
             )
         self.downstream.load_state_dict(stages[self.pretrained].state_dict())
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Both generators and both discriminators."""
+        return [self.to_b, self.to_a, self.discriminator_a, self.discriminator_b]
 
     def forward(self, image: Tensor) -> Tensor:
         """Translate images (B, C, H, W), or volumes (B, C, Z, H, W) slice by slice, from B to A; in [0, 1]."""
@@ -156,7 +165,7 @@ class TranslationModule(OptimizedModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser for both generators, one for both discriminators."""
         pairs = [(self.to_a, self.to_b), (self.discriminator_a, self.discriminator_b)]
-        made = [self._optimizer(params=[w for net in pair for w in net.parameters()]) for pair in pairs]
+        made = [self.made(self._optimizer, [w for net in pair for w in net.parameters()]) for pair in pairs]
         return made, [] if self._scheduler is None else [self._scheduler(each) for each in made]
 
     def _generators(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -52,14 +52,17 @@ class HostSync(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Run an operation, unless it would wait."""
-        if self.holds(args, kwargs):
-            if func.overloadpacket in NUMBERS:
-                raise AssertionError(f"{func} waits for the device")
-            masks = [each for each in tree_leaves(args[1:2]) if isinstance(each, Tensor) and each.dtype is torch.bool]
-            if func.overloadpacket in INDEXING and masks:
-                raise AssertionError(f"{func} with a mask waits for the device: use torch.where, or rows that are known")
+        here = self.holds(args, kwargs)
+        if here and func.overloadpacket in NUMBERS:
+            raise AssertionError(f"{func} waits for the device")
+        if func.overloadpacket in INDEXING and self.holds(args[0]):
+            for index in (leaf for leaf in tree_leaves(args[1]) if isinstance(leaf, Tensor)):
+                if index.dtype is torch.bool:
+                    raise AssertionError(f"{func} with a mask waits: use torch.where, or rows that are known")
+                if not self.holds(index):
+                    raise AssertionError(f"{func}: the index is copied from the host, which waits")
         returned = func(*args, **(kwargs or {}))
-        if self.holds(args, kwargs):
+        if here:
             self.mark([leaf for leaf in tree_leaves(returned) if isinstance(leaf, Tensor)])
         return returned
 
@@ -72,8 +75,13 @@ class _Functions(TorchFunctionMode):
         self.mode = mode
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
         if func in TO_HOST and self.mode.holds(args[0]):
             raise AssertionError(f"{func.__name__} waits for the device")
-        if func in FROM_HOST and ("device" in (kwargs or {}) or func is Tensor.new_tensor) and not self.mode.holds(args):
+        placed = kwargs.get("device") is not None or func is Tensor.new_tensor
+        if func in FROM_HOST and placed and not self.mode.holds(args[-1:]):
             raise AssertionError(f"{func.__name__} copies from the host to the device, and waits for it")
-        return func(*args, **(kwargs or {}))
+        returned = func(*args, **kwargs)
+        if placed or (func is Tensor.to and kwargs.get("non_blocking")):  # made on the device, or sent there
+            self.mode.mark([leaf for leaf in tree_leaves(returned) if isinstance(leaf, Tensor)])
+        return returned

@@ -44,8 +44,11 @@ def training_steps(folder: Path) -> Iterator[Step]:
             yield Step("/".join([experiment, stage]).rstrip("/"), config, next(iter(datamodule.train_dataloader())))
 
 
+_RATES = ("optimizer", "scheduler", "mi_optimizer", "discriminator_optimizer")
+
+
 def _targets(node: Any) -> tuple[str, ...]:
     if not isinstance(node, dict):
         return ()
     own = (str(node["_target_"]),) if "_target_" in node else ()
-    return own + tuple(target for key, value in node.items() if key != "optimizer" for target in _targets(value))
+    return own + tuple(target for key, value in node.items() if key not in _RATES for target in _targets(value))

@@ -22,7 +22,7 @@ class Interrupted(L.Callback):
 
     Lightning broadcasts inside its signal handler. The ranks may be at different places then, and wait for each other
     for ever. Here the signal sets a flag, which ranks compare after each training batch; on GPUs they learn the outcome
-    a batch later, so that no step waits for it. Outside training there is nothing to save, and the process ends at once.
+    a batch later, so that no step waits for it. Outside training there is nothing to save: the process ends at once.
 
     After an error or Ctrl-C, a single process leaves `interrupted.ckpt` for inspection. With several processes, the
     others may wait for one that is gone, so the first process ends them.

@@ -46,8 +46,8 @@ class TimedCheckpoint(ModelCheckpoint):
 class BackgroundCheckpoints(L.Callback):
     """Writes checkpoints while training goes on.
 
-    The state is copied to the host before training goes on. A file appears when it is complete, and files are written in
-    the order of the epochs. The end of the training waits for the last one, also after an error or SIGTERM. An error is
+    The state is copied to the host before training goes on. A file appears when it is complete, and files are written
+    in order. The end of the training waits for the last one, also after an error or SIGTERM. An error is
     raised by the next checkpoint, or by the end of the training.
     """
 

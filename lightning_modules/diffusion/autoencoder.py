@@ -5,7 +5,7 @@ the statistics of the latents are measured on the training split, where the orig
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Unpack
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -14,6 +14,7 @@ from torchmetrics.segmentation import DiceScore
 
 from medzoo.lightning_modules.contracts import Batch, TrainingData
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.step import StepSettings
 from medzoo.models.losses import PatchAdversarialTerm
 from medzoo.models.protocols import ImageAutoencoder, wrong_network
 
@@ -38,8 +39,9 @@ class AutoencoderModule(OptimizedModule):
         scheduler_interval: Whether the schedule counts epochs or steps.
         adversarial: Adversarial term of the CT; None to train without a discriminator.
         discriminator_optimizer: Builds the discriminator's optimiser.
-        accumulate: With `adversarial`, batches for each optimiser step; without, use `trainer.accumulate_grad_batches`.
+        accumulate: With `adversarial`, batches for each step, times `trainer.accumulate_grad_batches`.
         statistics_batches: Training batches used to measure the latents.
+        **step: Of `OptimizedModule`.
     """
 
     latent_mean: Tensor
@@ -58,8 +60,9 @@ class AutoencoderModule(OptimizedModule):
         discriminator_optimizer: OptimizerPartial | None = None,
         accumulate: int = 1,
         statistics_batches: int = 100,
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval)
+        super().__init__(optimizer, scheduler, scheduler_interval, **step)
         if (adversarial is None) != (discriminator_optimizer is None):
             raise ValueError("adversarial and discriminator_optimizer go together: give both or neither")
         if not isinstance(net, ImageAutoencoder):
@@ -90,7 +93,7 @@ class AutoencoderModule(OptimizedModule):
         if self.adversarial is None:
             terms, _ = self._reconstruct(image)
         else:
-            terms = self._adversarial_step(self.adversarial, image, batch_idx)
+            terms = self._adversarial_step(self.adversarial, image)
         return self.log_training(terms, len(batch["id"]))
 
     def on_validation_epoch_start(self) -> None:
@@ -148,9 +151,9 @@ class AutoencoderModule(OptimizedModule):
         if self.adversarial is None:
             return super().configure_optimizers()
         assert self._discriminator_optimizer is not None
-        generator = self._optimizer(params=self.net.parameters())
+        generator = self.made(self._optimizer, self.net.parameters())
         schedulers = [] if self._scheduler is None else [self._scheduler(generator)]
-        return [generator, self._discriminator_optimizer(params=self.adversarial.parameters())], schedulers
+        return [generator, self.made(self._discriminator_optimizer, self.adversarial.parameters())], schedulers
 
     def _reconstruct(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Terms of the loss through a sampled latent, and the reconstruction."""
@@ -158,20 +161,19 @@ class AutoencoderModule(OptimizedModule):
         reconstruction = self.net.decode(self.net.sample(mean, sigma))
         return self.criterion(reconstruction, image, mean, sigma, self.reached_step), reconstruction
 
-    def _adversarial_step(self, adversarial: PatchAdversarialTerm, image: Tensor, batch_idx: int) -> dict[str, Tensor]:
+    def _adversarial_step(self, adversarial: PatchAdversarialTerm, image: Tensor) -> dict[str, Tensor]:
         """Add the adversarial term and step both optimisers after every `accumulate` batches."""
-        moves = (batch_idx + 1) % self.accumulate == 0
         now = self.reached_step  # for both; the generator's step would already raise it
         with self.learning(0):
             terms, reconstruction = self._reconstruct(image)
             fake, real = reconstruction[:, :1], image[:, :1]
             term = adversarial.generator_loss(fake, now)
             terms = {**terms, "adversarial": term, "loss": terms["loss"] + term}
-            self.descend(0, terms["loss"], accumulate=self.accumulate, moves=moves)
+            self.descend(0, terms["loss"])
         with self.learning(1):
             judged = adversarial.discriminator_loss(fake.detach(), real, now)
-            self.descend(1, judged, accumulate=self.accumulate, moves=moves)
-        if moves and self.takes_steps and self._scheduler:
+            self.descend(1, judged)
+        if self.takes_steps and self.moves and self._scheduler:
             self.step_schedules()
         return {**terms, "discriminator": judged}
 

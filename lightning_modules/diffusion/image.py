@@ -6,13 +6,14 @@ error.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from medzoo.lightning_modules.contracts import Batch
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.step import StepSettings
 from medzoo.models.diffusion import NoiseSchedule, Sampler
 
 __all__ = ["ImageDiffusionModule"]
@@ -31,6 +32,7 @@ class ImageDiffusionModule(OptimizedModule):
         scheduler_interval: Whether the schedule counts epochs or steps.
         gamma: Cap of the min-SNR weight.
         images_at_once: Images sampled together.
+        **step: Of `OptimizedModule`.
     """
 
     dry_steps = ("training_step",)  # it samples images from noise: there is nothing to predict on
@@ -47,8 +49,9 @@ class ImageDiffusionModule(OptimizedModule):
         scheduler_interval: Literal["epoch", "step"] = "step",
         gamma: float = 5.0,
         images_at_once: int = 64,
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval)
+        super().__init__(optimizer, scheduler, scheduler_interval, **step)
         self.net, self.schedule, self.sampler, self.gamma = net, schedule, sampler, gamma
         self.image_shape, self.images_at_once = tuple(image_shape), images_at_once
 

@@ -6,17 +6,18 @@ outside classifier, a risk model on the clinical variables is fitted to the trai
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medzoo.evaluation.regression.risk import EXPANDED, fit_risk, risk_of
 from medzoo.evaluation.scores.followup_baselines import fit_baselines
 from medzoo.lightning_modules.contracts import Batch, FollowupData
 from medzoo.lightning_modules.diffusion.autoencoder import AutoencoderModule
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.step import StepSettings
 from medzoo.models.diffusion import Sampler
 from medzoo.models.fitted import RiskModel, VolumeBaselines
 from medzoo.models.followup import FollowupDiffusion, Forecast
@@ -50,6 +51,7 @@ class LatentDiffusionModule(OptimizedModule):
         cache_latents: Encode the training scans once, into the datamodule's cache.
         images_at_once: Slices that go through a network together when forecasting.
         seed: Seed of forecasts; the same patient gets the same noise in every run.
+        **step: Of `OptimizedModule`.
     """
 
     dry_steps = ("training_step",)  # a training batch holds slices, a forecast takes patients
@@ -76,8 +78,9 @@ class LatentDiffusionModule(OptimizedModule):
         cache_latents: bool = True,
         images_at_once: int = 256,
         seed: int = 0,
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval)
+        super().__init__(optimizer, scheduler, scheduler_interval, **step)
         self.diffusion, self.sampler = diffusion, sampler
         self.clinical_names = list(clinical_names)
         self.clinical_ranges = {
@@ -98,6 +101,11 @@ class LatentDiffusionModule(OptimizedModule):
     def metric_names(self) -> list[str]:
         """What may be monitored."""
         return ["train/loss", "val/loss"]
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The U-Net; the autoencoder is not trained."""
+        return [self.diffusion.net]
 
     def receive(self, stages: Mapping[str, L.LightningModule]) -> None:
         """Copy the autoencoder and its latent statistics from the stage `autoencoder`.

@@ -7,7 +7,7 @@ nomogram, if one is configured.
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from medzoo.lightning_modules.nomogram.fit import CaseTable, NomogramSettings, c
 from medzoo.lightning_modules.nomogram.images import EncodedImages, encode_images
 from medzoo.lightning_modules.nomogram.reading import ReadsNomogram
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.step import StepSettings
 from medzoo.models.fitted import NomogramPart
 from medzoo.models.protocols import VectorAutoencoder, wrong_network
 from medzoo.models.residual_vae.score import ImageScore, ScoreKind
@@ -49,6 +50,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         score: Kind of the image score. `reconstruction` is not out of fold: the autoencoder was trained on images of
             all training cases, including positive ones.
         nomogram: Settings of the nomogram of predictors and image score; None for the autoencoder alone.
+        **step: Of `OptimizedModule`.
     """
 
     def __init__(
@@ -61,8 +63,9 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         scheduler_interval: Literal["epoch", "step"] = "step",
         score: ScoreKind = "probe",
         nomogram: NomogramSettings | None = None,
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval)
+        super().__init__(optimizer, scheduler, scheduler_interval, **step)
         if not isinstance(net, VectorAutoencoder):
             raise wrong_network(net, VectorAutoencoder, "ResidualVAE")
         self.net, self.criterion = net, criterion

@@ -4,6 +4,8 @@ The penalty follows Vétil et al. 2023 (arXiv:2308.11389): an estimator with its
 parts, and is fixed while the VAE steps. Each step updates only one of the two.
 """
 
+from typing import Unpack
+
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -13,6 +15,7 @@ from medzoo.evaluation.scores.representations import auc_of, fit_probe
 from medzoo.lightning_modules.contracts import Batch, OrderedData
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.step import StepSettings
 from medzoo.models.fitted import Probes
 from medzoo.models.losses import CLUB, DensityRatio, draw
 from medzoo.models.losses.classification import Task
@@ -50,6 +53,7 @@ class TwoPartVAEModule(OptimizedModule):
         mi_steps: With `mi_every`, steps on all training images at once (150 in the paper).
         probe_every: Log `val/auc` of both parts every n-th epoch; 0 for never. The regressions are always fitted after
             training.
+        **step: Of `OptimizedModule`.
 
     Raises:
         ValueError: If arguments contradict each other or are out of range.
@@ -73,8 +77,9 @@ class TwoPartVAEModule(OptimizedModule):
         mi_every: int = 0,
         mi_steps: int = 150,
         probe_every: int = 0,
+        **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, "epoch")
+        super().__init__(optimizer, scheduler, "epoch", **step)
         if task == "multilabel":
             raise ValueError("task=multilabel: the regressions need one label for each image")
         if (mi is None) != (mi_optimizer is None):
@@ -194,9 +199,9 @@ class TwoPartVAEModule(OptimizedModule):
             return super().configure_optimizers()
         assert self._mi_optimizer is not None
         of_mi = set(self.mi.parameters())
-        optimizer = self._optimizer(params=[weight for weight in self.parameters() if weight not in of_mi])
+        optimizer = self.made(self._optimizer, [weight for weight in self.parameters() if weight not in of_mi])
         schedulers = [] if self._scheduler is None else [self._scheduler(optimizer)]
-        return [optimizer, self._mi_optimizer(params=self.mi.parameters())], schedulers
+        return [optimizer, self.made(self._mi_optimizer, self.mi.parameters())], schedulers
 
     def _objective(self, batch: Batch) -> tuple[Terms, Pair]:
         """Terms of the loss through a sampled code, with the penalty, and the pairs that are penalised."""
@@ -220,7 +225,7 @@ class TwoPartVAEModule(OptimizedModule):
             self._step_estimator((pair[0].detach(), pair[1].detach()))
         return terms
 
-    def _step_estimator(self, pair: Pair) -> None:
+    def _step_estimator(self, pair: Pair, *, at_once: bool = False) -> None:
         """A step on detached pairs; fewer than two teach nothing."""
         few, alone = len(pair[0]) < 2, self._trainer is None or self.trainer.world_size == 1
         if few and alone:
@@ -229,7 +234,7 @@ class TwoPartVAEModule(OptimizedModule):
         assert estimator is not None
         with self.learning(1):  # other ranks may have pairs, and would wait for this backward pass
             loss = _no_loss(estimator) if few else estimator.loss(*pair)
-            self.descend(1, loss)
+            self.descend(1, loss, at_once=at_once)
 
     def _fit_estimator(self) -> None:
         """The paper's alternating schedule: train the estimator on all training images, with the VAE fixed."""
@@ -240,7 +245,7 @@ class TwoPartVAEModule(OptimizedModule):
         for _ in range(self.mi_steps):
             pairs = [self.penalised(batch, self.draw(batch, code)) for batch, code in codes]
             first, second = (torch.cat(part) for part in zip(*pairs, strict=True))
-            self._step_estimator((first, second))
+            self._step_estimator((first, second), at_once=True)
 
     def _evaluate(self, stage: str, batch: Batch) -> None:
         code = self.encode(batch)

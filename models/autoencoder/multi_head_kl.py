@@ -66,6 +66,11 @@ class MultiHeadAutoencoderKL(nn.Module):
         features = nn.Conv2d(channels[0], decoder_features, 3, padding=1)
         blocks[-1] = _FoldedHeads(features, nn.Conv2d(decoder_features, in_channels, 1))
 
+    @property
+    def called_parts(self) -> list[nn.Module]:
+        """What training calls, and can be compiled."""
+        return [self.backbone.encoder, self.backbone.decoder]
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Distribution of the latent.
 

@@ -98,6 +98,11 @@ class ConditionalUNet(nn.Module):
         for weight in self.head.parameters():
             nn.init.zeros_(weight)
 
+    @property
+    def recomputed_blocks(self) -> list[nn.Module]:
+        """Residual blocks and attentions; a level on the way up changes the list of features that it is given."""
+        return [part for part in self.modules() if isinstance(part, (ResidualBlock, FullAttention, LinearAttention))]
+
     def forward(
         self,
         x: Tensor,

@@ -32,6 +32,11 @@ class RadiomicsVAE(nn.Module):
         self.encoder = ConvEncoder(agreed, latent_features)
         self.decoder = ConvDecoder(agreed, latent_features + condition_features)
 
+    @property
+    def recomputed_blocks(self) -> list[nn.Module]:
+        """The encoder, and the stages of the decoder."""
+        return [self.encoder, *self.decoder.stages]
+
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, D) of images (B, C, *spatial)."""
         return self.encoder(image)
@@ -60,6 +65,11 @@ class SalientVAE(nn.Module):
         self.common = ConvEncoder(agreed, common_features)
         self.salient = ConvEncoder(agreed, salient_features)
         self.decoder = ConvDecoder(agreed, common_features + salient_features)
+
+    @property
+    def recomputed_blocks(self) -> list[nn.Module]:
+        """The encoders, and the stages of the decoder."""
+        return [self.common, self.salient, *self.decoder.stages]
 
     def encode(self, image: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Mean and log variance (B, F) of the common latent, and those (B, D) of the salient one."""

@@ -30,5 +30,6 @@ class ChannelBranches(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, C, *spatial) to logits, full resolution first: [(B, classes, *spatial), ...]."""
-        logits = [branch(image[:, group]) for branch, group in zip(self.branches, self.groups, strict=True)]
+        parts = [torch.stack([image[:, channel] for channel in group], 1) for group in self.groups]
+        logits = [branch(part) for branch, part in zip(self.branches, parts, strict=True)]
         return [torch.stack(heads).mean(0) for heads in zip(*logits, strict=True)]

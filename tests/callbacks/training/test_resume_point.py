@@ -43,7 +43,7 @@ def test_training_goes_on_while_a_checkpoint_of_an_earlier_step_is_written(tmp_p
 
 def test_a_checkpoint_that_cannot_be_written_ends_the_run_in_one_line(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(OSError, match="could not be written .*: make room, then go on") as told:
+    with pytest.raises(OSError, match=r"could not be written .*: make room, then go on") as told:
         fit(net(), every(tmp_path / "taken" / "x", every_n_train_steps=5), BackgroundCheckpoints(),
             enable_checkpointing=True)  # fmt: skip
     assert "\n" not in str(told.value)
