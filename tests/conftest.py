@@ -126,6 +126,12 @@ def trained(tmp_path_factory) -> Path:
     return run
 
 
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory) -> Path:
+    """Folder of the phantoms of all experiments: each is made once."""
+    return tmp_path_factory.mktemp("phantoms")
+
+
 @pytest.fixture
 def float64(monkeypatch):
     """All in float64, also where a network asks for float32, so that agreement shows to the last digits."""

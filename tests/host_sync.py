@@ -82,6 +82,9 @@ class _Functions(TorchFunctionMode):
         if func in FROM_HOST and placed and not self.mode.holds(args[-1:]):
             raise AssertionError(f"{func.__name__} copies from the host to the device, and waits for it")
         returned = func(*args, **kwargs)
-        if placed or (func is Tensor.to and kwargs.get("non_blocking")):  # made on the device, or sent there
+        sent = func is Tensor.to and kwargs.get("non_blocking")
+        if sent and returned is args[0]:
+            returned = returned.clone()  # a copy, as on a device
+        if placed or sent:
             self.mode.mark([leaf for leaf in tree_leaves(returned) if isinstance(leaf, Tensor)])
         return returned

@@ -34,12 +34,6 @@ def stops():
         yield
 
 
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory):
-    """Folder of the phantoms of all experiments: each is made once."""
-    return tmp_path_factory.mktemp("phantoms")
-
-
 def test_there_are_experiments_and_every_one_has_a_demo():
     assert "medmnist_classification" in EXPERIMENTS
     for name in FULL:

@@ -54,7 +54,7 @@ def drop_modalities(present: Tensor, share: float) -> Tensor:
     Returns:
         (B, M) bool, nowhere true where `present` is not.
     """
-    draws = torch.rand(present.shape, device=present.device)
+    draws = torch.rand_like(present, dtype=torch.get_default_dtype())
     kept = present & (draws >= share)
     spared = draws.where(present, -1.0).argmax(1, keepdim=True)  # one of those present, each equally likely
     alone = torch.zeros_like(present).scatter(1, spared, True)

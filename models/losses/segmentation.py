@@ -1,6 +1,7 @@
 """Losses of segmentation networks."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ __all__ = ["AnnotatedDiceCELoss", "DeepSupervisionDiceCELoss", "in_regions"]
 
 def in_regions(mask: Tensor, regions: Sequence[Sequence[int]]) -> Tensor:
     """Label values (B, *spatial) to bool (B, regions, *spatial): where a voxel has one of a region's values."""
-    return torch.stack([torch.isin(mask, mask.new_tensor(values)) for values in regions], dim=1)
+    return torch.stack([reduce(torch.logical_or, [mask == value for value in values]) for values in regions], dim=1)
 
 
 class AnnotatedDiceCELoss(nn.Module):
@@ -45,7 +46,7 @@ class AnnotatedDiceCELoss(nn.Module):
             entropy = F.binary_cross_entropy_with_logits(logits, true, reduction="none").mean(1)
         else:
             mask = mask.where(known, mask.new_zeros(()))
-            true, prediction = F.one_hot(mask, logits.shape[1]).movedim(-1, 1).float(), logits.softmax(1)
+            true, prediction = torch.zeros_like(logits).scatter_(1, mask[:, None], 1.0), logits.softmax(1)
             entropy = F.cross_entropy(logits, mask, reduction="none")
         overlap = self.dice(prediction * known[:, None], true * known[:, None])
         return overlap + (entropy * known).sum() / count
