@@ -18,11 +18,11 @@ __all__ = ["Interrupted"]
 
 
 class Interrupted(L.Callback):
-    """At SIGTERM, which schedulers send, all ranks finish their batch, write `last.ckpt` and end.
+    """At SIGTERM, which schedulers send, all ranks finish their step, write `last.ckpt` and end.
 
     Lightning broadcasts inside its signal handler. The ranks may be at different places then, and wait for each other
-    for ever. Here the signal sets a flag, which ranks compare after each training batch; on GPUs they learn the outcome
-    a batch later, so that no step waits for it. Outside training there is nothing to save: the process ends at once.
+    for ever. Here the signal sets a flag, which ranks compare after each training step; on GPUs they learn the outcome
+    a step later, so that no step waits for it. Outside training there is nothing to save: the process ends at once.
 
     After an error or Ctrl-C, a single process leaves `interrupted.ckpt` for inspection. With several processes, the
     others may wait for one that is gone, so the first process ends them.
@@ -31,10 +31,11 @@ class Interrupted(L.Callback):
     def __init__(self) -> None:
         self._told = False
         self._asked: Later | None = None
+        self._step = 0
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forget earlier signals."""
-        self._told, self._asked = False, None
+        self._told, self._asked, self._step = False, None, trainer.global_step
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the signal over from Lightning."""
@@ -51,7 +52,10 @@ class Interrupted(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
-        """Stop all ranks if one was told to stop."""
+        """Stop all ranks if one was told to stop; gradients that are being accumulated would be lost."""
+        if trainer.global_step == self._step:
+            return
+        self._step = trainer.global_step
         if self._told if trainer.world_size == 1 else self._any_told(trainer.strategy.root_device):
             trainer.save_checkpoint(self._folder(trainer) / "last.ckpt")
             raise SIGTERMException
@@ -66,7 +70,7 @@ class Interrupted(L.Callback):
             trainer.strategy.launcher.kill(signal.SIGKILL)
 
     def _any_told(self, device: torch.device) -> bool:
-        """Whether a rank was told to stop: on a GPU, before the last batch."""
+        """Whether a rank was told to stop: on a GPU, before the last step."""
         told = torch.full((), float(self._told), device=device)
         torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
         before, self._asked = self._asked, Later(told)

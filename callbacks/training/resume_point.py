@@ -33,13 +33,15 @@ class TimedCheckpoint(ModelCheckpoint):
             raise ValueError(f"minutes={minutes}: must be positive")
         interval = None if every_n_train_steps else timedelta(minutes=minutes)
         super().__init__(train_time_interval=interval, every_n_train_steps=every_n_train_steps, **options)
-        self._by_time = interval is not None
+        self._by_time, self._before = interval is not None, 0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
-        """Save, if it is time."""
-        if not self._by_time or trainer.world_size == 1 or batch_idx % _ASKED == 0:
+        """Save, if it is time and the weights have just moved: gradients that are being accumulated are not saved."""
+        moved, self._before = trainer.global_step != self._before, trainer.global_step
+        asked = trainer.world_size == 1 or trainer.global_step % _ASKED == 0
+        if not self._by_time or (moved and asked):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 

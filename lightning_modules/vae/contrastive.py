@@ -84,6 +84,11 @@ class ContrastiveVAEModule(TwoPartVAEModule):
             nn.Sequential(nn.Linear(salient, salient), nn.ReLU(), nn.Linear(salient, 1)) if classifier_weight else None
         )
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch, and keep its `target_rows` as an array, so that no step waits for the device."""
+        rows = (batch["label"] != self.background).nonzero()[:, 0].cpu().numpy()
+        return super().transfer_batch_to_device(batch, device, dataloader_idx) | {"target_rows": rows}
+
     def encode(self, batch: Batch) -> tuple[Pair, Pair]:
         """Mean and log variance of the common and of the salient latent."""
         return self.net.encode(batch["image"])
@@ -122,8 +127,11 @@ class ContrastiveVAEModule(TwoPartVAEModule):
         """Both latents of the images whose latents should be independent."""
         if self.penalise == "all":
             return parts
-        chosen = batch["label"] != self.background
-        return parts[0][chosen], parts[1][chosen]
+        if "target_rows" in batch:
+            rows = torch.from_numpy(batch["target_rows"]).to(parts[0].device, non_blocking=True)
+        else:
+            rows = (batch["label"] != self.background).nonzero()[:, 0]
+        return parts[0][rows], parts[1][rows]
 
     def _target(self, batch: Batch) -> Tensor:
         """(B,) ones and zeros."""
