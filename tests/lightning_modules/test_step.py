@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from medzoo.lightning_modules.optimization import OptimizedModule
-from medzoo.lightning_modules.step import blocks_of, fused, prepare
+from medzoo.lightning_modules.step import StepSettings, blocks_of, fused, prepare
 from tests.host_sync import HostSync
 from tests.steps import Step, training_steps
 
@@ -80,7 +80,7 @@ def test_no_step_waits_for_the_device(steps):
                 raise AssertionError(f"{step.name}: {error}") from error
 
 
-def test_every_module_is_there(steps):
+def test_every_module_is_there_and_takes_the_settings(steps):
     kinds = {type(step.module()) for step in steps}
 
     def leaves(kind):
@@ -88,6 +88,8 @@ def test_every_module_is_there(steps):
 
     ours = {kind for kind in leaves(OptimizedModule) if kind.__module__.startswith("medzoo.")}
     assert kinds == ours
+    for step in steps:
+        assert set(StepSettings.__annotations__) <= step.config["lightning_module"].keys(), step.name
 
 
 @pytest.mark.parametrize("setting", ["channels_last", "gradient_checkpointing"])
