@@ -113,10 +113,11 @@ def _recompute(block: nn.Module) -> None:
 def _without_statistics(block: nn.Module) -> Iterator[None]:
     """Inside, batch norms do not count a batch, which they have seen before, in their running statistics."""
     norms = [part for part in block.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
