@@ -1,7 +1,9 @@
 import csv
 
 import pytest
+import torch
 
+import medzoo
 from tests.conftest import TINY_VIT, train
 
 # No augmentation and no batch statistics, which differ between two halves of a batch and the whole.
@@ -19,13 +21,21 @@ def curve(run, name):
 @pytest.mark.slow
 def test_two_processes_learn_as_one_with_twice_the_batch(tmp_path):
     one = train(tmp_path / "one", *PLAIN, "datamodule.batch_size=8")
-    two = train(tmp_path / "two", *PLAIN, "datamodule.batch_size=4", "trainer.devices=2", "logger=default")
+    halves = ["datamodule.batch_size=4", "trainer.devices=2"]
+    two = train(tmp_path / "two", *PLAIN, *halves, "logger=default")
+    shards = train(tmp_path / "shards", *PLAIN, *halves, "trainer.strategy=fsdp")
 
     for name in ("train/loss", "val/loss", "val/auc"):
-        assert curve(tmp_path / "two", name) == pytest.approx(curve(tmp_path / "one", name), rel=1e-4), name
+        for run in ("two", "shards"):
+            assert curve(tmp_path / run, name) == pytest.approx(curve(tmp_path / "one", name), rel=1e-4), (run, name)
+    assert shards["test/auc"] == pytest.approx(two["test/auc"], rel=1e-4)
+    weights = [medzoo.load(tmp_path / run / "checkpoints" / "best.ckpt").state_dict() for run in ("two", "shards")]
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-3)
     assert two["test/auc"] == pytest.approx(one["test/auc"], rel=1e-4)
     with (tmp_path / "two" / "predictions" / "test.csv").open() as opened:
         ids = [row["id"] for row in csv.DictReader(opened)]
     assert ids == [f"test_{index:05d}" for index in range(24)], "every test image once, over both processes"
     assert len(list((tmp_path / "two" / "wandb").glob("offline-run-*"))) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "one", "two"], "one folder for both processes"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "one", "shards", "two"], (
+        "one folder for both processes"
+    )

@@ -18,14 +18,13 @@ def torchrun(run, *words, **environment):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meeting = f"--rdzv-endpoint=127.0.0.1:{free.getsockname()[1]}"
-    agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=2", "--max-restarts=2"]
+    agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=2", "--max-restarts=4"]
     command = [*agent, "--rdzv-backend=c10d", meeting, "train.py", *SMALL, *words, f"hydra.run.dir={run}"]
     command += ["trainer.devices=2", "trainer.num_nodes=2", f"datamodule.root={run.parent / 'data'}"]
+    environment = {**os.environ, **environment, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     logs = [run.with_suffix(f".node_{node}") for node in (0, 1)]
     nodes = [
-        subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **environment}, stdout=log.open("w"), stderr=subprocess.STDOUT
-        )
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT)
         for log in logs
     ]
     codes = [node.wait(timeout=900) for node in nodes]
