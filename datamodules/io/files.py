@@ -16,7 +16,18 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-__all__ = ["hidden", "in_order", "listed", "opening", "read_json", "setting", "some", "spelt"]
+__all__ = [
+    "hidden",
+    "in_order",
+    "listed",
+    "opening",
+    "read_json",
+    "setting",
+    "some",
+    "spelt",
+    "telling_anew",
+    "told_before",
+]
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +74,27 @@ def setting(key: str, value: str) -> str:
     """A config override quoted for a shell, where `(`, `*`, `{` and blanks have a meaning."""
     quoted = value.replace('"', '\\"').replace("'", "'\\''")
     return f"'{key}=\"{quoted}\"'"
+
+
+_told: set[tuple[Path, str]] = set()
+
+
+def told_before(file: Path, what: str) -> bool:
+    """Whether this was asked before: for messages that are logged once for each file or folder."""
+    before = (file, what) in _told
+    _told.add((file, what))
+    return before
+
+
+@contextmanager
+def telling_anew() -> Iterator[None]:
+    """Inside, nothing was told before: what the store keeps holds all messages about its files."""
+    before = _told.copy()
+    _told.clear()
+    try:
+        yield
+    finally:
+        _told.update(before)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """One entry of the store: a folder with arrays and `facts.json`, which appears when it is complete."""
 
 import json
-import logging
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -52,10 +51,10 @@ class Entry:
     def __getitem__(self, name: str) -> StoredArray:
         return self.arrays[name]
 
-    def tell(self) -> None:
-        """Log again what was logged when the entry was made."""
-        for name, level, message in self._told:
-            logging.getLogger(name).log(level, "%s", message)
+    @property
+    def told(self) -> list[tuple[str, int, str]]:
+        """What was logged when the entry was made: the logger's name, the level and the message."""
+        return [(name, level, message) for name, level, message in self._told]
 
 
 def is_entry(folder: Path) -> bool:

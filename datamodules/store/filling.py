@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from rich.progress import Progress
 
 from medzoo.datamodules.io import some
+from medzoo.datamodules.io.files import telling_anew
 from medzoo.datamodules.store.entry import Made, is_entry, write_entry
 
 __all__ = ["Job", "fill"]
@@ -122,7 +123,8 @@ def _listening() -> Iterator[list[tuple[str, int, str]]]:
     before = room.propagate, room.handlers
     room.propagate, room.handlers = False, [listener]
     try:
-        yield told
+        with telling_anew():
+            yield told
     finally:
         room.propagate, room.handlers = before
 

@@ -1,6 +1,7 @@
 """The store of a machine: entries by key, and what is known of the files they were made of."""
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -67,8 +68,9 @@ class Store:
         """
         fill(self.folder, jobs, what, self.workers)
         entries = [Entry(self.folder / job.key) for job in jobs]
-        for job, entry in zip(jobs, entries, strict=True):
-            entry.tell()
+        for name, level, message in dict.fromkeys(told for entry in entries for told in entry.told):
+            logging.getLogger(name).log(level, "%s", message)
+        for job in jobs:
             os.utime(self.folder / job.key)  # last use, by which `shrink` chooses
         return entries
 

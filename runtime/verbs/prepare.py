@@ -28,7 +28,7 @@ def prepare(config: DictConfig) -> None:
     if config.check is not None:
         _check(config)
         return
-    if config.store is not None:
+    if config.get("store") is not None:
         _tidy(config)
         return
     config = _without(config, "check", "checks", "store", "kept")

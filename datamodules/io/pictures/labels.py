@@ -1,12 +1,12 @@
 """Read masks stored as pictures: label values, white on black, a palette, or a colour for each class."""
 
-import functools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from medzoo.datamodules.io.files import told_before
 from medzoo.datamodules.io.pictures.pages import Page, read_page
 
 __all__ = ["class_colours", "read_label_picture"]
@@ -147,8 +147,9 @@ def _two_tones(values: np.ndarray, file: Path, *, lossy: bool) -> np.ndarray:
     return (bright > 127).astype(np.uint8)
 
 
-@functools.cache  # once for each folder
 def _tell_blurred(folder: Path) -> None:
+    if told_before(folder, "blurred"):
+        return
     log.warning("%s: masks are JPEG, which blurs their edges: they are cut at half; save them as PNG", folder)
 
 

@@ -1,6 +1,5 @@
 """Check the headers of volumes before voxels are read."""
 
-import functools
 import logging
 import math
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from medzoo.datamodules.io.files import opening
+from medzoo.datamodules.io.files import opening, told_before
 from medzoo.datamodules.io.volumes.formats import FORMATS, VOLUMES, volume_ending
 from medzoo.datamodules.io.volumes.grid import Grid
 from medzoo.datamodules.io.volumes.header import RawHeader
@@ -144,6 +143,6 @@ def _axes_of_qform(header: nib.Nifti1Header) -> tuple[str | None, ...]:
         return ()
 
 
-@functools.cache
 def _tell_once(file: Path, what: str) -> None:
-    log.warning("%s: %s", file, what)
+    if not told_before(file, what):
+        log.warning("%s: %s", file, what)
