@@ -1,4 +1,4 @@
-"""Compare the stages of a run: tables and figures in the run folder (`Compares` in `contracts.py`)."""
+"""Compare the stages of a run: tables and figures in the run folder (`Compares` in `contracts/`)."""
 
 from collections.abc import Mapping
 from pathlib import Path

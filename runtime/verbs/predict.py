@@ -23,7 +23,7 @@ _WRITER = {"_target_": "medzoo.callbacks.PredictionWriter"}
 def predict(config: DictConfig) -> None:
     """Predict on `input` with the module in `ckpt_path` and write `output`; null leaves its place to the writer.
 
-    The writer is the callback `predict_writer` of the training config (`runtime/contracts.py`, `Writer` and `Begins`).
+    The writer is the callback `predict_writer` of the training config (`runtime/contracts/`, `Writer` and `Begins`).
 
     Args:
         config: As composed from `conf/predict.yaml`.

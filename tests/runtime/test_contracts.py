@@ -1,4 +1,4 @@
-"""Every class of the zoo that has a member of a contract has it as `runtime/contracts.py` says."""
+"""Every class of the zoo that has a member of a contract has it as `runtime/contracts/` says."""
 
 import importlib
 import inspect
@@ -11,9 +11,9 @@ from medzoo.runtime import contracts
 from tests.conftest import ROOT
 
 ROOMS = {
-    "datamodules": "DataModule Waits NamesClasses UsesClasses KnowsSeen Normalises HasImages OrderedSplits CaseTables"
+    "datamodules": "DataModule DescribesBatch Waits NamesClasses UsesClasses KnowsSeen Normalises HasImages OrderedSplits CaseTables"
     " PatientTables LeavesOut TellsWaiting",
-    "lightning_modules": "LogsMetrics Receives Finalizes SaysItsSteps SaysItsStrategy ChecksCases TakesOptions Exports",
+    "lightning_modules": "LogsMetrics PreparesBatches Receives Finalizes SaysItsSteps SaysItsStrategy ChecksCases TakesOptions Exports",
     "models": "Fitted",
     "callbacks": "Writer Begins",
     "runtime.comparisons": "Compares",

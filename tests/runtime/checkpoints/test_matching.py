@@ -40,6 +40,7 @@ def test_weights_that_a_run_starts_from_are_asked_for_their_order(tmp_path, monk
     given = data("b", "a", prepare_data=print, setup=print, train_dataloader=list)
     monkeypatch.setattr(stage_module, "try_out", print)
     monkeypatch.setattr(stage_module, "check_intensities", print)
+    monkeypatch.setattr(stage_module, "make_datamodule", lambda config: given)
     stage = Stage("", {"init_from": str(tmp_path / "best.ckpt")}, tmp_path / "run", datamodule=given)
     with pytest.raises(UserError, match=r"init_from=.*best.ckpt has the classes a, b, the data have .* b, a:"):
         stage.prepare()
