@@ -16,6 +16,8 @@ _HEAD = """# Benchmarks
 
 Written by `python -m benchmarks.run`; do not edit. Each table is one run on one machine: read the ratios, not the
 seconds, and repeat it on yours. Both sides do the same work, which each benchmark checks, and run alternately.
+
+No GPU was at hand for any of them. `python -m benchmarks.gpu` measures training steps on one.
 """
 
 

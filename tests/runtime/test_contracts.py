@@ -11,9 +11,10 @@ from medzoo.runtime import contracts
 from tests.conftest import ROOT
 
 ROOMS = {
-    "datamodules": "DataModule DescribesBatch Waits NamesClasses UsesClasses KnowsSeen Normalises HasImages OrderedSplits CaseTables"
-    " PatientTables LeavesOut TellsWaiting",
-    "lightning_modules": "LogsMetrics PreparesBatches Receives Finalizes SaysItsSteps SaysItsStrategy ChecksCases TakesOptions Exports",
+    "datamodules": "DataModule Waits NamesClasses UsesClasses KnowsSeen Normalises HasImages OrderedSplits CaseTables"
+    " PatientTables LeavesOut DescribesBatch TellsWaiting",
+    "lightning_modules": "LogsMetrics Receives Finalizes SaysItsSteps SaysItsStrategy ChecksCases TakesOptions Exports"
+    " PreparesBatches",
     "models": "Fitted",
     "callbacks": "Writer Begins",
     "runtime.comparisons": "Compares",

@@ -1,4 +1,4 @@
-"""What a run is estimated to need, without data. `test_experiments.py` compares it with what runs took."""
+"""What a run is estimated to need, without data."""
 
 import pytest
 import torch
