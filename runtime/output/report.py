@@ -50,10 +50,11 @@ def finish(run: Path, metrics: dict[str, Any], expected: Mapping[str, list[float
         metrics: Flat names and values.
         expected: For some metrics, the range [low, high] that the experiment states.
     """
-    write(run, metrics, expected or {})
+    expected = expected or {}
+    write(run, metrics, expected)
     run_folder.write_metrics(run, metrics)
-    Console().print(terminal_table(metrics, expected or {}))
-    if missing := sorted(set(expected or {}) - set(metrics)):
+    Console().print(terminal_table(metrics, expected))
+    if missing := sorted(set(expected) - set(metrics)):
         log.warning("`expected` names metrics that this run did not measure: %s", ", ".join(missing))
     log.info("report: %s", run / "report.html")
 
