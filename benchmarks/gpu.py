@@ -17,11 +17,10 @@ import lightning as L
 import torch
 from omegaconf import OmegaConf
 
-from medzoo.runtime.build import instantiate, make_trainer
-from medzoo.runtime.checkpoints.checkpoint import without_pretrained
+from benchmarks.full_size.one_batch import module_and_batch
+from medzoo.runtime.build import make_trainer
 from medzoo.runtime.composing.compose import compose
 from medzoo.runtime.composing.resolvers import register_resolvers
-from medzoo.runtime.contracts import PreparesBatches
 from medzoo.runtime.plan import make_plan
 from medzoo.runtime.training.estimate import HERE, Repeated, estimate
 from medzoo.runtime.training.peaks import peak_tflops
@@ -66,13 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(config: dict[str, Any], device: str) -> dict[str, float]:
     """Take steps of a stage: `items/s`, `batches/s`, and the peak of allocated memory in `GB` (0 on a CPU)."""
-    datamodule = instantiate(config["datamodule"], "datamodule")
-    module = instantiate(without_pretrained(config["lightning_module"]), "lightning_module").to(device)
-    batch = datamodule.empty_batch()
-    if isinstance(module, PreparesBatches):
-        with torch.no_grad():
-            batch = module.prepared(batch)
-    module.on_fit_start = lambda: None  # it reads the data
+    module, batch = module_and_batch(config, device)
     settings = {**config["trainer"], **HERE, "accelerator": "gpu" if device == "cuda" else "cpu", "max_steps": -1}
     clock = _Clock()
     trainer = make_trainer({**settings, "max_epochs": 1}, Path(), callbacks=[clock])

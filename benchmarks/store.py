@@ -21,7 +21,7 @@ if not __package__:  # python benchmarks/store.py: imports start at the reposito
 import blosc2
 import numpy as np
 
-from benchmarks.real_size import head_ct
+from benchmarks.full_size.head_ct import head_ct
 from benchmarks.tables.row import Row, print_rows
 from medzoo.datamodules.segmentation.cases import Case, CaseReading, Intensities, prepare_case
 from medzoo.datamodules.segmentation.files import CaseFiles

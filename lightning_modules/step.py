@@ -9,6 +9,7 @@ from typing import Any, TypedDict, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.utils.checkpoint import checkpoint
 
 __all__ = ["StepSettings", "fused", "prepare"]
@@ -89,6 +90,14 @@ def _channels_last(networks: list[nn.Module]) -> None:
     """Store the weights of convolutions with the channels last; their outputs follow."""
     for weight in (weight for net in networks for weight in net.parameters() if weight.ndim in FORMATS):
         weight.data = weight.data.contiguous(memory_format=FORMATS[weight.ndim])
+    for part in (part for net in networks for part in net.modules() if isinstance(part, _InstanceNorm)):
+        part.register_forward_hook(_ask_for_plain_gradient)
+
+
+def _ask_for_plain_gradient(_norm: nn.Module, _inputs: object, output: Tensor) -> None:
+    """On a CPU, instance norms of torch 2.14 give wrong gradients for one image whose gradient has channels last."""
+    if output.requires_grad and not output.is_cuda:
+        output.register_hook(Tensor.contiguous)
 
 
 class _Recomputed(nn.Module):

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, TensorDataset
 
+from medzoo.callbacks import StepSeed
 from medzoo.models import UNETRPP, ConditionalUNet
 from medzoo.runtime.training.sharding import FullyShardedStrategy, blocks, is_sharded
 
@@ -66,7 +67,7 @@ def fit(folder, network, inputs, strategy, start=None):
         strategy=strategy,
         max_epochs=6,
         gradient_clip_val=0.5,
-        callbacks=[EMAWeightAveraging(decay=0.9), saves],
+        callbacks=[EMAWeightAveraging(decay=0.9), StepSeed(seed=0), saves],
         default_root_dir=folder,
         **QUIET,
     )
@@ -105,4 +106,5 @@ def main(folder):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)  # Adam makes a step of a rounding error where a gradient is 0
     main(Path(sys.argv[1]))

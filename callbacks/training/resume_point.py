@@ -59,10 +59,13 @@ class BackgroundCheckpoints(L.Callback):
             trainer.strategy.checkpoint_io = _Background(_Complete())
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Let no process go on before the files are complete."""
+        """Let no process go on before the files are complete; later ones are written at once."""
         if stage == "fit":
-            trainer.strategy.checkpoint_io.teardown()
+            writer = trainer.strategy.checkpoint_io
+            writer.teardown()
             trainer.strategy.barrier()
+            if isinstance(writer, _Background):
+                trainer.strategy.checkpoint_io = TorchCheckpointIO()
 
 
 class _Background(AsyncCheckpointIO):

@@ -85,7 +85,7 @@ class Cost(L.Callback):
 
 
 def _share(waited: float, worked: float) -> float:
-    return waited / (waited + worked)
+    return waited / (waited + worked) if waited + worked else 0.0
 
 
 def held_before_step(trainer: L.Trainer, module: L.LightningModule, batch: object) -> list[Tensor]:

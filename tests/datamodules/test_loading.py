@@ -192,11 +192,12 @@ def test_batches_that_are_made_quickly_are_made_here(monkeypatch):
 
 
 SCRIPT = """
-import time, torch
+import signal, time, torch
 from medzoo.datamodules import loading
 from medzoo.datamodules.batches import TensorBatches
 from medzoo.runtime.errors import data_errors
 loading.handing_over = lambda size: 0.0
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for jobs in the background
 batches = TensorBatches(torch.zeros(40, 1, 6, 6), None, ["case"] * 40, batch_size=4, workers=2)
 with data_errors():
     for number, batch in enumerate(batches):

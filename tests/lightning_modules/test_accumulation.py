@@ -85,7 +85,7 @@ def main(file: str) -> None:
     """One of two processes: each takes every other batch; the first writes the weights and the reductions."""
     reduced = []
 
-    def counted(state: object, bucket: torch.distributed.GradBucket) -> torch.futures.Future:
+    def counted(state: object, bucket: torch.distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:
         reduced.append(1)
         return allreduce_hook(None, bucket)
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from medzoo.lightning_modules.optimization import OptimizedModule
-from medzoo.lightning_modules.step import StepSettings, blocks_of, fused, prepare
+from medzoo.lightning_modules.step import FORMATS, StepSettings, blocks_of, fused, prepare
 from tests.host_sync import HostSync
 from tests.steps import Step, training_steps
 
@@ -84,10 +84,10 @@ def test_every_module_is_there_and_takes_the_settings(steps):
     kinds = {type(step.module()) for step in steps}
 
     def leaves(kind):
-        return [leaf for below in kind.__subclasses__() for leaf in leaves(below)] or [kind]
+        below = [each for each in kind.__subclasses__() if each.__module__.startswith("medzoo.")]
+        return [leaf for each in below for leaf in leaves(each)] or [kind]
 
-    ours = {kind for kind in leaves(OptimizedModule) if kind.__module__.startswith("medzoo.")}
-    assert kinds == ours
+    assert kinds == {*leaves(OptimizedModule)}
     for step in steps:
         assert set(StepSettings.__annotations__) <= step.config["lightning_module"].keys(), step.name
 
@@ -133,3 +133,18 @@ def test_optimisers_of_torch_are_fused_unless_told_otherwise(kind):
     for said in ({"fused": False}, {"foreach": True}):
         assert fused(functools.partial(kind, **said)).keywords == said
     assert fused(torch.optim.LBFGS) is torch.optim.LBFGS
+
+
+@pytest.mark.parametrize("norm", [nn.InstanceNorm2d, nn.InstanceNorm3d])
+def test_instance_norms_of_one_image_learn_the_same_with_channels_last(norm, float64):
+    """Without the hook of `prepare`, torch 2.14 gives other gradients on a CPU."""
+    size = (1, 4, 6, 6) if norm is nn.InstanceNorm2d else (1, 4, 6, 6, 6)
+    image, wanted = torch.randn(2, *size)
+    found = []
+    for last in (False, True):
+        net = nn.Sequential(norm(4))
+        prepare([net], {"channels_last": last})
+        given = image.clone().requires_grad_()
+        gradient = wanted.contiguous(memory_format=FORMATS[wanted.ndim]) if last else wanted
+        found += torch.autograd.grad(net(given), given, gradient)
+    torch.testing.assert_close(*found)

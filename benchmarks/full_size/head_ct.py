@@ -1,4 +1,4 @@
-"""Synthetic volumes of real size, for benchmarks of reading: noise around a few shapes."""
+"""Synthetic head CTs of real size: noise around a few shapes."""
 
 from pathlib import Path
 

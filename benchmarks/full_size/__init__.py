@@ -1,0 +1,1 @@
+"""Cohorts of the size of published studies, and trainings on them that are watched from outside."""
