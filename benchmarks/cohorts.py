@@ -1,15 +1,16 @@
 """Training on cohorts of the size of published studies: memory, first and second start.
 
-2,206 head CTs of 30 x 512 x 512 voxels (`hematoma_segmentation`), 1,200 patients with CT, MR and tiles (`liver_fusion`)
-and 107,180 colour images of 224 pixels (`medmnist_classification`) are trained by four processes on the CPU (gloo), each
-with a worker that makes its batches. Of CTs and patients, 40 are written and prepared; the others are links to them, but
-each has files, a key and an entry of its own. The time of the first start is that of a second one plus the time that
-preparing takes for all, in proportion to those prepared. The network is narrow, so that four fit beside each other.
+2,206 head CTs of 30 x 512 x 512 voxels (`hematoma_segmentation`), 1,200 patients with CT, MR and tiles
+(`liver_fusion`) and 107,180 colour images of 224 pixels (`medmnist_classification`) are trained by four processes on
+the CPU (gloo), each with a worker that makes its batches. Of CTs and patients, 40 are written and prepared; the others
+are links to them, but each has files, a key and an entry of its own. The first start is a second one and the time that
+preparing takes, in proportion to the cases that were prepared. The network is narrow, so that four fit beside each
+other.
 
 Memory is the most that all processes hold together, without files in the page cache. The peer is what every process
 held before there was a store: all cases (62.5 MB a CT as float32 and mask, 5.3 MB a patient). The second start is timed
-from the command to the end of the first step. Its peer is the first start, since without a store each start read
-everything. Cases/s are those of the narrow network on the cores of this machine.
+from the command to the first step, whose batch is there. Its peer is the first start, since without a store each start
+read everything. Cases/s are those of the narrow network on the cores of this machine.
 """
 
 # ruff: noqa: E402 (the import path is set before the imports)
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 if not __package__:  # python benchmarks/cohorts.py: imports start at the repository, not at this folder
@@ -26,7 +28,7 @@ if not __package__:  # python benchmarks/cohorts.py: imports start at the reposi
 
 from benchmarks.full_size.cohorts import COHORTS, Cohort
 from benchmarks.full_size.links import LinkedStore
-from benchmarks.full_size.steps import Watched, watch
+from benchmarks.full_size.steps import watch
 from benchmarks.tables.row import Row, print_rows
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.composing.compose import compose
@@ -50,6 +52,7 @@ def run(*, names: Sequence[str] = tuple(COHORTS), cases: int | None = None, made
     Returns:
         Four rows for each cohort: memory, first and second start, and cases/s.
     """
+    register_resolvers()
     rows = []
     for name in names:
         cohort = COHORTS[name]
@@ -80,8 +83,7 @@ def _measured(cohort: Cohort, folder: Path, cases: int, made: int) -> list[Row]:
 
 def _prepare(words: Sequence[str], store: Path, cases: int, made: int) -> float:
     """Fill the store; returns the seconds that it takes for all cases, by two processes."""
-    config = [*make_plan(compose("train", words)).stages.values()][0]
-    datamodule = instantiate(config["datamodule"], "datamodule")
+    datamodule = instantiate(_first_stage(words)["datamodule"], "datamodule")
     datamodule.store = linked = LinkedStore(store, workers=2, made=made)
     began = time.perf_counter()
     datamodule.setup("fit")
@@ -90,10 +92,13 @@ def _prepare(words: Sequence[str], store: Path, cases: int, made: int) -> float:
 
 
 def _batch_size(words: Sequence[str]) -> int:
-    config = [*make_plan(compose("train", words)).stages.values()][0]
-    return int(config["datamodule"].get("batch_size") or config["datamodule"]["plan"]["batch_size"])
+    data = _first_stage(words)["datamodule"]
+    return int(data.get("batch_size") or data["plan"]["batch_size"])
+
+
+def _first_stage(words: Sequence[str]) -> dict[str, Any]:
+    return next(iter(make_plan(compose("train", words)).stages.values()))
 
 
 if __name__ == "__main__":
-    register_resolvers()
     print_rows("cohorts", run())

@@ -4,7 +4,8 @@ Each stage of the five systems trains at the size of its laptop demo, on zeros o
 Lightning trainer with the callbacks of every step (`StepSeed`, `FiniteGuard`) and the CSV logger, and in a loop that
 calls `training_step`, goes backward and steps the same optimisers, without logging. An epoch of each side is taken in
 turn; medians of the epochs are compared, without the first, and both copies must end with equal weights. Schedules,
-clipping and augmentation are left out on both sides, and precision is float32. At full size a step takes longer, and what Lightning adds does not.
+clipping and augmentation are left out on both sides, and precision is float32. At full size a step takes longer, and
+what Lightning adds does not.
 """
 
 # ruff: noqa: E402 (the import path is set before the imports)
@@ -150,8 +151,11 @@ def _compared(title: str, config: dict[str, Any], steps: int, epochs: int) -> Ro
         callbacks = [alternate, seed, FiniteGuard()]  # first, so that its epoch includes the others
         trainer = make_trainer(settings, Path(folder), callbacks=callbacks, logger=csv_logger(Path(folder)))
         trainer.fit(module, batches)
-    for (name, ours), theirs in zip(module.state_dict().items(), alternate.bare.module.state_dict().values(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5, equal_nan=True, msg=f"{title}: {name} differs")
+    weights = alternate.bare.module.state_dict()
+    for name, ours in module.state_dict().items():
+        torch.testing.assert_close(
+            ours, weights[name], rtol=0, atol=1e-5, equal_nan=True, msg=f"{title}: {name} differs"
+        )
     times = {side: 1000 * statistics.median(found[1:]) / steps for side, found in alternate.seconds.items()}
     remark = f"{times['lightning'] - times['bare']:+.2f} ms; equal weights after {steps * (epochs + 1)} steps"
     return Row(title, "ms", times["lightning"], times["bare"], GOAL, higher_is_better=False, remark=remark)

@@ -4,11 +4,13 @@ A batch is a function of its items, its number and the epoch, so it is the same 
 which share the memory of this process. Finished batches come back in order, through `/dev/shm`.
 """
 
+import ctypes
 import logging
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,7 @@ class Ahead:
         size = _size(batch)
         self._workers = _that_fit(self._workers, size) if seconds > 2 * handing_over(size) else 0
         if self._workers:
+            _give_back_memory()  # else each worker keeps what the first steps needed
             self._loader = DataLoader(
                 _Batches(self._make),
                 batch_size=None,
@@ -102,6 +105,12 @@ class _Batches(Dataset[dict[str, Any] | None]):
             return tree_map_only(Tensor, Tensor.share_memory_, batch)  # fails here, not later, if there is no room
         except Exception:
             return None
+
+
+def _give_back_memory() -> None:
+    """Let the allocator of glibc return what is free to the system; other ones do so by themselves."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def handing_over(size: int) -> float:

@@ -22,12 +22,12 @@ def networks():
     """By name, how a network is made, its inputs, and classes of its blocks."""
     torch.manual_seed(0)
     vit = {"img_size": 16, "patch_size": 8, "in_chans": 1, "num_classes": 2, "depth": 2, "embed_dim": 48}
-    sizes = {"image_size": (16, 16), "patch_size": (2, 2), "features": (8, 16, 16, 16), "projections": (4, 4, 4, 4)}
-    picture, number = torch.randn(8, 1, 16, 16), torch.arange(8)
+    sizes = {"image_size": (32, 32), "patch_size": (2, 2), "features": (8, 16, 16, 16), "projections": (4, 4, 4, 4)}
+    picture, larger, number = torch.randn(8, 1, 16, 16), torch.randn(8, 1, 32, 32), torch.arange(8)
     followup = (torch.randn(8, 2, 8, 8), number, torch.randn(8, 3, 8, 8), torch.rand(8, 7), number % 2)
     return {
         "vit": (lambda: timm.create_model("vit_tiny_patch16_224", num_heads=3, **vit), (picture,), {"Block"}),
-        "unetrpp": (lambda: UNETRPP(2, 1, 2, depth=1, dropout=0.0, **sizes), (picture,), {"_Block"}),
+        "unetrpp": (lambda: UNETRPP(2, 1, 2, depth=1, dropout=0.0, **sizes), (larger,), {"_Block"}),
         "hemexp": (
             lambda: ConditionalUNet(2, 2, 3, dim=8, dim_mults=(1, 2), heads=2, dim_head=4),
             followup,

@@ -5,7 +5,6 @@ experiments.
 """
 
 import csv
-import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -90,8 +89,8 @@ def pathology(root: Path, cases: int, made: int) -> None:
 
 
 def _of_head_cts(root: Path) -> list[str]:
-    narrow = "datamodule.plan.features=[2,4,8,8,8,8,8]"
-    return ["experiment=hematoma_segmentation", f"datamodule.root={root}", "lightning_module/net=nnunet", narrow]
+    narrow = ["lightning_module/net=nnunet", "datamodule.plan.features=[2,4,8,8,8,8,8]", "datamodule.plan.batch_size=1"]
+    return ["experiment=hematoma_segmentation", f"datamodule.root={root}", *narrow]
 
 
 def _of_livers(root: Path) -> list[str]:

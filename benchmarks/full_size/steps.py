@@ -1,4 +1,4 @@
-"""Train a cohort by the command line, and watch its first steps from outside: their time and the memory of all processes."""
+"""Train a cohort by the command line, and watch its first steps from outside: times, and memory of all processes."""
 
 import json
 import os
@@ -25,8 +25,8 @@ class NoteSteps(L.Callback):
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: object) -> None:
-        """Note the time of a step of the first process."""
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: object) -> None:
+        """Note when a step of the first process begins."""
         self.times.append(time.time())
         if trainer.global_rank == 0:
             file = Path(os.environ[_FILE])
@@ -39,7 +39,7 @@ class Watched:
     """What was seen of a training.
 
     Args:
-        start: Seconds from the command to the end of the first step.
+        start: Seconds from the command to the first step, whose batch is there.
         step: Seconds of a step, without the first half of them.
         memory: Most GB of all processes together, without files in the page cache; what processes share counts once.
         output: What the command printed.
@@ -52,10 +52,10 @@ class Watched:
 
 
 def watch(words: Sequence[str], folder: Path, steps: int) -> Watched:
-    """Run `train.py` with words of the command line until it has taken some steps.
+    """Run `train.py` with words of the command line until it begins the last of some steps.
 
     Raises:
-        RuntimeError: If it ends before.
+        RuntimeError: If it ends before that.
     """
     folder.mkdir(parents=True)
     file, log = folder / "steps.json", folder / "log.txt"

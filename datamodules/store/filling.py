@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -89,6 +90,10 @@ def _made(folder: Path, jobs: list[Job], workers: int) -> Iterator[tuple[Job, st
                         waiting[pool.submit(_make, folder, job, hold=0.2)] = job
                     else:
                         yield job, error
+        except BrokenProcessPool as error:
+            raise OSError(
+                f"a process that prepares data in {folder} was killed; if memory ran out, take fewer of them: workers=1"
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
