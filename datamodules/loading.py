@@ -9,6 +9,7 @@ import logging
 import shutil
 import signal
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -90,6 +91,9 @@ class Ahead:
                 prefetch_factor=_WAITING,
                 persistent_workers=True,
             )
+            # Held from outside until this object is gone: as part of a cycle of garbage, the loader would lose the
+            # queues through which it ends its workers, and wait five seconds for each.
+            weakref.finalize(self, _let_go, self._loader)
 
 
 class _Batches(Dataset[dict[str, Any] | None]):
@@ -142,6 +146,10 @@ def _own(batch: dict[str, Any]) -> dict[str, Any]:
 def _size(batch: dict[str, Any]) -> int:
     """Bytes of its tensors, at least 1."""
     return max(1, sum(leaf.nbytes for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)))
+
+
+def _let_go(_loader: DataLoader[Any]) -> None:
+    """The last to hold it."""
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -95,9 +95,11 @@ def _of_head_cts(root: Path) -> list[str]:
 
 def _of_livers(root: Path) -> list[str]:
     cohort = ["datamodule=liver_cohort_phantom", f"datamodule.root={root}", "datamodule.phantom=null"]
-    sizes = ["spatial_size=[64,128,128]", "spacing_mm=[3.0,2.75,2.75]", "tiles=16", "tile_size=224", "batch_size=4"]
-    narrow = ["lightning_module/encoders=small", "lightning_module.dim=32"]
-    return ["experiment=liver_fusion", *cohort, *(f"datamodule.{size}" for size in sizes), *narrow]
+    sizes = ["spatial_size=[64,128,128]", "spacing_mm=[3.0,2.75,2.75]", "tiles=16", "tile_size=224", "batch_size=2"]
+    sizes.append("use=[ct,mr,histology,clinical,genomics]")
+    pooled = [f"lightning_module.encoders.{name}.no_max_pool=false" for name in ("ct", "mr")]
+    narrow = ["lightning_module/encoders=small", "lightning_module.dim=32", *pooled]
+    return ["experiment=liver_unimodal", *cohort, *(f"datamodule.{size}" for size in sizes), *narrow]
 
 
 def _of_pathology(root: Path) -> list[str]:

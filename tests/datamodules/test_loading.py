@@ -235,6 +235,20 @@ def test_a_killed_run_leaves_no_workers(number):
     assert not [one for one in workers if one.is_running()]
 
 
+def test_workers_end_at_once_with_a_cycle_of_garbage(monkeypatch):
+    monkeypatch.setattr(loading, "handing_over", lambda size: 0.0)
+    cycle = [batches(2)]
+    cycle.append(cycle)
+    list(cycle[0])
+    workers = psutil.Process().children()
+    assert len(workers) == 2
+    del cycle
+    began = time.monotonic()
+    gc.collect()
+    assert time.monotonic() - began < 4, "a worker that is not told is waited for five seconds"
+    assert not [one for one in workers if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
 def test_augmentation_on_the_device_is_that_of_the_host(tmp_path, monkeypatch):
     """On a CPU both draw the same numbers, so the whole path can be compared to the bit."""
     seen = {}
