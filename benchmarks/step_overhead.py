@@ -69,7 +69,7 @@ class Bare:
 
     def epoch(self, trainer: L.Trainer, batches: Repeated) -> float:
         """Train on all batches; returns the seconds."""
-        self.module._trainer = trainer
+        self.module._trainer = place = _Place(trainer)
         if not self.optimizers:
             made = self.module.configure_optimizers()
             self.optimizers = [made["optimizer"]] if isinstance(made, dict) else [*_listed(made)]
@@ -81,6 +81,7 @@ class Bare:
             if self.module.automatic_optimization:
                 self._step(self.optimizers[0], loss)
             seconds += time.perf_counter() - began
+            place.global_step += 1
         return seconds
 
     @contextmanager
@@ -101,6 +102,16 @@ class Bare:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+class _Place:
+    """What a bare loop needs of a trainer: all of it, but for the number of steps."""
+
+    def __init__(self, trainer: L.Trainer) -> None:
+        self._trainer, self.global_step = trainer, trainer.global_step
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._trainer, name)
 
 
 class _Alternate(L.Callback):

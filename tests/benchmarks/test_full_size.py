@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import cohorts
+from benchmarks import cohorts, preprocessing, step_overhead
 from benchmarks.full_size import steps
 from benchmarks.full_size.links import LinkedStore
 from medzoo.datamodules.store import Made
@@ -27,7 +27,7 @@ def test_linked_cases_have_entries_of_their_own(tmp_path):
 
 @pytest.mark.slow
 def test_a_small_cohort_is_measured():
-    rows = cohorts.run(names=["pathology"], cases=300, made=8, processes=1)
+    rows = cohorts.run(names=["pathology"], cases=700, made=8, processes=1)
     assert [row.unit for row in rows] == ["GB", "s", "s", "cases/s"]
     assert all(row.zoo > 0 for row in rows)
 
@@ -35,3 +35,16 @@ def test_a_small_cohort_is_measured():
 def test_a_run_that_ends_early_is_told(tmp_path):
     with pytest.raises(RuntimeError, match="ended before step 3"):
         steps.watch(["experiment=none"], tmp_path / "run", steps=3)
+
+
+def test_a_case_is_prepared_and_measured():
+    rows = preprocessing.run(cases=1)
+    assert all(row.zoo > 0 for row in rows)
+    assert all(row.peer or "pip install" in row.remark for row in rows)
+
+
+@pytest.mark.parametrize("experiment", ["hlhs_rvae_demo", "medmnist_cvae_demo"])
+def test_a_bare_loop_learns_what_lightning_learns(experiment):
+    rows = step_overhead.run(experiments=[experiment], steps=2, epochs=1)
+    assert rows
+    assert all(row.zoo > 0 and row.peer > 0 for row in rows)
