@@ -2,7 +2,7 @@
 
 from medzoo.datamodules.io.dicom.files import holds_dicom, is_dicom
 from medzoo.datamodules.io.files import hidden, in_order, listed, opening, read_json, setting, some, spelt
-from medzoo.datamodules.io.finding import find_volume, named
+from medzoo.datamodules.io.finding import find_volumes, named
 from medzoo.datamodules.io.tables.cells import flag, is_missing, number, parse, plain
 from medzoo.datamodules.io.tables.ids import match_ids
 from medzoo.datamodules.io.tables.table import Row, Table, find_table, read_matrix, read_table, write_table
@@ -21,7 +21,7 @@ __all__ = [
     "check_offset",
     "check_same_grid",
     "find_table",
-    "find_volume",
+    "find_volumes",
     "flag",
     "from_itk",
     "geometry",

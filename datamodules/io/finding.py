@@ -10,7 +10,7 @@ from medzoo.datamodules.io.dicom.files import DICOM, holds_dicom, is_marked
 from medzoo.datamodules.io.files import listed, some
 from medzoo.datamodules.io.volumes.formats import VOLUMES
 
-__all__ = ["Dicom", "check_no_folder", "find_volume", "named"]
+__all__ = ["Dicom", "check_no_folder", "find_volumes", "named"]
 
 log = logging.getLogger(__name__)
 
@@ -75,19 +75,22 @@ def check_no_folder(paths: Sequence[Path], endings: Sequence[str]) -> None:
             raise ValueError(f"{path} could not be read as an image (it is a folder); move its content out")
 
 
-def find_volume(folder: Path, name: str) -> Path | None:
-    """Find a volume by name, ignoring case: a file of any format, or a folder of DICOM; None if there is neither.
+def find_volumes(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Find volumes by name, ignoring case: files of any format, or folders of DICOM.
 
     Raises:
-        ValueError: If there are several.
+        ValueError: If there are several of a name.
     """
-    wanted = [f"{name.lower()}{ending}" for ending in VOLUMES]
-    there = listed(folder)
-    found = [path for path in there if path.name.lower() in wanted and path.is_file()]
-    found += [path for path in there if path.name.lower() == name.lower() and path.is_dir() and holds_dicom(path)]
-    if len(found) > 1:
-        raise ValueError(f"{found[0]}: and {found[1].name} beside it; keep one of the two")
-    return found[0] if found else None
+    there, volumes = [(path.name.lower(), path) for path in listed(folder)], {}
+    for name in names:
+        wanted = {f"{name.lower()}{ending}" for ending in VOLUMES}
+        found = [path for lower, path in there if lower in wanted and path.is_file()]
+        found += [path for lower, path in there if lower == name.lower() and path.is_dir() and holds_dicom(path)]
+        if len(found) > 1:
+            raise ValueError(f"{found[0]}: and {found[1].name} beside it; keep one of the two")
+        if found:
+            volumes[name] = found[0]
+    return volumes
 
 
 def _ending(file: Path, endings: Sequence[str]) -> str:

@@ -163,8 +163,8 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
     rows = io.read_table(file).by("id")
     if told := outcome.half_known(list(rows.values())):
         log.warning("%s: %s", file, told)
-    folders = [path.name for path in io.listed(root) if path.is_dir() and (_volumes(path) or _tiles(path))]
-    if strange := io.match_ids(folders, rows, file):
+    files = {path.name: (_volumes(path), _tiles(path)) for path in io.listed(root) if path.is_dir()}
+    if strange := io.match_ids([name for name, found in files.items() if any(found)], rows, file):
         log.warning("%s: %d folders have no row, left out: %s", file, len(strange), io.some(strange))
     genes, expression = _read_genes(io.find_table(root, "genomics"))
     patients = []
@@ -175,16 +175,16 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
         split = row.get("split", "")
         if split not in ("", *SPLITS):
             raise ValueError(f"{row.where}: split is '{split}'; expected train, val or test")
-        files = _volumes(root / name), _tiles(root / name)
+        images = files.get(name, ({}, ()))
         tables = columns.parse(row, row.where), expression.get(name)
-        patients.append(Patient(name, *files, *tables, label, months, event, row.get("scanner", ""), split))
+        patients.append(Patient(name, *images, *tables, label, months, event, row.get("scanner", ""), split))
     if strange := io.match_ids(expression, rows, file):
         log.warning("genomics.tsv: %d of its columns are no patients of %s, left out", len(strange), file.name)
     return patients, genes
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
-    return {name: file for name in ("ct", "t1", "t2", "liver") if (file := io.find_volume(folder, name))}
+    return io.find_volumes(folder, ("ct", "t1", "t2", "liver"))
 
 
 def _tiles(folder: Path) -> tuple[Path, ...]:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import file_digest, sha256
@@ -81,6 +80,6 @@ def content(file: Path) -> str:
 def _version(file: Path, what: str) -> str:
     files = [file, *(each for each in listed(file, "**/*") if each.is_file())] if file.is_dir() else [file]
     with opening(file, "a file"):
-        found = [(os.path.realpath(each), each.stat()) for each in files]
+        found = [(str(each.absolute()), each.stat()) for each in files]
     facts = [(path, at.st_size, at.st_ino, at.st_mtime_ns, at.st_ctime_ns) for path, at in found]
     return sha256(json.dumps([what, facts]).encode()).hexdigest()[:32]

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import JPEGBaseline8Bit
 
-from medzoo.datamodules.io import find_volume, geometry, named, read_mask, read_volume, write_like
+from medzoo.datamodules.io import find_volumes, geometry, named, read_mask, read_volume, write_like
 from medzoo.datamodules.io.dicom.images import read_pictures
 from medzoo.datamodules.seen import mark_file
 from tests.datamodules.io.dicom_series import CORNER, HU, SPACING, slice_of, write_ct, write_enhanced, write_volume
@@ -244,16 +244,16 @@ def test_a_folder_is_known_by_its_files_whatever_they_are_called(tmp_path):
 
 
 def test_a_volume_is_found_by_name_in_any_format(tmp_path):
-    assert find_volume(tmp_path, "ct") is None
+    assert not find_volumes(tmp_path, ["ct"])
     nib.save(volume(), tmp_path / "T2.NII.GZ")
-    assert find_volume(tmp_path, "t2") == find_volume(tmp_path, "T2") == tmp_path / "T2.NII.GZ"
+    assert find_volumes(tmp_path, ["t2"])["t2"] == find_volumes(tmp_path, ["T2"])["T2"] == tmp_path / "T2.NII.GZ"
     write_ct(tmp_path / "ct")
-    assert find_volume(tmp_path, "ct") == tmp_path / "ct"
+    assert find_volumes(tmp_path, ["ct"])["ct"] == tmp_path / "ct"
     nib.save(volume(), tmp_path / "t1.nii")
-    assert find_volume(tmp_path, "t1") == tmp_path / "t1.nii"
+    assert find_volumes(tmp_path, ["t1"])["t1"] == tmp_path / "t1.nii"
     nib.save(volume(), tmp_path / "ct.nii.gz")
     with pytest.raises(ValueError, match=r"ct\.nii\.gz: and ct beside it; keep one"):
-        find_volume(tmp_path, "ct")
+        find_volumes(tmp_path, ["ct"])
 
 
 def test_a_rescale_beyond_all_units_is_refused(tmp_path):

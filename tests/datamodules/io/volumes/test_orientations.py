@@ -12,7 +12,7 @@ from medzoo.callbacks import SegmentationWriter
 from medzoo.datamodules import ImageSource, SegmentationDataModule
 from medzoo.datamodules.followup.cohort import read_patient
 from medzoo.datamodules.hematoma.cohort import Patient, drawn_ml
-from medzoo.datamodules.io import find_volume, read_mask, read_volume, write_like
+from medzoo.datamodules.io import find_volumes, read_mask, read_volume, write_like
 from medzoo.datamodules.liver.images import ImageSizes
 from medzoo.datamodules.preparation.scan import read_scan
 from medzoo.datamodules.preparation.turned import read_turned, with_labels
@@ -80,7 +80,8 @@ def test_layouts_give_one_patient(tmp_path, axes, ending):
     for home, one, end in zip(homes, ("RAS", axes), (".nii.gz", ending), strict=True):
         write(home / "baseline", one, end)
         write(home / "followup", one, end)
-    assert find_volume(homes[1] / "baseline", "ct") == homes[1] / "baseline" / f"ct{ending}", "as the liver layout does"
+    found = find_volumes(homes[1] / "baseline", ["ct"])
+    assert found == {"ct": homes[1] / "baseline" / f"ct{ending}"}, "as the liver layout does"
     first, second = (read_patient(home, "p", None, 16) for home in homes)
     assert np.array_equal(first.baseline, second.baseline)
     assert first.grid.spacing == pytest.approx(second.grid.spacing)
