@@ -1,4 +1,4 @@
-"""Writes what each full experiment needs into docs/how-to/scale.md: `python -m docs.needs` (minutes; no data)."""
+"""Writes what each full experiment needs into docs/how-to/scale.md: `python -m docs.needs` (slow, because U-Mamba is; no data)."""
 
 from pathlib import Path
 
@@ -16,6 +16,14 @@ __all__ = ["main"]
 
 PAGE = Path(__file__).parent / "how-to" / "scale.md"
 BEGIN, END = "<!-- needs: python -m docs.needs -->", "<!-- end of needs -->"
+NOTE = """\
+The table is for the settings of each experiment on one device, without data. Memory is what tensors hold, without the
+workspace of kernels. Operations are those of convolutions, matrix products and attention. Hours are for computing alone
+at 30% of the peak of an H200 (494 TFLOP/s in float32 by its tensor cores). They are an estimate: no GPU was at hand to
+measure the share. `?`: depends on the number of images. Networks that are planned from the data are planned here for
+slices of 512 x 512 pixels (hematoma_slices_segmentation) and volumes of 60 x 256 x 256 voxels of 3 x 1.2 x 1.2 mm
+(liver_segmentation, liver_translation).
+"""
 COLUMNS = ("parameters", "peak of a step", "activations and batch", "operations a step", "steps", "hours, H200")
 MADE_UP = {  # keys without a value in an experiment; no data are read
     "root": "x",
@@ -56,7 +64,7 @@ def main() -> None:
             print(rows[-1], flush=True)
     head = f"| experiment | stage | {' | '.join(COLUMNS)} |\n|{'---|' * (2 + len(COLUMNS))}"
     before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text("\n".join([before + BEGIN, "", head, *rows, "", END]) + rest.partition(END)[2])
+    PAGE.write_text("\n".join([before + BEGIN, "", NOTE, head, *rows, "", END]) + rest.partition(END)[2])
 
 
 if __name__ == "__main__":
