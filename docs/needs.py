@@ -1,4 +1,4 @@
-"""Writes what each full experiment needs into docs/how-to/scale.md: `python -m docs.needs` (slow, because U-Mamba is; no data)."""
+"""Writes what each full experiment needs into docs/how-to/scale.md: `python -m docs.needs` (slow; no data)."""
 
 from pathlib import Path
 
