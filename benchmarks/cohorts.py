@@ -73,9 +73,10 @@ def _measured(cohort: Cohort, folder: Path, cases: int, made: int, processes: in
     trainer = ["accelerator=cpu", f"devices={processes}", "strategy=auto", "max_epochs=1", "limit_val_batches=1"]
     words = [*cohort.words(folder / "cohort"), *(f"trainer.{each}" for each in trainer)]
     words += [f"store_dir={folder / 'store'}", "workers=1"]
-    preparing = _prepare(words, folder / "store", cases, made)
+    data = next(iter(make_plan(compose("train", words)).stages.values()))["datamodule"]
+    preparing = _prepare(data, folder / "store", cases, made)
     watched = watch(words, folder / "watched", steps=12)
-    per_step = processes * _batch_size(words)
+    per_step = processes * int(data.get("batch_size") or data["plan"]["batch_size"])
     before = processes * cases * cohort.case_mb / 1000
     first = preparing + watched.start
     return [
@@ -88,23 +89,14 @@ def _measured(cohort: Cohort, folder: Path, cases: int, made: int, processes: in
     ]  # fmt: skip
 
 
-def _prepare(words: Sequence[str], store: Path, cases: int, made: int) -> float:
+def _prepare(config: dict[str, Any], store: Path, cases: int, made: int) -> float:
     """Fill the store; returns the seconds that it takes for all cases, by two processes."""
-    datamodule = instantiate(_first_stage(words)["datamodule"], "datamodule")
+    datamodule = instantiate(config, "datamodule")
     datamodule.store = linked = LinkedStore(store, workers=2, made=made)
     began = time.perf_counter()
     datamodule.setup("fit")
     taken = time.perf_counter() - began
     return taken if linked.links == 0 else linked.making * cases / made + taken - linked.making
-
-
-def _batch_size(words: Sequence[str]) -> int:
-    data = _first_stage(words)["datamodule"]
-    return int(data.get("batch_size") or data["plan"]["batch_size"])
-
-
-def _first_stage(words: Sequence[str]) -> dict[str, Any]:
-    return next(iter(make_plan(compose("train", words)).stages.values()))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import lightning as L
 import torch
 from omegaconf import OmegaConf
 
-from benchmarks.full_size.one_batch import module_and_batch
+from benchmarks.one_batch import module_and_batch
 from medzoo.runtime.build import make_trainer
 from medzoo.runtime.composing.compose import compose
 from medzoo.runtime.composing.resolvers import register_resolvers

@@ -13,7 +13,6 @@ nothing.
 
 import copy
 import logging
-import statistics
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import OmegaConf
 from torch import nn
 
+from benchmarks.in_turn import InTurn
 from benchmarks.tables.row import Row, print_rows
 from medzoo.callbacks import FiniteGuard, StepSeed
 from medzoo.datamodules.batches import TensorBatches
@@ -45,30 +45,21 @@ GOAL = 1.05
 LEARNING_RATE = 1e-3
 
 
-class _Alternate(L.Callback):
-    """Trains `net` for one bare epoch before each epoch of Lightning, and times both (s)."""
+class _Bare:
+    """Trains `net` by a plain loop."""
 
     def __init__(self, net: nn.Module, batches: TensorBatches) -> None:
         self.net, self.batches = net, batches
         self.optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE)
-        self.bare: list[float] = []
-        self.lightning: list[float] = []
-        self._resumed: float | None = None
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """End Lightning's timed epoch, run a bare one, start Lightning's next."""
-        now = time.perf_counter()
-        if self._resumed is not None:
-            self.lightning.append(now - self._resumed)
-        self._bare_epoch()
-        self._resumed = time.perf_counter()
-        self.bare.append(self._resumed - now)
-
-    def _bare_epoch(self) -> None:
+    def epoch(self, _: L.Trainer) -> float:
+        """Train on all batches; returns the seconds."""
+        began = time.perf_counter()
         for batch in self.batches:
             self.optimizer.zero_grad()
             nn.functional.cross_entropy(self.net(batch["image"]), batch["label"]).backward()
             self.optimizer.step()
+        return time.perf_counter() - began
 
 
 def run(
@@ -113,24 +104,22 @@ def _compare(
 ) -> Row:
     """Train copies of `net` on both sides; `net` and `loader` are not changed."""
     trained = copy.deepcopy(net)
-    alternate = _Alternate(copy.deepcopy(net), copy.deepcopy(loader))
+    bare = _Bare(copy.deepcopy(net), copy.deepcopy(loader))
+    in_turn = InTurn(bare.epoch)
     with tempfile.TemporaryDirectory() as folder:
-        # one more epoch to warm up, and one that is not timed because no other follows it
-        _fit(trained, copy.deepcopy(loader), alternate, epochs + 2, Path(folder), checkpoint)
-    for (name, ours), theirs in zip(trained.state_dict().items(), alternate.net.state_dict().values(), strict=True):
+        _fit(trained, copy.deepcopy(loader), in_turn, epochs + 2, Path(folder), checkpoint)
+    for (name, ours), theirs in zip(trained.state_dict().items(), bare.net.state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6, msg=f"not the same work: {name} differs")
-    lightning, bare = statistics.median(alternate.lightning[1:]), statistics.median(alternate.bare[1:-1])
-    remark = f"{1000 * (lightning - bare) / len(loader):+.2f} ms a step; equal weights after {epochs + 2} epochs"
-    return Row(case, "s/epoch", lightning, bare, goal, higher_is_better=False, remark=remark)
+    lightning, loop = in_turn.medians
+    remark = f"{1000 * (lightning - loop) / len(loader):+.2f} ms a step; equal weights after {epochs + 2} epochs"
+    return Row(case, "s/epoch", lightning, loop, goal, higher_is_better=False, remark=remark)
 
 
-def _fit(
-    net: nn.Module, loader: TensorBatches, alternate: _Alternate, epochs: int, folder: Path, checkpoint: bool
-) -> None:
+def _fit(net: nn.Module, loader: TensorBatches, in_turn: InTurn, epochs: int, folder: Path, checkpoint: bool) -> None:
     module = ClassificationModule(
         net, ClassificationLoss("binary"), partial(torch.optim.Adam, lr=LEARNING_RATE), task="binary", num_classes=2
     )
-    callbacks = [alternate, StepSeed(seed=0), FiniteGuard()]  # first, so that its epoch includes the others
+    callbacks = [in_turn, StepSeed(seed=0), FiniteGuard()]
     if checkpoint:  # `last_epoch` of conf/callbacks/default.yaml
         callbacks.append(ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False))
     settings = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "trainer" / "default.yaml"))

@@ -11,7 +11,6 @@ what Lightning adds does not.
 # ruff: noqa: E402 (the import path is set before the imports)
 
 import copy
-import statistics
 import sys
 import tempfile
 import time
@@ -28,7 +27,8 @@ import lightning as L
 import torch
 from torch.optim import Optimizer
 
-from benchmarks.full_size.one_batch import module_and_batch
+from benchmarks.in_turn import InTurn
+from benchmarks.one_batch import module_and_batch
 from benchmarks.tables.row import Row, print_rows
 from medzoo.callbacks import FiniteGuard, StepSeed
 from medzoo.runtime.build import make_trainer
@@ -58,23 +58,24 @@ class Bare:
 
     Args:
         module: The module, before its training.
+        batches: Of an epoch.
         seed: Sets the random numbers of a step, as for Lightning's; it is not timed.
     """
 
-    def __init__(self, module: Any, seed: StepSeed) -> None:
-        self.module, self.seed = copy.deepcopy(module).train(), seed
+    def __init__(self, module: Any, batches: Repeated, seed: StepSeed) -> None:
+        self.module, self.batches, self.seed = copy.deepcopy(module).train(), batches, seed
         self.module.log = self.module.log_dict = lambda *_, **__: None
         self.module.learning, self.module.descend = self._learning, self._descend
         self.optimizers: list[Optimizer] = []
 
-    def epoch(self, trainer: L.Trainer, batches: Repeated) -> float:
+    def epoch(self, trainer: L.Trainer) -> float:
         """Train on all batches; returns the seconds."""
         self.module._trainer = place = _Place(trainer)
         if not self.optimizers:
             made = self.module.configure_optimizers()
             self.optimizers = [made["optimizer"]] if isinstance(made, dict) else [*_listed(made)]
         seconds = 0.0
-        for index, batch in enumerate(batches):
+        for index, batch in enumerate(self.batches):
             self.seed.on_train_batch_start(trainer, self.module, batch, index)
             began = time.perf_counter()
             loss = self.module.training_step(batch, index)
@@ -114,22 +115,6 @@ class _Place:
         return getattr(self._trainer, name)
 
 
-class _Alternate(L.Callback):
-    """Trains the bare copy before each epoch of Lightning, and times both (s)."""
-
-    def __init__(self, bare: Bare, batches: Repeated) -> None:
-        self.bare, self.batches = bare, batches
-        self.seconds: dict[str, list[float]] = {"bare": [], "lightning": []}
-        self._began: float | None = None
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """End the epoch of Lightning that is timed, run a bare one, start the next."""
-        if self._began is not None:
-            self.seconds["lightning"].append(time.perf_counter() - self._began)
-        self.seconds["bare"].append(self.bare.epoch(trainer, self.batches))
-        self._began = time.perf_counter()
-
-
 def run(*, experiments: Sequence[str] = tuple(SYSTEMS), steps: int = 10, epochs: int = 5) -> list[Row]:
     """Measure the stages of experiments.
 
@@ -155,21 +140,22 @@ def _compared(title: str, config: dict[str, Any], steps: int, epochs: int) -> Ro
     torch.manual_seed(0)
     module, batch = module_and_batch({**config, "lightning_module": {**config["lightning_module"], "scheduler": None}})
     seed, batches = StepSeed(seed=0), Repeated(batch, steps)
-    alternate = _Alternate(Bare(module, seed), batches)
+    bare = Bare(module, batches, seed)
+    in_turn = InTurn(bare.epoch)
     settings = {**config["trainer"], **HERE, "precision": "32-true", "gradient_clip_val": None, "max_steps": -1}
     settings |= {"max_epochs": epochs + 2, "accumulate_grad_batches": 1}
     with tempfile.TemporaryDirectory() as folder:
-        callbacks = [alternate, seed, FiniteGuard()]  # first, so that its epoch includes the others
+        callbacks = [in_turn, seed, FiniteGuard()]
         trainer = make_trainer(settings, Path(folder), callbacks=callbacks, logger=csv_logger(Path(folder)))
         trainer.fit(module, batches)
-    weights = alternate.bare.module.state_dict()
+    weights = bare.module.state_dict()
     for name, ours in module.state_dict().items():
         torch.testing.assert_close(
             ours, weights[name], rtol=0, atol=1e-5, equal_nan=True, msg=f"{title}: {name} differs"
         )
-    times = {side: 1000 * statistics.median(found[1:]) / steps for side, found in alternate.seconds.items()}
-    remark = f"{times['lightning'] - times['bare']:+.2f} ms; equal weights after {steps * (epochs + 1)} steps"
-    return Row(title, "ms", times["lightning"], times["bare"], GOAL, higher_is_better=False, remark=remark)
+    lightning, loop = (1000 * seconds / steps for seconds in in_turn.medians)
+    remark = f"{lightning - loop:+.2f} ms; equal weights after {steps * (epochs + 2)} steps"
+    return Row(title, "ms", lightning, loop, GOAL, higher_is_better=False, remark=remark)
 
 
 def _listed(made: Any) -> Sequence[Optimizer]:

@@ -1,6 +1,7 @@
 """Cohorts of which a few cases are written and the others are links to them, each with an entry of its own."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
@@ -16,10 +17,8 @@ def link(source: Path, target: Path) -> None:
     """Hard links of a file, or of all files of a folder, to a new place."""
     if source.is_file():
         os.link(source, target)
-        return
-    target.mkdir()
-    for each in source.iterdir():
-        link(each, target / each.name)
+    else:
+        shutil.copytree(source, target, copy_function=os.link)
 
 
 class LinkedStore(Store):

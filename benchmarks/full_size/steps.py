@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,8 +77,8 @@ def watch(words: Sequence[str], folder: Path, steps: int) -> Watched:
             time.sleep(0.5)
             times = json.loads(file.read_text()) if file.is_file() else []
     finally:
-        for each in _session(process.pid):
-            os.kill(each, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     half = len(times) // 2
     return Watched(times[0] - began, (times[-1] - times[half - 1]) / (len(times) - half), memory / 1e9, log.read_text())

@@ -97,6 +97,17 @@ def test_a_killed_run_is_continued(tmp_path, folder):
     assert len(calls(folder)) <= 12 + 3, "only what was cut off is made again"
 
 
+def killed(file, _):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_told(tmp_path, folder):
+    store = Store(tmp_path / "store", workers=2)
+    made = [store.job(file.name, killed, file, [file], None) for file in sorted(folder.iterdir())]
+    with pytest.raises(OSError, match=r"a process that prepares data in .* was killed; if memory ran out, .* workers=1"):
+        store.fill(made, "files")
+
+
 def test_two_runs_share_the_work(tmp_path, folder):
     processes = [filling(tmp_path / "store", folder) for _ in range(2)]
     assert [process.wait(timeout=200) for process in processes] == [0, 0]
