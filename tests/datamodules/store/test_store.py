@@ -104,7 +104,9 @@ def killed(file, _):
 def test_a_killed_process_is_told(tmp_path, folder):
     store = Store(tmp_path / "store", workers=2)
     made = [store.job(file.name, killed, file, [file], None) for file in sorted(folder.iterdir())]
-    with pytest.raises(OSError, match=r"a process that prepares data in .* was killed; if memory ran out, .* workers=1"):
+    with pytest.raises(
+        OSError, match=r"a process that prepares data in .* was killed; if memory ran out, .* workers=1"
+    ):
         store.fill(made, "files")
 
 
