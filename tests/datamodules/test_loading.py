@@ -138,14 +138,24 @@ def test_an_epoch_that_is_left_early_does_not_show_in_the_next():
         assert all(torch.equal(a["image"], b["image"]) for a, b in zip(left, whole, strict=True))
 
 
+def children():
+    """Processes that this one has started, also those of tests before."""
+    return {*psutil.Process().children()}
+
+
+def running(processes):
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
 def test_workers_end_with_their_batches():
+    before = children()
     made = batches()
     [*islice(made, 3)]
-    workers = [one for one in psutil.Process().children() if one.name() == "pt_data_worker"]
+    workers = children() - before
     assert len(workers) == 2
     del made
     gc.collect()
-    assert not [one for one in workers if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert not running(workers)
 
 
 def test_no_files_stay_open_for_batches_that_are_kept():
@@ -237,16 +247,18 @@ def test_a_killed_run_leaves_no_workers(number):
 
 def test_workers_end_at_once_with_a_cycle_of_garbage(monkeypatch):
     monkeypatch.setattr(loading, "handing_over", lambda size: 0.0)
+    gc.collect()  # not the garbage of tests before
+    before = children()
     cycle = [batches(2)]
     cycle.append(cycle)
     list(cycle[0])
-    workers = psutil.Process().children()
+    workers = children() - before
     assert len(workers) == 2
     del cycle
     began = time.monotonic()
     gc.collect()
     assert time.monotonic() - began < 4, "a worker that is not told is waited for five seconds"
-    assert not [one for one in workers if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert not running(workers)
 
 
 def test_augmentation_on_the_device_is_that_of_the_host(tmp_path, monkeypatch):
