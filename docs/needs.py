@@ -58,9 +58,10 @@ def main() -> None:
     for file in sorted((CONF / "experiment").glob("*.yaml")):
         if file.stem.endswith("_demo"):
             continue
-        for stage, found in needs(file.stem).items():
-            values = cells(found)
-            rows.append(f"| {file.stem} | {stage} | {' | '.join(values[column] for column in COLUMNS)} |")
+        stages = {name: tuple(map(cells(found).get, COLUMNS)) for name, found in needs(file.stem).items()}
+        for values in dict.fromkeys(stages.values()):  # equal stages have one row
+            equal = ", ".join(name for name, other in stages.items() if other == values)
+            rows.append(f"| {file.stem} | {equal} | {' | '.join(map(str, values))} |")
             print(rows[-1], flush=True)
     head = f"| experiment | stage | {' | '.join(COLUMNS)} |\n|{'---|' * (2 + len(COLUMNS))}"
     before, _, rest = PAGE.read_text().partition(BEGIN)

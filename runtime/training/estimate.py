@@ -131,9 +131,12 @@ def _stage(config: dict[str, Any]) -> Estimate:
 def _cohort(datamodule: Any) -> tuple[int | None, float | None, str]:
     """Batches of an epoch and GB in the store, as far as they are known, and what is missing."""
     batches, root = datamodule.batches_of_epoch, getattr(datamodule, "root", None)
-    if datamodule.waiting or root is None or not Path(root).exists():
-        missing = datamodule.waiting or f"no data in {root}: set {datamodule.layout}"
-        return batches, None, missing
+    try:
+        waiting = datamodule.waiting
+    except FileNotFoundError as error:  # nothing is there to wait with
+        waiting = str(error)
+    if waiting or root is None or not Path(root).exists():
+        return batches, None, waiting or f"no data in {root}: set {datamodule.layout}"
     began = time.time()
     with user_errors("datamodule"):
         datamodule.setup("fit")

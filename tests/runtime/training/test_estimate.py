@@ -75,6 +75,11 @@ def test_values_of_small_tensors_stay_and_others_take_the_longest_way():
         assert image[image > 0.5].shape == (1_000_000,)
 
 
+def test_values_that_are_drawn_until_they_lie_within_bounds_take_no_time():
+    with shapes_only():
+        assert nn.init.trunc_normal_(torch.empty(1000, 1000), std=0.02).shape == (1000, 1000)
+
+
 def test_full_experiments_are_estimated_without_data(tmp_path):
     wanted = {
         "medmnist_classification": (11.2e6, [], 500),
