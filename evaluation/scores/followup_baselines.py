@@ -1,4 +1,4 @@
-"""Baselines of follow-up volumes that a forecast must beat: no change, mean growth, a regression on clinical variables.
+"""Baselines of follow-up volumes that a forecast must beat: no change, mean growth, regressions on clinical variables.
 
 All are fitted on training patients only, and are scored by the same numbers as a network's samples.
 """
@@ -13,6 +13,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
+from medzoo.evaluation.measures.expansion import ExpansionRule
+from medzoo.evaluation.regression.growth import fit_growth, growth_of
 from medzoo.evaluation.scores.forecasts import crps, forecast_metrics
 from medzoo.evaluation.scores.intervals import percentile_interval
 
@@ -37,18 +39,18 @@ class Forecast:
 
 
 def fit_baselines(clinical: np.ndarray, baseline_ml: np.ndarray, followup_ml: np.ndarray) -> dict[str, np.ndarray]:
-    """Growth of the mean volume, and the linear regression of log(follow-up / baseline) on the clinical variables.
+    """Growth of the mean volume, linear regression of log(follow-up / baseline), and risk with growth by group.
 
     The regression's residuals are out of fold: those of the fit itself are too small on small training sets.
 
     Args:
-        clinical: (M, K) values in any units, NaN where unknown: the mean, with an indicator that it was missing.
+        clinical: (M, K) scaled to [0, 1], NaN where unknown: the mean, with an indicator that it was missing.
         baseline_ml: (M,) volumes in mL.
         followup_ml: (M,) volumes in mL.
 
     Returns:
         `growth` (); of the regression `fill` (K,) for unknown values, `weight` (K,), `unknown` (K,) which an unknown
-        value adds, `bias` (), and `residuals` (M,).
+        value adds, `bias` (), and `residuals` (M,); what `fit_growth` returns, if some patients expand and some do not.
     """
     model = make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), LinearRegression())
     growth = np.log(_floored(followup_ml) / _floored(baseline_ml))
@@ -58,7 +60,10 @@ def fit_baselines(clinical: np.ndarray, baseline_ml: np.ndarray, followup_ml: np
     variables = clinical.shape[1]
     unknown = np.zeros(variables)
     unknown[imputer.indicator_.features_] = linear.coef_[variables:]
+    expanded = ExpansionRule()(baseline_ml, followup_ml)
+    by_group = fit_growth(clinical, growth, expanded) if 0 < expanded.sum() < len(expanded) else {}
     return {
+        **by_group,
         "growth": np.asarray(np.mean(followup_ml) / np.mean(baseline_ml)),
         "fill": imputer.statistics_,
         "weight": linear.coef_[:variables],
@@ -71,25 +76,34 @@ def fit_baselines(clinical: np.ndarray, baseline_ml: np.ndarray, followup_ml: np
 def baseline_forecasts(
     numbers: Mapping[str, np.ndarray], clinical: np.ndarray, baseline_ml: np.ndarray
 ) -> dict[str, Forecast]:
-    """Three baselines by name.
+    """Baselines by name.
 
     `no change` forecasts the baseline volume, and the same score of expansion for everybody. `mean growth` multiplies
     the baseline volume by the growth of the training patients' mean volume; the score of expansion is the growth in mL.
-    `clinical regression` has N = M samples, each with one residual of the training patients.
+    `clinical regression` has N = M samples, each with one residual of the training patients. `risk and mean growth` has
+    the growth of each training patient, weighted by the risk of expansion; in `risk and growth regression` the growth
+    depends on the clinical variables too. Both are left out where the training patients gave no risk.
 
     Args:
         numbers: From `fit_baselines`.
-        clinical: (B, K) values of the patients to forecast, NaN where unknown.
+        clinical: (B, K) of the patients to forecast, scaled to [0, 1], NaN where unknown.
         baseline_ml: (B,) volumes in mL.
     """
     baseline_ml = np.asarray(baseline_ml, dtype=float)
     growth, missing = float(numbers["growth"]), np.isnan(clinical)
     predicted = np.where(missing, numbers["fill"], clinical) @ numbers["weight"] + missing @ numbers["unknown"]
-    samples = _floored(baseline_ml)[:, None] * np.exp((predicted + numbers["bias"])[:, None] + numbers["residuals"])
+    floored = _floored(baseline_ml)[:, None]
+    samples = floored * np.exp((predicted + numbers["bias"])[:, None] + numbers["residuals"])
+    by_group = {}
+    if len(numbers.get("risk_weight", ())):
+        for name, regression in (("risk and mean growth", False), ("risk and growth regression", True)):
+            log_growth, weights = growth_of(numbers, clinical, regression=regression)
+            by_group[name] = Forecast(floored * np.exp(log_growth), weights)
     return {
         "no change": Forecast(baseline_ml[:, None], score=np.zeros(len(baseline_ml))),
         "mean growth": Forecast(growth * baseline_ml[:, None], score=(growth - 1) * baseline_ml),
         "clinical regression": Forecast(samples),
+        **by_group,
     }
 
 

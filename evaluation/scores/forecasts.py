@@ -12,6 +12,7 @@ from scipy.stats import kstest
 
 from medzoo.evaluation.measures.expansion import ExpansionRule
 from medzoo.evaluation.scores.classification import auc, bootstrap_auc
+from medzoo.evaluation.scores.diagnostic import calibration_line
 from medzoo.evaluation.scores.intervals import percentile_interval
 
 __all__ = [
@@ -178,14 +179,19 @@ def forecast_metrics(
     Returns:
         `crps` with 95% bounds `crps_low` and `crps_high`, `volume_mae_ml` of the median forecast (the best point
         forecast for absolute error), `volume_bias_ml` of the mean forecast (forecast - truth), `coverage_50`,
-        `coverage_90`, `pit_deviation` (Kolmogorov-Smirnov distance of the PIT from uniform) and `expansion_auc` with
-        `expansion_auc_low` and `expansion_auc_high`, NaN where no patient or every patient expanded.
+        `coverage_90`, `pit_deviation` (Kolmogorov-Smirnov distance of the PIT from uniform), `expansion_auc` with
+        `expansion_auc_low` and `expansion_auc_high`, NaN where no patient or every patient expanded, and
+        `expansion_brier` and `expansion_slope` of the share of samples, NaN where another `score` is given.
     """
     truth = np.asarray(truth, dtype=float)
     scores = crps(samples, truth, weights)
     low, high = bootstrap_interval(scores, seed, resamples=resamples)
     expanded = ExpansionRule()(baseline_ml, truth).astype(int)
-    score = expansion_score(samples, baseline_ml, weights) if score is None else score
+    line = {"brier": float("nan"), "calibration_slope": float("nan")}
+    if score is None:
+        score = expansion_score(samples, baseline_ml, weights)
+        half = 0.5 / np.shape(samples)[1]  # what N samples say of a share is uncertain by so much
+        line = calibration_line(expanded, np.clip(score, half, 1 - half))
     mixed = 0 < expanded.sum() < len(expanded)
     areas = percentile_interval(bootstrap_auc(expanded, score, resamples=resamples, seed=seed)) if mixed else None
     return {
@@ -200,6 +206,8 @@ def forecast_metrics(
         "expansion_auc": float(auc(expanded, score)[0]),
         "expansion_auc_low": areas[0] if areas else float("nan"),
         "expansion_auc_high": areas[1] if areas else float("nan"),
+        "expansion_brier": line["brier"],
+        "expansion_slope": line["calibration_slope"],
     }
 
 

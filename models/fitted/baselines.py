@@ -21,6 +21,9 @@ class VolumeBaselines(ExactPart):
     def __init__(self) -> None:
         super().__init__()
         self.declare("growth", "fill", "weight", "unknown", "bias", "residuals")
+        self.declare(*(f"risk_{part}" for part in ("weight", "bias", "fill")))
+        for group in ("stable", "expanding"):
+            self.declare(*(f"{group}_{part}" for part in ("growth", "weight", "bias", "residuals")))
 
 
 class CohortBaselines(ExactPart):

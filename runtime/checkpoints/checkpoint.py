@@ -240,9 +240,12 @@ def initialise(module: L.LightningModule, content: dict[str, Any], path: Path) -
 
     Raises:
         UserError: If a weight is missing, unexpected or of another shape; the message names the first. A buffer that is
-            empty until it is fitted takes any shape, and is empty again with weights from before the fit.
+            empty until it is fitted takes any shape, and is empty with weights from before the fit, or from before
+            there was such a buffer.
     """
-    weights, own = content["state_dict"], module.state_dict()
+    own = module.state_dict()
+    unfitted = {name: tensor for name, tensor in own.items() if not tensor.numel()}
+    weights = {**unfitted, **content["state_dict"]}
     for name in [*own, *weights]:
         absent = name not in weights or name not in own
         if absent or (own[name].shape != weights[name].shape and own[name].numel() and weights[name].numel()):

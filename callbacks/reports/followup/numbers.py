@@ -8,8 +8,10 @@ import torch
 from torchmetrics.image import StructuralSimilarityIndexMeasure
 
 from medzoo.callbacks.collect import Batch
+from medzoo.evaluation.measures.expansion import ExpansionRule
 from medzoo.evaluation.measures.segmentation import known_mean
 from medzoo.evaluation.scores.classification import auc
+from medzoo.evaluation.scores.diagnostic import calibration_line
 from medzoo.evaluation.scores.followup import IPH, IVH, SampledFollowups, compare
 from medzoo.evaluation.scores.forecasts import forecast_metrics, weighted_mean
 
@@ -66,12 +68,12 @@ def _ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     """Numbers of B patients: (B,), samples and their weights (B, N), clinical values (B, K)."""
-    names = ("label", "clinical", "baseline_ml", "followup_ml", "samples", "weights", "ivh_samples")
+    names = ("label", "probability", "clinical", "baseline_ml", "followup_ml", "samples", "weights", "ivh_samples")
     return {name: np.array([row[name] for row in rows]) for name in (*names, "baseline_ivh_ml", "followup_ivh_ml")}
 
 
 def own_metrics(rows: Sequence[Mapping[str, Any]], truth: dict[str, np.ndarray]) -> dict[str, float]:
-    """The model's numbers on IPH volumes, on all blood, on new IVH, and the means over patients of the rest."""
+    """The model's numbers on IPH volumes, on all blood, on new IVH, those of the risk alone, and means of the rest."""
     metrics = forecast_metrics(truth["samples"], truth["followup_ml"], truth["baseline_ml"], truth["weights"])
     blood = truth["samples"] + truth["ivh_samples"]
     all_ml = truth["followup_ml"] + truth["followup_ivh_ml"]
@@ -81,6 +83,10 @@ def own_metrics(rows: Sequence[Mapping[str, Any]], truth: dict[str, np.ndarray])
     new = truth["followup_ivh_ml"][dry] >= NEW_IVH_ML
     if 0 < new.sum() < len(new):
         metrics["new_ivh_auc"] = float(auc(new, weighted_mean(truth["ivh_samples"], truth["weights"])[dry])[0])
+    expanded = ExpansionRule()(truth["baseline_ml"], truth["followup_ml"])
+    line = calibration_line(expanded, truth["probability"])
+    metrics |= {"risk_brier": line["brier"], "risk_slope": line["calibration_slope"]}
+    metrics["risk_auc"] = float(auc(expanded.astype(int), truth["probability"])[0])
     metrics |= {f"{name}_scored": int(np.isfinite([row[name] for row in rows]).sum()) for name in OVERLAPS}
     return metrics | {name: known_mean([row[name] for row in rows]) for name in OF_A_PATIENT}
 

@@ -29,7 +29,7 @@ __all__ = ["FollowupReport", "Followups"]
 
 OF_A_FORECAST = (
     *("name", "crps", "crps_low", "crps_high", "skill", "volume_mae_ml", "volume_bias_ml"),
-    *("coverage_50", "coverage_90", "expansion_auc"),
+    *("coverage_50", "coverage_90", "expansion_auc", "expansion_brier", "expansion_slope"),
 )
 
 

@@ -54,6 +54,7 @@ def test_the_report_has_every_number_and_its_tables(data, model, tmp_path):
         "dice_ivh", "ssim", "midline_error_mm", "slice_dice", "real_slice_dice", "total_crps", "crps_skill",
         "best_baseline_crps", "ceiling_crps", "ceiling_expansion_auc", "effect/Anticoagulant",
         "true_effect/Anticoagulant", "effect_ratio/Anticoagulant", "effect/Age",
+        "expansion_brier", "expansion_slope", "risk_auc", "risk_brier", "risk_slope",
     ):  # fmt: skip
         assert f"test/{name}" in said, name
     assert said["test/true_effect/Anticoagulant"] > 0
@@ -61,7 +62,7 @@ def test_the_report_has_every_number_and_its_tables(data, model, tmp_path):
     assert "test/effect_ratio/Age" not in said, "no ratio to nothing"
     table = rows(tmp_path / "test_forecasts.csv")
     names = ["this model", "causal model (ceiling)", "no change", "mean growth", "clinical regression"]
-    assert [row["name"] for row in table] == names
+    assert [row["name"] for row in table] == [*names, "risk and mean growth", "risk and growth regression"]
     assert float(table[0]["crps"]) == pytest.approx(said["test/crps"], rel=1e-3)
     patients = rows(tmp_path / "predictions" / "test.csv")
     assert [row["id"] for row in patients] == data.split["test"]

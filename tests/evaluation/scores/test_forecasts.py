@@ -152,7 +152,8 @@ def test_metrics_of_a_known_forecast(rng):
 def test_metrics_where_nobody_expanded():
     numbers = forecasts.forecast_metrics(np.full((3, 4), 9.0), np.full(3, 8.0), np.full(3, 8.0), resamples=20)
     assert numbers["crps"] == pytest.approx(1.0)
-    assert all(np.isnan(value) == name.startswith("expansion_auc") for name, value in numbers.items())
+    undefined = {name for name, value in numbers.items() if np.isnan(value)}
+    assert undefined == {"expansion_auc", "expansion_auc_low", "expansion_auc_high", "expansion_slope"}
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,8 @@ def test_table_compares_with_the_best_baseline(cohort):
     perfect = Forecast(followup[test][:, None])
     rows = comparison_table({"perfect": perfect}, forecasts_of(*arrays), followup[test], baseline[test], resamples=50)
     table = {row["name"]: row for row in rows}
-    assert list(table) == ["perfect", "no change", "mean growth", "clinical regression"]
+    of_groups = ["risk and mean growth", "risk and growth regression"]
+    assert list(table) == ["perfect", "no change", "mean growth", "clinical regression", *of_groups]
     assert table["perfect"]["skill"] == pytest.approx(1.0)
     assert table["clinical regression"]["skill"] == 0.0
     assert table["no change"]["skill"] < 0
