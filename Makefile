@@ -26,7 +26,7 @@ demo: setup ## train, test and report on synthetic head CT (under ten minutes, n
 	$(BIN)/python train.py experiment=hemexp_demo
 
 test: setup ## run every test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: setup ## check style, format and types
 	$(BIN)/ruff check .

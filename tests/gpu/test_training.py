@@ -77,7 +77,7 @@ def test_a_deterministic_run_repeats_to_the_bit(experiment, phantoms, tmp_path, 
 def test_two_devices_train_by_nccl(tmp_path):
     if torch.cuda.device_count() < 2:
         pytest.skip("one GPU")
-    from tests.conftest import train
+    from tests.conftest import run_verb, train
 
-    metrics = train(tmp_path / "run", "trainer.accelerator=gpu", "trainer.devices=2")
+    metrics = train(tmp_path / "run", "trainer.accelerator=gpu", "trainer.devices=2", verb=run_verb)
     assert math.isfinite(metrics["train/loss"])

@@ -24,7 +24,9 @@ TWO = [f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "experiment=two_s
 
 def train(folder, *overrides, **environment):
     places = [f"hydra.run.dir={folder}", f"datamodule.root={folder.parent / 'data'}"]
-    return run_verb("train", *TWO, *places, *overrides, **environment)
+    if environment or "trainer.devices=2" in overrides:
+        return run_verb("train", *TWO, *places, *overrides, **environment)
+    return call_verb("train", *TWO, *places, *overrides)
 
 
 def metrics_of(folder):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import medzoo
-from tests.conftest import TINY_VIT, train
+from tests.conftest import TINY_VIT, run_verb, train
 
 # No augmentation and no batch statistics, which differ between two halves of a batch and the whole.
 PLAIN = [
@@ -22,8 +22,8 @@ def curve(run, name):
 def test_two_processes_learn_as_one_with_twice_the_batch(tmp_path):
     one = train(tmp_path / "one", *PLAIN, "datamodule.batch_size=8")
     halves = ["datamodule.batch_size=4", "trainer.devices=2"]
-    two = train(tmp_path / "two", *PLAIN, *halves, "logger=default")
-    shards = train(tmp_path / "shards", *PLAIN, *halves, "trainer.strategy=fsdp")
+    two = train(tmp_path / "two", *PLAIN, *halves, "logger=default", verb=run_verb)
+    shards = train(tmp_path / "shards", *PLAIN, *halves, "trainer.strategy=fsdp", verb=run_verb)
 
     for name in ("train/loss", "val/loss", "val/auc"):
         for run in ("two", "shards"):

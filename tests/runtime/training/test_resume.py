@@ -19,10 +19,17 @@ RECIPE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder and metrics of a run that was not killed."""
+    folder = tmp_path_factory.mktemp("whole") / "whole"
+    return folder, train(folder, *RECIPE)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kill_at", [10, 12, 14])
-def test_a_killed_run_resumes_to_the_weights_of_one_that_was_not(tmp_path, kill_at):
-    whole = train(tmp_path / "whole", *RECIPE)
+def test_a_killed_run_resumes_to_the_weights_of_one_that_was_not(whole, tmp_path, kill_at):
+    folder, metrics = whole
     parts = [*SMALL, *RECIPE, f"datamodule.root={tmp_path / 'data'}", f"hydra.run.dir={tmp_path / 'parts'}"]
     killed = run_verb("train", *parts, MEDZOO_TEST_KILL_AT=str(kill_at))
     assert killed.code == -signal.SIGKILL
@@ -32,16 +39,15 @@ def test_a_killed_run_resumes_to_the_weights_of_one_that_was_not(tmp_path, kill_
 
     assert resumed.code == 0, resumed.output
     assert "resuming" in resumed.output
-    states = [
-        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("whole", "parts")
-    ]
-    assert states[0]["global_step"] == states[1]["global_step"] == whole["fit/steps"] == 18
+    folders = (folder, tmp_path / "parts")
+    states = [torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in folders]
+    assert states[0]["global_step"] == states[1]["global_step"] == metrics["fit/steps"] == 18
     for kind in ("state_dict", "current_model_state"):
         for name, weight in states[0][kind].items():
             assert torch.equal(weight, states[1][kind][name]), f"{kind}: {name}"
     steps = [
-        [row["step"] for row in csv.DictReader((tmp_path / name / "metrics.csv").open()) if row["train/loss_step"]]
-        for name in ("whole", "parts")
+        [row["step"] for row in csv.DictReader((each / "metrics.csv").open()) if row["train/loss_step"]]
+        for each in folders
     ]
     assert steps[0] == steps[1], "every step is logged once"
 
