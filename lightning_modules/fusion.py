@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from medzoo.evaluation.regression.comparators import boosting
 from medzoo.evaluation.regression.plain import plain_filler, plain_model
+from medzoo.evaluation.scores.calibration import fit_share
 from medzoo.lightning_modules.classification import classification_metrics
 from medzoo.lightning_modules.contracts import Batch, CohortData
 from medzoo.lightning_modules.held_out import fit_to_validation
@@ -20,7 +21,7 @@ from medzoo.lightning_modules.metrics import ConcordanceIndex
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.step import StepSettings
 from medzoo.models.fitted import CohortBaselines, PatientThreshold
-from medzoo.models.fusion import Fused, FusionNetwork, drop_modalities, rows_of
+from medzoo.models.fusion import Fused, FusionNetwork, Shrinkage, drop_modalities, rows_of, summed_evidence
 from medzoo.models.losses import CoxLoss
 
 __all__ = ["FusionModule"]
@@ -55,6 +56,8 @@ class FusionModule(OptimizedModule):
         reconstruction_weight: Weight of their mean squared error, relative to the variance; it trains the encoders too.
         freeze_encoders: Train only the fusion, on the encoders and heads of the stage `unimodal`; `unimodal_weight` is
             ignored. Tokens are computed once, so augmentation has no effect.
+        shrink: After training, shrink the fusion towards the summed evidence of the modalities' own heads, by the share
+            that suits the validation patients best: where interactions cannot be learnt, nothing is lost.
         patient: Regular expression whose first group is the patient in an id: after training, the threshold of a
             patient's probability is chosen on the validation patients.
         **step: Of `OptimizedModule`.
@@ -84,13 +87,16 @@ class FusionModule(OptimizedModule):
         decoders: Mapping[str, nn.Module | None] | None = None,
         reconstruction_weight: float = 0.0,
         freeze_encoders: bool = False,
+        shrink: bool = False,
         patient: str | None = None,
         **step: Unpack[StepSettings],
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval, **step)
         if alignment_weight and alignment is None:
             raise ValueError("alignment_weight is above 0: give lightning_module.alignment, or set it to 0")
-        self.net = FusionNetwork(encoders, fusion, modalities=modalities, dim=dim, num_classes=num_classes)
+        self.net = FusionNetwork(
+            encoders, fusion, modalities=modalities, dim=dim, num_classes=num_classes, shrink=shrink
+        )
         self.modalities, self.num_classes = tuple(modalities), num_classes
         self.freeze_encoders = freeze_encoders
         if freeze_encoders:
@@ -147,14 +153,17 @@ class FusionModule(OptimizedModule):
             raise ValueError("freeze_encoders=true needs an earlier stage named unimodal; add one, or set it to false")
 
     def finalize(self, datamodule: CohortData) -> None:
-        """Choose the patient threshold on validation, and fit the baselines of the test to the training patients.
+        """Choose shrinkage and patient threshold on validation, and fit the test's baselines to the training patients.
 
         Args:
             datamodule: With `ordered_dataloader` and `table`, such as `LiverCohortDataModule`.
         """
-        fit_to_validation(self, datamodule, None, self.patients)
         train, classes = datamodule.table("train"), self.num_classes
-        self.baselines.take(common=np.bincount(train["label"], minlength=classes) / len(train["label"]))
+        common = np.bincount(train["label"], minlength=classes) / len(train["label"])
+        self.baselines.take(common=common)
+        if self.net.shrinkage is not None:
+            self._fit_shrinkage(self.net.shrinkage, np.log(common), datamodule)
+        fit_to_validation(self, datamodule, None, self.patients)
         if classes == 2 and "clinical" in self.modalities:
             known = train["present"][:, self.modalities.index("clinical")]
             rows = train["clinical"][known]
@@ -162,6 +171,19 @@ class FusionModule(OptimizedModule):
             made: Any = fit(rows, train["label"][known] == 1)
             self.baselines.clinical.fill.take(**plain_filler(made.fill))
             self.baselines.clinical.model.take(**plain_model(made.model))
+
+    @torch.no_grad()
+    def _fit_shrinkage(self, shrinkage: Shrinkage, prior: np.ndarray, datamodule: CohortData) -> None:
+        shrinkage.take(share=1.0, prior=[*prior, 0.0])  # a hazard has no prior
+        found = []
+        for batch in datamodule.ordered_dataloader("val"):
+            moved = self.transfer_batch_to_device(batch, self.device, 0)
+            tokens, present = self._encode(moved), _present(moved)
+            evidence = self.net.evidence(tokens)
+            summed = summed_evidence(evidence, present.to(evidence.device), shrinkage.prior)
+            found.append((self.net.fuse(tokens, evidence, present).output, summed, moved["label"]))
+        logits, start, label = (torch.cat(each).cpu().numpy() for each in zip(*found, strict=True))
+        shrinkage.take(share=fit_share(logits[:, :-1], start[:, :-1], label))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch, and keep what decides the course of a step as an array, so that no step waits for the device.

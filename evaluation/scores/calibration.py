@@ -5,10 +5,10 @@ probabilities (between temperature and vector scaling, Guo et al. 2017, arXiv:17
 """
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_expit, log_softmax, logit
 
-__all__ = ["fit_calibration"]
+__all__ = ["fit_calibration", "fit_share"]
 
 PRIOR = 0.01  # weight of log(slope)^2 + |bias|^2, against runaway values where classes are separated
 
@@ -37,3 +37,23 @@ def fit_calibration(prob: np.ndarray, labels: np.ndarray) -> tuple[float, np.nda
 
     theta = minimize(penalised_loss, np.zeros(1 + prob.shape[1]), method="L-BFGS-B").x
     return float(np.exp(theta[0])), theta[1:]
+
+
+def fit_share(logits: np.ndarray, start: np.ndarray, labels: np.ndarray) -> float:
+    """The share s in [0, 1] with which start + s (logits - start) has the least cross entropy.
+
+    Args:
+        logits: (N, K) of cases that the model was not trained on.
+        start: (N, K) of a simpler model.
+        labels: (N,) class indices.
+
+    Returns:
+        0 if the simpler model is the better one whatever is added to it.
+    """
+
+    def loss(share: float) -> float:
+        mixed = start + share * (logits - start)
+        return float(-log_softmax(mixed, axis=1)[np.arange(len(labels)), labels.astype(int)].mean())
+
+    inside = float(minimize_scalar(loss, bounds=(0, 1), method="bounded").x)
+    return min((0.0, inside, 1.0), key=loss)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from medzoo.models.fusion.evidence import Shrinkage
 from medzoo.models.fusion.fused import Fused, check_present, rows_of
 
 __all__ = ["FusionNetwork"]
@@ -27,6 +28,7 @@ class FusionNetwork(nn.Module):
         modalities: Names, in the order of `present`; encoders of other modalities are dropped.
         dim: Width of a token.
         num_classes: K.
+        shrink: Whether the fusion is shrunk towards the summed evidence, once `shrinkage` is fitted.
 
     Raises:
         ValueError: If a modality has no encoder.
@@ -40,6 +42,7 @@ class FusionNetwork(nn.Module):
         modalities: Sequence[str],
         dim: int,
         num_classes: int,
+        shrink: bool = False,
     ) -> None:
         super().__init__()
         given = {name: encoder for name, encoder in encoders.items() if encoder is not None}
@@ -50,6 +53,7 @@ class FusionNetwork(nn.Module):
         self.encoders = nn.ModuleDict({name: given[name] for name in modalities})
         self.heads = nn.ModuleDict({name: _head(dim, num_classes + 1) for name in modalities})
         self.fusion = fusion
+        self.shrinkage = Shrinkage(num_classes + 1) if shrink else None
 
     def forward(self, inputs: Mapping[str, Any], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Outputs (B, K + 1), weights (B, M) and tokens (B, M, dim).
@@ -86,7 +90,10 @@ class FusionNetwork(nn.Module):
             ValueError: If a row has no modality.
         """
         check_present(present)
-        return self.fusion(tokens, evidence, present)
+        fused: Fused = self.fusion(tokens, evidence, present)
+        if self.shrinkage is None or self.training:
+            return fused
+        return fused._replace(output=self.shrinkage(fused.output, evidence, present))
 
     def _encoded(self, name: str, rows: Tensor) -> Tensor:
         encoder = self.encoders[name]

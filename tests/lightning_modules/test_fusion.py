@@ -1,7 +1,9 @@
 """The module of fusions: what it trains, takes over, keeps and says."""
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from torch import nn
 
 from medzoo.lightning_modules import FusionModule
 from medzoo.models import ContrastiveAlignment, CoxLoss, CrossFusion, LateFusion, TableDecoder, TableEncoder
+from medzoo.models.fusion import summed_evidence
 
 SIZES = {"ct": 6, "genomics": 9}
 NAMES = tuple(SIZES)
@@ -137,3 +140,24 @@ def test_what_does_not_fit_is_told():
 def test_monitors_are_those_that_are_logged():
     assert "val/c_index" in module(survival_weight=0.1).metric_names
     assert "val/c_index" not in module().metric_names
+
+
+def test_the_share_of_the_fusion_is_fitted_to_validation_and_kept():
+    net = module(shrink=True)
+    nn.init.normal_(net.net.fusion.head[-1].weight, std=20.0)  # noise: it knows nothing of the labels
+    given = batch(200)
+    data = SimpleNamespace(
+        ordered_dataloader=lambda split: [given],
+        table=lambda split: {"label": np.array([0, 0, 0, 1]), "present": np.ones((4, 2), bool)},
+    )
+    net.eval().finalize(data)
+    share, prior = net.net.shrinkage.share, net.net.shrinkage.prior
+    assert float(share) < 0.1
+    torch.testing.assert_close(prior, torch.tensor([0.75, 0.25, 1.0]).log())
+    evidence = net.net.evidence(net.net.encode(given, given["present"]))
+    summed = summed_evidence(evidence, given["present"], prior)
+    said = net.predict_step(given, 0)["prob"]
+    assert (said - summed[:, :2].softmax(1)).abs().max() < 0.5
+    again = module(shrink=True)
+    again.load_state_dict(net.state_dict())
+    torch.testing.assert_close(again.eval().predict_step(given, 0)["prob"], said)

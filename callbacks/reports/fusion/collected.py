@@ -6,11 +6,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor
 
 from medzoo.callbacks.collect import Predictions
 
-__all__ = ["Data", "Fused", "Module", "fused", "predicted"]
+__all__ = ["MEAN", "SUM", "Data", "Fused", "Module", "fused", "predicted"]
+
+SUM, MEAN = "sum of evidence", "mean of evidence"
 
 
 class Output(NamedTuple):
@@ -97,6 +100,8 @@ def predicted(module: Module, data: Data, found: Predictions) -> dict[str, np.nd
     probs = {"fusion": found["prob"]}
     for index, name in enumerate(module.modalities):
         probs[name] = np.where(found["present"][:, [index]], found["unimodal"][:, index], common)
+    if len(module.modalities) > 1:
+        probs |= _without_training(found, np.log(common))
     boosted = module.baselines.clinical
     if bool(boosted.model.fitted):
         has = found["present"][:, [module.modalities.index("clinical")]]
@@ -106,6 +111,15 @@ def predicted(module: Module, data: Data, found: Predictions) -> dict[str, np.nd
         last = boosted(torch.from_numpy(clinical).to(boosted.model.device, torch.float64)).cpu().numpy()
         probs[f"{boosted.model.title}, clinical"] = np.where(has, np.stack([1 - last, last], axis=1), common)
     return probs
+
+
+def _without_training(found: Predictions, prior: np.ndarray) -> dict[str, np.ndarray]:
+    """Probabilities (N, K) of two rules on the modalities' own heads: the sum of their evidence, and its mean."""
+    present = found["present"][..., None]
+    evidence = np.log(found["unimodal"].clip(1e-12))
+    summed = np.where(present, evidence - prior, 0).sum(1) + prior
+    mean = np.where(present, evidence, 0).sum(1) / present.sum(1)
+    return {SUM: softmax(summed, axis=1), MEAN: softmax(mean, axis=1)}
 
 
 def fused(module: Module, tokens: np.ndarray, present: np.ndarray) -> np.ndarray:

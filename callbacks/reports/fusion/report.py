@@ -12,7 +12,7 @@ from scipy.special import logit
 from medzoo.callbacks.collect import Predictions
 from medzoo.callbacks.output import Report, Row
 from medzoo.callbacks.reports.base import TestReport
-from medzoo.callbacks.reports.fusion.collected import Data, Fused, Module, fused, predicted
+from medzoo.callbacks.reports.fusion.collected import MEAN, SUM, Data, Fused, Module, fused, predicted
 from medzoo.evaluation.figures import areas_figure, importance_figure, subsets_figure, weights_figure
 from medzoo.evaluation.scores.classification import auc
 from medzoo.evaluation.scores.diagnostic import delong
@@ -31,11 +31,13 @@ _MEASURES = {
 class FusionReport(TestReport[Module, Data, Fused]):
     """Compares the fusion with each modality alone, and with itself when modalities are withheld.
 
-    Alone, a modality predicts for patients who lack it how common each class is among the training patients. Writes
-    `test_fusion.csv` (areas, with DeLong's paired tests against the fusion), `test_modalities.csv` (importance),
-    `test_subsets.csv` (areas when the network is shown some modalities only) and `predictions/weights.csv`; draws
-    figures of them. Logs `test/best_unimodal_auc`, `test/auc_<modality>`, and of phantoms `test/bayes_auc`, that of the
-    best possible score of what the network was shown.
+    Two rules without any training are compared too: the sum of the evidence of the modalities' own heads, which is the
+    best there is if they are independent given the class, and its mean. Alone, a modality predicts for patients who
+    lack it how common each class is among the training patients. Writes `test_fusion.csv` (areas, with DeLong's paired
+    tests against the fusion), `test_modalities.csv` (importance), `test_subsets.csv` (areas when the network is shown
+    some modalities only) and `predictions/weights.csv`; draws figures of them. Logs `test/best_unimodal_auc`,
+    `test/auc_<modality>`, `test/sum_auc`, `test/mean_auc`, and of phantoms `test/bayes_auc`, that of the best possible
+    score of what the network was shown.
 
     With two classes, gradient boosting of the training patients' clinical variables is compared as well.
 
@@ -58,6 +60,8 @@ class FusionReport(TestReport[Module, Data, Fused]):
         rows = compare_representations(found["label"], collected.probs, "fusion", resamples=self.resamples)
         metrics = {f"test/auc_{row['name']}": row["auc"] for row in rows if row["name"] in names}
         metrics["test/best_unimodal_auc"] = max(metrics.values())
+        rules = {SUM: "test/sum_auc", MEAN: "test/mean_auc"}
+        metrics |= {rules[row["name"]]: row["auc"] for row in rows if row["name"] in rules}
         if data.phantom:
             best = data.true_log_odds(found["id"], found["present"])
             metrics["test/bayes_auc"] = float(auc(found["label"] == 1, best)[0])

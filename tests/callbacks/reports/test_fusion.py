@@ -104,6 +104,19 @@ def test_areas_are_those_of_the_fusion_and_of_each_modality_with_the_absent_at_t
     assert tested.metrics["test/best_unimodal_auc"] == pytest.approx(max(found[name] for name in NAMES))
 
 
+def test_evidence_is_summed_and_averaged_without_training(tested):
+    data, net = tested.data.rows["test"], tested.module.net
+    share = tested.data.rows["train"]["label"].mean()
+    with torch.no_grad():
+        heads = [net.heads[name](net.encoders[name](torch.from_numpy(data[name])))[:, :2] for name in NAMES]
+    odds = np.stack([(each[:, 1] - each[:, 0]).numpy() for each in heads], 1)
+    prior = np.log(share / (1 - share))
+    summed = np.where(data["present"], odds - prior, 0).sum(1)
+    mean = np.where(data["present"], odds, 0).sum(1) / data["present"].sum(1)
+    assert tested.metrics["test/sum_auc"] == pytest.approx(roc_auc_score(data["label"], summed), abs=1e-6)
+    assert tested.metrics["test/mean_auc"] == pytest.approx(roc_auc_score(data["label"], mean), abs=1e-6)
+
+
 def test_the_best_score_there_is_comes_from_what_is_present(tested):
     data = tested.data.rows["test"]
     best = sum(w * data[n][:, 0] * data["present"][:, m] for m, (w, n) in enumerate(zip(ODDS, NAMES, strict=True)))

@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit, logit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from medzoo.evaluation.scores.calibration import fit_calibration
+from medzoo.evaluation.scores.calibration import fit_calibration, fit_share
 
 
 def test_two_classes_are_platt_scaled():
@@ -41,3 +41,17 @@ def test_separated_classes_do_not_run_away():
     slope, bias = fit_calibration(np.array([[0.9, 0.1], [0.2, 0.8]] * 10), np.array([0, 1] * 10))
     assert np.isfinite(slope)
     assert np.isfinite(bias).all()
+
+
+def test_the_share_of_a_model_is_what_the_labels_support():
+    rng = np.random.default_rng(0)
+    true, noise = rng.normal(size=(2, 4000))
+    labels = (rng.uniform(size=4000) < 1 / (1 + np.exp(-true))).astype(int)
+
+    def logits(odds):
+        return np.stack([np.zeros(4000), odds], 1)
+
+    assert fit_share(logits(true), logits(0 * true), labels) == pytest.approx(1, abs=0.05)
+    assert fit_share(logits(4 * true), logits(0 * true), labels) == pytest.approx(0.25, abs=0.02)
+    assert fit_share(logits(true + 5 * noise), logits(true), labels) < 0.02
+    assert fit_share(logits(-true), logits(true), labels) == 0.0

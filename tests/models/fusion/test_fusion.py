@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from medzoo.models.fusion import CrossFusion, EarlyFusion, FusionNetwork, LateFusion, MISAFusion, drop_modalities
+from medzoo.models.fusion import (
+    CrossFusion,
+    EarlyFusion,
+    FusionNetwork,
+    LateFusion,
+    MISAFusion,
+    drop_modalities,
+    summed_evidence,
+)
 from medzoo.models.fusion.fused import masked_softmax
 from medzoo.models.losses import (
     ContrastiveAlignment,
@@ -359,3 +367,34 @@ def test_misa_terms_are_those_of_the_paper():
     torch.testing.assert_close(terms["similarity"], similar)
     torch.testing.assert_close(terms["difference"], 0.3 * different)
     torch.testing.assert_close(terms["reconstruction"], errors)
+
+
+def test_summed_evidence_is_the_posterior_of_independent_findings():
+    """Two normal findings of means +-d / 2; the heads say the posterior of each alone, with 20% of class 1."""
+    effects, share = torch.tensor([1.5, -0.7]), torch.tensor([0.8, 0.2])
+    finding = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    present = torch.arange(50)[:, None] % torch.tensor([2, 3]) > 0
+    odds = effects * finding  # log p(x | 1) - log p(x | 0)
+    evidence = torch.stack([share[0].log().expand(50, 2), share[1].log() + odds], -1).log_softmax(-1)
+    expected = share[1].logit() + (odds * present).sum(1)
+    found = summed_evidence(evidence, present, share.log()).softmax(-1)[:, 1].logit()
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_fusion_is_shrunk_by_the_fitted_share_but_not_in_training():
+    torch.manual_seed(0)
+    sizes = {"modalities": ("a", "b"), "dim": 4, "num_classes": 2}
+    fusion = CrossFusion(**sizes)
+    nn.init.normal_(fusion.head[-1].weight)
+    net = FusionNetwork({name: nn.Identity() for name in "ab"}, fusion, shrink=True, **sizes).eval()
+    tokens, present = torch.randn(6, 2, 4), torch.tensor([[True, True], [True, False]] * 3)
+    evidence = net.evidence(tokens)
+    whole = fusion(tokens, evidence, present).output
+    prior = torch.tensor([0.7, 0.3, 1.0]).log()
+    summed = summed_evidence(evidence, present, prior)
+    for share in (0.0, 0.25, 1.0):
+        net.shrinkage.take(share=share, prior=prior)
+        torch.testing.assert_close(net.fuse(tokens, evidence, present).output, summed + share * (whole - summed))
+    net.shrinkage.take(share=0.0)
+    net.training = True  # its parts stay without dropout
+    torch.testing.assert_close(net.fuse(tokens, evidence, present).output, fusion(tokens, evidence, present).output)
