@@ -17,9 +17,9 @@ __all__ = ["RepresentationReport", "TwoParts"]
 
 
 class Module(Protocol):
-    """Members of the module that are used; `set_names` names the first part, the second part, and both."""
+    """Members of the module that are used; `set_names` names the first part, the second part, both, and controls."""
 
-    set_names: tuple[str, str, str]
+    set_names: tuple[str, ...]
 
 
 class Data(Protocol):
@@ -31,16 +31,17 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class TwoParts:
-    """Names of the sets, and predictions with `label`, `first`, `second` and `probs` (N, 3, K) by set."""
+    """Names of the S sets, and predictions with `label`, `first`, `second` and `probs` (N, S, K) by set."""
 
-    names: tuple[str, str, str]
+    names: tuple[str, ...]
     predictions: Predictions
 
 
 class RepresentationReport(TestReport[Module, Data, TwoParts]):
-    """Compares the regressions on either part of a code and on both, as `TwoPartVAEModule` gives them.
+    """Compares the regressions on either part of a code, on both, and on pixels, as `TwoPartVAEModule` gives them.
 
-    Logs `test/auc`, `test/acc` of both parts, `test/auc_<part>`, `test/acc_<part>`, and the redundancy of the
+    Logs `test/auc`, `test/acc` of both parts, `test/auc_<part>`, `test/acc_<part>`, and the same of `pixels`, `pca` and
+    `<part>_pca`, which need no learnt code; the redundancy of the
     parts (`evaluation/measures/redundancy.py`): `test/cka`, `hsic`, `correlation`, `information`, `active`. Writes
     `test_representations.csv` with paired tests against the first part, and the probabilities of every set in
     `predictions/representations.csv`. Draws areas, projections and correlations.
@@ -64,7 +65,9 @@ class RepresentationReport(TestReport[Module, Data, TwoParts]):
         probs = {name: found["probs"][:, index] for index, name in enumerate(names)}
         rows = compare_representations(label, probs, names[0], resamples=self.resamples)
         metrics = {f"test/{measure}": value for measure, value in redundancy(first, second).items()}
-        for row, suffix in zip(rows, (f"_{names[0].lower()}", f"_{names[1].lower()}", ""), strict=True):
+        first_name, second_name = (name.lower() for name in names[:2])
+        suffixes = (f"_{first_name}", f"_{second_name}", "", "_pixels", "_pca", f"_{first_name}_pca")
+        for row, suffix in zip(rows, suffixes, strict=False):
             metrics |= {f"test/{measure}{suffix}": row[measure] for measure in ("auc", "acc")}
         features = data.hcr_names or [str(index) for index in range(first.shape[1])]
         sets = {names[0]: first, names[1]: second, names[2]: np.concatenate([first, second], 1)}

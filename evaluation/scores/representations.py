@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from medzoo.evaluation.scores.classification import auc, bootstrap_auc, one_vs_rest
 from medzoo.evaluation.scores.diagnostic import delong, delong_test, rates
 from medzoo.evaluation.scores.intervals import percentile_interval
 
-__all__ = ["auc_of", "compare_representations", "fit_probe"]
+__all__ = ["COMPONENTS", "auc_of", "compare_representations", "fit_pixel_probes", "fit_probe"]
+
+COMPONENTS = 32  # principal components, as many as the codes of the paper have
 
 
 def fit_probe(
@@ -39,6 +42,36 @@ def fit_probe(
     else:
         weight[classes], bias[classes] = fitted.coef_, fitted.intercept_
     return weight, bias
+
+
+def fit_pixel_probes(
+    pixels: np.ndarray, features: np.ndarray, label: np.ndarray, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Regressions without a learnt code: on pixels, on their principal components, on these beside other features.
+
+    Components have unit variance.
+
+    Args:
+        pixels: (N, P).
+        features: (N, F), such as radiomics.
+        label: (N,) class indices.
+        num_classes: K.
+
+    Returns:
+        Weights (3, K, P + F) and biases (3, K) for pixels followed by features.
+    """
+    pca = PCA(min(COMPONENTS, *pixels.shape), random_state=0).fit(pixels)
+    axes = pca.components_ / np.sqrt(np.maximum(pca.explained_variance_, 1e-12))[:, None]  # (C, P)
+    codes, count = (pixels - pca.mean_) @ axes.T, pixels.shape[1]
+    weights, biases = np.zeros((3, num_classes, count + features.shape[1])), np.zeros((3, num_classes))
+    weights[0, :, :count], biases[0] = fit_probe(pixels, label, num_classes)
+    for index, rows in ((1, codes), (2, np.concatenate([codes, features], 1))):
+        weight, bias = fit_probe(rows, label, num_classes)
+        of_codes, of_features = weight[:, : len(axes)], weight[:, len(axes) :]
+        weights[index, :, :count] = of_codes @ axes
+        weights[index, :, count : count + of_features.shape[1]] = of_features
+        biases[index] = bias - weights[index, :, :count] @ pca.mean_
+    return weights, biases
 
 
 def auc_of(label: np.ndarray, prob: np.ndarray) -> float:

@@ -11,12 +11,12 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from medzoo.evaluation.scores.representations import auc_of, fit_probe
+from medzoo.evaluation.scores.representations import COMPONENTS, auc_of, fit_pixel_probes, fit_probe
 from medzoo.lightning_modules.contracts import Batch, OrderedData
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.step import StepSettings
-from medzoo.models.fitted import Probes
+from medzoo.models.fitted import PixelProbes, Probes, pixels_of
 from medzoo.models.losses import CLUB, DensityRatio, draw
 from medzoo.models.losses.classification import Task
 from medzoo.models.protocols import TwoPartNetwork
@@ -34,7 +34,9 @@ class TwoPartVAEModule(OptimizedModule):
     penalty, at the mean of the latent.
 
     Logistic regressions (L2, C = 1) on the training images measure how well each part, and both together, predict the
-    label. The coefficients are part of the state, and `predict_step` returns the probabilities from both parts.
+    label. The same regressions on the pixels, on their principal components, and on these beside the first part show
+    what a learnt code adds. The coefficients are part of the state, and `predict_step` returns the probabilities from
+    both parts.
 
     Args:
         net: The VAE.
@@ -93,7 +95,7 @@ class TwoPartVAEModule(OptimizedModule):
         self.mi_weight, self.mi_every, self.mi_steps = mi_weight, mi_every, mi_steps
         self.probe_every, self.widths = probe_every, widths
         self.automatic_optimization = mi is None
-        self.probes = Probes(3, num_classes, sum(widths))
+        self.probes, self.pixel_probes = Probes(3, num_classes, sum(widths)), PixelProbes()
 
     @property
     def metric_names(self) -> list[str]:
@@ -102,10 +104,13 @@ class TwoPartVAEModule(OptimizedModule):
         return [*names, "val/auc"] if self.probe_every == 1 else names
 
     @property
-    def set_names(self) -> tuple[str, str, str]:
-        """Names of the compared feature sets: each part, and both."""
+    def set_names(self) -> tuple[str, ...]:
+        """Names of the compared feature sets: each part, both, and those without a learnt code."""
         first, second = self.part_names
-        return first, second, f"{first} + {second}"
+        learnt, components = (first, second, f"{first} + {second}"), f"PCA {COMPONENTS}"
+        if not bool(self.pixel_probes.fitted):  # of a checkpoint from before there were any
+            return learnt
+        return *learnt, "pixels", components, f"{first} + {components}"
 
     def terms(self, batch: Batch, code: tuple[Pair, Pair], parts: Pair) -> Terms:
         """Terms of the objective, with `loss`, their sum, and `mse`.
@@ -162,7 +167,7 @@ class TwoPartVAEModule(OptimizedModule):
     def on_validation_epoch_end(self) -> None:
         """AUC of the label from both parts, every `probe_every` epochs."""
         if self.probe_every and (self.current_epoch + 1) % self.probe_every == 0 and not self.trainer.sanity_checking:
-            self.finalize(self.datamodule)
+            self._fit_probes(self.datamodule)
             first, second, label = self._of_split(self.datamodule, "val")
             prob = self.probes(torch.cat([first, second], 1))[:, 2]
             self.log("val/auc", auc_of(label.cpu().numpy(), prob.cpu().numpy()), prog_bar=True, rank_zero_only=False)
@@ -170,12 +175,15 @@ class TwoPartVAEModule(OptimizedModule):
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As validation; returns what `predict_step` returns, with both parts, the label and all probabilities.
 
-        Beside those of `predict_step` there are `probs` (B, 3, K) of each set of features.
+        Beside those of `predict_step` there are `probs` (B, 6, K) of each set of features: of the parts, both, pixels,
+        components, and components beside the first part.
         """
         self._evaluate("test", batch)
         first, second = self.features(batch)
         probs = self.probes(torch.cat([first, second], 1))
         prediction = {"id": batch["id"], "prob": probs[:, 2], "label": batch["label"]}
+        if bool(self.pixel_probes.fitted):
+            probs = torch.cat([probs, self.pixel_probes(batch["image"], first).to(probs)], 1)
         return {**prediction, "probs": probs, "first": first, "second": second}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
@@ -183,7 +191,14 @@ class TwoPartVAEModule(OptimizedModule):
         return {"id": batch["id"], "prob": self.probes(torch.cat(self.features(batch), 1))[:, 2]}
 
     def finalize(self, datamodule: OrderedData) -> None:
-        """Fit logistic regressions on each part of the training images, and on both."""
+        """Fit logistic regressions on each part of the training images, on both, and on their pixels."""
+        first, label = self._fit_probes(datamodule)
+        pixels = torch.cat([pixels_of(batch["image"]).cpu() for batch in datamodule.ordered_dataloader("train")])
+        weight, bias = fit_pixel_probes(pixels.numpy(), first, label, self.num_classes)
+        self.pixel_probes.take(weight=weight, bias=bias)
+
+    def _fit_probes(self, datamodule: OrderedData) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the first part and the labels of the training images."""
         first, second, label = self._of_split(datamodule, "train")
         width = self.widths[0]
         features, truth = torch.cat([first, second], 1).double().cpu().numpy(), label.cpu().numpy()
@@ -192,6 +207,7 @@ class TwoPartVAEModule(OptimizedModule):
             weight, bias = fit_probe(features[:, chosen], truth, self.num_classes)
             weights[index, :, chosen], biases[index] = weight, bias
         self.probes.take(weight=weights, bias=biases)
+        return features[:, :width], truth
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser with its schedule, or those of the VAE and the estimator."""

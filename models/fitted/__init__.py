@@ -6,6 +6,7 @@ from medzoo.models.fitted.comparators import Equation, Filled, Filler, Perceptro
 from medzoo.models.fitted.exact import ExactPart
 from medzoo.models.fitted.nomogram import NomogramPart
 from medzoo.models.fitted.part import FittedPart
+from medzoo.models.fitted.pixels import PixelProbes, pixels_of
 from medzoo.models.fitted.probes import Probes
 from medzoo.models.fitted.risk import RiskModel
 from medzoo.models.fitted.threshold import PatientThreshold
@@ -21,9 +22,11 @@ __all__ = [
     "NomogramPart",
     "PatientThreshold",
     "Perceptron",
+    "PixelProbes",
     "Probes",
     "RiskModel",
     "SupportVectors",
     "Trees",
     "VolumeBaselines",
+    "pixels_of",
 ]

@@ -241,11 +241,14 @@ def initialise(module: L.LightningModule, content: dict[str, Any], path: Path) -
     Raises:
         UserError: If a weight is missing, unexpected or of another shape; the message names the first. A buffer that is
             empty until it is fitted takes any shape, and is empty with weights from before the fit, or from before
-            there was such a buffer.
+            there was such a buffer. A fitted part of which the checkpoint has nothing stays unfitted.
     """
-    own = module.state_dict()
-    unfitted = {name: tensor for name, tensor in own.items() if not tensor.numel()}
-    weights = {**unfitted, **content["state_dict"]}
+    weights, own = dict(content["state_dict"]), module.state_dict()
+    for name, part in module.named_modules():
+        if isinstance(part, Fitted):
+            inside = {each for each in own if each.startswith(f"{name}.")}
+            lacking = inside - weights.keys()
+            weights |= {each: own[each] for each in lacking if lacking == inside or not own[each].numel()}
     for name in [*own, *weights]:
         absent = name not in weights or name not in own
         if absent or (own[name].shape != weights[name].shape and own[name].numel() and weights[name].numel()):

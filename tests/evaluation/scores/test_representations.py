@@ -1,11 +1,17 @@
 import numpy as np
 import pytest
 from scipy.special import softmax
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from medzoo.evaluation.scores.classification import auc
 from medzoo.evaluation.scores.diagnostic import delong, delong_test
-from medzoo.evaluation.scores.representations import auc_of, compare_representations, fit_probe
+from medzoo.evaluation.scores.representations import (
+    auc_of,
+    compare_representations,
+    fit_pixel_probes,
+    fit_probe,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -24,6 +30,24 @@ def test_probe_of_classes_that_are_missing_gives_them_nothing():
     for label, seen in ((np.full(30, 1), [1]), (RNG.integers(0, 2, 30) * 2, [0, 2])):
         prob = softmax(x @ fit_probe(x, label, 3)[0].T + fit_probe(x, label, 3)[1], axis=1)
         assert prob[:, seen].sum(1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_probes_of_pixels_are_those_of_scikit_learn(classes):
+    pixels, features = RNG.uniform(size=(60, 50)), RNG.normal(size=(60, 4))
+    label = np.arange(60) % classes
+    weight, bias = fit_pixel_probes(pixels, features, label, classes)
+    said = softmax(np.einsum("skf,nf->nsk", weight, np.concatenate([pixels, features], 1)) + bias, axis=2)
+    codes = PCA(32, whiten=True, random_state=0).fit_transform(pixels)
+    for index, rows in enumerate((pixels, codes, np.concatenate([codes, features], 1))):
+        expected = LogisticRegression(max_iter=2000).fit(rows, label).predict_proba(rows)
+        assert said[:, index] == pytest.approx(expected, abs=1e-6)
+
+
+def test_pixels_that_do_not_vary_say_nothing():
+    weight, bias = fit_pixel_probes(np.ones((6, 9)), np.zeros((6, 0)), np.array([0, 1] * 3), 2)
+    assert np.isfinite(weight).all()
+    assert softmax(weight.sum(2) + bias, axis=1) == pytest.approx(0.5, abs=1e-6)
 
 
 def test_two_classes_are_compared_by_delong():

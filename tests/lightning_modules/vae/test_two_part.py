@@ -6,6 +6,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from medzoo.callbacks import LatentFigures, RepresentationReport
 from medzoo.datamodules import MedMNISTPhantomDataModule, NPZDataModule
@@ -13,6 +14,7 @@ from medzoo.datamodules.radiomics import RadiomicsSettings
 from medzoo.evaluation.scores.representations import auc_of
 from medzoo.lightning_modules import ContrastiveVAEModule, NonRedundantVAEModule
 from medzoo.models import CLUB, DensityRatio, RadiomicsVAE, SalientVAE
+from medzoo.models.fitted import pixels_of
 from medzoo.models.losses import kl_to_normal
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
@@ -162,6 +164,28 @@ def test_probes_are_fitted_on_training_images_and_a_set_sees_its_part_alone(tmp_
     assert (module.probes.weight[0, :, 27:] == 0).all()
     assert (module.probes.weight[1, :, :27] == 0).all()
     assert (module.probes.weight[2, 1] != 0).all()
+
+
+def test_pixels_are_compared_from_the_training_images_and_kept(tmp_path):
+    datamodule, module = data(tmp_path), vae(probe_every=1)
+    assert module.set_names == ("HCR", "DLR", "HCR + DLR"), "a checkpoint from before has no more"
+    run(module, datamodule, epochs=1)
+    assert module.set_names[3:] == ("pixels", "PCA 32", "HCR + PCA 32")
+    rows = [(batch["image"], batch["label"]) for batch in datamodule.ordered_dataloader("train")]
+    pixels, label = (torch.cat(each) for each in zip(*rows, strict=True))
+    expected = LogisticRegression(max_iter=2000).fit(pixels.flatten(1).double().numpy(), label.numpy())
+    again = vae()
+    again.load_state_dict(module.state_dict())
+    batch = batch_of(datamodule)
+    said = again.pixel_probes(batch["image"], torch.zeros(len(batch["image"]), 27))[:, 0].numpy()
+    assert said == pytest.approx(expected.predict_proba(batch["image"].flatten(1).double().numpy()), abs=1e-5)
+
+
+def test_large_images_are_averaged_down():
+    image = torch.rand(2, 3, 56, 84)
+    expected = image.unfold(2, 2, 2).unfold(3, 3, 3).mean((-1, -2)).flatten(1)
+    torch.testing.assert_close(pixels_of(image), expected.double(), atol=1e-6, rtol=0)
+    assert pixels_of(torch.rand(2, 1, 28, 56, 14)).shape == (2, 28 * 28 * 14)
 
 
 def test_a_batch_of_one_image_has_no_pair_to_learn_from(tmp_path):

@@ -1,8 +1,10 @@
+import lightning as L
 import pytest
 import torch
 
 import medzoo
-from medzoo.runtime.checkpoints.checkpoint import read, rebuild, trusted_config
+from medzoo.models.fitted import FittedPart
+from medzoo.runtime.checkpoints.checkpoint import initialise, read, rebuild, trusted_config
 from medzoo.runtime.composing.renamed import with_new_weights
 from medzoo.runtime.errors import UserError
 
@@ -58,6 +60,30 @@ def test_a_checkpoint_from_the_middle_of_training_lacks_what_is_fitted_after_it(
         rebuild(content["medzoo"]["config"], content, file)
     content["medzoo"]["finalized"] = True
     assert not rebuild(content["medzoo"]["config"], content, file).training
+
+
+def test_fitted_parts_of_which_an_older_checkpoint_knows_nothing_stay_unfitted(tmp_path):
+    class Part(FittedPart):
+        def __init__(self, *names):
+            super().__init__()
+            self.declare(*names)
+
+    class Module(L.LightningModule):
+        def __init__(self, **parts):
+            super().__init__()
+            for name, part in parts.items():
+                setattr(self, name, part)
+
+    before, after = Module(one=Part("a")), Module(one=Part("a", "b"), two=Part("c"))
+    before.one.take(a=[1.0, 2.0])
+    initialise(after, {"state_dict": before.state_dict()}, tmp_path)
+    assert after.one.a.tolist() == [1.0, 2.0]
+    assert not after.one.b.numel()
+    assert bool(after.one.fitted)
+    assert not bool(after.two.fitted)
+    del (lacking := before.state_dict())["one.fitted"]
+    with pytest.raises(UserError, match=r"one\.fitted is absent in the checkpoint"):
+        initialise(after, {"state_dict": lacking}, tmp_path)
 
 
 def test_a_checkpoint_of_old_names_loads(trained, tmp_path):

@@ -1,0 +1,37 @@
+"""Regressions on the pixels of an image and on their principal components: what a learnt code has to beat."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from medzoo.models.fitted.exact import ExactPart
+
+__all__ = ["PixelProbes", "pixels_of"]
+
+SIDE = 28  # larger images are averaged down to it
+
+
+def pixels_of(image: Tensor) -> Tensor:
+    """(B, P) pixels of images (B, C, *spatial), at most 28 along each axis."""
+    size: Any = [min(SIDE, side) for side in image.shape[2:]]
+    pool: Any = F.adaptive_avg_pool3d if len(size) == 3 else F.adaptive_avg_pool2d
+    pooled: Tensor = pool(image.double(), size)
+    return pooled.flatten(1)
+
+
+class PixelProbes(ExactPart):
+    """Numbers that `evaluation.scores.representations.fit_pixel_probes` gives: S regressions on pixels and features."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.declare("weight", "bias")
+
+    def forward(self, image: Tensor, features: Tensor) -> Tensor:
+        """Probabilities (B, S, K) of images (B, C, *spatial) with features (B, F)."""
+        rows = torch.cat([pixels_of(image), features.double()], 1)
+        return (torch.einsum("skf,bf->bsk", self.weight, rows) + self.bias).softmax(-1)
