@@ -56,7 +56,8 @@ def print_causal_numbers(count: int = 60_000, train: int = 20_000) -> None:
     rng = np.random.default_rng(0)
     clinical = causal.draw_clinical(rng, count)
     volume = causal.realised_volume(clinical, causal.draw_noise(rng, count))
-    baseline, table = clinical["IPH_baseline_ml"], np.stack(list(clinical.values()), 1)
+    low, high = np.array([*causal.CLINICAL.values()]).T
+    baseline, table = clinical["IPH_baseline_ml"], (np.stack(list(clinical.values()), 1) - low) / (high - low)
     expands = causal.is_expansion(baseline, volume)
     print(f"expansion {expands.mean():.3f}, Bayes AUC {auc(expands, causal.expansion_probability(clinical))[0]:.3f}")
     growth = (volume / baseline - 1)[expands]
@@ -65,7 +66,7 @@ def print_causal_numbers(count: int = 60_000, train: int = 20_000) -> None:
     ideal = causal.followup_volumes({name: column[test] for name, column in clinical.items()}, 200, seed=1)
     scores = {"ideal": crps(ideal, volume[test]).mean()}
     usual = baseline_forecasts(fit_baselines(table[fit], baseline[fit], volume[fit]), table[test], baseline[test])
-    scores |= {name: crps(forecast.samples, volume[test]).mean() for name, forecast in usual.items()}
+    scores |= {name: crps(one.samples, volume[test], one.weights).mean() for name, one in usual.items()}
     print("CRPS in mL:", {name: round(float(score), 3) for name, score in scores.items()})
 
 
