@@ -22,7 +22,8 @@ The intraventricular volume is not drawn: it follows from the geometry (`hematom
 Measured over 60,000 patients (docs/figures_head_phantom.py): 19.9% expand, by a median of 73% or 11 mL; the Bayes AUC
 is 0.878. The mean CRPS of the ideal forecast, `followup_volumes`, is 1.54 mL. Simple baselines have 2.54 (linear
 regression of log growth), 3.08 (no change) and 4.24 (mean growth). The risk of expansion with the growth of each group
-(`evaluation/regression/growth.py`) has 1.63: without `signs`, a table says all that there is to know. Of the patients scanned before 2.5 h on anticoagulants 82% expand; of those scanned after 8 h without, 1%.
+(`evaluation/regression/growth.py`) has 1.63: without `signs`, a table says all that there is to know. Of the patients
+scanned before 2.5 h on anticoagulants 82% expand; of those scanned after 8 h without, 1%.
 """
 
 import numpy as np
