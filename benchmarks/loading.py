@@ -6,7 +6,7 @@ workers and once with two that persist between epochs. After a warm-up epoch, in
 images and labels, epochs alternate, and their medians are compared. Nothing is computed on the batches: this is what a
 loader can supply, and a slow network would ask for less.
 
-Then augmented patches of volumes (`benchmarks/patches/`): CPU time beside MONAI's own loader with the same transforms,
+Then augmented patches of volumes (`benchmarks/patches/`): CPU time beside MONAI's own loader and transforms,
 and beside the transforms of nnU-Net where batchgeneratorsv2 is installed, else without this row; the rate of two worker
 processes beside that of one; and the share of waiting with more workers, by a simulation of the queue.
 

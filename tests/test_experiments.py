@@ -156,7 +156,8 @@ def test_every_experiment_trains_and_tests_on_two_processes(tmp_path):
         port = free.getsockname()[1]
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "WORLD_SIZE": "2"}
     (tmp_path / "data").mkdir()
-    command = [sys.executable, "-m", "tests.tiny", str(tmp_path), str(tmp_path / "data"), *FULL]
+    chosen = [name for name in FULL if name != "hematoma"]  # tests/runtime/verbs/test_hematoma_chain.py
+    command = [sys.executable, "-m", "tests.tiny", str(tmp_path), str(tmp_path / "data"), *chosen]
     logs = [(tmp_path / f"rank_{rank}.txt").open("w") for rank in (0, 1)]
     ranks = [
         subprocess.Popen(
@@ -175,5 +176,5 @@ def test_every_experiment_trains_and_tests_on_two_processes(tmp_path):
             process.kill()
             log.close()
     assert codes == [0, 0], "\n".join((tmp_path / f"rank_{rank}.txt").read_text()[-3000:] for rank in (0, 1))
-    for experiment in FULL:
+    for experiment in chosen:
         assert any((tmp_path / experiment).glob("**/metrics.json")), experiment

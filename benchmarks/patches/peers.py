@@ -9,16 +9,27 @@ import torch
 from monai import transforms as T
 from monai.data import DataLoader, Dataset
 
-from medzoo.datamodules.transforms import NNUNetAugment
-
 __all__ = ["has_nnunet", "monai_batches", "nnunet_augment"]
 
 
 def monai_batches(cases: Sequence[dict[str, Any]], patch: Sequence[int], batch_size: int) -> Iterator[Any]:
-    """Batches of MONAI's own loader: `RandCropByPosNegLabeld`, then the transforms that `NNUNetAugment` is made of."""
-    crop = T.RandCropByPosNegLabeld(["image", "mask"], "mask", list(patch), pos=1, neg=2, num_samples=batch_size)
-    augment = NNUNetAugment(flip=None)._composed(patch).transforms
-    data = Dataset(list(cases), T.Compose([crop, *augment, T.EnsureTyped(["image", "mask"])]))
+    """Batches of MONAI's own loader: its crop, and its transforms with the ranges and probabilities of ours."""
+    both, gamma = ["image", "mask"], {"gamma": (0.7, 1.5), "retain_stats": True}
+    zoom = {"min_zoom": [1.0, 0.7, 0.7], "max_zoom": [1.0, 1.4, 1.4], "mode": ["trilinear", "nearest"]}
+    augment = [
+        T.RandCropByPosNegLabeld(both, "mask", list(patch), pos=1, neg=2, num_samples=batch_size),
+        T.RandRotated(both, prob=0.2, range_x=np.pi, mode=["bilinear", "nearest"], padding_mode="zeros"),
+        T.RandZoomd(both, prob=0.2, padding_mode="constant", **zoom),
+        T.RandGaussianNoised("image", prob=0.1, std=np.sqrt(0.1)),
+        T.RandGaussianSmoothd("image", prob=0.1, sigma_x=(0.5, 1.0), sigma_y=(0.5, 1.0), sigma_z=(0.5, 1.0)),
+        T.RandScaleIntensityd("image", prob=0.15, factors=0.25),
+        T.RandScaleIntensityFixedMeand("image", prob=0.15, factors=0.25, preserve_range=True),
+        T.RandSimulateLowResolutiond("image", prob=0.125, upsample_mode="trilinear"),
+        T.RandAdjustContrastd("image", prob=0.1, invert_image=True, **gamma),
+        T.RandAdjustContrastd("image", prob=0.3, **gamma),
+        *(T.RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in range(3)),
+    ]
+    data = Dataset(list(cases), T.Compose([*augment, T.EnsureTyped(both)]))
     while True:
         yield from DataLoader(data, batch_size=1, shuffle=True, num_workers=0)
 

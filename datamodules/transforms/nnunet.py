@@ -1,17 +1,20 @@
 """nnU-Net's training augmentation, made of MONAI's transforms.
 
 github.com/MIC-DKFZ/nnUNet, commit 0e49508 (Apache-2.0), `nnUNetTrainer.get_training_transforms`: the same operations,
-ranges and probabilities. Rotations fill with 0 from outside the patch; nnU-Net cuts larger patches first.
+ranges and probabilities, but all channels of an image are blurred or none. Rotations fill with 0 from outside the
+patch; nnU-Net cuts larger patches first.
 """
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from monai import transforms as T
+from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
+from torch import Tensor
 
 __all__ = ["NNUNetAugment"]
 
@@ -22,7 +25,7 @@ class NNUNetAugment:
     """Rotation, zoom, noise, blur, brightness, contrast, low resolution, two kinds of gamma, flips.
 
     If the first axis of a 3-D patch has at most a third of the voxels of another, slices are thick, and images are
-    rotated and zoomed in plane only.
+    rotated and zoomed in plane only, all slices alike.
 
     Args:
         flip: Axes that may be flipped; null for all.
@@ -47,26 +50,44 @@ class NNUNetAugment:
     def _composed(self, patch: Sequence[int]) -> T.Compose:
         axes = len(patch)
         thick = axes == 3 and max(patch) >= 3 * patch[0]
-        turns = [math.pi] if thick or axes == 2 else [math.pi / 6] * 3
-        ranges: dict[str, Any] = {f"range_{axis}": turn for axis, turn in zip("xyz", turns, strict=False)}
-        low, high = ([1.0, 0.7, 0.7], [1.0, 1.4, 1.4]) if thick else (0.7, 1.4)
+        turned = 2 if thick else axes
+        ranges: dict[str, Any] = {
+            f"range_{axis}": math.pi / (6 if turned == 3 else 1) for axis in "xyz"[: 2 * turned - 3]
+        }
         sigma: dict[str, Any] = {f"sigma_{axis}": (0.5, 1.0) for axis in "xyz"[:axes]}
-        smooth = "trilinear" if axes == 3 else "bilinear"
+        smooth, flat = ("trilinear" if count == 3 else "bilinear" for count in (axes, turned))
         gamma: dict[str, Any] = {"gamma": (0.7, 1.5), "retain_stats": True}
         p, flips = self.strength, range(axes) if self.flip is None else self.flip
+        turn: list[T.Transform] = [
+            T.RandRotated(_BOTH, prob=0.2 * p, mode=["bilinear", "nearest"], padding_mode="zeros", **ranges),
+            T.RandZoomd(
+                _BOTH, prob=0.2 * p, min_zoom=0.7, max_zoom=1.4, mode=[flat, "nearest"], padding_mode="constant"
+            ),
+        ]
+        if thick:  # a slice is a channel of a 2-D image
+            turn = [T.Lambdad(_BOTH, _flattened), *turn, T.Lambdad(_BOTH, _unflattened(patch[0]))]
         return T.Compose(
             [
-                T.RandRotated(_BOTH, prob=0.2 * p, mode=["bilinear", "nearest"], padding_mode="zeros", **ranges),
-                T.RandZoomd(
-                    _BOTH, prob=0.2 * p, min_zoom=low, max_zoom=high, mode=[smooth, "nearest"], padding_mode="constant"
-                ),
+                *turn,
                 T.RandGaussianNoised("image", prob=0.1 * p, std=math.sqrt(0.1)),
-                T.RandGaussianSmoothd("image", prob=0.2 * p, **sigma),
+                T.RandGaussianSmoothd("image", prob=0.1 * p, **sigma),  # nnU-Net: 0.2, of each channel a half
                 T.RandScaleIntensityd("image", prob=0.15 * p, factors=0.25),
                 T.RandScaleIntensityFixedMeand("image", prob=0.15 * p, factors=0.25, preserve_range=True),
-                T.RandSimulateLowResolutiond("image", prob=0.25 * p, upsample_mode=smooth),
+                T.RandSimulateLowResolutiond("image", prob=0.125 * p, upsample_mode=smooth),  # 0.25, likewise
                 T.RandAdjustContrastd("image", prob=0.1 * p, invert_image=True, **gamma),
                 T.RandAdjustContrastd("image", prob=0.3 * p, **gamma),
                 *(T.RandFlipd(_BOTH, prob=0.5 * min(p, 1), spatial_axis=axis) for axis in flips),
             ]
         )
+
+
+def _flattened(image: Any) -> Any:
+    return image.reshape(-1, *image.shape[2:])
+
+
+def _unflattened(slices: int) -> Callable[[Any], Tensor]:
+    def unflattened(image: Any) -> Tensor:
+        plain = convert_to_tensor(image, track_meta=False)  # which does not remember that it had two axes
+        return plain.reshape(-1, slices, *plain.shape[1:])
+
+    return unflattened

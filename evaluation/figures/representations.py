@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from medzoo.evaluation.figures.style import COLOURS, new_figure
 
@@ -17,8 +18,8 @@ __all__ = ["areas_figure", "correlation_figure", "pairs_figure", "projection_fig
 def projection_figure(sets: Mapping[str, np.ndarray], label: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Each set of features on its first two principal components, and on its linear discriminants.
 
-    With two classes there is one discriminant, drawn as a histogram. The discriminants are fitted to the images
-    that are drawn, so they are optimistic: do not read areas from them.
+    With two classes there is one discriminant, drawn as a histogram. Each image is drawn by discriminants that were
+    fitted to the other folds of the same images.
 
     Args:
         sets: (N, F) features by name.
@@ -141,18 +142,22 @@ def _scatter(
 
 
 def _discriminants(axes: Axes, features: np.ndarray, label: np.ndarray, class_names: Sequence[str]) -> None:
-    if len(np.unique(label)) < 2 or features.std(0).max() == 0:
+    """Scores of linear discriminants that were fitted to four of five folds, of the cases of the fifth."""
+    _, counts = np.unique(label, return_counts=True)
+    if len(counts) < 2 or counts.min() < 2 or features.std(0).max() == 0:
         axes.set_title("no discriminant", fontsize=8)
         return
-    points = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(features, label).transform(features)
-    if points.shape[1] > 1:
-        _scatter(axes, points, label, class_names, ["LD 1", "LD 2"])
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    folds = StratifiedKFold(min(5, int(counts.min())), shuffle=True, random_state=0)
+    scores = cross_val_predict(model, features, label, cv=folds, method="decision_function")
+    if scores.ndim > 1:
+        points = PCA(2).fit_transform(scores)
+        _scatter(axes, points, label, class_names, ["discriminant 1 (held out)", "2"])
         return
-    points = points * np.sign(points[label == label.max()].mean() - points[label == label.min()].mean())
-    bins = np.linspace(points.min(), points.max(), 30)
+    bins = np.linspace(scores.min(), scores.max(), 30)
     for k in range(len(class_names)):
-        axes.hist(points[label == k, 0], [*bins], color=COLOURS[k % len(COLOURS)], alpha=0.6, density=True)
-    axes.set(xlabel="linear discriminant", ylabel="density")
+        axes.hist(scores[label == k], [*bins], color=COLOURS[k % len(COLOURS)], alpha=0.6, density=True)
+    axes.set(xlabel="linear discriminant (held out)", ylabel="density")
 
 
 def _image(axes: Axes, image: np.ndarray, limits: tuple[float, float]) -> None:

@@ -58,9 +58,17 @@ def _double(batch):
     }
 
 
-def check(steps, **settings):
+@pytest.fixture(scope="module")
+def plain():
+    """Losses and weights without any setting, by step: of each module once."""
+    return {}
+
+
+def check(steps, plain, **settings):
     for step in steps:
-        (expected, weights), (found, others) = train(step), train(step, **settings)
+        if step.name not in plain:
+            plain[step.name] = train(step)
+        (expected, weights), (found, others) = plain[step.name], train(step, **settings)
         assert found == pytest.approx(expected, rel=1e-8), step.name
         assert list(others) == list(weights), step.name
         for name, weight in weights.items():
@@ -93,12 +101,12 @@ def test_every_module_is_there_and_takes_the_settings(steps):
 
 
 @pytest.mark.parametrize("setting", ["channels_last", "gradient_checkpointing"])
-def test_a_setting_leaves_losses_weights_and_statistics_as_they_are(setting, steps, float64):
-    check(steps, **{setting: True})
+def test_a_setting_leaves_losses_weights_and_statistics_as_they_are(setting, steps, plain, float64):
+    check(steps, plain, **{setting: True})
 
 
 @pytest.mark.slow
-def test_compiled_networks_learn_the_same(steps, float64, monkeypatch):
+def test_compiled_networks_learn_the_same(steps, plain, float64, monkeypatch):
     compiled = []
 
     def backend(graph, _):
@@ -109,7 +117,7 @@ def test_compiled_networks_learn_the_same(steps, float64, monkeypatch):
     for step in steps:
         torch.compiler.reset()
         compiled.clear()
-        check([step], compile=True)
+        check([step], plain, compile=True)
         assert compiled, f"{step.name}: nothing was compiled"
 
 

@@ -76,6 +76,16 @@ def test_representations_are_projected_and_the_last_class_lies_to_the_right():
     figures.projection_figure({"three": features}, np.arange(60) % 3, ["a", "b", "c"])
 
 
+def test_discriminants_of_noise_do_not_tell_classes_apart():
+    label = np.arange(80) % 2
+    noise = np.random.default_rng(0).normal(size=(80, 30))  # fitted to the same cases: an area of 0.9
+    drawn = figures.projection_figure({"noise": noise}, label, ["a", "b"])
+    low, high = ([bar.get_height() for bar in bars] for bars in drawn.axes[1].containers)
+    below = np.cumsum(low) / np.sum(low)  # of the first class, up to each bin
+    area = np.sum(np.array(high) / np.sum(high) * (below - np.array(low) / np.sum(low) / 2))
+    assert abs(area - 0.5) < 0.15
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (1, 6, 8, 8)])
 def test_images_and_traversals_take_volumes_and_colour(shape):
     images = np.random.default_rng(0).normal(size=(2, 5, *shape))

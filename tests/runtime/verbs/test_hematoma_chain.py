@@ -1,4 +1,4 @@
-"""The hematoma pipeline from end to end at a tiny size: what each stage leaves for the next, and what is told early."""
+"""The hematoma pipeline from end to end at a tiny size, on two processes: what each stage leaves for the next."""
 
 import csv
 import json
@@ -57,7 +57,8 @@ def outlined(folder):
 @pytest.mark.slow
 def test_every_stage_takes_what_the_ones_before_it_left(tmp_path):
     outlined(tmp_path)
-    done = run_verb("train", *arguments(tmp_path, "stages.synthesis.callbacks.synthetic.count=100"))
+    more = ("stages.synthesis.callbacks.synthetic.count=100", "trainer.devices=2")
+    done = run_verb("train", *arguments(tmp_path, *more))
     assert done.code == 0, done.output
     run = tmp_path / "run"
     for stage in ("fold_0", "fold_1", *NEXT):
