@@ -18,7 +18,7 @@ COMPONENTS = 32  # principal components, as many as the codes of the paper have
 
 
 def fit_probe(
-    features: np.ndarray, label: np.ndarray, num_classes: int, *, inverse_penalty: float = 1.0
+    features: np.ndarray, label: np.ndarray, num_classes: int, *, inverse_penalty: float = 1.0, solver: str = "lbfgs"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logistic regression with an L2 penalty (scikit-learn), as Vétil et al. 2023 (arXiv:2308.11389) measure features.
 
@@ -27,6 +27,7 @@ def fit_probe(
         label: (N,) class indices.
         num_classes: K; a class without examples gets probability 0.
         inverse_penalty: scikit-learn's C.
+        solver: scikit-learn's, which all find the same weights.
 
     Returns:
         Weight (K, F) and bias (K,) of logits whose softmax gives the probabilities.
@@ -36,7 +37,7 @@ def fit_probe(
     if len(classes) < 2 or not features.shape[1]:
         bias[classes] = np.log(np.bincount(label, minlength=num_classes)[classes] / len(label))
         return weight, bias
-    fitted = LogisticRegression(C=inverse_penalty, max_iter=2000).fit(features, label)
+    fitted = LogisticRegression(C=inverse_penalty, solver=solver, max_iter=2000).fit(features, label)
     if len(classes) == 2:  # scikit-learn returns the logit of the second against the first
         weight[classes[1]], bias[classes] = fitted.coef_[0], [0.0, fitted.intercept_[0]]
     else:
@@ -64,7 +65,11 @@ def fit_pixel_probes(
     axes = pca.components_ / np.sqrt(np.maximum(pca.explained_variance_, 1e-12))[:, None]  # (C, P)
     codes, count = (pixels - pca.mean_) @ axes.T, pixels.shape[1]
     weights, biases = np.zeros((3, num_classes, count + features.shape[1])), np.zeros((3, num_classes))
-    weights[0, :, :count], biases[0] = fit_probe(pixels, label, num_classes)
+    # The best weights lie in the span of the images, which has fewer dimensions where there are few images.
+    span = np.linalg.svd(pixels, full_matrices=False)[2] if count > len(pixels) else np.eye(count)
+    solver = "newton-cholesky" if num_classes == 2 and len(span) < 2000 else "lbfgs"  # takes the Hessian, converges
+    weight, biases[0] = fit_probe(pixels @ span.T, label, num_classes, solver=solver)
+    weights[0, :, :count] = weight @ span
     for index, rows in ((1, codes), (2, np.concatenate([codes, features], 1))):
         weight, bias = fit_probe(rows, label, num_classes)
         of_codes, of_features = weight[:, : len(axes)], weight[:, len(axes) :]

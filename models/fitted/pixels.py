@@ -10,12 +10,12 @@ from medzoo.models.fitted.exact import ExactPart
 
 __all__ = ["PixelProbes", "pixels_of"]
 
-SIDE = 28  # larger images are averaged down to it
+SIDES = {2: 28, 3: 14}  # by number of axes; larger images are averaged down to it
 
 
 def pixels_of(image: Tensor) -> Tensor:
-    """(B, P) pixels of images (B, C, *spatial), at most 28 along each axis."""
-    size: Any = [min(SIDE, side) for side in image.shape[2:]]
+    """(B, P) pixels of images (B, C, *spatial), at most 28 along each axis of an image and 14 of a volume."""
+    size: Any = [min(SIDES[image.ndim - 2], side) for side in image.shape[2:]]
     pool: Any = F.adaptive_avg_pool3d if len(size) == 3 else F.adaptive_avg_pool2d
     pooled: Tensor = pool(image.double(), size)
     return pooled.flatten(1)

@@ -32,16 +32,17 @@ def test_probe_of_classes_that_are_missing_gives_them_nothing():
         assert prob[:, seen].sum(1) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("count", [50, 90])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_probes_of_pixels_are_those_of_scikit_learn(classes):
-    pixels, features = RNG.uniform(size=(60, 50)), RNG.normal(size=(60, 4))
+def test_probes_of_pixels_are_those_of_scikit_learn(classes, count):
+    pixels, features = RNG.uniform(size=(60, count)), RNG.normal(size=(60, 4))
     label = np.arange(60) % classes
     weight, bias = fit_pixel_probes(pixels, features, label, classes)
     said = softmax(np.einsum("skf,nf->nsk", weight, np.concatenate([pixels, features], 1)) + bias, axis=2)
     codes = PCA(32, whiten=True, random_state=0).fit_transform(pixels)
     for index, rows in enumerate((pixels, codes, np.concatenate([codes, features], 1))):
         expected = LogisticRegression(max_iter=2000).fit(rows, label).predict_proba(rows)
-        assert said[:, index] == pytest.approx(expected, abs=1e-6)
+        assert said[:, index] == pytest.approx(expected, abs=1e-3)
 
 
 def test_pixels_that_do_not_vary_say_nothing():
