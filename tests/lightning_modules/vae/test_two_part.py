@@ -178,7 +178,7 @@ def test_pixels_are_compared_from_the_training_images_and_kept(tmp_path):
     again.load_state_dict(module.state_dict())
     batch = batch_of(datamodule)
     said = again.pixel_probes(batch["image"], torch.zeros(len(batch["image"]), 27))[:, 0].numpy()
-    assert said == pytest.approx(expected.predict_proba(batch["image"].flatten(1).double().numpy()), abs=1e-5)
+    assert said == pytest.approx(expected.predict_proba(batch["image"].flatten(1).double().numpy()), abs=1e-3)
 
 
 def test_large_images_are_averaged_down():
