@@ -14,7 +14,7 @@ from medzoo.datamodules.io.dicom.files import DICOM
 from medzoo.datamodules.io.dicom.images import read_pictures
 from medzoo.datamodules.io.pictures.pages import PICTURES, read_pages
 
-__all__ = ["ENDINGS", "find_images", "numbered", "read_each", "read_images"]
+__all__ = ["ENDINGS", "find_images", "numbered", "read_each", "read_images", "resized", "smallest_side"]
 
 log = logging.getLogger(__name__)
 
@@ -201,10 +201,20 @@ def _to_shape(pixels: np.ndarray, shape: tuple[int, ...], file: Path) -> np.ndar
         pixels = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), pixels, axes=1)[None]
     elif not colour and channels == 3:
         pixels = np.repeat(pixels, 3, axis=0)
-    if pixels.shape[1:] != spatial:
-        mode = "bilinear" if len(spatial) == 2 else "trilinear"
-        resized = F.interpolate(
-            torch.from_numpy(np.ascontiguousarray(pixels))[None], spatial, mode=mode, antialias=mode == "bilinear"
-        )
-        pixels = resized[0].numpy()
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    return resized(pixels[None], spatial)[0]
+
+
+def resized(images: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Images (N, C, *spatial) from 0 to 255, interpolated linearly to another size, as uint8."""
+    if images.shape[2:] != size:
+        mode = "bilinear" if len(size) == 2 else "trilinear"
+        each = (torch.from_numpy(np.ascontiguousarray(image, np.float32))[None] for image in images)
+        made = [F.interpolate(image, size, mode=mode, antialias=mode == "bilinear") for image in each]
+        images = torch.cat(made).numpy()
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
+def smallest_side(folder: Path) -> int:
+    """Pixels along the shortest side of the pictures (PNG, JPEG, ...) of a folder."""
+    files = [file for file in find_images(folder, 2).values() if _ending(file) in PICTURES]
+    return min((min(page.shape[:2]) for file in files for page in read_pages(file, colour=False)), default=2**16)

@@ -16,7 +16,7 @@ import numpy as np
 from medzoo.datamodules.hematoma.cohort import CLASSES
 from medzoo.datamodules.in_memory import Images, InMemoryDataModule, Split, chosen_of, joined
 from medzoo.datamodules.io import listed
-from medzoo.datamodules.readers import read_images
+from medzoo.datamodules.readers import read_images, resized, smallest_side
 from medzoo.datamodules.seen import SPLITS
 from medzoo.datamodules.splits import check_classes, patient_in
 
@@ -31,6 +31,9 @@ class HematomaSlicesDataModule(InMemoryDataModule):
     Args:
         root: Folder in the layout above.
         image_size: H = W in pixels to bring slices to.
+        resolution: H = W in pixels that all slices are reduced to first, those of tests and predictions too; None for
+            none. With synthetic slices it is their size: a network could else tell them by their lack of detail, and
+            take it for expansion.
         channels: 1, or 3 for networks that take colour.
         balance: `none`; `semibalanced` adds synthetic slices until there are two slices without expansion for each one
             with it, `balanced` until there is one.
@@ -40,7 +43,8 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         **options: Of `InMemoryDataModule`.
 
     Raises:
-        ValueError: If a number is out of range, or `balance` needs `synthetic` and it is missing.
+        ValueError: If a number is out of range, `balance` needs `synthetic` and it is missing, or synthetic slices have
+            less detail than `resolution` lets through.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         root: str | Path,
         *,
         image_size: int = 224,
+        resolution: int | None = None,
         channels: int = 1,
         balance: Literal["none", "semibalanced", "balanced"] = "none",
         synthetic: str | Path | None = None,
@@ -60,7 +65,10 @@ class HematomaSlicesDataModule(InMemoryDataModule):
             raise ValueError(f"balance={balance} adds synthetic slices: set datamodule.synthetic to their folder")
         if channels not in (1, 3) or image_size < 8:
             raise ValueError(f"channels={channels} must be 1 or 3, and image_size={image_size} at least 8")
+        if resolution is not None and not 8 <= resolution <= image_size:
+            raise ValueError(f"resolution={resolution} must lie between 8 and image_size={image_size}")
         self.shape = self._image_shape = (channels, image_size, image_size)
+        self.resolution = resolution
         self.balance, self.patient = balance, re.compile(patient)
         self.expansion_only = expansion_only
         self.synthetic = None if synthetic is None else Path(synthetic)
@@ -135,7 +143,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         parts: dict[str, list[Split]] = {split: [] for split in SPLITS}
         unsplit = {("", name): folder for name, folder in self._unsplit.items()}
         for (split, name), folder in (unsplit or self._folders()).items():
-            ids, pictures = read_images(folder, self.shape)
+            ids, pictures = self._pictures(folder)
             labels = np.full(len(ids), CLASSES.index(name))
             if split:
                 parts[split].append((pictures, labels, ids))
@@ -146,11 +154,27 @@ class HematomaSlicesDataModule(InMemoryDataModule):
                 parts[place].append(chosen_of(mine, pictures, labels, ids))
         return {split: joined(part) for split, part in parts.items() if part}
 
+    def set_predict_input(self, path: str | Path) -> None:
+        """As the base class, with the detail of the training slices."""
+        self._predict_on(*self._pictures(Path(path), below=True))
+
+    def _pictures(self, path: Path, *, below: bool = False) -> tuple[list[str], np.ndarray]:
+        """Ids and images (N, *shape) of a folder, reduced to `resolution` first."""
+        side = self.resolution or self.shape[1]
+        ids, images = read_images(path, (self.shape[0], side, side), below=below)
+        return ids, images if side == self.shape[1] else resized(images, self.shape[1:])
+
     def _with_synthetic(self, images: Images, labels: np.ndarray, ids: list[str]) -> Split:
         wanted = 0 if self.balance == "none" else int((labels == 0).sum()) // _SHARE[self.balance] - int(labels.sum())
         if wanted <= 0 or self.synthetic is None:
             return images, labels, ids
-        names, pictures = read_images(self.synthetic, self.shape)
+        side, real = smallest_side(self.synthetic), self.resolution or self.shape[1]
+        if side < real:
+            raise ValueError(
+                f"{self.synthetic}: slices of {side} pixels among real ones of {real} could be told apart by their "
+                f"detail alone: set datamodule.resolution={side}"
+            )
+        names, pictures = self._pictures(self.synthetic)
         if len(names) < wanted:
             raise ValueError(
                 f"balance={self.balance} needs {wanted} synthetic slices, {self.synthetic} has {len(names)}"

@@ -15,7 +15,7 @@ from medzoo.callbacks.collect import Batch
 from medzoo.callbacks.output import Report, Row
 from medzoo.callbacks.reports.base import TestReport
 from medzoo.evaluation.figures import image_grid
-from medzoo.evaluation.measures.synthesis import copies, frechet_distance, kernel_distance
+from medzoo.evaluation.measures.synthesis import copies, frechet_distance, kernel_distance, shortcut_auc
 
 __all__ = ["Synthesised", "SyntheticImages"]
 
@@ -57,10 +57,12 @@ class SyntheticImages(TestReport[Module, Data, Synthesised]):
     """Writes `synthetic/NNNNN.png` and `synthetic/manifest.csv`, and draws made images beside training images.
 
     Logs `test/kid` (times 1000) and `test/fid` of made images against training images, `test/real_kid` and
-    `test/real_fid` of real test images against them, the best that can be expected, and `test/copied`, the share of
-    made images that are suspiciously near to a training image (`evaluation.measures.synthesis.copies`). Numbers can be
-    compared only where `features` are the same. Where the training images are not at hand, as on another cohort, only
-    the distances from its images are logged, `test/kid_elsewhere` and `test/fid_elsewhere`.
+    `test/real_fid` of real test images against them, the best that can be expected, `test/copied`, the share of made
+    images that are suspiciously near to a training image (`evaluation.measures.synthesis.copies`), and
+    `test/shortcut_auc`, the area with which a linear rule tells both apart by their detail alone: if it is far from
+    0.5, a classifier may learn that instead of the class. Distances can be compared only where `features` are the
+    same. Where the training images are not at hand, as on another cohort, only the distances from its images are
+    logged, `test/kid_elsewhere` and `test/fid_elsewhere`.
 
     Args:
         count: Images made.
@@ -92,8 +94,10 @@ class SyntheticImages(TestReport[Module, Data, Synthesised]):
             return Report({f"test/{name}_elsewhere": value for name, value in distances.items()})
         metrics = self._distances(made, training)
         metrics |= {f"real_{name}": value for name, value in self._distances(collected.test, training).items()}
-        found = copies(made.numpy(), training.numpy(), np.array([data.patient_of(name) for name in names]))
+        patients = np.array([data.patient_of(name) for name in names])
+        found = copies(made.numpy(), training.numpy(), patients)
         metrics["copied"] = float(found["copied"].mean())
+        metrics["shortcut_auc"] = shortcut_auc(made.mean(1).numpy(), training.mean(1).numpy(), patients)
         files = [f"{number:05d}.png" for number in range(len(made))]
         shown = [made[:16], training[found["nearest"][:16]], training[:: max(1, len(training) // 16)][:16]]
         titles = ["made", "nearest training image of each", "training images"]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy import ndimage
 
@@ -129,7 +130,32 @@ def test_synthetic_slices_fill_up_training_alone(tmp_path, balance, with_expansi
     assert made["val"] == made["test"] == []
 
 
+def test_all_slices_have_the_detail_of_the_synthetic_ones(tmp_path):
+    write(tmp_path / "set", COUNTS, size=32)
+    made = synthetic(tmp_path / "made", 20)
+    options = {"image_size": 32, "balance": "balanced", "synthetic": made}
+    with pytest.raises(ValueError, match=r"told apart by their detail alone: set datamodule.resolution=16"):
+        module(tmp_path / "set", **options).setup()
+    data = module(tmp_path / "set", **options, resolution=16)
+    data.setup()
+    data.set_predict_input(tmp_path / "set" / "test")
+    batches = [*data.train_dataloader(), *data.test_dataloader(), *data.predict_dataloader()]
+    images = torch.cat([batch["image"] for batch in batches])[:, 0]
+    assert images.shape[1:] == (32, 32)
+    spectrum = torch.fft.fft2(images - images.mean((1, 2), keepdim=True)).abs().square()
+    fine = torch.fft.fftfreq(32).abs() > 0.375  # linear interpolation from 16 pixels leaves little of it
+    share = spectrum[:, fine][:, :, fine].sum((1, 2)) / spectrum.sum((1, 2)).clamp_min(1e-6)
+    assert share.max() < 0.01
+    plain = module(tmp_path / "set", image_size=32)
+    plain.setup()
+    image = next(iter(plain.test_dataloader()))["image"][:, 0]
+    spectrum = torch.fft.fft2(image - image.mean((1, 2), keepdim=True)).abs().square()
+    assert (spectrum[:, fine][:, :, fine].sum((1, 2)) / spectrum.sum((1, 2))).min() > 0.02
+
+
 def test_what_does_not_fit_is_told(tmp_path):
+    with pytest.raises(ValueError, match=r"resolution=32 must lie between 8 and image_size=16"):
+        module(tmp_path, resolution=32)
     with pytest.raises(ValueError, match=r"balance=balanced adds synthetic slices: set datamodule.synthetic"):
         module(tmp_path, balance="balanced")
     with pytest.raises(FileNotFoundError, match="needs train/NHE, train/HE"):

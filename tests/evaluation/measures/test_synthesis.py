@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter, zoom
 
-from medzoo.evaluation.measures.synthesis import copies, frechet_distance, kernel_distance
+from medzoo.evaluation.measures.synthesis import (
+    copies,
+    frechet_distance,
+    kernel_distance,
+    radial_spectrum,
+    shortcut_auc,
+)
 
 
 def test_frechet_distance_of_gaussians_that_are_known():
@@ -38,3 +45,34 @@ def test_copies_of_training_images_are_found():
     assert said["nearest"][:2].tolist() == [7, 30]
     assert said["copied"].tolist() == [True, True] + [False] * 10
     assert said["distance"][0] == pytest.approx(np.sqrt(((made[0] - real[7]) ** 2).mean()))
+
+
+def slices(seed, patients=60, each=3, size=32):
+    """Textures whose smoothness and brightness belong to the patient."""
+    rng = np.random.default_rng(seed)
+    smooth, level = rng.uniform(0.6, 1.4, patients), rng.uniform(0.3, 1, patients)
+    shape = (patients, each, size, size)
+    noise = rng.normal(size=shape)
+    return np.concatenate([level[k] * gaussian_filter(noise[k], (0, smooth[k], smooth[k])) for k in range(patients)])
+
+
+def test_the_spectrum_of_a_wave_lies_in_its_ring():
+    wave = np.cos(2 * np.pi * 5 * np.arange(32) / 32)[None, :, None] * np.ones((1, 1, 32))
+    assert radial_spectrum(wave)[0].argmax() == 5
+    white = np.exp(radial_spectrum(np.random.default_rng(0).normal(size=(400, 32, 32)))).mean(0)
+    assert white[1:] == pytest.approx(32**2, rel=0.1), "Parseval: the power of each frequency is the number of pixels"
+
+
+def test_a_shortcut_is_found_where_there_is_one_and_not_elsewhere():
+    real, patients = slices(0), np.repeat(np.arange(60), 3)
+    assert abs(shortcut_auc(slices(1), real, patients) - 0.5) < 0.1
+    coarse = np.stack([zoom(zoom(image, 0.5, order=1), 2, order=1) for image in slices(1)])
+    assert shortcut_auc(coarse, real, patients) > 0.98
+    sharp = slices(1) + np.random.default_rng(2).normal(0, 0.1, real.shape)
+    assert shortcut_auc(sharp, real, patients) > 0.9
+
+
+def test_slices_of_a_patient_do_not_help_to_tell_others():
+    """Each patient has a spectrum of their own: with patients in two folds, the rule would know the real ones."""
+    alike = [shortcut_auc(slices(seed + 50), slices(seed, 12), np.repeat(np.arange(12), 3)) for seed in range(8)]
+    assert abs(np.mean(alike) - 0.5) < 0.1
