@@ -33,6 +33,7 @@ def shapes_only() -> Iterator["Shapes"]:
     with ExitStack() as inside:
         inside.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         inside.enter_context(torch.compiler.set_stance("force_eager"))
+        inside.enter_context(patch.object(nn.Module, "_apply", lambda module, *_, **__: module))  # nothing is moved
         # It draws until no value lies outside its bounds, and nobody knows the values.
         inside.enter_context(patch.object(nn.init, "trunc_normal_", lambda tensor, *_, **__: tensor))
         yield inside.enter_context(Shapes())
@@ -69,7 +70,6 @@ class Shapes(TorchDispatchMode):
 
     def take(self, module: nn.Module) -> None:
         """Make all weights of a module shapes alone, the small ones too."""
-        module.__dict__["_apply"] = lambda *_: module  # nothing moves from device to device
         made: dict[int, nn.Parameter] = {}  # weights may be shared
         self._small = -1
         for weights in (part._parameters for part in module.modules()):
