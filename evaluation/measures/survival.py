@@ -2,7 +2,9 @@
 
 import numpy as np
 
-__all__ = ["concordance"]
+from medzoo.evaluation.scores.intervals import percentile_interval
+
+__all__ = ["concordance", "concordance_interval", "concordance_uno"]
 
 
 def concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> dict[str, float]:
@@ -20,13 +22,72 @@ def concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> dict[s
         `c_index`, NaN without comparable pairs, and the numbers of pairs that are `concordant`, `discordant`, and
         `tied` in risk, which count half.
     """
-    time, event, risk = np.asarray(time, float), np.asarray(event, bool), np.asarray(risk, float)
-    followed = np.isfinite(time)
-    time, event, risk = time[followed], event[followed], risk[followed]
-    shorter = time[:, None] < time[None]
-    first = event[:, None] & (shorter | ((time[:, None] == time[None]) & ~event[None]))
+    time, event, risk = _followed(time, event, risk)
+    first = _pairs(time, event)
     concordant = int((first & (risk[:, None] > risk[None])).sum())
     tied = int((first & (risk[:, None] == risk[None])).sum())
     pairs = int(first.sum())
     index = (concordant + tied / 2) / pairs if pairs else float("nan")
     return {"c_index": index, "concordant": concordant, "discordant": pairs - concordant - tied, "tied": tied}
+
+
+def concordance_interval(
+    time: np.ndarray, event: np.ndarray, risk: np.ndarray, *, resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """95% interval of Harrell's C-index, by the bootstrap of patients; arguments as for `concordance`."""
+    time, event, risk = _followed(time, event, risk)
+    first = _pairs(time, event).astype(float)
+    won = first * _order(risk)
+    drawn = (
+        np.random.default_rng(seed).multinomial(len(time), np.full(len(time), 1 / len(time)), resamples).astype(float)
+    )
+    with np.errstate(invalid="ignore"):
+        return percentile_interval(((drawn @ won) * drawn).sum(1) / ((drawn @ first) * drawn).sum(1))
+
+
+def concordance_uno(time: np.ndarray, event: np.ndarray, risk: np.ndarray, until: float | None = None) -> float:
+    """Uno's C-index, which does not depend on when patients are censored (doi:10.1002/sim.4154).
+
+    A pair counts by the inverse squared probability of being observed until the earlier time, which is estimated from
+    the same patients (Kaplan-Meier).
+
+    Args:
+        time: As for `concordance`; pairs of equal times are left out.
+        event: As for `concordance`.
+        risk: As for `concordance`.
+        until: Events from this time on do not count; None for the last time of all.
+
+    Returns:
+        The index, NaN without comparable pairs.
+    """
+    time, event, risk = _followed(time, event, risk)
+    counted = event & (time < (np.inf if until is None else until))
+    weight = np.where(counted, 1 / np.maximum(_observed(time, event), 1e-12) ** 2, 0)
+    first = weight[:, None] * (time[:, None] < time[None])
+    return float((first * _order(risk)).sum() / first.sum()) if first.any() else float("nan")
+
+
+def _followed(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    time, event, risk = np.asarray(time, float), np.asarray(event, bool), np.asarray(risk, float)
+    known = np.isfinite(time)
+    return time[known], event[known], risk[known]
+
+
+def _pairs(time: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """(N, N) whether the patient of the row had the event before the time of the column."""
+    shorter = time[:, None] < time[None]
+    return event[:, None] & (shorter | ((time[:, None] == time[None]) & ~event[None]))
+
+
+def _order(risk: np.ndarray) -> np.ndarray:
+    """(N, N) 1 where the row has the larger risk, a half for ties."""
+    return (risk[:, None] > risk[None]) + 0.5 * (risk[:, None] == risk[None])
+
+
+def _observed(time: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """(N,) probability that a patient is not censored before each time; at equal times, events come first."""
+    moments = np.unique(time)
+    at_risk = (time[None] >= moments[:, None]).sum(1) - ((time[None] == moments[:, None]) & event[None]).sum(1)
+    censored = ((time[None] == moments[:, None]) & ~event[None]).sum(1)
+    after = np.cumprod(1 - censored / np.maximum(at_risk, 1))
+    return np.concatenate([[1.0], after[:-1]])[np.searchsorted(moments, time)]

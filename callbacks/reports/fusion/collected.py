@@ -60,6 +60,7 @@ class Module(Protocol):
     """Members of the module that are used."""
 
     modalities: Sequence[str]
+    survival_weight: float
     device: torch.device
     net: Net
     baselines: Baselines
@@ -86,12 +87,14 @@ class Fused:
         predictions: With `label`, `prob` (N, K), `present` (N, M), `weights` (N, M) and `tokens` (N, M, D).
         probs: (N, K) by name: the fusion, each modality alone, the baseline.
         fuse: From tokens and present (n, M) to probabilities (n, K).
+        survival: Whether `risk` was trained; then the predictions have `time` and `event`.
     """
 
     modalities: Sequence[str]
     predictions: Predictions
     probs: Mapping[str, np.ndarray]
     fuse: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    survival: bool = False
 
 
 def predicted(module: Module, data: Data, found: Predictions) -> dict[str, np.ndarray]:

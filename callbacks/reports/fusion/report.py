@@ -14,11 +14,14 @@ from medzoo.callbacks.output import Report, Row
 from medzoo.callbacks.reports.base import TestReport
 from medzoo.callbacks.reports.fusion.collected import MEAN, SUM, Data, Fused, Module, fused, predicted
 from medzoo.evaluation.figures import areas_figure, importance_figure, subsets_figure, weights_figure
+from medzoo.evaluation.measures.survival import concordance_interval, concordance_uno
 from medzoo.evaluation.scores.classification import auc
 from medzoo.evaluation.scores.diagnostic import delong
 from medzoo.evaluation.scores.representations import auc_of, compare_representations
 
 __all__ = ["FusionReport"]
+
+OF_SURVIVAL = ("time", "event", "risk")
 
 _MEASURES = {
     "AUC lost without it": "auc_lost",
@@ -39,7 +42,9 @@ class FusionReport(TestReport[Module, Data, Fused]):
     `test/auc_<modality>`, `test/sum_auc`, `test/mean_auc`, and of phantoms `test/bayes_auc`, that of the best possible
     score of what the network was shown.
 
-    With two classes, gradient boosting of the training patients' clinical variables is compared as well.
+    With a survival loss, logs `test/c_index_low`, `test/c_index_high` (bootstrap) and `test/c_index_uno`, and writes
+    `predictions/survival.csv`. With two classes, gradient boosting of the training patients' clinical variables is
+    compared as well.
 
     Args:
         resamples: Bootstrap draws, with more than two classes.
@@ -52,7 +57,13 @@ class FusionReport(TestReport[Module, Data, Fused]):
     def collected(self, module: Module, data: Data) -> Fused:
         """Predictions of all ranks, and of the baselines."""
         found = self.predictions()
-        return Fused(module.modalities, found, predicted(module, data, found), partial(fused, module))
+        return Fused(
+            module.modalities,
+            found,
+            predicted(module, data, found),
+            partial(fused, module),
+            bool(module.survival_weight),
+        )
 
     def report(self, collected: Fused, data: Data) -> Report:
         """Areas, weights, importance and subsets."""
@@ -69,6 +80,11 @@ class FusionReport(TestReport[Module, Data, Fused]):
             "test_fusion.csv": rows,
             "predictions/weights.csv": _weights(found, names),
         }
+        if collected.survival:
+            low, high = concordance_interval(*(found[name] for name in OF_SURVIVAL), resamples=self.resamples)
+            metrics |= {"test/c_index_low": low, "test/c_index_high": high}
+            metrics["test/c_index_uno"] = concordance_uno(*(found[name] for name in OF_SURVIVAL))
+            tables["predictions/survival.csv"] = _survival(found)
         figures = {
             "fusion_areas": areas_figure(rows),
             "fusion_weights": weights_figure(found["weights"], found["present"], found["prob"][:, -1], names),
@@ -128,6 +144,15 @@ def _subsets(collected: Fused) -> list[dict[str, Any]]:
         bounds = {end: area.get(end, area["auc"]) for end in ("auc_low", "auc_high")}
         rows.append({"modalities": chosen, "patients": int(some.sum()), "auc": area["auc"], **bounds})
     return rows
+
+
+def _survival(found: Predictions) -> list[Row]:
+    """A row for each patient: id, logarithm of the hazard up to a constant, time and event."""
+    columns = zip(found["id"], found["risk"], found["time"], found["event"], strict=True)
+    return [
+        {"id": name, "log_hazard": f"{risk:.6g}", "time": f"{time:.6g}", "event": int(event)}
+        for name, risk, time, event in columns
+    ]
 
 
 def _logit(prob: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Every report as a function of what was collected: no Trainer, no module, no file."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,6 +24,7 @@ from medzoo.callbacks.reports.images.vae import Traversed, VAEFigures
 from medzoo.callbacks.reports.patients import Patients, PatientScores
 from medzoo.callbacks.reports.representations import RepresentationReport, TwoParts
 from medzoo.callbacks.reports.segmentation import Cases, Drawing, SegmentationReport
+from medzoo.evaluation.measures.survival import concordance, concordance_uno
 
 RNG = np.random.default_rng(0)
 LABEL = np.arange(40) % 2
@@ -104,6 +106,23 @@ def test_fusion():
     assert clinical["true_change"] == pytest.approx(np.abs(odds[10:, 1]).mean())
     assert {row["modalities"] for row in report.tables["test_subsets.csv"]} == {"ct", "clinical", "ct clinical"}
     assert report.tables["predictions/weights.csv"][0] == {"id": "case_00", "ct": "", "clinical": "0.500000"}
+
+
+def test_survival_of_a_fusion():
+    collected = fused(np.ones((40, 2), bool), lambda tokens, shown: np.full((len(tokens), 2), 0.5))
+    times = {"time": RNG.exponential(size=40), "event": RNG.random(40) < 0.7, "risk": RNG.normal(size=40)}
+    collected = replace(collected, predictions={**collected.predictions, **times}, survival=True)
+    report = FusionReport(resamples=200).report(collected, SimpleNamespace(phantom=False))
+    low, high = report.metrics["test/c_index_low"], report.metrics["test/c_index_high"]
+    assert low < concordance(**times)["c_index"] < high
+    assert report.metrics["test/c_index_uno"] == concordance_uno(**times)
+    row = report.tables["predictions/survival.csv"][3]
+    assert (row["id"], row["event"]) == (IDS[3], int(times["event"][3]))
+    assert float(row["log_hazard"]) == pytest.approx(times["risk"][3], rel=1e-5)
+    assert (
+        "test/c_index_uno"
+        not in FusionReport().report(replace(collected, survival=False), SimpleNamespace(phantom=False)).metrics
+    )
 
 
 def test_segmentation():

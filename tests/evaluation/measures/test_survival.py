@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from statsmodels.duration.survfunc import SurvfuncRight
 
-from medzoo.evaluation.measures.survival import concordance
+from medzoo.evaluation.measures.survival import concordance, concordance_interval, concordance_uno
 
 TIME, EVENT = np.array([5, 3, 9, 3, 7, 2, 8, 5]), np.array([1, 1, 0, 1, 1, 0, 1, 0]) == 1
 RISK = np.array([0.2, 1.1, -0.5, 0.3, 0.1, 0.9, -0.8, 0.4])
@@ -51,3 +52,54 @@ def test_who_has_no_time_is_in_no_pair():
         np.append(RISK, [9, 0, -9]),
     )
     assert concordance(time, event, risk) == concordance(TIME, EVENT, RISK)
+
+
+def test_uno_without_censoring_is_harrell():
+    rng = np.random.default_rng(2)
+    time, risk = rng.permutation(50), rng.integers(0, 20, 50)
+    everyone = np.ones(50, bool)
+    assert concordance_uno(time, everyone, risk) == pytest.approx(concordance(time, everyone, risk)["c_index"])
+
+
+def test_uno_by_hand_with_the_kaplan_meier_estimate_of_statsmodels():
+    rng = np.random.default_rng(3)
+    time, event, risk = rng.permutation(40) + 1.0, rng.random(40) < 0.6, rng.normal(size=40)
+    censoring = SurvfuncRight(time, (~event).astype(int))
+
+    def observed_before(moment):
+        earlier = censoring.surv_prob[censoring.surv_times < moment]
+        return earlier[-1] if len(earlier) else 1.0
+
+    for until in (None, 25.0):
+        better = pairs = 0.0
+        for i in range(40):
+            if event[i] and (until is None or time[i] < until):
+                weight = 1 / observed_before(time[i]) ** 2
+                pairs += weight * (time > time[i]).sum()
+                better += weight * ((time > time[i]) & (risk < risk[i])).sum()
+        assert concordance_uno(time, event, risk, until) == pytest.approx(better / pairs)
+
+
+def test_uno_does_not_depend_on_the_censoring():
+    """Early events are easier to order here, so the more is censored, the larger Harrell's index."""
+    rng = np.random.default_rng(4)
+    hazard = rng.normal(size=3000)
+    death = rng.exponential(size=3000) * np.exp(-1.5 * hazard)
+    risk = hazard + np.where(death > np.median(death), rng.normal(0, 2, 3000), 0)
+    end = rng.exponential(np.median(death) * 2, 3000)
+    until = np.quantile(death, 0.8)
+    true = concordance_uno(death, np.ones(3000, bool), risk, until)
+    censored = np.minimum(death, end), death <= end, risk
+    assert concordance_uno(*censored, until) == pytest.approx(true, abs=0.02)
+    assert concordance(*censored)["c_index"] > true + 0.01
+
+
+def test_the_interval_is_that_of_patients_drawn_again():
+    rng = np.random.default_rng(5)
+    time, event, risk = rng.exponential(size=60), rng.random(60) < 0.7, rng.normal(size=60)
+    risk = risk - time
+    drawn = [rng.integers(0, 60, 60) for _ in range(1000)]
+    slow = np.quantile([concordance(time[each], event[each], risk[each])["c_index"] for each in drawn], [0.025, 0.975])
+    low, high = concordance_interval(time, event, risk, resamples=2000)
+    assert low < concordance(time, event, risk)["c_index"] < high
+    assert (low, high) == pytest.approx(tuple(slow), abs=0.015)
