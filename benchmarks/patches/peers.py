@@ -30,8 +30,9 @@ def monai_batches(cases: Sequence[dict[str, Any]], patch: Sequence[int], batch_s
         *(T.RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in range(3)),
     ]
     data = Dataset(list(cases), T.Compose([*augment, T.EnsureTyped(both)]))
+    loader = DataLoader(data, batch_size=1, shuffle=True, num_workers=0)  # once: a new one seeds all transforms alike
     while True:
-        yield from DataLoader(data, batch_size=1, shuffle=True, num_workers=0)
+        yield from loader
 
 
 def has_nnunet() -> bool:
