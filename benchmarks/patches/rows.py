@@ -41,17 +41,8 @@ def rows(folder: Path, *, edge: int = 320, count: int = 150) -> list[Row]:
     ours, unit, name = float(np.mean(seconds)) / _BATCH, "CPU s/patch", "x".join(map(str, patch))
     whole = [{"image": case.image, "mask": case.labels[None]} for case in cases]
     monai = np.mean(_cpu_seconds(monai_batches(whole, patch, _BATCH), count)) / _BATCH
-    found = [
-        Row(
-            f"augmented patch {name}, MONAI",
-            unit,
-            ours,
-            float(monai),
-            1.0,
-            False,
-            "its transforms in three axes, from memory",
-        )
-    ]
+    told = "its transforms in three axes, from memory"
+    found = [Row(f"augmented patch {name}, MONAI", unit, ours, float(monai), 1.0, False, told)]
     if has_nnunet():
         theirs = np.mean(_cpu_seconds(batches(nnunet_augment(patch)), count)) / _BATCH
         told = "same crops; batchgeneratorsv2's transforms, which cut no larger patches first here"

@@ -65,11 +65,12 @@ def fit_pixel_probes(
     axes = pca.components_ / np.sqrt(np.maximum(pca.explained_variance_, 1e-12))[:, None]  # (C, P)
     codes, count = (pixels - pca.mean_) @ axes.T, pixels.shape[1]
     weights, biases = np.zeros((3, num_classes, count + features.shape[1])), np.zeros((3, num_classes))
-    # The best weights lie in the span of the images, which has fewer dimensions where there are few images.
-    span = np.linalg.svd(pixels, full_matrices=False)[2] if count > len(pixels) else np.eye(count)
-    solver = "newton-cholesky" if num_classes == 2 and len(span) < 2000 else "lbfgs"  # takes the Hessian, converges
-    weight, biases[0] = fit_probe(pixels @ span.T, label, num_classes, solver=solver)
-    weights[0, :, :count] = weight @ span
+    few = len(pixels) < count  # then the best weights lie in the span of the images, which has fewer dimensions
+    span = np.linalg.svd(pixels, full_matrices=False)[2] if few else None
+    rows = pixels if span is None else pixels @ span.T
+    solver = "newton-cholesky" if num_classes == 2 and rows.shape[1] < 2000 else "lbfgs"  # takes the Hessian, converges
+    weight, biases[0] = fit_probe(rows, label, num_classes, solver=solver)
+    weights[0, :, :count] = weight if span is None else weight @ span
     for index, rows in ((1, codes), (2, np.concatenate([codes, features], 1))):
         weight, bias = fit_probe(rows, label, num_classes)
         of_codes, of_features = weight[:, : len(axes)], weight[:, len(axes) :]
