@@ -55,7 +55,11 @@ class FollowupData(Protocol):
     """Patients with a baseline and a follow-up scan."""
 
     def clinical(self, split: str) -> Mapping[str, np.ndarray]:
-        """`clinical` (N, K), `label` (N,), `baseline_ml` and `followup_ml` of the patients of a split."""
+        """`id` (N,), `clinical` (N, K), `signs` (N, S), `label` (N,), `baseline_ml` and `followup_ml` of a split."""
+        ...
+
+    def patient_dataloader(self, split: str) -> Iterable[Batch]:
+        """Whole patients of a split, one a batch, in the order of `clinical`, on every process."""
         ...
 
     def cache_latents(self, encode: Callable[[Tensor], Tensor], key: str) -> None:

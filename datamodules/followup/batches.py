@@ -195,8 +195,8 @@ def patient_batch(patient: Patient, region: Region) -> dict[str, Any]:
     Returns:
         `image` (Z, 3, H, W) baseline; `followup` likewise, if there is one; `slices` (S,) indices of the slices to
         forecast; `context` (S, 3) indices of each with its context; `spacing` (3,) mm in x, y, z;
-        `clinical` (1, 7); `label` (1,), -1 where unknown; `table`, its row of `clinical.csv` as
-        text, `id` and `hospital`, lists of one.
+        `clinical` (1, 7); `signs` (1, S) of the bleed; `label` (1,), -1 where unknown; `table`, its row of
+        `clinical.csv` as text, `id` and `hospital`, lists of one.
     """
     spacing, depth = patient.grid.spacing[::-1], len(patient.baseline)
     chosen = np.flatnonzero(region.slices(patient.holds["baseline"][:, 1], spacing[2]))
@@ -208,6 +208,7 @@ def patient_batch(patient: Patient, region: Region) -> dict[str, Any]:
         "context": torch.tensor([region.context(int(z), depth, spacing[2]) for z in chosen]),
         "spacing": torch.tensor(spacing),
         "clinical": torch.from_numpy(patient.clinical)[None],
+        "signs": torch.from_numpy(patient.signs)[None],
         "label": torch.tensor([patient.expansion]),
         "table": [patient.columns],
     }

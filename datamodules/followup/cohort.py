@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from medzoo.datamodules.followup.clinical import CLINICAL, ClinicalRow, read_clinical, rows_of, scale_clinical
 from medzoo.datamodules.followup.files import find_patients, thickness_table
-from medzoo.datamodules.followup.scans import TIMES, make_scans
+from medzoo.datamodules.followup.scans import HU_WINDOW, TIMES, make_scans
 from medzoo.datamodules.io import Grid, find_table
 from medzoo.datamodules.store import Store, StoredArray
+from medzoo.evaluation.measures.bleed import bleed_signs
 from medzoo.evaluation.measures.expansion import ExpansionRule
 
 __all__ = ["Found", "Patient", "find_cohort", "load_patients", "read_patient", "report_spacings"]
@@ -53,6 +55,13 @@ class Patient:
     folder: Path  # folder of the files
     columns: dict[str, str]  # row of the clinical table as text; empty without one
     key: str = ""  # of the scans in the store
+
+    @cached_property
+    def signs(self) -> np.ndarray:
+        """Signs of expansion (S,) float32 on the baseline scan, in [0, 1] (`evaluation/measures/bleed.py`)."""
+        scan, (low, high) = np.asarray(self.baseline), HU_WINDOW
+        hu = low + scan[:, 0] * np.float32((high - low) / 255)
+        return bleed_signs(hu, scan[:, 1] > 0, self.grid.spacing).astype(np.float32)
 
     @classmethod
     def of(cls, found: Found, arrays: Mapping[str, Any], facts: Mapping[str, Any], key: str = "") -> "Patient":

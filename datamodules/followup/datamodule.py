@@ -29,6 +29,7 @@ from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.skull import check_skull, skull_of_all
 from medzoo.datamodules.splits import by_group, few
 from medzoo.datamodules.store import StoredArray
+from medzoo.evaluation.measures.bleed import SIGNS
 
 __all__ = ["FollowupDataModule"]
 
@@ -98,6 +99,7 @@ class FollowupDataModule(BaseDataModule):
         self.image_shape = (3, image_size, image_size)  # CT, IPH and IVH of a slice
         self.clinical_names = list(CLINICAL)
         self.clinical_ranges = [list(limits) for limits in CLINICAL.values()]  # what a batch holds as 0 and 1
+        self.sign_names = list(SIGNS)
 
     def setup(self, stage: str | None = None) -> None:
         """Read all patients into the store, once; prediction needs none of them."""
@@ -138,6 +140,10 @@ class FollowupDataModule(BaseDataModule):
     def unshared_dataloader(self) -> ResumableBatches:
         """The training batches of a single process, on every process: to fit something on them."""
         return self.loader("train", training=True, rank=0, world_size=1, workers=self.workers)
+
+    def patient_dataloader(self, split: str) -> PatientBatches:
+        """Whole patients of a split, on every process: to fit something on them."""
+        return PatientBatches(self._items[split], self.region, rank=0, world_size=1, workers=0)
 
     def predict_dataloader(self) -> PatientBatches:
         """The patients read by `set_predict_input`."""
@@ -197,19 +203,24 @@ class FollowupDataModule(BaseDataModule):
         """Tabular data of the patients of a split, for baselines and risk models.
 
         Returns:
-            `id` (N,), `clinical` (N, 7) in [0, 1] with NaN, `label` (N,), and the IPH volumes of the masks in mL:
-            `baseline_ml` (N,), `followup_ml` (N,).
+            `id` (N,), `clinical` (N, 7) in [0, 1] with NaN, `signs` (N, S) of the baseline scan in [0, 1], `label`
+            (N,), and the IPH volumes of the masks in mL: `baseline_ml` (N,), `followup_ml` (N,).
         """
         patients = self._items[split]
         return {
             "id": np.array([patient.id for patient in patients]),
             "clinical": np.stack([patient.clinical for patient in patients]),
+            "signs": np.stack([patient.signs for patient in patients]),
             "label": np.array([patient.expansion for patient in patients]),
             **{f"{time}_ml": np.array([patient.iph_ml[time] for patient in patients]) for time in TIMES},
         }
 
     def true_followup_volumes(
-        self, clinical: np.ndarray, count: int, do: Mapping[str, float] | None = None
+        self,
+        clinical: np.ndarray,
+        count: int,
+        do: Mapping[str, float] | None = None,
+        seen: Sequence[str] | None = None,
     ) -> np.ndarray:
         """The forecast of the phantom's own causal model: the best possible one.
 
@@ -217,6 +228,7 @@ class FollowupDataModule(BaseDataModule):
             clinical: (N, 7) scaled to [0, 1].
             count: Samples for each patient.
             do: Variables set by intervention, by name, in their units.
+            seen: Patients of these rows, whose scans are seen with all their signs; None for the table alone.
 
         Returns:
             (N, count) IPH volumes at follow-up in mL; the noise is the same for every `do`.
@@ -225,7 +237,13 @@ class FollowupDataModule(BaseDataModule):
             raise ValueError("the truth is known for phantoms only")
         low, high = np.array(list(CLINICAL.values())).T
         columns = dict(zip(CLINICAL, (clinical.astype(float) * (high - low) + low).T, strict=True))
-        return self.maker.followup_volumes({**columns}, count, do or {})
+        shown = None if seen is None else self.maker.shown(self.root, seen)
+        return self.maker.followup_volumes(columns, count, do or {}, shown)
+
+    @property
+    def signs_act(self) -> bool:
+        """Whether scans of the phantom say more about growth than the table."""
+        return isinstance(self.maker, HeadPhantom) and self.maker.signs in ("published", "confounded")
 
     def cache_latents(self, encode: Callable[[Tensor], Tensor], key: str) -> None:
         """Encode training and validation scans once; pairs then hold latents instead of images.

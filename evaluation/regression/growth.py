@@ -10,11 +10,23 @@ from sklearn.preprocessing import StandardScaler
 
 from medzoo.evaluation.regression.risk import expand, fit_risk, risk_of
 
-__all__ = ["GROUPS", "fit_growth", "growth_of"]
+__all__ = ["GROUPS", "calibrated_growth", "fit_calibration", "fit_growth", "growth_of", "log_growth", "unlogged"]
 
 GROUPS = ("stable", "expanding")
+_SMALLEST_ML = 0.1  # smaller volumes, which a segmentation hardly resolves, are raised to it before the logarithm
 _FEW = 3  # of a smaller group only the mean is known
 _PENALTIES = np.logspace(-2, 4, 13)
+_TRUSTED = 20  # validation patients whose spread counts as much as that of all training patients
+
+
+def log_growth(baseline_ml: np.ndarray, followup_ml: np.ndarray) -> np.ndarray:
+    """log(follow-up / baseline) of volumes in mL; volumes below 0.1 mL count as 0.1 mL."""
+    return np.log(np.maximum(followup_ml, _SMALLEST_ML) / np.maximum(baseline_ml, _SMALLEST_ML))
+
+
+def unlogged(baseline_ml: np.ndarray, growth: np.ndarray) -> np.ndarray:
+    """Follow-up volumes in mL of bleeds that grow by exp(growth)."""
+    return np.maximum(baseline_ml, _SMALLEST_ML) * np.exp(growth)
 
 
 def fit_growth(clinical: np.ndarray, log_growth: np.ndarray, expanded: np.ndarray) -> dict[str, np.ndarray]:
@@ -61,11 +73,80 @@ def growth_of(
     samples, weights = [], []
     for name, chance in zip(GROUPS, (1 - risk, risk), strict=True):
         size = len(numbers[f"{name}_growth"])
-        mean = features @ numbers[f"{name}_weight"] + numbers[f"{name}_bias"]
-        drawn = mean[:, None] + numbers[f"{name}_residuals"]
+        drawn = _expected(numbers, name, features)[:, None] + numbers[f"{name}_residuals"]
         samples.append(drawn if regression else np.tile(numbers[f"{name}_growth"], (count, 1)))
         weights.append(np.repeat(chance[:, None] / size, size, axis=1))
     return np.concatenate(samples, 1), np.concatenate(weights, 1)
+
+
+def fit_calibration(
+    numbers: Mapping[str, np.ndarray],
+    clinical: np.ndarray,
+    sampled: np.ndarray,
+    growth: np.ndarray,
+    expanded: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Fit how far to trust a network's growth over the regression's, to patients whom neither has seen.
+
+    In each group the expected growth is `regression + share (network - regression)`. The share, in [0, 1], has the
+    least squared error; with few patients it is 0. The spread of the regression's residuals is scaled to that of
+    these patients, counting the training patients as 20.
+
+    Args:
+        numbers: From `fit_growth`.
+        clinical: (V, K) scaled to [0, 1], NaN where unknown.
+        sampled: (V,) mean log growth that the network samples for the group to which the patient belongs.
+        growth: (V,) log growth of the patients.
+        expanded: (V,) zeros and ones.
+
+    Returns:
+        `share` and `spread`, (2,) each, in the order of `GROUPS`.
+    """
+    features = expand(clinical, numbers["risk_fill"])
+    shares, spreads = np.zeros(2), np.ones(2)
+    for group, name in enumerate(GROUPS):
+        inside = expanded == group
+        expected = _expected(numbers, name, features[inside])
+        apart, missed = sampled[inside] - expected, growth[inside] - expected
+        if inside.sum() >= _FEW and apart.any():
+            shares[group] = np.clip(apart @ missed / (apart @ apart), 0, 1)
+        usual = max(float(np.square(numbers[f"{name}_residuals"]).mean()), 1e-12)
+        found = np.square(missed - shares[group] * apart).sum() / usual
+        spreads[group] = np.sqrt((_TRUSTED + found) / (_TRUSTED + inside.sum()))
+    return {"share": shares, "spread": spreads}
+
+
+def calibrated_growth(
+    numbers: Mapping[str, np.ndarray], clinical: np.ndarray, sampled: np.ndarray, expanding: np.ndarray
+) -> np.ndarray:
+    """Growth of a patient's samples, moved and spread as `fit_calibration` found; their order stays.
+
+    Args:
+        numbers: From `fit_growth` and `fit_calibration`.
+        clinical: (K,) scaled to [0, 1], NaN where unknown.
+        sampled: (N,) log growth of a network's samples.
+        expanding: (N,) whether a sample is to expand.
+
+    Returns:
+        (N,) log(follow-up / baseline).
+    """
+    features = expand(clinical[None], numbers["risk_fill"])
+    result = np.array(sampled, float)
+    for group, name in enumerate(GROUPS):
+        inside = np.flatnonzero(expanding == group)
+        if not len(inside):
+            continue
+        expected = float(_expected(numbers, name, features)[0])
+        centre = expected + numbers["share"][group] * (sampled[inside].mean() - expected)
+        levels = (sampled[inside].argsort().argsort() + 0.5) / len(inside)
+        residuals = numbers[f"{name}_residuals"]
+        result[inside] = centre + numbers["spread"][group] * np.quantile(residuals, levels)
+    return result
+
+
+def _expected(numbers: Mapping[str, np.ndarray], name: str, features: np.ndarray) -> np.ndarray:
+    """Mean growth (B,) of a group by its regression."""
+    return features @ numbers[f"{name}_weight"] + numbers[f"{name}_bias"]
 
 
 def _ridge(features: np.ndarray, growth: np.ndarray) -> dict[str, np.ndarray]:

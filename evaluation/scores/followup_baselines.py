@@ -14,13 +14,11 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from medzoo.evaluation.measures.expansion import ExpansionRule
-from medzoo.evaluation.regression.growth import fit_growth, growth_of
+from medzoo.evaluation.regression.growth import fit_growth, growth_of, log_growth, unlogged
 from medzoo.evaluation.scores.forecasts import crps, forecast_metrics
 from medzoo.evaluation.scores.intervals import percentile_interval
 
-__all__ = ["Forecast", "baseline_forecasts", "comparison_table", "fit_baselines"]
-
-SMALLEST_ML = 0.1  # smaller volumes, which a segmentation hardly resolves, are raised to it before the logarithm
+__all__ = ["Forecast", "baseline_forecasts", "comparison_table", "expansion_of", "fit_baselines", "signs_forecast"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def fit_baselines(clinical: np.ndarray, baseline_ml: np.ndarray, followup_ml: np
         value adds, `bias` (), and `residuals` (M,); what `fit_growth` returns, if some patients expand and some do not.
     """
     model = make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), LinearRegression())
-    growth = np.log(_floored(followup_ml) / _floored(baseline_ml))
+    growth = log_growth(baseline_ml, followup_ml)
     folds = KFold(min(10, len(growth)), shuffle=True, random_state=0)
     residuals = growth - cross_val_predict(model, clinical, growth, cv=folds)
     imputer, linear = (step for _, step in model.fit(clinical, growth).steps)
@@ -92,19 +90,40 @@ def baseline_forecasts(
     baseline_ml = np.asarray(baseline_ml, dtype=float)
     growth, missing = float(numbers["growth"]), np.isnan(clinical)
     predicted = np.where(missing, numbers["fill"], clinical) @ numbers["weight"] + missing @ numbers["unknown"]
-    floored = _floored(baseline_ml)[:, None]
-    samples = floored * np.exp((predicted + numbers["bias"])[:, None] + numbers["residuals"])
+    linear = (predicted + numbers["bias"])[:, None] + numbers["residuals"]
     by_group = {}
     if len(numbers.get("risk_weight", ())):
-        for name, regression in (("risk and mean growth", False), ("risk and growth regression", True)):
-            log_growth, weights = growth_of(numbers, clinical, regression=regression)
-            by_group[name] = Forecast(floored * np.exp(log_growth), weights)
+        by_group["risk and mean growth"] = _by_group(numbers, clinical, baseline_ml, regression=False)
+        by_group["risk and growth regression"] = _by_group(numbers, clinical, baseline_ml, regression=True)
     return {
         "no change": Forecast(baseline_ml[:, None], score=np.zeros(len(baseline_ml))),
         "mean growth": Forecast(growth * baseline_ml[:, None], score=(growth - 1) * baseline_ml),
-        "clinical regression": Forecast(samples),
+        "clinical regression": Forecast(unlogged(baseline_ml[:, None], linear)),
         **by_group,
     }
+
+
+def signs_forecast(numbers: Mapping[str, np.ndarray], features: np.ndarray, baseline_ml: np.ndarray) -> Forecast:
+    """The same risk and growth regression given the signs of the scan too, without any network.
+
+    Args:
+        numbers: From `fit_growth` with these features.
+        features: (B, K + S) clinical values and signs, NaN where unknown.
+        baseline_ml: (B,) volumes in mL.
+    """
+    return _by_group(numbers, features, np.asarray(baseline_ml, dtype=float), regression=True)
+
+
+def _by_group(
+    numbers: Mapping[str, np.ndarray], features: np.ndarray, baseline_ml: np.ndarray, *, regression: bool
+) -> Forecast:
+    growth, weights = growth_of(numbers, features, regression=regression)
+    return Forecast(unlogged(baseline_ml[:, None], growth), weights)
+
+
+def expansion_of(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which patients (N,) expanded by 6 mL or 33%, given their `baseline_ml` and `followup_ml`: zeros and ones."""
+    return ExpansionRule()(rows["baseline_ml"], rows["followup_ml"]).astype(int)
 
 
 def comparison_table(
@@ -148,7 +167,3 @@ def _skill(scores: np.ndarray, reference: np.ndarray, resamples: int, seed: int)
         skill = 1 - scores.mean() / reference.mean()
     low, high = percentile_interval(skills)
     return {"skill": float(skill), "skill_low": low, "skill_high": high}
-
-
-def _floored(volume_ml: np.ndarray) -> np.ndarray:
-    return np.maximum(np.asarray(volume_ml, dtype=float), SMALLEST_ML)

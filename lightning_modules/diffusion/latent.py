@@ -1,31 +1,28 @@
-"""Second stage of HemExp: trains the diffusion of the follow-up, and forecasts patients with it.
+"""Second stage of HemExp: trains the diffusion of the follow-up; forecasts are made in `forecast.py`.
 
-HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT). Where the original takes the expansion flag from an
-outside classifier, a risk model on the clinical variables is fitted to the training split and kept in the checkpoint.
+HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT).
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 import lightning as L
 import torch
 from torch import Tensor, nn
 
-from medzoo.evaluation.regression.risk import EXPANDED, fit_risk, risk_of
-from medzoo.evaluation.scores.followup_baselines import fit_baselines
 from medzoo.lightning_modules.contracts import Batch, FollowupData
 from medzoo.lightning_modules.diffusion.autoencoder import AutoencoderModule
-from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
+from medzoo.lightning_modules.diffusion.forecast import ForecastModule
+from medzoo.lightning_modules.optimization import OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.step import StepSettings
 from medzoo.models.diffusion import Sampler
-from medzoo.models.fitted import RiskModel, VolumeBaselines
-from medzoo.models.followup import FollowupDiffusion, Forecast
+from medzoo.models.followup import FollowupDiffusion
 
 __all__ = ["LatentDiffusionModule"]
 
 
-class LatentDiffusionModule(OptimizedModule):
+class LatentDiffusionModule(ForecastModule):
     """Trains `diffusion` on pairs of slices and forecasts whole patients (`datamodules/followup/batches.py`).
 
     Logs `train/loss` and `val/loss`. `test_step` and `predict_step` take one patient and give N sampled follow-ups.
@@ -37,6 +34,10 @@ class LatentDiffusionModule(OptimizedModule):
         scheduler: Builds the learning-rate schedule.
         clinical_names: The K clinical variables.
         clinical_ranges: Minimum and maximum of each, which a batch scales to 0 and 1.
+        measured: Clinical variables measured on the scan, which no what-if question may change.
+        signs: The S signs of the scan in a batch, for the risk model and the growth; none, for the clinical variables
+            alone.
+        calibrate_growth: Move the growth of sampled bleeds to the growth that was seen (`forecast.py`).
         scheduler_interval: Whether the schedule counts epochs or steps.
         clinical_dropout: Probability of dropping a patient's clinical vector in training, for guidance.
         value_dropout: Probability of treating a clinical value as unknown in training.
@@ -65,6 +66,9 @@ class LatentDiffusionModule(OptimizedModule):
         *,
         clinical_names: Sequence[str],
         clinical_ranges: Sequence[Sequence[float]],
+        measured: Sequence[str] = ("IPH_baseline_ml",),
+        signs: Sequence[str] = (),
+        calibrate_growth: bool = False,
         scheduler_interval: Literal["epoch", "step"] = "step",
         clinical_dropout: float = 0.1,
         value_dropout: float = 0.05,
@@ -80,22 +84,29 @@ class LatentDiffusionModule(OptimizedModule):
         seed: int = 0,
         **step: Unpack[StepSettings],
     ) -> None:
-        super().__init__(optimizer, scheduler, scheduler_interval, **step)
-        self.diffusion, self.sampler = diffusion, sampler
-        self.clinical_names = list(clinical_names)
-        self.clinical_ranges = {
-            name: tuple(limits) for name, limits in zip(clinical_names, clinical_ranges, strict=True)
-        }
+        super().__init__(
+            diffusion,
+            sampler,
+            optimizer,
+            scheduler,
+            scheduler_interval,
+            clinical_names=clinical_names,
+            clinical_ranges=clinical_ranges,
+            measured=measured,
+            signs=signs,
+            calibrate_growth=calibrate_growth,
+            samples=samples,
+            expansion=expansion,
+            guidance=guidance,
+            noise_length_mm=noise_length_mm,
+            counterfactuals=counterfactuals,
+            effect_samples=effect_samples,
+            images_at_once=images_at_once,
+            seed=seed,
+            **step,
+        )
         self.clinical_dropout, self.value_dropout, self.flag_dropout = clinical_dropout, value_dropout, flag_dropout
-        self.samples, self.expansion, self.guidance = samples, expansion, guidance
-        self.noise_length_mm, self.images_at_once, self.seed = noise_length_mm, images_at_once, seed
-        self.counterfactuals = {name: list(values) for name, values in (counterfactuals or {}).items()}
-        self.effect_samples, self.cache_latents = effect_samples, cache_latents
-        self.perturb: dict[str, list[float]] = {}
-        for name, value in [(name, value) for name, values in self.counterfactuals.items() for value in values]:
-            self.scaled(name, value)
-        self.risk_model = RiskModel(len(self.clinical_names), EXPANDED)
-        self.baselines = VolumeBaselines()
+        self.cache_latents = cache_latents
 
     @property
     def metric_names(self) -> list[str]:
@@ -172,112 +183,6 @@ class LatentDiffusionModule(OptimizedModule):
         loss = self.diffusion.loss(context, followup, t, noise, clinical, flag, everyone, iph)
         self.log_evaluation("val", {"loss": loss.mean()}, size, prog_bar=True)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """As `predict_step`, and `effects`: by variable and value of `counterfactuals`, the mean IPH volume in mL."""
-        prediction = self.predict_step(batch, batch_idx)
-        prediction["effects"] = {
-            name: {value: self._mean_volume(batch, {name: value}) for value in values}
-            for name, values in self.counterfactuals.items()
-        }
-        return prediction
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """Sampled follow-ups of one patient.
-
-        Returns:
-            `id`, the `probability` of expansion used for the samples, `flag` (N,), `weight` (N,), which sums to 1,
-            `forecast` (on the slices `batch["slices"]`), and `counterfactuals`: for each variable of `perturb`, the
-            forecasts under its values with the same noise, as (value, probability, weight, flag, forecast).
-        """
-        probability, flag, weight = self._flags(batch, batch["clinical"][0], self.samples)
-        return {
-            "id": batch["id"],
-            "probability": probability,
-            "flag": flag,
-            "weight": weight,
-            "forecast": self.forecast(batch, batch["clinical"][0], flag),
-            "counterfactuals": {
-                name: [self._under(batch, name, value) for value in values] for name, values in self.perturb.items()
-            },
-        }
-
-    def forecast(self, batch: Batch, clinical: Tensor, flag: Tensor) -> Forecast:
-        """Follow-ups of a patient for given clinical values (K,) and flags (N,)."""
-        key = hashlib.sha256(f"{self.seed}/{batch['id'][0]}".encode()).digest()[:7]
-        return self.diffusion.forecast(
-            batch["image"].to(self.device),
-            batch["slices"],
-            batch["context"],
-            float(batch["spacing"][2]),
-            clinical.to(self.device),
-            flag,
-            self.sampler,
-            generator=torch.Generator().manual_seed(int.from_bytes(key, "big")),
-            noise_length_mm=self.noise_length_mm,
-            guidance=self.guidance,
-            images_at_once=self.images_at_once,
-        )
-
-    def risk(self, clinical: Tensor) -> float:
-        """Probability of expansion by the risk model, of clinical values (K,) with NaN where unknown."""
-        part = self.risk_model
-        weight, fill = (value.cpu().double().numpy() for value in (part.weight, part.fill))
-        return float(risk_of(clinical.cpu().double().numpy()[None], weight, float(part.bias), fill)[0])
-
-    def finalize(self, datamodule: FollowupData) -> None:
-        """Fit the risk model, and the baselines that the test compares with, to the training patients.
-
-        Args:
-            datamodule: With `clinical`, such as `FollowupDataModule`.
-
-        Raises:
-            ValueError: If no training patient expands, or all do.
-        """
-        train = datamodule.clinical("train")
-        weight, bias, fill = fit_risk(train["clinical"], train["label"])
-        self.risk_model.take(weight=weight, bias=bias, fill=fill)
-        self.baselines.take(**fit_baselines(train["clinical"], train["baseline_ml"], train["followup_ml"]))
-
-    def set_prediction(
-        self,
-        *,
-        expansion: str | float | None = None,
-        perturb: Mapping[str, Sequence[float]] | None = None,
-        samples: int | None = None,
-    ) -> None:
-        """Change what the next prediction does.
-
-        Args:
-            expansion: As the argument of the class.
-            perturb: For clinical variables, the values to forecast under.
-            samples: Follow-ups for each patient.
-
-        Raises:
-            ValueError: If a variable is unknown, or a value out of range.
-        """
-        self.expansion = self.expansion if expansion is None else expansion
-        self.samples = self.samples if samples is None else samples
-        if isinstance(self.expansion, (int, float)) and not 0 <= self.expansion <= 1:
-            raise ValueError(f"expansion={self.expansion}: a probability lies between 0 and 1")
-        if self.samples < 1:
-            raise ValueError(f"samples={self.samples} must be at least 1")
-        self.perturb = {name: list(values) for name, values in (perturb or {}).items()}
-        for name, value in [(name, value) for name, values in self.perturb.items() for value in values]:
-            self.scaled(name, value)
-
-    def scaled(self, name: str, value: float) -> float:
-        """A clinical value as a batch holds it.
-
-        Raises:
-            ValueError: If there is no such variable, or the value is out of its range.
-        """
-        if name not in self.clinical_ranges:
-            raise ValueError(f"no clinical variable {name}; there are {', '.join(self.clinical_names)}")
-        low, high = self.clinical_ranges[name]
-        if not low <= value <= high:
-            raise ValueError(f"{name}={value}: expected {low:g} to {high:g}")
-        return (value - low) / (high - low)
-
     def _latents(self, batch: Batch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Context (B, 3 c, h, w) and follow-up (B, c, h, w), from the cache or encoded now."""
         if "latent" in batch:
@@ -285,65 +190,6 @@ class LatentDiffusionModule(OptimizedModule):
         slices = batch["image"].to(self.device).unflatten(1, (3, -1)).flatten(0, 1)
         context = self.diffusion.encode(slices, generator).unflatten(0, (-1, 3)).flatten(1, 2)
         return context, self.diffusion.encode(batch["followup"].to(self.device), generator)
-
-    def _flags(self, batch: Batch, clinical: Tensor, count: int) -> tuple[float, Tensor, Tensor]:
-        """Probability of expansion, flags of `count` samples, and their weights.
-
-        As in the original, p of the samples carry flag 1, and the maps are combined as p * map1 + (1 - p) * map0. Here
-        at least a quarter carries each flag where 0 < p < 1, and the weights put the share right again.
-        """
-        probability = self._probability(batch, clinical)
-        if count == 1:
-            return probability, torch.tensor([int(probability >= 0.5)]), torch.ones(1)
-        least = 0 if probability in (0, 1) else max(1, count // 4)
-        expanding = min(max(round(probability * count), least), count - least)
-        flag = (torch.arange(count) < expanding).long()
-        share = torch.where(flag == 1, probability / max(expanding, 1), (1 - probability) / max(count - expanding, 1))
-        return probability, flag, share
-
-    def _probability(self, batch: Batch, clinical: Tensor) -> float:
-        if self.expansion == "risk":
-            return self.risk(clinical)
-        try:
-            return float(self.expansion)
-        except ValueError:
-            pass
-        table = batch.get("table", [{}])[0]
-        try:
-            value = float(table[self.expansion])
-        except (KeyError, ValueError):
-            raise ValueError(
-                f"expansion={self.expansion}: clinical.csv gives patient {batch['id'][0]} no number under this name"
-            ) from None
-        if not 0 <= value <= 1:
-            raise ValueError(
-                f"expansion={self.expansion}: {value:g} of patient {batch['id'][0]} is not between 0 and 1"
-            )
-        return value
-
-    def _changed(self, batch: Batch, values: Mapping[str, float]) -> Tensor:
-        clinical = batch["clinical"][0].clone()
-        for name, value in values.items():
-            clinical[self.clinical_names.index(name)] = self.scaled(name, value)
-        return clinical
-
-    def _under(self, batch: Batch, name: str, value: float) -> dict[str, Any]:
-        """The forecast with one variable changed and the same noise."""
-        clinical = self._changed(batch, {name: value})
-        probability, flag, weight = self._flags(batch, clinical, self.samples)
-        forecast = self.forecast(batch, clinical, flag)
-        return {"value": value, "probability": probability, "flag": flag, "weight": weight, "forecast": forecast}
-
-    def _mean_volume(self, batch: Batch, values: Mapping[str, float]) -> float:
-        """Expected IPH volume in mL with variables changed: half of the samples for each flag, weighted by the risk."""
-        clinical = self._changed(batch, values)
-        flag = (torch.arange(self.effect_samples) % 2).long()
-        probability = self._probability(batch, clinical)
-        weight = torch.where(flag == 1, probability, 1 - probability) * 2 / self.effect_samples
-        iph = self.forecast(batch, clinical, flag).iph > 0.5
-        elsewhere = batch["image"][:, 1].sum() - batch["image"][batch["slices"], 1].sum()
-        voxels = iph.sum(dim=(1, 2, 3)).cpu() + elsewhere.cpu()
-        return float((weight * voxels).sum() * batch["spacing"].prod() / 1000)
 
     def _key(self) -> str:
         """Hash of the encoder and its latent statistics."""

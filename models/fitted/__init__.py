@@ -1,6 +1,6 @@
 """Parts fitted after training: modules whose buffers are saved in the checkpoint."""
 
-from medzoo.models.fitted.baselines import CohortBaselines, VolumeBaselines
+from medzoo.models.fitted.baselines import CohortBaselines, GrowthModel, VolumeBaselines
 from medzoo.models.fitted.calibration import Calibration
 from medzoo.models.fitted.comparators import Equation, Filled, Filler, Perceptron, SupportVectors, Trees
 from medzoo.models.fitted.exact import ExactPart
@@ -19,6 +19,7 @@ __all__ = [
     "Filled",
     "Filler",
     "FittedPart",
+    "GrowthModel",
     "NomogramPart",
     "PatientThreshold",
     "Perceptron",

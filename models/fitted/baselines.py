@@ -5,7 +5,13 @@ from torch import Tensor
 from medzoo.models.fitted.comparators import Filled, Trees
 from medzoo.models.fitted.exact import ExactPart
 
-__all__ = ["CohortBaselines", "VolumeBaselines"]
+__all__ = ["CohortBaselines", "GrowthModel", "VolumeBaselines"]
+
+
+_OF_GROWTH = (
+    *(f"risk_{part}" for part in ("weight", "bias", "fill")),
+    *(f"{group}_{part}" for group in ("stable", "expanding") for part in ("growth", "weight", "bias", "residuals")),
+)
 
 
 class VolumeBaselines(ExactPart):
@@ -20,10 +26,18 @@ class VolumeBaselines(ExactPart):
 
     def __init__(self) -> None:
         super().__init__()
-        self.declare("growth", "fill", "weight", "unknown", "bias", "residuals")
-        self.declare(*(f"risk_{part}" for part in ("weight", "bias", "fill")))
-        for group in ("stable", "expanding"):
-            self.declare(*(f"{group}_{part}" for part in ("growth", "weight", "bias", "residuals")))
+        self.declare("growth", "fill", "weight", "unknown", "bias", "residuals", *_OF_GROWTH)
+
+
+class GrowthModel(ExactPart):
+    """Numbers of `evaluation.regression.growth`: risk, growth of each group, and trust in the network's growth."""
+
+    share: Tensor
+    spread: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.declare(*_OF_GROWTH, "share", "spread")
 
 
 class CohortBaselines(ExactPart):

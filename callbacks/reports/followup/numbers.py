@@ -32,9 +32,20 @@ class Truth(Protocol):
     phantom: object
 
     def true_followup_volumes(
-        self, clinical: np.ndarray, count: int, do: Mapping[str, float] | None = None
+        self,
+        clinical: np.ndarray,
+        count: int,
+        do: Mapping[str, float] | None = None,
+        seen: Sequence[str] | None = None,
     ) -> np.ndarray:
-        """Volumes (B, count) in mL by a phantom's causal model, for clinical values (B, K) with some of them set."""
+        """Volumes (B, count) in mL by a phantom's causal model, for clinical values (B, K) with some of them set.
+
+        With `seen`, the patients' names, it sees their scans too.
+        """
+
+    @property
+    def signs_act(self) -> bool:
+        """Whether scans say more about growth than the table."""
 
 
 def patient_row(sampled: SampledFollowups, followup: np.ndarray, outputs: Batch, batch: Batch) -> dict[str, Any]:
@@ -47,11 +58,13 @@ def patient_row(sampled: SampledFollowups, followup: np.ndarray, outputs: Batch,
         "label": int(batch["label"][0]),
         "probability": float(outputs["probability"]),
         "clinical": batch["clinical"][0].cpu().numpy(),
+        "signs": batch["signs"][0].cpu().numpy(),
         "baseline_ml": sampled.baseline_ml(),
         "followup_ml": float((followup[:, IPH] > 0.5).sum() * voxel),
         "baseline_ivh_ml": sampled.baseline_ml(IVH),
         "followup_ivh_ml": float((followup[:, IVH] > 0.5).sum() * voxel),
         "samples": sampled.volumes_ml(),
+        "sampled": outputs["sampled_ml"].double().cpu().numpy(),
         "ivh_samples": sampled.volumes_ml(IVH),
         "weights": sampled.weights,
         "effects": outputs["effects"],
@@ -67,9 +80,12 @@ def _ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Numbers of B patients: (B,), samples and their weights (B, N), clinical values (B, K)."""
-    names = ("label", "probability", "clinical", "baseline_ml", "followup_ml", "samples", "weights", "ivh_samples")
-    return {name: np.array([row[name] for row in rows]) for name in (*names, "baseline_ivh_ml", "followup_ivh_ml")}
+    """Numbers of B patients: (B,), samples and their weights (B, N), clinical values (B, K), signs (B, S)."""
+    names = (
+        *("id", "label", "probability", "clinical", "signs", "baseline_ml", "followup_ml", "samples", "weights"),
+        *("sampled", "ivh_samples", "baseline_ivh_ml", "followup_ivh_ml"),
+    )
+    return {name: np.array([row[name] for row in rows]) for name in names}
 
 
 def own_metrics(rows: Sequence[Mapping[str, Any]], truth: dict[str, np.ndarray]) -> dict[str, float]:
@@ -94,18 +110,36 @@ def own_metrics(rows: Sequence[Mapping[str, Any]], truth: dict[str, np.ndarray])
 def effects(rows: Sequence[Mapping[str, Any]], data: Truth) -> dict[str, float]:
     """Mean change of the forecast volume between two values of a variable, and the true change where it is known.
 
-    `effect/<name>` and `true_effect/<name>` in mL, and their ratio `effect_ratio/<name>`.
+    `effect/<name>` in mL has two parts, which do not add up exactly: `effect_growth/<name>` at each patient's own
+    probability of expansion, where only the growth of stable and expanding bleeds changes, and `effect_risk/<name>`
+    at their own growth, where only the probability changes. Of a phantom, `true_effect/<name>`, and the ratio
+    `effect_ratio/<name>` of forecast and truth.
     """
-    found = {}
-    clinical = np.array([row["clinical"] for row in rows])
-    for name, (low, high) in ((name, values) for name, values in rows[0]["effects"].items()):
-        mean = np.array([[*row["effects"][name].values()] for row in rows]).mean(0)
-        found[f"effect/{name}"] = float(mean[1] - mean[0])
+    found: dict[str, float] = {}
+    clinical, names = np.array([row["clinical"] for row in rows]), [row["id"] for row in rows]
+    for name, values in ((name, values) for name, values in rows[0]["effects"].items() if name):
+        outlooks = [[*row["effects"][name].values()] for row in rows]
+        low, high = (_outlooks([pair[end] for pair in outlooks]) for end in (0, 1))
+        own = _outlooks([row["effects"][""][""] for row in rows])
+        found[f"effect/{name}"] = _expected(*high) - _expected(*low)
+        found[f"effect_growth/{name}"] = _expected(own[0], high[1]) - _expected(own[0], low[1])
+        found[f"effect_risk/{name}"] = _expected(high[0], own[1]) - _expected(low[0], own[1])
         if data.phantom:
             true = [
-                data.true_followup_volumes(clinical, TRUE_SAMPLES, {name: float(value)}).mean() for value in (low, high)
+                data.true_followup_volumes(clinical, TRUE_SAMPLES, {name: float(value)}, names).mean()
+                for value in values
             ]
             found[f"true_effect/{name}"] = float(true[1] - true[0])
             if abs(true[1] - true[0]) > 1e-6:
                 found[f"effect_ratio/{name}"] = found[f"effect/{name}"] / found[f"true_effect/{name}"]
     return found
+
+
+def _outlooks(each: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of expansion (B,), and mean volumes of stable and expanding bleeds (B, 2)."""
+    return np.array([one["probability"] for one in each]), np.array([(one["stable"], one["expanding"]) for one in each])
+
+
+def _expected(probability: np.ndarray, volumes: np.ndarray) -> float:
+    """Mean volume in mL over patients."""
+    return float(((1 - probability) * volumes[:, 0] + probability * volumes[:, 1]).mean())

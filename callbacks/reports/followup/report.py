@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,15 +21,22 @@ from medzoo.callbacks.reports.followup.numbers import (
 )
 from medzoo.callbacks.reports.followup.sampled import draw_patient, sampled_followups
 from medzoo.evaluation.figures import baseline_figure, forecast_figure, pit_figure, roc_figure
+from medzoo.evaluation.regression.growth import GROUPS
 from medzoo.evaluation.scores.followup import SampledFollowups
-from medzoo.evaluation.scores.followup_baselines import Forecast, baseline_forecasts, comparison_table
+from medzoo.evaluation.scores.followup_baselines import (
+    Forecast,
+    baseline_forecasts,
+    comparison_table,
+    signs_forecast,
+)
 from medzoo.evaluation.scores.forecasts import expansion_score, pit, prediction_interval, weighted_mean
 
 __all__ = ["FollowupReport", "Followups"]
 
+THIS, CEILING, SEEN = "this model", "causal model (ceiling)", "risk and growth regression with the scan's signs"
 OF_A_FORECAST = (
     *("name", "crps", "crps_low", "crps_high", "skill", "volume_mae_ml", "volume_bias_ml"),
-    *("coverage_50", "coverage_90", "expansion_auc", "expansion_brier", "expansion_slope"),
+    *("coverage_50", "coverage_90", "pit_deviation", "expansion_auc", "expansion_brier", "expansion_slope"),
 )
 
 
@@ -43,7 +50,9 @@ class Baselines(Protocol):
 class Module(Protocol):
     """Members of the module that are used."""
 
+    signs: Sequence[str]
     baselines: Baselines
+    growth_model: Baselines
 
 
 @dataclass(frozen=True)
@@ -54,11 +63,15 @@ class Followups:
         rows: Of `patient_row`, in order of their id.
         drawn: Forecast and follow-up (Z, 3, H, W) of the patients to draw.
         baselines: Fitted numbers by name, as `baseline_forecasts` takes them.
+        growth: Those of `signs_forecast`, and of the calibration; empty where nothing was fitted.
+        signs: Whether the growth was fitted with the signs of the scan.
     """
 
     rows: Sequence[dict[str, Any]]
     drawn: Sequence[tuple[SampledFollowups, np.ndarray]]
     baselines: Mapping[str, np.ndarray]
+    growth: Mapping[str, np.ndarray] = field(default_factory=dict)
+    signs: bool = False
 
 
 class FollowupReport(TestReport[Module, Truth, Followups]):
@@ -93,21 +106,23 @@ class FollowupReport(TestReport[Module, Truth, Followups]):
         """Rows of all ranks, the patients to draw, and the baselines."""
         rows = sorted(gather(self._rows), key=lambda row: row["id"])
         drawn = [pair for patients in zip(*self._drawn.values(), strict=False) for pair in patients]
-        baselines = {name: value.cpu().numpy() for name, value in module.baselines.named_buffers()}
-        return Followups(rows, drawn[: self.figures], baselines)
+        baselines, growth = (
+            {name: value.cpu().numpy() for name, value in part.named_buffers()}
+            for part in (module.baselines, module.growth_model)
+        )
+        return Followups(rows, drawn[: self.figures], baselines, growth, bool(module.signs))
 
     def report(self, collected: Followups, data: Truth) -> Report:
         """Compare the model with the baselines and, on a phantom, with its causal model."""
         rows, truth = collected.rows, columns(collected.rows)
-        forecasts = {"this model": Forecast(truth["samples"], truth["weights"])}
-        if data.phantom:
-            true = data.true_followup_volumes(truth["clinical"], TRUE_SAMPLES)
-            forecasts["causal model (ceiling)"] = Forecast(true)
-        baselines = baseline_forecasts(collected.baselines, truth["clinical"], truth["baseline_ml"])
+        forecasts, baselines = _compared(collected, truth, data)
         table = comparison_table(
             forecasts, baselines, truth["followup_ml"], truth["baseline_ml"], resamples=self.resamples
         )
-        metrics = {**own_metrics(rows, truth), **effects(rows, data), **_ceiling(table)}
+        metrics = {**own_metrics(rows, truth), **effects(rows, data), **_rivals(table)}
+        if len(collected.growth.get("share", ())):
+            for group, name in enumerate(GROUPS):
+                metrics |= {f"{part}_{name}": float(collected.growth[part][group]) for part in ("share", "spread")}
         scores = {
             name: expansion_score(each.samples, truth["baseline_ml"], each.weights) for name, each in forecasts.items()
         }
@@ -130,13 +145,33 @@ class FollowupReport(TestReport[Module, Truth, Followups]):
         )
 
 
-def _ceiling(table: Sequence[Row]) -> dict[str, float]:
-    """The best baseline's CRPS, the skill against it, and what the causal model reaches."""
-    best = min((row for row in table if row["baseline"]), key=lambda row: row["crps"])
-    found = {"best_baseline_crps": best["crps"], "crps_skill": table[0]["skill"]}
-    for row in table:
-        if row["name"].startswith("causal"):
-            found |= {"ceiling_crps": row["crps"], "ceiling_expansion_auc": row["expansion_auc"]}
+def _compared(
+    collected: Followups, truth: Mapping[str, np.ndarray], data: Truth
+) -> tuple[dict[str, Forecast], dict[str, Forecast]]:
+    """Our forecasts, with those of the causal model of a phantom; and the baselines."""
+    clinical, before = truth["clinical"], truth["baseline_ml"]
+    forecasts = {THIS: Forecast(truth["samples"], truth["weights"])}
+    baselines = baseline_forecasts(collected.baselines, clinical, before)
+    if len(collected.growth.get("share", ())):
+        forecasts["this model, not calibrated"] = Forecast(truth["sampled"], truth["weights"])
+    if data.phantom:
+        forecasts[CEILING] = Forecast(data.true_followup_volumes(clinical, TRUE_SAMPLES, seen=truth["id"].tolist()))
+        if data.signs_act:
+            forecasts["causal model, table alone"] = Forecast(data.true_followup_volumes(clinical, TRUE_SAMPLES))
+    if collected.signs and len(collected.growth.get("risk_weight", ())):
+        features = np.concatenate([clinical, truth["signs"]], axis=1)
+        baselines[SEEN] = signs_forecast(collected.growth, features, before)
+    return forecasts, baselines
+
+
+def _rivals(table: Sequence[Row]) -> dict[str, float]:
+    """CRPS of the best baseline and of the best one without the scan, the skill, and what the causal model reaches."""
+    rows = {row["name"]: row for row in table}
+    scores = {name: row["crps"] for name, row in rows.items() if row["baseline"]}
+    found = {"best_baseline_crps": min(scores.values()), "crps_skill": rows[THIS]["skill"]}
+    found["best_table_crps"] = min(score for name, score in scores.items() if name != SEEN)
+    if CEILING in rows:
+        found |= {"ceiling_crps": rows[CEILING]["crps"], "ceiling_expansion_auc": rows[CEILING]["expansion_auc"]}
     return found
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from rich.progress import track
 
 from medzoo.datamodules.phantoms.head import causal
+from medzoo.datamodules.phantoms.head import signs as model_of_signs
 from medzoo.datamodules.phantoms.head.patient import Patient, simulate
 from medzoo.datamodules.phantoms.head.rendering import Scan
 from medzoo.datamodules.phantoms.head.scanner import hospital_scanner
@@ -28,7 +29,7 @@ from medzoo.datamodules.phantoms.writing import appearing, is_there, pool, write
 
 __all__ = ["VERSION", "cohort_name", "write_head_cohort"]
 
-VERSION = 1
+VERSION = 2
 """Increased when a change of the generator changes its files."""
 
 _UNITS = """\
@@ -41,7 +42,8 @@ clinical.csv
   Age years, GCS 3 to 15, Systolic mmHg
   Expansion_classic      1 where the IPH grows by at least 6 mL or 33%, counted in the masks
 truth.csv
-  p_expansion            probability of expansion that the causal model gives the clinical row
+  p_expansion            probability of expansion that the causal model gives the clinical row and the signs
+  mottled, spot, blend, swirl, irregular  1 where the bleed shows the sign, if signs are drawn
   *_ml                   volumes of the masks; *_midline_shift_mm true shift of the septum, away from the bleed
 Images: HU (int16), RAS+ mm; masks 0 and 1.
 
@@ -57,7 +59,7 @@ def write_head_cohort(
     slices: int = 14,
     seed: int = 0,
     skull: bool = False,
-    signs: bool = False,
+    signs: str | None = None,
     workers: int = 1,
 ) -> None:
     """Write a cohort, unless the same one is already there.
@@ -74,7 +76,7 @@ def write_head_cohort(
         slices: Number of slices of 5 mm; with another thickness, more or fewer slices cover the same height.
         seed: Seed of the cohort.
         skull: Whether scalp, skull and air are rendered, as from a scanner; else 0 HU outside the brain, as prepared.
-        signs: Whether bleeds that will expand tend to be mottled (`causal.SIGN`).
+        signs: Signs of expansion that scans show (`signs.py`): mottled, published or confounded; None for none.
         workers: Number of processes.
 
     Raises:
@@ -84,7 +86,7 @@ def write_head_cohort(
     root = Path(root)
     counts = _named(patients)
     image: dict[str, Any] = {"image_size": image_size, "spacing_mm": spacing_mm, "slices": slices, "skull": skull}
-    image |= {"signs": True} if signs else {}  # so that the record of older cohorts still matches
+    image |= {"signs": signs} if signs else {}
     _check(counts, image_size, spacing_mm, slices, workers)
     record = {"phantom": "head", "version": VERSION, "seed": seed, "patients": counts, **image}
     if is_there(root, record):
@@ -97,7 +99,7 @@ def write_head_cohort(
             rows = list(done)
         for file, part in (("clinical.csv", 0), ("truth.csv", 1)):
             write_table(folder / file, [row[part] for row in rows])
-        (folder / "README.txt").write_text(_UNITS + (causal.__doc__ or ""))
+        (folder / "README.txt").write_text(f"{_UNITS}{causal.__doc__}\n{model_of_signs.__doc__}")
         (folder / "phantom.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
@@ -109,11 +111,11 @@ def cohort_name(
     slices: int,
     seed: int,
     skull: bool = False,
-    signs: bool = False,
+    signs: str | None = None,
 ) -> str:
     """A folder name that is unique for these arguments of `write_head_cohort`."""
     sizes = "_".join(f"{name}{count}" for name, count in patients.items())
-    more = "_skull" * skull + "_signs" * signs
+    more = "_skull" * skull + (f"_{signs}" if signs else "")
     return f"head_{sizes}_{image_size}px_{spacing_mm:g}mm_{slices}slices{more}_seed{seed}"
 
 
@@ -167,7 +169,8 @@ def _rows(name: str, hospital: str, patient: Patient) -> tuple[dict[str, Any], d
     label = {"Expansion_classic": int(patient.expansion)}
     row = {key: f"{value:.7g}" for key, value in patient.clinical.items()}
     truth: dict[str, Any] = {"p_expansion": round(patient.p_expansion, 5), "location": patient.location}
-    truth |= {} if patient.mottled is None else {"mottled": int(patient.mottled)}
+    if patient.shown is not None:
+        truth |= {sign: int(sign in patient.shown) for sign in ("mottled", *model_of_signs.SIGNS)}
     for time, scan in (("baseline", patient.baseline), ("followup", patient.followup)):
         truth[f"{time}_iph_ml"] = round(float(scan.iph.sum()) * patient.voxel_ml, 3)
         truth[f"{time}_ivh_ml"] = round(float(scan.ivh.sum()) * patient.voxel_ml, 3)

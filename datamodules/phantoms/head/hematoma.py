@@ -45,6 +45,7 @@ class Bleed:
         lobes: Field that dents the surface.
         drift: Field that changes the surface between the scans.
         clots: Field of HU variation within the blood, and of small dents.
+        depth: Depth of the dents.
     """
 
     location: str
@@ -53,11 +54,16 @@ class Bleed:
     lobes: SmoothNoise
     drift: SmoothNoise
     clots: SmoothNoise
+    depth: float = 0.26
 
     @property
     def side(self) -> float:
         """1 on the right, -1 on the left."""
         return float(np.sign(self.centre[0]))
+
+    def offset(self, points: np.ndarray) -> np.ndarray:
+        """Points (3, n) from the bleed's centre, along its axes, in mm of a ball."""
+        return (self.axes @ (points - self.centre[:, None])).astype(np.float32)
 
     def level(self, points: np.ndarray, volume: float, later: bool) -> np.ndarray:
         """Level function at points (3, n), about the distance in mm from the centre; its sublevel sets are the bleed.
@@ -68,11 +74,11 @@ class Bleed:
             later: Whether this is the follow-up, where the shape has drifted.
         """
         level = np.full(points.shape[1], np.inf, np.float32)
-        offset = (self.axes @ (points - self.centre[:, None])).astype(np.float32)
+        offset = self.offset(points)
         distance = np.sqrt((offset * offset).sum(0))
         near = distance < 2.2 * radius_mm(volume) + 12
         around = points[:, near]
-        dents = 0.26 * self.lobes(around) + 0.07 * self.clots(around)
+        dents = self.depth * self.lobes(around) + 0.07 * self.clots(around)
         if later:
             dents = dents + 0.03 * self.drift(around)
         level[near] = distance[near] * np.exp(dents)

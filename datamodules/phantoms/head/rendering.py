@@ -9,6 +9,7 @@ from medzoo.datamodules.phantoms.head import hematoma
 from medzoo.datamodules.phantoms.head.anatomy import HU, Anatomy
 from medzoo.datamodules.phantoms.head.hematoma import Bleed
 from medzoo.datamodules.phantoms.head.scanner import Grid, Scanner, measure
+from medzoo.datamodules.phantoms.head.signs import density
 
 __all__ = ["Head", "Scan"]
 
@@ -53,7 +54,7 @@ class Head:
         skull: Whether scalp, skull and air are rendered; else 0 HU outside the brain.
         pose: Rotation in the axial plane and tilt to the side (radians), position (mm) along x, y, z.
         misregistration: Added to the pose at follow-up.
-        mottled: Whether the blood has uneven density.
+        shown: Signs that the bleed shows: `mottled` for uneven density, and those of `signs.SIGNS`.
     """
 
     anatomy: Anatomy
@@ -63,7 +64,7 @@ class Head:
     skull: bool
     pose: np.ndarray
     misregistration: np.ndarray
-    mottled: bool = False
+    shown: frozenset[str] = frozenset()
 
     def scan(self, rng: np.random.Generator, count: int, before: Scan | None = None) -> Scan:
         """Scan with a bleed of `count` voxels; `before` is the baseline scan if this is the follow-up."""
@@ -89,7 +90,7 @@ class Head:
     @property
     def _clots_hu(self) -> float:
         """Approximate standard deviation of HU in blood; a mix of old and fresh blood makes it uneven."""
-        return 14.0 if self.mottled else 4.0
+        return 14.0 if "mottled" in self.shown else 4.0
 
     @property
     def _soft(self) -> float:
@@ -138,9 +139,10 @@ class Head:
         hu += edema * np.minimum(HU["edema"] - hu, 0)
         blood = np.where(ivh, 1, tissue * (brain.depth > 0.5) * expit(-surface / self._soft))
         bloody = blood > 0.01
-        dense = np.where(ivh[bloody], HU["diluted blood"], HU["blood"]) + self._clots_hu * self.bleed.clots(
-            brain.points[:, bloody]
-        )
+        points, diluted = brain.points[:, bloody], ivh[bloody]
+        dense = np.where(diluted, HU["diluted blood"], HU["blood"]) + self._clots_hu * self.bleed.clots(points)
+        if self.shown:
+            dense += ~diluted * density(self.bleed.offset(points), hematoma.radius_mm(volume), self.shown)
         hu[bloody] += blood[bloody] * (dense - hu[bloody])
 
     def _measure(

@@ -244,7 +244,7 @@ def test_wrong_cohorts_are_told(tmp_path):
 
 
 def test_the_phantom_is_a_cohort_like_any_other(tmp_path):
-    phantom = HeadPhantom({"Aare": 14, "B": 20, "C": 20}, signs=True)
+    phantom = HeadPhantom({"Aare": 14, "B": 20, "C": 20}, signs="mottled")
     data = cut(tmp_path, phantom=phantom, image_size=24)
     data.prepare_data()
     data.setup()

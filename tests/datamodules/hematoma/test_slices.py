@@ -6,7 +6,6 @@ from scipy import ndimage
 
 from medzoo.datamodules import HematomaSlicesDataModule
 from medzoo.datamodules.hematoma.roi import roi_slices
-from medzoo.datamodules.phantoms.head import causal
 from medzoo.datamodules.phantoms.head.patient import simulate
 
 SPACING = (5.0, 1.0, 1.0)
@@ -203,19 +202,19 @@ def test_two_patients_of_a_class_are_the_least_in_every_split(tmp_path):
 def test_the_sign_marks_expansion_and_changes_nothing_else():
     mottled, spread = {True: [], False: []}, {True: [], False: []}
     for number in range(40):
-        plain, signed = simulate((7, number)), simulate((7, number), signs=True)
-        assert plain.mottled is None
+        plain, signed = simulate((7, number)), simulate((7, number), signs="mottled")
+        assert plain.shown is None
         assert np.array_equal(plain.baseline.iph, signed.baseline.iph)
         assert plain.clinical == signed.clinical
-        mottled[signed.expansion].append(signed.mottled)
-        spread[bool(signed.mottled)].append(signed.baseline.ct[signed.baseline.iph > 0].std())
-        if not signed.mottled:
+        seen = "mottled" in signed.shown
+        mottled[signed.expansion].append(seen)
+        spread[seen].append(signed.baseline.ct[signed.baseline.iph > 0].std())
+        if not seen:
             assert np.array_equal(plain.baseline.ct, signed.baseline.ct)
     assert np.mean(spread[True]) > np.mean(spread[False]) + 3, "in HU"
     assert np.mean(mottled[True]) > np.mean(mottled[False]) + 0.2
-    assert causal.SIGN[True] > causal.SIGN[False]
-    same = simulate((7, 3), signs=True, do={"Anticoagulant": 1.0})
-    assert same.mottled == simulate((7, 3), signs=True, do={"Anticoagulant": 0.0}).mottled
+    same = simulate((7, 3), signs="mottled", do={"Anticoagulant": 1.0})
+    assert same.shown == simulate((7, 3), signs="mottled", do={"Anticoagulant": 0.0}).shown
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -1,7 +1,7 @@
 from functools import partial
-from types import SimpleNamespace
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +16,7 @@ from medzoo.models import (
     PatchAdversarialTerm,
     sigmoid_schedule,
 )
+from medzoo.models.followup import Forecast
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 
@@ -228,15 +229,78 @@ def test_dice_without_blood_in_scan_and_reconstruction_is_undefined(tmp_path):
     assert said["test/ct_mae_hu"] == pytest.approx(0)
 
 
-def test_the_effect_of_a_variable_is_a_volume_in_ml(monkeypatch):
-    model, batch = module(expansion=0.25, effect_samples=4), patient()
-    batch["image"][0, 1, :2, :5] = 1  # bleeds where nothing is forecast
+def bleeding(flag, voxels):
+    """A forecast of 16 x 16 pixels whose samples have as many bleeding voxels as their flag says."""
+    iph = torch.linspace(0.4, 0.01, 3 * 16 * 16).reshape(3, 16, 16).repeat(len(flag), 1, 1, 1)
+    for sample, group in enumerate(flag.tolist()):
+        iph[sample].view(-1)[: voxels[group]] = 0.9
+    return Forecast(ct=iph, iph=iph, ivh=0 * iph)
 
-    def forecast(batch, clinical, flag):
-        iph = torch.zeros(len(flag), 3, 16, 16)
-        iph[flag == 0, 0, 0, :4], iph[flag == 1, 0, 0, :8] = 1, 1
-        return SimpleNamespace(iph=iph)
 
-    monkeypatch.setattr(model, "forecast", forecast)
-    voxels = 0.75 * 4 + 0.25 * 8 + 10
-    assert model._mean_volume(batch, {"Age": 60}) == pytest.approx(voxels * 3 * 3 * 5 / 1000)
+def test_an_outlook_is_the_volume_under_each_flag_and_the_probability(monkeypatch):
+    model, batch = module(expansion=0.25, effect_samples=4, counterfactuals={"Age": [60, 80]}), patient()
+    batch["image"][0, 1, :2, :5] = 1  # 10 voxels bleed where nothing is forecast
+    monkeypatch.setattr(model, "forecast", lambda batch, clinical, flag: bleeding(flag, (4, 8)))
+    effects = model.test_step(batch, 0)["effects"]
+    voxel = 3 * 3 * 5 / 1000
+    outlook = {"probability": 0.25, "stable": 14 * voxel, "expanding": 18 * voxel}
+    for found in (*effects["Age"].values(), *effects[""].values()):
+        assert found == pytest.approx(outlook)
+    assert [*effects["Age"]] == [60, 80]
+
+
+def test_a_volume_that_is_measured_on_the_scan_cannot_be_changed():
+    with pytest.raises(ValueError, match="IPH_baseline_ml is measured on the scan"):
+        module(counterfactuals={"IPH_baseline_ml": [10, 20]})
+    with pytest.raises(ValueError, match="give another scan"):
+        module().set_prediction(perturb={"IPH_baseline_ml": [30]})
+    module(measured=[]).set_prediction(perturb={"IPH_baseline_ml": [30]})
+
+
+class Cohort:
+    """Patients with the scan of `patient`, whose bleeds grow by a tenth or double, the more the denser the blood."""
+
+    def __init__(self, count=60):
+        rng = np.random.default_rng(0)
+        self.rows = {
+            "id": np.array([f"p{number}" for number in range(count)]),
+            "clinical": rng.uniform(size=(count, 7)),
+            "signs": rng.uniform(size=(count, 2)),
+            "label": np.arange(count) % 2,
+            "baseline_ml": np.full(count, 75 * 0.045),
+        }
+        growth = np.where(self.rows["label"] == 1, 0.5 + 0.5 * self.rows["signs"][:, 0], 0.1)
+        self.rows["followup_ml"] = self.rows["baseline_ml"] * np.exp(growth + rng.normal(0, 0.02, count))
+
+    def clinical(self, split):
+        return self.rows
+
+    def patient_dataloader(self, split):
+        for number, name in enumerate(self.rows["id"]):
+            signs = torch.from_numpy(self.rows["signs"][number])[None]
+            yield {**patient(name), "clinical": torch.from_numpy(self.rows["clinical"][number])[None], "signs": signs}
+
+
+def test_calibrated_bleeds_grow_as_the_training_patients_did(monkeypatch):
+    model, cohort = module(signs=["density", "unevenness"], calibrate_growth=True, expansion=0.5), Cohort()
+    monkeypatch.setattr(model, "forecast", lambda batch, clinical, flag: bleeding(flag, (60, 90)))
+    model.finalize(cohort)
+    other = module(signs=["density", "unevenness"], calibrate_growth=True, expansion=0.5)
+    other.load_state_dict(model.state_dict())
+    monkeypatch.setattr(other, "forecast", model.forecast)
+    assert other.growth_model.share[0] == 0, "the network says the same of everybody"
+    for batch in [*cohort.patient_dataloader("val")][1:4]:
+        made = other.predict_step(batch, 0)
+        volumes = (made["forecast"].iph > 0.5).sum(dim=(1, 2, 3)) * 0.045
+        grown = (volumes[made["flag"] == 1] / (75 * 0.045)).log().mean().item()
+        assert grown == pytest.approx(0.5 + 0.5 * batch["signs"][0, 0].item(), abs=0.06)
+        assert made["sampled_ml"].unique().tolist() == pytest.approx([60 * 0.045, 90 * 0.045])
+
+
+def test_without_calibration_bleeds_grow_as_the_network_says(monkeypatch):
+    model, cohort = module(signs=["density", "unevenness"], expansion=0.5), Cohort()
+    monkeypatch.setattr(model, "forecast", lambda batch, clinical, flag: bleeding(flag, (60, 90)))
+    model.finalize(cohort)
+    made = model.predict_step(next(cohort.patient_dataloader("val")), 0)
+    assert (made["forecast"].iph > 0.5).sum(dim=(1, 2, 3)).unique().tolist() == [60, 90]
+    assert model.growth_model.fitted, "the report compares with the regression all the same"

@@ -43,7 +43,7 @@ def arguments(folder, *overrides):
 
 def outlined(folder):
     """Masks as good networks would have left them, since networks of one step find nothing."""
-    phantom = HeadPhantom(PATIENTS, skull=True, signs=True, seed=1)
+    phantom = HeadPhantom(PATIENTS, skull=True, signs="mottled", seed=1)
     cohort = folder / "data" / phantom.name
     phantom.write(cohort)
     for file in cohort.glob("*/*/baseline/iph.nii.gz"):

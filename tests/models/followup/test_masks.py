@@ -1,0 +1,33 @@
+import pytest
+import torch
+
+from medzoo.models.followup import resized
+
+
+def test_a_mask_gets_the_voxels_that_are_wanted_in_the_order_of_probability():
+    probability = torch.rand(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    wanted = torch.tensor([5, 60, 100])
+    masks = resized(probability, wanted) > 0.5
+    assert masks.sum(dim=(1, 2, 3)).tolist() == wanted.tolist()
+    for one, mask, count in zip(probability, masks, wanted, strict=True):
+        assert one[mask].min() > one[~mask].max()
+        assert mask.sum() == count
+
+
+def test_the_wanted_volume_of_now_changes_little():
+    probability = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+    same = resized(probability, (probability > 0.5).sum(dim=(1, 2, 3)))
+    assert torch.allclose(same, probability, atol=0.02)
+
+
+@pytest.mark.parametrize(("wanted", "found"), [(0, 0), (-3, 0), (128, 128), (999, 128)])
+def test_no_more_and_no_fewer_voxels_than_there_are(wanted, found):
+    probability = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(2))
+    assert int((resized(probability, torch.tensor([wanted])) > 0.5).sum()) == found
+
+
+def test_probabilities_beyond_float32_keep_their_side():
+    probability = torch.tensor([0.0, 1.0, 1e-12, 1e-20, 0.9, 1.0]).reshape(1, 1, 2, 3)
+    assert (resized(probability, torch.tensor([4]))[0, 0] > 0.5).flatten().tolist() == [
+        *(False, True, True, False, True, True)
+    ]
