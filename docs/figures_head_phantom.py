@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from PIL import Image
 from scipy import ndimage
 
-from medzoo.datamodules.phantoms.head import causal, simulate
+from medzoo.datamodules.phantoms.head import causal, signs, simulate
 from medzoo.datamodules.phantoms.head.scanner import Scanner
 from medzoo.datamodules.preparation.scan import read_ct
 from medzoo.datamodules.preparation.skull_strip import SkullStrip
@@ -52,22 +52,29 @@ def main() -> None:
 
 
 def print_causal_numbers(count: int = 60_000, train: int = 20_000) -> None:
-    """Print prevalence, Bayes AUC, and the CRPS of the ideal forecast and of the baselines."""
-    rng = np.random.default_rng(0)
-    clinical = causal.draw_clinical(rng, count)
-    volume = causal.realised_volume(clinical, causal.draw_noise(rng, count))
-    low, high = np.array([*causal.CLINICAL.values()]).T
-    baseline, table = clinical["IPH_baseline_ml"], (np.stack(list(clinical.values()), 1) - low) / (high - low)
-    expands = causal.is_expansion(baseline, volume)
-    print(f"expansion {expands.mean():.3f}, Bayes AUC {auc(expands, causal.expansion_probability(clinical))[0]:.3f}")
-    growth = (volume / baseline - 1)[expands]
-    print(f"growth of expanders: median {np.median(growth):.2f}, {np.median((volume - baseline)[expands]):.1f} mL")
-    fit, test = slice(0, 400), slice(train, None)
-    ideal = causal.followup_volumes({name: column[test] for name, column in clinical.items()}, 200, seed=1)
-    scores = {"ideal": crps(ideal, volume[test]).mean()}
-    usual = baseline_forecasts(fit_baselines(table[fit], baseline[fit], volume[fit]), table[test], baseline[test])
-    scores |= {name: crps(one.samples, volume[test], one.weights).mean() for name, one in usual.items()}
-    print("CRPS in mL:", {name: round(float(score), 3) for name, score in scores.items()})
+    """Print prevalence, Bayes AUC, and the CRPS of ideal forecasts and of the baselines, for each kind of signs."""
+    for kind in (None, "published", "confounded"):
+        rng, confounded = np.random.default_rng(0), kind == "confounded"
+        clinical = causal.draw_clinical(rng, count) | (signs.draw_signs(rng, count) if kind else {})
+        clinical = signs.treat(clinical, rng) if confounded else clinical
+        volume = causal.realised_volume(clinical, causal.draw_noise(rng, count), confounded=confounded)
+        baseline, expands = clinical["IPH_baseline_ml"], causal.is_expansion(clinical["IPH_baseline_ml"], volume)
+        chance = causal.expansion_probability(clinical, confounded=confounded)
+        print(f"signs {kind}: expansion {expands.mean():.3f}, Bayes AUC {auc(expands, chance)[0]:.3f}")
+        growth = (volume / baseline - 1)[expands]
+        print(f"  expanders: median {np.median(growth):.2f}, {np.median((volume - baseline)[expands]):.1f} mL")
+        low, high = np.array([*causal.CLINICAL.values()]).T
+        table = (np.stack([clinical[name] for name in causal.CLINICAL], 1) - low) / (high - low)
+        fit, test = slice(0, 400), slice(train, None)
+        chosen = {name: column[test] for name, column in clinical.items()}
+        scores = {"ideal": crps(causal.followup_volumes(chosen, 200, 1, confounded=confounded), volume[test]).mean()}
+        if kind:
+            unseen = signs.signs_given(chosen, 200, confounded=confounded)
+            ideal = causal.followup_volumes(unseen, 200, 1, confounded=confounded)
+            scores["ideal without the scan"] = crps(ideal, volume[test]).mean()
+        usual = baseline_forecasts(fit_baselines(table[fit], baseline[fit], volume[fit]), table[test], baseline[test])
+        scores |= {name: crps(one.samples, volume[test], one.weights).mean() for name, one in usual.items()}
+        print("  CRPS in mL:", {name: round(float(score), 3) for name, score in scores.items()})
 
 
 def levels(axes: np.ndarray, ct: sitk.Image) -> None:

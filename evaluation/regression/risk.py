@@ -44,7 +44,7 @@ def fit_risk(clinical: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, float
     fill = np.where(known.any(0), np.nansum(clinical, axis=0) / np.maximum(known.sum(0), 1), 0.5)
     features = expand(clinical, fill)
     mean, std = features.mean(0), features.std(0)
-    std = np.where(std > 0, std, 1)
+    std = np.where(std > 1e-9, std, 1)  # of a constant, rounding may leave 1e-17
     model = LogisticRegression(max_iter=1000).fit((features - mean) / std, label)
     weight = model.coef_[0] / std
     return weight, float(model.intercept_[0] - weight @ mean), fill

@@ -17,6 +17,7 @@ from medzoo.runtime.training.finalize import finalize
 from medzoo.runtime.training.sharding import is_sharded
 from medzoo.runtime.training.stage import Results, Stage
 from medzoo.runtime.training.start import SameSchedule
+from medzoo.runtime.training.strategy import warn_of_emulation
 
 __all__ = ["fit"]
 
@@ -93,7 +94,9 @@ def _trainer(stage: Stage, *extra: L.Callback) -> L.Trainer:
     if not loggers:  # Lightning's monitor refuses to run without one
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     trainer = {**config["trainer"], "strategy": stage.strategy}
-    return make_trainer(trainer, stage.folder, callbacks=callbacks, logger=loggers)
+    built_trainer = make_trainer(trainer, stage.folder, callbacks=callbacks, logger=loggers)
+    warn_of_emulation(trainer, built_trainer.strategy.root_device)
+    return built_trainer
 
 
 def _metrics(trainer: L.Trainer) -> dict[str, float]:

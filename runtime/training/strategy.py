@@ -1,14 +1,18 @@
 """The strategy that trains a module on several devices."""
 
+import logging
 from typing import Any
 
 import lightning as L
+import torch
 
 from medzoo.runtime.contracts import SaysItsStrategy
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.training.ranks import processes
 
-__all__ = ["fitting_strategy"]
+__all__ = ["fitting_strategy", "warn_of_emulation"]
+
+log = logging.getLogger(__name__)
 
 FINDS_UNUSED = "ddp_find_unused_parameters_true"
 SHARDED = {"_target_": "medzoo.runtime.training.sharding.FullyShardedStrategy"}
@@ -49,6 +53,22 @@ def fitting_strategy(config: dict[str, Any], module: L.LightningModule) -> str |
         return given
     _check_sharding(config, module)
     return SHARDED
+
+
+def warn_of_emulation(config: dict[str, Any], device: torch.device) -> None:
+    """Say so where a CPU has to emulate bfloat16.
+
+    Args:
+        config: The `trainer` node.
+        device: On which the run trains.
+    """
+    precision = str(config.get("precision", "32-true"))
+    if device.type == "cpu" and precision.startswith("bf16") and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        log.warning(
+            "trainer.precision=%s: this CPU has no instructions for bfloat16 and is several times slower with it; "
+            "trainer.precision=32-true is faster",
+            precision,
+        )
 
 
 def _check_sharding(config: dict[str, Any], module: L.LightningModule) -> None:

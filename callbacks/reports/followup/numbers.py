@@ -10,6 +10,7 @@ from torchmetrics.image import StructuralSimilarityIndexMeasure
 from medzoo.callbacks.collect import Batch
 from medzoo.evaluation.measures.expansion import ExpansionRule
 from medzoo.evaluation.measures.segmentation import known_mean
+from medzoo.evaluation.regression.growth import growth_of, unlogged
 from medzoo.evaluation.scores.classification import auc
 from medzoo.evaluation.scores.diagnostic import calibration_line
 from medzoo.evaluation.scores.followup import IPH, IVH, SampledFollowups, compare
@@ -30,6 +31,8 @@ class Truth(Protocol):
     """Members of the datamodule that are used."""
 
     phantom: object
+    clinical_names: Sequence[str]
+    clinical_ranges: Sequence[Sequence[float]]
 
     def true_followup_volumes(
         self,
@@ -107,13 +110,21 @@ def own_metrics(rows: Sequence[Mapping[str, Any]], truth: dict[str, np.ndarray])
     return metrics | {name: known_mean([row[name] for row in rows]) for name in OF_A_PATIENT}
 
 
-def effects(rows: Sequence[Mapping[str, Any]], data: Truth) -> dict[str, float]:
+def effects(
+    rows: Sequence[Mapping[str, Any]], data: Truth, table: Mapping[str, np.ndarray] | None = None
+) -> dict[str, float]:
     """Mean change of the forecast volume between two values of a variable, and the true change where it is known.
 
     `effect/<name>` in mL has two parts, which do not add up exactly: `effect_growth/<name>` at each patient's own
     probability of expansion, where only the growth of stable and expanding bleeds changes, and `effect_risk/<name>`
-    at their own growth, where only the probability changes. Of a phantom, `true_effect/<name>`, and the ratio
+    at their own growth, where only the probability changes. `effect_table/<name>` is that of the risk and growth
+    regression on the clinical variables alone, without the scan. Of a phantom, `true_effect/<name>`, and the ratio
     `effect_ratio/<name>` of forecast and truth.
+
+    Args:
+        rows: Of `patient_row`.
+        data: The datamodule.
+        table: Fitted numbers of the baselines.
     """
     found: dict[str, float] = {}
     clinical, names = np.array([row["clinical"] for row in rows]), [row["id"] for row in rows]
@@ -124,6 +135,9 @@ def effects(rows: Sequence[Mapping[str, Any]], data: Truth) -> dict[str, float]:
         found[f"effect/{name}"] = _expected(*high) - _expected(*low)
         found[f"effect_growth/{name}"] = _expected(own[0], high[1]) - _expected(own[0], low[1])
         found[f"effect_risk/{name}"] = _expected(high[0], own[1]) - _expected(low[0], own[1])
+        if table is not None and len(table.get("risk_weight", ())):
+            volumes = [_tabled(rows, data, table, name, float(value)) for value in values]
+            found[f"effect_table/{name}"] = volumes[1] - volumes[0]
         if data.phantom:
             true = [
                 data.true_followup_volumes(clinical, TRUE_SAMPLES, {name: float(value)}, names).mean()
@@ -133,6 +147,19 @@ def effects(rows: Sequence[Mapping[str, Any]], data: Truth) -> dict[str, float]:
             if abs(true[1] - true[0]) > 1e-6:
                 found[f"effect_ratio/{name}"] = found[f"effect/{name}"] / found[f"true_effect/{name}"]
     return found
+
+
+def _tabled(
+    rows: Sequence[Mapping[str, Any]], data: Truth, table: Mapping[str, np.ndarray], name: str, value: float
+) -> float:
+    """Mean volume in mL that the regression on clinical variables forecasts with one of them set."""
+    place = list(data.clinical_names).index(name)
+    low, high = data.clinical_ranges[place]
+    clinical = np.array([row["clinical"] for row in rows], float)
+    clinical[:, place] = (value - low) / (high - low)
+    growth, weights = growth_of(table, clinical, regression=True)
+    before = np.array([row["baseline_ml"] for row in rows])
+    return float((unlogged(before[:, None], growth) * weights).sum(1).mean())
 
 
 def _outlooks(each: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:

@@ -119,7 +119,7 @@ class FollowupReport(TestReport[Module, Truth, Followups]):
         table = comparison_table(
             forecasts, baselines, truth["followup_ml"], truth["baseline_ml"], resamples=self.resamples
         )
-        metrics = {**own_metrics(rows, truth), **effects(rows, data), **_rivals(table)}
+        metrics = {**own_metrics(rows, truth), **effects(rows, data, collected.baselines), **_rivals(table)}
         if len(collected.growth.get("share", ())):
             for group, name in enumerate(GROUPS):
                 metrics |= {f"{part}_{name}": float(collected.growth[part][group]) for part in ("share", "spread")}

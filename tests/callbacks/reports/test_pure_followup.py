@@ -55,6 +55,8 @@ def test_metrics_tables_and_figures():
     data = SimpleNamespace(
         phantom=True,
         signs_act=False,
+        clinical_names=["volume", "Age"],
+        clinical_ranges=[[0, 50], [0, 100]],
         true_followup_volumes=lambda clinical, count, do=None, seen=None: (
             AFTER[:, None] + changed[(do or {}).get("Age")]
         ),
@@ -69,6 +71,7 @@ def test_metrics_tables_and_figures():
     assert found["effect_growth/Age"] == pytest.approx(2)
     assert found["effect_risk/Age"] == pytest.approx(0.2 * 10)
     assert found["true_effect/Age"] == pytest.approx(4)
+    assert found["effect_table/Age"] == pytest.approx(0, abs=0.01), "everybody has the same age: it says nothing"
     assert found["effect_ratio/Age"] == pytest.approx(1)
     assert found["dice_ivh_scored"] == 0
     assert report.tables["test_forecasts.csv"][0]["name"] == "this model"
@@ -91,7 +94,8 @@ def test_the_table_tells_what_the_scan_and_the_calibration_add():
         asked.append(None if seen is None else len(seen))
         return AFTER[:, None] + 0.0
 
-    data = SimpleNamespace(phantom=True, signs_act=True, true_followup_volumes=true_followup_volumes)
+    known = {"clinical_names": ["volume", "Age"], "clinical_ranges": [[0, 50], [0, 100]]}
+    data = SimpleNamespace(phantom=True, signs_act=True, true_followup_volumes=true_followup_volumes, **known)
     report = FollowupReport(resamples=20).report(Followups(rows, [], baselines, growth, signs=True), data)
     names = [each["name"] for each in report.tables["test_forecasts.csv"]]
     assert names[:4] == [

@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from medzoo.datamodules.followup.clinical import CLINICAL, scale_clinical
 from medzoo.datamodules.phantoms.head import causal
-from medzoo.evaluation.regression.risk import expand, fit_risk
+from medzoo.evaluation.regression.risk import expand, fit_risk, risk_of
 
 
 def cohort(count, seed):
@@ -40,3 +40,13 @@ def test_unknown_values_change_the_forecast_less_than_wrong_ones():
 def test_one_class_has_no_risk_model():
     with pytest.raises(ValueError, match="with and without"):
         fit_risk(np.zeros((4, 7)), np.ones(4))
+
+
+def test_a_variable_that_never_varied_says_nothing_of_other_values():
+    rng = np.random.default_rng(0)
+    clinical = np.c_[rng.uniform(size=200), np.full(200, 0.5), np.full(200, 0.1)]
+    label = (rng.uniform(size=200) < clinical[:, 0]).astype(int)
+    weight, bias, fill = fit_risk(clinical, label)
+    changed = clinical.copy()
+    changed[:, 1:] = 0.9
+    assert np.allclose(risk_of(changed, weight, bias, fill), risk_of(clinical, weight, bias, fill))

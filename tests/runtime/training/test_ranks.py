@@ -16,7 +16,7 @@ from medzoo.lightning_modules.optimization import OptimizedModule
 from medzoo.runtime.build import make_trainer
 from medzoo.runtime.errors import UserError
 from medzoo.runtime.training.ranks import workers
-from medzoo.runtime.training.strategy import fitting_strategy
+from medzoo.runtime.training.strategy import fitting_strategy, warn_of_emulation
 from tests.conftest import ROOT, SMALL, run_verb, train
 
 NEEDS = "ddp_find_unused_parameters_true"
@@ -164,3 +164,18 @@ def test_workers_are_the_cores_that_are_left(monkeypatch, cores, devices, expect
 def test_a_wrong_number_of_workers_is_told(given):
     with pytest.raises(UserError, match=f"^workers={given}: expected a number of processes"):
         workers({"workers": given})
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "supported", "told"),
+    [
+        ("bf16-mixed", "cpu", False, True),
+        ("bf16-mixed", "cpu", True, False),
+        ("32-true", "cpu", False, False),
+        ("bf16-mixed", "meta", False, False),
+    ],
+)
+def test_bfloat16_that_a_processor_has_to_emulate_is_told(monkeypatch, caplog, precision, device, supported, told):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    warn_of_emulation({"precision": precision}, torch.device(device))
+    assert ("trainer.precision=32-true is faster" in caplog.text) == told
