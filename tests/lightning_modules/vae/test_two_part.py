@@ -11,17 +11,26 @@ from sklearn.linear_model import LogisticRegression
 from medzoo.callbacks import LatentFigures, RepresentationReport
 from medzoo.datamodules import MedMNISTPhantomDataModule, NPZDataModule
 from medzoo.datamodules.radiomics import RadiomicsSettings
+from medzoo.evaluation.regression import tuned
 from medzoo.evaluation.scores.representations import auc_of
 from medzoo.lightning_modules import ContrastiveVAEModule, NonRedundantVAEModule
 from medzoo.models import CLUB, DensityRatio, RadiomicsVAE, SalientVAE
 from medzoo.models.fitted import pixels_of
 from medzoo.models.losses import kl_to_normal
+from medzoo.runtime.checkpoints.checkpoint import initialise
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 SIZES = {"spatial_dims": 2, "in_channels": 1, "image_size": [16, 16]}
 SMALL = {**SIZES, "channels": [2, 4], "strides": [1, 2], "kernels": [3, 3]}
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 BINARY = {"task": "binary", "num_classes": 2}
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    """Forests take most of the time of these tests, and none asks how good they are."""
+    monkeypatch.setattr(tuned, "TREES", 5)
+    monkeypatch.setattr(tuned, "SEARCHED", 2)
 
 
 def data(folder, name="two_signals", **options):
@@ -170,7 +179,7 @@ def test_pixels_are_compared_from_the_training_images_and_kept(tmp_path):
     datamodule, module = data(tmp_path), vae(probe_every=1)
     assert module.set_names == ("HCR", "DLR", "HCR + DLR"), "a checkpoint from before has no more"
     run(module, datamodule, epochs=1)
-    assert module.set_names[3:] == ("pixels", "PCA 32", "HCR + PCA 32")
+    assert module.set_names[3:6] == ("pixels", "PCA 32", "HCR + PCA 32")
     rows = [(batch["image"], batch["label"]) for batch in datamodule.ordered_dataloader("train")]
     pixels, label = (torch.cat(each) for each in zip(*rows, strict=True))
     expected = LogisticRegression(max_iter=2000).fit(pixels.flatten(1).double().numpy(), label.numpy())
@@ -179,6 +188,45 @@ def test_pixels_are_compared_from_the_training_images_and_kept(tmp_path):
     batch = batch_of(datamodule)
     said = again.pixel_probes(batch["image"], torch.zeros(len(batch["image"]), 27))[:, 0].numpy()
     assert said == pytest.approx(expected.predict_proba(batch["image"].flatten(1).double().numpy()), abs=1e-3)
+
+
+def test_forests_and_machines_of_the_parts_are_kept_and_told_with_their_validation(tmp_path):
+    datamodule, module = data(tmp_path, counts=(60, 20, 20)), vae()
+    trainer = run(module, datamodule, epochs=1, default_root_dir=tmp_path, callbacks=[RepresentationReport(20)])
+    assert module.set_names[6:] == tuple(
+        f"{part}, {learner}" for learner in ("forest", "SVM") for part in ("HCR", "DLR", "HCR + DLR")
+    )
+    trainer.test(module, datamodule, verbose=False)
+    told = trainer.callback_metrics
+    for suffix in ("_hcr_forest", "_dlr_forest", "_forest", "_hcr_svm", "_dlr_svm", "_svm", "_hcr_pca", "_pixels"):
+        assert 0 <= told[f"test/auc{suffix}"] <= 1
+    again = vae()
+    again.load_state_dict(module.state_dict())
+    rows = []
+    for batch in datamodule.ordered_dataloader("val"):
+        rows.append((again.all_probabilities(batch, *again.features(batch)).detach(), batch["label"]))
+    prob, label = (torch.cat(each).numpy() for each in zip(*rows, strict=True))
+    for index, suffix in ((1, "_dlr"), (2, ""), (8, "_forest"), (11, "_svm")):
+        assert told[f"test/validation_auc{suffix}"].item() == pytest.approx(auc_of(label, prob[:, index]))
+    first, second, truth = module.of_split(datamodule, "train")
+    expected = tuned.fit_learners(torch.cat([first, second], 1).double().numpy(), truth.numpy(), 2)
+    batch = batch_of(datamodule)
+    both = torch.cat(again.features(batch), 1).detach()
+    said = again.all_probabilities(batch, both[:, :27], both[:, 27:]).detach().numpy()
+    assert said[:, 8] == pytest.approx(expected.forest.predict_proba(both.double().numpy()), abs=1e-6)
+    assert said[:, 11] == pytest.approx(expected.machine.predict_proba(both.double().numpy()), abs=1e-6)
+
+
+def test_a_checkpoint_without_learners_is_read_as_before(tmp_path):
+    datamodule, module = data(tmp_path), vae()
+    trainer = run(module, datamodule, epochs=1, callbacks=[RepresentationReport(20)], default_root_dir=tmp_path)
+    state = {name: value for name, value in module.state_dict().items() if not name.startswith(("learned", "areas"))}
+    old = vae()
+    initialise(old, {"state_dict": state}, tmp_path / "old.ckpt")
+    assert old.set_names == module.set_names[:6]
+    trainer.test(old.eval(), datamodule, verbose=False)
+    assert "test/auc_hcr_pca" in trainer.callback_metrics
+    assert not any("svm" in name or "validation" in name for name in trainer.callback_metrics)
 
 
 def test_large_images_are_averaged_down():
