@@ -117,9 +117,7 @@ def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
 
 def random_forest(seed: int = 0, *, trees: int = 200, **options: Any) -> RandomForestClassifier:
     """The forest of the paper's code; options are scikit-learn's."""
-    return RandomForestClassifier(
-        trees, criterion="entropy", class_weight="balanced", random_state=seed, **options
-    )
+    return RandomForestClassifier(trees, criterion="entropy", class_weight="balanced", random_state=seed, **options)
 
 
 def calibrated_svm(fewest: int, **options: Any) -> CalibratedClassifierCV:

@@ -202,9 +202,8 @@ def test_forests_and_machines_of_the_parts_are_kept_and_told_with_their_validati
         assert 0 <= told[f"test/auc{suffix}"] <= 1
     again = vae()
     again.load_state_dict(module.state_dict())
-    rows = []
-    for batch in datamodule.ordered_dataloader("val"):
-        rows.append((again.all_probabilities(batch, *again.features(batch)).detach(), batch["label"]))
+    held = datamodule.ordered_dataloader("val")
+    rows = [(again.all_probabilities(batch, *again.features(batch)).detach(), batch["label"]) for batch in held]
     prob, label = (torch.cat(each).numpy() for each in zip(*rows, strict=True))
     for index, suffix in ((1, "_dlr"), (2, ""), (8, "_forest"), (11, "_svm")):
         assert told[f"test/validation_auc{suffix}"].item() == pytest.approx(auc_of(label, prob[:, index]))
