@@ -21,7 +21,6 @@ import torch
 from sklearn.decomposition import PCA
 
 from medzoo.evaluation.measures.redundancy import redundancy
-from medzoo.evaluation.regression.tuned import fit_learners
 from medzoo.evaluation.scores.representations import auc_of, fit_probe
 from medzoo.runtime.build import instantiate, make_datamodule
 from medzoo.runtime.composing.compose import compose
@@ -107,12 +106,6 @@ def measured(settings: list[str]) -> Iterator[dict[str, Any]]:
     for name, x in ways(found).items():
         weight, bias = fit_probe(x["train"], label["train"], module.num_classes)
         yield {"features": name, **{s: auc_of(label[s], x[s] @ weight.T + bias) for s in SPLITS[1:]}}
-    for name, chosen in (("DLR", 1), ("HCR + DLR", slice(2))):
-        x = {split: np.hstack(found[split][:2]) if chosen != 1 else found[split][1] for split in SPLITS}
-        made = fit_learners(x["train"], label["train"], module.num_classes)
-        for learner, model in (("forest", made.forest), ("SVM", made.machine)) if made else ():
-            areas = {s: auc_of(label[s], model.predict_proba(x[s])) for s in SPLITS[1:]}
-            yield {"features": f"{name}, {learner}", **areas}
 
 
 @torch.no_grad()

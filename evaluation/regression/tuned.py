@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,6 +16,7 @@ from sklearn.svm import SVC
 from medzoo.evaluation.regression.comparators import calibrated_svm, random_forest
 from medzoo.evaluation.regression.plain import Arrays, plain_model
 from medzoo.evaluation.scores.classification import auc, one_vs_rest
+from medzoo.evaluation.scores.representations import drawn
 
 __all__ = ["MOST", "Learners", "fit_learners"]
 
@@ -64,10 +65,8 @@ def fit_learners(features: np.ndarray, label: np.ndarray, num_classes: int, *, s
         log.warning("no forest and no SVM: class %d has %d training cases, too few to choose settings on",
                     int(counts.argmin()), int(counts.min()))  # fmt: skip
         return None
-    if len(label) > MOST:
-        log.warning("forest and SVM are fitted to %d of the %d training cases, drawn by class", MOST, len(label))
-        features, _, label, _ = train_test_split(features, label, train_size=MOST, stratify=label, random_state=seed)
-    return Learners(features, label, seed)
+    chosen = drawn(label, MOST, "forest and SVM", seed)
+    return Learners(features[chosen], label[chosen], seed)
 
 
 def _forest(features: np.ndarray, label: np.ndarray, seed: int) -> tuple[Any, dict[str, Any]]:

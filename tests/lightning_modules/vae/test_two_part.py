@@ -41,12 +41,12 @@ def data(folder, name="two_signals", **options):
     return module
 
 
-def three_classes(folder):
+def three_classes(folder, colours=()):
     rng = np.random.default_rng(0)
     arrays = {}
     for split in ("train", "val", "test"):
         arrays |= {
-            f"{split}_images": rng.integers(0, 255, (18, 16, 16), np.uint8),
+            f"{split}_images": rng.integers(0, 255, (18, 16, 16, *colours), np.uint8),
             f"{split}_labels": np.arange(18) % 3,
         }
     np.savez(folder / "three.npz", **arrays)
@@ -165,6 +165,23 @@ def test_more_than_two_classes(tmp_path):
     assert "val/auc" in trainer.callback_metrics
     trainer.test(module, datamodule, verbose=False)
     assert 0 <= trainer.callback_metrics["test/auc"] <= 1
+
+
+def test_colour_images_of_three_classes(tmp_path):
+    datamodule = three_classes(tmp_path, colours=(3,))
+    torch.manual_seed(0)
+    datamodule.setup()
+    assert datamodule.hcr_features == 81
+    net = RadiomicsVAE(latent_features=3, condition_features=81, **SMALL | {"in_channels": 3})
+    module = NonRedundantVAEModule(net, ADAM, task="multiclass", num_classes=3)
+    callbacks = [RepresentationReport(20), LatentFigures()]
+    trainer = run(module, datamodule, default_root_dir=tmp_path, callbacks=callbacks)
+    trainer.test(module, datamodule, verbose=False)
+    told = trainer.callback_metrics
+    assert {f"test/auc{each}" for each in ("", "_pixels", "_hcr_pca", "_dlr_forest", "_svm")} <= {*told}
+    again = NonRedundantVAEModule(net, ADAM, task="multiclass", num_classes=3)
+    again.load_state_dict(module.state_dict())
+    assert again.set_names == module.set_names
 
 
 def test_probes_are_fitted_on_training_images_and_a_set_sees_its_part_alone(tmp_path):
