@@ -10,8 +10,9 @@ not the slope; a network that sees the image can measure both. A classifier that
 slope, cannot exceed an AUC of 0.776; one that uses both cannot exceed 0.899.
 
 Two variants put the penalty of a radiomics VAE to the test. In `two_signals_outside` the slope matters five times as
-much (weights 2 and 10), so little of the label is inside the mask. In `two_signals_shared` size and slope correlate
-by 0.8 (a Gaussian copula), so most of what the image adds is also in the radiomics, and is what a penalty removes.
+much (weights 2 and 10), so little of the label is inside the mask: 0.565 by the size, 0.931 by the slope, 0.937 by
+both. In `two_signals_shared` size and slope correlate by 0.8 (a Gaussian copula), so most of what the image adds is
+also in the radiomics, and is what a penalty removes: 0.920 by either, 0.948 by both.
 """
 
 import numpy as np
