@@ -32,35 +32,34 @@ NET, NO_PENALTY = "lightning_module.net", "stages.penalty.lightning_module.mi_we
 CHANGES = {
     "": [],
     "128 latent dimensions": [f"{NET}.latent_features=128"],
-    "supervised head, weight 100": ["lightning_module.supervision=100"],
     "batch norm": [f"{NET}.norm=batch"],
+    "supervised head, weight 100": ["lightning_module.supervision=100"],
     "sigma 0.03": ["lightning_module.sigma=0.03"],
     "augmented": ["datamodule/augment=batch"],
     "twice as wide": [f"{NET}.channels=[32,64,128,256]"],
 }
 
 
-def shortened(epochs: int, *left_out: str) -> dict[str, list[str]]:
-    """Every change with fewer epochs, then the experiment as it is shipped."""
-    kept = {name: own for name, own in CHANGES.items() if name not in left_out}
-    short = {
-        f"{epochs} epochs" + f", {name}" * bool(name): [*own, f"trainer.max_epochs={epochs}"]
-        for name, own in kept.items()
-    }
-    return {**short, "as shipped": []}
+def encoders(epochs: int) -> dict[str, list[str]]:
+    """Untrained, with what changes it then; every change with fewer epochs; and the experiment as it is shipped."""
+
+    def named(start: str, changes: list[str], epochs: int) -> dict[str, list[str]]:
+        last = f"trainer.max_epochs={epochs}"
+        return {start + f", {name}" * bool(name): [*CHANGES[name], last] for name in changes}
+
+    untrained = named("untrained", [*CHANGES][:3], 0)
+    return {**untrained, **named(f"{epochs} epochs", [*CHANGES], epochs), "as shipped": []}
 
 
 PENALTIES = {
     f"mi_weight {weight}": [f"stages.penalty.lightning_module.mi_weight={weight}"] for weight in (0, 100, 1000)
 }
+SMALL = ["datamodule.size=16", "trainer.max_epochs=15"]
 SETS = {
-    "breastmnist": (["experiment=medmnist_cvae", NO_PENALTY], shortened(10)),
-    "adrenalmnist3d": (
-        ["experiment=medmnist_cvae_3d", NO_PENALTY],
-        shortened(2, "augmented", "twice as wide", "sigma 0.03"),
-    ),
+    "breastmnist": (["experiment=medmnist_cvae", NO_PENALTY], encoders(10)),
+    "adrenalmnist3d": (["experiment=medmnist_cvae_3d", NO_PENALTY], encoders(2)),
     **{
-        name: (["experiment=medmnist_cvae_demo", f"datamodule.name={name}"], PENALTIES)
+        name: (["experiment=medmnist_cvae_demo", f"datamodule.name={name}", *SMALL], PENALTIES)
         for name in ("two_signals", "two_signals_outside", "two_signals_shared")
     },
 }
