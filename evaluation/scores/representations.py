@@ -14,7 +14,15 @@ from medzoo.evaluation.scores.classification import auc, bootstrap_auc, one_vs_r
 from medzoo.evaluation.scores.diagnostic import delong, delong_test, rates
 from medzoo.evaluation.scores.intervals import percentile_interval
 
-__all__ = ["COMPONENTS", "auc_of", "compare_representations", "drawn", "fit_pixel_probes", "fit_probe"]
+__all__ = [
+    "COMPONENTS",
+    "auc_of",
+    "compare_representations",
+    "drawn",
+    "fit_pixel_probes",
+    "fit_probe",
+    "principal_axes",
+]
 
 COMPONENTS = 32  # principal components, as many as the codes of the paper have
 MOST_PIXELS = 20_000
@@ -67,8 +75,23 @@ def fit_probe(
     return weight, bias
 
 
+def principal_axes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (P,) and axes (`COMPONENTS`, P) of pixels (N, P), whose products have unit variance in these images.
+
+    Where there are fewer images or pixels than components, the last axes are 0.
+    """
+    pca = PCA(min(COMPONENTS, *pixels.shape), random_state=0).fit(pixels)
+    axes = np.zeros((COMPONENTS, pixels.shape[1]))
+    axes[: len(pca.components_)] = pca.components_ / np.sqrt(np.maximum(pca.explained_variance_, 1e-12))[:, None]
+    return pca.mean_, axes
+
+
 def fit_pixel_probes(
-    pixels: np.ndarray, features: np.ndarray, label: np.ndarray, num_classes: int
+    pixels: np.ndarray,
+    features: np.ndarray,
+    label: np.ndarray,
+    num_classes: int,
+    components: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Regressions without a learnt code: on pixels, on their principal components, on these beside other features.
 
@@ -79,13 +102,13 @@ def fit_pixel_probes(
         features: (N, F), such as radiomics.
         label: (N,) class indices.
         num_classes: K.
+        components: Of `principal_axes`, if they are known already.
 
     Returns:
         Weights (3, K, P + F) and biases (3, K) for pixels followed by features.
     """
-    pca = PCA(min(COMPONENTS, *pixels.shape), random_state=0).fit(pixels)
-    axes = pca.components_ / np.sqrt(np.maximum(pca.explained_variance_, 1e-12))[:, None]  # (C, P)
-    codes, count = (pixels - pca.mean_) @ axes.T, pixels.shape[1]
+    centre, axes = components or principal_axes(pixels)
+    codes, count = (pixels - centre) @ axes.T, pixels.shape[1]
     weights, biases = np.zeros((3, num_classes, count + features.shape[1])), np.zeros((3, num_classes))
     chosen = drawn(label, MOST_PIXELS, "regression on pixels")
     few = len(chosen) < count  # then the best weights lie in the span of the images, which has fewer dimensions
@@ -99,7 +122,7 @@ def fit_pixel_probes(
         of_codes, of_features = weight[:, : len(axes)], weight[:, len(axes) :]
         weights[index, :, :count] = of_codes @ axes
         weights[index, :, count : count + of_features.shape[1]] = of_features
-        biases[index] = bias - weights[index, :, :count] @ pca.mean_
+        biases[index] = bias - weights[index, :, :count] @ centre
     return weights, biases
 
 

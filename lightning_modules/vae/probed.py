@@ -1,6 +1,7 @@
 """What the two parts of a code tell about the label: regressions, learners and controls, fitted after training."""
 
 import logging
+from itertools import chain
 
 import numpy as np
 import torch
@@ -8,7 +9,13 @@ from lightning import LightningModule
 from torch import Tensor
 
 from medzoo.evaluation.regression.tuned import fit_learners
-from medzoo.evaluation.scores.representations import COMPONENTS, auc_of, fit_pixel_probes, fit_probe
+from medzoo.evaluation.scores.representations import (
+    COMPONENTS,
+    auc_of,
+    fit_pixel_probes,
+    fit_probe,
+    principal_axes,
+)
 from medzoo.lightning_modules.contracts import Batch, OrderedData
 from medzoo.models.fitted import Areas, LearnedProbes, PixelProbes, Probes, pixels_of
 
@@ -23,8 +30,8 @@ class ProbedParts(LightningModule):
 
     Logistic regressions (L2, C = 1) on the training images use each part, and both together. The same regressions on
     the pixels, on their principal components, and on these beside the first part show what a learnt code adds; a
-    random forest and a support-vector machine on the parts show what a regression leaves unused. All are part of the
-    state, with their AUC on the validation images. `predict_step` returns what the regression on both parts says.
+    random forest and a support-vector machine on all but the pixels show what a regression leaves unused. All are part
+    of the state, with their AUC on the validation images. `predict_step` gives the regression on both parts.
     """
 
     part_names: tuple[str, str]
@@ -35,18 +42,22 @@ class ProbedParts(LightningModule):
         """Make the parts that are fitted after training; called once `widths` is known."""
         self.sets = (slice(0, self.widths[0]), slice(self.widths[0], None), slice(None))
         self.probes, self.pixel_probes = Probes(len(self.sets), num_classes, sum(self.widths)), PixelProbes()
-        self.learned, self.areas = LearnedProbes(self.sets), Areas()
+        first, both = range(self.widths[0]), range(sum(self.widths))
+        components = range(len(both), len(both) + COMPONENTS)
+        sets = (first, both[len(first) :], both, components, [*first, *components])
+        self.learned, self.areas = LearnedProbes(sets), Areas()
 
     @property
     def set_names(self) -> tuple[str, ...]:
-        """Names of what is compared: each part, both, those without a learnt code, and other learners of the parts."""
+        """Names of what is compared: each part, both, those without a learnt code, and other learners of these."""
         first, second = self.part_names
         parts, components = (first, second, f"{first} + {second}"), f"PCA {COMPONENTS}"
         if not bool(self.pixel_probes.fitted):  # of a checkpoint from before there were any
             return parts
-        plain = ("pixels", components, f"{first} + {components}")
+        plain = (components, f"{first} + {components}")
         others = ("forest", "SVM") if self.learned.fitted else ()
-        return *parts, *plain, *(f"{part}, {learner}" for learner in others for part in parts)
+        learned = (f"{part}, {learner}" for learner in others for part in chain(parts, plain))
+        return *parts, "pixels", *plain, *learned
 
     def features(self, batch: Batch) -> Pair:
         """Both parts of images (B, width), without noise."""
@@ -58,7 +69,9 @@ class ProbedParts(LightningModule):
         probs = [self.probes(both)]
         if bool(self.pixel_probes.fitted):
             probs.append(self.pixel_probes(batch["image"], first).to(probs[0]))
-            probs += [self.learned(both).to(probs[0])] if self.learned.fitted else []
+        if self.learned.fitted:
+            rows = torch.cat([both.double(), self.pixel_probes.components(batch["image"])], 1)
+            probs.append(self.learned(rows).to(probs[0]))
         return torch.cat(probs, 1)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
@@ -68,15 +81,21 @@ class ProbedParts(LightningModule):
     def finalize(self, datamodule: OrderedData) -> None:
         """Fit regressions and learners on each part of the training images, on both, and on their pixels."""
         features, label = self.fit_probes(datamodule)
-        pixels = torch.cat([pixels_of(batch["image"]).cpu() for batch in datamodule.ordered_dataloader("train")])
-        weight, bias = fit_pixel_probes(pixels.numpy(), features[:, self.sets[0]], label, self.num_classes)
-        self.pixel_probes.take(weight=weight, bias=bias)
-        learnt = [fit_learners(features[:, chosen], label, self.num_classes) for chosen in self.sets]
+        images = (pixels_of(batch["image"]).cpu() for batch in datamodule.ordered_dataloader("train"))
+        pixels = torch.cat([*images]).numpy()
+        centre, axes = principal_axes(pixels)
+        probes = fit_pixel_probes(pixels, features[:, self.sets[0]], label, self.num_classes, (centre, axes))
+        self.pixel_probes.take(weight=probes[0], bias=probes[1], centre=centre, axes=axes)
+        self._fit_learners(np.concatenate([features, (pixels - centre) @ axes.T], 1), label)
+        self._judge(datamodule)
+
+    def _fit_learners(self, rows: np.ndarray, label: np.ndarray) -> None:
+        """Fit forests and machines, unless there are too few images to choose their settings on."""
+        learnt = [fit_learners(rows[:, columns], label, self.num_classes) for columns in self.learned.sets]
         if None not in learnt:
             self.learned.take([one.arrays for one in learnt if one])
-            for part, one in zip(self.set_names, learnt, strict=False):
-                log.info("%s: %s", part, one)
-        self._judge(datamodule)
+            for one, name in zip(learnt, self.set_names[-2 * len(learnt) :], strict=False):
+                log.info("%s and SVM: %s", name, one)
 
     @torch.no_grad()
     def _judge(self, datamodule: OrderedData) -> None:

@@ -18,9 +18,9 @@ class LearnedProbes(nn.Module):
         sets: The columns of each set.
     """
 
-    def __init__(self, sets: Sequence[slice]) -> None:
+    def __init__(self, sets: Sequence[Sequence[int]]) -> None:
         super().__init__()
-        self.sets = list(sets)
+        self.sets = [list(columns) for columns in sets]
         self.forests = nn.ModuleList(Trees() for _ in sets)
         self.machines = nn.ModuleList(SupportVectors() for _ in sets)
 

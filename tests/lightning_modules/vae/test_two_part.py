@@ -6,6 +6,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from medzoo.callbacks import LatentFigures, RepresentationReport
@@ -211,26 +212,41 @@ def test_forests_and_machines_of_the_parts_are_kept_and_told_with_their_validati
     datamodule, module = data(tmp_path, counts=(60, 20, 20)), vae()
     trainer = run(module, datamodule, epochs=1, default_root_dir=tmp_path, callbacks=[RepresentationReport(20)])
     assert module.set_names[6:] == tuple(
-        f"{part}, {learner}" for learner in ("forest", "SVM") for part in ("HCR", "DLR", "HCR + DLR")
+        f"{part}, {learner}"
+        for learner in ("forest", "SVM")
+        for part in ("HCR", "DLR", "HCR + DLR", "PCA 32", "HCR + PCA 32")
     )
     trainer.test(module, datamodule, verbose=False)
     told = trainer.callback_metrics
-    for suffix in ("_hcr_forest", "_dlr_forest", "_forest", "_hcr_svm", "_dlr_svm", "_svm", "_hcr_pca", "_pixels"):
+    for suffix in (
+        "_hcr_forest",
+        "_dlr_forest",
+        "_forest",
+        "_pca_svm",
+        "_hcr_pca_forest",
+        "_svm",
+        "_hcr_pca",
+        "_pixels",
+    ):
         assert 0 <= told[f"test/auc{suffix}"] <= 1
     again = vae()
     again.load_state_dict(module.state_dict())
     held = datamodule.ordered_dataloader("val")
     rows = [(again.all_probabilities(batch, *again.features(batch)).detach(), batch["label"]) for batch in held]
     prob, label = (torch.cat(each).numpy() for each in zip(*rows, strict=True))
-    for index, suffix in ((1, "_dlr"), (2, ""), (8, "_forest"), (11, "_svm")):
+    for index, suffix in ((1, "_dlr"), (2, ""), (8, "_forest"), (13, "_svm"), (15, "_hcr_pca_svm")):
         assert told[f"test/validation_auc{suffix}"].item() == pytest.approx(auc_of(label, prob[:, index]))
     first, second, truth = module.of_split(datamodule, "train")
+    held = [*datamodule.ordered_dataloader("train")]
+    pixels = torch.cat([pixels_of(batch["image"]) for batch in held]).numpy()
+    codes = PCA(32, whiten=True, random_state=0).fit_transform(pixels)
+    assert again.pixel_probes.components(held[0]["image"]).numpy() == pytest.approx(codes[:6], abs=1e-6)
     expected = tuned.fit_learners(torch.cat([first, second], 1).double().numpy(), truth.numpy(), 2)
     batch = batch_of(datamodule)
     both = torch.cat(again.features(batch), 1).detach()
     said = again.all_probabilities(batch, both[:, :27], both[:, 27:]).detach().numpy()
     assert said[:, 8] == pytest.approx(expected.forest.predict_proba(both.double().numpy()), abs=1e-6)
-    assert said[:, 11] == pytest.approx(expected.machine.predict_proba(both.double().numpy()), abs=1e-6)
+    assert said[:, 13] == pytest.approx(expected.machine.predict_proba(both.double().numpy()), abs=1e-6)
 
 
 def test_a_checkpoint_without_learners_is_read_as_before(tmp_path):
