@@ -26,7 +26,7 @@ LEAVES = (1, 5, 20)
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 WIDTHS = (0.1, 0.3, 1.0)  # of the kernel: gamma times the number of features, on scaled features
 FOLDS = 3
-TREES, SEARCHED = 200, 50  # of a forest, and of one whose settings are tried
+TREES, SEARCHED = 200, 25  # of a forest, and of one whose settings are tried
 
 log = logging.getLogger(__name__)
 
