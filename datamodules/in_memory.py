@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -12,7 +13,15 @@ from torch import Tensor
 from medzoo.datamodules.base import BaseDataModule
 from medzoo.datamodules.batches import Augmentation, Ranks, TensorBatches
 from medzoo.datamodules.phantoms.phantom import Phantom
-from medzoo.datamodules.radiomics import FeatureScaler, RadiomicsSettings, extract, extract_cached, feature_names
+from medzoo.datamodules.radiomics import (
+    FeatureScaler,
+    RadiomicsSettings,
+    choose_mask,
+    extract,
+    extract_cached,
+    feature_names,
+    to_grey,
+)
 from medzoo.datamodules.radiomics.masks import make_masks
 from medzoo.datamodules.readers import read_images
 from medzoo.datamodules.seen import mark, matched
@@ -49,7 +58,8 @@ class InMemoryDataModule(BaseDataModule):
         drop_last: Whether training drops a last batch that is not full: few images make poor batch statistics.
         seed: Seed of order and augmentation.
         radiomics: Settings of hand-crafted radiomics. Batches then hold `hcr` (B, F) float32, computed before
-            augmentation, not standardised, NaN where a feature is undefined.
+            augmentation, not standardised, NaN where a feature is undefined. `mask=auto` is settled by validation
+            (`radiomics/choice.py`) before any are kept; the choice goes into the checkpoint.
         give_mask: Whether batches also hold the masks of the radiomics, as `mask` (B, 1, *spatial) bool.
     """
 
@@ -82,7 +92,11 @@ class InMemoryDataModule(BaseDataModule):
         self.task, self.class_names = task, list(class_names)
         self.batch_size, self.augment, self.mean, self.std = batch_size, augment, mean, std
         self.shuffle, self.drop_last, self.balanced, self.seed = shuffle, drop_last, balanced, seed
+        if task == "multilabel" and radiomics and radiomics.mask == "auto":
+            raise ValueError("radiomics.mask=auto needs one label for each image, and these have several: name a mask")
         self.radiomics, self.give_mask = radiomics, give_mask
+        self.mask_choice: list[dict[str, Any]] = []
+        """Masks of the radiomics that `auto` compared, the best first; empty if the mask was named."""
         self._data: dict[str, dict[str, Any]] = {}
         self._image_shape: tuple[int, ...] | None = None
         self._predict_input: dict[str, Any] | None = None
@@ -103,7 +117,7 @@ class InMemoryDataModule(BaseDataModule):
     @property
     def hcr_names(self) -> list[str]:
         """Names of the hand-crafted radiomics; empty if batches hold none."""
-        return feature_names(self.radiomics, self.spatial_dims) if self.radiomics else []
+        return feature_names(self.radiomics, self.spatial_dims, self.in_channels) if self.radiomics else []
 
     @property
     def hcr_features(self) -> int:
@@ -131,7 +145,9 @@ class InMemoryDataModule(BaseDataModule):
         """Read all splits, once; prediction needs none of them."""
         if stage == "predict" or self._data:
             return
-        for name, (images, labels, ids) in self.read().items():
+        read = self.read()
+        self._settle_mask(read)
+        for name, (images, labels, ids) in read.items():
             beside = self._described(images, name) if ids else {}
             self._data[name] = _tensors(images, ids, beside, torch.from_numpy(self._in_order(labels)))
         self._image_shape = tuple(self._data["test"]["images"].shape[1:])
@@ -169,7 +185,8 @@ class InMemoryDataModule(BaseDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs from the training data; saved in every checkpoint."""
-        return {"image_shape": list(self.image_shape), "hcr_names": self.hcr_names}
+        state = {"image_shape": list(self.image_shape), "hcr_names": self.hcr_names}
+        return state | ({"mask": self.radiomics.mask, "mask_choice": self.mask_choice} if self.radiomics else {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load `state_dict`, so that images can be read without the training file.
@@ -178,6 +195,14 @@ class InMemoryDataModule(BaseDataModule):
             ValueError: If the radiomics differ from those of the training.
         """
         self._image_shape = tuple(state_dict["image_shape"])
+        mask, self.mask_choice = state_dict.get("mask"), list(state_dict.get("mask_choice", []))
+        if self.radiomics and mask:
+            if self.radiomics.mask not in ("auto", mask):
+                raise ValueError(
+                    f"the model was trained on radiomics inside {mask}, not {self.radiomics.mask}: leave "
+                    "datamodule.radiomics.mask as it was in the training"
+                )
+            self.radiomics = replace(self.radiomics, mask=mask)
         known = state_dict.get("hcr_names", self.hcr_names)
         if known and list(known) != self.hcr_names:
             raise ValueError(
@@ -247,8 +272,21 @@ class InMemoryDataModule(BaseDataModule):
             features = extract_cached(self.root, split, images, None, self.radiomics)[0]
         beside = {"hcr": torch.from_numpy(features).float()}
         if self.give_mask:
-            beside["mask"] = torch.from_numpy(make_masks(images[:, 0], None, self.radiomics.mask))[:, None]
+            grey = images[:, 0] if images.shape[1] == 1 else to_grey(images)
+            beside["mask"] = torch.from_numpy(make_masks(grey, None, self.radiomics.mask))[:, None]
         return beside
+
+    def _settle_mask(self, read: dict[str, Split]) -> None:
+        """Choose the mask of the radiomics by training and validation images, where it is `auto`."""
+        if self.radiomics is None or self.radiomics.mask != "auto":
+            return
+        labels = {name: self._in_order(read[name][1]) for name in ("train", "val")}
+
+        def extracted(name: str, settings: RadiomicsSettings) -> tuple[np.ndarray, list[str]]:
+            return extract_cached(self.root, name, np.asarray(read[name][0]), None, settings)[:2]
+
+        self.mask_choice = choose_mask(extracted, labels, self.num_classes, self.radiomics)
+        self.radiomics = replace(self.radiomics, mask=self.mask_choice[0]["mask"])
 
     def _check_classes(self) -> None:
         """Refuse a split without an example of a class: nothing could be learnt, and no AUC computed."""

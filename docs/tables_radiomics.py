@@ -1,9 +1,10 @@
-"""Prints a table of docs/models/cvae.md from sweeps over `mi_weight` and seeds, and draws docs/images/cvae_<set>.png.
+"""Prints tables of docs/models/cvae.md from sweeps over `mi_weight` and seeds, and draws docs/images/cvae_<set>.png.
 
     python -m docs.tables_radiomics <sweep> [<sweep> ...]
 
 All sweeps use one data set, with `stages.plain=null stages.penalty.lightning_module.mi_weight=...`. AUCs are means
-over the seeds, with the standard deviation. p is DeLong's paired test on probabilities averaged over the seeds.
+over the seeds, with the standard deviation. p is DeLong's paired test on probabilities averaged over the seeds. A
+second table has every set of features and every learner at the smallest weight, the best on validation first.
 """
 
 import sys
@@ -50,11 +51,24 @@ def main(sweeps: Sequence[Path]) -> None:
             [f"{mean(told[title]):.3f} ± {stdev(told[title]):.3f}" for title in each] for each in (AREAS, REDUNDANCY)
         )
         print(f"| {weight:g} |", " | ".join([*areas, *p, *measures]), "|")
+    print("\n" + every_set(next(iter(jobs.values()))))
     panels = {
         title: [[read_metrics(each)[key] for each in folders] for folders in jobs.values()]
         for title, key in DRAWN.items()
     }
     sweep_figure([f"mi_weight={weight:g}" for weight in jobs], panels).savefig(IMAGES / f"cvae_{name}.png", dpi=70)
+
+
+def every_set(folders: Sequence[Path]) -> str:
+    """Validation and test areas of every row of `test_representations.csv`, over runs that differ in their seed."""
+    tables = [read_csv(folder / "penalty" / "test_representations.csv") for folder in folders]
+    rows = []
+    for same in zip(*tables, strict=True):
+        told = [[float(row[key]) for row in same] for key in ("validation_auc", "auc", "acc")]
+        rows.append((mean(told[0]), [same[0]["name"], *(f"{mean(each):.3f} ± {stdev(each):.3f}" for each in told)]))
+    rows.sort(key=lambda row: -row[0])
+    titles = ["features, learner", "validation AUC", "test AUC", "test ACC"]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (titles, ["---"] * 4, *(cells for _, cells in rows)))
 
 
 def averaged(folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -109,8 +109,8 @@ class MedMNISTPhantomDataModule(NPZDataModule):
 
     Args:
         name: The set to imitate: `breastmnist` (2-D ultrasound-like) or `adrenalmnist3d` (3-D shapes); or
-            `two_signals` (2-D) or `two_signals_3d`, whose label has one sign inside a mask and one outside; or
-            `lesion_or_none` (2-D).
+            `two_signals` (2-D) or `two_signals_3d`, whose label has one sign inside a mask and one outside, and its
+            variants `two_signals_outside` and `two_signals_shared`; or `lesion_or_none` (2-D).
         size: Edge in pixels.
         counts: Images in train, val and test.
         root: Folder to write to.
@@ -121,7 +121,13 @@ class MedMNISTPhantomDataModule(NPZDataModule):
     def __init__(
         self,
         name: Literal[
-            "breastmnist", "adrenalmnist3d", "two_signals", "two_signals_3d", "lesion_or_none"
+            "breastmnist",
+            "adrenalmnist3d",
+            "two_signals",
+            "two_signals_outside",
+            "two_signals_shared",
+            "two_signals_3d",
+            "lesion_or_none",
         ] = "breastmnist",
         *,
         size: int = 28,

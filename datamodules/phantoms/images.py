@@ -18,6 +18,12 @@ _SETS: dict[str, tuple[Callable[..., Any], tuple[str, str], int]] = {
     "adrenalmnist3d": (adrenal.adrenal_phantom, adrenal.CLASS_NAMES, 3),
     "lesion_or_none": (lesion_or_none.lesion_or_none_phantom, lesion_or_none.CLASS_NAMES, 2),
     "two_signals": (two_signals.two_signals_phantom, two_signals.CLASS_NAMES, 2),
+    "two_signals_outside": (
+        partial(two_signals.two_signals_phantom, weights=(2.0, 10.0)),
+        two_signals.CLASS_NAMES,
+        2,
+    ),
+    "two_signals_shared": (partial(two_signals.two_signals_phantom, correlation=0.8), two_signals.CLASS_NAMES, 2),
     "two_signals_3d": (partial(two_signals.two_signals_phantom, spatial_dims=3), two_signals.CLASS_NAMES, 3),
 }
 

@@ -1,10 +1,12 @@
 """Hand-crafted radiomics of a whole data set, or of one image."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 from rich.progress import track
 
+from medzoo.datamodules.radiomics.colour import CHANNELS, to_grey
 from medzoo.datamodules.radiomics.features.first_order import FIRST_ORDER, first_order
 from medzoo.datamodules.radiomics.features.glcm import GLCM, glcm
 from medzoo.datamodules.radiomics.features.ngtdm import NGTDM, ngtdm
@@ -34,7 +36,8 @@ def extract(
     """Compute radiomics of raw intensities. Do not normalise the images: bin widths are in units of the intensity.
 
     Args:
-        images: (N, 1, *spatial), 2-D or 3-D, integers or finite floats.
+        images: (N, 1, *spatial), 2-D or 3-D, integers or finite floats; or (N, 3, *spatial) for red, green and blue,
+            which are described as `colour.py` says.
         masks: (N, *spatial) or (N, 1, *spatial), above 0 inside; None unless `settings.mask` is `given`.
         settings: Features, masks and binning.
 
@@ -46,6 +49,9 @@ def extract(
         ValueError: If images, masks and settings do not match, or an intensity is not finite.
     """
     images = _check(np.asarray(images))
+    if images.shape[1] == len(CHANNELS):
+        return _of_colour(images, masks, settings)
+    images = images[:, 0]
     spacing = settings.spacing_of(images.ndim - 1)
     inside = make_masks(images, masks, settings.mask)
     names = feature_names(settings, images.ndim - 1)
@@ -61,6 +67,20 @@ def extract(
     return features, names, flags
 
 
+def _of_colour(
+    images: np.ndarray, masks: np.ndarray | None, settings: RadiomicsSettings
+) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """`extract` of the grey images, then of each channel inside the same masks."""
+    grey = to_grey(images)
+    inside, given = make_masks(grey, masks, settings.mask), replace(settings, mask="given")
+    features, names, flags = extract(grey[:, None], inside, given)
+    for channel, name in enumerate(CHANNELS if "firstorder" in settings.families else ()):
+        values, own, found = extract(images[:, [channel]], inside, replace(given, families=("firstorder",)))
+        features, flags = np.concatenate([features, values], 1), flags | found
+        names += [f"{name}_{each}" for each in own]
+    return features, names, flags
+
+
 def extract_one(
     image: np.ndarray, mask: np.ndarray | None, settings: RadiomicsSettings
 ) -> tuple[dict[str, float], Flag]:
@@ -71,22 +91,28 @@ def extract_one(
     return dict(zip(names, features[0].tolist(), strict=True)), Flag(int(flags[0]))
 
 
-def feature_names(settings: RadiomicsSettings, spatial_dims: int) -> list[str]:
-    """Names of the features in order; they are pyradiomics' names without the prefix `original_`."""
+def feature_names(settings: RadiomicsSettings, spatial_dims: int, channels: int = 1) -> list[str]:
+    """Names of the features in order; they are pyradiomics' names without the prefix `original_`.
+
+    With three channels, first-order features of each follow as `red_firstorder_Mean`.
+    """
     shape = ("shape", SHAPE_3D) if spatial_dims == 3 else ("shape2D", SHAPE_2D)
     named = [shape if family == "shape" else (family, _NAMES[family]) for family in settings.families]
-    return [f"{family}_{name}" for family, names in named for name in names]
+    grey = [f"{family}_{name}" for family, names in named for name in names]
+    coloured = CHANNELS if channels == len(CHANNELS) and "firstorder" in settings.families else ()
+    return grey + [f"{channel}_firstorder_{name}" for channel in coloured for name in FIRST_ORDER]
 
 
 def _check(images: np.ndarray) -> np.ndarray:
-    """Check images and return them as (N, *spatial)."""
-    if images.ndim not in (4, 5) or images.shape[1] != 1 or not images.size:
+    """Check images (N, 1 or 3, *spatial)."""
+    if images.ndim not in (4, 5) or images.shape[1] not in (1, len(CHANNELS)) or not images.size:
         raise ValueError(
-            f"images of shape {images.shape}: radiomics describe one channel, (N, 1, H, W) or (N, 1, D, H, W)"
+            f"images of shape {images.shape}: radiomics describe one channel or red, green and blue, "
+            "(N, 1, H, W), (N, 1, D, H, W) or (N, 3, H, W)"
         )
     if not np.issubdtype(images.dtype, np.number) or not np.isfinite(images).all():
         raise ValueError(f"images of type {images.dtype} hold values that are not finite numbers")
-    return images[:, 0]
+    return images
 
 
 def _chunks(counts: np.ndarray, cells: np.ndarray) -> list[np.ndarray]:

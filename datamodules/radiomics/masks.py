@@ -22,6 +22,8 @@ def make_masks(images: np.ndarray, given: np.ndarray | None, policy: MaskPolicy)
     Raises:
         ValueError: If masks do not match the policy or the images.
     """
+    if policy == "auto":
+        raise ValueError("settings.mask=auto: a datamodule chooses the masks from labels; here name a policy")
     if (given is not None) != (policy == "given"):
         state = "masks were given" if given is not None else "no masks were given"
         raise ValueError(f"{state}, but settings.mask={policy}; set it to 'given' exactly where masks are given")

@@ -11,9 +11,9 @@ __all__ = ["Definition", "Family", "Flag", "MaskPolicy", "RadiomicsSettings"]
 Family = Literal["shape", "firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
 """`shape` means `shape2D` for 2-D images."""
 
-MaskPolicy = Literal["given", "otsu_bright", "otsu_dark", "nonzero", "full"]
+MaskPolicy = Literal["given", "otsu_bright", "otsu_dark", "nonzero", "full", "auto"]
 """Source of the mask: `given` with the image, pixels brighter or not brighter than Otsu's threshold, all non-zero
-pixels, or the whole image."""
+pixels, or the whole image. `auto`: the one of these that validation favours (`choice.py`), which a datamodule finds."""
 
 Definition = Literal["pyradiomics", "ibsi"]
 

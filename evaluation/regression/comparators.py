@@ -25,7 +25,16 @@ from medzoo.evaluation.scores.diagnostic import (
 )
 from medzoo.evaluation.scores.intervals import interval_text
 
-__all__ = ["Regression", "boosting", "held_out", "learners", "model_rows", "regression"]
+__all__ = [
+    "Regression",
+    "boosting",
+    "calibrated_svm",
+    "held_out",
+    "learners",
+    "model_rows",
+    "random_forest",
+    "regression",
+]
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray], Predict]
@@ -94,16 +103,26 @@ def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
         seed: Of forest, boosting and network.
     """
     made: dict[str, Callable[[np.ndarray], Any]] = {
-        "random forest": lambda _: RandomForestClassifier(
-            200, criterion="entropy", class_weight="balanced", random_state=seed
+        "random forest": lambda _: random_forest(seed),
+        "SVM": lambda positive: make_pipeline(
+            StandardScaler(), calibrated_svm(int(min(positive.sum(), (~positive).sum())))
         ),
-        "SVM": lambda positive: make_pipeline(StandardScaler(), _calibrated_svm(positive)),
         **_boosting(seed),
         "MLP": lambda _: make_pipeline(
             StandardScaler(), MLPClassifier((16,), alpha=1.0, max_iter=2000, random_state=seed)
         ),
     }
     return {name: _learner(make, names) for name, make in made.items()}
+
+
+def random_forest(seed: int = 0, *, trees: int = 200, **options: Any) -> RandomForestClassifier:
+    """The forest of the paper's code; options are scikit-learn's."""
+    return RandomForestClassifier(trees, criterion="entropy", class_weight="balanced", random_state=seed, **options)
+
+
+def calibrated_svm(fewest: int, **options: Any) -> CalibratedClassifierCV:
+    """An SVM with probabilities by Platt's scaling on held-out folds: five, or `fewest`, the cases of a class."""
+    return CalibratedClassifierCV(SVC(class_weight="balanced", **options), ensemble=False, cv=min(5, fewest))
 
 
 def boosting(names: Sequence[str], seed: int = 0) -> tuple[str, Fit]:
@@ -174,12 +193,6 @@ def _row(
     row |= {f"{rate} (95% CI)": interval_text(shares, rate) for rate in _RATES}
     row["p (McNemar)"] = "" if is_reference else p_text(mcnemar(called == positive, calls == positive))
     return row
-
-
-def _calibrated_svm(positive: np.ndarray) -> CalibratedClassifierCV:
-    """An SVM with probabilities by Platt's scaling on held-out folds: five, or as many as a class has cases."""
-    folds = min(5, int(positive.sum()), int((~positive).sum()))
-    return CalibratedClassifierCV(SVC(class_weight="balanced"), ensemble=False, cv=folds)
 
 
 def _boosting(seed: int) -> dict[str, Callable[[np.ndarray], Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import logit
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
@@ -61,11 +62,15 @@ def plain_model(model: object) -> Arrays:
 
 
 def _forest(model: RandomForestClassifier) -> Arrays:
-    """Trees whose leaves hold shares of the positive class, to be averaged; they read single precision."""
+    """Trees whose leaves hold shares of the classes, to be averaged; they read single precision.
+
+    Of two classes the share of the second is kept, (nodes,), else all shares, (nodes, K).
+    """
     trees = []
     for one in model.estimators_:
         tree, leaf = one.tree_, one.tree_.children_left < 0
-        share = tree.value[:, 0, 1] / tree.value[:, 0].sum(1)
+        shares = tree.value[:, 0] / tree.value[:, 0].sum(1, keepdims=True)
+        share = shares[:, 1] if shares.shape[1] == 2 else shares
         trees.append((tree.feature, tree.threshold, tree.children_left, tree.children_right, leaf, share / len(model)))
     return {**_joined(trees), "base": np.array(0.0), "logistic": np.array(False), "form": np.array(_SINGLE)}
 
@@ -114,7 +119,7 @@ def _joined(trees: Sequence[tuple[Any, ...]]) -> Arrays:
         found["threshold"].append(np.where(leaf, 0, threshold).astype(float))
         found["left"].append(first + np.where(leaf, own, left).astype(np.int64))
         found["right"].append(first + np.where(leaf, own, right).astype(np.int64))
-        found["value"].append(np.where(leaf, value, 0).astype(float))
+        found["value"].append(np.where(leaf.reshape(-1, *(1,) * (np.ndim(value) - 1)), value, 0).astype(float))
     joined = {name: np.concatenate(parts) for name, parts in found.items()}
     return {**joined, "root": start.astype(np.int64)}
 
@@ -131,6 +136,19 @@ def _support_vectors(model: CalibratedClassifierCV) -> Arrays:
     }
 
 
+def _one_vs_rest(model: OneVsRestClassifier) -> Arrays:
+    """A machine for each of K classes, on the union of their support vectors: weights (V, K), the others (K,)."""
+    parts = [_support_vectors(one) for one in model.estimators_]
+    places = [one.calibrated_classifiers_[0].estimator.support_ for one in model.estimators_]
+    chosen = np.unique(np.concatenate(places))
+    vector, weight = np.zeros((len(chosen), parts[0]["vector"].shape[1])), np.zeros((len(chosen), len(parts)))
+    for k, (part, place) in enumerate(zip(parts, places, strict=True)):
+        rows = np.searchsorted(chosen, place)
+        vector[rows], weight[rows, k] = part["vector"], part["weight"]
+    joined = {name: np.stack([part[name] for part in parts], -1) for name in ("bias", "platt")}
+    return {"vector": vector, "weight": weight, "gamma": parts[0]["gamma"], **joined}
+
+
 def _perceptron(model: MLPClassifier) -> Arrays:
     """One hidden layer of rectified units."""
     (first, second), (bias, last) = model.coefs_, model.intercepts_
@@ -142,5 +160,6 @@ _READ: Mapping[str, Callable[..., Arrays]] = {
     "HistGradientBoostingClassifier": _boosted,
     "XGBClassifier": _xgboost,
     "CalibratedClassifierCV": _support_vectors,
+    "OneVsRestClassifier": _one_vs_rest,
     "MLPClassifier": _perceptron,
 }

@@ -1,5 +1,6 @@
 """How well parts of a representation predict a label: linear probes, their areas, and paired tests."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,14 +8,43 @@ import numpy as np
 from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
 
 from medzoo.evaluation.scores.classification import auc, bootstrap_auc, one_vs_rest
 from medzoo.evaluation.scores.diagnostic import delong, delong_test, rates
 from medzoo.evaluation.scores.intervals import percentile_interval
 
-__all__ = ["COMPONENTS", "auc_of", "compare_representations", "fit_pixel_probes", "fit_probe"]
+__all__ = [
+    "COMPONENTS",
+    "auc_of",
+    "compare_representations",
+    "drawn",
+    "fit_pixel_probes",
+    "fit_probe",
+    "principal_axes",
+]
 
 COMPONENTS = 32  # principal components, as many as the codes of the paper have
+MOST_PIXELS = 20_000
+"""Training images of the regression on raw pixels: of PathMNIST's 90,000 it would take half an hour."""
+
+log = logging.getLogger(__name__)
+
+
+def drawn(label: np.ndarray, most: int, what: str, seed: int = 0) -> np.ndarray:
+    """Indices of at most so many cases, as many of each class as its share; where some are left out, the log says so.
+
+    Args:
+        label: (N,) class indices.
+        most: At most so many.
+        what: Is fitted to them, for the log.
+        seed: Of the draw.
+    """
+    places = np.arange(len(label))
+    if len(label) <= most:
+        return places
+    log.warning("%s: fitted to %d of the %d training cases, drawn by class", what, most, len(label))
+    return np.sort(train_test_split(places, train_size=most, stratify=label, random_state=seed)[0])
 
 
 def fit_probe(
@@ -45,38 +75,54 @@ def fit_probe(
     return weight, bias
 
 
+def principal_axes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (P,) and axes (`COMPONENTS`, P) of pixels (N, P), whose products have unit variance in these images.
+
+    Where there are fewer images or pixels than components, the last axes are 0.
+    """
+    pca = PCA(min(COMPONENTS, *pixels.shape), random_state=0).fit(pixels)
+    axes = np.zeros((COMPONENTS, pixels.shape[1]))
+    axes[: len(pca.components_)] = pca.components_ / np.sqrt(np.maximum(pca.explained_variance_, 1e-12))[:, None]
+    return pca.mean_, axes
+
+
 def fit_pixel_probes(
-    pixels: np.ndarray, features: np.ndarray, label: np.ndarray, num_classes: int
+    pixels: np.ndarray,
+    features: np.ndarray,
+    label: np.ndarray,
+    num_classes: int,
+    components: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Regressions without a learnt code: on pixels, on their principal components, on these beside other features.
 
-    Components have unit variance.
+    Components have unit variance. Of many images only `MOST_PIXELS` are used for the first; the log says so.
 
     Args:
         pixels: (N, P).
         features: (N, F), such as radiomics.
         label: (N,) class indices.
         num_classes: K.
+        components: Of `principal_axes`, if they are known already.
 
     Returns:
         Weights (3, K, P + F) and biases (3, K) for pixels followed by features.
     """
-    pca = PCA(min(COMPONENTS, *pixels.shape), random_state=0).fit(pixels)
-    axes = pca.components_ / np.sqrt(np.maximum(pca.explained_variance_, 1e-12))[:, None]  # (C, P)
-    codes, count = (pixels - pca.mean_) @ axes.T, pixels.shape[1]
+    centre, axes = components or principal_axes(pixels)
+    codes, count = (pixels - centre) @ axes.T, pixels.shape[1]
     weights, biases = np.zeros((3, num_classes, count + features.shape[1])), np.zeros((3, num_classes))
-    few = len(pixels) < count  # then the best weights lie in the span of the images, which has fewer dimensions
+    chosen = drawn(label, MOST_PIXELS, "regression on pixels")
+    few = len(chosen) < count  # then the best weights lie in the span of the images, which has fewer dimensions
     span = np.linalg.svd(pixels, full_matrices=False)[2] if few else None
-    rows = pixels if span is None else pixels @ span.T
+    rows = pixels[chosen] if span is None else pixels @ span.T
     solver = "newton-cholesky" if num_classes == 2 and rows.shape[1] < 2000 else "lbfgs"  # takes the Hessian, converges
-    weight, biases[0] = fit_probe(rows, label, num_classes, solver=solver)
+    weight, biases[0] = fit_probe(rows, label[chosen], num_classes, solver=solver)
     weights[0, :, :count] = weight if span is None else weight @ span
     for index, rows in ((1, codes), (2, np.concatenate([codes, features], 1))):
         weight, bias = fit_probe(rows, label, num_classes)
         of_codes, of_features = weight[:, : len(axes)], weight[:, len(axes) :]
         weights[index, :, :count] = of_codes @ axes
         weights[index, :, count : count + of_features.shape[1]] = of_features
-        biases[index] = bias - weights[index, :, :count] @ pca.mean_
+        biases[index] = bias - weights[index, :, :count] @ centre
     return weights, biases
 
 

@@ -6,37 +6,31 @@ parts, and is fixed while the VAE steps. Each step updates only one of the two.
 
 from typing import Unpack
 
-import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from medzoo.evaluation.scores.representations import COMPONENTS, auc_of, fit_pixel_probes, fit_probe
+from medzoo.evaluation.scores.representations import auc_of
 from medzoo.lightning_modules.contracts import Batch, OrderedData
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.step import StepSettings
-from medzoo.models.fitted import PixelProbes, Probes, pixels_of
+from medzoo.lightning_modules.vae.probed import Pair, ProbedParts
 from medzoo.models.losses import CLUB, DensityRatio, draw
 from medzoo.models.losses.classification import Task
 from medzoo.models.protocols import TwoPartNetwork
 
 __all__ = ["Pair", "TwoPartVAEModule"]
 
-Pair = tuple[Tensor, Tensor]
 
-
-class TwoPartVAEModule(OptimizedModule):
+class TwoPartVAEModule(OptimizedModule, ProbedParts):
     """Base of the modules whose code has two parts; subclasses define the parts and the terms of the loss.
 
     Logs `train/loss` and its terms; `loss`, `mse` (squared error of a pixel), `kl` and `mi` (estimated mutual
     information, in nats) under `val/` and `test/`. In validation and test, `loss` is the objective without the
     penalty, at the mean of the latent.
 
-    Logistic regressions (L2, C = 1) on the training images measure how well each part, and both together, predict the
-    label. The same regressions on the pixels, on their principal components, and on these beside the first part show
-    what a learnt code adds. The coefficients are part of the state, and `predict_step` returns the probabilities from
-    both parts.
+    `ProbedParts` measures how well each part, and both together, predict the label.
 
     Args:
         net: The VAE.
@@ -60,8 +54,6 @@ class TwoPartVAEModule(OptimizedModule):
     Raises:
         ValueError: If arguments contradict each other or are out of range.
     """
-
-    part_names: tuple[str, str]
 
     def __init__(
         self,
@@ -95,22 +87,13 @@ class TwoPartVAEModule(OptimizedModule):
         self.mi_weight, self.mi_every, self.mi_steps = mi_weight, mi_every, mi_steps
         self.probe_every, self.widths = probe_every, widths
         self.automatic_optimization = mi is None
-        self.probes, self.pixel_probes = Probes(3, num_classes, sum(widths)), PixelProbes()
+        self.make_probes(num_classes)
 
     @property
     def metric_names(self) -> list[str]:
         """What may be monitored."""
         names = ["train/loss", "val/loss", "val/mse", "val/kl", *(["val/mi"] if self.mi else [])]
         return [*names, "val/auc"] if self.probe_every == 1 else names
-
-    @property
-    def set_names(self) -> tuple[str, ...]:
-        """Names of the compared feature sets: each part, both, and those without a learnt code."""
-        first, second = self.part_names
-        learnt, components = (first, second, f"{first} + {second}"), f"PCA {COMPONENTS}"
-        if not bool(self.pixel_probes.fitted):  # of a checkpoint from before there were any
-            return learnt
-        return *learnt, "pixels", components, f"{first} + {components}"
 
     def terms(self, batch: Batch, code: tuple[Pair, Pair], parts: Pair) -> Terms:
         """Terms of the objective, with `loss`, their sum, and `mse`.
@@ -167,47 +150,21 @@ class TwoPartVAEModule(OptimizedModule):
     def on_validation_epoch_end(self) -> None:
         """AUC of the label from both parts, every `probe_every` epochs."""
         if self.probe_every and (self.current_epoch + 1) % self.probe_every == 0 and not self.trainer.sanity_checking:
-            self._fit_probes(self.datamodule)
-            first, second, label = self._of_split(self.datamodule, "val")
+            self.fit_probes(self.datamodule)
+            first, second, label = self.of_split(self.datamodule, "val")
             prob = self.probes(torch.cat([first, second], 1))[:, 2]
             self.log("val/auc", auc_of(label.cpu().numpy(), prob.cpu().numpy()), prog_bar=True, rank_zero_only=False)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As validation; returns what `predict_step` returns, with both parts, the label and all probabilities.
 
-        Beside those of `predict_step` there are `probs` (B, 6, K) of each set of features: of the parts, both, pixels,
-        components, and components beside the first part.
+        Beside those of `predict_step` there are `probs` (B, S, K), in the order of `set_names`.
         """
         self._evaluate("test", batch)
         first, second = self.features(batch)
-        probs = self.probes(torch.cat([first, second], 1))
+        probs = self.all_probabilities(batch, first, second)
         prediction = {"id": batch["id"], "prob": probs[:, 2], "label": batch["label"]}
-        if bool(self.pixel_probes.fitted):
-            probs = torch.cat([probs, self.pixel_probes(batch["image"], first).to(probs)], 1)
         return {**prediction, "probs": probs, "first": first, "second": second}
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """`{"id": list of B names, "prob": (B, K) probabilities of both parts}`."""
-        return {"id": batch["id"], "prob": self.probes(torch.cat(self.features(batch), 1))[:, 2]}
-
-    def finalize(self, datamodule: OrderedData) -> None:
-        """Fit logistic regressions on each part of the training images, on both, and on their pixels."""
-        first, label = self._fit_probes(datamodule)
-        pixels = torch.cat([pixels_of(batch["image"]).cpu() for batch in datamodule.ordered_dataloader("train")])
-        weight, bias = fit_pixel_probes(pixels.numpy(), first, label, self.num_classes)
-        self.pixel_probes.take(weight=weight, bias=bias)
-
-    def _fit_probes(self, datamodule: OrderedData) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the first part and the labels of the training images."""
-        first, second, label = self._of_split(datamodule, "train")
-        width = self.widths[0]
-        features, truth = torch.cat([first, second], 1).double().cpu().numpy(), label.cpu().numpy()
-        weights, biases = np.zeros(self.probes.weight.shape), np.zeros(self.probes.bias.shape)
-        for index, chosen in enumerate((slice(0, width), slice(width, None), slice(None))):
-            weight, bias = fit_probe(features[:, chosen], truth, self.num_classes)
-            weights[index, :, chosen], biases[index] = weight, bias
-        self.probes.take(weight=weights, bias=biases)
-        return features[:, :width], truth
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser with its schedule, or those of the VAE and the estimator."""
@@ -256,7 +213,7 @@ class TwoPartVAEModule(OptimizedModule):
         """The paper's alternating schedule: train the estimator on all training images, with the VAE fixed."""
         with torch.no_grad():
             datamodule: OrderedData = self.datamodule
-            batches = [self._moved(batch) for batch in datamodule.ordered_dataloader("train")]
+            batches = [self.moved(batch) for batch in datamodule.ordered_dataloader("train")]
             codes = [(batch, self.encode(batch)) for batch in batches]
         for _ in range(self.mi_steps):
             pairs = [self.penalised(batch, self.draw(batch, code)) for batch, code in codes]
@@ -272,22 +229,6 @@ class TwoPartVAEModule(OptimizedModule):
         if self.mi is not None and len(pair[0]):
             numbers["mi"] = self.mi.estimate(*pair)
         self.log_evaluation(stage, numbers, len(batch["id"]))
-
-    @torch.no_grad()
-    def _of_split(self, datamodule: OrderedData, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Both parts and the labels of all images of a split."""
-        training = self.training
-        self.eval()
-        rows = []
-        for batch in datamodule.ordered_dataloader(split):
-            moved = self._moved(batch)
-            rows.append((*self.features(moved), moved["label"]))
-        self.train(training)
-        first, second, label = (torch.cat(part) for part in zip(*rows, strict=True))
-        return first, second, label
-
-    def _moved(self, batch: Batch) -> Batch:
-        return {name: value.to(self.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
 
 
 def _no_loss(net: nn.Module) -> Tensor:

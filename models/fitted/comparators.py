@@ -1,6 +1,7 @@
 """Fitted table models, computed from plain arrays, which `regression.plain` extracts from scikit-learn.
 
-Every model takes predictors (N, K) in double precision and gives probabilities (N,) of the positive class.
+Every model takes predictors (N, K) in double precision and gives probabilities (N,) of the positive class. Forests and
+support-vector machines that were fitted to C > 2 classes give probabilities (N, C).
 """
 
 import torch
@@ -103,7 +104,10 @@ class Trees(ExactPart):
 
 
 class SupportVectors(ExactPart):
-    """A support-vector machine with a Gaussian kernel, on scaled predictors, with Platt's probabilities."""
+    """A support-vector machine with a Gaussian kernel, on scaled predictors, with Platt's probabilities.
+
+    Of more than two classes there is a machine for each against the rest, with the kernel in common.
+    """
 
     centre: Tensor
     scale: Tensor
@@ -122,7 +126,8 @@ class SupportVectors(ExactPart):
         z = (x - self.centre) / self.scale
         apart = (z[:, None] - self.vector).square().sum(2)
         margin = (-self.gamma * apart).exp() @ self.weight + self.bias
-        return (-(self.platt[0] * margin + self.platt[1])).sigmoid()
+        prob = (-(self.platt[0] * margin + self.platt[1])).sigmoid()
+        return prob if prob.ndim == 1 else prob / prob.sum(1, keepdim=True)
 
 
 class Perceptron(ExactPart):

@@ -22,14 +22,24 @@ def pixels_of(image: Tensor) -> Tensor:
 
 
 class PixelProbes(ExactPart):
-    """Numbers that `evaluation.scores.representations.fit_pixel_probes` gives: S regressions on pixels and features."""
+    """S regressions on pixels and features, and the principal components of pixels.
+
+    Numbers that `evaluation.scores.representations` gives: `weight` and `bias` by `fit_pixel_probes`, `centre` and
+    `axes` by `principal_axes`, which are empty in older checkpoints.
+    """
 
     weight: Tensor
     bias: Tensor
+    centre: Tensor
+    axes: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.declare("weight", "bias")
+        self.declare("weight", "bias", "centre", "axes")
+
+    def components(self, image: Tensor) -> Tensor:
+        """Principal components (B, C), of unit variance in training, of images (B, C, *spatial)."""
+        return (pixels_of(image) - self.centre) @ self.axes.T
 
     def forward(self, image: Tensor, features: Tensor) -> Tensor:
         """Probabilities (B, S, K) of images (B, C, *spatial) with features (B, F)."""

@@ -1,11 +1,12 @@
-"""Logistic regressions on several sets of features."""
+"""Logistic regressions on several sets of features, and what they reach on validation images."""
 
 import torch
 from torch import Tensor
 
+from medzoo.models.fitted.exact import ExactPart
 from medzoo.models.fitted.part import FittedPart
 
-__all__ = ["Probes"]
+__all__ = ["Areas", "Probes"]
 
 
 class Probes(FittedPart):
@@ -28,3 +29,13 @@ class Probes(FittedPart):
     def forward(self, features: Tensor) -> Tensor:
         """Probabilities (B, S, K) of features (B, F)."""
         return (torch.einsum("skf,bf->bsk", self.weight, features.float()) + self.bias).softmax(-1)
+
+
+class Areas(ExactPart):
+    """AUC of every set on the validation images, in `auc` (S,)."""
+
+    auc: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.declare("auc")

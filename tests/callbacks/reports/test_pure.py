@@ -70,12 +70,17 @@ def test_representations():
     probs = np.stack([two_classes(0.2), two_classes(1), two_classes(3)], 1)
     first, second = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 2))
     found = {"id": IDS, "label": LABEL, "first": first, "second": second, "probs": probs}
-    data = SimpleNamespace(class_names=["no", "yes"], hcr_names=[])
-    report = RepresentationReport().report(TwoParts(("HCR", "DLR", "both"), found), data)
+    data = SimpleNamespace(
+        class_names=["no", "yes"], hcr_names=[], mask_choice=[{"mask": "full", "validation_auc": 0.7}]
+    )
+    report = RepresentationReport().report(TwoParts(("HCR", "DLR", "HCR + DLR"), found, [0.6, 0.7, 0.8]), data)
     for name, index in (("auc_hcr", 0), ("auc_dlr", 1), ("auc", 2)):
         assert report.metrics[f"test/{name}"] == pytest.approx(roc_auc_score(LABEL, probs[:, index, 1]))
     assert report.metrics["test/active"] == 2
-    assert [row["name"] for row in report.tables["test_representations.csv"]] == ["HCR", "DLR", "both"]
+    assert report.metrics["test/validation_auc_dlr"] == 0.7
+    assert [row["validation_auc"] for row in report.tables["test_representations.csv"]] == [0.6, 0.7, 0.8]
+    assert report.tables["test_masks.csv"] == data.mask_choice
+    assert [row["name"] for row in report.tables["test_representations.csv"]] == ["HCR", "DLR", "HCR + DLR"]
     assert [*report.tables["predictions/representations.csv"][0]][:3] == ["id", "label", "HCR/0"]
 
 

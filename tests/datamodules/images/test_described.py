@@ -99,13 +99,23 @@ def test_prediction_describes_its_images(tmp_path):
     assert torch.equal(said, torch.cat([batch["hcr"] for batch in module.test_dataloader()]))
 
 
+def test_colour_images_have_radiomics_of_grey_and_of_each_channel(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 3), np.uint8)
+    module = npz(tmp_path, images, radiomics=BRIGHT, give_mask=True, batch_size=8)
+    assert module.hcr_features == 9 + 18 + 3 * 18
+    batch = next(iter(module.test_dataloader()))
+    expected, names, _ = extract(np.moveaxis(images, -1, 1), None, BRIGHT)
+    assert names == module.hcr_names
+    assert batch["hcr"].numpy() == pytest.approx(expected, rel=1e-4)
+    assert batch["mask"].shape == (8, 1, 12, 12)
+    assert (batch["mask"].flatten(1).sum(1) == batch["hcr"][:, names.index("shape2D_PixelSurface")]).all()
+
+
 def test_mistakes_end_in_one_line(tmp_path):
     with pytest.raises(ValueError, match="give_mask=true needs"):
         phantom(tmp_path, radiomics=None, give_mask=True)
     with pytest.raises(ValueError, match="no masks were given"):
         phantom(tmp_path, radiomics=RadiomicsSettings("given"))
-    with pytest.raises(ValueError, match="describe one channel"):
-        npz(tmp_path, np.zeros((4, 12, 12, 3), np.uint8), radiomics=BRIGHT)
 
 
 def test_a_label_that_is_no_class_is_told(tmp_path):

@@ -35,6 +35,24 @@ def test_ceilings_of_the_two_signals_are_as_documented():
     assert areas == pytest.approx([0.776, 0.776, 0.899], abs=0.004)
 
 
+@pytest.mark.parametrize(
+    ("correlation", "weights", "ceilings"),
+    [(0.0, (2, 10), [0.565, 0.931, 0.937]), (0.8, (6, 6), [0.920, 0.920, 0.948])],
+)
+def test_variants_split_the_signals_otherwise(correlation, weights, ceilings):
+    images, _, probability = two_signals_phantom(60, size=12, seed=3, weights=weights, correlation=correlation)
+    size, slope = two_signals(60, 3, correlation)
+    assert probability == pytest.approx(expit(weights[0] * (size - 0.5) + weights[1] * (slope - 0.5)))
+    tilt = images[:, -3:].mean((1, 2)) - images[:, :3].mean((1, 2))
+    assert np.corrcoef(tilt, slope)[0, 1] > 0.7
+    size, slope = two_signals(200_000, 0, correlation)
+    assert [size.mean(), slope.mean(), slope.std()] == pytest.approx([0.5, 0.5, 12**-0.5], abs=0.005)
+    chance = expit(weights[0] * (size - 0.5) + weights[1] * (slope - 0.5))
+    label = np.random.default_rng(1).uniform(size=200_000) < chance
+    areas = [auc(label, score)[0] for score in (size, slope, chance)]
+    assert areas == pytest.approx(ceilings, abs=0.004)
+
+
 def test_a_lesion_is_what_the_label_says_and_the_slope_is_not():
     images, labels, probability = lesion_or_none_phantom(200, seed=1)
     label, size, slope = lesion_or_none(200, 1)

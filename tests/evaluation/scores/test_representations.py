@@ -4,6 +4,7 @@ from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
+from medzoo.evaluation.scores import representations
 from medzoo.evaluation.scores.classification import auc
 from medzoo.evaluation.scores.diagnostic import delong, delong_test
 from medzoo.evaluation.scores.representations import (
@@ -43,6 +44,19 @@ def test_probes_of_pixels_are_those_of_scikit_learn(classes, count):
     for index, rows in enumerate((pixels, codes, np.concatenate([codes, features], 1))):
         expected = LogisticRegression(max_iter=2000).fit(rows, label).predict_proba(rows)
         assert said[:, index] == pytest.approx(expected, abs=1e-3)
+
+
+def test_of_many_images_the_pixels_of_some_are_used_and_the_components_of_all(monkeypatch, caplog):
+    pixels, label = RNG.uniform(size=(60, 40)), np.arange(60) % 3
+    whole = fit_pixel_probes(pixels, np.zeros((60, 0)), label, 3)
+    monkeypatch.setattr(representations, "MOST_PIXELS", 45)
+    weight, bias = fit_pixel_probes(pixels, np.zeros((60, 0)), label, 3)
+    assert "45 of the 60" in caplog.text
+    chosen = representations.drawn(label, 45, "")
+    assert np.bincount(label[chosen]).tolist() == [15, 15, 15]
+    expected = LogisticRegression(max_iter=2000).fit(pixels[chosen], label[chosen]).predict_proba(pixels)
+    assert softmax(pixels @ weight[0].T + bias[0], axis=1) == pytest.approx(expected, abs=1e-3)
+    assert np.array_equal(weight[1:], whole[0][1:])
 
 
 def test_pixels_that_do_not_vary_say_nothing():

@@ -6,22 +6,32 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from medzoo.callbacks import LatentFigures, RepresentationReport
 from medzoo.datamodules import MedMNISTPhantomDataModule, NPZDataModule
 from medzoo.datamodules.radiomics import RadiomicsSettings
+from medzoo.evaluation.regression import tuned
 from medzoo.evaluation.scores.representations import auc_of
 from medzoo.lightning_modules import ContrastiveVAEModule, NonRedundantVAEModule
 from medzoo.models import CLUB, DensityRatio, RadiomicsVAE, SalientVAE
 from medzoo.models.fitted import pixels_of
 from medzoo.models.losses import kl_to_normal
+from medzoo.runtime.checkpoints.checkpoint import initialise
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 SIZES = {"spatial_dims": 2, "in_channels": 1, "image_size": [16, 16]}
 SMALL = {**SIZES, "channels": [2, 4], "strides": [1, 2], "kernels": [3, 3]}
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 BINARY = {"task": "binary", "num_classes": 2}
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    """Forests take most of the time of these tests, and none asks how good they are."""
+    monkeypatch.setattr(tuned, "TREES", 5)
+    monkeypatch.setattr(tuned, "SEARCHED", 2)
 
 
 def data(folder, name="two_signals", **options):
@@ -32,12 +42,12 @@ def data(folder, name="two_signals", **options):
     return module
 
 
-def three_classes(folder):
+def three_classes(folder, colours=()):
     rng = np.random.default_rng(0)
     arrays = {}
     for split in ("train", "val", "test"):
         arrays |= {
-            f"{split}_images": rng.integers(0, 255, (18, 16, 16), np.uint8),
+            f"{split}_images": rng.integers(0, 255, (18, 16, 16, *colours), np.uint8),
             f"{split}_labels": np.arange(18) % 3,
         }
     np.savez(folder / "three.npz", **arrays)
@@ -158,6 +168,23 @@ def test_more_than_two_classes(tmp_path):
     assert 0 <= trainer.callback_metrics["test/auc"] <= 1
 
 
+def test_colour_images_of_three_classes(tmp_path):
+    datamodule = three_classes(tmp_path, colours=(3,))
+    torch.manual_seed(0)
+    datamodule.setup()
+    assert datamodule.hcr_features == 81
+    net = RadiomicsVAE(latent_features=3, condition_features=81, **SMALL | {"in_channels": 3})
+    module = NonRedundantVAEModule(net, ADAM, task="multiclass", num_classes=3)
+    callbacks = [RepresentationReport(20), LatentFigures()]
+    trainer = run(module, datamodule, default_root_dir=tmp_path, callbacks=callbacks)
+    trainer.test(module, datamodule, verbose=False)
+    told = trainer.callback_metrics
+    assert {f"test/auc{each}" for each in ("", "_pixels", "_hcr_pca", "_dlr_forest", "_svm")} <= {*told}
+    again = NonRedundantVAEModule(net, ADAM, task="multiclass", num_classes=3)
+    again.load_state_dict(module.state_dict())
+    assert again.set_names == module.set_names
+
+
 def test_probes_are_fitted_on_training_images_and_a_set_sees_its_part_alone(tmp_path):
     datamodule, module = data(tmp_path), vae(probe_every=1)
     run(module, datamodule, epochs=1)
@@ -170,7 +197,7 @@ def test_pixels_are_compared_from_the_training_images_and_kept(tmp_path):
     datamodule, module = data(tmp_path), vae(probe_every=1)
     assert module.set_names == ("HCR", "DLR", "HCR + DLR"), "a checkpoint from before has no more"
     run(module, datamodule, epochs=1)
-    assert module.set_names[3:] == ("pixels", "PCA 32", "HCR + PCA 32")
+    assert module.set_names[3:6] == ("pixels", "PCA 32", "HCR + PCA 32")
     rows = [(batch["image"], batch["label"]) for batch in datamodule.ordered_dataloader("train")]
     pixels, label = (torch.cat(each) for each in zip(*rows, strict=True))
     expected = LogisticRegression(max_iter=2000).fit(pixels.flatten(1).double().numpy(), label.numpy())
@@ -179,6 +206,59 @@ def test_pixels_are_compared_from_the_training_images_and_kept(tmp_path):
     batch = batch_of(datamodule)
     said = again.pixel_probes(batch["image"], torch.zeros(len(batch["image"]), 27))[:, 0].numpy()
     assert said == pytest.approx(expected.predict_proba(batch["image"].flatten(1).double().numpy()), abs=1e-3)
+
+
+def test_forests_and_machines_of_the_parts_are_kept_and_told_with_their_validation(tmp_path):
+    datamodule, module = data(tmp_path, counts=(60, 20, 20)), vae()
+    trainer = run(module, datamodule, epochs=1, default_root_dir=tmp_path, callbacks=[RepresentationReport(20)])
+    assert module.set_names[6:] == tuple(
+        f"{part}, {learner}"
+        for learner in ("forest", "SVM")
+        for part in ("HCR", "DLR", "HCR + DLR", "PCA 32", "HCR + PCA 32")
+    )
+    trainer.test(module, datamodule, verbose=False)
+    told = trainer.callback_metrics
+    for suffix in (
+        "_hcr_forest",
+        "_dlr_forest",
+        "_forest",
+        "_pca_svm",
+        "_hcr_pca_forest",
+        "_svm",
+        "_hcr_pca",
+        "_pixels",
+    ):
+        assert 0 <= told[f"test/auc{suffix}"] <= 1
+    again = vae()
+    again.load_state_dict(module.state_dict())
+    held = datamodule.ordered_dataloader("val")
+    rows = [(again.all_probabilities(batch, *again.features(batch)).detach(), batch["label"]) for batch in held]
+    prob, label = (torch.cat(each).numpy() for each in zip(*rows, strict=True))
+    for index, suffix in ((1, "_dlr"), (2, ""), (8, "_forest"), (13, "_svm"), (15, "_hcr_pca_svm")):
+        assert told[f"test/validation_auc{suffix}"].item() == pytest.approx(auc_of(label, prob[:, index]))
+    first, second, truth = module.of_split(datamodule, "train")
+    held = [*datamodule.ordered_dataloader("train")]
+    pixels = torch.cat([pixels_of(batch["image"]) for batch in held]).numpy()
+    codes = PCA(32, whiten=True, random_state=0).fit_transform(pixels)
+    assert again.pixel_probes.components(held[0]["image"]).numpy() == pytest.approx(codes[:6], abs=1e-6)
+    expected = tuned.fit_learners(torch.cat([first, second], 1).double().numpy(), truth.numpy(), 2)
+    batch = batch_of(datamodule)
+    both = torch.cat(again.features(batch), 1).detach()
+    said = again.all_probabilities(batch, both[:, :27], both[:, 27:]).detach().numpy()
+    assert said[:, 8] == pytest.approx(expected.forest.predict_proba(both.double().numpy()), abs=1e-6)
+    assert said[:, 13] == pytest.approx(expected.machine.predict_proba(both.double().numpy()), abs=1e-6)
+
+
+def test_a_checkpoint_without_learners_is_read_as_before(tmp_path):
+    datamodule, module = data(tmp_path), vae()
+    trainer = run(module, datamodule, epochs=1, callbacks=[RepresentationReport(20)], default_root_dir=tmp_path)
+    state = {name: value for name, value in module.state_dict().items() if not name.startswith(("learned", "areas"))}
+    old = vae()
+    initialise(old, {"state_dict": state}, tmp_path / "old.ckpt")
+    assert old.set_names == module.set_names[:6]
+    trainer.test(old.eval(), datamodule, verbose=False)
+    assert "test/auc_hcr_pca" in trainer.callback_metrics
+    assert not any("svm" in name or "validation" in name for name in trainer.callback_metrics)
 
 
 def test_large_images_are_averaged_down():
