@@ -15,8 +15,7 @@ __all__ = ["finished", "write_card"]
 SHOWN = {
     "seeds": "means ± SD over seeds {seeds}",
     "interval": "what no seed changes with its 95% interval",
-    "ensemble": "ensembles are the mean probabilities of these seeds, with a bootstrap 95% interval of the test cases "
-    "(ACC: Wilson's)",
+    "ensemble": "ensembles are the mean probabilities of these seeds, with the 95% interval of the test cases",
 }
 
 
@@ -52,7 +51,7 @@ def finished(jobs: Sequence[Job], at_once: int, *, only_write: bool) -> bool:
     """Whether all jobs are finished, after training the others unless nothing is to be trained."""
     missing = [job for job in jobs if not job.done] if only_write else train_missing(jobs, at_once)
     for job in missing:
-        print(f"missing: python train.py {' '.join(job.words)} ({job.folder})")
+        print(f"missing: {' '.join(job.command)} ({job.folder})")
     return not missing
 
 

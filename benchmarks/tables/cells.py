@@ -8,12 +8,11 @@ import numpy as np
 
 from benchmarks.tables.description import Line, Table
 from benchmarks.tables.training import Job
-from medzoo.evaluation.scores.classification import auc, bootstrap_auc, one_vs_rest
-from medzoo.evaluation.scores.diagnostic import rates
-from medzoo.evaluation.scores.intervals import interval_text, percentile_interval
+from medzoo.evaluation.scores.intervals import interval_text
+from medzoo.evaluation.scores.representations import compare_representations
 from medzoo.runtime.output.run_folder import read_csv
 
-__all__ = ["cells", "ensemble", "mean_and_sd"]
+__all__ = ["cells", "ensemble", "mean_and_sd", "value_of"]
 
 
 def cells(line: Line, table: Table, jobs: Sequence[Job]) -> list[str]:
@@ -38,7 +37,7 @@ def cells(line: Line, table: Table, jobs: Sequence[Job]) -> list[str]:
         return [*(interval_text(found, _known(chosen[name], found)) for name in table.columns), f"{sum(minutes):.1f}"]
     if line.show == "interval":
         return [*(interval_text(*_bounded(chosen[name], jobs[0])) for name in table.columns), f"{minutes[0]:.1f}"]
-    values = {name: [_value(job, chosen[name]) for job in jobs] for name in table.columns}
+    values = {name: [value_of(job, chosen[name]) for job in jobs] for name in table.columns}
     return [*(mean_and_sd(values[name], digits[name]) for name in table.columns), f"{mean(minutes):.1f}"]
 
 
@@ -48,15 +47,15 @@ def mean_and_sd(values: Sequence[float], digits: int) -> str:
     return f"{mean(values):.{digits}f}{spread}"
 
 
-def ensemble(folders: Sequence[Path], *, resamples: int = 1000) -> dict[str, float]:
+def ensemble(folders: Sequence[Path]) -> dict[str, float]:
     """AUC and ACC of the mean probabilities of several runs on the same test cases.
 
     AUC is the mean over classes, one against the rest, ACC that of the most probable class: as `medmnist.Evaluator`
-    has them for one label of two or more classes.
+    has them for one label of two or more classes. Intervals are DeLong's (of more than two classes, the bootstrap's)
+    and Wilson's.
 
     Args:
         folders: Of the runs.
-        resamples: Bootstrap draws of cases behind the interval of the AUC; that of the ACC is Wilson's.
 
     Returns:
         `test/auc` and `test/acc`, each with 95% bounds under `_low` and `_high`.
@@ -73,24 +72,34 @@ def ensemble(folders: Sequence[Path], *, resamples: int = 1000) -> dict[str, flo
         raise ValueError(f"{folders[0]}: expected one label a case in predictions/test.csv")
     prob = np.mean([[[float(row[f"p_{name}"]) for name in names] for row in table] for table in tables], axis=0)
     label = np.array([names.index(str(label)) for _, label in told[0]])
-    truth = one_vs_rest(label, len(names))
-    areas = [float(auc(truth[:, k], prob[:, k])[0]) for k in range(len(names))]
-    draws = np.mean([bootstrap_auc(truth[:, k], prob[:, k], resamples=resamples) for k in range(len(names))], axis=0)
-    low, high = percentile_interval(draws)
-    hits = rates(np.ones(len(label), bool), prob.argmax(1) == label)  # the share of hits, with its interval
-    area = {"test/auc": mean(areas), "test/auc_low": low, "test/auc_high": high}
-    return area | {f"test/acc{end}": hits[f"sensitivity{end}"] for end in ("", "_low", "_high")}
+    (row,) = compare_representations(label, {"ensemble": prob}, "ensemble")
+    return {f"test/{name}{end}": float(row[f"{name}{end}"]) for name in ("auc", "acc") for end in ("", "_low", "_high")}
 
 
-def _value(job: Job, metric: str) -> float:
-    value = job.metrics.get(metric)
-    if value is None:
-        raise ValueError(f"{job.folder}: no {metric} in metrics.json")
+def value_of(job: Job, metric: str) -> float:
+    """A number of a run.
+
+    Args:
+        job: Finished.
+        metric: Of `metrics.json`, or `<file>#<first cell of the row>#<column>` of a CSV of the run.
+
+    Raises:
+        ValueError: If the run has no such number.
+    """
+    file, *cell = metric.split("#")
+    if not cell:
+        value = job.metrics.get(metric)
+    else:
+        name, column = cell
+        rows = [row for row in read_csv(job.folder / file) if next(iter(row.values())) == name]
+        value = rows[0].get(column) if rows else None
+    if value in (None, ""):
+        raise ValueError(f"{job.folder}: no {metric}")
     return float(value)
 
 
 def _bounded(metric: str, job: Job) -> tuple[dict[str, float], str]:
-    return {name: _value(job, name) for name in (metric, f"{metric}_low", f"{metric}_high")}, metric
+    return {name: value_of(job, name) for name in (metric, f"{metric}_low", f"{metric}_high")}, metric
 
 
 def _known(metric: str, found: dict[str, float]) -> str:

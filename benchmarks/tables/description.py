@@ -41,9 +41,10 @@ class Table(BaseModel, extra="forbid", frozen=True):
     Args:
         card: The page, from the root of the repository. It has `<!-- table: NAME -->` and `<!-- /table -->`.
         label: Headings of the first columns.
-        columns: Metrics of `metrics.json` by heading.
+        columns: Metrics by heading: of `metrics.json`, or `<file>#<first cell of the row>#<column>` of a CSV.
         digits: Digits after the point by heading, 3 where none are given.
-        runs: Words of `python train.py` by a name for each setting, without the seed.
+        runs: Words of `python train.py` by a name for each setting, without the seed. The first may be `-m <module>`,
+            which is run in place of `train.py`: it takes the same words and writes `metrics.json`.
         seeds: Every setting is trained with each.
         rows: In order.
     """

@@ -23,15 +23,21 @@ __all__ = ["Job", "job_of", "train_missing"]
 
 @dataclass(frozen=True)
 class Job:
-    """One run of `train.py`.
+    """One run of `train.py`, or of a module that takes its words.
 
     Args:
-        words: Its command line, without the folder.
+        words: Its command line, without the folder; the first is `-m <module>` for a module.
         folder: Of the run; holds `metrics.json` once it is finished.
     """
 
     words: tuple[str, ...]
     folder: Path
+
+    @property
+    def command(self) -> list[str]:
+        """As a user would write it, without the folder."""
+        module = self.words[0].startswith("-m ")
+        return ["python", *(self.words[0].split() if module else ["train.py"]), *self.words[int(module) :]]
 
     @property
     def done(self) -> bool:
@@ -47,8 +53,9 @@ class Job:
 def job_of(words: Sequence[str], seed: int, runs: Path) -> Job:
     """The run of some words with a seed.
 
-    Its folder is `<runs>/<experiment>/seed_<seed>_<digest of the config>`: a run of another config is another run,
-    and tables share runs. A change of the code does not show in it.
+    Its folder is `<runs>/<experiment>/seed_<seed>_<digest of the config>`, with the module's name in front of `seed`
+    where there is one: a run of another config is another run, and tables share runs. A change of the code does not
+    show in it.
 
     Args:
         words: Of the command line.
@@ -56,9 +63,10 @@ def job_of(words: Sequence[str], seed: int, runs: Path) -> Job:
         runs: Folder of all runs.
     """
     given = (*words, f"seed={seed}")
-    config = compose("train", _overrides([*given], "train"))
+    module = given[0].removeprefix("-m ").rpartition(".")[2] + "_" if given[0].startswith("-m ") else ""
+    config = compose("train", _overrides([*given[bool(module) :]], "train"))
     experiment = str(HydraConfig.get().runtime.choices.experiment)
-    return Job(given, runs / experiment / f"seed_{seed}_{settings_digest(config)}")
+    return Job(given, runs / experiment / f"{module}seed_{seed}_{settings_digest(config)}")
 
 
 def train_missing(jobs: Iterable[Job], at_once: int = 1) -> list[Job]:
@@ -86,7 +94,7 @@ def train_missing(jobs: Iterable[Job], at_once: int = 1) -> list[Job]:
             said = "done" if job.done else f"FAILED, see {job.folder}.log"
             left = _minutes_left([job.words[:-1] for job in running.values()], minutes) / at_once
             took = f"{each.result():.1f} minutes; about {left:.0f} minutes left"
-            print(f"{number} of {len(waiting)}: {' '.join(job.words)}: {said}, {took}", flush=True)
+            print(f"{number} of {len(waiting)}: {' '.join(job.command[1:])}: {said}, {took}", flush=True)
     return failed
 
 
@@ -100,7 +108,7 @@ def _train(job: Job, at_once: int) -> float:
     """Train one job; returns the minutes it took."""
     log = job.folder.with_name(f"{job.folder.name}.log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "train.py", *job.words, f'hydra.run.dir="{job.folder.absolute()}"', "auto_resume=true"]
+    command = [sys.executable, *job.command[1:], f'hydra.run.dir="{job.folder.absolute()}"', "auto_resume=true"]
     threads = str(max(1, (os.cpu_count() or 1) // at_once))
     environment = {"OMP_NUM_THREADS": threads, **os.environ}
     began = time.perf_counter()

@@ -12,10 +12,10 @@ import yaml
 from benchmarks.tables import __main__ as command
 from benchmarks.tables import card, description, training
 from benchmarks.tables.__main__ import main
-from benchmarks.tables.cells import ensemble, mean_and_sd
+from benchmarks.tables.cells import ensemble, mean_and_sd, value_of
 from benchmarks.tables.description import Table, known, read_table
 from benchmarks.tables.text import markdown, markers, numbers
-from benchmarks.tables.training import job_of, train_missing
+from benchmarks.tables.training import Job, job_of, train_missing
 from medzoo.runtime.composing.resolvers import register_resolvers
 from tests.conftest import ROOT, SMALL
 
@@ -67,7 +67,7 @@ def test_a_table_is_trained_once_and_written_between_its_markers(fake, trained, 
     assert main(call) == 0
     assert len(trained) == 6, "five seeds of one setting, the first alone of the other"
     said = capsys.readouterr().out
-    assert ": experiment=medmnist_classification_demo seed=1: done, 1.0 minutes; about" in said
+    assert ": train.py experiment=medmnist_classification_demo seed=1: done, 1.0 minutes; about" in said
     assert [line[:6] for line in said.splitlines()[:6]] == [f"{n} of 6" for n in range(1, 7)]
 
     text = fake.read_text()
@@ -106,7 +106,7 @@ def test_a_metric_that_is_not_there_is_told(fake, trained, tmp_path, capsys):
     text = (tmp_path / "fake.yaml").read_text().replace("ACC: test/acc", "ACC: test/kappa")
     (tmp_path / "fake.yaml").write_text(text)
     assert main(["fake", "--runs", str(tmp_path / "runs")]) == 2
-    assert "no test/kappa in metrics.json" in capsys.readouterr().err
+    assert "no test/kappa" in capsys.readouterr().err
     assert fake.read_text() == PAGE
 
 
@@ -176,6 +176,25 @@ def test_an_ensemble_scores_as_the_evaluator_of_medmnist(tmp_path):
         ensemble([tmp_path / "0", tmp_path / "2"])
 
 
+def test_a_number_is_found_in_a_table_of_the_run(tmp_path):
+    (tmp_path / "table.csv").write_text("name,auc,acc\nHCR,0.7,\npixels,0.8,0.6\n")
+    job = Job(("experiment=nomogram_demo",), tmp_path)
+    assert value_of(job, "table.csv#pixels#auc") == 0.8
+    for metric in ("table.csv#PCA#auc", "table.csv#HCR#acc", "table.csv#HCR#f1", "none.csv#HCR#auc", "test/auc"):
+        with pytest.raises(ValueError, match=f"no {metric}"):
+            value_of(job, metric)
+
+
+def test_a_module_is_run_in_place_of_train(tmp_path):
+    register_resolvers()
+    words = ["experiment=nomogram_demo"]
+    job = job_of(["-m benchmarks.pixel_forest", *words], 2, tmp_path)
+    assert job.command == ["python", "-m", "benchmarks.pixel_forest", *words, "seed=2"]
+    assert job_of(words, 2, tmp_path).command == ["python", "train.py", *words, "seed=2"]
+    own, other = job.folder.name, job_of(words, 2, tmp_path).folder.name
+    assert own == f"pixel_forest_{other}"
+
+
 def test_numbers_are_written_as_tables_write_them():
     values = [0.81, 0.82, 0.85]
     assert mean_and_sd(values, 3) == f"{mean(values):.3f} ± {stdev(values):.3f}" == "0.827 ± 0.021"
@@ -209,7 +228,7 @@ def test_a_real_run_is_trained_resumed_and_shown(tmp_path, capsys):
     assert train_missing([job, broken, job], 2) == [broken]
     assert {"test/auc", "fit/minutes"} <= job.metrics.keys()
     assert "error: " in broken.folder.with_name(f"{broken.folder.name}.log").read_text()
-    found = ensemble([job.folder], resamples=20)
+    found = ensemble([job.folder])
     assert found["test/auc"] == pytest.approx(job.metrics["test/auc"], abs=1e-5), "of one run, its own"
     assert found["test/acc"] == pytest.approx(job.metrics["test/acc"], abs=1e-6)
     (job.folder / "metrics.json").unlink()
