@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from medzoo.files import write_between
+
 __all__ = ["figures", "repeated"]
 
 ROOT = Path(__file__).parents[1]
@@ -112,8 +114,7 @@ def main() -> None:
     table = "\n".join(
         ["| what | figure |", "|---|---|", *(f"| {name} | {value} |" for name, value in figures().items())]
     )
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.partition(END)[2]}")
+    write_between(PAGE, BEGIN, END, table)
     print(table)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from medzoo.datamodules.segmentation.plan import make_plan as make_sizes
+from medzoo.files import write_between
 from medzoo.runtime.composing.compose import compose
 from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.environment import CONF
@@ -64,8 +65,7 @@ def main() -> None:
             rows.append(f"| {file.stem} | {equal} | {' | '.join(map(str, values))} |")
             print(rows[-1], flush=True)
     head = f"| experiment | stage | {' | '.join(COLUMNS)} |\n|{'---|' * (2 + len(COLUMNS))}"
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text("\n".join([before + BEGIN, "", NOTE, head, *rows, "", END]) + rest.partition(END)[2])
+    write_between(PAGE, BEGIN, END, "\n".join([NOTE, head, *rows]))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "write_text"]
+__all__ = ["replacing", "write_between", "write_text"]
 
 
 @contextmanager
@@ -27,3 +27,21 @@ def write_text(file: Path, text: str) -> None:
     """Write a text, all or nothing."""
     with replacing(file) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two markers of a page, all or nothing.
+
+    Args:
+        page: The file.
+        begin: First marker, once in the page.
+        end: The marker that ends it, first of its kind after `begin`.
+        text: Stands between them, in lines of its own.
+
+    Raises:
+        ValueError: If `begin` is not there once, or no `end` follows.
+    """
+    before, *rest = page.read_text(encoding="utf-8").split(begin)
+    if len(rest) != 1 or end not in rest[0]:
+        raise ValueError(f"{page}: expected `{begin}` once, and `{end}` after it")
+    write_text(page, f"{before}{begin}\n\n{text.strip()}\n\n{end}{rest[0].partition(end)[2]}")

@@ -1,6 +1,6 @@
 import pytest
 
-from medzoo.files import replacing, write_text
+from medzoo.files import replacing, write_between, write_text
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
@@ -26,3 +26,20 @@ def test_an_error_leaves_what_was_there(tmp_path):
         stopped()
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_is_between_two_markers_is_replaced_and_nothing_else(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- b -->\nold\n<!-- e -->\nc\n<!-- e -->\n")
+    for _ in range(2):
+        write_between(page, "<!-- b -->", "<!-- e -->", "new\n")
+        assert page.read_text() == "a\n<!-- b -->\n\nnew\n\n<!-- e -->\nc\n<!-- e -->\n"
+
+
+@pytest.mark.parametrize("text", ["", "<!-- e --> <!-- b -->", "<!-- b --> <!-- b --> <!-- e -->"])
+def test_a_page_without_its_markers_stays_as_it_is(tmp_path, text):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(ValueError, match="expected `<!-- b -->` once, and `<!-- e -->` after it"):
+        write_between(page, "<!-- b -->", "<!-- e -->", "new")
+    assert page.read_text() == text

@@ -1,1 +1,1 @@
-"""Presents benchmarks: one row per case, one section of the page per benchmark."""
+"""Tables: of timings beside peers (`row`, `page`), and of the cards, by `python -m benchmarks.tables`."""

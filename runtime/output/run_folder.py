@@ -36,6 +36,7 @@ __all__ = [
     "read_csv",
     "read_metrics",
     "read_yaml",
+    "settings_digest",
     "write_metrics",
     "write_start",
 ]
@@ -154,6 +155,15 @@ def find_unfinished(runs: Path, config: DictConfig) -> Path | None:
         if _what(read_yaml(written)) == wanted:
             return run
     return None
+
+
+def settings_digest(config: DictConfig) -> str:
+    """Eight hex digits that two runs share if they train the same, as far as their config says.
+
+    Args:
+        config: As composed, interpolations not resolved.
+    """
+    return sha256(json.dumps(_what(config), sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def _what(config: DictConfig) -> dict[str, Any]:
