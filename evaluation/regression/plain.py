@@ -13,6 +13,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier
 
 from medzoo.evaluation.regression.comparators import Regression
 from medzoo.evaluation.regression.imputation import TrainingFiller
@@ -62,11 +63,20 @@ def plain_model(model: object) -> Arrays:
 
 def _forest(model: RandomForestClassifier) -> Arrays:
     """Trees whose leaves hold shares of the positive class, to be averaged; they read single precision."""
+    return _averaged(model.estimators_)
+
+
+def _tree(model: DecisionTreeClassifier) -> Arrays:
+    """A forest of one tree."""
+    return _averaged([model])
+
+
+def _averaged(models: Sequence[DecisionTreeClassifier]) -> Arrays:
     trees = []
-    for one in model.estimators_:
+    for one in models:
         tree, leaf = one.tree_, one.tree_.children_left < 0
-        share = tree.value[:, 0, 1] / tree.value[:, 0].sum(1)
-        trees.append((tree.feature, tree.threshold, tree.children_left, tree.children_right, leaf, share / len(model)))
+        share = tree.value[:, 0, 1] / tree.value[:, 0].sum(1) / len(models)
+        trees.append((tree.feature, tree.threshold, tree.children_left, tree.children_right, leaf, share))
     return {**_joined(trees), "base": np.array(0.0), "logistic": np.array(False), "form": np.array(_SINGLE)}
 
 
@@ -139,6 +149,7 @@ def _perceptron(model: MLPClassifier) -> Arrays:
 
 _READ: Mapping[str, Callable[..., Arrays]] = {
     "RandomForestClassifier": _forest,
+    "DecisionTreeClassifier": _tree,
     "HistGradientBoostingClassifier": _boosted,
     "XGBClassifier": _xgboost,
     "CalibratedClassifierCV": _support_vectors,

@@ -16,10 +16,12 @@ from medzoo.evaluation.nomogram.study import (
     SCORE_ALONE,
     Development,
     Part,
+    aggregated,
     develop,
     odds_rows,
     optimism_rows,
 )
+from medzoo.evaluation.regression.comparators import Regression
 from medzoo.evaluation.regression.image_score import Aggregate, folds_by_case
 from medzoo.evaluation.regression.plain import plain_filler, plain_model, plain_regression
 from medzoo.evaluation.scores.summary import table_one
@@ -35,7 +37,10 @@ _KEYS = {
     NOMOGRAM: "nomogram",
     CLINICAL: "clinical",
     SCORE_ALONE: "score",
+    **{aggregated(NOMOGRAM, how): f"nomogram_{how}" for how in ("mean", "max")},
+    **{aggregated(SCORE_ALONE, how): f"score_{how}" for how in ("mean", "max")},
     "random forest": "forest",
+    "decision tree": "tree",
     "SVM": "machine",
     "MLP": "perceptron",
     "XGBoost": "boosting",
@@ -89,6 +94,7 @@ class CaseTable:
         readers: By name, scores (N,) and calls (N,).
         truth: (N,) true probabilities, for phantoms only.
         images: Names of images, and as arrays their `case`, `latent` and `score`; none without images.
+        aggregates: By name, (N,) image scores that combine a case's images in another way.
     """
 
     names: list[str]
@@ -99,13 +105,15 @@ class CaseTable:
     readers: Mapping[str, tuple[np.ndarray, np.ndarray]]
     truth: np.ndarray | None = None
     images: EncodedImages | None = None
+    aggregates: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def part(self) -> Part:
         """The input of the regression."""
         others = [*self.candidates.values()]
         assert self.positive is not None
-        return Part(self.x, self.positive, np.column_stack(others) if others else np.empty((len(self.x), 0)))
+        beside = np.column_stack(others) if others else np.empty((len(self.x), 0))
+        return Part(self.x, self.positive, beside, self.aggregates)
 
 
 def case_folds(positive: np.ndarray, case: np.ndarray, settings: NomogramSettings) -> np.ndarray:
@@ -164,7 +172,8 @@ def probabilities_of(keeper: NomogramPart, table: CaseTable) -> dict[str, np.nda
         raise ValueError(f"{table.x.shape[1]} predictors; the nomogram has {len(names)}: {', '.join(names)}")
     if not keeper.fills_gaps:
         refuse_gaps(table.x, names, table.names)
-    found = keeper.probabilities(torch.from_numpy(np.asarray(table.x, float)))
+    x = np.column_stack([table.x, *table.aggregates.values()])
+    found = keeper.probabilities(torch.from_numpy(np.asarray(x, float)))
     return {name: prob.cpu().numpy() for name, prob in found.items()}
 
 
@@ -183,7 +192,7 @@ def _models(made: Development) -> dict[str, Any]:
     """By key of the keeper, arrays of the imputation and of the model."""
     found = {}
     for name, fit in made.fits.items():
-        arrays = plain_regression(fit) if name in (NOMOGRAM, CLINICAL, SCORE_ALONE) else plain_model(fit.model)
+        arrays = plain_regression(fit) if isinstance(fit, Regression) else plain_model(fit.model)
         found[_KEYS[name]] = plain_filler(fit.fill), arrays
     return found
 

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-from medzoo.evaluation.regression.image_score import along_score, by_case, fit_score, image_scores, out_of_fold
+from medzoo.evaluation.regression.image_score import (
+    Aggregate,
+    along_score,
+    by_case,
+    fit_score,
+    image_scores,
+    out_of_fold,
+)
 from medzoo.lightning_modules.contracts import Batch, CaseData, Cases
 from medzoo.lightning_modules.nomogram.fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
 from medzoo.lightning_modules.nomogram.images import EncodedImages, encode_images
@@ -170,11 +177,15 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
 
     def _table(self, datamodule: CaseData, cases: Cases, images: EncodedImages, scores: np.ndarray) -> CaseTable:
         assert self.settings is not None
-        own = by_case(scores, images.case, cases.names, self.settings.aggregate, self.settings.top)
+        settings = self.settings
+        own = by_case(scores, images.case, cases.names, settings.aggregate, settings.top)
+        ways: tuple[Aggregate, ...] = ("mean", "max")
+        rest = {how: by_case(scores, images.case, cases.names, how) for how in ways if how != settings.aggregate}
         x = np.column_stack([*(cases.values[name] for name in datamodule.predictors), own])
         others = {name: cases.values[name] for name in datamodule.candidates if name in cases.values}
         images = images.scored(scores)
-        return CaseTable(cases.names, cases.positive, cases.split, x, others, cases.readers, cases.probability, images)
+        known = cases.names, cases.positive, cases.split
+        return CaseTable(*known, x, others, cases.readers, cases.probability, images, rest)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""

@@ -17,9 +17,11 @@ _MODELS = {
     "clinical": Equation,
     "score": Equation,
     "forest": Trees,
+    "tree": Trees,
     "machine": SupportVectors,
     "boosting": Trees,
     "perceptron": Perceptron,
+    **{f"{model}_{how}": Equation for model in ("nomogram", "score") for how in ("mean", "max")},
 }
 
 

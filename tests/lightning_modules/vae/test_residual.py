@@ -69,8 +69,8 @@ def test_scores_are_of_each_image_and_differentiable(kind):
     assert set(made.predict_step({"id": ["a"], "image": image[:1].detach()}, 0)) == {"id", "score"}
 
 
-def hearts(root, **options):
-    phantom = FetalHeartPhantom(8, 6, views=1, size=32, readers=False)
+def hearts(root, views=1, **options):
+    phantom = FetalHeartPhantom(8, 6, views=views, size=32, readers=False)
     data = FetalHeartDataModule(
         root, phantom=phantom, image_size=[32, 32], mean=0.0, std=1.0, batch_size=8, predictors=[], **options
     )
@@ -109,3 +109,21 @@ def test_a_nomogram_is_named_after_the_classes(tmp_path):
     assert [axis.name for axis in reading.nomogram.axes] == ["image_score"]
     assert table.x.shape == (len(table.names), 1)
     assert [*made.case_probabilities(table)][:2] == ["nomogram", "image score"]
+
+
+@pytest.mark.parametrize(("own", "other"), [("mean", "max"), ("max", "mean")])
+def test_the_largest_and_the_mean_of_a_cases_images_are_read_from_one_checkpoint(tmp_path, own, other):
+    data = hearts(tmp_path, views=2)
+    made = module((32, 32), nomogram=NomogramSettings(folds=2, resamples=1, aggregate=own)).eval()
+    again = module((32, 32), nomogram=NomogramSettings(folds=2, resamples=1, aggregate=other)).eval()
+    with torch.no_grad():
+        made.finalize(data)
+        again.finalize(data)
+        prob, table = made.case_probabilities(made.case_table(data, "test")), made.case_table(data, "test")
+        swapped = again.case_probabilities(again.case_table(data, "test"))
+    names, scores = np.array(table.images.case), table.images.score
+    by_hand = [getattr(scores[names == name], other)() for name in table.names]
+    assert table.aggregates[other] == pytest.approx(by_hand)
+    for model in ("nomogram", "image score"):
+        assert prob[f"{model}, {other} of images"] == pytest.approx(swapped[model])
+        assert prob[model] == pytest.approx(swapped[f"{model}, {own} of images"])
