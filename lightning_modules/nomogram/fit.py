@@ -24,6 +24,7 @@ from medzoo.evaluation.nomogram.study import (
 from medzoo.evaluation.regression.comparators import Regression
 from medzoo.evaluation.regression.image_score import Aggregate, folds_by_case
 from medzoo.evaluation.regression.plain import plain_filler, plain_model, plain_regression
+from medzoo.evaluation.scores.prevalence import at_prevalence, prior_shift
 from medzoo.evaluation.scores.summary import table_one
 from medzoo.lightning_modules.contracts import CaseData
 from medzoo.lightning_modules.nomogram.images import EncodedImages
@@ -131,6 +132,7 @@ def fit_nomogram(
     fold: np.ndarray,
     datamodule: CaseData,
     walk: tuple[np.ndarray, np.ndarray] | None = None,
+    share: float | None = None,
 ) -> None:
     """Develop the nomogram and its comparators, and store everything that test and prediction read.
 
@@ -141,6 +143,8 @@ def fit_nomogram(
         fold: (N,) fold of each case.
         datamodule: With `predictors`, `candidates`, `missing` and `class_names`, optionally `units` and `levels`.
         walk: Latents and scores along the image score, for the figure.
+        share: Of positive cases in the study, if the development cases were drawn from it by class: probabilities and
+            thresholds are those at this share (`evaluation.scores.prevalence`).
     """
     names = [*datamodule.predictors, *([SCORE] if walk else [])]
     draws = settings.draws if datamodule.missing == "impute" else 0
@@ -158,7 +162,8 @@ def fit_nomogram(
     for note in made.notes:
         log.warning("%s", note)
     optimism = optimism_rows(table.part, names, draws, settings.resamples, settings.seed)
-    keeper.keep(_record(made, settings, table, datamodule, optimism), _numbers(made, table, walk), _models(made))
+    record, numbers = _record(made, settings, table, datamodule, optimism), _numbers(made, table, walk)
+    keeper.keep(record, numbers | (_at_share(numbers, share) if share else {}), _models(made))
 
 
 def probabilities_of(keeper: NomogramPart, table: CaseTable) -> dict[str, np.ndarray]:
@@ -207,6 +212,14 @@ def _numbers(made: Development, table: CaseTable, walk: tuple[np.ndarray, np.nda
         "threshold": np.array([*made.thresholds.values()]),
     }
     return numbers | ({"latent": walk[0], "score": walk[1]} if walk else {})
+
+
+def _at_share(numbers: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """The numbers that depend on the share of positive cases, at another share."""
+    drawn = float(numbers["share"])
+    shift = prior_shift(drawn, share)
+    threshold = at_prevalence(numbers["threshold"], drawn, share)
+    return {"share": share, "shift": [shift], "threshold": threshold, "linear": numbers["linear"] + shift}
 
 
 def _record(
