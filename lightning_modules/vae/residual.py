@@ -197,7 +197,9 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         settings = self.settings
         own = by_case(scores, images.case, cases.names, settings.aggregate, settings.top)
         ways: tuple[Aggregate, ...] = ("mean", "max")
-        rest = {how: by_case(scores, images.case, cases.names, how) for how in ways if how != settings.aggregate}
+        rest: dict[str, np.ndarray] = {
+            how: by_case(scores, images.case, cases.names, how) for how in ways if how != settings.aggregate
+        }
         x = np.column_stack([*(cases.values[name] for name in datamodule.predictors), own])
         others = {name: cases.values[name] for name in datamodule.candidates if name in cases.values}
         images = images.scored(scores)
