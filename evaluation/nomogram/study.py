@@ -4,6 +4,7 @@
 and thresholds on other cases, of a held-out split or another hospital.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,7 +174,8 @@ def judge(
 
     Returns:
         `auc` with its interval, rates and net benefit at the threshold, Brier score, calibration slope and intercept
-        with theirs; `score_auc`, `clinical_auc`, `auc_gain` and `auc_gain_p` where there is an image score.
+        with theirs; `score_auc`, `clinical_auc`, `auc_gain` and `auc_gain_p` where there is an image score; and of
+        every other model `auc_<model>`, such as `auc_random_forest`.
 
     Raises:
         ValueError: If a class is missing, or a probability.
@@ -194,7 +196,9 @@ def judge(
         gain = delong_test(positive, prob, probabilities[CLINICAL])
         numbers["clinical_auc"] = delong(positive, probabilities[CLINICAL])["auc"]
         numbers |= {"auc_gain": gain["difference"], "auc_gain_p": gain["p"]}
-    return numbers
+    others = probabilities.keys() - {NOMOGRAM, CLINICAL, SCORE_ALONE}
+    slugs = {name: re.sub(r"\W+", "_", name).lower() for name in probabilities if name in others}
+    return numbers | {f"auc_{slug}": delong(positive, probabilities[name])["auc"] for name, slug in slugs.items()}
 
 
 def validation_rows(optimism: Sequence[Mapping[str, Any]], numbers: Mapping[str, float] | None) -> list[dict[str, Any]]:

@@ -124,6 +124,8 @@ def test_the_nomogram_says_what_its_model_says(analysis):
     assert equation(made.regression.model, "HLHS").startswith("logit P(HLHS) = ")
     numbers = judge(test.positive, prob, made.thresholds)
     assert numbers["auc"] > numbers["clinical_auc"]
+    assert numbers["auc_decision_tree"] == pytest.approx(roc_auc_score(test.positive, prob["decision tree"]))
+    assert {"auc_random_forest", "auc_svm", "auc_mlp"} <= {*numbers}
 
 
 def test_rows_for_all_models_and_readers(analysis):
