@@ -194,15 +194,18 @@ def check_fusion(seen: Seen) -> None:
 
 def check_representations(seen: Seen) -> None:
     """Every regression gets the same training images; pixels are all that the network sees."""
-    images = [batch["image"].flatten(1) for batch in seen.data.ordered_dataloader("train")]
-    count, size = sum(map(len, images)), images[0].shape[1]
+    parts = [batch["image"].flatten(1).numpy() for batch in seen.data.ordered_dataloader("train")]
+    images = np.concatenate(parts)
+    count = len(images)
     assert len(seen.fits["code"]) == 3
     label = seen.fits["code"][0][1]
     for name, fits in seen.fits.items():
         for x, truth in fits:
             assert len(x) == count, f"{name}: {len(x)} of {count} training images"
             assert np.array_equal(truth, label), f"{name}: other labels"
-    assert seen.fits["pixels"][0][0].shape[1] == size, "pixels: fewer than the network sees"
+    pixels = seen.fits["pixels"][0][0]
+    assert pixels.shape == images.shape, "pixels: fewer than the network sees"
+    assert np.allclose(pixels, images), "pixels: of other images"
 
 
 CHECKS = {
