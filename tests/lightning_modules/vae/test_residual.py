@@ -17,7 +17,7 @@ from medzoo.lightning_modules import NomogramSettings, ResidualVAEModule
 from medzoo.models import ImageVAELoss, ResidualVAE
 from tests.conftest import REAL_DATA
 
-EPOCHS = 20
+EPOCHS = 25
 
 
 def module(size, channels=1, **options):
