@@ -255,7 +255,11 @@ class InMemoryDataModule(BaseDataModule):
         if not training:
             return self._batches(self._data[split], **ranks)
         order = {"shuffle": self.shuffle, "drop_last": self.drop_last, "balanced": self.balanced}
-        return self._batches(self._data[split], augment=self.augment, **order, **ranks)
+        return self._batches(self.learnt(self._data[split]), augment=self.augment, **order, **ranks)
+
+    def learnt(self, data: dict[str, Any]) -> dict[str, Any]:
+        """What training batches hold of a split: all of it."""
+        return data
 
     def _batches(self, data: dict[str, Any], **options: Any) -> TensorBatches:
         given: dict[str, Any] = {"mean": self.mean, "std": self.std, "seed": self.seed, **self.ranks, **options}

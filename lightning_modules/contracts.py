@@ -77,6 +77,10 @@ class Cases(Protocol):
     readers: Mapping[str, tuple[np.ndarray, np.ndarray]]
     probability: np.ndarray | None
 
+    def __getitem__(self, rows: np.ndarray) -> "Cases":
+        """The cases of some rows (M,) int."""
+        ...
+
 
 class CaseData(OrderedData, Protocol):
     """Cases with an outcome and predictors, for a nomogram."""

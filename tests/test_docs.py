@@ -1,4 +1,7 @@
-"""Every command block of README and docs: its commands compose, its Python imports, its YAML parses."""
+"""Every command block of README and docs: its commands compose, its Python imports, its YAML parses.
+
+And every claim of README and cards can be looked up: `test_a_claim_stands_by_the_table_or_test_that_shows_it`.
+"""
 
 import ast
 import importlib.util
@@ -23,6 +26,13 @@ TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILIN
 MODULES = {"docs", "benchmarks", "pytest", "venv", "medzoo"}
 LAUNCHERS = {"srun", "torchrun"}
 ELSEWHERE = {"git", "cd", "source", "wandb", "pre-commit"}
+
+CARDS = [ROOT / "README.md", *sorted((ROOT / "docs" / "models").glob("*.md"))]
+CLAIM = re.compile(
+    r"\b(beats?|beaten|wins?|won|outperform\w*|superior|state of the art|better than|worse than|as published"
+    r"|(do|does|did) as well as|(costs?|gains?) nothing)\b",
+    re.IGNORECASE,
+)
 
 
 def blocks(language: str) -> list:
@@ -103,3 +113,62 @@ def test_python_compiles_and_finds_what_it_imports(text):
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_yaml_parses(text):
     assert yaml.safe_load(text)
+
+
+def sections(text: str) -> dict[str, str]:
+    """By the anchor of its heading, the text up to the next heading, without code."""
+    _, *parts = re.split(r"^#+ (.+)$", "# top\n" + re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE)
+    anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in parts[::2]]
+    return dict(zip(anchors, parts[1::2], strict=True))
+
+
+def has_table(section: str) -> bool:
+    """Whether a row of a table has a number."""
+    return bool(re.search(r"^\|.*\d", section, re.MULTILINE))
+
+
+def unshown(page: Path, text: str) -> list[str]:
+    """Paragraphs and list items that claim without a table in their section, a link to one, or a test."""
+    bare = [section for section in sections(text).values() if not has_table(section)]
+    paragraphs = [each for section in bare for each in re.split(r"\n\s*\n|\n(?=- )", section) if CLAIM.search(each)]
+    return [" ".join(each.split()) for each in paragraphs if not any(shows(page, target) for target in targets(each))]
+
+
+def targets(paragraph: str) -> list[tuple[str, str]]:
+    """Targets of links, and names of tests."""
+    return re.findall(r"\]\(([^)\s]+)\)|`(tests/[\w/]+\.py)`", paragraph, re.ASCII)
+
+
+def shows(page: Path, target: tuple[str, str]) -> bool:
+    """Whether it is a test, or a section with a table."""
+    link, test = target
+    if test:
+        return (ROOT / test).is_file()
+    file, _, anchor = link.partition("#")
+    where = (page.parent / file).resolve() if file else page
+    if where.suffix == ".py":
+        return where.is_file() and ROOT / "tests" in where.parents
+    return where.suffix == ".md" and where.is_file() and has_table(sections(where.read_text()).get(anchor, ""))
+
+
+@pytest.mark.parametrize("page", CARDS, ids=lambda page: page.stem)
+def test_a_claim_stands_by_the_table_or_test_that_shows_it(page):
+    assert not unshown(page, page.read_text()), (
+        "give a table in this section, or a link to the section of one or a test"
+    )
+
+
+def test_a_claim_without_evidence_is_found():
+    table = "| model | AUC |\n|---|---|\n| ours | 0.9 |"
+    page = ROOT / "docs" / "models" / "hlhs.md"
+    claims = "Ours beats all others."
+    assert unshown(page, f"# A\n\n{claims}\n\n# B\n\n{table}") == [claims]
+    assert unshown(page, f"# A\n\nx\n- y\n- {claims}") == [f"- {claims}"]
+    assert unshown(page, f"# A\n\n{claims} [Shown](#no-such-section)")
+    assert unshown(page, f"# A\n\n{claims} See [the code](../../train.py), `tests/no_such_test.py`")
+    for shown in (
+        f"{claims}\n\n{table}",
+        f"{claims} [Shown](hlhs.md#results-on-phantoms)",
+        f"{claims} (`tests/test_docs.py`)",
+    ):
+        assert not unshown(page, f"# A\n\n{shown}")

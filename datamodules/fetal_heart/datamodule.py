@@ -43,6 +43,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         known_before: Predictors and candidates known before the outcome although their names look like it.
         missing: Whether a missing predictor is an error or is imputed.
         smaller_in_positive: A predictor that is smaller in label 1, to detect swapped labels. Null skips this check.
+        learn_from: Which training cases the autoencoder learns from: `all`, or only those of label 0 (`normal`).
         class_names: Names of label 0 and of label 1, the outcome, for tables and figures.
         val_share: Share of each class for validation, if the table has no column `split`.
         test_share: Share of each class for the test.
@@ -67,6 +68,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         known_before: Sequence[str] = (),
         missing: Literal["refuse", "impute"] = "refuse",
         smaller_in_positive: str | None = None,
+        learn_from: Literal["all", "normal"] = "all",
         class_names: Sequence[str] = ("normal", "HLHS"),
         val_share: float = 0.1,
         test_share: float = 0.2,
@@ -81,7 +83,7 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         check_names(named, ("label", "diagnosis", "HLHS"), where="predictors and candidates", known=known_before)
         self.channels, self.case, self.missing = channels, case, missing
         self.predictors, self.candidates = list(predictors), list(candidates)
-        self.smaller_in_positive = smaller_in_positive
+        self.smaller_in_positive, self.learn_from = smaller_in_positive, learn_from
         self.val_share, self.test_share, self.split_seed = val_share, test_share, split_seed
         self._image_shape = (1 if channels == "grey" else 1 + len(CHAMBERS), *image_size)
         self._owner: dict[str, str] = {}
@@ -129,6 +131,15 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
             labels = np.array([truth[owners[row]] for row in rows], np.int64)
             found[name] = images[rows], labels, [ids[row] for row in rows]
         return found
+
+    def learnt(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The training images, or those of normal cases."""
+        if self.learn_from == "all":
+            return data
+        normal = (data["labels"] == 0).nonzero()[:, 0]
+        beside = {name: values[normal] for name, values in data["beside"].items()}
+        ids = [data["ids"][row] for row in normal.tolist()]
+        return {"images": data["images"][normal], "labels": data["labels"][normal], "ids": ids, "beside": beside}
 
     def set_predict_input(self, path: str | Path) -> None:
         """Read images to predict, alone or with `cases.csv` beside them or above their folder `images`.
@@ -199,6 +210,8 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
             raise ValueError(
                 f"{find_table(self.root, 'cases')}: no column label; without it set 'datamodule.predictors=[]'"
             )
+        if self.learn_from == "normal":
+            self._check_normal(cases)
         if cases.positive is None or not self.predictors:
             return
         counts = {name: sum(one == name for one in cases.split) for name in SPLITS}
@@ -213,6 +226,15 @@ class FetalHeartDataModule(CaseTable, InMemoryDataModule):
         for name, why in telling(x, self.predictors, positive).items():
             log.warning("%s: %s; is it known before the diagnosis?", name, why)
         self._check_polarity(developed)
+
+    def _check_normal(self, cases: Cases) -> None:
+        """Refuse to learn from normal cases where none is known, or too few are left to be scored."""
+        if cases.positive is None:
+            raise ValueError(f"{find_table(self.root, 'cases')}: no column label; learn_from=normal needs it")
+        learnt, held = (cases.of(split).counts()[0] for split in ("train", "val"))
+        if not learnt or held < 3:
+            told = f"learn_from=normal: {learnt} {self.class_names[0]} cases for training and {held} for validation"
+            raise ValueError(f"{told}; at least 1 and 3 are needed: set datamodule.val_share")
 
     def _check_tested(self, cases: Cases) -> None:
         """Refuse cases that cannot be scored, before they are predicted."""

@@ -4,8 +4,9 @@
 and thresholds on other cases, of a held-out split or another hospital.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ __all__ = [
     "SCORE_ALONE",
     "Development",
     "Part",
+    "aggregated",
     "develop",
     "equation",
     "judge",
@@ -55,11 +57,13 @@ class Part:
         x: (N, K) predictors, the image score last where there is one; NaN where missing.
         positive: (N,) bool.
         candidates: (N, M) further predictors that were considered.
+        aggregates: By name, (N,) image scores that combine a case's images in another way.
     """
 
     x: np.ndarray
     positive: np.ndarray
     candidates: np.ndarray
+    aggregates: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Development:
     Attributes:
         names: K predictors, the image score last where there is one.
         fits: By model, the nomogram first: functions from predictors to probabilities.
-        columns: By model, its predictors among `names`.
+        columns: By model, its predictors among `names` and, after these, the aggregates.
         thresholds: By model, chosen on held-out predictions.
         nomogram: The regression as axes.
         notes: Warnings, a sentence each.
@@ -103,8 +107,8 @@ def develop(
 ) -> Development:
     """Fit the nomogram and its comparators to development cases.
 
-    With an image score, the clinical model has all other predictors, and `image score` has it alone. The learners have
-    all predictors.
+    With an image score, the clinical model has all other predictors, and `image score` has it alone; both nomogram and
+    score are also fitted with each other aggregate, where it differs. The learners have all predictors.
 
     Args:
         part: Cases whose image scores are out of fold.
@@ -122,13 +126,18 @@ def develop(
     Raises:
         ValueError: As `evaluation.regression.logistic.fit_logistic` does.
     """
-    names, x, positive = list(names), part.x, part.positive
+    names, positive = list(names), part.positive
+    x = np.column_stack([part.x, *part.aggregates.values()])
     every, scored = [*range(len(names))], names[-1] == SCORE
     fits: dict[str, tuple[Any, list[int]]] = {NOMOGRAM: (regression(names, draws, seed), every)}
     if scored and every[:-1]:
         fits[CLINICAL] = (regression(names[:-1], draws, seed), every[:-1])
     if scored:
         fits[SCORE_ALONE] = (regression(names[-1:]), every[-1:])
+    for column, how in enumerate(part.aggregates, len(names)):
+        if not np.array_equal(x[:, column], x[:, len(names) - 1]):  # as where each case has one image
+            fits[aggregated(NOMOGRAM, how)] = (regression(names, draws, seed), [*every[:-1], column])
+            fits[aggregated(SCORE_ALONE, how)] = (regression(names[-1:]), [column])
     fits |= {name: (fit, every) for name, fit in learners(names, seed).items()}
     thresholds, fitted = {}, {}
     for name, (fit, columns) in fits.items():
@@ -136,16 +145,21 @@ def develop(
         thresholds[name] = youden_threshold(positive, held_out(fit, x[:, columns], positive, fold))
     made = fitted[NOMOGRAM]
     notes = [*made.fit.notes, events_note(positive, len(names) + candidates)]
-    notes += [polarity_note(positive, x[:, -1], names[-1])] if scored else []
+    notes += [polarity_note(positive, part.x[:, -1], names[-1])] if scored else []
     return Development(
         names,
         fitted,
         {name: columns for name, (_, columns) in fits.items()},
         thresholds,
-        nomogram_of(made.model, x, units=units, levels=levels),
+        nomogram_of(made.model, part.x, units=units, levels=levels),
         list(dict.fromkeys(filter(None, notes))),
         float(positive.mean()),
     )
+
+
+def aggregated(model: str, how: str) -> str:
+    """Name of a model whose image score combines a case's images as `how` says, other than the nomogram does."""
+    return f"{model}, {how} of images"
 
 
 def judge(
@@ -160,7 +174,8 @@ def judge(
 
     Returns:
         `auc` with its interval, rates and net benefit at the threshold, Brier score, calibration slope and intercept
-        with theirs; `score_auc`, `clinical_auc`, `auc_gain` and `auc_gain_p` where there is an image score.
+        with theirs; `score_auc`, `clinical_auc`, `auc_gain` and `auc_gain_p` where there is an image score; and of
+        every other model `auc_<model>`, such as `auc_random_forest`.
 
     Raises:
         ValueError: If a class is missing, or a probability.
@@ -181,7 +196,9 @@ def judge(
         gain = delong_test(positive, prob, probabilities[CLINICAL])
         numbers["clinical_auc"] = delong(positive, probabilities[CLINICAL])["auc"]
         numbers |= {"auc_gain": gain["difference"], "auc_gain_p": gain["p"]}
-    return numbers
+    others = probabilities.keys() - {NOMOGRAM, CLINICAL, SCORE_ALONE}
+    slugs = {name: re.sub(r"\W+", "_", name).lower() for name in probabilities if name in others}
+    return numbers | {f"auc_{slug}": delong(positive, probabilities[name])["auc"] for name, slug in slugs.items()}
 
 
 def validation_rows(optimism: Sequence[Mapping[str, Any]], numbers: Mapping[str, float] | None) -> list[dict[str, Any]]:

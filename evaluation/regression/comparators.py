@@ -11,6 +11,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 from medzoo.evaluation.regression.imputation import PooledFit, fit_imputed, impute, training_filler
 from medzoo.evaluation.regression.logistic import Linear, LogisticFit, fit_logistic, recentred
@@ -96,16 +97,19 @@ class _Learned:
 
 
 def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
-    """Four learners by name; settings of forest, SVM and XGBoost are those of the paper's code, the MLP's are ours.
+    """Five learners by name; settings of forest, tree, SVM and XGBoost are those of the paper's code, the MLP's ours.
 
     Args:
         names: K predictors, for filling gaps.
-        seed: Of forest, boosting and network.
+        seed: Of forest, tree, boosting and network.
     """
     made: dict[str, Callable[[np.ndarray], Any]] = {
         "random forest": lambda _: random_forest(seed),
         "SVM": lambda positive: make_pipeline(
             StandardScaler(), calibrated_svm(int(min(positive.sum(), (~positive).sum())))
+        ),
+        "decision tree": lambda _: DecisionTreeClassifier(
+            criterion="entropy", class_weight="balanced", random_state=seed
         ),
         **_boosting(seed),
         "MLP": lambda _: make_pipeline(
@@ -158,7 +162,8 @@ def model_rows(
 
     Returns:
         `model`, `cases`, AUC with DeLong's 95% interval and p of the paired test, rates with Wilson's intervals,
-        p of McNemar's test of the calls, Brier score, calibration slope and intercept, threshold and its net benefit.
+        p of McNemar's test of the calls, Brier score, calibration slope and intercept, threshold and its net benefit
+        (blank for a threshold of 1, where there is none).
     """
     best, calls = probabilities[reference], probabilities[reference] >= thresholds[reference]
     rows = []
@@ -166,7 +171,8 @@ def model_rows(
         row = _row(name, positive, prob, prob >= thresholds[name], best, calls, name == reference)
         line = calibration_line(positive, prob)
         numbers = [line["brier"], line["calibration_slope"], line["calibration_intercept"], thresholds[name]]
-        numbers.append(net_benefit(positive, prob, thresholds[name])["net_benefit"])
+        last = thresholds[name] >= 1  # as of a fully grown tree: one wrong call would outweigh everything
+        numbers.append(np.nan if last else net_benefit(positive, prob, thresholds[name])["net_benefit"])
         rows.append({**row, **dict(zip(_OF_PROBABILITIES, map(_shown, numbers), strict=True))})
     for name, (score, called) in readers.items():
         read = np.isfinite(score) & np.isfinite(called)
@@ -222,4 +228,4 @@ def _learner(make: Callable[[np.ndarray], Any], names: Sequence[str]) -> Fit:
 
 
 def _shown(value: float) -> str:
-    return f"{value:.3f}"
+    return "" if np.isnan(value) else f"{value:.3f}"

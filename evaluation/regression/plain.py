@@ -14,6 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier
 
 from medzoo.evaluation.regression.comparators import Regression
 from medzoo.evaluation.regression.imputation import TrainingFiller
@@ -62,16 +63,25 @@ def plain_model(model: object) -> Arrays:
 
 
 def _forest(model: RandomForestClassifier) -> Arrays:
+    return _averaged(model.estimators_)
+
+
+def _tree(model: DecisionTreeClassifier) -> Arrays:
+    """A forest of one tree."""
+    return _averaged([model])
+
+
+def _averaged(models: Sequence[DecisionTreeClassifier]) -> Arrays:
     """Trees whose leaves hold shares of the classes, to be averaged; they read single precision.
 
     Of two classes the share of the second is kept, (nodes,), else all shares, (nodes, K).
     """
     trees = []
-    for one in model.estimators_:
+    for one in models:
         tree, leaf = one.tree_, one.tree_.children_left < 0
-        shares = tree.value[:, 0] / tree.value[:, 0].sum(1, keepdims=True)
+        shares = tree.value[:, 0] / tree.value[:, 0].sum(1, keepdims=True) / len(models)
         share = shares[:, 1] if shares.shape[1] == 2 else shares
-        trees.append((tree.feature, tree.threshold, tree.children_left, tree.children_right, leaf, share / len(model)))
+        trees.append((tree.feature, tree.threshold, tree.children_left, tree.children_right, leaf, share))
     return {**_joined(trees), "base": np.array(0.0), "logistic": np.array(False), "form": np.array(_SINGLE)}
 
 
@@ -157,6 +167,7 @@ def _perceptron(model: MLPClassifier) -> Arrays:
 
 _READ: Mapping[str, Callable[..., Arrays]] = {
     "RandomForestClassifier": _forest,
+    "DecisionTreeClassifier": _tree,
     "HistGradientBoostingClassifier": _boosted,
     "XGBClassifier": _xgboost,
     "CalibratedClassifierCV": _support_vectors,

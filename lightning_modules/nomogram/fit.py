@@ -16,12 +16,15 @@ from medzoo.evaluation.nomogram.study import (
     SCORE_ALONE,
     Development,
     Part,
+    aggregated,
     develop,
     odds_rows,
     optimism_rows,
 )
+from medzoo.evaluation.regression.comparators import Regression
 from medzoo.evaluation.regression.image_score import Aggregate, folds_by_case
 from medzoo.evaluation.regression.plain import plain_filler, plain_model, plain_regression
+from medzoo.evaluation.scores.prevalence import at_prevalence, prior_shift
 from medzoo.evaluation.scores.summary import table_one
 from medzoo.lightning_modules.contracts import CaseData
 from medzoo.lightning_modules.nomogram.images import EncodedImages
@@ -35,7 +38,10 @@ _KEYS = {
     NOMOGRAM: "nomogram",
     CLINICAL: "clinical",
     SCORE_ALONE: "score",
+    **{aggregated(NOMOGRAM, how): f"nomogram_{how}" for how in ("mean", "max")},
+    **{aggregated(SCORE_ALONE, how): f"score_{how}" for how in ("mean", "max")},
     "random forest": "forest",
+    "decision tree": "tree",
     "SVM": "machine",
     "MLP": "perceptron",
     "XGBoost": "boosting",
@@ -89,6 +95,7 @@ class CaseTable:
         readers: By name, scores (N,) and calls (N,).
         truth: (N,) true probabilities, for phantoms only.
         images: Names of images, and as arrays their `case`, `latent` and `score`; none without images.
+        aggregates: By name, (N,) image scores that combine a case's images in another way.
     """
 
     names: list[str]
@@ -99,13 +106,15 @@ class CaseTable:
     readers: Mapping[str, tuple[np.ndarray, np.ndarray]]
     truth: np.ndarray | None = None
     images: EncodedImages | None = None
+    aggregates: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def part(self) -> Part:
         """The input of the regression."""
         others = [*self.candidates.values()]
         assert self.positive is not None
-        return Part(self.x, self.positive, np.column_stack(others) if others else np.empty((len(self.x), 0)))
+        beside = np.column_stack(others) if others else np.empty((len(self.x), 0))
+        return Part(self.x, self.positive, beside, self.aggregates)
 
 
 def case_folds(positive: np.ndarray, case: np.ndarray, settings: NomogramSettings) -> np.ndarray:
@@ -123,6 +132,7 @@ def fit_nomogram(
     fold: np.ndarray,
     datamodule: CaseData,
     walk: tuple[np.ndarray, np.ndarray] | None = None,
+    share: float | None = None,
 ) -> None:
     """Develop the nomogram and its comparators, and store everything that test and prediction read.
 
@@ -133,6 +143,8 @@ def fit_nomogram(
         fold: (N,) fold of each case.
         datamodule: With `predictors`, `candidates`, `missing` and `class_names`, optionally `units` and `levels`.
         walk: Latents and scores along the image score, for the figure.
+        share: Of positive cases in the study, if the development cases were drawn from it by class: probabilities and
+            thresholds are those at this share (`evaluation.scores.prevalence`).
     """
     names = [*datamodule.predictors, *([SCORE] if walk else [])]
     draws = settings.draws if datamodule.missing == "impute" else 0
@@ -150,7 +162,8 @@ def fit_nomogram(
     for note in made.notes:
         log.warning("%s", note)
     optimism = optimism_rows(table.part, names, draws, settings.resamples, settings.seed)
-    keeper.keep(_record(made, settings, table, datamodule, optimism), _numbers(made, table, walk), _models(made))
+    record, numbers = _record(made, settings, table, datamodule, optimism), _numbers(made, table, walk)
+    keeper.keep(record, numbers | (_at_share(numbers, share) if share else {}), _models(made))
 
 
 def probabilities_of(keeper: NomogramPart, table: CaseTable) -> dict[str, np.ndarray]:
@@ -164,7 +177,8 @@ def probabilities_of(keeper: NomogramPart, table: CaseTable) -> dict[str, np.nda
         raise ValueError(f"{table.x.shape[1]} predictors; the nomogram has {len(names)}: {', '.join(names)}")
     if not keeper.fills_gaps:
         refuse_gaps(table.x, names, table.names)
-    found = keeper.probabilities(torch.from_numpy(np.asarray(table.x, float)))
+    x = np.column_stack([table.x, *table.aggregates.values()])
+    found = keeper.probabilities(torch.from_numpy(np.asarray(x, float)))
     return {name: prob.cpu().numpy() for name, prob in found.items()}
 
 
@@ -183,7 +197,7 @@ def _models(made: Development) -> dict[str, Any]:
     """By key of the keeper, arrays of the imputation and of the model."""
     found = {}
     for name, fit in made.fits.items():
-        arrays = plain_regression(fit) if name in (NOMOGRAM, CLINICAL, SCORE_ALONE) else plain_model(fit.model)
+        arrays = plain_regression(fit) if isinstance(fit, Regression) else plain_model(fit.model)
         found[_KEYS[name]] = plain_filler(fit.fill), arrays
     return found
 
@@ -198,6 +212,14 @@ def _numbers(made: Development, table: CaseTable, walk: tuple[np.ndarray, np.nda
         "threshold": np.array([*made.thresholds.values()]),
     }
     return numbers | ({"latent": walk[0], "score": walk[1]} if walk else {})
+
+
+def _at_share(numbers: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """The numbers that depend on the share of positive cases, at another share."""
+    drawn = float(numbers["share"])
+    shift = prior_shift(drawn, share)
+    threshold = at_prevalence(numbers["threshold"], drawn, share)
+    return {"share": share, "shift": [shift], "threshold": threshold, "linear": numbers["linear"] + shift}
 
 
 def _record(

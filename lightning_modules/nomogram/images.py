@@ -1,5 +1,6 @@
 """Latents and reconstruction errors of the images of cases."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -29,6 +30,13 @@ class EncodedImages:
     latent: np.ndarray
     error: np.ndarray
     score: np.ndarray
+
+    def of(self, cases: Sequence[str]) -> "EncodedImages":
+        """The images of some cases."""
+        rows = np.flatnonzero(np.isin(self.case, cases))
+        return EncodedImages(
+            [self.ids[row] for row in rows], self.case[rows], self.latent[rows], self.error[rows], np.empty(0)
+        )
 
     def scored(self, score: np.ndarray) -> "EncodedImages":
         """A copy with scores (N,)."""

@@ -5,7 +5,6 @@ into one score; it does not say how. Here the score is fitted between training a
 nomogram, if one is configured.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Literal, Unpack
 
@@ -14,7 +13,14 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-from medzoo.evaluation.regression.image_score import along_score, by_case, fit_score, image_scores, out_of_fold
+from medzoo.evaluation.regression.image_score import (
+    Aggregate,
+    along_score,
+    by_case,
+    fit_score,
+    image_scores,
+    out_of_fold,
+)
 from medzoo.lightning_modules.contracts import Batch, CaseData, Cases
 from medzoo.lightning_modules.nomogram.fit import CaseTable, NomogramSettings, case_folds, fit_nomogram
 from medzoo.lightning_modules.nomogram.images import EncodedImages, encode_images
@@ -27,11 +33,15 @@ from medzoo.models.residual_vae.score import ImageScore, ScoreKind
 
 __all__ = ["ResidualVAEModule"]
 
-log = logging.getLogger(__name__)
-
-IN_SAMPLE = (
-    "score=reconstruction is not out of fold: the autoencoder was trained on most development images, so its errors "
-    "are smaller there than on new cases, and thresholds and coefficients do not carry over; probe and mahalanobis do"
+SEEN = (
+    "score=reconstruction: errors are smaller on images that the autoencoder has learnt, so no equation of them would "
+    "hold for new cases; set datamodule.learn_from=normal and a datamodule.val_share such as 0.25: it then learns from "
+    "normal training cases alone, and the nomogram is fitted to all other development cases"
+)
+UNSEEN = (
+    "fitted to the development cases that the autoencoder has not learnt from: all with the outcome, and those of "
+    "validation without it. Probabilities and thresholds are brought to the share among all development cases (King "
+    "and Zeng 2001); the development's Brier score is that at the share among the cases of the fit"
 )
 
 
@@ -47,8 +57,7 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         optimizer: Builds the optimiser.
         scheduler: Its learning-rate schedule.
         scheduler_interval: Whether the schedule counts epochs or steps.
-        score: Kind of the image score. `reconstruction` is not out of fold: the autoencoder was trained on images of
-            all training cases, including positive ones.
+        score: Kind of the image score. A nomogram with `reconstruction` needs `learn_from=normal` of the datamodule.
         nomogram: Settings of the nomogram of predictors and image score; None for the autoencoder alone.
         **step: Of `OptimizedModule`.
     """
@@ -80,8 +89,10 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
 
     @property
     def nomogram_notes(self) -> tuple[str, ...]:  # type: ignore[override]
-        """A warning if the score is not out of fold."""
-        return (IN_SAMPLE,) if self.score.kind == "reconstruction" else ()
+        """Which cases the nomogram was fitted to, where they are not all of training and validation."""
+        if self.nomogram is not None and self.nomogram.shift.numel():
+            return (UNSEEN,)
+        return (SEEN,) if self.score.kind == "reconstruction" else ()
 
     @property
     def nomogram_method(self) -> dict[str, str]:
@@ -90,10 +101,18 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         size = " x ".join(map(str, self.net.sizes[0]))
         told = f"{self.score.kind} score, {self.settings.aggregate} of a case's images"
         folds = "" if self.score.kind == "reconstruction" else ", out of fold in development"
+        apart = self.nomogram is not None and self.nomogram.shift.numel()
+        learnt = "of normal cases that take no further part" if apart else "without labels"
         return {
             "preparation": f"images of {size} pixels, intensities in [0, 1]",
-            "model": f"variational autoencoder without labels; {told}{folds}; ",
+            "model": f"variational autoencoder {learnt}; {told}{folds}; ",
         }
+
+    def on_fit_start(self) -> None:
+        """Refuse a score that would be fitted to images that the autoencoder has learnt."""
+        data = getattr(self.trainer, "datamodule", None)
+        if self.nomogram is not None and self.score.kind == "reconstruction" and _learns_from(data) == "all":
+            raise ValueError(SEEN)
 
     def forward(self, image: Tensor) -> Tensor:
         """Reconstruction (B, C, H, W) in [0, 1] through the mean latent."""
@@ -118,7 +137,8 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         """Fit the image score and the nomogram to the cases of training and validation.
 
         The scores of these cases are out of fold, by case; the stored score is fitted to all of them. Without a
-        nomogram, only the score is fitted. Nothing is fitted unless there are cases of both classes.
+        nomogram, only the score is fitted. Nothing is fitted unless there are cases of both classes. If the autoencoder
+        has learnt from normal training cases, these are left out: it codes them better than new ones.
 
         Args:
             datamodule: With `cases`, `case_of` and `ordered_dataloader`, such as `FetalHeartDataModule`.
@@ -129,21 +149,25 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         cases = datamodule.cases("train", "val") if hasattr(datamodule, "cases") else None
         if cases is None or cases.positive is None or cases.positive.all() or not cases.positive.any():
             return
-        kind, settings = self.score.kind, self.settings or NomogramSettings()
-        images = encode_images(self, datamodule, ("train", "val"))
+        kind, settings, share = self.score.kind, self.settings or NomogramSettings(), None
+        if _learns_from(datamodule) == "normal":
+            share = float(cases.positive.mean())
+            cases = cases[np.flatnonzero(cases.positive | (np.array(cases.split) == "val"))]
+        assert cases.positive is not None
+        images = encode_images(self, datamodule, ("train", "val")).of(cases.names)
         label = dict(zip(cases.names, cases.positive, strict=True))
         positive = np.array([label[name] for name in images.case])
         self.score.take(**fit_score(kind, images.latent, positive, images.case, settings.seed))
         if self.nomogram is None:
             return
-        if kind == "reconstruction":
-            log.warning("%s", IN_SAMPLE)
+        if kind == "reconstruction" and share is None:
+            raise ValueError(SEEN)
         fold = case_folds(positive, images.case, settings)
         held = out_of_fold(kind, images.latent, images.error, positive, images.case, fold, settings.seed)
         home = dict(zip(images.case, fold, strict=True))
         table = self._table(datamodule, cases, images, held)
         of_cases = np.array([home[name] for name in cases.names])
-        fit_nomogram(self.nomogram, settings, table, of_cases, datamodule, along_score(images.latent, held, 9))
+        fit_nomogram(self.nomogram, settings, table, of_cases, datamodule, along_score(images.latent, held, 9), share)
 
     def case_table(self, datamodule: CaseData, *splits: str) -> CaseTable:
         """The cases of some splits with their image scores, by the fitted score.
@@ -170,11 +194,17 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
 
     def _table(self, datamodule: CaseData, cases: Cases, images: EncodedImages, scores: np.ndarray) -> CaseTable:
         assert self.settings is not None
-        own = by_case(scores, images.case, cases.names, self.settings.aggregate, self.settings.top)
+        settings = self.settings
+        own = by_case(scores, images.case, cases.names, settings.aggregate, settings.top)
+        ways: tuple[Aggregate, ...] = ("mean", "max")
+        rest: dict[str, np.ndarray] = {
+            how: by_case(scores, images.case, cases.names, how) for how in ways if how != settings.aggregate
+        }
         x = np.column_stack([*(cases.values[name] for name in datamodule.predictors), own])
         others = {name: cases.values[name] for name in datamodule.candidates if name in cases.values}
         images = images.scored(scores)
-        return CaseTable(cases.names, cases.positive, cases.split, x, others, cases.readers, cases.probability, images)
+        known = cases.names, cases.positive, cases.split
+        return CaseTable(*known, x, others, cases.readers, cases.probability, images, rest)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
@@ -207,6 +237,11 @@ class ResidualVAEModule(OptimizedModule, ReadsNomogram):
         numbers["ssim"] = ssim(reconstruction[:, :1], image[:, :1].float(), data_range=1.0)
         self.log_evaluation(stage, numbers, len(batch["id"]), prog_bar=stage == "val")
         return reconstruction
+
+
+def _learns_from(datamodule: object) -> str:
+    """Which training cases the autoencoder learns from: `all` or `normal`."""
+    return str(getattr(datamodule, "learn_from", "all"))
 
 
 def squared_error(reconstruction: Tensor, image: Tensor) -> Tensor:

@@ -17,9 +17,11 @@ _MODELS = {
     "clinical": Equation,
     "score": Equation,
     "forest": Trees,
+    "tree": Trees,
     "machine": SupportVectors,
     "boosting": Trees,
     "perceptron": Perceptron,
+    **{f"{model}_{how}": Equation for model in ("nomogram", "score") for how in ("mean", "max")},
 }
 
 
@@ -29,12 +31,14 @@ class NomogramPart(ExactPart):
     `record` holds everything but numbers: names, tables and notes, stored as JSON in the buffer `text`. `low`
     and `high` (K,) are the ranges of the predictors, `linear` (2,) that of the linear predictor, `share` the share of
     positive cases, `threshold` (M,) that of each model; `latent` (S, L) and `score` (S,) are a path along the score.
+    `shift` is added to the log odds of every model if the cases of the fit were drawn at another share; else empty.
     """
 
     low: Tensor
     high: Tensor
     linear: Tensor
     share: Tensor
+    shift: Tensor
     threshold: Tensor
     latent: Tensor
     score: Tensor
@@ -43,7 +47,7 @@ class NomogramPart(ExactPart):
 
     def __init__(self) -> None:
         super().__init__()
-        self.declare("low", "high", "linear", "share", "threshold", "latent", "score")
+        self.declare("low", "high", "linear", "share", "shift", "threshold", "latent", "score")
         self.declare("text", dtype=torch.uint8)
         self.models = nn.ModuleDict({name: Filled(made()) for name, made in _MODELS.items()})
 
@@ -79,6 +83,7 @@ class NomogramPart(ExactPart):
         self.check_fitted()
         equation = self.models["nomogram"].model
         found = {name: getattr(equation, name) for name in ("intercept", "coefficients")}
+        found["intercept"] = found["intercept"] + self.shift.sum()
         found |= {name: getattr(self, name) for name in ("low", "high", "linear", "share")}
         return {name: value.cpu().numpy() for name, value in found.items()}
 
@@ -99,9 +104,13 @@ class NomogramPart(ExactPart):
 
     def linear_predictor(self, x: Tensor) -> Tensor:
         """(N,) of predictors (N, K)."""
-        return self.models["nomogram"].model.linear(self.filled(x))
+        linear: Tensor = self.models["nomogram"].model.linear(self.filled(x))
+        return linear + self.shift.sum()
 
     def probabilities(self, x: Tensor) -> dict[str, Tensor]:
         """(N,) by model, the nomogram first, of predictors (N, K)."""
         x = self.exact(x)
-        return {name: self.models[key](x[:, columns]) for name, key, columns in self.record["models"]}
+        found = {name: self.models[key](x[:, columns]) for name, key, columns in self.record["models"]}
+        return (
+            {name: (prob.logit() + self.shift).sigmoid() for name, prob in found.items()} if len(self.shift) else found
+        )
