@@ -105,11 +105,11 @@ def learners(names: Sequence[str], seed: int = 0) -> dict[str, Fit]:
     """
     made: dict[str, Callable[[np.ndarray], Any]] = {
         "random forest": lambda _: random_forest(seed),
-        "SVM": lambda positive: make_pipeline(
-            StandardScaler(), calibrated_svm(int(min(positive.sum(), (~positive).sum())))
-        ),
         "decision tree": lambda _: DecisionTreeClassifier(
             criterion="entropy", class_weight="balanced", random_state=seed
+        ),
+        "SVM": lambda positive: make_pipeline(
+            StandardScaler(), calibrated_svm(int(min(positive.sum(), (~positive).sum())))
         ),
         **_boosting(seed),
         "MLP": lambda _: make_pipeline(
