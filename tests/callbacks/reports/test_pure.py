@@ -132,6 +132,7 @@ def test_segmentation():
     row = {
         "dice_bleed": 0.5,
         "iou_bleed": 1 / 3,
+        "nsd_bleed": 0.8,
         "hd95_bleed": 2.0,
         "volume_bleed_ml": 3.0,
         "true_volume_bleed_ml": 4.0,
