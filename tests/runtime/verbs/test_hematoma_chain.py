@@ -112,7 +112,12 @@ def test_all_arms_train_and_are_validated_for_equally_many_steps(tmp_path, exper
 def plain(config):
     """But for where the data come from, and what names the stage."""
     data = {"_target_", "root", "cohort", "masks", "cut_size", "neighbours", "box", "margin_mm", "expansion", "phantom"}
-    data |= {"val_hospitals", "test_hospitals", "resolution"}  # of the synthetic slices, which an experiment may lack
+    data |= {
+        "val_hospitals",
+        "test_hospitals",
+        "resolution",
+        "noise",
+    }  # of the synthetic slices, which an experiment may lack
     kept = {key: value for key, value in config.items() if key not in ("datamodule", "comparisons", "logger")}
     kept["callbacks"] = {name: value for name, value in config["callbacks"].items() if value}
     return {**kept, "datamodule": {key: value for key, value in config["datamodule"].items() if key not in data}}
