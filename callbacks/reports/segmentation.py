@@ -80,8 +80,15 @@ class SegmentationReport(TestReport[L.LightningModule, Data, Cases]):
         """Score one case."""
         prediction, reference = outputs["mask"][0].cpu().numpy(), batch["mask"][0].cpu().numpy()
         name, spacing, classes = batch["id"][0], batch["spacing"].double().tolist(), data.class_names
-        how = {"regions": data.regions, "ignore": data.ignore, "tolerance_mm": self.tolerance_mm}
-        scores = case_scores(prediction, reference, spacing, classes, **how)
+        scores = case_scores(
+            prediction,
+            reference,
+            spacing,
+            classes,
+            regions=data.regions,
+            ignore=data.ignore,
+            tolerance_mm=self.tolerance_mm,
+        )
         self._rows.append({"id": name, **scores})
         overlap = known_mean([scores[f"dice_{each}"] for each in classes[1:]])
         known = reference if data.ignore is None else np.where(reference == data.ignore, 0, reference)

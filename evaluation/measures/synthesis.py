@@ -1,6 +1,6 @@
 """Whether synthetic images resemble real ones, and whether they are copies of them."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.linalg import sqrtm
@@ -99,7 +99,7 @@ def shortcut_auc(
     patients: np.ndarray,
     *,
     made_patients: np.ndarray | None = None,
-    rule: Literal["linear", "forest"] = "linear",
+    forest: bool = False,
 ) -> float:
     """Area with which a rule tells made images from real ones by their detail alone.
 
@@ -113,7 +113,7 @@ def shortcut_auc(
         real: (M, H, W) images.
         patients: (M,) the patient of each; at least two patients.
         made_patients: (N,) the patient of each, where they are of patients.
-        rule: Which one.
+        forest: The forest rather than the linear rule.
 
     Returns:
         0.5 if they cannot be told apart, 1 if they always can.
@@ -124,11 +124,10 @@ def shortcut_auc(
     _, number = np.unique(patients, return_inverse=True)
     groups = np.concatenate([own + number.max() + 1, number])  # a made image is nobody else's
     folds = GroupKFold(min(5, number.max() + 1))
-    if rule == "linear":
-        features = radial_spectrum(images)
-        model: Any = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
-    else:
-        features = np.concatenate([radial_spectrum(images), _texture(images)], axis=1)
+    features = radial_spectrum(images)
+    model: Any = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
+    if forest:
+        features = np.concatenate([features, _texture(images)], axis=1)
         model = RandomForestClassifier(100, min_samples_leaf=3, class_weight="balanced", random_state=0)
     score = cross_val_predict(model, features, label, groups=groups, cv=folds, method="predict_proba")[:, 1]
     return float(auc(label, score)[0])

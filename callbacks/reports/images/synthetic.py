@@ -29,6 +29,8 @@ __all__ = ["Synthesised", "SyntheticImages"]
 
 log = logging.getLogger(__name__)
 
+_FOLDS = 5  # of `shortcut_auc`: with fewer patients, real images of one split could be missing from a training
+
 
 class Module(Protocol):
     """Members of the module that are used."""
@@ -70,11 +72,11 @@ class SyntheticImages(TestReport[Module, Data, Synthesised]):
     images that are suspiciously near to a training image (`evaluation.measures.synthesis.copies`), and
     `test/shortcut_auc` and `test/shortcut_forest_auc`, the areas with which a linear rule and a forest tell both apart
     by their detail, as a classifier reads them: if they are far above `test/real_shortcut_auc` and
-    `test/real_shortcut_forest_auc`, those of real test images, a classifier may learn that instead of the class.
-    Distances can be compared only where `features` are the same. Where the training images are not at hand, as on
-    another cohort, only the distances from its images are logged, `test/kid_elsewhere` and `test/fid_elsewhere`. With a
-    classifier, `test/inception_score` is that of made images and `test/real_inception_score` that of the training
-    images; with two classes it is 2 at most.
+    `test/real_shortcut_forest_auc`, those of real test images (of five patients or more), a classifier may learn that
+    instead of the class. Distances can be compared only where `features` are the same. Where the training images are
+    not at hand, as on another cohort, only the distances from its images are logged, `test/kid_elsewhere` and
+    `test/fid_elsewhere`. With a classifier, `test/inception_score` is that of made images and
+    `test/real_inception_score` that of the training images; with two classes it is 2 at most.
 
     Args:
         count: Images made.
@@ -153,10 +155,10 @@ class SyntheticImages(TestReport[Module, Data, Synthesised]):
             for each in (collected.made, collected.training, collected.test)
         )
         found = {}
-        for rule, name in (("linear", "shortcut_auc"), ("forest", "shortcut_forest_auc")):
-            found[name] = shortcut_auc(made, real, patients, rule=rule)
-            if len(set(tested)) > 1:
-                found[f"real_{name}"] = shortcut_auc(test, real, patients, made_patients=tested, rule=rule)
+        for name, forest in (("shortcut_auc", False), ("shortcut_forest_auc", True)):
+            found[name] = shortcut_auc(made, real, patients, forest=forest)
+            if min(len(set(tested)), len(set(patients))) >= _FOLDS:
+                found[f"real_{name}"] = shortcut_auc(test, real, patients, made_patients=tested, forest=forest)
         return found
 
     def _distances(self, images: Tensor, others: Tensor) -> dict[str, float]:

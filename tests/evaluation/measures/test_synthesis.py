@@ -90,8 +90,8 @@ def test_the_forest_sees_through_a_filter_that_deceives_the_linear_rule():
     coarse = np.stack([zoom(zoom(image, 0.5, order=1), 2, order=1) for image in slices(1)])
     hidden = with_the_spectrum_of(real, coarse)
     assert shortcut_auc(hidden, real, patients) < 0.8
-    assert shortcut_auc(hidden, real, patients, rule="forest") > 0.95
-    assert abs(shortcut_auc(slices(1), real, patients, rule="forest") - 0.5) < 0.12
+    assert shortcut_auc(hidden, real, patients, forest=True) > 0.95
+    assert abs(shortcut_auc(slices(1), real, patients, forest=True) - 0.5) < 0.12
 
 
 def test_one_resolution_and_one_noise_hide_what_a_generator_gets_wrong():
