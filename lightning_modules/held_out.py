@@ -19,15 +19,16 @@ def fit_to_validation(
     calibration: Calibration | None,
     threshold: PatientThreshold | None,
 ) -> None:
-    """Fit a calibration, then the threshold of patients to calibrated probabilities.
+    """Fit a calibration of images, then the threshold of patients and the calibration of their scores.
 
-    The threshold maximises sensitivity + specificity (Youden).
+    The threshold maximises sensitivity + specificity (Youden). The calibration of patients leaves the order of their
+    scores as it is.
 
     Args:
         module: With `predict_step`, which applies the calibration.
         datamodule: With `ordered_dataloader`.
         calibration: None to leave probabilities uncalibrated.
-        threshold: None to fit no threshold.
+        threshold: None to fit nothing of patients.
     """
     if calibration is not None:
         prob, label, _ = _predicted(module, datamodule)
@@ -36,7 +37,8 @@ def fit_to_validation(
     if threshold is not None:
         prob, label, ids = _predicted(module, datamodule)
         _, score, truth = patient_scores(ids, prob, label, threshold.pattern)
-        threshold.take(value=youden_threshold(truth == 1, score))
+        slope, bias = fit_calibration(np.stack([1 - score, score], axis=1), truth)
+        threshold.take(value=youden_threshold(truth == 1, score), slope=slope, shift=bias[1] - bias[0])
 
 
 @torch.no_grad()

@@ -1,14 +1,16 @@
 """Compare the stages of a run: tables and figures in the run folder (`Compares` in `contracts/`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medzoo.evaluation.figures import areas_figure, roc_figure
-from medzoo.evaluation.scores.diagnostic import calibration_line, delong, delong_test, rates
+from medzoo.evaluation.figures import areas_figure, decision_figure, roc_figure
+from medzoo.evaluation.scores.by_patient import judge_patients
+from medzoo.evaluation.scores.diagnostic import delong_test
 from medzoo.evaluation.scores.intervals import interval_text
 from medzoo.evaluation.scores.representations import compare_representations
 from medzoo.runtime.output.run_folder import read_csv, read_metrics
@@ -43,7 +45,11 @@ class CompareMetrics:
 
 
 class CompareScores:
-    """Scores of the same cases by several stages: areas, paired tests, rates at each threshold, ROC curves.
+    """Scores of the same cases by several stages: areas, paired tests, rates at each threshold, ROC and decisions.
+
+    Areas and slopes are those of the scores. The Brier score is given of the calibrated probabilities and of the
+    scores; decision curves are of the calibrated probabilities. Cases without an image count with the score of a rule
+    (`callbacks.PatientScores`) and are counted in the table, beside the optimiser steps of each stage.
 
     Args:
         stages: Names of stages, by their titles in the table; `predictions/patients.csv` of each is read.
@@ -65,38 +71,66 @@ class CompareScores:
             raise ValueError(f"reference={self.reference}: expected one of {', '.join(self.stages)}")
 
     def __call__(self, run: Path, name: str) -> None:
-        """Write `test_<name>.csv` and `figures/<name>_roc.png`."""
+        """Write `test_<name>.csv`, `figures/<name>_roc.png` and `figures/<name>_decision.png`."""
         read = {title: _scores(run / stage) for title, stage in self.stages.items()}
         found = {title: scores for title, scores in read.items() if scores}
         if not found:
             return
-        cases = sorted(set.intersection(*({*scores} for scores in found.values())))
-        positive = np.array([next(iter(found.values()))[case][1] for case in cases]) == 1
-        scores = {title: np.array([values[case][0] for case in cases]) for title, values in found.items()}
+        names = sorted(set.intersection(*({*scores} for scores in found.values())))
+        cases = {title: _Cases.of([scores[each] for each in names]) for title, scores in found.items()}
         rows = []
-        for title, score in scores.items():
-            threshold = read_metrics(run / self.stages[title]).get("test/patient_threshold", 0.5)
-            rows.append({name: title, **self._row(positive, score, threshold, scores.get(self.reference))})
+        for title, each in cases.items():
+            metrics = read_metrics(run / self.stages[title])
+            rows.append({name: title, **self._row(each, metrics, cases.get(self.reference))})
         write_table(run / f"test_{name}.csv", pd.DataFrame(rows))
         (run / "figures").mkdir(exist_ok=True)
+        positive = next(iter(cases.values())).positive
+        scores = {title: each.score for title, each in cases.items()}
         figure = roc_figure(positive, scores, resamples=self.resamples, outcome=self.outcome)
         figure.savefig(run / "figures" / f"{name}_roc.png")
+        usable = {title: each.probability for title, each in cases.items() if each.probability is not None}
+        if usable:
+            decision_figure(positive, usable, compared=True).savefig(run / "figures" / f"{name}_decision.png")
 
-    def _row(
-        self, positive: np.ndarray, score: np.ndarray, threshold: float, reference: np.ndarray | None
-    ) -> dict[str, Any]:
-        area, called, line = (
-            delong(positive, score),
-            rates(positive, score >= threshold),
-            calibration_line(positive, score),
-        )
-        row = {"AUC (95% CI)": interval_text(area, "auc")}
+    def _row(self, cases: "_Cases", metrics: Mapping[str, float | None], reference: "_Cases | None") -> dict[str, Any]:
+        threshold = metrics.get("test/patient_threshold") or 0.5
+        said = judge_patients(cases.positive, cases.score, threshold, cases.probability, cases.without_image)
+        row = {"AUC (95% CI)": interval_text(said, "auc")}
         if reference is not None:
-            row[f"p against {self.reference}"] = (
-                "" if reference is score else f"{delong_test(positive, score, reference)['p']:.3f}"
-            )
-        row |= {f"{rate} (95% CI)": interval_text(called, rate) for rate in _RATES}
-        return {**row, "Brier": f"{line['brier']:.3f}", "calibration slope": f"{line['calibration_slope']:.2f}"}
+            tested = delong_test(cases.positive, cases.score, reference.score)
+            row[f"p against {self.reference}"] = "" if reference is cases else f"{tested['p']:.3f}"
+        row |= {f"{rate} (95% CI)": interval_text(said, rate) for rate in _RATES}
+        calibrated = said.get("brier_calibrated")
+        return {
+            **row,
+            "Brier, calibrated": "" if calibrated is None else f"{calibrated:.3f}",
+            "Brier of scores": f"{said['brier']:.3f}",
+            "slope of scores": f"{said['calibration_slope']:.2f}",
+            "cases": len(cases.score),
+            "without image": int(cases.without_image.sum()),
+            "steps": _text(metrics.get("fit/steps")),
+        }
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """Of N cases: the truth (N,) bool, the scores (N,), the probabilities (N,), if any, and who has no image (N,)."""
+
+    positive: np.ndarray
+    score: np.ndarray
+    probability: np.ndarray | None
+    without_image: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, str]]) -> "_Cases":
+        """From rows of `predictions/patients.csv`; runs of earlier versions have neither of the last two columns."""
+        probability = np.array([float(row.get("probability") or "nan") for row in rows])
+        return cls(
+            np.array([int(row["label"]) == 1 for row in rows]),
+            np.array([float(row["score"]) for row in rows]),
+            None if np.isnan(probability).any() else probability,
+            np.array([row.get("without_image") == "1" for row in rows]),
+        )
 
 
 class CompareRepresentations:
@@ -144,9 +178,8 @@ def _p(row: Mapping[str, Any]) -> str:
     return f"{row['p']:.3g} ({row['difference']:+.3f})" if row["p"] < 1 else ""
 
 
-def _scores(stage: Path) -> dict[str, tuple[float, int]]:
-    rows = read_csv(stage / "predictions" / "patients.csv")
-    return {row["id"]: (float(row["score"]), int(row["label"])) for row in rows}
+def _scores(stage: Path) -> dict[str, Mapping[str, str]]:
+    return {row["id"]: row for row in read_csv(stage / "predictions" / "patients.csv")}
 
 
 def _text(value: float | None) -> str:

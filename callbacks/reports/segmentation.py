@@ -52,7 +52,7 @@ class Cases:
 
 
 class SegmentationReport(TestReport[L.LightningModule, Data, Cases]):
-    """Logs `test/dice`, `test/hd95_mm` and more (`measures.segmentation.summary`); writes a row for each case.
+    """Logs `test/dice`, `test/nsd`, `test/hd95_mm` and more (`measures.segmentation.summary`), a row for each case.
 
     Pictures have no volumes, and most no millimetres: `test/hd95_px`; `test/patient_dice` is over all pixels of a
     patient.
@@ -61,11 +61,15 @@ class SegmentationReport(TestReport[L.LightningModule, Data, Cases]):
     Args:
         cases: How many cases are drawn.
         window: Intensities shown as black and white, such as 0 and 80 HU for the brain; by default each image's range.
+        tolerance_mm: Distance of surfaces that counts as agreement in the normalised surface Dice, `test/nsd`; in
+            pixels where the unit of lengths is a pixel.
     """
 
-    def __init__(self, cases: int = 5, window: tuple[float, float] | None = None) -> None:
+    def __init__(self, cases: int = 5, window: tuple[float, float] | None = None, tolerance_mm: float = 2.0) -> None:
         super().__init__()
-        self.cases, self.window = cases, window
+        if tolerance_mm < 0:
+            raise ValueError(f"tolerance_mm={tolerance_mm:g} must not be negative")
+        self.cases, self.window, self.tolerance_mm = cases, window, tolerance_mm
 
     def reset(self) -> None:
         """Forget earlier batches."""
@@ -76,7 +80,15 @@ class SegmentationReport(TestReport[L.LightningModule, Data, Cases]):
         """Score one case."""
         prediction, reference = outputs["mask"][0].cpu().numpy(), batch["mask"][0].cpu().numpy()
         name, spacing, classes = batch["id"][0], batch["spacing"].double().tolist(), data.class_names
-        scores = case_scores(prediction, reference, spacing, classes, regions=data.regions, ignore=data.ignore)
+        scores = case_scores(
+            prediction,
+            reference,
+            spacing,
+            classes,
+            regions=data.regions,
+            ignore=data.ignore,
+            tolerance_mm=self.tolerance_mm,
+        )
         self._rows.append({"id": name, **scores})
         overlap = known_mean([scores[f"dice_{each}"] for each in classes[1:]])
         known = reference if data.ignore is None else np.where(reference == data.ignore, 0, reference)

@@ -18,7 +18,17 @@ from medzoo.datamodules.hematoma.cohort import CLASSES, Cohort, Patient, drawn_m
 from medzoo.datamodules.hematoma.roi import Box, Neighbours, roi_slices
 from medzoo.datamodules.hematoma.scans import case_id
 from medzoo.datamodules.hematoma.slices import HematomaSlicesDataModule
-from medzoo.datamodules.io import Volume, check_hu, check_same_grid, find_table, read_mask, read_volume, some
+from medzoo.datamodules.io import (
+    Volume,
+    check_hu,
+    check_same_grid,
+    find_table,
+    read_mask,
+    read_table,
+    read_volume,
+    some,
+    write_table,
+)
 from medzoo.datamodules.io.pictures.pages import write_picture
 from medzoo.datamodules.phantoms.head import HeadPhantom
 from medzoo.datamodules.phantoms.writing import appearing
@@ -30,15 +40,17 @@ __all__ = ["CutSlicesDataModule"]
 
 log = logging.getLogger(__name__)
 
-_MEASURED = "volumes by the affine"  # part of the key: slices labelled by volumes measured otherwise are cut again
+_MEASURED = "volumes by the affine, labels of empty masks"  # part of the key: slices made otherwise are cut again
+_EMPTY, _SKIPPED = "the mask is empty", "skipped.csv"
 
 
 class CutSlicesDataModule(HematomaSlicesDataModule):
     """Three slices of the baseline bleed of each patient, labelled by the volumes of both scans.
 
     If a checkpoint has seen no scan of the cohort, all hospitals are tested. Patients with an empty mask or without a
-    label are skipped and listed in `skipped.csv` beside the slices. Drawn masks take precedence for volumes. Pictures
-    are upright, with the patient's right on the left.
+    label have no slices and are listed in `skipped.csv` beside them; those of the test with an empty mask and a label
+    are in `without_image`, so that the test counts them. Drawn masks take precedence for volumes. Pictures are upright,
+    with the patient's right on the left.
 
     Args:
         root: Folder below which slices are written, in a folder named by a hash of these arguments.
@@ -138,12 +150,26 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             shutil.rmtree(self.root)
         with appearing(self.root) as root:
             skipped = self._cut_all(root)
-            text = "patient,why\n" + "".join(f"{name},{why}\n" for name, why in skipped.items())
-            (root / "skipped.csv").write_text(text)
+            write_table(root / _SKIPPED, ("patient", "split", "label", "why"), skipped)
             (root / "made_of.json").write_text(made_of)
         if skipped:
-            told = some([f"{name} ({why})" for name, why in skipped.items()])
-            log.warning("%d patients left out, all in %s: %s", len(skipped), self.root / "skipped.csv", told)
+            told = some([f"{row['patient']} ({row['why']})" for row in skipped])
+            log.warning("%d patients have no slices, all in %s: %s", len(skipped), self.root / _SKIPPED, told)
+
+    @property
+    def without_image(self) -> dict[str, int]:
+        """Labels of the test patients in whose scans no bleed was found: there is nothing to cut, but they count."""
+        file = self.root / _SKIPPED
+        listed = file.is_file() and file.read_text().count("\n") > 1
+        rows = read_table(file).rows if listed else []
+        missed = {row["patient"]: row for row in rows if row.get("why") == _EMPTY and row.get("label") in CLASSES}
+        if self._seen and self.cohort.root.is_dir():
+            marks, seen = self._cohort_marks(), self._seen
+            where = {name: seen.splits_of(marks[name]) for name in missed if name in marks}
+            tested = [name for name, splits in where.items() if not splits or "test" in splits]
+        else:
+            tested = [name for name, row in missed.items() if row["split"] == "test"]
+        return {name: CLASSES.index(missed[name]["label"]) for name in tested}
 
     def _made_of(self) -> list[list[Any]]:
         """The key of the slices: how volumes are measured, and names, sizes and times of all source files."""
@@ -172,9 +198,9 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
         pattern = Path(f"{self.masks}/{glob.escape(case)}.nii.gz")
         return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
 
-    def _cut_all(self, root: Path) -> dict[str, str]:
-        """Write the slices; returns the patients left out and why."""
-        skipped, known = {}, self.cohort.known_labels(self.rule)
+    def _cut_all(self, root: Path) -> list[dict[str, str]]:
+        """Write the slices; returns the patients who have none, their split and label, and why."""
+        skipped, known = [], self.cohort.known_labels(self.rule)
         patients, cut = self.cohort.patients(), dict[str, bool]()
         for split in SPLITS:
             for name in CLASSES:
@@ -183,7 +209,7 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             expanded = known[patient.name] if patient.name in known else self._label(patient)
             mask = self._mask(patient, TIMES[0])
             if expanded is None or mask is None or not mask.array.any():
-                skipped[patient.name] = "no label" if expanded is None else "the mask is empty"
+                skipped.append(_without_slices(patient, expanded))
                 continue
             cut[patient.name] = expanded
             file = patient.file(TIMES[0])
@@ -221,3 +247,9 @@ class CutSlicesDataModule(HematomaSlicesDataModule):
             return None
         levels = np.mean([volume.array.astype(np.float32) for volume in predicted], axis=0)
         return Volume(levels > 127.5, predicted[0].grid)
+
+
+def _without_slices(patient: Patient, expanded: bool | None) -> dict[str, str]:
+    """A row of `skipped.csv`."""
+    label, why = ("", "no label") if expanded is None else (CLASSES[expanded], _EMPTY)
+    return {"patient": patient.name, "split": patient.split, "label": label, "why": why}

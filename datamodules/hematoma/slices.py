@@ -19,6 +19,7 @@ from medzoo.datamodules.io import listed
 from medzoo.datamodules.readers import read_images, resized, smallest_side
 from medzoo.datamodules.seen import SPLITS
 from medzoo.datamodules.splits import check_classes, patient_in
+from medzoo.evaluation.measures.detail import with_noise
 
 __all__ = ["HematomaSlicesDataModule"]
 
@@ -32,8 +33,11 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         root: Folder in the layout above.
         image_size: H = W in pixels to bring slices to.
         resolution: H = W in pixels that all slices are reduced to first, those of tests and predictions too; None for
-            none. With synthetic slices it is their size: a network could else tell them by their lack of detail, and
-            take it for expansion.
+            none. With synthetic slices it is their size or less: a network could else tell them by their lack of
+            detail, and take it for expansion.
+        noise: Standard deviation, in units of full scale, of noise that all slices get at that resolution: it hides
+            what a generator does not get right of the finest detail. `test/shortcut_auc` of the synthesis says how much
+            is needed.
         channels: 1, or 3 for networks that take colour.
         balance: `none`; `semibalanced` adds synthetic slices until there are two slices without expansion for each one
             with it, `balanced` until there is one.
@@ -53,6 +57,7 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         *,
         image_size: int = 224,
         resolution: int | None = None,
+        noise: float = 0.0,
         channels: int = 1,
         balance: Literal["none", "semibalanced", "balanced"] = "none",
         synthetic: str | Path | None = None,
@@ -68,7 +73,9 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         if resolution is not None and not 8 <= resolution <= image_size:
             raise ValueError(f"resolution={resolution} must lie between 8 and image_size={image_size}")
         self.shape = self._image_shape = (channels, image_size, image_size)
-        self.resolution = resolution
+        if noise < 0:
+            raise ValueError(f"noise={noise:g} must not be negative")
+        self.resolution, self.noise = resolution, noise
         self.balance, self.patient = balance, re.compile(patient)
         self.expansion_only = expansion_only
         self.synthetic = None if synthetic is None else Path(synthetic)
@@ -159,9 +166,10 @@ class HematomaSlicesDataModule(InMemoryDataModule):
         self._predict_on(*self._pictures(Path(path), below=True))
 
     def _pictures(self, path: Path, *, below: bool = False) -> tuple[list[str], np.ndarray]:
-        """Ids and images (N, *shape) of a folder, reduced to `resolution` first."""
+        """Ids and images (N, *shape) of a folder, reduced to `resolution` first, with `noise`."""
         side = self.resolution or self.shape[1]
         ids, images = read_images(path, (self.shape[0], side, side), below=below)
+        images = with_noise(images, self.noise)
         return ids, images if side == self.shape[1] else resized(images, self.shape[1:])
 
     def _with_synthetic(self, images: Images, labels: np.ndarray, ids: list[str]) -> Split:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from medzoo.evaluation.measures.volumes import dice, volume_ml
 
-__all__ = ["case_scores", "grouped_dice", "hausdorff95", "known_mean", "summary"]
+__all__ = ["case_scores", "grouped_dice", "hausdorff95", "known_mean", "summary", "surface_dice"]
 
 
 def case_scores(
@@ -23,6 +23,7 @@ def case_scores(
     *,
     regions: Sequence[Sequence[int]] | None = None,
     ignore: int | None = None,
+    tolerance_mm: float = 2.0,
 ) -> dict[str, float]:
     """Scores of one case.
 
@@ -33,10 +34,11 @@ def case_scores(
         classes: Names by label value, or of regions; the first is the background, which has no scores.
         regions: Label values of each region; none where each class is its label value.
         ignore: Label value of voxels that are not annotated; predictions there do not count.
+        tolerance_mm: Of `nsd_<name>`, in the unit of `spacing_mm`.
 
     Returns:
-        For each class `dice_<name>`, `iou_<name>` (NaN where both are empty), `hd95_<name>` in mm (NaN where one is
-        empty), `volume_<name>_ml` and `true_volume_<name>_ml`.
+        For each class `dice_<name>`, `iou_<name>` and `nsd_<name>` (NaN where both are empty), `hd95_<name>` in mm (NaN
+        where one is empty), `volume_<name>_ml` and `true_volume_<name>_ml`.
     """
     scores = {}
     values = regions or [[value] for value in range(1, len(classes))]
@@ -45,7 +47,8 @@ def case_scores(
         one, other = np.isin(prediction, group) & known, np.isin(reference, group) & known
         overlap = dice(one, other)
         scores[f"dice_{name}"], scores[f"iou_{name}"] = overlap, overlap / (2 - overlap)
-        scores[f"hd95_{name}"] = hausdorff95(one, other, spacing_mm)
+        away = _surface_distances(one, other, spacing_mm)
+        scores[f"hd95_{name}"], scores[f"nsd_{name}"] = _hausdorff95(away), _within(away, tolerance_mm)
         scores[f"volume_{name}_ml"] = float(volume_ml(one, spacing_mm))
         scores[f"true_volume_{name}_ml"] = float(volume_ml(other, spacing_mm))
     return scores
@@ -93,14 +96,55 @@ def hausdorff95(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> fl
     Returns:
         The distance; NaN where one or both are empty.
     """
-    if not np.any(a) or not np.any(b):
-        return float("nan")
-    box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(a | b))  # both masks are empty outside
+    return _hausdorff95(_surface_distances(a, b, spacing_mm))
+
+
+def surface_dice(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float], tolerance_mm: float) -> float:
+    """Normalised surface Dice: the share of both surfaces that is within a tolerance of the other one.
+
+    Nikolov et al. 2021 (doi:10.2196/26151), with voxels of the surface counted, as MONAI does, not their areas.
+
+    Args:
+        a: (*spatial) mask.
+        b: The same.
+        spacing_mm: Edge lengths of a voxel.
+        tolerance_mm: Distance that counts as agreement.
+
+    Returns:
+        0 to 1; 0 where one is empty, NaN where both are.
+    """
+    return _within(_surface_distances(a, b, spacing_mm), tolerance_mm)
+
+
+_Distances = tuple[np.ndarray, np.ndarray]
+"""Of the voxels of each surface, the distance in mm from the other one; infinite where that does not exist."""
+
+
+def _surface_distances(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> _Distances:
+    either = np.nonzero(a | b)
+    if not len(either[0]):
+        return np.empty(0), np.empty(0)
+    box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in either)  # both masks are empty outside
     surfaces = [np.pad(mask[box], 1) for mask in (a, b)]
     surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in surfaces]
-    away = [ndimage.distance_transform_edt(~surface, sampling=tuple(spacing_mm)) for surface in surfaces]
-    there, back = away[1][surfaces[0]], away[0][surfaces[1]]
-    return float(max(np.percentile(there, 95), np.percentile(back, 95)))
+    away = [
+        ndimage.distance_transform_edt(~surface, sampling=tuple(spacing_mm))
+        if surface.any()
+        else np.full(surface.shape, np.inf)
+        for surface in surfaces
+    ]
+    return away[1][surfaces[0]], away[0][surfaces[1]]
+
+
+def _hausdorff95(away: _Distances) -> float:
+    if not all(len(each) for each in away):
+        return float("nan")
+    return float(max(np.percentile(each, 95) for each in away))
+
+
+def _within(away: _Distances, tolerance_mm: float) -> float:
+    both = np.concatenate(away)
+    return float((both <= tolerance_mm).mean()) if len(both) else float("nan")
 
 
 def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, float]:
@@ -111,18 +155,20 @@ def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str,
         classes: Names by label value.
 
     Returns:
-        `dice`, `iou`, `hd95_mm` (over cases where both have the class), `scored` (cases times classes where prediction
-        or reference has the class), `missed` (those where only one has it), `volume_mae_ml`, `volume_bias_ml`;
+        `dice`, `iou`, `nsd`, `hd95_mm` (over cases where both have the class), `scored` (cases times classes where
+        prediction or reference has the class), `missed` (those where only one has it), `volume_mae_ml`,
+        `volume_bias_ml`;
         with several classes also `dice_<name>` and `scored_<name>`.
     """
     names = list(classes[1:])
     column = {key: np.array([[row[key.format(name)] for name in names] for row in rows]) for key in _KEYS}
     error = column["volume_{}_ml"] - column["true_volume_{}_ml"]
     scored = ~np.isnan(column["dice_{}"])
-    dice, iou = ([known_mean(values) for values in column[key].T] for key in ("dice_{}", "iou_{}"))
+    dice, iou, nsd = ([known_mean(values) for values in column[key].T] for key in ("dice_{}", "iou_{}", "nsd_{}"))
     found = {
         "dice": known_mean(dice),
         "iou": known_mean(iou),
+        "nsd": known_mean(nsd),
         "hd95_mm": known_mean([known_mean(values) for values in column["hd95_{}"].T]),
         "scored": int(scored.sum()),
         "missed": int((scored & np.isnan(column["hd95_{}"])).sum()),
@@ -135,4 +181,4 @@ def summary(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str,
     return found
 
 
-_KEYS = ("dice_{}", "iou_{}", "hd95_{}", "volume_{}_ml", "true_volume_{}_ml")
+_KEYS = ("dice_{}", "iou_{}", "nsd_{}", "hd95_{}", "volume_{}_ml", "true_volume_{}_ml")

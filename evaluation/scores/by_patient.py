@@ -1,11 +1,13 @@
-"""From probabilities of images to scores of patients."""
+"""From probabilities of images to scores of patients, and what these are worth."""
 
 import re
 from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["patient_scores"]
+from medzoo.evaluation.scores.diagnostic import calibration_line, check_known, delong, rates
+
+__all__ = ["judge_patients", "patient_scores"]
 
 
 def patient_scores(
@@ -34,3 +36,35 @@ def patient_scores(
     names = sorted(groups)
     score = np.array([prob[groups[name], -1].mean() for name in names])
     return names, score, np.array([label[groups[name][0]] for name in names])
+
+
+def judge_patients(
+    positive: np.ndarray,
+    score: np.ndarray,
+    threshold: float,
+    probability: np.ndarray | None = None,
+    without_image: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Areas, rates and errors of the scores of patients.
+
+    Args:
+        positive: (N,) bool.
+        score: (N,) in [0, 1].
+        threshold: Of a positive call.
+        probability: (N,) calibrated; None if nothing was calibrated.
+        without_image: (N,) bool, patients of whom there is no image; they count everywhere but in slope and intercept,
+            since a score of 0 by rule has no logit.
+
+    Returns:
+        `auc` and the rates at the threshold, with their intervals; `brier` of the scores; `brier_calibrated` of the
+        probabilities, if there are any; `calibration_slope` and `calibration_intercept` of the scores.
+    """
+    imaged = np.ones(len(score), bool) if without_image is None else ~without_image
+    found = {name: value for name, value in delong(positive, score).items() if name != "standard_error"}
+    found |= rates(positive, score >= threshold)
+    found |= calibration_line(positive[imaged], score[imaged])
+    found["brier"] = float(np.mean((score - positive) ** 2))
+    if probability is not None:
+        check_known(probability)
+        found["brier_calibrated"] = float(np.mean((probability - positive) ** 2))
+    return found

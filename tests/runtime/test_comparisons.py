@@ -52,10 +52,31 @@ def test_scores_of_stages_are_compared_on_the_same_cases(tmp_path):
     )  # fmt: skip
     assert better["sensitivity (95% CI)"].startswith(f"{(scores['b'][:20] >= 0.5).mean():.3f} (")
     assert (tmp_path / "figures" / "balances_roc.png").is_file()
+    assert not (tmp_path / "figures" / "balances_decision.png").exists(), "nothing was calibrated"
+    assert (better["Brier, calibrated"], better["cases"], better["without image"]) == ("", "60", "0")
     CompareScores({"none": "left_out"})(tmp_path / "empty", "balances")
     assert not (tmp_path / "empty").exists()
     with pytest.raises(ValueError, match="reference=c: expected one of plain"):
         CompareScores({"plain": "a"}, reference="c")
+
+
+def test_calibrated_probabilities_cases_without_image_and_steps_are_told(tmp_path):
+    rng = np.random.default_rng(1)
+    label = np.arange(40) < 12
+    for name, steps in (("a", 400), ("b", 400)):
+        score = rng.uniform(0.1, 0.9, 40).round(4)
+        score[:2] = 0
+        stage(tmp_path, name, {"test/patient_threshold": 0.5, "fit/steps": steps})
+        with (tmp_path / name / "predictions" / "patients.csv").open("w") as opened:
+            writer = csv.writer(opened)
+            writer.writerow(["id", "score", "label", "probability", "without_image"])
+            writer.writerows([f"p{n:02d}", score[n], int(label[n]), score[n] / 2, int(n < 2)] for n in range(40))
+    CompareScores({"plain": "a", "other": "b"})(tmp_path, "balances")
+    _, row = read_csv(tmp_path / "test_balances.csv")
+    assert float(row["Brier, calibrated"]) == pytest.approx(np.mean((score / 2 - label) ** 2), abs=5e-4)
+    assert float(row["Brier of scores"]) == pytest.approx(np.mean((score - label) ** 2), abs=5e-4)
+    assert (row["cases"], row["without image"], row["steps"]) == ("40", "2", "400")
+    assert (tmp_path / "figures" / "balances_decision.png").is_file()
 
 
 class Slow(L.LightningModule):

@@ -137,6 +137,7 @@ def test_segmentation():
     row = {
         "dice_bleed": 0.5,
         "iou_bleed": 1 / 3,
+        "nsd_bleed": 0.8,
         "hd95_bleed": 2.0,
         "volume_bleed_ml": 3.0,
         "true_volume_bleed_ml": 4.0,
@@ -160,10 +161,10 @@ def test_synthetic_images():
     made[0] = training[3]
     names = [f"p{index}_0" for index in range(12)]
     data = SimpleNamespace(root="here", patient_of=lambda name: name.partition("_")[0])
-    report = SyntheticImages(count=4, seed=7).report(Synthesised(made, training, names, torch.rand(6, 1, 16, 16)), data)
-    assert {*report.metrics} == {
-        f"test/{name}" for name in ("kid", "fid", "real_kid", "real_fid", "copied", "shortcut_auc")
-    }
+    test = torch.rand(6, 1, 16, 16), [f"t{index}_0" for index in range(6)]
+    report = SyntheticImages(count=4, seed=7).report(Synthesised(made, training, names, *test), data)
+    own = {f"{part}{name}" for part in ("", "real_") for name in ("kid", "fid", "shortcut_auc", "shortcut_forest_auc")}
+    assert {*report.metrics} == {f"test/{name}" for name in (*own, "copied")}
     row = report.tables["synthetic/manifest.csv"][0]
     assert row == {**row, "file": "00000.png", "seed": 7, "nearest": "p3_0", "distance": "0.0000", "copied": 1}
     assert report.pictures["synthetic/00000.png"].shape == (16, 16)

@@ -57,6 +57,11 @@ def scans(tmp_path, **options):
     return HematomaScansDataModule(tmp_path / "cohort", folds=2, plan=PLAN, **{**SPLIT, **options})
 
 
+def skipped(data):
+    with (data.root / "skipped.csv").open() as opened:
+        return list(csv.DictReader(opened))
+
+
 def test_folds_are_of_training_hospitals_and_all_others_are_held_out(tmp_path):
     cohort(tmp_path / "cohort")
     (tmp_path / "cohort" / "A" / "A3" / "baseline" / "iph.nii.gz").unlink()
@@ -93,7 +98,8 @@ def test_slices_are_cut_by_hospital_and_labelled_by_the_rule(tmp_path):
     picture = np.asarray(Image.open(data.root / "train" / "NHE" / "A0_max.png"))
     bright = np.argwhere(picture > 200)
     assert bright.mean(0)[1] > 8, "low x is the patient's left, which lies on the right"
-    assert csv.DictReader((data.root / "skipped.csv").open()).fieldnames == ["patient", "why"]
+    assert csv.DictReader((data.root / "skipped.csv").open()).fieldnames == ["patient", "split", "label", "why"]
+    assert data.without_image == {}
 
     before = data.root.stat().st_ino
     cut(tmp_path).prepare_data()
@@ -167,10 +173,33 @@ def test_masks_of_networks_are_waited_for_averaged_and_cut_by(tmp_path, caplog):
     assert not data.waiting
     with caplog.at_level(logging.WARNING):
         data.prepare_data()
-    assert "1 patients left out" in caplog.text
-    assert (data.root / "skipped.csv").read_text() == "patient,why\nB0,the mask is empty\n"
+    assert "1 patients have no slices" in caplog.text
+    told = {"patient": "B0", "split": "val", "label": "NHE", "why": "the mask is empty"}
+    assert skipped(data) == [told]
     assert not list(data.root.rglob("B0_*"))
+    assert data.without_image == {}, "it is not of the test"
     data.setup()
+
+
+def test_test_patients_without_a_bleed_are_known_by_their_label(tmp_path):
+    def missed(*names):
+        return dict.fromkeys((f"{name}_baseline" for name in names), np.zeros((32, 32, 6)))
+
+    cohort(tmp_path / "cohort", patients=6)
+    whole = np.zeros((32, 32, 6))
+    whole[4:24, 4:24, 3] = 255
+    masks = dict.fromkeys([f"{h}{n}_baseline" for h in "ABC" for n in range(6)], whole)
+    write_masks(tmp_path, 0, masks | missed("A0", "B0", "C0", "C5"))
+    given = {"masks": str(tmp_path / "run" / "fold_?" / "held_out")}
+    data = cut(tmp_path, **given)
+    data.prepare_data()
+    data.setup()
+    assert data.without_image == {"C0": 0, "C5": 1}
+    again = cut(tmp_path, **given)
+    again.evaluate_as(data.seen)
+    again.prepare_data()
+    again.setup()
+    assert again.without_image == {"C0": 0, "C5": 1}, "as in the training, not those that it was trained on"
 
 
 def test_of_a_patient_who_is_drawn_once_the_other_volume_is_predicted(tmp_path):
@@ -214,7 +243,7 @@ def test_a_table_tells_of_those_without_a_follow_up(tmp_path):
     data = cut(tmp_path)
     data.prepare_data()
     assert list((data.root / "train" / "HE").glob("A8_*"))
-    assert (data.root / "skipped.csv").read_text() == "patient,why\nA9,no label\n"
+    assert skipped(data) == [{"patient": "A9", "split": "train", "label": "", "why": "no label"}]
     other = ExpansionRule(abs_ml=1.0)
     assert "A8" not in Cohort(tmp_path / "cohort", **SPLIT).known_labels(other), "the table has the classic rule"
 

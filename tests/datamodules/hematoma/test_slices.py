@@ -152,6 +152,26 @@ def test_all_slices_have_the_detail_of_the_synthetic_ones(tmp_path):
     assert (spectrum[:, fine][:, :, fine].sum((1, 2)) / spectrum.sum((1, 2))).min() > 0.02
 
 
+def test_all_slices_have_the_same_noise(tmp_path):
+    write(tmp_path / "set", COUNTS, size=32)
+    options = {"image_size": 32, "resolution": 16, "balance": "balanced", "synthetic": synthetic(tmp_path / "made", 20)}
+    plain, noisy = (module(tmp_path / "set", **options, noise=noise) for noise in (0.0, 0.1))
+    for data in (plain, noisy):
+        data.setup()
+        data.set_predict_input(tmp_path / "set" / "test")
+    for split in ("train", "val", "test"):
+        given = [
+            torch.cat([batch["image"] for batch in data.ordered_dataloader(split)]).flatten(1)
+            for data in (plain, noisy)
+        ]
+        assert ((given[1] - given[0]).std(1) > 0.05).all(), f"every slice of {split}"
+    predicted, tested = (next(iter(each)) for each in (noisy.predict_dataloader(), noisy.test_dataloader()))
+    same = [name.rpartition("/")[2] for name in predicted["id"]].index(tested["id"][0])
+    assert torch.equal(predicted["image"][same], tested["image"][0]), "the same noise whenever a slice is read"
+    with pytest.raises(ValueError, match="noise=-1 must not be negative"):
+        module(tmp_path / "set", noise=-1.0)
+
+
 def test_what_does_not_fit_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"resolution=32 must lie between 8 and image_size=16"):
         module(tmp_path, resolution=32)

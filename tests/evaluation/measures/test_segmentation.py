@@ -1,14 +1,35 @@
 import numpy as np
 import pytest
 import torch
-from monai.metrics import compute_hausdorff_distance
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 from medzoo.evaluation.figures import segmentation_figure
-from medzoo.evaluation.measures.segmentation import case_scores, grouped_dice, hausdorff95, summary
+from medzoo.evaluation.measures.segmentation import (
+    case_scores,
+    grouped_dice,
+    hausdorff95,
+    summary,
+    surface_dice,
+)
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 0.5, 0.7)])
 def test_distance_is_that_of_monai(spacing):
+    for a, b, *both in pairs():
+        expected = compute_hausdorff_distance(*both, include_background=True, percentile=95, spacing=spacing)
+        assert hausdorff95(a, b, spacing) == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 0.5, 0.7)])
+@pytest.mark.parametrize("tolerance", [0.0, 0.9, 2.0, 6.0])
+def test_surface_dice_is_that_of_monai(spacing, tolerance):
+    for a, b, *both in pairs():
+        expected = compute_surface_dice(*both, [tolerance], include_background=True, spacing=spacing)
+        assert surface_dice(a, b, spacing, tolerance) == pytest.approx(expected.item(), rel=1e-5)
+
+
+def pairs():
+    """Five pairs of masks of three boxes each, as arrays and as MONAI takes them."""
     rng = np.random.default_rng(0)
     for _ in range(5):
         a, b = (np.zeros((10, 14, 12), bool) for _ in range(2))
@@ -16,9 +37,18 @@ def test_distance_is_that_of_monai(spacing):
             for _ in range(3):
                 corner = rng.integers(0, 7, 3)
                 mask[tuple(slice(at, at + int(rng.integers(2, 5))) for at in corner)] = True
-        both = [torch.from_numpy(mask)[None, None].float() for mask in (a, b)]
-        expected = compute_hausdorff_distance(*both, include_background=True, percentile=95, spacing=spacing)
-        assert hausdorff95(a, b, spacing) == pytest.approx(expected.item(), rel=1e-5)
+        yield a, b, *(torch.from_numpy(mask)[None, None].float() for mask in (a, b))
+
+
+def test_surface_dice_of_squares_that_are_known():
+    one, other = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    one[5:10, 5:10], other[5:10, 6:11] = True, True  # 16 voxels of surface each, one of them moved by a voxel
+    assert surface_dice(one, other, (1, 1), 1.0) == 1
+    # With columns 3 mm apart, 6 of 16 are farther than 1 mm: the outer column, and the middle of the inner one.
+    assert surface_dice(one, other, (1, 3), 1.0) == pytest.approx(20 / 32)
+    assert surface_dice(one, one, (1, 1), 0.0) == 1
+    assert surface_dice(one, np.zeros_like(one), (1, 1), 100.0) == 0, "a missed one has no surface"
+    assert np.isnan(surface_dice(np.zeros_like(one), np.zeros_like(one), (1, 1), 1.0))
 
 
 def test_distance_of_nothing():
@@ -49,6 +79,8 @@ def test_scores_of_cases_and_their_means():
     assert np.isnan(said["dice_edema"])
     assert (said["scored"], said["scored_blood"], said["scored_edema"], said["missed"]) == (2, 2, 0, 1)
     assert said["hd95_mm"] == pytest.approx(row["hd95_blood"])
+    assert row["nsd_blood"] == pytest.approx(1), "all within 2 mm: the drawn surface is one voxel away"
+    assert said["nsd"] == pytest.approx((row["nsd_blood"] + 0) / 2)
     assert said["volume_bias_ml"] == pytest.approx(-(0.04 + 0.08) / 4)
     assert said["volume_mae_ml"] == pytest.approx(0.03)
 

@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter, zoom
+from torch import nn
+from torchmetrics.image.inception import InceptionScore
 
+from medzoo.evaluation.measures.detail import reduced
 from medzoo.evaluation.measures.synthesis import (
     copies,
     frechet_distance,
+    inception_score,
     kernel_distance,
     radial_spectrum,
     shortcut_auc,
@@ -72,7 +77,52 @@ def test_a_shortcut_is_found_where_there_is_one_and_not_elsewhere():
     assert shortcut_auc(sharp, real, patients) > 0.9
 
 
+def with_the_spectrum_of(other, images):
+    """Images whose mean log power in each ring is that of others: a linear filter for all of them."""
+    gain = np.exp((radial_spectrum(other).mean(0) - radial_spectrum(images).mean(0)) / 2)
+    size = images.shape[1]
+    ring = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None]) * 2 * (size // 2)
+    return np.fft.ifft2(np.fft.fft2(images) * np.interp(ring, np.arange(len(gain)) + 0.5, gain)).real
+
+
+def test_the_forest_sees_through_a_filter_that_deceives_the_linear_rule():
+    real, patients = slices(0), np.repeat(np.arange(60), 3)
+    coarse = np.stack([zoom(zoom(image, 0.5, order=1), 2, order=1) for image in slices(1)])
+    hidden = with_the_spectrum_of(real, coarse)
+    assert shortcut_auc(hidden, real, patients) < 0.8
+    assert shortcut_auc(hidden, real, patients, forest=True) > 0.95
+    assert abs(shortcut_auc(slices(1), real, patients, forest=True) - 0.5) < 0.12
+
+
+def test_one_resolution_and_one_noise_hide_what_a_generator_gets_wrong():
+    real, patients = slices(0) + 0.5, np.repeat(np.arange(60), 3)
+    sharp = slices(1) + 0.5 + np.random.default_rng(2).normal(0, 0.1, real.shape)
+    assert shortcut_auc(sharp.clip(0, 1), real.clip(0, 1), patients) > 0.9
+    both = [reduced(images.clip(0, 1), 8, 0.1) for images in (sharp, real)]
+    assert abs(shortcut_auc(*both, patients) - 0.5) < 0.12
+
+
 def test_slices_of_a_patient_do_not_help_to_tell_others():
     """Each patient has a spectrum of their own: with patients in two folds, the rule would know the real ones."""
     alike = [shortcut_auc(slices(seed + 50), slices(seed, 12), np.repeat(np.arange(12), 3)) for seed in range(8)]
     assert abs(np.mean(alike) - 0.5) < 0.1
+
+
+def test_inception_score_is_that_of_torchmetrics():
+    class Classes(nn.Module):
+        def forward(self, images):
+            return images.float().mean((2, 3))  # torchmetrics gives it uint8
+
+    torch.manual_seed(0)
+    images = torch.randint(0, 9, (50, 4, 8, 8), dtype=torch.uint8)
+    theirs = InceptionScore(feature=Classes(), splits=1)
+    theirs.update(images)
+    prob = Classes()(images).double().softmax(1).numpy()
+    assert inception_score(prob) == pytest.approx(theirs.compute()[0].item(), rel=1e-4)
+
+
+def test_inception_score_where_it_is_known():
+    sure = np.eye(4)[np.arange(40) % 4]
+    assert inception_score(sure) == pytest.approx(4), "every image is of one class for sure, all equally often"
+    assert inception_score(sure[::4]) == pytest.approx(1), "one class alone"
+    assert inception_score(np.full((10, 4), 0.25)) == pytest.approx(1)

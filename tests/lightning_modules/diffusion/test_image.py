@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from medzoo.callbacks import SyntheticImages
-from medzoo.evaluation.measures.synthesis import frechet_distance
+from medzoo.evaluation.measures.synthesis import frechet_distance, inception_score
 from medzoo.lightning_modules import ImageDiffusionModule
 from medzoo.models import DPMSolverPP2M, linear_schedule
 from tests.datamodules.hematoma.test_slices import module as slices
@@ -98,3 +98,38 @@ def test_features_can_be_given(tmp_path):
     made = features(module().generate(8, seed=0))
     expected = frechet_distance(made.double().numpy(), real.double().numpy())
     assert float(trainer.callback_metrics["test/fid"]) == pytest.approx(expected, rel=1e-4)
+
+
+class Trained(nn.Module):
+    """A classifier that was trained on images of 8 pixels of mean 0.5 and spread 0.25."""
+
+    config = {"datamodule": {"image_size": 8, "mean": 0.5, "std": 0.25}}  # noqa: RUF012
+
+    def __init__(self):
+        super().__init__()
+        self.below, self.head = nn.Linear(64, 3), nn.Linear(3, 2)
+
+    def forward(self, images):
+        return self.head(self.below(images.flatten(1)).relu())
+
+
+def test_a_classifier_gives_features_and_the_inception_score(tmp_path):
+    write(tmp_path / "set", {"train": {"HE": 2, "NHE": 1}, "val": {"HE": 2, "NHE": 1}, "test": {"HE": 2, "NHE": 1}})
+    data = slices(tmp_path / "set", expansion_only=True)
+    torch.manual_seed(0)
+    trained = Trained()
+    judged = SyntheticImages(8, 0, classifier=lambda: trained)
+    trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[judged], **QUIET)
+    trainer.test(module(), data, verbose=False)
+    real = torch.cat([batch["image"] for batch in data.plain("train")])
+    seen = [
+        (nn.functional.interpolate(images, (8, 8), mode="bilinear", antialias=True) - 0.5) / 0.25
+        for images in (module().generate(8, seed=0), real)
+    ]
+    with torch.no_grad():
+        made, known = (trained.below(images.flatten(1)).relu().double().numpy() for images in seen)
+        score = inception_score(trained(seen[0]).double().softmax(1).numpy())
+    assert float(trainer.callback_metrics["test/fid"]) == pytest.approx(frechet_distance(made, known), rel=1e-3)
+    assert float(trainer.callback_metrics["test/inception_score"]) == pytest.approx(score, rel=1e-5)
+    with pytest.raises(ValueError, match="give features or a classifier"):
+        SyntheticImages(features=nn.Identity(), classifier=Trained)

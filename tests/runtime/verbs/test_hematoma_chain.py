@@ -32,7 +32,12 @@ TINY = [
     "stages.synthesis.trainer.max_steps=2",
     "stages.synthesis.trainer.val_check_interval=1",
     "stages.synthesis.lightning_module.sampler.steps=2",
-    "stages.original.trainer.max_epochs=3",
+    "stages.original.trainer.max_steps=6",
+    "stages.original.trainer.val_check_interval=3",
+]
+PLAN = [
+    "datamodule.plan={spacing:[5,1,1],patch:[8,32,32],batch_size:2,features:[4,4],strides:[[1,1,1],[2,2,2]],"
+    "kernels:[[3,3,3],[3,3,3]]}"
 ]
 NEXT = ["synthesis", "original", "semibalanced", "balanced"]
 
@@ -74,6 +79,7 @@ def test_every_stage_takes_what_the_ones_before_it_left(tmp_path):
     with (run / "test_balances.csv").open() as opened:
         rows = list(csv.DictReader(opened))
     assert [row["balances"] for row in rows] == ["none (1:4)", "semibalanced (1:2)", "balanced (1:1)"]
+    assert {row["steps"] for row in rows} == {"6"}, "whoever has more slices does not train for longer"
     assert (run / "figures" / "balances_roc.png").is_file()
     assert (run / "original" / "figures" / "gradcam.png").is_file()
     assert "comparisons" in (run / "config.yaml").read_text()
@@ -81,10 +87,37 @@ def test_every_stage_takes_what_the_ones_before_it_left(tmp_path):
     assert "this model does not predict" in told.output
 
 
+ARMS = ("original", "semibalanced", "balanced", "class_weight", "balanced_batches")
+
+
+@pytest.mark.parametrize("experiment", ["hematoma", "hematoma_demo"])
+def test_all_arms_train_and_are_validated_for_equally_many_steps(tmp_path, experiment):
+    data = [f"datamodule.root={tmp_path}"]
+    if experiment == "hematoma":
+        data += ["datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]", *PLAN]
+    stages = make_plan(compose(tmp_path, f"experiment={experiment}", *data)).stages
+    counted = {
+        name: tuple(stages[name]["trainer"][key] for key in ("max_epochs", "max_steps", "val_check_interval"))
+        for name in ARMS
+    }
+    assert len(set(counted.values())) == 1, counted
+    epochs, steps, interval = counted["original"]
+    assert epochs == -1
+    assert steps > 0
+    assert steps % interval == 0, "the last step is validated"
+    assert {stages[name]["trainer"]["check_val_every_n_epoch"] for name in ARMS} == {None}
+    assert {stages[name]["lightning_module"]["scheduler_interval"] for name in ARMS} == {"step"}
+
+
 def plain(config):
     """But for where the data come from, and what names the stage."""
     data = {"_target_", "root", "cohort", "masks", "cut_size", "neighbours", "box", "margin_mm", "expansion", "phantom"}
-    data |= {"val_hospitals", "test_hospitals", "resolution"}  # of the synthetic slices, which an experiment may lack
+    data |= {
+        "val_hospitals",
+        "test_hospitals",
+        "resolution",
+        "noise",
+    }  # of the synthetic slices, which an experiment may lack
     kept = {key: value for key, value in config.items() if key not in ("datamodule", "comparisons", "logger")}
     kept["callbacks"] = {name: value for name, value in config["callbacks"].items() if value}
     return {**kept, "datamodule": {key: value for key, value in config["datamodule"].items() if key not in data}}
@@ -95,8 +128,6 @@ def plain(config):
 )
 def test_a_stage_trains_as_its_experiment_does(tmp_path, stage, experiment):
     cohort = ["datamodule.root=x", "datamodule.val_hospitals=[a]", "datamodule.test_hospitals=[b]"]
-    plan = "datamodule.plan={spacing:[5,1,1],patch:[8,32,32],batch_size:2,features:[4,4],strides:[[1,1,1],[2,2,2]]," \
-        "kernels:[[3,3,3],[3,3,3]]}"  # fmt: skip
-    chain = make_plan(compose(tmp_path, "experiment=hematoma", *cohort, plan)).stages[stage]
+    chain = make_plan(compose(tmp_path, "experiment=hematoma", *cohort, *PLAN)).stages[stage]
     alone = make_plan(compose(tmp_path, f"experiment={experiment}", "datamodule.root=x")).stages[""]
     assert plain(chain) == plain(alone)
