@@ -18,6 +18,9 @@ class LearnedProbes(nn.Module):
         sets: The columns of each set.
     """
 
+    forests: Any
+    machines: Any
+
     def __init__(self, sets: Sequence[Sequence[int]]) -> None:
         super().__init__()
         self.sets = [list(columns) for columns in sets]
