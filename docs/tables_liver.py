@@ -1,6 +1,6 @@
 """Prints the table of fusions of docs/models/liver.md: shares of missing modalities x fusions x seeds, in one process.
 
-    python -m docs.tables_liver <run> --shares 0 0.3 0.5 --seeds 1 2 3 [--fusions cross early late misa] [setting ...]
+    python -m docs.tables_liver <run> [setting ...] --shares 0 0.3 0.5 --seeds 1 2 3 --fusions cross early late misa
 
 The run is one of `liver_comparison_demo`; the settings are its own. Its encoders and heads, trained once, are applied
 to all patients, with every modality that they have. For each share, modalities are then hidden as the datamodule hides
@@ -33,6 +33,7 @@ from medzoo.runtime.composing.compose import compose
 from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.plan import make_plan
 
+FUSIONS = ("cross", "early", "late", "misa")
 SPLITS = ("train", "val", "test")
 QUIET = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 
@@ -116,9 +117,11 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.3, 0.5])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--fusions", nargs="+", default=["cross", "early", "late", "misa"])
+    parser.add_argument("--fusions", nargs="+", default=[*FUSIONS])
     parser.add_argument("--name", default="fusions")
-    asked, settings = parser.parse_known_args()
+    asked, settings = parser.parse_known_args()  # settings stand before the options, which would take them
+    if strange := [word for word in asked.fusions if word not in FUSIONS]:
+        parser.error(f"{strange[0]} is no fusion; settings stand before --shares, --seeds and --fusions")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     register_resolvers()
     before = medzoo.load(asked.run / "unimodal" / "checkpoints" / "last.ckpt")
