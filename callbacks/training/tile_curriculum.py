@@ -41,7 +41,7 @@ class TileCurriculum(L.Callback):
             ValueError: If there is no such encoder.
         """
         net: Any = pl_module.net
-        encoder = dict(net.encoders).get(self.modality)
+        encoder: Any = dict(net.encoders).get(self.modality)
         if not hasattr(encoder, "hidden_share"):
             raise ValueError(f"curriculum: no encoder of tiles for {self.modality}; set callbacks.curriculum=null")
         encoder.hidden_share = self.share_in(trainer.current_epoch)
