@@ -21,6 +21,7 @@ from medzoo.callbacks.training.interrupted import Interrupted
 from medzoo.callbacks.training.progress import Progress
 from medzoo.callbacks.training.resume_point import BackgroundCheckpoints, TimedCheckpoint
 from medzoo.callbacks.training.step_seed import StepSeed
+from medzoo.callbacks.training.tile_curriculum import TileCurriculum
 from medzoo.callbacks.writers.followups import FollowupWriter
 from medzoo.callbacks.writers.held_out_masks import HeldOutMasks
 from medzoo.callbacks.writers.nomogram import NomogramWriter
@@ -54,6 +55,7 @@ __all__ = [
     "SegmentationWriter",
     "StepSeed",
     "SyntheticImages",
+    "TileCurriculum",
     "TimedCheckpoint",
     "TranslationFigures",
     "VAEFigures",

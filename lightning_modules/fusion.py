@@ -1,8 +1,8 @@
 """Diagnosis and survival from any subset of modalities: encoders, a fusion, and the losses that all fusions share."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Unpack
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, Unpack
 
 import lightning as L
 import numpy as np
@@ -10,18 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medzoo.evaluation.regression.comparators import boosting
-from medzoo.evaluation.regression.plain import plain_filler, plain_model
-from medzoo.evaluation.scores.calibration import fit_share
 from medzoo.lightning_modules.classification import classification_metrics
 from medzoo.lightning_modules.contracts import Batch, CohortData
+from medzoo.lightning_modules.fusion_fits import Evaluated, fit_clinical, fit_shrinkage, fit_survival
 from medzoo.lightning_modules.held_out import fit_to_validation
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.metrics import ConcordanceIndex
 from medzoo.lightning_modules.optimization import OptimizedModule, OptimizerPartial, SchedulerPartial
 from medzoo.lightning_modules.step import StepSettings
-from medzoo.models.fitted import CohortBaselines, PatientThreshold
-from medzoo.models.fusion import Fused, FusionNetwork, Shrinkage, drop_modalities, rows_of, summed_evidence
+from medzoo.models.fitted import BaselineSurvival, CohortBaselines, PatientThreshold
+from medzoo.models.fusion import Fused, FusionNetwork, drop_modalities, rows_of
 from medzoo.models.losses import CoxLoss
 
 __all__ = ["FusionModule"]
@@ -34,7 +32,9 @@ class FusionModule(OptimizedModule):
     (months) and `event` in the batch, Cox's loss; the same for every modality's own head, averaged; alignment of the
     tokens; reconstruction error of the decoders; and the fusion's own terms.
 
-    Logs `train/loss`; `loss`, `auc`, `acc` and, with a survival loss, `c_index`, under `val/` and `test/`.
+    Logs `train/loss`; `loss`, `auc`, `acc` and, with a survival loss, `c_index`, under `val/` and `test/`. Survival
+    alone (`classification_weight=0`) needs no labels: `prob` is then that of surviving, and of not surviving, the last
+    of the times at which a test looks.
 
     Args:
         encoders: By modality, from its entry in the batch to tokens (B, dim). Encoders of other modalities are ignored.
@@ -48,7 +48,8 @@ class FusionModule(OptimizedModule):
         modality_dropout: Probability of hiding a present modality from the fusion in training.
         fusion_weight: Weight of the fused output's losses; 0 trains each modality by itself.
         unimodal_weight: Weight of the losses of the modalities' own heads.
-        survival_weight: Weight of Cox's loss relative to cross entropy; 0 if no times are known.
+        classification_weight: Weight of cross entropy; 0 to train survival alone.
+        survival_weight: Weight of Cox's loss; 0 if no times are known.
         ties: See `CoxLoss`.
         alignment: From tokens and presence to a loss, such as `ContrastiveAlignment`.
         alignment_weight: Weight of that loss.
@@ -63,7 +64,8 @@ class FusionModule(OptimizedModule):
         **step: Of `OptimizedModule`.
 
     Raises:
-        ValueError: If a modality has no encoder, or `alignment_weight` is given without `alignment`.
+        ValueError: If a modality has no encoder, `alignment_weight` is given without `alignment`, there is neither a
+            classification nor a survival loss, or `shrink` without the former.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class FusionModule(OptimizedModule):
         modality_dropout: float = 0.3,
         fusion_weight: float = 1.0,
         unimodal_weight: float = 0.5,
+        classification_weight: float = 1.0,
         survival_weight: float = 0.0,
         ties: Literal["breslow", "efron"] = "breslow",
         alignment: nn.Module | None = None,
@@ -94,6 +97,10 @@ class FusionModule(OptimizedModule):
         super().__init__(optimizer, scheduler, scheduler_interval, **step)
         if alignment_weight and alignment is None:
             raise ValueError("alignment_weight is above 0: give lightning_module.alignment, or set it to 0")
+        if not classification_weight and (shrink or not survival_weight):
+            raise ValueError(
+                "classification_weight=0 trains survival alone: give survival_weight, and set shrink=false"
+            )
         self.net = FusionNetwork(
             encoders, fusion, modalities=modalities, dim=dim, num_classes=num_classes, shrink=shrink
         )
@@ -104,7 +111,9 @@ class FusionModule(OptimizedModule):
             self.net.heads.requires_grad_(False)
         self.modality_dropout = modality_dropout
         self.fusion_weight, self.unimodal_weight = fusion_weight, unimodal_weight
+        self.classification_weight = classification_weight
         self.survival_weight, self.cox = survival_weight, CoxLoss(ties)
+        self.survival = BaselineSurvival()
         self.alignment, self.alignment_weight = alignment if alignment_weight else None, alignment_weight
         given = (decoders or {}).items()
         self.decoders = nn.ModuleDict({name: each for name, each in given if each and name in modalities})
@@ -119,7 +128,8 @@ class FusionModule(OptimizedModule):
     @property
     def metric_names(self) -> list[str]:
         """What may be monitored."""
-        return ["train/loss", "val/loss", *self.val_metrics, *(["val/c_index"] if self.survival_weight else [])]
+        of_classes = self.val_metrics if self.classification_weight else ()
+        return ["train/loss", "val/loss", *of_classes, *(["val/c_index"] if self.survival_weight else [])]
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -153,7 +163,7 @@ class FusionModule(OptimizedModule):
             raise ValueError("freeze_encoders=true needs an earlier stage named unimodal; add one, or set it to false")
 
     def finalize(self, datamodule: CohortData) -> None:
-        """Choose shrinkage and patient threshold on validation, and fit the test's baselines to the training patients.
+        """Fit shrinkage and patient threshold to validation, survival and the test's baselines to training patients.
 
         Args:
             datamodule: With `ordered_dataloader` and `table`, such as `LiverCohortDataModule`.
@@ -162,28 +172,22 @@ class FusionModule(OptimizedModule):
         common = np.bincount(train["label"], minlength=classes) / len(train["label"])
         self.baselines.take(common=common)
         if self.net.shrinkage is not None:
-            self._fit_shrinkage(self.net.shrinkage, np.log(common), datamodule)
-        fit_to_validation(self, datamodule, None, self.patients)
-        if classes == 2 and "clinical" in self.modalities:
-            known = train["present"][:, self.modalities.index("clinical")]
-            rows = train["clinical"][known]
-            _, fit = boosting([str(column) for column in range(rows.shape[1])])
-            made: Any = fit(rows, train["label"][known] == 1)
-            self.baselines.clinical.fill.take(**plain_filler(made.fill))
-            self.baselines.clinical.model.take(**plain_model(made.model))
+            self.net.shrinkage.take(share=1.0, prior=[*np.log(common), 0.0])  # a hazard has no prior
+            fit_shrinkage(self.net.shrinkage, self._evaluated(datamodule, "val"))
+        if self.survival_weight:
+            fit_survival(self.survival, self._evaluated(datamodule, "train"))
+        if self.classification_weight:
+            fit_to_validation(self, datamodule, None, self.patients)
+            if classes == 2 and "clinical" in self.modalities:
+                fit_clinical(self.baselines, train, self.modalities.index("clinical"))
 
     @torch.no_grad()
-    def _fit_shrinkage(self, shrinkage: Shrinkage, prior: np.ndarray, datamodule: CohortData) -> None:
-        shrinkage.take(share=1.0, prior=[*prior, 0.0])  # a hazard has no prior
-        found = []
-        for batch in datamodule.ordered_dataloader("val"):
+    def _evaluated(self, datamodule: CohortData, split: str) -> Iterator[Evaluated]:
+        for batch in datamodule.ordered_dataloader(split):
             moved = self.transfer_batch_to_device(batch, self.device, 0)
-            tokens, present = self._encode(moved), _present(moved)
+            tokens = self._encode(moved)
             evidence = self.net.evidence(tokens)
-            summed = summed_evidence(evidence, present.to(evidence.device), shrinkage.prior)
-            found.append((self.net.fuse(tokens, evidence, present).output, summed, moved["label"]))
-        logits, start, label = (torch.cat(each).cpu().numpy() for each in zip(*found, strict=True))
-        shrinkage.take(share=fit_share(logits[:, :-1], start[:, :-1], label))
+            yield Evaluated(moved, evidence, self.net.fuse(tokens, evidence, _present(moved)).output)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch, and keep what decides the course of a step as an array, so that no step waits for the device.
@@ -230,6 +234,9 @@ class FusionModule(OptimizedModule):
 
     def _prediction(self, batch: Batch, fused: Fused) -> Batch:
         prob, risk = fused.output[:, :-1].float().softmax(1), fused.output[:, -1].float()
+        if not self.classification_weight and bool(self.survival.fitted):
+            alive = self.survival(risk, self.survival.asked[-1:])
+            prob = torch.cat([alive, 1 - alive], 1).to(risk)
         return {"id": batch["id"], "prob": prob, "risk": risk, "weights": fused.weights, "present": batch["present"]}
 
     def _encode(self, batch: Batch) -> Tensor:
@@ -265,8 +272,10 @@ class FusionModule(OptimizedModule):
         return fused, evidence, tokens, {**terms, "loss": torch.stack([*terms.values()]).sum()}
 
     def _task(self, output: Tensor, batch: Batch, rows: Tensor | slice = slice(None)) -> Tensor:
-        """Cross entropy, and Cox's loss if it has a weight, for the outputs of some rows of a batch."""
-        loss = F.cross_entropy(output[:, :-1].float(), batch["label"][rows])
+        """Cross entropy and Cox's loss, those that have a weight, for the outputs of some rows of a batch."""
+        loss = output.new_zeros((), dtype=torch.float32)
+        if self.classification_weight:
+            loss = self.classification_weight * F.cross_entropy(output[:, :-1].float(), batch["label"][rows])
         if self.survival_weight:
             if "time" not in batch:
                 raise ValueError("the data have no survival times: set lightning_module.survival_weight=0")
@@ -291,9 +300,10 @@ class FusionModule(OptimizedModule):
         order = self.val_concordance if stage == "val" else self.test_concordance
         prediction, size = self._prediction(batch, fused), len(batch["id"])
         prob = prediction["prob"]
-        metrics.update(prob[:, -1] if prob.shape[1] == 2 else prob, batch["label"])
         self.log_evaluation(stage, {"loss": terms["loss"]}, size)
-        self.log_dict(metrics, on_epoch=True, prog_bar=stage == "val", batch_size=size)
+        if self.classification_weight:
+            metrics.update(prob[:, -1] if prob.shape[1] == 2 else prob, batch["label"])
+            self.log_dict(metrics, on_epoch=True, prog_bar=stage == "val", batch_size=size)
         if self.survival_weight:
             order.update(prediction["risk"], batch["time"], batch["event"])
             self.log(f"{stage}/c_index", order, on_epoch=True, batch_size=size)

@@ -38,7 +38,7 @@ class LiverCohortDataModule(BaseDataModule):
     Args:
         root: Folder of the cohort; of a phantom, the folder that holds its cohort.
         clinical: Clinical columns with [lowest, highest] or {word: number}.
-        label: Column of the class.
+        label: Column of the class; null for survival alone, where splits are stratified by the event.
         class_names: Classes in order.
         months: Column of the months to death or end of follow-up.
         event: Column that is 1 if the patient has died.
@@ -57,6 +57,8 @@ class LiverCohortDataModule(BaseDataModule):
         genes: Number of the most variable genes, or their names.
         val_share: Share of the patients for validation, if the table has no column `split`; `test_share` likewise.
         split_seed: Seed of the split, independent of the seed of training.
+        test_sites: Sites (column `site`) whose patients are the test, instead of a share of all: nothing is fitted to
+            them. Validation patients are then `val_share` of the others.
         train_scanners: Scanners of the patients for training and validation; null for all.
         test_scanners: Scanners of the patients for the test; null for all.
         batch_size: Patients in a batch.
@@ -65,7 +67,8 @@ class LiverCohortDataModule(BaseDataModule):
         seed: Seed of order and augmentation.
 
     Raises:
-        ValueError: If an argument is out of range, or a clinical column leaks the outcome.
+        ValueError: If an argument is out of range, a clinical column leaks the outcome, or there is neither a class nor
+            survival to learn.
     """
 
     layout = "datamodule.root to a cohort with patients.csv"
@@ -76,7 +79,7 @@ class LiverCohortDataModule(BaseDataModule):
         root: str | Path,
         *,
         clinical: Mapping[str, list[float] | dict[str, float]],
-        label: str = "label",
+        label: str | None = "label",
         class_names: Sequence[str] = ("no", "yes"),
         months: str | None = None,
         event: str | None = None,
@@ -95,6 +98,7 @@ class LiverCohortDataModule(BaseDataModule):
         val_share: float = 0.15,
         test_share: float = 0.25,
         split_seed: int = 0,
+        test_sites: Sequence[str] = (),
         train_scanners: Sequence[str] | None = None,
         test_scanners: Sequence[str] | None = None,
         batch_size: int = 16,
@@ -104,6 +108,10 @@ class LiverCohortDataModule(BaseDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__(root, phantom)
+        if label is None:
+            if not (months and event):
+                raise ValueError("label=null is survival alone: give the columns months and event")
+            label, class_names = event, ("no event", "event")
         check_predictors(clinical, (label, months, event), known=known_before)
         self.columns = Columns(dict(clinical), tuple(logarithm), tuple(known_before))
         self.num_clinical = 2 * len(clinical)
@@ -128,6 +136,7 @@ class LiverCohortDataModule(BaseDataModule):
         self.spatial_size, self.image_shape = list(spatial_size), self.sizes.shape("ct")
         self.genes, self.num_genes = genes, genes if isinstance(genes, int) else len(genes)
         self.shares = {"val": val_share, "test": test_share}
+        self.test_sites = list(test_sites)
         self.scanners = {"train": train_scanners, "val": train_scanners, "test": test_scanners}
         self.augment = {"ct": augment, "mr": augment, "histology": augment_tiles}
         self.batch_size, self.seed = batch_size, seed
@@ -252,7 +261,7 @@ class LiverCohortDataModule(BaseDataModule):
         """Split by the table or at random, or for the test of a checkpoint."""
         of_files = self.marks_of({name: patient.telling for name, patient in patients.items()})
         marks = {name: patient.marks(of_files[name]) for name, patient in patients.items()}
-        how = self.shares, self.split_seed, self.scanners, self.class_names
+        how = self.shares, self.split_seed, self.scanners, self.class_names, self.test_sites
         splits = self.divide(marks, lambda: split_patients(patients, self.root, *how), self.root)
         if self._seen:
             splits |= chosen_by_scanner({"test": splits["test"]}, patients, self.scanners, self.root)

@@ -1,6 +1,7 @@
 """Patients of a cohort with several modalities, as files in the general layout.
 
-    root/patients.csv (or .tsv, .xlsx)            id, clinical columns, label, time, event; optional `scanner`, `split`
+    root/patients.csv (or .tsv, .xlsx)            id, clinical columns, label, time, event; optional `scanner`, `site`,
+                                                  `split`
     root/<id>/{ct,t1,t2}.nii.gz                   CT in HU, T1- and T2-weighted MR; another format, or a folder of DICOM
     root/<id>/liver.nii.gz                        labels on the grid of the first image; images are cut around it
     root/<id>/tiles/*.png                         tiles of a slide
@@ -38,7 +39,8 @@ class Outcome:
     """Columns of `patients.csv` to predict.
 
     Attributes:
-        label: Column of the class, as a number from 0 on or as one of `class_names`.
+        label: Column of the class, as a number from 0 on or as one of `class_names`. The column `event` if there are no
+            classes: then whoever has no time has none.
         months: Column of the time to death or to the end of follow-up, in months; None without survival.
         event: Column that is 1 if the patient has died, else 0.
         order: Index of each class among those of a model; empty if the order is the same.
@@ -73,7 +75,7 @@ class Outcome:
         event = io.flag(row, self.event, where=where) if self.event else 0.0
         time = io.number(row, self.months, 0, _MONTHS, where=where) if self.months else math.nan
         if math.isnan(time) or math.isnan(event):
-            return known, math.nan, False
+            return -1 if self.label == self.event else known, math.nan, False
         return known, time, event == 1
 
     def half_known(self, rows: Sequence[Mapping[str, str]]) -> str:
@@ -100,6 +102,7 @@ class Patient:
         label: Class, -1 if unknown.
         months: Months to death (`event`) or end of follow-up, NaN if unknown.
         scanner: Empty if unknown.
+        site: The hospital, empty if unknown.
         split: `train`, `val` or `test`; empty if the table has none.
     """
 
@@ -112,6 +115,7 @@ class Patient:
     months: float
     event: bool
     scanner: str = ""
+    site: str = ""
     split: str = ""
 
     @property
@@ -177,7 +181,8 @@ def read_patients(root: Path, columns: Columns, outcome: Outcome) -> tuple[list[
             raise ValueError(f"{row.where}: split is '{split}'; expected train, val or test")
         images = files.get(name, ({}, ()))
         tables = columns.parse(row, row.where), expression.get(name)
-        patients.append(Patient(name, *images, *tables, label, months, event, row.get("scanner", ""), split))
+        places = row.get("scanner", ""), row.get("site", "")
+        patients.append(Patient(name, *images, *tables, label, months, event, *places, split))
     if strange := io.match_ids(expression, rows, file):
         log.warning("genomics.tsv: %d of its columns are no patients of %s, left out", len(strange), file.name)
     return patients, genes

@@ -1,4 +1,4 @@
-"""Splits by patient and scanner, and modalities dropped for an ablation."""
+"""Splits by patient, site and scanner, and modalities dropped for an ablation."""
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +19,7 @@ def split_patients(
     seed: int,
     scanners: Mapping[str, Collection[str] | None],
     class_names: Sequence[str],
+    sites: Sequence[str] = (),
 ) -> dict[str, list[str]]:
     """Ids of each split, in order of the table: by its column `split`, else at random, stratified by class.
 
@@ -29,16 +30,37 @@ def split_patients(
         seed: Seed of a random split.
         scanners: Scanners to keep, by split; None keeps all.
         class_names: Classes; every split needs two patients of each.
+        sites: Sites whose patients are the test, instead of a share; the others are for training and validation.
 
     Raises:
-        ValueError: If some patients have a split in the table and others not, a scanner is unknown, or a split has
-            fewer than two patients of a class.
+        ValueError: If some patients have a split in the table and others not, a scanner or site is unknown, both the
+            table and `sites` say who is tested, or a split has fewer than two patients of a class.
     """
     classes = {name: patient.label for name, patient in patients.items()}
     told = stated({name: patient.split for name, patient in patients.items()}, root)
-    splits = chosen_by_scanner(told or by_share(classes, root, **shares, seed=seed), patients, scanners, root)
+    if sites:
+        if told:
+            raise ValueError(f"{root}: both test_sites and the column split say who is tested; leave one of them out")
+        splits = _by_site(patients, root, shares["val"], seed, sites)
+    else:
+        splits = told or by_share(classes, root, **shares, seed=seed)
+    splits = chosen_by_scanner(splits, patients, scanners, root)
     check_classes(splits, classes, dict(enumerate(class_names)), root)
     return splits
+
+
+def _by_site(
+    patients: Mapping[str, Patient], root: Path, val_share: float, seed: int, sites: Sequence[str]
+) -> dict[str, list[str]]:
+    known = {patient.site for patient in patients.values()}
+    if strange := sorted(set(sites) - known):
+        there = ", ".join(sorted(known - {""})) or "no column site"
+        raise ValueError(f"{root}: no patient of site {', '.join(strange)}; it has {there}")
+    if unknown := [name for name, patient in patients.items() if not patient.site]:
+        raise ValueError(f"{root}: patient {unknown[0]} has no site, others have; fill the column")
+    others = {name: patient.label for name, patient in patients.items() if patient.site not in sites}
+    tested = [name for name, patient in patients.items() if patient.site in sites]
+    return {**by_share(others, root, val=val_share, test=0, seed=seed), "test": tested}
 
 
 def chosen_by_scanner(

@@ -19,7 +19,13 @@ class GatedAttention(nn.Module):
         self.signal, self.gate = nn.Linear(dim, hidden), nn.Linear(dim, hidden)
         self.score = nn.Linear(hidden, 1, bias=False)
 
-    def forward(self, bag: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (B, dim) of bags (B, T, dim), and weights (B, T), which sum to 1."""
-        weights = self.score(self.signal(bag).tanh() * self.gate(bag).sigmoid()).squeeze(-1).softmax(1)
+    def forward(self, bag: Tensor, hidden: int = 0) -> tuple[Tensor, Tensor]:
+        """Mean (B, dim) of bags (B, T, dim), and weights (B, T), which sum to 1.
+
+        The members of the highest scores are left out of each bag, as many as `hidden`, fewer than T.
+        """
+        scores = self.score(self.signal(bag).tanh() * self.gate(bag).sigmoid()).squeeze(-1)
+        if hidden:
+            scores = scores.scatter(1, scores.topk(hidden, 1).indices, -torch.inf)
+        weights = scores.softmax(1)
         return torch.einsum("bt,btd->bd", weights, bag), weights

@@ -13,6 +13,10 @@ __all__ = ["TileEncoder"]
 class TileEncoder(nn.Module):
     """One token of a bag of tiles; the order of the tiles does not matter.
 
+    In training, the share `hidden_share` of the tiles that attract most attention is left out of each bag, so that the
+    others must be learnt from too (masked hard instance mining, Tang et al. 2023, arXiv:2307.15254, here without its
+    momentum teacher). It is 0 unless a curriculum changes it.
+
     Args:
         name: A network of timm, such as `resnet18`.
         dim: Width of the token.
@@ -24,6 +28,7 @@ class TileEncoder(nn.Module):
         super().__init__()
         self.net = timm_network(name, in_channels=in_channels, num_classes=dim, **options)
         self.pool = GatedAttention(dim)
+        self.hidden_share = 0.0
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Tokens (B, dim) of bags (B, T, C, h, w)."""
@@ -31,4 +36,5 @@ class TileEncoder(nn.Module):
 
     def attend(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, dim), and the weight of each tile (B, T)."""
-        return self.pool(self.net(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2]))
+        hidden = min(int(self.hidden_share * tiles.shape[1]), tiles.shape[1] - 1) if self.training else 0
+        return self.pool(self.net(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2]), hidden)

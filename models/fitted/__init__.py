@@ -10,10 +10,12 @@ from medzoo.models.fitted.part import FittedPart
 from medzoo.models.fitted.pixels import PixelProbes, pixels_of
 from medzoo.models.fitted.probes import Areas, Probes
 from medzoo.models.fitted.risk import RiskModel
+from medzoo.models.fitted.survival import BaselineSurvival
 from medzoo.models.fitted.threshold import PatientThreshold
 
 __all__ = [
     "Areas",
+    "BaselineSurvival",
     "Calibration",
     "CohortBaselines",
     "Equation",

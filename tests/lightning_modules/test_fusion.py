@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from medzoo.evaluation.regression.breslow import fit_baseline_survival
 from medzoo.lightning_modules import FusionModule
 from medzoo.models import ContrastiveAlignment, CoxLoss, CrossFusion, LateFusion, TableDecoder, TableEncoder
 from medzoo.models.fusion import summed_evidence
@@ -140,6 +141,42 @@ def test_what_does_not_fit_is_told():
 def test_monitors_are_those_that_are_logged():
     assert "val/c_index" in module(survival_weight=0.1).metric_names
     assert "val/c_index" not in module().metric_names
+
+
+def cohort(given):
+    """A datamodule of one batch, which is every split."""
+    table = {"label": given["label"].numpy(), "present": given["present"].numpy()}
+    return SimpleNamespace(ordered_dataloader=lambda split: [given], table=lambda split: table)
+
+
+def test_survival_is_fitted_to_the_training_patients_and_kept():
+    net, given = module(survival_weight=1.0), batch(200)
+    nn.init.normal_(net.net.fusion.head[-1].weight)
+    net.eval().finalize(cohort(given))
+    risk = net.predict_step(given, 0)["risk"].detach()
+    expected = fit_baseline_survival(given["time"].numpy(), given["event"].numpy(), risk.numpy())
+    for name, numbers in expected.items():
+        np.testing.assert_allclose(getattr(net.survival, name).numpy(), numbers, rtol=1e-6)
+    again = module(survival_weight=1.0)
+    again.load_state_dict(net.state_dict())
+    asked = net.survival.asked
+    assert torch.equal(again.survival(risk, asked), net.survival(risk, asked))
+
+
+def test_survival_alone_reads_no_class_and_predicts_who_survives():
+    net, given = module(classification_weight=0.0, survival_weight=0.5, unimodal_weight=0.0), batch(200)
+    loss = terms(net, given)["loss"]
+    torch.testing.assert_close(loss, 0.5 * CoxLoss()(net(given)[0][:, -1], given["time"], given["event"]))
+    assert torch.equal(terms(net, given | {"label": torch.full((200,), -1)})["loss"], loss)
+    assert net.metric_names == ["train/loss", "val/loss", "val/c_index"]
+    net.finalize(cohort(given))
+    assert not bool(net.baselines.clinical.model.fitted)
+    said = net.predict_step(given, 0)
+    alive = net.survival(said["risk"], net.survival.asked[-1:])[:, 0].float()
+    torch.testing.assert_close(said["prob"], torch.stack([alive, 1 - alive], 1))
+    for options in ({}, {"survival_weight": 1.0, "shrink": True}):
+        with pytest.raises(ValueError, match="classification_weight=0 trains survival alone"):
+            module(classification_weight=0.0, **options)
 
 
 def test_the_share_of_the_fusion_is_fitted_to_validation_and_kept():

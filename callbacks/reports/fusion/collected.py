@@ -10,8 +10,9 @@ from scipy.special import softmax
 from torch import Tensor
 
 from medzoo.callbacks.collect import Predictions
+from medzoo.callbacks.reports.fusion.survival import Curves, Survival, curves_of
 
-__all__ = ["MEAN", "SUM", "Data", "Fused", "Module", "fused", "predicted"]
+__all__ = ["MEAN", "SUM", "Data", "Fused", "Module", "curves", "fused", "predicted"]
 
 SUM, MEAN = "sum of evidence", "mean of evidence"
 
@@ -60,10 +61,12 @@ class Module(Protocol):
     """Members of the module that are used."""
 
     modalities: Sequence[str]
+    classification_weight: float
     survival_weight: float
     device: torch.device
     net: Net
     baselines: Baselines
+    survival: Survival
 
 
 class Data(Protocol):
@@ -88,6 +91,8 @@ class Fused:
         probs: (N, K) by name: the fusion, each modality alone, the baseline.
         fuse: From tokens and present (n, M) to probabilities (n, K).
         survival: Whether `risk` was trained; then the predictions have `time` and `event`.
+        curves: Predicted survival, if its baseline was fitted.
+        classes: Whether classes were trained.
     """
 
     modalities: Sequence[str]
@@ -95,6 +100,8 @@ class Fused:
     probs: Mapping[str, np.ndarray]
     fuse: Callable[[np.ndarray, np.ndarray], np.ndarray]
     survival: bool = False
+    curves: Curves | None = None
+    classes: bool = True
 
 
 def predicted(module: Module, data: Data, found: Predictions) -> dict[str, np.ndarray]:
@@ -131,3 +138,12 @@ def fused(module: Module, tokens: np.ndarray, present: np.ndarray) -> np.ndarray
         given, shown = (torch.from_numpy(each).to(module.device) for each in (tokens, present))
         output = module.net.fuse(given, module.net.evidence(given), shown).output
     return output[:, :-1].float().softmax(1).cpu().numpy()
+
+
+def curves(module: Module, found: Predictions) -> Curves | None:
+    """Survival that the fusion predicts, beside the sum of the log hazards of the modalities' own heads."""
+    if not module.survival_weight:
+        return None
+    with torch.no_grad():
+        hazards = module.net.evidence(torch.from_numpy(found["tokens"]).to(module.device))[..., -1].cpu().numpy()
+    return curves_of(module.survival, found["risk"], np.where(found["present"], hazards, 0).sum(1))

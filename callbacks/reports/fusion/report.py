@@ -12,16 +12,14 @@ from scipy.special import logit
 from medzoo.callbacks.collect import Predictions
 from medzoo.callbacks.output import Report, Row
 from medzoo.callbacks.reports.base import TestReport
-from medzoo.callbacks.reports.fusion.collected import MEAN, SUM, Data, Fused, Module, fused, predicted
+from medzoo.callbacks.reports.fusion.collected import MEAN, SUM, Data, Fused, Module, curves, fused, predicted
+from medzoo.callbacks.reports.fusion.survival import survival_report
 from medzoo.evaluation.figures import areas_figure, importance_figure, subsets_figure, weights_figure
-from medzoo.evaluation.measures.survival import concordance_interval, concordance_uno
 from medzoo.evaluation.scores.classification import auc
 from medzoo.evaluation.scores.diagnostic import delong
 from medzoo.evaluation.scores.representations import auc_of, compare_representations
 
 __all__ = ["FusionReport"]
-
-OF_SURVIVAL = ("time", "event", "risk")
 
 _MEASURES = {
     "AUC lost without it": "auc_lost",
@@ -39,12 +37,15 @@ class FusionReport(TestReport[Module, Data, Fused]):
     lack it how common each class is among the training patients. Writes `test_fusion.csv` (areas, with DeLong's paired
     tests against the fusion), `test_modalities.csv` (importance), `test_subsets.csv` (areas when the network is shown
     some modalities only) and `predictions/weights.csv`; draws figures of them. Logs `test/best_unimodal_auc`,
-    `test/auc_<modality>`, `test/sum_auc`, `test/mean_auc`, and of phantoms `test/bayes_auc`, that of the best possible
-    score of what the network was shown.
+    `test/auc_<modality>`, `test/sum_auc`, `test/mean_auc`, and of phantoms `test/bayes_auc`, that of the best score of
+    what the network was shown, and `test/bayes_sum_auc`, that of the sum of each modality's true evidence. With two
+    classes, gradient boosting of the training patients' clinical variables is compared as well.
 
-    With a survival loss, logs `test/c_index_low`, `test/c_index_high` (bootstrap) and `test/c_index_uno`, and writes
-    `predictions/survival.csv`. With two classes, gradient boosting of the training patients' clinical variables is
-    compared as well.
+    With a survival loss, logs `test/c_index_low`, `test/c_index_high` (bootstrap), `test/c_index_uno`,
+    `test/sum_c_index` (the summed log hazards of the heads), `test/survival_auc`, `test/integrated_brier` and that of
+    the training patients' Kaplan-Meier curve, `test/integrated_brier_common`. Writes `predictions/survival.csv`, and
+    `test_survival.csv` with both measures at the deciles of the training patients' events. Without classes, survival is
+    all there is.
 
     Args:
         resamples: Bootstrap draws, with more than two classes.
@@ -63,35 +64,55 @@ class FusionReport(TestReport[Module, Data, Fused]):
             predicted(module, data, found),
             partial(fused, module),
             bool(module.survival_weight),
+            curves(module, found),
+            bool(module.classification_weight),
         )
 
     def report(self, collected: Fused, data: Data) -> Report:
-        """Areas, weights, importance and subsets."""
+        """Areas, weights, importance and subsets of the classes; survival."""
+        found, names = collected.predictions, collected.modalities
+        metrics: dict[str, float] = {}
+        tables: dict[str, Sequence[Row]] = {"predictions/weights.csv": _weights(found, names)}
+        figures = {"fusion_weights": weights_figure(found["weights"], found["present"], found["prob"][:, -1], names)}
+        if collected.classes:
+            self._compare(collected, data, metrics, tables, figures)
+        if collected.survival:
+            more_metrics, more_tables = survival_report(found, collected.curves, self.resamples)
+            metrics |= more_metrics
+            tables |= more_tables
+        return Report(metrics, tables, figures)
+
+    def _compare(
+        self,
+        collected: Fused,
+        data: Data,
+        metrics: dict[str, float],
+        tables: dict[str, Sequence[Row]],
+        figures: dict[str, Figure],
+    ) -> None:
+        """Add what is said of the classes."""
         found, names = collected.predictions, collected.modalities
         rows = compare_representations(found["label"], collected.probs, "fusion", resamples=self.resamples)
-        metrics = {f"test/auc_{row['name']}": row["auc"] for row in rows if row["name"] in names}
+        metrics |= {f"test/auc_{row['name']}": row["auc"] for row in rows if row["name"] in names}
         metrics["test/best_unimodal_auc"] = max(metrics.values())
         rules = {SUM: "test/sum_auc", MEAN: "test/mean_auc"}
         metrics |= {rules[row["name"]]: row["auc"] for row in rows if row["name"] in rules}
         if data.phantom:
-            best = data.true_log_odds(found["id"], found["present"])
-            metrics["test/bayes_auc"] = float(auc(found["label"] == 1, best)[0])
-        tables: dict[str, Sequence[Row]] = {
-            "test_fusion.csv": rows,
-            "predictions/weights.csv": _weights(found, names),
-        }
-        if collected.survival:
-            low, high = concordance_interval(*(found[name] for name in OF_SURVIVAL), resamples=self.resamples)
-            metrics |= {"test/c_index_low": low, "test/c_index_high": high}
-            metrics["test/c_index_uno"] = concordance_uno(*(found[name] for name in OF_SURVIVAL))
-            tables["predictions/survival.csv"] = _survival(found)
-        figures = {
-            "fusion_areas": areas_figure(rows),
-            "fusion_weights": weights_figure(found["weights"], found["present"], found["prob"][:, -1], names),
-        }
+            metrics |= _ceilings(found, data)
+        tables["test_fusion.csv"] = rows
+        figures["fusion_areas"] = areas_figure(rows)
         if len(names) > 1:
             _withheld(collected, data, rows[0]["auc"], tables, figures)
-        return Report(metrics, tables, figures)
+
+
+def _ceilings(found: Predictions, data: Data) -> dict[str, float]:
+    """Areas of the best score of what the network was shown, and of the sum of the true evidence of each modality."""
+    present = found["present"]
+    best = data.true_log_odds(found["id"], present)
+    alone = [present & (np.arange(present.shape[1]) == index) for index in range(present.shape[1])]
+    summed = np.sum([data.true_log_odds(found["id"], shown) for shown in alone], axis=0)
+    areas = {"test/bayes_auc": best, "test/bayes_sum_auc": summed}
+    return {name: float(auc(found["label"] == 1, score)[0]) for name, score in areas.items()}
 
 
 def _withheld(
@@ -144,15 +165,6 @@ def _subsets(collected: Fused) -> list[dict[str, Any]]:
         bounds = {end: area.get(end, area["auc"]) for end in ("auc_low", "auc_high")}
         rows.append({"modalities": chosen, "patients": int(some.sum()), "auc": area["auc"], **bounds})
     return rows
-
-
-def _survival(found: Predictions) -> list[Row]:
-    """A row for each patient: id, logarithm of the hazard up to a constant, time and event."""
-    columns = zip(found["id"], found["risk"], found["time"], found["event"], strict=True)
-    return [
-        {"id": name, "log_hazard": f"{risk:.6g}", "time": f"{time:.6g}", "event": int(event)}
-        for name, risk, time, event in columns
-    ]
 
 
 def _logit(prob: np.ndarray) -> np.ndarray:

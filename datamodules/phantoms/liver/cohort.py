@@ -57,6 +57,8 @@ class LiverPhantom:
         scanner_b: Share of patients that were imaged on scanner B.
         missing_cells: Share of cells of the clinical table that are empty.
         missing_modalities: Share of patients without CT, without MR, and so on; each patient has at least one modality.
+        interaction: How far the meaning of tiles and genes depends on the disease that CT, MR and the table show, from
+            0 (not at all) to 3; see `causal`.
         seed: Seed of the cohort, independent of the seed of training.
         workers: Number of processes that write it.
     """
@@ -68,6 +70,7 @@ class LiverPhantom:
     scanner_b: float = 0.0
     missing_cells: float = 0.05
     missing_modalities: float = 0.0
+    interaction: float = 1.0
     seed: int = 0
     workers: int = 1
 
@@ -80,13 +83,16 @@ class LiverPhantom:
         for name in ("scanner_b", "missing_cells", "missing_modalities"):
             if not 0 <= getattr(self, name) <= 0.9:
                 raise ValueError(f"phantom.{name}={getattr(self, name)}: give a share of 0 to 0.9")
+        if not 0 <= self.interaction <= 3:
+            raise ValueError(f"phantom.interaction={self.interaction}: give a strength of 0 to 3")
 
     @property
     def name(self) -> str:
         """Folder name, unique for these arguments."""
         sizes = "x".join(map(str, self.size))
         gaps = f"missing{self.missing_cells:g}_{self.missing_modalities:g}_b{self.scanner_b:g}"
-        return f"liver_{self.patients}_{sizes}_{self.tiles}tiles{self.tile_size}_{gaps}_seed{self.seed}"
+        strength = "" if self.interaction == 1 else f"_interaction{self.interaction:g}"
+        return f"liver_{self.patients}_{sizes}_{self.tiles}tiles{self.tile_size}_{gaps}{strength}_seed{self.seed}"
 
     def write(self, root: Path) -> None:
         """Write the cohort, unless the same one is already there.
@@ -96,11 +102,13 @@ class LiverPhantom:
         """
         arguments = {**asdict(self), "size": list(self.size)}
         del arguments["workers"]
+        if self.interaction == 1:  # as cohorts say that were written before it could be chosen
+            del arguments["interaction"]
         record = {"phantom": "liver", "version": VERSION, **arguments}
         if is_there(root, record):
             return
         rng = np.random.default_rng(self.seed)
-        people = causal.draw_people(rng, self.patients)
+        people = causal.draw_people(rng, self.patients, self._effects)
         scanners = ["AB"[int(value)] for value in rng.uniform(size=self.patients) < self.scanner_b]
         rows = tables.missing_cells(rng, tables.clinical_rows(rng, people), self.missing_cells)
         has = _present(rng, self.patients, self.missing_modalities)
@@ -118,8 +126,11 @@ class LiverPhantom:
             (folder / "README.txt").write_text(_UNITS + (causal.__doc__ or ""))
             (folder / "phantom.json").write_text(json.dumps(record, indent=2) + "\n")
 
-    @staticmethod
-    def log_odds(root: Path, ids: Sequence[str], present: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
+    @property
+    def _effects(self) -> causal.Effects:
+        return causal.effects_of(self.interaction)
+
+    def log_odds(self, root: Path, ids: Sequence[str], present: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
         """The best possible score of each patient's class.
 
         Args:
@@ -138,7 +149,7 @@ class LiverPhantom:
         for pattern in np.unique(present, axis=0):
             mine = (present == pattern).all(1)
             seen = {name: findings[name][mine] for name, there in zip(modalities, pattern, strict=True) if there}
-            odds[mine] = causal.log_odds(viral[mine], seen, [*seen])
+            odds[mine] = causal.log_odds(viral[mine], seen, [*seen], self._effects)
         return odds
 
     def _write_tables(
@@ -159,7 +170,7 @@ class LiverPhantom:
             row = {"id": name, "scanner": scanners[index], **cells, **outcome, "event": int(people.died[index])}
             written.append(row)
         write_table(folder / "patients.csv", written)
-        write_table(folder / "truth.csv", _truth(names, people, rows, has))
+        write_table(folder / "truth.csv", _truth(names, people, rows, has, self._effects))
         kept = np.flatnonzero(has[:, MODALITIES.index("genomics")])
         lines = ["\t".join(["gene", *(names[index] for index in kept)])]
         for gene, values in zip(tables.GENES, genes[kept].T, strict=True):
@@ -179,7 +190,11 @@ def _present(rng: np.random.Generator, n: int, rate: float) -> np.ndarray:
 
 
 def _truth(
-    names: list[str], people: People, rows: list[dict[str, float | str]], has: np.ndarray
+    names: list[str],
+    people: People,
+    rows: list[dict[str, float | str]],
+    has: np.ndarray,
+    effects: causal.Effects,
 ) -> list[dict[str, Any]]:
     """Findings as the files show them, and the best scores given all data of a patient."""
     known = np.array([[row[column] != "" for column in SHARES] for row in rows])
@@ -189,8 +204,8 @@ def _truth(
         mine = (has == pattern).all(1)
         seen = [name for name, there in zip(MODALITIES, pattern, strict=True) if there]
         part: Mapping[str, np.ndarray] = {name: x[mine] for name, x in findings.items()}
-        scores["log_odds"][mine] = causal.log_odds(people.viral[mine], part, seen)
-        scores["risk"][mine] = causal.risk(people.viral[mine], part, seen)
+        scores["log_odds"][mine] = causal.log_odds(people.viral[mine], part, seen, effects)
+        scores["risk"][mine] = causal.risk(people.viral[mine], part, seen, effects)
     columns = {"viral": people.viral.astype(int), **findings, **scores}
     return [
         {"id": name, **{key: round(float(column[index]), 5) for key, column in columns.items()}}

@@ -15,6 +15,7 @@ from medzoo.callbacks.reports.explanation.gradcam import Explained, GradCAMFigur
 from medzoo.callbacks.reports.explanation.latent_shift import LatentShiftFigures, Walks
 from medzoo.callbacks.reports.fusion.collected import Fused
 from medzoo.callbacks.reports.fusion.report import FusionReport
+from medzoo.callbacks.reports.fusion.survival import Curves
 from medzoo.callbacks.reports.images.latents import LatentFigures, Latents
 from medzoo.callbacks.reports.images.reconstruction import ReconstructionFigures
 from medzoo.callbacks.reports.images.restoration import RestorationFigures, Restored
@@ -24,7 +25,7 @@ from medzoo.callbacks.reports.images.vae import Traversed, VAEFigures
 from medzoo.callbacks.reports.patients import Patients, PatientScores
 from medzoo.callbacks.reports.representations import RepresentationReport, TwoParts
 from medzoo.callbacks.reports.segmentation import Cases, Drawing, SegmentationReport
-from medzoo.evaluation.measures.survival import concordance, concordance_uno
+from medzoo.evaluation.measures.survival import area_over_time, brier_over_time, concordance, concordance_uno
 
 RNG = np.random.default_rng(0)
 LABEL = np.arange(40) % 2
@@ -110,6 +111,7 @@ def test_fusion():
     assert ct["logit_change"] == pytest.approx(np.abs(odds[10:, 0]).mean()), "who has it alone is not asked"
     assert clinical["true_change"] == pytest.approx(np.abs(odds[10:, 1]).mean())
     assert {row["modalities"] for row in report.tables["test_subsets.csv"]} == {"ct", "clinical", "ct clinical"}
+    assert report.metrics["test/bayes_sum_auc"] == report.metrics["test/bayes_auc"], "these odds add up"
     assert report.tables["predictions/weights.csv"][0] == {"id": "case_00", "ct": "", "clinical": "0.500000"}
 
 
@@ -128,6 +130,28 @@ def test_survival_of_a_fusion():
         "test/c_index_uno"
         not in FusionReport().report(replace(collected, survival=False), SimpleNamespace(phantom=False)).metrics
     )
+
+
+def test_survival_of_a_fusion_over_time_and_alone():
+    time, event, risk = RNG.exponential(size=40), RNG.random(40) < 0.7, RNG.normal(size=40)
+    moments = np.array([0.2, 0.5, 1.0])
+    curves = Curves(moments, np.exp(-moments * np.exp(risk)[:, None]), np.exp(-moments), -risk)
+    collected = fused(np.ones((40, 2), bool), lambda tokens, shown: np.full((len(tokens), 2), 0.5))
+    predictions = {**collected.predictions, "time": time, "event": event, "risk": risk}
+    collected = replace(collected, predictions=predictions, survival=True, curves=curves, classes=False)
+    report = FusionReport(resamples=50).report(collected, SimpleNamespace(phantom=False))
+    rows = report.tables["test_survival.csv"]
+    assert [row["months"] for row in rows] == moments.tolist()
+    assert [row["auc"] for row in rows] == area_over_time(time, event, risk, moments).tolist()
+    assert [row["brier"] for row in rows] == brier_over_time(time, event, curves.survival, moments).tolist()
+    assert rows[1]["at_risk"] + rows[1]["events"] + ((time <= 0.5) & ~event).sum() == 40
+    assert report.metrics["test/sum_c_index"] == pytest.approx(1 - concordance(time, event, risk)["c_index"])
+    scores = [row["brier_common"] for row in rows]
+    expected = (0.3 * (scores[0] + scores[1]) / 2 + 0.5 * (scores[1] + scores[2]) / 2) / 0.8
+    assert report.metrics["test/integrated_brier_common"] == pytest.approx(expected)
+    assert min(row["auc"] for row in rows) < report.metrics["test/survival_auc"] < max(row["auc"] for row in rows)
+    assert "test/best_unimodal_auc" not in report.metrics, "nothing is said of classes that were not trained"
+    assert {*report.tables} == {"predictions/weights.csv", "predictions/survival.csv", "test_survival.csv"}
 
 
 def test_segmentation():

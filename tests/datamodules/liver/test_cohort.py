@@ -190,6 +190,55 @@ def test_scanners_can_be_kept_apart(cohort):
         ready(cohort, test_scanners=["C"])
 
 
+def test_a_site_can_be_the_test_and_nothing_is_learnt_from_it(copy):
+    edit(copy, lambda number, row: row.update(site=["north", "east", "west"][number % 3]))
+    before = ready(copy, test_sites=["west"])
+    west = [f"liver_{number:04d}" for number in range(3, 61, 3)]
+    assert before.split["test"] == west
+    assert not set(west) & {*before.split["train"], *before.split["val"]}
+    assert len(before.split["train"]) + len(before.split["val"]) == 40
+    assert len(before.split["val"]) == 6
+    changes = {"age_years": "99", "albumin_g_dl": "7"}
+    edit(copy, lambda number, row: row.update(changes if row["site"] == "west" and row["age_years"] else {}))
+    after = ready(copy, test_sites=["west"])
+    assert (after.split, after.state_dict()) == (before.split, before.state_dict())
+    values = [everything(data.test_dataloader())["clinical"] for data in (before, after)]
+    assert not torch.equal(*values)
+    two = ready(copy, test_sites=["west", "north"], val_share=0.3)
+    assert len(two.split["test"]) == 40
+    assert len(two.split["val"]) == 6
+
+
+def test_a_site_that_cannot_be_the_test_is_told(copy):
+    with pytest.raises(ValueError, match="no patient of site west; it has no column site"):
+        ready(copy, test_sites=["west"])
+    edit(copy, lambda number, row: row.update(site=["north", "east"][number % 2]))
+    with pytest.raises(ValueError, match="no patient of site west; it has east, north"):
+        ready(copy, test_sites=["west", "east"])
+    edit(copy, lambda number, row: row.update(site=row["site"] if number else ""))
+    with pytest.raises(ValueError, match="liver_0001 has no site, others have"):
+        ready(copy, test_sites=["east"])
+    edit(copy, lambda number, row: row.update(site="east", split=["train", "val", "test"][number % 3]))
+    with pytest.raises(ValueError, match="both test_sites and the column split"):
+        ready(copy, test_sites=["east"])
+
+
+def test_survival_alone_needs_no_class(copy):
+    edit(copy, lambda number, row: row.update(hcc="", event="" if number == 3 else row["event"]))
+    data = ready(copy, label=None)
+    assert data.class_names == ["no event", "event"]
+    batch = everything(data.train_dataloader())
+    assert torch.equal(batch["label"], batch["event"].long())
+    assert not batch["time"].isnan().any()
+    assert sum(map(len, data.split.values())) == 59, "who is in no risk set is left out"
+    shares = [data.table(split)["event"].mean() for split in ("train", "test")]
+    assert shares[0] == pytest.approx(shares[1], abs=0.05)
+    with pytest.raises(ValueError, match="give the columns months and event"):
+        ready(copy, label=None, months=None)
+    with pytest.raises(ValueError, match="clinical: "):
+        ready(copy, label=None, clinical={**CLINICAL, "event": [0, 1]})
+
+
 def test_more_is_missing_at_a_higher_rate_and_the_same_every_time(cohort):
     present = {
         rate: everything(ready(cohort, missing_rate=rate).test_dataloader())["present"] for rate in (0, 0.3, 0.5)

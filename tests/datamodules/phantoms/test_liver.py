@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer
 
 from docs.figures_liver_phantom import measured
 from medzoo.datamodules.io import read_table
@@ -44,6 +47,31 @@ def test_every_modality_tells_something_and_together_they_tell_most(people):
 def test_tiles_and_genes_need_another_modality_to_be_read(people):
     scores = [causal.log_odds(people.viral, people.findings, [name]) for name in MODALITIES]
     assert delong(people.cancer, np.sum(scores, axis=0))["auc"] < area(people, MODALITIES) - 0.03
+
+
+@pytest.mark.parametrize(("strength", "best", "summed"), [(0, 0.916, 0.916), (1, 0.955, 0.915), (2, 0.991, 0.910)])
+def test_the_stronger_the_interaction_the_further_is_the_sum_from_the_best(strength, best, summed):
+    effects = causal.effects_of(strength)
+    people = causal.draw_people(np.random.default_rng(1), 40_000, effects)
+    whole = causal.log_odds(people.viral, people.findings, MODALITIES, effects)
+    alone = [causal.log_odds(people.viral, people.findings, [name], effects) for name in MODALITIES]
+    assert delong(people.cancer, whole)["auc"] == pytest.approx(best, abs=0.004)
+    assert delong(people.cancer, np.sum(alone, axis=0))["auc"] == pytest.approx(summed, abs=0.004)
+    if strength == 0:
+        np.testing.assert_allclose(whole, np.sum(alone, axis=0), atol=1e-9)
+
+
+def test_no_sum_of_functions_of_single_modalities_comes_near_the_best_score():
+    """An additive logistic model of splines, fitted to 40,000 people with everything that the modalities show."""
+    effects = causal.effects_of(2)
+    train, test = (causal.draw_people(np.random.default_rng(seed), 40_000, effects) for seed in (2, 3))
+
+    def columns(people):
+        return np.stack([*people.findings.values(), people.viral], 1)
+
+    model = make_pipeline(SplineTransformer(n_knots=6), LogisticRegression(max_iter=500))
+    score = model.fit(columns(train), train.cancer).decision_function(columns(test))
+    assert delong(test.cancer, score)["auc"] == pytest.approx(0.917, abs=0.005)
 
 
 def test_the_log_odds_are_those_that_integration_gives(people):

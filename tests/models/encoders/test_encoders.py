@@ -45,6 +45,24 @@ def test_gated_attention_is_the_formula_of_the_paper():
         torch.testing.assert_close(mean[one], sum(share * h for share, h in zip(shares, bag[one], strict=True)))
 
 
+def test_the_most_attended_tiles_are_hidden_in_training_alone():
+    torch.manual_seed(0)
+    encoder = TileEncoder("ghostnet_050", dim=7, small_stem=True).eval()
+    bag = torch.randn(2, 4, 3, 16, 16)
+    whole, weights = encoder.attend(bag)
+    encoder.hidden_share = 0.6
+    assert torch.equal(encoder(bag), whole)
+    encoder.training = True  # its parts stay as they are
+    token, fewer = encoder.attend(bag)
+    assert ((fewer == 0).sum(1) == 2).all(), "six tenths of four tiles, rounded down"
+    kept = weights.where(fewer > 0, 0)
+    torch.testing.assert_close(fewer, kept / kept.sum(1, keepdim=True))
+    assert (weights.where(fewer == 0, 1).amin(1) >= kept.amax(1)).all()
+    assert not torch.allclose(token, whole)
+    encoder.hidden_share = 0.99
+    assert ((encoder.attend(bag)[1] > 0).sum(1) == 1).all(), "one is always left"
+
+
 def test_the_order_of_tiles_does_not_matter():
     encoder, shape = CASES["tiles"]
     bag = torch.randn(2, 6, *shape[1:])

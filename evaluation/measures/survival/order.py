@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from medzoo.evaluation.measures.survival.kaplan_meier import followed, observed, step_at
 from medzoo.evaluation.scores.intervals import percentile_interval
 
 __all__ = ["concordance", "concordance_interval", "concordance_uno"]
@@ -22,7 +23,7 @@ def concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> dict[s
         `c_index`, NaN without comparable pairs, and the numbers of pairs that are `concordant`, `discordant`, and
         `tied` in risk, which count half.
     """
-    time, event, risk = _followed(time, event, risk)
+    time, event, risk = followed(time, event, risk)
     first = _pairs(time, event)
     concordant = int((first & (risk[:, None] > risk[None])).sum())
     tied = int((first & (risk[:, None] == risk[None])).sum())
@@ -35,7 +36,7 @@ def concordance_interval(
     time: np.ndarray, event: np.ndarray, risk: np.ndarray, *, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
     """95% interval of Harrell's C-index, by the bootstrap of patients; arguments as for `concordance`."""
-    time, event, risk = _followed(time, event, risk)
+    time, event, risk = followed(time, event, risk)
     first = _pairs(time, event).astype(float)
     won = first * _order(risk)
     drawn = (
@@ -60,17 +61,11 @@ def concordance_uno(time: np.ndarray, event: np.ndarray, risk: np.ndarray, until
     Returns:
         The index, NaN without comparable pairs.
     """
-    time, event, risk = _followed(time, event, risk)
+    time, event, risk = followed(time, event, risk)
     counted = event & (time < (np.inf if until is None else until))
-    weight = np.where(counted, 1 / np.maximum(_observed(time, event), 1e-12) ** 2, 0)
+    weight = np.where(counted, 1 / np.maximum(step_at(observed(time, event), time, before=True), 1e-12) ** 2, 0)
     first = weight[:, None] * (time[:, None] < time[None])
     return float((first * _order(risk)).sum() / first.sum()) if first.any() else float("nan")
-
-
-def _followed(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    time, event, risk = np.asarray(time, float), np.asarray(event, bool), np.asarray(risk, float)
-    known = np.isfinite(time)
-    return time[known], event[known], risk[known]
 
 
 def _pairs(time: np.ndarray, event: np.ndarray) -> np.ndarray:
@@ -82,12 +77,3 @@ def _pairs(time: np.ndarray, event: np.ndarray) -> np.ndarray:
 def _order(risk: np.ndarray) -> np.ndarray:
     """(N, N) 1 where the row has the larger risk, a half for ties."""
     return (risk[:, None] > risk[None]) + 0.5 * (risk[:, None] == risk[None])
-
-
-def _observed(time: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """(N,) probability that a patient is not censored before each time; at equal times, events come first."""
-    moments = np.unique(time)
-    at_risk = (time[None] >= moments[:, None]).sum(1) - ((time[None] == moments[:, None]) & event[None]).sum(1)
-    censored = ((time[None] == moments[:, None]) & ~event[None]).sum(1)
-    after = np.cumprod(1 - censored / np.maximum(at_risk, 1))
-    return np.concatenate([[1.0], after[:-1]])[np.searchsorted(moments, time)]
