@@ -16,7 +16,7 @@ GROUPS = ("stable", "expanding")
 _SMALLEST_ML = 0.1  # smaller volumes, which a segmentation hardly resolves, are raised to it before the logarithm
 _FEW = 3  # of a smaller group only the mean is known
 _PENALTIES = np.logspace(-2, 4, 13)
-_TRUSTED = 20  # validation patients whose spread counts as much as that of all training patients
+_TRUSTED = 20  # validation patients who weigh as much as all that is known without them
 
 
 def log_growth(baseline_ml: np.ndarray, followup_ml: np.ndarray) -> np.ndarray:
@@ -88,9 +88,9 @@ def fit_calibration(
 ) -> dict[str, np.ndarray]:
     """Fit how far to trust a network's growth over the regression's, to patients whom neither has seen.
 
-    In each group the expected growth is `regression + share (network - regression)`. The share, in [0, 1], has the
-    least squared error; with few patients it is 0. The spread of the regression's residuals is scaled to that of
-    these patients, counting the training patients as 20.
+    In each group the expected growth is `regression + share (network - regression)`. The share is that of least
+    squared error, within [0, 1], times n / (n + 20) for n patients: few of them cannot show that a network is right.
+    The spread of the regression's residuals is scaled to that of these patients, and the training patients count as 20.
 
     Args:
         numbers: From `fit_growth`.
@@ -109,7 +109,8 @@ def fit_calibration(
         expected = _expected(numbers, name, features[inside])
         apart, missed = sampled[inside] - expected, growth[inside] - expected
         if inside.sum() >= _FEW and apart.any():
-            shares[group] = np.clip(apart @ missed / (apart @ apart), 0, 1)
+            best = np.clip(apart @ missed / (apart @ apart), 0, 1)
+            shares[group] = best * inside.sum() / (_TRUSTED + inside.sum())
         usual = max(float(np.square(numbers[f"{name}_residuals"]).mean()), 1e-12)
         found = np.square(missed - shares[group] * apart).sum() / usual
         spreads[group] = np.sqrt((_TRUSTED + found) / (_TRUSTED + inside.sum()))

@@ -91,7 +91,7 @@ def calibrated(share, spread, count=400, seed=0):
 def test_the_network_is_trusted_as_far_as_it_is_right(share, spread):
     numbers, clinical, network, truth, expanded = calibrated(share, spread)
     found = fit_calibration(numbers, clinical, network, truth, expanded)
-    assert found["share"] == pytest.approx([share, share], abs=0.08)
+    assert found["share"] == pytest.approx([share, share], abs=0.08), "200 patients of each group: 20 count little"
     assert found["spread"] == pytest.approx([spread, spread], rel=0.12)
 
 
