@@ -1,5 +1,6 @@
 """What a fusion fits after training: shrinkage to validation patients, survival and baselines to training patients."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from medzoo.models.fitted import BaselineSurvival, CohortBaselines
 from medzoo.models.fusion import Shrinkage, summed_evidence
 
 __all__ = ["Evaluated", "fit_clinical", "fit_shrinkage", "fit_survival"]
+
+log = logging.getLogger(__name__)
 
 
 class Evaluated(NamedTuple):
@@ -42,9 +45,15 @@ def fit_shrinkage(shrinkage: Shrinkage, batches: Iterable[Evaluated]) -> None:
 
 
 def fit_survival(survival: BaselineSurvival, batches: Iterable[Evaluated]) -> None:
-    """Fit the baseline survival to the training patients and the log hazards that the fusion gives them."""
+    """Fit the baseline survival to the training patients and the log hazards that the fusion gives them.
+
+    Without events it stays unfitted, and survival has no curves.
+    """
     found = [(batch["time"], batch["event"], output[:, -1].double()) for batch, _, output in batches]
     time, event, log_hazard = (torch.cat(each).cpu().numpy() for each in zip(*found, strict=True))
+    if not (event.astype(bool) & np.isfinite(time)).any():
+        log.warning("no training patient has the event: survival curves and their scores are left out")
+        return
     survival.take(**fit_baseline_survival(time, event, log_hazard))
 
 

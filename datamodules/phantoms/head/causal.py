@@ -25,9 +25,9 @@ Measured over 60,000 patients without signs (docs/figures_head_phantom.py): 19.9
 the Bayes AUC is 0.878. The mean CRPS of the ideal forecast, `followup_volumes`, is 1.71 mL; the risk of expansion with
 the growth of each group (`evaluation/regression/growth.py`), fitted to 400 patients, has 1.80, so a table says nearly
 all that there is to know. Simple baselines have 2.59 (linear regression of log growth), 3.37 (no change) and 4.23 (mean
-growth). With `published` signs 21.2% expand and the Bayes AUC is 0.894; over 1,500 patients the ideal forecast has 1.72,
-and 1.99 without the scan. Of the patients scanned before 2.5 h on anticoagulants 82% expand; of those scanned after 8 h
-without, 1%.
+growth). With `published` signs 21.2% expand and the Bayes AUC is 0.894; over 1,500 patients the ideal forecast has
+1.72, and 1.99 without the scan. Of the patients scanned before 2.5 h on anticoagulants 82% expand; of those scanned
+after 8 h without, 1%.
 """
 
 import numpy as np
