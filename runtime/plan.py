@@ -57,7 +57,7 @@ def make_plan(config: DictConfig) -> Plan:
 
 
 def _comparisons(config: DictConfig) -> dict[str, dict[str, Any]]:
-    given = plain(config.comparisons, resolve=True)
+    given = plain(config.comparisons, resolve=True) if config.comparisons else {}
     check_config(given, "comparisons")
     known = config.get("stages") or {}
     for name, entry in given.items():

@@ -334,3 +334,7 @@ def test_stages_pass_on_weights_without_files_where_none_are_written(tmp_path):
 def test_a_stage_without_a_value_is_told(tmp_path):
     with pytest.raises(UserError, match="stage first: "):
         make_plan(compose(tmp_path, *TWO, "++stages.first.datamodule.size=???"))
+
+
+def test_comparisons_can_be_left_out_altogether():
+    assert not make_plan(compose("experiment=liver_comparison_demo", "comparisons=null")).comparisons
