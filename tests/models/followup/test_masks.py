@@ -5,13 +5,26 @@ from medzoo.models.followup import resized
 
 
 def test_a_mask_gets_the_voxels_that_are_wanted_in_the_order_of_probability():
-    probability = torch.rand(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    probability = torch.rand(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))  # bleeds are everywhere
     wanted = torch.tensor([5, 60, 100])
     masks = resized(probability, wanted) > 0.5
     assert masks.sum(dim=(1, 2, 3)).tolist() == wanted.tolist()
-    for one, mask, count in zip(probability, masks, wanted, strict=True):
+    for one, mask in zip(probability, masks, strict=True):
         assert one[mask].min() > one[~mask].max()
-        assert mask.sum() == count
+
+
+def test_a_bleed_grows_around_itself_and_not_elsewhere():
+    probability = torch.full((1, 5, 16, 16), 1e-3) + torch.linspace(0, 1e-4, 5 * 16 * 16).reshape(1, 5, 16, 16)
+    probability[0, 2, 4:7, 4:7] = 0.9
+    probability[0, 2, 12:14, 12:14] = 0.4  # a blurred spot elsewhere
+    mask = resized(probability, torch.tensor([30]))[0] > 0.5
+    assert mask.sum() == 30
+    assert mask[2, 4:7, 4:7].all()
+    assert not mask[:, 9:].any()
+    assert not mask[..., 9:].any()
+    smaller = resized(probability, torch.tensor([4]))[0] > 0.5
+    assert smaller.sum() <= 4
+    assert not smaller[:, 9:].any()
 
 
 def test_the_wanted_volume_of_now_changes_little():
