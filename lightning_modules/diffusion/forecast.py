@@ -209,7 +209,8 @@ class ForecastModule(OptimizedModule):
         known = self._known(batch, clinical).double().cpu().numpy()
         wanted = unlogged(before, calibrated_growth(numbers, known, growth, flag.numpy()))
         voxels = torch.from_numpy(wanted / _voxel_ml(batch)).round() - _elsewhere(batch)
-        return replace(forecast, iph=resized(forecast.iph, voxels)), sampled
+        bleed = batch["image"][batch["slices"], 1].to(forecast.iph.device) > 0.5
+        return replace(forecast, iph=resized(forecast.iph, voxels, bleed)), sampled
 
     def _world(self, batch: Batch, clinical: Tensor) -> dict[str, Any]:
         """The forecast for given clinical values (K,), always with the same noise."""

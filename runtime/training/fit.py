@@ -43,6 +43,7 @@ def fit(stage: Stage, earlier: list[Stage]) -> dict[str, float]:
             module.receive(Results(earlier))
     cost = Cost()
     trainer = _trainer(stage, cost, SameSchedule())
+    warn_of_emulation(stage.config["trainer"], trainer.strategy.root_device)
     try:
         began = time.monotonic()
         trainer.fit(module, stage.datamodule, ckpt_path=stage.start, weights_only=True)
@@ -94,9 +95,7 @@ def _trainer(stage: Stage, *extra: L.Callback) -> L.Trainer:
     if not loggers:  # Lightning's monitor refuses to run without one
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     trainer = {**config["trainer"], "strategy": stage.strategy}
-    built_trainer = make_trainer(trainer, stage.folder, callbacks=callbacks, logger=loggers)
-    warn_of_emulation(trainer, built_trainer.strategy.root_device)
-    return built_trainer
+    return make_trainer(trainer, stage.folder, callbacks=callbacks, logger=loggers)
 
 
 def _metrics(trainer: L.Trainer) -> dict[str, float]:
