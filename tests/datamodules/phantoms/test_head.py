@@ -67,7 +67,7 @@ def test_whoever_knows_the_model_beats_the_simple_forecasts_by_a_third(people):
     ideal = crps(causal.followup_volumes({k: v[test] for k, v in clinical.items()}, 200, seed=1), volume[test]).mean()
     usual = baseline_forecasts(fit_baselines(table[train], baseline[train], volume[train]), table[test], baseline[test])
     scores = {name: crps(one.samples, volume[test], one.weights).mean() for name, one in usual.items()}
-    assert ideal < 0.65 * min(scores[name] for name in ("no change", "mean growth", "clinical regression"))
+    assert ideal < 2 / 3 * min(scores[name] for name in ("no change", "mean growth", "clinical regression"))
     assert ideal < min(scores.values())
 
 
@@ -83,7 +83,7 @@ def test_sampled_volumes_follow_the_written_distributions():
     low, high = (np.log(0.3) - mean) / 0.22, (np.log(5.5) - mean) / 0.22
     law = stats.truncnorm(low, high, loc=mean, scale=0.22)
     assert stats.kstest(np.log(growth[expands]), law.cdf).pvalue > 0.01
-    assert stats.kstest(growth[~expands], stats.norm(0, 0.02).cdf).pvalue > 0.01
+    assert stats.kstest(growth[~expands], stats.norm(0, 0.047).cdf).pvalue > 0.01
 
 
 def test_interventions_move_the_mean_volume_and_nuisances_do_not(people):
