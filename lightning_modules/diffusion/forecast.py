@@ -14,7 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medzoo.evaluation.regression.growth import calibrated_growth, fit_calibration, fit_growth, log_growth, unlogged
+from medzoo.evaluation.regression.growth import (
+    GROUPS,
+    calibrated_growth,
+    fit_calibration,
+    fit_growth,
+    log_growth,
+    unlogged,
+)
 from medzoo.evaluation.regression.risk import EXPANDED, fit_risk, risk_of
 from medzoo.evaluation.scores.followup_baselines import expansion_of, fit_baselines
 from medzoo.lightning_modules.contracts import Batch, FollowupData
@@ -187,27 +194,28 @@ class ForecastModule(OptimizedModule):
         rows = datamodule.clinical("val")
         expanded, flags = expansion_of(rows), max(1, self.samples // 4)
         sampled = {
-            batch["id"][0]: self._sampled(batch, batch["clinical"][0], torch.full((flags,), int(flag)))[1].mean()
+            batch["id"][0]: self._sampled_growth(batch, torch.full((flags,), int(flag))).mean()
             for batch, flag in zip(datamodule.patient_dataloader("val"), expanded, strict=True)
         }
         growth = log_growth(rows["baseline_ml"], rows["followup_ml"])
         mean = np.array([sampled[name] for name in rows["id"]])
         return fit_calibration(numbers, self._features(rows), mean, growth, expanded)
 
-    def _sampled(self, batch: Batch, clinical: Tensor, flag: Tensor) -> tuple[Forecast, np.ndarray]:
-        """Follow-ups as the network samples them, and their log growth (N,)."""
-        forecast = self.forecast(batch, clinical, flag)
-        return forecast, log_growth(*(volume.numpy() for volume in _volumes_ml(batch, forecast)))
+    def _sampled_growth(self, batch: Batch, flag: Tensor) -> np.ndarray:
+        """Log growth (N,) of a patient's follow-ups as the network samples them."""
+        before, sampled = _volumes_ml(batch, self.forecast(batch, batch["clinical"][0], flag))
+        return log_growth(before.numpy(), sampled.numpy())
 
     def _calibrated(self, batch: Batch, clinical: Tensor, flag: Tensor) -> tuple[Forecast, np.ndarray]:
         """Follow-ups with calibrated bleeds, and the IPH volumes (N,) in mL before that."""
-        forecast, growth = self._sampled(batch, clinical, flag)
+        forecast = self.forecast(batch, clinical, flag)
         before, sampled = (volume.numpy() for volume in _volumes_ml(batch, forecast))
         if not self.growth_model.share.numel():
             return forecast, sampled
         numbers = {name: value.cpu().numpy() for name, value in self.growth_model.named_buffers()}
         known = self._known(batch, clinical).double().cpu().numpy()
-        wanted = unlogged(before, calibrated_growth(numbers, known, growth, flag.numpy()))
+        growth = calibrated_growth(numbers, known, log_growth(before, sampled), flag.numpy())
+        wanted = unlogged(before, growth)
         voxels = torch.from_numpy(wanted / _voxel_ml(batch)).round() - _elsewhere(batch)
         bleed = batch["image"][batch["slices"], 1].to(forecast.iph.device) > 0.5
         return replace(forecast, iph=resized(forecast.iph, voxels, bleed)), sampled
@@ -227,7 +235,7 @@ class ForecastModule(OptimizedModule):
     def _outlook(self, batch: Batch, clinical: Tensor, flag: Tensor) -> dict[str, float]:
         """Probability of expansion, and the mean IPH volume in mL of a stable and an expanding bleed."""
         _, volumes = _volumes_ml(batch, self._calibrated(batch, clinical, flag)[0])
-        means = {name: float(volumes[flag == group].mean()) for group, name in enumerate(("stable", "expanding"))}
+        means = {name: float(volumes[flag == group].mean()) for group, name in enumerate(GROUPS)}
         return {"probability": self._probability(batch, clinical), **means}
 
     def _flags(self, batch: Batch, clinical: Tensor, count: int) -> tuple[float, Tensor, Tensor]:
