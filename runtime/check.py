@@ -128,19 +128,22 @@ def _hint(error: BaseException | None) -> str:
 def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], bool]:
     """Keywords with their defaults, the required ones, and whether any other keyword is accepted.
 
-    A class whose `__init__` passes **keywords to its parents takes theirs too.
+    A class whose `__init__` passes **keywords to its parents takes theirs too, and one that also passes *arguments
+    needs what they need.
     """
     callables = _constructors(target)
     known: dict[str, Any] = {}
     required: set[str] = set()
-    for level, function in enumerate(callables):
+    passes_all = True
+    for function in callables:
         parameters = inspect.signature(function).parameters.values()
         for parameter in parameters:
             if parameter.name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
             known.setdefault(parameter.name, parameter.default)
-            if parameter.default is parameter.empty and level == 0:
+            if parameter.default is parameter.empty and passes_all:
                 required.add(parameter.name)
+        passes_all = passes_all and any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             return known, required, False
     return known, required, True

@@ -94,12 +94,13 @@ def spies(seen: Seen) -> dict[str, Callable[[Callable[..., Any]], Callable[..., 
         "evaluation.nomogram.study.learners": of_learners,
         "evaluation.nomogram.study.regression": of_regression,
         "lightning_modules.nomogram.fit.optimism_rows": unheard,  # its resamples are no cases
-        "lightning_modules.diffusion.latent.fit_risk": noted("risk model", 0),
-        "lightning_modules.diffusion.latent.fit_baselines": noted("baselines", 1),
+        "lightning_modules.diffusion.forecast.fit_risk": noted("risk model", 0),
+        "lightning_modules.diffusion.forecast.fit_baselines": noted("baselines", 1),
         "evaluation.regression.growth.fit_risk": noted("risk of the baselines", 0),
-        "lightning_modules.fusion.boosting": of_boosting,
-        "lightning_modules.vae.two_part.fit_probe": noted("code", 0),
-        "lightning_modules.vae.two_part.fit_pixel_probes": noted("pixels", 1),
+        "lightning_modules.fusion_fits.boosting": of_boosting,
+        "lightning_modules.vae.probed.fit_probe": noted("code", 0),
+        "lightning_modules.vae.probed.fit_pixel_probes": noted("pixels", 1),
+        "lightning_modules.vae.probed.fit_learners": noted("forest and SVM", 0),
         "callbacks.nomogram.tables.model_rows": tabled,
         "callbacks.reports.fusion.report.compare_representations": tabled,
         "callbacks.reports.representations.compare_representations": tabled,
@@ -170,14 +171,21 @@ def check_nomogram(seen: Seen) -> None:
 
 
 def check_followup(seen: Seen) -> None:
-    """The baselines get the clinical values and labels that the model's own risk gets, of all training patients."""
+    """The baselines get the clinical values and labels that the model's own risk gets, of all training patients.
+
+    Those that see the scan get its signs too.
+    """
     ((own, label),) = seen.fits["risk model"]
-    assert own.shape == (len(seen.data.split["train"]), len(seen.module.clinical_names))
-    for name in ("baselines", "risk of the baselines"):
-        ((x, truth),) = seen.fits[name]
-        assert np.array_equal(x, own, equal_nan=True), f"{name}: other clinical values"
-        assert len(truth) == len(label)
-    assert np.array_equal(seen.fits["risk of the baselines"][0][1], label), "the same patients expand"
+    known = len(seen.module.variables)
+    assert own.shape == (len(seen.data.split["train"]), known + len(seen.module.signs))
+    ((x, truth),) = seen.fits["baselines"]
+    assert np.array_equal(x, own[:, :known], equal_nan=True), "baselines: other clinical values"
+    assert len(truth) == len(label)
+    table, signs = seen.fits["risk of the baselines"]
+    assert np.array_equal(table[0], own[:, :known], equal_nan=True), "risk of the table: other clinical values"
+    assert np.array_equal(signs[0], own, equal_nan=True), "risk with signs: other inputs than the model's"
+    for _, expands in (table, signs):
+        assert np.array_equal(expands, label), "the same patients expand"
 
 
 def check_fusion(seen: Seen) -> None:

@@ -36,31 +36,60 @@ __all__ = ["ForecastModule"]
 
 
 class ForecastModule(OptimizedModule):
-    """What `LatentDiffusionModule` does once it is trained; the arguments are described there."""
+    """What `LatentDiffusionModule` does once it is trained.
+
+    Args:
+        diffusion: The autoencoder, the U-Net and the noise schedule.
+        sampler: Turns noise into latents at test and prediction.
+        optimizer: Builds the optimiser.
+        scheduler: Builds the learning-rate schedule.
+        clinical_names: The K clinical variables.
+        clinical_ranges: Minimum and maximum of each, which a batch scales to 0 and 1.
+        measured: Clinical variables measured on the scan, which no what-if question may change.
+        signs: The S signs of the scan in a batch, for the risk model and the growth; none, for the clinical variables
+            alone.
+        calibrate_growth: Move the growth of sampled bleeds to the growth that was seen.
+        scheduler_interval: Whether the schedule counts epochs or steps.
+        samples: Follow-ups sampled for each patient.
+        expansion: Source of the probability of expansion in forecasts: `risk`, the risk model; a probability in [0, 1];
+            or a column of `clinical.csv`.
+        guidance: Scale of classifier-free guidance on the clinical variables; 1 for none.
+        noise_length_mm: Correlation of the noise along z: 0 independent slices, inf one noise for all.
+        counterfactuals: By variable, the two values between which the test measures the effect on the volume.
+        effect_samples: Samples for each counterfactual volume, half of them stable and half expanding.
+        images_at_once: Slices that go through a network together when forecasting.
+        seed: Seed of forecasts; the same patient gets the same noise in every run.
+        **step: Of `OptimizedModule`.
+
+    Raises:
+        ValueError: If `effect_samples` is below 2, or a counterfactual is unknown, measured or out of range.
+    """
 
     def __init__(
         self,
         diffusion: FollowupDiffusion,
         sampler: Sampler,
         optimizer: OptimizerPartial,
-        scheduler: SchedulerPartial | None,
-        scheduler_interval: Literal["epoch", "step"],
+        scheduler: SchedulerPartial | None = None,
         *,
         clinical_names: Sequence[str],
         clinical_ranges: Sequence[Sequence[float]],
-        measured: Sequence[str],
-        signs: Sequence[str],
-        calibrate_growth: bool,
-        samples: int,
-        expansion: str | float,
-        guidance: float,
-        noise_length_mm: float,
-        counterfactuals: Mapping[str, Sequence[float]] | None,
-        effect_samples: int,
-        images_at_once: int,
-        seed: int,
+        measured: Sequence[str] = ("IPH_baseline_ml",),
+        signs: Sequence[str] = (),
+        calibrate_growth: bool = False,
+        scheduler_interval: Literal["epoch", "step"] = "step",
+        samples: int = 16,
+        expansion: str | float = "risk",
+        guidance: float = 1.0,
+        noise_length_mm: float = float("inf"),
+        counterfactuals: Mapping[str, Sequence[float]] | None = None,
+        effect_samples: int = 8,
+        images_at_once: int = 256,
+        seed: int = 0,
         **step: Unpack[StepSettings],
     ) -> None:
+        if effect_samples < 2:
+            raise ValueError(f"effect_samples={effect_samples} must be at least 2: one stable, one expanding")
         super().__init__(optimizer, scheduler, scheduler_interval, **step)
         self.diffusion, self.sampler = diffusion, sampler
         self.variables = ClinicalVariables(clinical_names, clinical_ranges, measured)
@@ -73,10 +102,12 @@ class ForecastModule(OptimizedModule):
         self.growth_model, self.baselines = GrowthModel(), VolumeBaselines()
 
     def test_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """As `predict_step`, and `effects`: by variable and value of `counterfactuals`, the outlook of the patient.
+        """As `predict_step`, and what the variables of `counterfactuals` do.
 
-        An outlook is the `probability` of expansion and the mean IPH volume in mL for each flag, `stable` and
-        `expanding`; under the name "" is that of the patient as they are.
+        Returns:
+            Besides, `effects`: by variable and value, the outlook of the patient, and where there are any, `outlook`,
+            that of the patient as they are. An outlook is the `probability` of expansion and the mean IPH volume in mL
+            for each flag, `stable` and `expanding`.
         """
         prediction = self.predict_step(batch, batch_idx)
         clinical = batch["clinical"][0]
@@ -86,7 +117,7 @@ class ForecastModule(OptimizedModule):
             for name, values in self.counterfactuals.items()
         }
         if self.counterfactuals:
-            prediction["effects"][""] = {"": self._outlook(batch, clinical, flag)}
+            prediction["outlook"] = self._outlook(batch, clinical, flag)
         return prediction
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:

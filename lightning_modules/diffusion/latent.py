@@ -4,8 +4,8 @@ HemExp, arXiv 2606.15304; github.com/orhunutkuaydin/HemExp (MIT).
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Literal, Unpack
+from collections.abc import Mapping
+from typing import Any
 
 import lightning as L
 import torch
@@ -14,10 +14,6 @@ from torch import Tensor, nn
 from medzoo.lightning_modules.contracts import Batch, FollowupData
 from medzoo.lightning_modules.diffusion.autoencoder import AutoencoderModule
 from medzoo.lightning_modules.diffusion.forecast import ForecastModule
-from medzoo.lightning_modules.optimization import OptimizerPartial, SchedulerPartial
-from medzoo.lightning_modules.step import StepSettings
-from medzoo.models.diffusion import Sampler
-from medzoo.models.followup import FollowupDiffusion
 
 __all__ = ["LatentDiffusionModule"]
 
@@ -28,83 +24,26 @@ class LatentDiffusionModule(ForecastModule):
     Logs `train/loss` and `val/loss`. `test_step` and `predict_step` take one patient and give N sampled follow-ups.
 
     Args:
-        diffusion: The autoencoder, the U-Net and the noise schedule.
-        sampler: Turns noise into latents at test and prediction.
-        optimizer: Builds the optimiser.
-        scheduler: Builds the learning-rate schedule.
-        clinical_names: The K clinical variables.
-        clinical_ranges: Minimum and maximum of each, which a batch scales to 0 and 1.
-        measured: Clinical variables measured on the scan, which no what-if question may change.
-        signs: The S signs of the scan in a batch, for the risk model and the growth; none, for the clinical variables
-            alone.
-        calibrate_growth: Move the growth of sampled bleeds to the growth that was seen (`forecast.py`).
-        scheduler_interval: Whether the schedule counts epochs or steps.
+        *given: Networks, sampler, optimiser and scheduler, as `ForecastModule` takes them.
         clinical_dropout: Probability of dropping a patient's clinical vector in training, for guidance.
         value_dropout: Probability of treating a clinical value as unknown in training.
         flag_dropout: Probability of treating the expansion flag as unknown in training.
-        samples: Follow-ups sampled for each patient.
-        expansion: Source of the probability of expansion in forecasts: `risk`, the risk model; a probability in [0, 1];
-            or a column of `clinical.csv`.
-        guidance: Scale of classifier-free guidance on the clinical variables; 1 for none.
-        noise_length_mm: Correlation of the noise along z: 0 independent slices, inf one noise for all.
-        counterfactuals: By variable, the two values between which the test measures the effect on the volume.
-        effect_samples: Samples for each counterfactual volume.
         cache_latents: Encode the training scans once, into the store.
-        images_at_once: Slices that go through a network together when forecasting.
-        seed: Seed of forecasts; the same patient gets the same noise in every run.
-        **step: Of `OptimizedModule`.
+        **settings: The rest of `ForecastModule`.
     """
 
     dry_steps = ("training_step",)  # a training batch holds slices, a forecast takes patients
 
     def __init__(
         self,
-        diffusion: FollowupDiffusion,
-        sampler: Sampler,
-        optimizer: OptimizerPartial,
-        scheduler: SchedulerPartial | None = None,
-        *,
-        clinical_names: Sequence[str],
-        clinical_ranges: Sequence[Sequence[float]],
-        measured: Sequence[str] = ("IPH_baseline_ml",),
-        signs: Sequence[str] = (),
-        calibrate_growth: bool = False,
-        scheduler_interval: Literal["epoch", "step"] = "step",
+        *given: Any,
         clinical_dropout: float = 0.1,
         value_dropout: float = 0.05,
         flag_dropout: float = 0.0,
-        samples: int = 16,
-        expansion: str | float = "risk",
-        guidance: float = 1.0,
-        noise_length_mm: float = float("inf"),
-        counterfactuals: Mapping[str, Sequence[float]] | None = None,
-        effect_samples: int = 8,
         cache_latents: bool = True,
-        images_at_once: int = 256,
-        seed: int = 0,
-        **step: Unpack[StepSettings],
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            diffusion,
-            sampler,
-            optimizer,
-            scheduler,
-            scheduler_interval,
-            clinical_names=clinical_names,
-            clinical_ranges=clinical_ranges,
-            measured=measured,
-            signs=signs,
-            calibrate_growth=calibrate_growth,
-            samples=samples,
-            expansion=expansion,
-            guidance=guidance,
-            noise_length_mm=noise_length_mm,
-            counterfactuals=counterfactuals,
-            effect_samples=effect_samples,
-            images_at_once=images_at_once,
-            seed=seed,
-            **step,
-        )
+        super().__init__(*given, **settings)
         self.clinical_dropout, self.value_dropout, self.flag_dropout = clinical_dropout, value_dropout, flag_dropout
         self.cache_latents = cache_latents
 

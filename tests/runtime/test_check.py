@@ -18,6 +18,7 @@ def partial(**keywords):
         (partial(amsgrad=3), r"optimizer\.amsgrad: 3 does not fit; it should be a valid boolean"),
         ({"x": {"_target_": ADAM}}, r"x\.params: torch\.optim\.Adam needs it"),
         ({"x": {"_target_": "torch.optim.Adan"}}, r"x\._target_: cannot import torch\.optim\.Adan"),
+        ({"x": {"_target_": "medzoo.lightning_modules.LatentDiffusionModule"}}, r"x\.clinical_names: .* needs it"),
         ({"x": [{"_target_": "medzoo.models.ClassificationLoss"}]}, r"x\[0\]\.task: .* needs it"),
         ({"_target_": "medzoo.models.ClassificationLoss", "task": "trinary"}, "task: 'trinary' does not fit"),
         ({"_target_": "lightning.Trainer", "max_epoch": 3}, "did you mean 'max_epochs'"),

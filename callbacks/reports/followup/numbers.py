@@ -71,6 +71,7 @@ def patient_row(sampled: SampledFollowups, followup: np.ndarray, outputs: Batch,
         "ivh_samples": sampled.volumes_ml(IVH),
         "weights": sampled.weights,
         "effects": outputs["effects"],
+        "outlook": outputs.get("outlook"),
         "ssim": _ssim(sampled.mean_ct_hu()[inside], 100 * followup[inside, 0]),
         **compare(sampled, followup),
     }
@@ -128,10 +129,10 @@ def effects(
     """
     found: dict[str, float] = {}
     clinical, names = np.array([row["clinical"] for row in rows]), [row["id"] for row in rows]
-    for name, values in ((name, values) for name, values in rows[0]["effects"].items() if name):
+    for name, values in rows[0]["effects"].items():
         outlooks = [[*row["effects"][name].values()] for row in rows]
         low, high = (_outlooks([pair[end] for pair in outlooks]) for end in (0, 1))
-        own = _outlooks([row["effects"][""][""] for row in rows])
+        own = _outlooks([row["outlook"] for row in rows])
         found[f"effect/{name}"] = _expected(*high) - _expected(*low)
         found[f"effect_growth/{name}"] = _expected(own[0], high[1]) - _expected(own[0], low[1])
         found[f"effect_risk/{name}"] = _expected(high[0], own[1]) - _expected(low[0], own[1])

@@ -38,10 +38,8 @@ def row(index):
         "sampled": samples + 1,
         "ivh_samples": np.zeros(3),
         "weights": np.full(3, 1 / 3),
-        "effects": {
-            "Age": {50: outlook(0.2, AFTER[index]), 70: outlook(0.4, AFTER[index] + 2)},
-            "": {"": outlook(0.2, AFTER[index])},
-        },
+        "effects": {"Age": {50: outlook(0.2, AFTER[index]), 70: outlook(0.4, AFTER[index] + 2)}},
+        "outlook": outlook(0.2, AFTER[index]),
         "real_slice_difference": 2.0,
         "real_slice_dice": 0.9,
         **known,

@@ -34,7 +34,7 @@ def test_the_report_scores_every_case_and_draws_some(data, tmp_path):
     run.test(module(), data, verbose=False)
     said = {name: float(value) for name, value in run.callback_metrics.items()}
     assert set(said) == {
-        f"test/{n}" for n in ("dice", "iou", "hd95_mm", "scored", "missed", "volume_mae_ml", "volume_bias_ml")
+        f"test/{n}" for n in ("dice", "iou", "nsd", "hd95_mm", "scored", "missed", "volume_mae_ml", "volume_bias_ml")
     }
     with (tmp_path / "run" / "predictions" / "test.csv").open() as opened:
         rows = list(csv.DictReader(opened))

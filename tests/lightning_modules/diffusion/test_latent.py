@@ -241,12 +241,18 @@ def test_an_outlook_is_the_volume_under_each_flag_and_the_probability(monkeypatc
     model, batch = module(expansion=0.25, effect_samples=4, counterfactuals={"Age": [60, 80]}), patient()
     batch["image"][0, 1, :2, :5] = 1  # 10 voxels bleed where nothing is forecast
     monkeypatch.setattr(model, "forecast", lambda batch, clinical, flag: bleeding(flag, (4, 8)))
-    effects = model.test_step(batch, 0)["effects"]
+    tested = model.test_step(batch, 0)
+    effects = tested["effects"]
     voxel = 3 * 3 * 5 / 1000
     outlook = {"probability": 0.25, "stable": 14 * voxel, "expanding": 18 * voxel}
-    for found in (*effects["Age"].values(), *effects[""].values()):
+    for found in (*effects["Age"].values(), tested["outlook"]):
         assert found == pytest.approx(outlook)
     assert [*effects["Age"]] == [60, 80]
+
+
+def test_an_effect_needs_both_flags():
+    with pytest.raises(ValueError, match="effect_samples=1 must be at least 2"):
+        module(effect_samples=1)
 
 
 def test_a_volume_that_is_measured_on_the_scan_cannot_be_changed():
