@@ -29,7 +29,7 @@ from medzoo.runtime.errors import UserError, user_errors
 from medzoo.runtime.output import run_folder
 from medzoo.runtime.training.together import started_processes
 
-__all__ = ["main"]
+__all__ = ["main", "words_for_hydra"]
 
 MULTIRUN = {"-m", "--multirun"}
 # Keys below these need no +, although the composed config lacks them: they are checked against what they change.
@@ -54,7 +54,7 @@ def main(verb: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     register_resolvers()
     try:
-        sys.argv[1:] = _overrides(sys.argv[1:], verb)
+        sys.argv[1:] = words_for_hydra(sys.argv[1:], verb)
         if verb == "train" and {"job", "--resolve"} <= set(sys.argv):  # Hydra cannot know what a stage is
             _show(_composed(sys.argv[1:], verb))
             return
@@ -117,8 +117,16 @@ def _stop(message: str, error: BaseException) -> None:
     sys.exit(2)
 
 
-def _overrides(arguments: list[str], config_name: str) -> list[str]:
-    """The command line; with `auto_resume=true`, also the folder of the run to resume."""
+def words_for_hydra(arguments: list[str], config_name: str) -> list[str]:
+    """The command line as Hydra takes it; with `auto_resume=true`, also the folder of the run to resume.
+
+    Args:
+        arguments: Of a verb.
+        config_name: The verb, which is also the name of its config.
+
+    Raises:
+        UserError: If a flag is unknown, or the verb cannot do what is asked.
+    """
     _check_flags(arguments)
     if config_name not in ("train", "prepare") and MULTIRUN & set(arguments):
         raise UserError(f"{config_name}.py runs once: leave out -m")

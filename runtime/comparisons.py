@@ -1,5 +1,6 @@
 """Compare the stages of a run: tables and figures in the run folder (`Compares` in `contracts/`)."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from medzoo.runtime.output.tables import write_table
 
 __all__ = ["CompareMetrics", "CompareRepresentations", "CompareScores"]
 
+log = logging.getLogger(__name__)
 _RATES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 
 
@@ -72,12 +74,10 @@ class CompareScores:
 
     def __call__(self, run: Path, name: str) -> None:
         """Write `test_<name>.csv`, `figures/<name>_roc.png` and `figures/<name>_decision.png`."""
-        read = {title: _scores(run / stage) for title, stage in self.stages.items()}
-        found = {title: scores for title, scores in read.items() if scores}
+        found = _of_the_same_cases(run, self.stages, "patients.csv")
         if not found:
             return
-        names = sorted(set.intersection(*({*scores} for scores in found.values())))
-        cases = {title: _Cases.of([scores[each] for each in names]) for title, scores in found.items()}
+        cases = {title: _Cases.of(rows) for title, rows in found.items()}
         rows = []
         for title, each in cases.items():
             metrics = read_metrics(run / self.stages[title])
@@ -151,9 +151,8 @@ class CompareRepresentations:
         """Write `test_<name>.csv` and `figures/<name>.png`."""
         label: np.ndarray = np.zeros(0)
         probs: dict[str, np.ndarray] = {}
-        for title, stage in self.stages.items():
-            rows = read_csv(run / stage / "predictions" / "representations.csv")
-            label = np.array([int(row["label"]) for row in rows]) if rows else label
+        for title, rows in _of_the_same_cases(run, self.stages, "representations.csv").items():
+            label = np.array([int(row["label"]) for row in rows])
             for part in dict.fromkeys(column.rpartition("/")[0] for row in rows[:1] for column in row if "/" in column):
                 columns = [column for column in rows[0] if column.rpartition("/")[0] == part]
                 prob = np.array([[float(row[column]) for column in columns] for row in rows])
@@ -178,8 +177,29 @@ def _p(row: Mapping[str, Any]) -> str:
     return f"{row['p']:.3g} ({row['difference']:+.3f})" if row["p"] < 1 else ""
 
 
-def _scores(stage: Path) -> dict[str, Mapping[str, str]]:
-    return {row["id"]: row for row in read_csv(stage / "predictions" / "patients.csv")}
+def _of_the_same_cases(run: Path, stages: Mapping[str, str], file: str) -> dict[str, list[Mapping[str, str]]]:
+    """Rows of the cases that every stage has in `predictions/<file>`, in order of their id, by the stages' titles.
+
+    Stages without the file are left out, and a line says how many cases are.
+
+    Raises:
+        ValueError: If stages differ in the label of a case, or have no case in common.
+    """
+    read = {title: read_csv(run / stage / "predictions" / file) for title, stage in stages.items()}
+    found = {title: {row["id"]: row for row in rows} for title, rows in read.items() if rows}
+    if not found:
+        return {}
+    every = set.union(*({*rows} for rows in found.values()))
+    shared = sorted(set.intersection(*({*rows} for rows in found.values())))
+    if not shared:
+        raise ValueError(f"{', '.join(found)}: no case is in predictions/{file} of all")
+    for name in shared:
+        if len({rows[name]["label"] for rows in found.values()}) > 1:
+            raise ValueError(f"{name}: its label differs between {', '.join(found)}")
+    if left_out := sorted(every - {*shared}):
+        log.warning("%d of %d cases are not in predictions/%s of all compared stages and are left out: %s",
+                    len(left_out), len(every), file, ", ".join(left_out[:5]))  # fmt: skip
+    return {title: [rows[name] for name in shared] for title, rows in found.items()}
 
 
 def _text(value: float | None) -> str:

@@ -91,7 +91,7 @@ def check_verb(verb: str, words: list[str], folder: Path) -> None:
     kept = [word for word in words if "=" in word and not word.startswith(("-", "hydra/", "hydra.", "search=optuna"))]
     kept = [word.replace("[...]", "[x]") for word in kept if "..." not in word.replace("[...]", "")]
     first = [re.sub(r"^([^=]+=)([^\[{\"',]*|\[[^\]]*\]),.*", r"\1\2", word) for word in kept]
-    compose(folder, *cli._overrides(first, verb), config_name=verb)
+    compose(folder, *cli.words_for_hydra(first, verb), config_name=verb)
 
 
 @pytest.mark.parametrize("text", blocks("bash"))

@@ -15,6 +15,7 @@ __all__ = ["finished", "write_card"]
 SHOWN = {
     "seeds": "means ± SD over seeds {seeds}",
     "interval": "what no seed changes with its 95% interval",
+    "same": "what no seed changes without ±",
     "ensemble": "ensembles are the mean probabilities of these seeds, with the 95% interval of the test cases",
 }
 

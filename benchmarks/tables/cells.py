@@ -30,7 +30,7 @@ def cells(line: Line, table: Table, jobs: Sequence[Job]) -> list[str]:
     if line.run is None:
         given = {name: f"{value:.{digits[name]}f}" for name, value in line.published.items()}
         return [*(given.get(name, "") for name in table.columns), ""]
-    chosen = {**table.columns, **line.metrics}
+    chosen = {name: metric.replace("{row}", line.row) for name, metric in {**table.columns, **line.metrics}.items()}
     minutes = [float(job.metrics["fit/minutes"]) for job in jobs]
     if line.show == "ensemble":
         found = ensemble([job.folder for job in jobs])
@@ -38,11 +38,15 @@ def cells(line: Line, table: Table, jobs: Sequence[Job]) -> list[str]:
     if line.show == "interval":
         return [*(interval_text(*_bounded(chosen[name], jobs[0])) for name in table.columns), f"{minutes[0]:.1f}"]
     values = {name: [value_of(job, chosen[name]) for job in jobs] for name in table.columns}
+    if line.show == "same":
+        values = {name: [_one(found, f"{line.label}: {chosen[name]}")] for name, found in values.items()}
     return [*(mean_and_sd(values[name], digits[name]) for name in table.columns), f"{mean(minutes):.1f}"]
 
 
 def mean_and_sd(values: Sequence[float], digits: int) -> str:
-    """`mean ± SD`, the SD with one degree of freedom taken off; `mean` alone of one value."""
+    """`mean ± SD`, the SD with one degree of freedom taken off; `mean` alone of one value, nothing if it is NaN."""
+    if np.isnan(values).all():
+        return ""
     spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{mean(values):.{digits}f}{spread}"
 
@@ -96,6 +100,17 @@ def value_of(job: Job, metric: str) -> float:
     if value in (None, ""):
         raise ValueError(f"{job.folder}: no {metric}")
     return float(value)
+
+
+def _one(values: Sequence[float], name: str) -> float:
+    """The value of every seed, but for rounding.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    if not np.allclose(values, values[0], rtol=1e-3, equal_nan=True):
+        raise ValueError(f"{name}: expected the same value of every seed, found {values}")
+    return values[0]
 
 
 def _bounded(metric: str, job: Job) -> tuple[dict[str, float], str]:

@@ -21,17 +21,19 @@ class Line(BaseModel, extra="forbid", frozen=True):
     Args:
         label: Its first cells.
         run: Name in the table's `runs`; none for a row of published numbers.
+        row: What stands for `{row}` in the metrics of the table's columns, such as the first cell of a CSV's row.
         metrics: Metrics that this row shows in place of those of the table's columns, by column.
         show: `seeds`: mean ± SD over the seeds. `interval`: the first seed's value with its 95% interval, from
             `<metric>_low` and `<metric>_high`, for what does not depend on a seed. `ensemble`: AUC and ACC of the
-            probabilities averaged over the seeds.
+            probabilities averaged over the seeds. `same`: the value, which must be that of every seed.
         published: Numbers from elsewhere, by column.
     """
 
     label: tuple[str, ...]
     run: str | None = None
+    row: str = ""
     metrics: dict[str, str] = {}
-    show: Literal["seeds", "interval", "ensemble"] = "seeds"
+    show: Literal["seeds", "interval", "ensemble", "same"] = "seeds"
     published: dict[str, float] = {}
 
 
@@ -42,6 +44,7 @@ class Table(BaseModel, extra="forbid", frozen=True):
         card: The page, from the root of the repository. It has `<!-- table: NAME -->` and `<!-- /table -->`.
         label: Headings of the first columns.
         columns: Metrics by heading: of `metrics.json`, or `<file>#<first cell of the row>#<column>` of a CSV.
+            `{row}` in it is the `row` of each line.
         digits: Digits after the point by heading, 3 where none are given.
         runs: Words of `python train.py` by a name for each setting, without the seed. The first may be `-m <module>`,
             which is run in place of `train.py`: it takes the same words and writes `metrics.json`.
@@ -69,7 +72,7 @@ class Table(BaseModel, extra="forbid", frozen=True):
                 raise ValueError(f"row {line.label}: no column {name!r}")
             if line.run is not None and line.run not in self.runs:
                 raise ValueError(f"row {line.label}: no run {line.run!r}")
-            if line.run is not None and line.show != "interval" and len(self.seeds) < ENOUGH:
+            if line.run is not None and line.show in ("seeds", "ensemble") and len(self.seeds) < ENOUGH:
                 raise ValueError(f"row {line.label}: a mean needs {ENOUGH} seeds or more")
         return self
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from medzoo.runtime.cli import _overrides
+from medzoo.runtime.cli import words_for_hydra
 from medzoo.runtime.composing.compose import compose
 from medzoo.runtime.environment import SCRIPTS
 from medzoo.runtime.output.run_folder import read_metrics, settings_digest
@@ -64,7 +64,7 @@ def job_of(words: Sequence[str], seed: int, runs: Path) -> Job:
     """
     given = (*words, f"seed={seed}")
     module = given[0].removeprefix("-m ").rpartition(".")[2] + "_" if given[0].startswith("-m ") else ""
-    config = compose("train", _overrides([*given[bool(module) :]], "train"))
+    config = compose("train", words_for_hydra([*given[bool(module) :]], "train"))
     experiment = str(HydraConfig.get().runtime.choices.experiment)
     return Job(given, runs / experiment / f"{module}seed_{seed}_{settings_digest(config)}")
 

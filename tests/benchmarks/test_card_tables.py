@@ -86,6 +86,21 @@ def test_a_table_is_trained_once_and_written_between_its_markers(fake, trained, 
     assert fake.read_text() == text
 
 
+def test_a_row_may_name_what_its_metrics_are_of_and_be_the_same_for_every_seed(fake, trained, tmp_path, capsys):
+    columns = {"AUC": "test/{row}", "ACC": "test/acc"}
+    row = {"label": ["phantoms", "plain"], "run": "plain", "row": "acc", "show": "same"}
+    described = {"card": str(fake), **FAKE, "columns": columns, "digits": {}, "rows": [row]}
+    call = ["fake", "--runs", str(tmp_path / "runs")]
+    (tmp_path / "fake.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    assert main(call) == 0
+    assert "| phantoms | plain | 0.700 | 0.700 | 3.0 |" in fake.read_text()
+    assert "What no seed changes without ±" in fake.read_text()
+    row["row"] = "auc"
+    (tmp_path / "fake.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    assert main(call) == 2
+    assert "test/auc: expected the same value of every seed" in capsys.readouterr().err
+
+
 def test_other_seeds_are_told(fake, trained, tmp_path):
     assert main(["fake", "--runs", str(tmp_path / "runs"), "--seeds", "7,9"]) == 0
     assert sorted(words[-1] for words in trained) == ["seed=7", "seed=7", "seed=9"]
@@ -197,6 +212,7 @@ def test_a_module_is_run_in_place_of_train(tmp_path):
 
 def test_numbers_are_written_as_tables_write_them():
     values = [0.81, 0.82, 0.85]
+    assert mean_and_sd([float("nan")] * 3, 2) == ""
     assert mean_and_sd(values, 3) == f"{mean(values):.3f} ± {stdev(values):.3f}" == "0.827 ± 0.021"
     assert mean_and_sd([0.5], 2) == "0.50"
     assert [numbers(each) for each in ((1, 2, 3), (1, 3), (4,), (1, 2))] == ["1 to 3", "1, 3", "4", "1, 2"]

@@ -79,6 +79,44 @@ def test_calibrated_probabilities_cases_without_image_and_steps_are_told(tmp_pat
     assert (tmp_path / "figures" / "balances_decision.png").is_file()
 
 
+def predictions(run, stage, file, rows):
+    (run / stage / "predictions").mkdir(parents=True, exist_ok=True)
+    with (run / stage / "predictions" / file).open("w") as opened:
+        writer = csv.DictWriter(opened, [*rows[0]])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("compare", [CompareScores, CompareRepresentations])
+def test_cases_that_a_stage_lacks_are_left_out_aloud_whatever_the_order(tmp_path, caplog, compare):
+    rng = np.random.default_rng(2)
+    score = rng.uniform(size=40).round(4)
+    file = "patients.csv" if compare is CompareScores else "representations.csv"
+
+    def row(case, label=None):
+        own = {"score": score[case], "HCR/0": 1 - score[case], "HCR/1": score[case]}
+        return {"id": f"p{case:02d}", "label": int(case % 3 == 0) if label is None else label, **own}
+
+    predictions(tmp_path, "a", file, [row(case) for case in range(40)])
+    predictions(tmp_path, "b", file, [row(case) for case in range(36, -1, -1)])
+    compare({"plain": "a", "other": "b"})(tmp_path, "table")
+    assert "3 of 40 cases" in caplog.text
+    assert "p37, p38, p39" in caplog.text
+    rows = read_csv(tmp_path / "test_table.csv")
+    if compare is CompareScores:
+        assert [each["cases"] for each in rows] == ["37", "37"]
+        assert rows[0]["AUC (95% CI)"] == rows[1]["AUC (95% CI)"]
+    else:
+        assert len(rows) == 1, "the same probabilities, in whatever order, are one row"
+
+    predictions(tmp_path, "b", file, [row(case, 0) for case in range(36)])
+    with pytest.raises(ValueError, match="p00: its label differs between plain, other"):
+        compare({"plain": "a", "other": "b"})(tmp_path, "table")
+    predictions(tmp_path, "b", file, [{**row(0), "id": "other"}])
+    with pytest.raises(ValueError, match="no case is in"):
+        compare({"plain": "a", "other": "b"})(tmp_path, "table")
+
+
 class Slow(L.LightningModule):
     """Holds 80 MB during a step that takes 20 ms."""
 

@@ -59,7 +59,7 @@ def test_an_unfinished_run_of_an_own_experiment_is_found(folder, tmp_path):
     (run / ".hydra").mkdir()
     OmegaConf.save(compose("train", ["experiment=mine"], str(folder)), run / ".hydra" / "config.yaml")
     asked = ["experiment=mine", "--config-dir", str(folder), "auto_resume=true"]
-    given = cli._overrides([*asked, f"+hydra={{run: {{dir: {tmp_path}/runs/new}}}}"], "train")
+    given = cli.words_for_hydra([*asked, f"+hydra={{run: {{dir: {tmp_path}/runs/new}}}}"], "train")
     assert f'hydra.run.dir="{run}"' in given
     assert given[:2] == ["--config-dir", str(folder)]
 

@@ -28,7 +28,7 @@ def make_run(folder, *words, finished=False, checkpoint=True, stage=""):
 
 def resumed(*words):
     """The folder that the command line of a resumed run ends with."""
-    return cli._overrides([*words, "auto_resume=true"], "train")[len(words) + 1 :]
+    return cli.words_for_hydra([*words, "auto_resume=true"], "train")[len(words) + 1 :]
 
 
 def test_the_newest_unfinished_run_of_the_same_config_is_resumed(runs):
