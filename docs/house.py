@@ -10,7 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+
 from medzoo.files import write_between
+from medzoo.runtime.composing.resolvers import register_resolvers
 
 __all__ = ["figures", "repeated"]
 
@@ -23,6 +28,7 @@ BEGIN, END = "<!-- figures: python -m docs.house -->", "<!-- end -->"
 
 def figures() -> dict[str, str]:
     """Values by name, as text."""
+    register_resolvers()
     files = [*ROOT.glob("*.py"), *(file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py")))]
     trees = {file: ast.parse(file.read_text()) for file in files}
     functions = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
@@ -38,6 +44,7 @@ def figures() -> dict[str, str]:
         "`Any` in signatures": str(sum(map(_any, functions))),
         "`type: ignore`": str(sum(file.read_text().count("# type: ignore") for file in files)),
         f"lines of YAML, share in runs of {RUN} or more that stand twice": f"{of:,}, {many / of:.1%}",
+        "lines of YAML of `hematoma`: experiment and recipes; parts too; with what every run reads": _read("hematoma"),
         "most files in a folder": f"{folders[flat]} ({flat.relative_to(ROOT)})",
         "imports between rooms": ", ".join(_arrows(trees)),
         "lines of `datamodules` without phantoms and radiomics; of these, of `io` and `check`": _data_lines(lines),
@@ -56,6 +63,25 @@ def repeated(files: Sequence[Path]) -> tuple[int, int]:
             places[tuple(lines[start : start + RUN])].append((file, start))
     twice = [place for found in places.values() if len(found) > 1 for place in found]
     return len({(file, start + i) for file, start in twice for i in range(RUN)}), sum(map(len, texts.values()))
+
+
+def _read(experiment: str) -> str:
+    """Lines of the experiment and the recipes that it names; with its other parts; with what every run composes."""
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        every, all_of_it = (
+            {each.config_path for each in loader.compute_defaults_list("train", words, RunMode.RUN).defaults}
+            for words in ([], [f"experiment={experiment}"])
+        )
+    own = [name for name in all_of_it if str(name).startswith(("experiment/", "recipe/"))]
+    counts = [_lines(own), _lines(all_of_it - every), _lines(all_of_it)]
+    return "; ".join(map(str, counts))
+
+
+def _lines(names: Iterable[str | None]) -> int:
+    """Lines of files in conf, without comments; Hydra's own are not there."""
+    files = (ROOT / "conf" / f"{name}.yaml" for name in names)
+    return sum(len([*_bare(file)]) for file in files if file.is_file())
 
 
 def _bare(file: Path) -> Iterator[str]:

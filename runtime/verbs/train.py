@@ -58,7 +58,10 @@ def train(config: DictConfig) -> float | None:
         metrics = run_folder.collect_metrics(run, [*plan.stages])
     if run_folder.is_first_process():
         for name, compare in zip(plan.comparisons, comparisons, strict=True):
-            compare(run, name)
+            try:
+                compare(run, name)
+            except ValueError as error:  # what was trained still gets its report
+                log.error("comparison %s is left out: %s", name, error)
         report.finish(run, metrics, plan.expected)
         for folder in {run, *(stage.folder for stage in stages)}:
             (folder / FILE).unlink(missing_ok=True)
