@@ -94,7 +94,22 @@ def _to_be_like(stage: dict[str, Any]) -> dict[str, Any]:
 
 
 def _composed(root: dict[str, Any], stage: dict[str, Any], stages: dict[str, Any]) -> DictConfig:
-    return OmegaConf.create({**_over(root, stage), "stages": stages})
+    """A stage's config with the stages that its interpolations name: all of them take seconds to build."""
+    config = _over(root, stage)
+    return OmegaConf.create({**config, "stages": _named_by(config, stages)})
+
+
+def _named_by(config: dict[str, Any], stages: dict[str, Any]) -> dict[str, Any]:
+    """The stages that `${stages.<name>...}` in a config may mean, and those that they mean in turn."""
+    found: dict[str, Any] = {}
+    text = str(config)
+    while "stages.${" not in text:
+        named = {name: stages[name] for name in stages if name not in found and f"stages.{name}" in text}
+        if not named:
+            return found
+        found |= named
+        text = str(named)
+    return stages
 
 
 def _over(base: object, change: Any) -> Any:
