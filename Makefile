@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench notebook lock clean
+.PHONY: help setup demo test test-all lint format bench notebook lock clean
 
 help: ## list all targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(READY) .types/medzoo ## create .venv with everything the zoo needs (about 2 minutes, once)
 
@@ -25,7 +25,10 @@ $(READY): pyproject.toml requirements.lock
 demo: setup ## train, test and report on synthetic head CT (under ten minutes, no download)
 	$(BIN)/python train.py experiment=hemexp_demo
 
-test: setup ## run every test
+test: setup ## run the tests, but for the slow ones (about 20 minutes)
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
+
+test-all: setup ## run every test (about 45 minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: setup ## check style, format and types

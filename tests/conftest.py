@@ -63,6 +63,17 @@ torch.set_num_threads(1)
 register_resolvers()
 
 
+def pytest_xdist_make_scheduler(config, log):
+    """Keep the tests of a file on one core, where they share fixtures, but for the longest, which share none."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scopes(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if nodeid.startswith("tests/test_experiments.py") else super()._split_scope(nodeid)
+
+    return Scopes(config, log)
+
+
 @dataclass
 class Finished:
     """A verb that ran in a process of its own."""

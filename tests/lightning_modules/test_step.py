@@ -76,6 +76,7 @@ def check(steps, plain, **settings):
             assert same, f"{step.name}: {name}"
 
 
+@pytest.mark.slow
 def test_no_step_waits_for_the_device(steps):
     for step in steps:
         module = step.module()
