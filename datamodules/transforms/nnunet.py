@@ -7,13 +7,14 @@ patch; nnU-Net cuts larger patches first.
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from monai import transforms as T
 from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 __all__ = ["NNUNetAugment"]
@@ -54,7 +55,6 @@ class NNUNetAugment:
         ranges: dict[str, Any] = {
             f"range_{axis}": math.pi / (6 if turned == 3 else 1) for axis in "xyz"[: 2 * turned - 3]
         }
-        sigma: dict[str, Any] = {f"sigma_{axis}": (0.5, 1.0) for axis in "xyz"[:axes]}
         smooth, flat = ("trilinear" if count == 3 else "bilinear" for count in (axes, turned))
         gamma: dict[str, Any] = {"gamma": (0.7, 1.5), "retain_stats": True}
         p, flips = self.strength, range(axes) if self.flip is None else self.flip
@@ -70,7 +70,7 @@ class NNUNetAugment:
             [
                 *turn,
                 T.RandGaussianNoised("image", prob=0.1 * p, std=math.sqrt(0.1)),
-                T.RandGaussianSmoothd("image", prob=0.1 * p, **sigma),  # nnU-Net: 0.2, of each channel a half
+                _Blur(0.1 * p),  # nnU-Net: 0.2, of each channel a half
                 T.RandScaleIntensityd("image", prob=0.15 * p, factors=0.25),
                 T.RandScaleIntensityFixedMeand("image", prob=0.15 * p, factors=0.25, preserve_range=True),
                 T.RandSimulateLowResolutiond("image", prob=0.125 * p, upsample_mode=smooth),  # 0.25, likewise
@@ -79,6 +79,18 @@ class NNUNetAugment:
                 *(T.RandFlipd(_BOTH, prob=0.5 * min(p, 1), spatial_axis=axis) for axis in flips),
             ]
         )
+
+
+class _Blur(T.RandomizableTransform):
+    """Blurs the image along each axis, all channels alike; MONAI's takes six times as long and darkens the borders."""
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        self.randomize(None)
+        if not self._do_transform:
+            return {**data}
+        image = np.asarray(data["image"])
+        sigma = [self.R.uniform(0.5, 1.0) for _ in image.shape[1:]]
+        return {**data, "image": np.stack([gaussian_filter(channel, sigma) for channel in image])}
 
 
 def _flattened(image: Any) -> Any:
