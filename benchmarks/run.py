@@ -1,6 +1,6 @@
 """Runs the benchmarks, prints their tables and writes docs/benchmarks.md: `python -m benchmarks.run [name ...]`.
 
-A benchmark is a module of this folder with `run() -> list[Row]`; its docstring says what is compared. If names are
+A benchmark is a module of one of `ROOMS` with `run() -> list[Row]`; its docstring says what is compared. If names are
 given, only those run, and the other sections of the page are not changed.
 """
 
@@ -11,19 +11,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-import benchmarks
+from benchmarks import ROOT
 from benchmarks.tables.page import machine, read_sections, section, write_page
 from benchmarks.tables.row import print_rows
 
 __all__ = ["discover", "main"]
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
+ROOMS = ("benchmarks", "benchmarks.data", "benchmarks.networks", "benchmarks.training")
 
 
 def discover() -> dict[str, ModuleType]:
-    """The modules of this folder that have a `run`, by name."""
-    names = sorted(found.name for found in pkgutil.iter_modules(benchmarks.__path__))
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names}
+    """The modules of all rooms that have a `run`, by name."""
+    rooms = [importlib.import_module(room) for room in ROOMS]
+    names = {
+        found.name: f"{room.__name__}.{found.name}" for room in rooms for found in pkgutil.iter_modules(room.__path__)
+    }
+    modules = {name: importlib.import_module(names[name]) for name in sorted(names)}
     return {name: module for name, module in modules.items() if hasattr(module, "run")}
 
 

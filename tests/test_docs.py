@@ -22,7 +22,7 @@ from tests.conftest import ROOT, compose
 RUN = ROOT / "docs" / "how-to" / "nomogram.md"  # its commands run in test_how_to_nomogram.py
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted({*(ROOT / "docs").rglob("*.md")} - {RUN})]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 MODULES = {"docs", "benchmarks", "pytest", "venv", "medzoo"}
 LAUNCHERS = {"srun", "torchrun"}
 ELSEWHERE = {"git", "cd", "source", "wandb", "pre-commit"}

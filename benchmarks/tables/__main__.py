@@ -15,8 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import ROOT
 from benchmarks.tables.card import write_card
-from benchmarks.tables.description import ENOUGH, ROOT, known, read_table
+from benchmarks.tables.description import ENOUGH, known, read_table
 from benchmarks.tables.expected import rebuild
 from medzoo.runtime.composing.resolvers import register_resolvers
 

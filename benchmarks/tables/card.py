@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from benchmarks import ROOT
 from benchmarks.tables.cells import cells
-from benchmarks.tables.description import ROOT, Table
+from benchmarks.tables.description import Table
 from benchmarks.tables.text import facts_of, markdown, markers, numbers
 from benchmarks.tables.training import Job, job_of, train_missing
 from medzoo.files import write_between

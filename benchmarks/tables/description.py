@@ -6,11 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from benchmarks import ROOT
 from benchmarks.tables.text import yaml_of
 
-__all__ = ["FOLDER", "ROOT", "Line", "Table", "known", "read_table"]
+__all__ = ["FOLDER", "Line", "Table", "known", "read_table"]
 
-ROOT = Path(__file__).resolve().parents[2]
+
 FOLDER = ROOT / "docs" / "tables"
 ENOUGH = 5  # seeds behind a mean and its SD
 

@@ -1,17 +1,18 @@
 import importlib.util
-import subprocess
 import sys
 
 import pytest
 import torch
 
 import benchmarks
-from benchmarks import hemexp_sampling, light_deployment, lightning_overhead, loading, patches, reading, selective_scan
-from benchmarks.patches import queue
+from benchmarks import run
+from benchmarks.data import loading, patches, reading
+from benchmarks.data.patches import queue
+from benchmarks.networks import hemexp_sampling, light_deployment, selective_scan
 from benchmarks.run import discover, main
 from benchmarks.tables.page import read_sections
 from benchmarks.tables.row import HEADER, Row
-from tests.conftest import ROOT
+from benchmarks.training import lightning_overhead
 from tests.lightning_modules.diffusion.test_latent import module, patient
 
 FAST = Row("a case", "s/epoch", zoo=1.0, peer=2.0, goal=0.6, higher_is_better=False)
@@ -30,6 +31,7 @@ def fake(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(source.format(name))
     (tmp_path / "fake_part.py").write_text('"""A part of both."""\n')
     monkeypatch.setattr(benchmarks, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(run, "ROOMS", ("benchmarks",))
     yield
     for name in [name for name in sys.modules if name.startswith("benchmarks.fake_")]:
         del sys.modules[name]
@@ -192,17 +194,3 @@ def test_the_original_samples_as_its_preset_says():
     assert peer.diffusion.sample_latents
     assert not peer.diffusion.correct_baseline
     assert not model.diffusion.sample_latents, "a copy"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["hemexp_sampling", "light_deployment", "lightning_overhead", "loading", "umamba_memory"]
-)
-def test_a_benchmark_starts_as_a_script(name):
-    # the folder of a script comes first in its search path, where `radiomics.py` would hide a library of that name
-    code = f"import runpy, sys; runpy.run_path('{name}.py'); print(sys.path[0])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(ROOT)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from benchmarks import cohorts, preprocessing, step_overhead
-from benchmarks.full_size import steps
-from benchmarks.full_size.links import LinkedStore
+from benchmarks.data import cohorts, preprocessing
+from benchmarks.data.full_size import steps
+from benchmarks.data.full_size.links import LinkedStore
+from benchmarks.training import step_overhead
 from medzoo.datamodules.store import Made
 
 

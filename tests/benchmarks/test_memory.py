@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.memory import chunked, mambapy
-from benchmarks.selective_scan import scan
+from benchmarks.networks.memory import chunked, mambapy
+from benchmarks.networks.selective_scan import scan
 from medzoo.models.state_space.selective_scan import _STATES
 from medzoo.runtime.training.allocations import Allocations
 

@@ -5,10 +5,10 @@ import lightning as L
 import pytest
 import torch
 
-from benchmarks import nnunet_trainer
-from benchmarks.trainers import nnunet_process
-from benchmarks.trainers.clock import Clock
-from benchmarks.trainers.data import DATA
+from benchmarks.training import nnunet_trainer
+from benchmarks.training.trainers import nnunet_process
+from benchmarks.training.trainers.clock import Clock
+from benchmarks.training.trainers.data import DATA
 from medzoo.datamodules.segmentation.plan import Plan
 from medzoo.models import PlainUNet
 

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import loading, radiomics
+from benchmarks.data import loading, radiomics
 
 
 def test_without_pyradiomics_it_says_in_one_line_how_to_get_it(monkeypatch):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks import umamba_memory
-from benchmarks.memory import chunked
+from benchmarks.networks import umamba_memory
+from benchmarks.networks.memory import chunked
 from medzoo.models.state_space.selective_scan import _STATES, _Chunked
 
 

@@ -2,7 +2,7 @@
 
 It was not trained at this size here: all rows marked as estimates are computed from shapes. The first rows compare the
 scan of each stage, forward and backward, with chunk lengths of a GPU, against `mambapy.pscan`, whose tensors hold B x L
-x D x N values (`benchmarks.memory` has both formulas; D is twice the features, N = 16, every voxel is a token). The
+x D x N values (`benchmarks.networks.memory` has both formulas; D is twice the features, N = 16, voxels are tokens). The
 next rows measure a step (forward and backward) of the full-width network at patch 16 x 64 x 64, batch 1, with and
 without Mamba: seconds and resident memory in a separate process for each, the fastest of three steps; allocated memory
 counted tensor by tensor. The last rows repeat this count at full size without computing anything (fake tensors, chunks
@@ -10,8 +10,6 @@ of a GPU). It covers weights, gradients and activations, but not Adam's moments 
 convolutions' workspaces, the loss, or allocator overhead. It is compared with the small step, scaled linearly with the
 voxels. The compiled kernel of mamba_ssm, which replaces the scan where it is installed, is not considered.
 """
-
-# ruff: noqa: E402 (the import path is set before the imports)
 
 import json
 import os
@@ -21,17 +19,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
-
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/umamba_memory.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
 
 import torch
 from torch._subclasses import FakeTensorMode
 
-from benchmarks.memory import chunked, mambapy
+from benchmarks import ROOT
+from benchmarks.networks.memory import chunked, mambapy
 from benchmarks.tables.row import Row, print_rows
 from medzoo.models import UMamba
 from medzoo.models.state_space import MambaLayer
@@ -159,7 +153,7 @@ def _cards(mb: float) -> str:
 
 
 def _measured(mamba: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.umamba_memory", mamba]
+    command = [sys.executable, "-m", "benchmarks.networks.umamba_memory", mamba]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 

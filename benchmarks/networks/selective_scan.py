@@ -9,23 +9,17 @@ resident size minus the peak before the scan, 0 if it stays below what importing
 allocated memory). Outputs and gradients of all three are compared first, on a short sequence.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import gc
 import json
 import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/selective_scan.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
 
 import torch
 from torch import Tensor
 
+from benchmarks import ROOT
 from benchmarks.tables.row import Row, not_installed, print_rows
 from medzoo.models.state_space import selective_scan
 
@@ -94,7 +88,7 @@ def _check(peer: str) -> None:
 
 
 def _measured(method: str, length: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.selective_scan", method, str(length)]
+    command = [sys.executable, "-m", "benchmarks.networks.selective_scan", method, str(length)]
     try:
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:

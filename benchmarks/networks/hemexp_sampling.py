@@ -16,8 +16,6 @@ The network is that of the newest finished `hemexp_demo` run; without one, it is
 say nothing about a full-size network, where only the ratio of passes counts.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import copy
 import subprocess
 import sys
@@ -25,14 +23,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/hemexp_sampling.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
-
 import numpy as np
 import torch
 from omegaconf import OmegaConf
 
+from benchmarks import ROOT
 from benchmarks.tables.row import Row, print_rows
 from medzoo.callbacks.reports.followup.sampled import sampled_followups
 from medzoo.evaluation.scores.followup import compare

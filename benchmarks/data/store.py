@@ -6,22 +6,15 @@ The zoo keeps 16 bits between the bounds of the intensities, compressed in block
 voxels with noise; the patches are compared. Times are CPU seconds on one thread, with the file in the page cache.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/store.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
-
 import blosc2
 import numpy as np
 
-from benchmarks.full_size.head_ct import head_ct
+from benchmarks.data.full_size.head_ct import head_ct
 from benchmarks.tables.row import Row, print_rows
 from medzoo.datamodules.segmentation.cases import Case, CaseReading, Intensities, prepare_case
 from medzoo.datamodules.segmentation.files import CaseFiles

@@ -19,8 +19,6 @@ Files are read from `$MEDZOO_REAL_DATA/medmnist`, else from `../shared/data/medm
 none, phantoms of the official size and counts are used.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import logging
 import os
 import statistics
@@ -31,14 +29,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/radiomics.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
-
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.loading import medmnist_root
+from benchmarks.data.loading import medmnist_root
 from benchmarks.tables.row import Row, print_rows
 from medzoo.datamodules.radiomics import RadiomicsSettings, extract
 from medzoo.datamodules.radiomics.masks import make_masks

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.patches.peers import has_nnunet, monai_batches, nnunet_augment
-from benchmarks.patches.queue import share_of_waiting
+from benchmarks.data.patches.peers import has_nnunet, monai_batches, nnunet_augment
+from benchmarks.data.patches.queue import share_of_waiting
 from benchmarks.tables.row import Row
 from medzoo.datamodules import HeadPhantom, HeadScans, SegmentationDataModule
 from medzoo.datamodules.segmentation.batches import PatchBatches

@@ -8,18 +8,11 @@ turns. `ONNX` is the graph run by onnxruntime, if it is installed (`pip install 
 compared with the network's.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/light_deployment.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
 
 import torch
 from torch import Tensor, nn

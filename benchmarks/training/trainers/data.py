@@ -16,7 +16,7 @@ from medzoo.datamodules import HeadPhantom, HeadScans
 
 __all__ = ["DATA", "Data"]
 
-_REAL = Path(os.environ.get("MEDZOO_REAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+_REAL = Path(os.environ.get("MEDZOO_REAL_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
 _LIVER = _REAL / "liver" / "msd_liver_slices"
 
 

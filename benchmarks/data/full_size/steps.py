@@ -13,9 +13,10 @@ from pathlib import Path
 
 import lightning as L
 
+from benchmarks import ROOT
+
 __all__ = ["NoteSteps", "Watched", "watch"]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 _FILE = "MEDZOO_BENCHMARK_STEPS"
 _TIMEOUT = 3600.0
 
@@ -60,7 +61,7 @@ def watch(words: Sequence[str], folder: Path, steps: int) -> Watched:
     """
     folder.mkdir(parents=True)
     file, log = folder / "steps.json", folder / "log.txt"
-    note = "+callbacks.note_steps._target_=benchmarks.full_size.steps.NoteSteps"
+    note = "+callbacks.note_steps._target_=benchmarks.data.full_size.steps.NoteSteps"
     command = [sys.executable, "train.py", *words, note, f"hydra.run.dir={folder / 'run'}", "logger=csv_only"]
     environment = {**os.environ, _FILE: str(file), "MEDZOO_TRUST": "benchmarks"}
     began, memory = time.time(), 0.0

@@ -14,20 +14,13 @@ Files are read from `$MEDZOO_REAL_DATA/medmnist`, else from `../shared/data/medm
 none, phantoms of the official size and counts are used.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/loading.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
 
 import medmnist
 import numpy as np
@@ -36,7 +29,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from benchmarks import patches
+from benchmarks import ROOT
+from benchmarks.data import patches
 from benchmarks.tables.row import Row, print_rows
 from medzoo.datamodules import MedMNISTDataModule, MedMNISTPhantomDataModule
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.full_size.head_ct import write_cohort
-from benchmarks.full_size.links import link
+from benchmarks.data.full_size.head_ct import write_cohort
+from benchmarks.data.full_size.links import link
 from medzoo.datamodules.phantoms.liver import LiverPhantom
 
 __all__ = ["COHORTS", "Cohort"]

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.trainers.data import DATA
+from benchmarks import ROOT
+from benchmarks.training.trainers.data import DATA
 
 __all__ = ["EPOCHS", "nnunet", "zoo"]
 
 EPOCHS = 10
 """Of every training: nnU-Net's schedule changes the rate after each."""
-_ROOT = Path(__file__).resolve().parents[2]
 _OURS = {  # nnU-Net's recipe, and that of the demo
     "nnunet": [
         "lightning_module/optimizer=sgd_nnunet",
@@ -72,7 +72,10 @@ def zoo(name: str, raw: Path, run: Path, *, net: str, recipe: str, seed: int, st
     words += [f"datamodule.batches={steps // EPOCHS}", f"trainer.max_epochs={EPOCHS}", f"seed={seed}", "workers=0"]
     words += [f"trainer.check_val_every_n_epoch={EPOCHS}", "trainer.limit_val_batches=2", "trainer.accelerator=cpu"]
     words += ["lightning_module.tta_flips=[]", "logger=csv_only", f"hydra.run.dir={run}"]
-    words += ["+callbacks.clock._target_=benchmarks.trainers.clock.Clock", f"+callbacks.clock.file={run}.seconds"]
+    words += [
+        "+callbacks.clock._target_=benchmarks.training.trainers.clock.Clock",
+        f"+callbacks.clock.file={run}.seconds",
+    ]
     used = _process([sys.executable, "train.py", *words], Path(f"{run}.log"))
     dice = json.loads((run / "metrics.json").read_text())["test/dice"]
     return {"dice": dice, "cpu_s": float(Path(f"{run}.seconds").read_text()), "memory_gb": used}
@@ -96,7 +99,7 @@ def nnunet(name: str, raw: Path, run: Path, *, split: Mapping[str, Sequence[str]
     told: dict[str, Any] = {"raw": str(raw), "run": str(run), "plan": dict(data.plan), "split": dict(split)}
     told |= {"configuration": data.configuration, "epochs": EPOCHS, **how}
     (run / "told.json").write_text(json.dumps(told))
-    command = [sys.executable, "-m", "benchmarks.trainers.nnunet_process", str(run / "told.json")]
+    command = [sys.executable, "-m", "benchmarks.training.trainers.nnunet_process", str(run / "told.json")]
     used = _process(command, run / "log.txt")
     found = json.loads((run / "result.json").read_text())
     return {"dice": float(np.mean(found["dice"])), "cpu_s": found["cpu_s"], "memory_gb": used}
@@ -105,11 +108,11 @@ def nnunet(name: str, raw: Path, run: Path, *, split: Mapping[str, Sequence[str]
 def _process(command: Sequence[str], log: Path) -> float:
     """Run to the end on one thread; returns the peak of its resident memory in GB."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with log.open("w") as opened:
         child = subprocess.Popen(
-            command, cwd=_ROOT, env={**os.environ, **threads, "PYTHONPATH": path}, stdout=opened, stderr=opened
+            command, cwd=ROOT, env={**os.environ, **threads, "PYTHONPATH": path}, stdout=opened, stderr=opened
         )
         _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)

@@ -8,26 +8,19 @@ case on one thread; cases take turns, with the files in the page cache. The peer
 environment of its own if it asks for other versions.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import contextlib
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/preprocessing.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
-
 import blosc2
 import torch
 
-from benchmarks.full_size.head_ct import write_cohort
+from benchmarks.data.full_size.head_ct import write_cohort
 from benchmarks.tables.row import Row, not_installed, print_rows
 from medzoo.datamodules.segmentation.cases import CaseReading, Intensities, make_case
 from medzoo.datamodules.segmentation.cases.intensities import foreground

@@ -16,21 +16,14 @@ CPU time, NIfTI takes 0.99 (compressed) and 1.0 to 1.1 (uncompressed) times as l
 are counted, and decimal commas are detected.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import csv
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/reading.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
 
 import nibabel as nib
 import numpy as np

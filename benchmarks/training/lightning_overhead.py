@@ -9,20 +9,13 @@ with equal weights. Further rows add a checkpoint in every epoch, and show what 
 nothing.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import copy
 import logging
-import sys
 import tempfile
 import time
 import warnings
 from functools import partial
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/lightning_overhead.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
 
 import lightning as L
 import torch
@@ -30,8 +23,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import OmegaConf
 from torch import nn
 
-from benchmarks.in_turn import InTurn
+from benchmarks import ROOT
 from benchmarks.tables.row import Row, print_rows
+from benchmarks.training.in_turn import InTurn
 from medzoo.callbacks import FiniteGuard, StepSeed
 from medzoo.datamodules.batches import TensorBatches
 from medzoo.lightning_modules import ClassificationModule

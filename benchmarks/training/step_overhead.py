@@ -8,10 +8,7 @@ clipping and augmentation are left out on both sides, and precision is float32. 
 what Lightning adds does not.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import copy
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -19,17 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/step_overhead.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
-
 import lightning as L
 import torch
 from torch.optim import Optimizer
 
-from benchmarks.in_turn import InTurn
 from benchmarks.one_batch import module_and_batch
 from benchmarks.tables.row import Row, print_rows
+from benchmarks.training.in_turn import InTurn
 from medzoo.callbacks import FiniteGuard, StepSeed
 from medzoo.runtime.build import make_trainer
 from medzoo.runtime.composing.compose import compose

@@ -14,23 +14,17 @@ the seeds are compared; remarks have the standard deviations. Finished trainings
 `PYTHONPATH`; without it the zoo's rows remain. The liver slices need `MEDZOO_REAL_DATA`.
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/nnunet_trainer.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
-
 import numpy as np
 
+from benchmarks import ROOT
 from benchmarks.tables.row import Row, not_installed, print_rows
-from benchmarks.trainers.data import DATA
-from benchmarks.trainers.sides import EPOCHS, nnunet, zoo
+from benchmarks.training.trainers.data import DATA
+from benchmarks.training.trainers.sides import EPOCHS, nnunet, zoo
 
 __all__ = ["run"]
 
@@ -44,7 +38,7 @@ def run(*, names: Sequence[str] = ("head", "liver"), seeds: Sequence[int] = SEED
     """Train both sides.
 
     Args:
-        names: Of the data, in `benchmarks.trainers.data.DATA`.
+        names: Of the data, in `benchmarks.training.trainers.data.DATA`.
         seeds: Of the trainings.
 
     Returns:

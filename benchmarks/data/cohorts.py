@@ -14,22 +14,15 @@ read everything. Cases/s are those of the narrow network on the cores of this ma
 for temporary files (`TMPDIR`).
 """
 
-# ruff: noqa: E402 (the import path is set before the imports)
-
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if not __package__:  # python benchmarks/cohorts.py: imports start at the repository, not at this folder
-    sys.path[0] = str(ROOT)
-
-from benchmarks.full_size.cohorts import COHORTS, Cohort
-from benchmarks.full_size.links import LinkedStore
-from benchmarks.full_size.steps import watch
+from benchmarks.data.full_size.cohorts import COHORTS, Cohort
+from benchmarks.data.full_size.links import LinkedStore
+from benchmarks.data.full_size.steps import watch
 from benchmarks.tables.row import Row, print_rows
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.composing.compose import compose

@@ -1,0 +1,1 @@
+"""Reading, preparing and serving data, beside the libraries that users have now."""

@@ -1,0 +1,1 @@
+"""Networks, samplers and exports beside other implementations, in time and memory."""

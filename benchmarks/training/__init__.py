@@ -1,0 +1,1 @@
+"""Training beside bare PyTorch and nnU-Net's trainer."""
