@@ -32,6 +32,7 @@ from medzoo.callbacks.output import write_csv
 from medzoo.callbacks.writers.predictions import prediction_rows
 from medzoo.evaluation.scores.representations import compare_representations
 from medzoo.files import write_text
+from medzoo.lightning_modules.contracts import OrderedData
 from medzoo.runtime.build import make_datamodule
 from medzoo.runtime.composing.compose import compose
 from medzoo.runtime.composing.resolvers import register_resolvers
@@ -61,7 +62,7 @@ def views(image: Tensor, flips: Sequence[int]) -> Tensor:
     return torch.stack([small.flip(some).flatten(1) for some in axes])
 
 
-def fit_and_test(datamodule: Any, flips: Sequence[int], seed: int) -> dict[str, Any]:
+def fit_and_test(datamodule: OrderedData, flips: Sequence[int], seed: int) -> dict[str, Any]:
     """Fit to the training images and predict the test images.
 
     Args:
@@ -77,7 +78,7 @@ def fit_and_test(datamodule: Any, flips: Sequence[int], seed: int) -> dict[str, 
     return {"id": ids, "prob": _predicted(rows, label, test, len(datamodule.class_names), seed), "label": truth}
 
 
-def cross_validate(datamodule: Any, flips: Sequence[int], seed: int, folds: int) -> list[dict[str, Any]]:
+def cross_validate(datamodule: OrderedData, flips: Sequence[int], seed: int, folds: int) -> list[dict[str, Any]]:
     """Training and validation images pooled and divided into stratified folds.
 
     Args:
@@ -141,7 +142,7 @@ def _predicted(rows: np.ndarray, label: np.ndarray, test: np.ndarray, classes: i
     return prob
 
 
-def _split(datamodule: Any, split: str, flips: Sequence[int]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _split(datamodule: OrderedData, split: str, flips: Sequence[int]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Views (V, N, P), labels (N,) and ids of a split."""
     batches = [*datamodule.ordered_dataloader(split)]
     rows = torch.cat([views(batch["image"], flips) for batch in batches], 1)

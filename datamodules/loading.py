@@ -152,7 +152,7 @@ def _let_go(_loader: DataLoader[Any]) -> None:
     """The last to hold it."""
 
 
-def _as_it_is(batch: Any) -> Any:
+def _as_it_is(batch: object) -> object:
     return batch
 
 

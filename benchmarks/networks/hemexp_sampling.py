@@ -32,6 +32,7 @@ from benchmarks.tables.row import Row, print_rows
 from medzoo.callbacks.reports.followup.sampled import sampled_followups
 from medzoo.evaluation.scores.followup import compare
 from medzoo.evaluation.scores.forecasts import coverage, crps, energy_distance
+from medzoo.lightning_modules import LatentDiffusionModule
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.checkpoints import checkpoint
 
@@ -45,7 +46,7 @@ ORIGINAL = PRESET["stages"]["diffusion"]
 def run() -> list[Row]:
     """Sample the first test patients both ways."""
     path = _checkpoint()
-    module: Any = checkpoint.load(path)
+    module: LatentDiffusionModule = checkpoint.load(path)
     batches = _patients(module.config["datamodule"])
     module.set_prediction(samples=SAMPLES)
     peer, their_batches = as_original(module), _patients(module.config["datamodule"] | ORIGINAL["datamodule"])
@@ -68,7 +69,7 @@ def run() -> list[Row]:
     ]
 
 
-def as_original(module: Any) -> Any:
+def as_original(module: LatentDiffusionModule) -> LatentDiffusionModule:
     """A copy with the same weights that samples as `preset=hemexp_original` does."""
     peer, settings = copy.deepcopy(module), ORIGINAL["lightning_module"]
     peer.sampler = instantiate(settings["sampler"], "sampler")
@@ -78,7 +79,7 @@ def as_original(module: Any) -> Any:
     return peer
 
 
-def original_sample(module: Any, batch: dict[str, Any]) -> torch.Tensor:
+def original_sample(module: LatentDiffusionModule, batch: dict[str, Any]) -> torch.Tensor:
     """One follow-up as the original samples it: (S, 3, H, W), slices two at a time, each pair encoded again."""
     diffusion, parts = module.diffusion, []
     clinical, flag = batch["clinical"], torch.ones(1, dtype=torch.long)
@@ -102,7 +103,9 @@ def _patients(config: dict[str, Any]) -> list[dict[str, Any]]:
     return [batch for _, batch in zip(range(PATIENTS), datamodule.test_dataloader(), strict=False)]
 
 
-def _forecasts(module: Any, batches: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[float]]:
+def _forecasts(
+    module: LatentDiffusionModule, batches: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[float]]:
     """Scores and seconds for each patient."""
     rows, seconds = [], []
     for batch in batches:
@@ -122,14 +125,14 @@ def _forecasts(module: Any, batches: list[dict[str, Any]]) -> tuple[list[dict[st
     return rows, seconds
 
 
-def _seconds(module: Any, batch: dict[str, Any]) -> float:
+def _seconds(module: LatentDiffusionModule, batch: dict[str, Any]) -> float:
     start = time.perf_counter()
     with torch.no_grad(), _precision(module):
         original_sample(module, batch)
     return time.perf_counter() - start
 
 
-def _precision(module: Any) -> Any:
+def _precision(module: LatentDiffusionModule) -> torch.autocast:
     """The precision in which the module was trained and tested."""
     mixed = module.config["trainer"]["precision"] == "bf16-mixed"
     return torch.autocast("cpu", torch.bfloat16, enabled=mixed)

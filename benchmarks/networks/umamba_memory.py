@@ -189,14 +189,14 @@ class _Clock:
                 layer.register_full_backward_pre_hook(self._enter)
                 layer.register_full_backward_hook(self._leave)
 
-    def _enter(self, *_: Any) -> None:
+    def _enter(self, *_: object) -> None:
         self._start = time.perf_counter()
 
-    def _leave(self, *_: Any) -> None:
+    def _leave(self, *_: object) -> None:
         self.layers += time.perf_counter() - self._start
 
     def _timed(self, function: Callable) -> Callable:
-        def run(*args: Any) -> Any:
+        def run(*args: object) -> object:
             start = time.perf_counter()
             returned = function(*args)
             self.scans += time.perf_counter() - start

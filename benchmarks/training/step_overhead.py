@@ -55,7 +55,7 @@ class Bare:
         seed: Sets the random numbers of a step, as for Lightning's; it is not timed.
     """
 
-    def __init__(self, module: Any, batches: Repeated, seed: StepSeed) -> None:
+    def __init__(self, module: L.LightningModule, batches: Repeated, seed: StepSeed) -> None:
         self.module, self.batches, self.seed = copy.deepcopy(module).train(), batches, seed
         self.module.log = self.module.log_dict = lambda *_, **__: None
         self.module.learning, self.module.descend = self._learning, self._descend
@@ -104,7 +104,7 @@ class _Place:
     def __init__(self, trainer: L.Trainer) -> None:
         self._trainer, self.global_step = trainer, trainer.global_step
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._trainer, name)
 
 
@@ -151,7 +151,7 @@ def _compared(title: str, config: dict[str, Any], steps: int, epochs: int) -> Ro
     return Row(title, "ms", lightning, loop, GOAL, higher_is_better=False, remark=remark)
 
 
-def _listed(made: Any) -> Sequence[Optimizer]:
+def _listed(made: tuple | Sequence) -> Sequence[Optimizer]:
     """The optimisers that `configure_optimizers` returns, without schedules."""
     return made[0] if isinstance(made, tuple) else [one["optimizer"] if isinstance(one, dict) else one for one in made]
 

@@ -69,7 +69,7 @@ class BackgroundCheckpoints(L.Callback):
 
 
 class _Background(AsyncCheckpointIO):
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         """Copy the state and leave the rest to the thread."""
         super().save_checkpoint(move_data_to_device(checkpoint, torch.device("cpu")), path, storage_options)
 
@@ -87,7 +87,7 @@ class _Background(AsyncCheckpointIO):
 
 
 class _Complete(TorchCheckpointIO):
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         """Write all or nothing."""
         try:
             with replacing(Path(path)) as partial:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from medzoo.datamodules.in_memory import InMemoryDataModule, Split, chosen_of
+from medzoo.datamodules.in_memory import InMemoryDataModule, Split, Task, chosen_of
 from medzoo.datamodules.io import Table, in_order, is_missing, listed, read_table, setting
 from medzoo.datamodules.readers import ENDINGS, find_images, numbered, read_each
 from medzoo.datamodules.seen import SPLITS, mark
@@ -151,7 +151,7 @@ class ImageFolderDataModule(InMemoryDataModule):
     def _axes(self) -> int:
         return len(self.image_shape) - 1
 
-    def _task(self, classes: int) -> Any:
+    def _task(self, classes: int) -> Task:
         return "multilabel" if self.several else "binary" if classes == 2 else "multiclass"
 
     @functools.cached_property

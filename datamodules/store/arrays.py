@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from medzoo.datamodules.io.arrays import mapped
 
@@ -63,7 +64,7 @@ class StoredArray:
 
         return np.asarray(blosc2.open(str(self.file), mode="r", mmap_mode="r", dparams={"nthreads": 1})[place])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return self[...].astype(dtype or self.dtype, copy=False)
 
     def mapped(self) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Images of one shape in the files of several entries, of which rows are read."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from medzoo.datamodules.store.entry import Entry
 
@@ -39,13 +39,13 @@ class StoredRows:
         for start in range(0, len(self), _AT_ONCE):
             yield from self[np.arange(start, min(start + _AT_ONCE, len(self)))]
 
-    def __getitem__(self, chosen: Any) -> np.ndarray:
+    def __getitem__(self, chosen: ArrayLike) -> np.ndarray:
         """Images of some rows: (n, *shape), or (*shape) of one number."""
         rows = np.atleast_1d(self._rows[np.asarray(chosen)])
         images = self._gathered("images", rows)
         return images[0] if np.ndim(chosen) == 0 else images
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return self._gathered("images", self._rows).astype(dtype or self.dtype, copy=False)
 
     def of(self, chosen: np.ndarray) -> "StoredRows":

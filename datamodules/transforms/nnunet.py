@@ -93,12 +93,12 @@ class _Blur(T.RandomizableTransform):
         return {**data, "image": np.stack([gaussian_filter(channel, sigma) for channel in image])}
 
 
-def _flattened(image: Any) -> Any:
+def _flattened(image: Tensor) -> Tensor:
     return image.reshape(-1, *image.shape[2:])
 
 
 def _unflattened(slices: int) -> Callable[[Any], Tensor]:
-    def unflattened(image: Any) -> Tensor:
+    def unflattened(image: Tensor) -> Tensor:
         plain = convert_to_tensor(image, track_meta=False)  # which does not remember that it had two axes
         return plain.reshape(-1, slices, *plain.shape[1:])
 

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -86,7 +87,7 @@ def _machine(features: np.ndarray, label: np.ndarray) -> tuple[Any, dict[str, An
     return make_pipeline(StandardScaler(), OneVsRestClassifier(best) if many else best).fit(features, label), settings
 
 
-def _search(model: Any, grid: dict[str, Any], features: np.ndarray, label: np.ndarray) -> dict[str, Any]:
+def _search(model: BaseEstimator, grid: dict[str, Any], features: np.ndarray, label: np.ndarray) -> dict[str, Any]:
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     return GridSearchCV(model, grid, scoring=_area, cv=folds, refit=False).fit(features, label).best_params_
 

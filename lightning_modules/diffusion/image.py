@@ -5,8 +5,8 @@ Ho et al. 2020 (arXiv:2006.11239), with the velocity objective (arXiv:2202.00512
 error.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal, Unpack
+from collections.abc import Callable, Sequence
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -100,5 +100,5 @@ class ImageDiffusionModule(OptimizedModule):
         self.log_evaluation(stage, {"loss": loss}, len(image), prog_bar=True)
 
 
-def _drawer(generator: torch.Generator) -> Any:
+def _drawer(generator: torch.Generator) -> Callable[[Tensor], Tensor]:
     return lambda like: torch.randn(like.shape, generator=generator).to(like)

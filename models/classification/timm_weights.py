@@ -4,7 +4,7 @@ import logging
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -71,7 +71,9 @@ class _Told(ValueError):
     """An error of ours that passes through timm."""
 
 
-def _take(net: nn.Module, name: str, source: str, heads: tuple[str, ...], given: Mapping[str, Any], **_: Any) -> Any:
+def _take(
+    net: nn.Module, name: str, source: str, heads: tuple[str, ...], given: Mapping[str, Any], **_: object
+) -> object:
     """A `load_state_dict` that checks the share of the network below its head that it loads."""
     own = {key: weight for key, weight in net.state_dict().items() if not key.startswith(heads)}
     fitting = [key for key in own if isinstance(given.get(key), Tensor) and given[key].shape == own[key].shape]
@@ -90,12 +92,12 @@ def _take(net: nn.Module, name: str, source: str, heads: tuple[str, ...], given:
     return nn.Module.load_state_dict(net, kept, strict=False)
 
 
-def _heads(config: Any) -> tuple[str, ...]:
+def _heads(config: Mapping[str, Any]) -> tuple[str, ...]:
     named = config.get("classifier") or ()
     return tuple(f"{head}." for head in ((named,) if isinstance(named, str) else named))
 
 
-def _some(names: Any, count: int = 3) -> str:
+def _some(names: Iterable[str], count: int = 3) -> str:
     names = list(names)
     return ", ".join(map(str, names[:count])) + (f" and {len(names) - count} more" if len(names) > count else "")
 

@@ -128,7 +128,7 @@ def with_overrides(trained: dict[str, Any], given: dict[str, Any]) -> dict[str, 
     return config
 
 
-def without_pretrained(node: Any) -> Any:
+def without_pretrained(node: object) -> Any:
     """A copy of a config that downloads no pretrained weights, for a network that gets those of a checkpoint.
 
     `pretrained: <stage>` of a module stays: it downloads nothing.

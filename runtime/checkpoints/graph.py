@@ -80,7 +80,7 @@ def export(ckpt_path: str | Path, output: str | Path, *, quantise: bool = False)
     return output, difference
 
 
-def _graph(step: _Step, example: Tensor) -> Any:
+def _graph(step: _Step, example: Tensor) -> torch.export.ExportedProgram:
     """The traced step, for any number of images."""
     with torch.no_grad():
         return torch.export.export(step, (example,), dynamic_shapes={"image": {0: torch.export.Dim("batch")}})

@@ -45,7 +45,7 @@ _TARGETS = {"evaluation.expansion.ExpansionRule": "medzoo.evaluation.measures.ex
 _RENAMED_IN = ("medzoo.lightning_modules.", "medzoo.datamodules.")
 
 
-def with_new_names(node: Any) -> Any:
+def with_new_names(node: object) -> Any:
     """A copy of a plain config with current names.
 
     Until 0.1 the rooms were packages of their own: `models.X` is `medzoo.models.X`, unless MEDZOO_TRUST names a

@@ -29,7 +29,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run", _run_folder, replace=True)
 
 
-def _data_property(name: str, *, _root_: DictConfig) -> Any:
+def _data_property(name: str, *, _root_: DictConfig) -> object:
     datamodule = built(json.dumps(OmegaConf.to_container(_root_.datamodule, resolve=True), sort_keys=True))
     with user_errors("datamodule"):
         if not hasattr(datamodule, name):
@@ -37,7 +37,7 @@ def _data_property(name: str, *, _root_: DictConfig) -> Any:
         return getattr(datamodule, name)
 
 
-def _net_attribute(name: str, default: object, *, _root_: DictConfig) -> Any:
+def _net_attribute(name: str, default: object, *, _root_: DictConfig) -> object:
     """An attribute of the class of `lightning_module.net`, or of the first class inside it that has it."""
     net = _root_.lightning_module.net
     left: list[Any] = [OmegaConf.to_container(net)] if OmegaConf.is_dict(net) else []

@@ -8,7 +8,6 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import hydra._internal.hydra as hydra_main
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -135,7 +134,7 @@ def _taken(config: DictConfig, key: str) -> bool:
     return False
 
 
-def _found(config: object, key: str) -> Any:
+def _found(config: object, key: str) -> object:
     """The node or value at a key; interpolations are not resolved."""
     for part in key.split("."):
         if (

@@ -112,7 +112,7 @@ def _named_by(config: dict[str, Any], stages: dict[str, Any]) -> dict[str, Any]:
     return stages
 
 
-def _over(base: object, change: Any) -> Any:
+def _over(base: object, change: object) -> Any:
     """`change` merged over `base`; an object of another class replaces that of `base`."""
     if not isinstance(base, dict) or not isinstance(change, dict):
         return change

@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,7 +29,7 @@ class Allocations(TorchDispatchMode):
         self.now = self.peak = 0.0
         self._held: dict[int, weakref.ref] = {}
 
-    def __torch_dispatch__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> object:
         """Run an operation and count what it returned."""
         returned = func(*args, **(kwargs or {}))
         self.count(*(leaf for leaf in tree_leaves(returned) if isinstance(leaf, Tensor)))

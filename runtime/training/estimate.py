@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,7 +232,7 @@ class _Step(L.Callback):
             raise _Measured
 
 
-def _gb(*trees: Any) -> float:
+def _gb(*trees: Iterable[object]) -> float:
     tensors = {id(leaf): leaf for leaf in tree_leaves([list(tree) for tree in trees]) if isinstance(leaf, Tensor)}
     return sum(tensor.nbytes for tensor in tensors.values()) / 2**30
 

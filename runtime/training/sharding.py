@@ -114,11 +114,11 @@ def _gather(module: nn.Module, state: dict[str, Any], prefix: str, _: object) ->
     state.update({name: _whole(value) for name, value in state.items() if name.startswith(prefix)})
 
 
-def _whole(value: Any) -> Any:
+def _whole(value: object) -> object:
     return value.full_tensor().cpu() if isinstance(value, DTensor) else value
 
 
-def _part(value: Any, weight: Tensor) -> Any:
+def _part(value: object, weight: Tensor) -> object:
     if not isinstance(value, Tensor) or not isinstance(weight, DTensor) or value.shape != weight.shape:
         return value
     return distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements)

@@ -121,5 +121,5 @@ def _process(command: Sequence[str], log: Path) -> float:
     return usage.ru_maxrss / 2**20
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     return json.dumps(value).replace(" ", "")

@@ -108,7 +108,9 @@ def sampling_shift(hearts: causal.Hearts) -> float:
     return float(brentq(lambda shift: expit(hearts.logit + shift).mean() - share, -20, 20))
 
 
-def _write_case(folder: Path, name: str, hearts: causal.Hearts, row: int, width: float, phantom: Any) -> None:
+def _write_case(
+    folder: Path, name: str, hearts: causal.Hearts, row: int, width: float, phantom: "FetalHeartPhantom"
+) -> None:
     rng = np.random.default_rng((phantom.seed, 3, row))
     axes = {chamber: each[row] for chamber, each in hearts.axes.items()}
     lie = rng.uniform(-0.35, 0.35)  # orientation of this fetus

@@ -183,7 +183,7 @@ def _row_height(ct: np.ndarray, box: tuple[slice, slice], spacing_mm: Sequence[f
     return COLUMN * height * spacing_mm[1] / (width * spacing_mm[2])
 
 
-def _merged(figure: Figure, row: Sequence[Any]) -> Any:
+def _merged(figure: Figure, row: Sequence[Any]) -> Axes:
     """One axes in place of a row of them."""
     place = row[0].get_subplotspec()
     spans = row[0].get_gridspec()[place.rowspan.start, place.colspan.start : place.colspan.start + len(row)]
