@@ -3,7 +3,7 @@
 A range is the 95% prediction interval of one further run, mean ± t(0.975, n - 1) · SD · sqrt(1 + 1/n) (3.0 SD for five
 seeds), but at least 2% of the mean to each side, since other machines round differently. It is rounded outwards, and
 ends at 0 and 1 where all runs lie between them. A p value (`..._p`) is left as it is: what is asked of it is to be
-small.
+small. So is a metric that no seed changes, such as a share of few cases: seeds do not say how much it may differ.
 """
 
 import math
@@ -59,6 +59,8 @@ def rebuild(experiment: str, seeds: Sequence[int], *, runs: Path, at_once: int =
     if lacking := [name for name, found in values.items() if None in found]:
         raise ValueError(f"{', '.join(lacking)}: not measured by every run of {experiment}")
     measured = {name: [float(value) for value in found] for name, found in values.items()}
+    for name in [name for name, found in measured.items() if max(found) - min(found) < 1e-6]:
+        print(f"{name}: {before[name]} is left, since it is {measured.pop(name)[0]:.4g} with every seed")
     write_text(file, with_ranges(file.read_text(encoding="utf-8"), measured))
     for name, found in measured.items():
         print(f"{name}: {before[name]} was expected; {_list(prediction_range(found))} now, of {_list(found)}")

@@ -70,6 +70,7 @@ def demo(tmp_path, monkeypatch):
         job.folder.mkdir(parents=True)
         names = ("auc", "auc_corrected", "brier_corrected", "calibration_slope_corrected")
         values = {f"development/{name}": 0.4 + int(job.words[-1][-1]) / 50 for name in names}
+        values["development/brier_corrected"] = 0.1
         (job.folder / "metrics.json").write_text(json.dumps(values))
         return 1.0
 
@@ -85,7 +86,11 @@ def test_the_ranges_of_a_demo_are_rebuilt(demo, tmp_path, capsys):
     assert main(call) == 0
     low, high = prediction_range([0.42, 0.44, 0.46, 0.48, 0.5])
     assert f"  development/auc: [{low:g}, {high:g}] # 0.460 ± 0.032\n" in demo.read_text()
-    assert "development/auc: [0.93, 0.955] was expected" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "development/auc: [0.93, 0.955] was expected" in said
+    kept = next(line for line in before.splitlines() if "brier_corrected" in line)
+    assert kept in demo.read_text().splitlines(), "no seed changes it"
+    assert "is left, since it is 0.1 with every seed" in said
 
 
 def test_what_cannot_be_rebuilt_is_told(demo, tmp_path, capsys):
