@@ -38,8 +38,9 @@ def cells(line: Line, table: Table, jobs: Sequence[Job]) -> list[str]:
     if line.show == "interval":
         return [*(interval_text(*_bounded(chosen[name], jobs[0])) for name in table.columns), f"{minutes[0]:.1f}"]
     values = {name: [value_of(job, chosen[name]) for job in jobs] for name in table.columns}
-    if line.show == "same":
-        values = {name: [_one(found, f"{line.label}: {chosen[name]}")] for name, found in values.items()}
+    if line.show == "same":  # no cost of training is theirs
+        one = {name: _one(found, f"{line.label}: {chosen[name]}") for name, found in values.items()}
+        return [*(mean_and_sd([one[name]], digits[name]) for name in table.columns), ""]
     return [*(mean_and_sd(values[name], digits[name]) for name in table.columns), f"{mean(minutes):.1f}"]
 
 

@@ -43,7 +43,7 @@ __all__ = [
 
 BEST, LAST = Path("checkpoints") / "best.ckpt", Path("checkpoints") / "last.ckpt"
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # of torchrun, Lightning and srun
-_HOW_NOT_WHAT = ("auto_resume", "ckpt_path", "workers", "store_dir")  # runs that differ in these alone are the same
+_HOW_NOT_WHAT = ("auto_resume", "ckpt_path", "workers", "store_dir", "expected")  # else they are the same run
 
 
 def is_first_process() -> bool:
@@ -167,7 +167,12 @@ def settings_digest(config: DictConfig) -> str:
 
 
 def _what(config: DictConfig) -> dict[str, Any]:
-    return {key: value for key, value in with_new_names(plain(config)).items() if key not in _HOW_NOT_WHAT}
+    """What a run trains; the ranges that its numbers are held against change none of it."""
+    found = {key: value for key, value in with_new_names(plain(config)).items() if key not in _HOW_NOT_WHAT}
+    for stage in (found.get("stages") or {}).values():
+        if isinstance(stage, dict):
+            stage.pop("expected", None)
+    return found
 
 
 def newest_checkpoint(runs: Path) -> Path | None:

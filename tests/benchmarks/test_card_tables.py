@@ -93,7 +93,7 @@ def test_a_row_may_name_what_its_metrics_are_of_and_be_the_same_for_every_seed(f
     call = ["fake", "--runs", str(tmp_path / "runs")]
     (tmp_path / "fake.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
     assert main(call) == 0
-    assert "| phantoms | plain | 0.700 | 0.700 | 3.0 |" in fake.read_text()
+    assert "| phantoms | plain | 0.700 | 0.700 |  |" in fake.read_text()
     assert "What no seed changes without ±" in fake.read_text()
     row["row"] = "auc"
     (tmp_path / "fake.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
@@ -252,3 +252,13 @@ def test_a_real_run_is_trained_resumed_and_shown(tmp_path, capsys):
     assert "torch " in card.facts_of([job.folder])
     assert command.RUNS.parts[-2:] == ("outputs", "tables")
     assert Table.model_validate({"card": "x", **FAKE}).seeds == (1, 2, 3, 4, 5)
+
+
+def test_other_expected_ranges_are_no_other_run(tmp_path):
+    register_resolvers()
+    for experiment, place in (("nomogram_demo", ""), ("hemexp_demo", "stages.diffusion.")):
+        words = [f"experiment={experiment}"]
+        one, other = (
+            job_of([*words, *more], 1, tmp_path) for more in ([], [f"++{place}expected={{test/auc: [0, 1]}}"])
+        )
+        assert one.folder == other.folder
