@@ -26,7 +26,7 @@ import medzoo
 from medzoo.callbacks import StepSeed
 from medzoo.datamodules.liver.batches import CohortBatches
 from medzoo.datamodules.liver.splits import drop_modalities
-from medzoo.lightning_modules.fusion_fits import fit_shrinkage
+from medzoo.lightning_modules.fusion.fits import fit_shrinkage
 from medzoo.models.fusion import summed_evidence
 from medzoo.runtime.build import instantiate
 from medzoo.runtime.composing.compose import compose

@@ -1,6 +1,6 @@
 import torch
 
-from medzoo.lightning_modules.fusion_fits import Evaluated, fit_survival
+from medzoo.lightning_modules.fusion.fits import Evaluated, fit_survival
 from medzoo.models.fitted import BaselineSurvival
 
 

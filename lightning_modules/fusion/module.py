@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from medzoo.lightning_modules.classification import classification_metrics
 from medzoo.lightning_modules.contracts import Batch, CohortData
-from medzoo.lightning_modules.fusion_fits import Evaluated, fit_clinical, fit_shrinkage, fit_survival
+from medzoo.lightning_modules.fusion.fits import Evaluated, fit_clinical, fit_shrinkage, fit_survival
 from medzoo.lightning_modules.held_out import fit_to_validation
 from medzoo.lightning_modules.loss_terms import Terms
 from medzoo.lightning_modules.metrics import ConcordanceIndex
