@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from medzoo.evaluation.regression.tuned import fit_learners
+from medzoo.evaluation.regression.learners.tuned import fit_learners
 from medzoo.evaluation.scores.representations import auc_of, fit_probe, principal_axes
 from medzoo.models.fitted import pixels_of
 from medzoo.runtime.build import make_datamodule

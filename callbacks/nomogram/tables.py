@@ -7,7 +7,7 @@ from medzoo.callbacks.output import Row
 from medzoo.evaluation.figures import nomogram_html
 from medzoo.evaluation.nomogram.reading import Reading
 from medzoo.evaluation.nomogram.study import NOMOGRAM, equation, validation_rows
-from medzoo.evaluation.regression.comparators import model_rows
+from medzoo.evaluation.regression.learners.comparators import model_rows
 from medzoo.evaluation.scores.summary import table_one
 
 __all__ = ["calculator", "nomogram_tables"]

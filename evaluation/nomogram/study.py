@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from medzoo.evaluation.nomogram.scale import Nomogram, nomogram_of
-from medzoo.evaluation.regression.comparators import held_out, learners, regression
 from medzoo.evaluation.regression.imputation import PooledFit, pooled_table
+from medzoo.evaluation.regression.learners.comparators import held_out, learners, regression
 from medzoo.evaluation.regression.logistic import Linear
 from medzoo.evaluation.regression.odds import multivariate_table, univariate_table
 from medzoo.evaluation.regression.optimism import optimism_table

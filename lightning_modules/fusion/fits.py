@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from medzoo.evaluation.regression.breslow import fit_baseline_survival
-from medzoo.evaluation.regression.comparators import boosting
-from medzoo.evaluation.regression.plain import plain_filler, plain_model
+from medzoo.evaluation.regression.learners.comparators import boosting
+from medzoo.evaluation.regression.learners.plain import plain_filler, plain_model
 from medzoo.evaluation.scores.calibration import fit_share
 from medzoo.lightning_modules.contracts import Batch
 from medzoo.models.fitted import BaselineSurvival, CohortBaselines

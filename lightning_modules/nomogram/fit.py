@@ -21,9 +21,9 @@ from medzoo.evaluation.nomogram.study import (
     odds_rows,
     optimism_rows,
 )
-from medzoo.evaluation.regression.comparators import Regression
 from medzoo.evaluation.regression.image_score import Aggregate, folds_by_case
-from medzoo.evaluation.regression.plain import plain_filler, plain_model, plain_regression
+from medzoo.evaluation.regression.learners.comparators import Regression
+from medzoo.evaluation.regression.learners.plain import plain_filler, plain_model, plain_regression
 from medzoo.evaluation.scores.prevalence import at_prevalence, prior_shift
 from medzoo.evaluation.scores.summary import table_one
 from medzoo.lightning_modules.contracts import CaseData

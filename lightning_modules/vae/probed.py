@@ -8,7 +8,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from medzoo.evaluation.regression.tuned import fit_learners
+from medzoo.evaluation.regression.learners.tuned import fit_learners
 from medzoo.evaluation.scores.representations import (
     COMPONENTS,
     auc_of,

@@ -1,4 +1,4 @@
-"""Fitted table models, computed from plain arrays, which `regression.plain` extracts from scikit-learn.
+"""Fitted table models, computed from plain arrays, which `regression.learners.plain` extracts from scikit-learn.
 
 Every model takes predictors (N, K) in double precision and gives probabilities (N,) of the positive class. Forests and
 support-vector machines that were fitted to C > 2 classes give probabilities (N, C).

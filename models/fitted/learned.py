@@ -12,7 +12,7 @@ __all__ = ["LearnedProbes"]
 
 
 class LearnedProbes(nn.Module):
-    """A forest and a machine for each of S sets of features, as `evaluation.regression.tuned` fits them.
+    """A forest and a machine for each of S sets of features, as `evaluation.regression.learners.tuned` fits them.
 
     Args:
         sets: The columns of each set.

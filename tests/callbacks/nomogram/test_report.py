@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import medzoo
-from medzoo.evaluation.regression.comparators import learners
+from medzoo.evaluation.regression.learners.comparators import learners
 from tests.conftest import call_verb, run_verb
 from tests.evaluation.figures.test_nomogram_figures import run_in_browser
 

@@ -18,7 +18,6 @@ from medzoo.evaluation.nomogram.study import (
     optimism_rows,
     validation_rows,
 )
-from medzoo.evaluation.regression.comparators import held_out, learners, model_rows, regression
 from medzoo.evaluation.regression.image_score import (
     along_score,
     by_case,
@@ -28,6 +27,7 @@ from medzoo.evaluation.regression.image_score import (
     image_scores,
     out_of_fold,
 )
+from medzoo.evaluation.regression.learners.comparators import held_out, learners, model_rows, regression
 from medzoo.evaluation.scores.diagnostic import delong, mcnemar
 from medzoo.evaluation.scores.summary import table_one, tripod_rows
 

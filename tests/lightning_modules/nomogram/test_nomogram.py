@@ -11,8 +11,8 @@ from medzoo.datamodules import FetalHeartTable, TableDataModule
 from medzoo.evaluation.nomogram.axes import Categorical
 from medzoo.evaluation.nomogram.reading import read_nomogram
 from medzoo.evaluation.nomogram.study import judge
-from medzoo.evaluation.regression.comparators import learners, regression
 from medzoo.evaluation.regression.image_score import folds_by_case
+from medzoo.evaluation.regression.learners.comparators import learners, regression
 from medzoo.lightning_modules import NomogramModule, NomogramSettings
 
 NAMES = ["LV_diameter", "LA_RA_area_ratio", "LV_RV_area_ratio", "bright_lining"]

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from medzoo.callbacks import LatentFigures, RepresentationReport
 from medzoo.datamodules import MedMNISTPhantomDataModule, NPZDataModule
 from medzoo.datamodules.radiomics import RadiomicsSettings
-from medzoo.evaluation.regression import tuned
+from medzoo.evaluation.regression.learners import tuned
 from medzoo.evaluation.scores.representations import auc_of
 from medzoo.lightning_modules import ContrastiveVAEModule, NonRedundantVAEModule
 from medzoo.models import CLUB, DensityRatio, RadiomicsVAE, SalientVAE

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from medzoo.evaluation.regression.comparators import learners, regression
-from medzoo.evaluation.regression.plain import plain_filler, plain_model, plain_regression
+from medzoo.evaluation.regression.learners.comparators import learners, regression
+from medzoo.evaluation.regression.learners.plain import plain_filler, plain_model, plain_regression
 from medzoo.models.fitted import Equation, Filled, Perceptron, SupportVectors, Trees
 
 KINDS = {"SVM": SupportVectors, "MLP": Perceptron}  # the others are trees

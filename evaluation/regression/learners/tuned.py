@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from medzoo.evaluation.regression.comparators import calibrated_svm, random_forest
-from medzoo.evaluation.regression.plain import Arrays, plain_model
+from medzoo.evaluation.regression.learners.comparators import calibrated_svm, random_forest
+from medzoo.evaluation.regression.learners.plain import Arrays, plain_model
 from medzoo.evaluation.scores.classification import auc, one_vs_rest
 from medzoo.evaluation.scores.representations import drawn
 

@@ -16,8 +16,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from medzoo.evaluation.regression.comparators import Regression
 from medzoo.evaluation.regression.imputation import TrainingFiller
+from medzoo.evaluation.regression.learners.comparators import Regression
 
 if TYPE_CHECKING:  # an extra, which need not be installed
     from xgboost import XGBClassifier

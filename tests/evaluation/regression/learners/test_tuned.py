@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from medzoo.evaluation.regression import tuned
-from medzoo.evaluation.regression.tuned import fit_learners
+from medzoo.evaluation.regression.learners import tuned
+from medzoo.evaluation.regression.learners.tuned import fit_learners
 from medzoo.evaluation.scores.representations import auc_of, fit_probe
 from medzoo.models.fitted import LearnedProbes
 
