@@ -22,7 +22,7 @@ from medzoo.runtime.build import make_trainer
 from medzoo.runtime.composing.compose import compose
 from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.plan import make_plan
-from medzoo.runtime.training.estimate import HERE, Repeated, estimate
+from medzoo.runtime.training.costs.estimate import HERE, Repeated, estimate
 from medzoo.runtime.training.peaks import peak_tflops
 
 __all__ = ["main", "measure", "peak_of"]

@@ -11,7 +11,7 @@ from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.environment import CONF
 from medzoo.runtime.output.estimated import cells
 from medzoo.runtime.plan import make_plan
-from medzoo.runtime.training.estimate import Estimate, estimate
+from medzoo.runtime.training.costs.estimate import Estimate, estimate
 
 __all__ = ["main"]
 

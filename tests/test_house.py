@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,8 @@ def test_files_stay_short():
     for file in ROOT.glob("*/**/*.py"):
         if ".venv" not in file.parts:
             assert len(file.read_text().splitlines()) <= 400, file
+
+
+def test_no_folder_holds_more_modules_than_one_can_look_over():
+    folders = Counter(file.parent for room in (*ROOMS, "benchmarks") for file in (ROOT / room).rglob("*.py"))
+    assert {folder.relative_to(ROOT).as_posix(): count for folder, count in folders.items() if count > 12} == {}

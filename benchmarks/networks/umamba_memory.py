@@ -30,7 +30,7 @@ from benchmarks.tables.row import Row, print_rows
 from medzoo.models import UMamba
 from medzoo.models.state_space import MambaLayer
 from medzoo.models.state_space.selective_scan import _STATES, _Chunked
-from medzoo.runtime.training.allocations import Allocations
+from medzoo.runtime.training.costs.allocations import Allocations
 
 __all__ = ["allocated", "run", "tokens"]
 

@@ -29,7 +29,7 @@ from medzoo.runtime.composing.compose import compose
 from medzoo.runtime.composing.resolvers import register_resolvers
 from medzoo.runtime.loggers import csv_logger
 from medzoo.runtime.plan import make_plan
-from medzoo.runtime.training.estimate import HERE, Repeated
+from medzoo.runtime.training.costs.estimate import HERE, Repeated
 
 __all__ = ["run"]
 

@@ -3,10 +3,9 @@
 from medzoo.models.fitted.baselines import CohortBaselines, GrowthModel, VolumeBaselines
 from medzoo.models.fitted.calibration import Calibration
 from medzoo.models.fitted.comparators import Equation, Filled, Filler, Perceptron, SupportVectors, Trees
-from medzoo.models.fitted.exact import ExactPart
 from medzoo.models.fitted.learned import LearnedProbes
 from medzoo.models.fitted.nomogram import NomogramPart
-from medzoo.models.fitted.part import FittedPart
+from medzoo.models.fitted.part import ExactPart, FittedPart
 from medzoo.models.fitted.pixels import PixelProbes, pixels_of
 from medzoo.models.fitted.probes import Areas, Probes
 from medzoo.models.fitted.risk import RiskModel

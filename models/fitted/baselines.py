@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from medzoo.models.fitted.comparators import Filled, Trees
-from medzoo.models.fitted.exact import ExactPart
+from medzoo.models.fitted.part import ExactPart
 
 __all__ = ["CohortBaselines", "GrowthModel", "VolumeBaselines"]
 

@@ -7,7 +7,7 @@ support-vector machines that were fitted to C > 2 classes give probabilities (N,
 import torch
 from torch import Tensor, nn
 
-from medzoo.models.fitted.exact import ExactPart
+from medzoo.models.fitted.part import ExactPart
 
 __all__ = ["Equation", "Filled", "Filler", "Perceptron", "SupportVectors", "Trees"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from medzoo.models.fitted.comparators import Equation, Filled, Perceptron, SupportVectors, Trees
-from medzoo.models.fitted.exact import ExactPart
+from medzoo.models.fitted.part import ExactPart
 
 __all__ = ["NomogramPart"]
 

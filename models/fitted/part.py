@@ -1,11 +1,12 @@
 """Base of everything fitted after the weights: calibrations, thresholds, risk models, scalers."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FittedPart"]
+__all__ = ["ExactPart", "FittedPart"]
 
 
 class FittedPart(nn.Module):
@@ -66,3 +67,32 @@ class FittedPart(nn.Module):
                 own: Tensor = getattr(self, name)
                 self._buffers[name] = own.new_empty(state_dict[prefix + name].shape)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class ExactPart(FittedPart):
+    """Keeps its buffers as they were fitted: a run in bfloat16 would round an equation to two digits.
+
+    They follow the module to its device, except to MPS, which has no double precision.
+    """
+
+    def declare(self, *names: str, dtype: torch.dtype = torch.float64) -> None:
+        """Register empty buffers, in double precision by default, whose shapes the fit determines."""
+        super().declare(*names, dtype=dtype)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the numbers."""
+        return self.fitted.device
+
+    def exact(self, value: Any) -> Tensor:
+        """A tensor or array in double precision, on the device of the numbers."""
+        return torch.as_tensor(value, dtype=torch.float64, device=None).to(self.device)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        place = fn(torch.empty(0, device=self.device)).device
+        for name, buffer in self._buffers.items():
+            if buffer is not None:
+                self._buffers[name] = buffer.to("cpu" if place.type == "mps" else place)
+        for child in self.children():
+            child._apply(fn)
+        return self

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medzoo.models.fitted.exact import ExactPart
+from medzoo.models.fitted.part import ExactPart
 
 __all__ = ["PixelProbes", "pixels_of"]
 

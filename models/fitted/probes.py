@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from medzoo.models.fitted.exact import ExactPart
-from medzoo.models.fitted.part import FittedPart
+from medzoo.models.fitted.part import ExactPart, FittedPart
 
 __all__ = ["Areas", "Probes"]
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from medzoo.models.fitted.exact import ExactPart
+from medzoo.models.fitted.part import ExactPart
 
 __all__ = ["PatientThreshold"]
 

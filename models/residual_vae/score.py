@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from medzoo.models.fitted.exact import ExactPart
+from medzoo.models.fitted.part import ExactPart
 
 __all__ = ["ImageScore", "ScoreKind"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from medzoo.runtime.training.estimate import Estimate
+from medzoo.runtime.training.costs.estimate import Estimate
 from medzoo.runtime.training.peaks import LAPTOP, SHARE, peak_tflops
 
 __all__ = ["cells", "notes", "table"]

@@ -12,7 +12,7 @@ from medzoo.runtime.checkpoints import checkpoint
 from medzoo.runtime.contracts import Finalizes, Receives
 from medzoo.runtime.errors import user_errors
 from medzoo.runtime.output import run_folder
-from medzoo.runtime.training.cost import Cost
+from medzoo.runtime.training.costs.cost import Cost
 from medzoo.runtime.training.finalize import finalize
 from medzoo.runtime.training.sharding import is_sharded
 from medzoo.runtime.training.stage import Results, Stage

@@ -15,7 +15,7 @@ from medzoo.runtime.contracts import Compares
 from medzoo.runtime.errors import UserError, data_errors, stage_errors
 from medzoo.runtime.output import estimated, report, run_folder
 from medzoo.runtime.plan import Plan, make_plan
-from medzoo.runtime.training.estimate import estimate
+from medzoo.runtime.training.costs.estimate import estimate
 from medzoo.runtime.training.fit import fit
 from medzoo.runtime.training.ranks import check_processes
 from medzoo.runtime.training.stage import Stage

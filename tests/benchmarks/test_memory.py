@@ -7,7 +7,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.networks.memory import chunked, mambapy
 from benchmarks.networks.selective_scan import scan
 from medzoo.models.state_space.selective_scan import _STATES
-from medzoo.runtime.training.allocations import Allocations
+from medzoo.runtime.training.costs.allocations import Allocations
 
 SHAPES = [(1, 4096, 64, 16), (2, 3000, 32, 16), (1, 100, 128, 16), (2, 400, 640, 16), (2, 30, 320, 16)]
 

@@ -12,7 +12,7 @@ import torch
 from medzoo.evaluation.scores.diagnostic import delong, delong_test
 from medzoo.runtime.comparisons import CompareMetrics, CompareRepresentations, CompareScores
 from medzoo.runtime.output.run_folder import read_csv
-from medzoo.runtime.training.cost import Cost
+from medzoo.runtime.training.costs.cost import Cost
 
 
 def stage(run, name, metrics, scores=()):

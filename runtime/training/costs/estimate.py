@@ -23,9 +23,9 @@ from medzoo.runtime.checkpoints.checkpoint import without_pretrained
 from medzoo.runtime.contracts import DescribesBatch, PreparesBatches
 from medzoo.runtime.errors import UserError, stage_errors, user_errors
 from medzoo.runtime.plan import Plan
-from medzoo.runtime.training.allocations import Allocations
-from medzoo.runtime.training.cost import held_before_step
-from medzoo.runtime.training.shapes import Flops, shapes_only
+from medzoo.runtime.training.costs.allocations import Allocations
+from medzoo.runtime.training.costs.cost import held_before_step
+from medzoo.runtime.training.costs.shapes import Flops, shapes_only
 
 __all__ = ["HERE", "Estimate", "Repeated", "estimate"]
 

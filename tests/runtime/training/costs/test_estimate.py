@@ -6,10 +6,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from medzoo.runtime.plan import make_plan
-from medzoo.runtime.training.allocations import Allocations
-from medzoo.runtime.training.estimate import estimate
+from medzoo.runtime.training.costs.allocations import Allocations
+from medzoo.runtime.training.costs.estimate import estimate
+from medzoo.runtime.training.costs.shapes import Flops, shapes_only
 from medzoo.runtime.training.peaks import peak_tflops
-from medzoo.runtime.training.shapes import Flops, shapes_only
 from tests.conftest import call_verb, compose
 
 

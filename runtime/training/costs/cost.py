@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from medzoo.runtime.contracts import TellsWaiting
-from medzoo.runtime.training.allocations import Allocations
+from medzoo.runtime.training.costs.allocations import Allocations
 
 __all__ = ["Cost", "held_before_step"]
 

@@ -1,0 +1,1 @@
+"""What a training costs: estimated by shapes before it, measured while it runs."""
